@@ -1,0 +1,63 @@
+"""The errors that a user can cause, one tree.
+
+    ScenarioError
+    ├── SpecError         the YAML spec is wrong (file, line, field)
+    ├── DataError         the history breaks a rule (rows, rule)
+    ├── CheckpointError   a model cannot be found, read or trusted
+    ├── CheckError        generated paths break a rule and the spec says ``fail``
+    ├── StrategyError     the user's strategy raised or returned something unusable
+    └── StoreError        a run folder cannot be read or written
+
+Every message says what came, what was expected and what to do. The CLI prints it without a traceback and
+exits with 2. Anything outside this tree is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class ScenarioError(Exception):
+    """A mistake that the user can mend.
+
+    Args:
+        problem: what came and why it cannot be used.
+        expected: what would have been accepted.
+        fix: what to do now.
+    """
+
+    def __init__(self, problem: str, *, expected: str = "", fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.expected = expected
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.problem]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.fix:
+            lines.append(f"  to do:    {self.fix}")
+        return "\n".join(lines)
+
+
+class SpecError(ScenarioError):
+    """The spec is wrong: the message names file, line and field."""
+
+
+class DataError(ScenarioError):
+    """The history breaks the Candles contract: the message names rows and rule."""
+
+
+class CheckpointError(ScenarioError):
+    """A checkpoint cannot be found, read or trusted."""
+
+
+class CheckError(ScenarioError):
+    """Generated candles break a rule and the spec asks to stop on that."""
+
+
+class StrategyError(ScenarioError):
+    """A user's strategy cannot be loaded, raised, or returned something unusable."""
+
+
+class StoreError(ScenarioError):
+    """A run folder cannot be read or written."""

@@ -1,0 +1,120 @@
+"""Candles: one instrument's history, checked once at the door and trusted from then on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import DataError
+
+PRICE_FIELDS = ("open", "high", "low", "close")
+FIELDS = (*PRICE_FIELDS, "volume", "amount")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A possible but suspicious bar (or bars) that was kept: shown to the user, never hidden."""
+
+    rule: str
+    message: str
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Candles:
+    """Valid OHLC(V)(A) bars of one instrument in time order.
+
+    Built by :func:`scenario_gen.load_candles`, which enforces the contract: sorted unique timestamps,
+    positive finite prices with ``low <= open, close <= high``, volume finite and >= 0 or absent.
+
+    Attributes:
+        timestamps: [T] bar stamps; naive means the exchange's local time.
+        values: float64 [T, F], columns in the order of ``fields``; prices in quote currency.
+        fields: open, high, low, close and then, where the source has them, volume and amount.
+        name: what to call the instrument in a report.
+        source: where the bars came from, for a person to read.
+        calendar: exchange calendar code (``XNYS``), ``24/7``, or ``""`` to infer one from the stamps.
+        flags: suspicious bars that were kept.
+    """
+
+    timestamps: pd.DatetimeIndex
+    values: NDArray[np.float64]
+    fields: tuple[str, ...]
+    name: str = "history"
+    source: str = ""
+    calendar: str = ""
+    flags: tuple[Flag, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return one field as float64 [T]."""
+        return self.values[:, self.fields.index(name)]
+
+    @property
+    def close(self) -> NDArray[np.float64]:
+        """Closing prices, float64 [T]."""
+        return self.column("close")
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the source had a volume column."""
+        return "volume" in self.fields
+
+    def frame(self) -> pd.DataFrame:
+        """Return the bars as a data frame indexed by timestamp."""
+        return pd.DataFrame(self.values, index=self.timestamps, columns=list(self.fields))
+
+    def rows(self, start: int, stop: int) -> Candles:
+        """Return bars ``start`` to ``stop`` (exclusive); flags keep to those rows."""
+        kept = tuple(
+            replace(flag, rows=tuple(r - start for r in flag.rows if start <= r < stop)) for flag in self.flags
+        )
+        return replace(
+            self,
+            timestamps=self.timestamps[start:stop],
+            values=self.values[start:stop],
+            flags=tuple(flag for flag in kept if flag.rows),
+        )
+
+    def split_at(self, end: pd.Timestamp | None) -> tuple[Candles, Candles]:
+        """Split into bars up to and including ``end``, and the bars after it.
+
+        A date without a time of day means the whole of that day. ``None`` puts everything on the left.
+        """
+        if end is None:
+            return self, self.rows(len(self), len(self))
+        stamp = pd.Timestamp(end)
+        if self.timestamps.tz is not None and stamp.tzinfo is None:
+            stamp = stamp.tz_localize(self.timestamps.tz)
+        if stamp == stamp.normalize():
+            stamp = stamp + pd.Timedelta(days=1) - pd.Timedelta(1, unit="ns")
+        cut = int(self.timestamps.searchsorted(stamp, side="right"))
+        return self.rows(0, cut), self.rows(cut, len(self))
+
+    def context(self, bars: int) -> Candles:
+        """Return the last ``bars`` bars.
+
+        Raises:
+            DataError: fewer bars are there.
+        """
+        if len(self) < bars:
+            last = self.timestamps[-1].date().isoformat() if len(self) else "the requested end"
+            raise DataError(
+                f"{self.name} has {len(self)} bars up to {last}, but the context needs {bars}",
+                expected=f"at least {bars} bars before the context's end",
+                fix="shorten bars.context, move data.end to a later date, or bring a longer history",
+            )
+        return self.rows(len(self) - bars, len(self))
+
+    def sha256(self) -> str:
+        """Return a hash of stamps, fields and values, for the report's identity block."""
+        digest = hashlib.sha256(",".join(self.fields).encode())
+        digest.update(np.ascontiguousarray(self.timestamps.as_unit("ns").asi8).tobytes())
+        digest.update(np.ascontiguousarray(self.values).tobytes())
+        return digest.hexdigest()

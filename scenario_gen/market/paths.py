@@ -1,0 +1,82 @@
+"""PathSet: many possible futures of one context, or real history cut into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.market.candles import Candles
+
+
+@dataclass(frozen=True)
+class PathSet:
+    """Candles with one more dimension: the path.
+
+    Attributes:
+        values: float32 [path, bar, field], fields in the order of ``fields``.
+        fields: open, high, low, close and then volume and amount where the history has them.
+        timestamps: [bar] stamps of the generated bars.
+        path_ids: int64 [path]; path 17 is the same path in every block of the same run.
+        anchor_close: the context's last close: the price from which every path sets out.
+        provenance: what made the paths (generator, model, temperature, seed, counts of clipped bars, ...).
+    """
+
+    values: NDArray[np.float32]
+    fields: tuple[str, ...]
+    timestamps: pd.DatetimeIndex
+    path_ids: NDArray[np.int64]
+    anchor_close: float
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        paths, bars, fields = self.values.shape
+        if (paths, bars, fields) != (len(self.path_ids), len(self.timestamps), len(self.fields)):
+            raise ValueError(
+                f"values {self.values.shape} do not match {len(self.path_ids)} path ids, "
+                f"{len(self.timestamps)} timestamps and fields {self.fields}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.path_ids)
+
+    @property
+    def horizon(self) -> int:
+        """Bars per path."""
+        return len(self.timestamps)
+
+    def column(self, name: str) -> NDArray[np.float32]:
+        """Return one field as float32 [path, bar]."""
+        return self.values[:, :, self.fields.index(name)]
+
+    @property
+    def close(self) -> NDArray[np.float32]:
+        """Closing prices, float32 [path, bar]."""
+        return self.column("close")
+
+    def select(self, path_ids: NDArray[np.int64]) -> PathSet:
+        """Return the paths with these ids, in this order."""
+        where = {int(path_id): row for row, path_id in enumerate(self.path_ids)}
+        rows = [where[int(path_id)] for path_id in path_ids]
+        return replace(self, values=self.values[rows], path_ids=self.path_ids[rows])
+
+    def frame(self, path_id: int) -> pd.DataFrame:
+        """Return one path as a data frame indexed by timestamp."""
+        row = int(np.flatnonzero(self.path_ids == path_id)[0])
+        return pd.DataFrame(self.values[row], index=self.timestamps, columns=list(self.fields))
+
+    @classmethod
+    def from_history(cls, bars: Candles, anchor_close: float) -> PathSet:
+        """View a stretch of real history as a path set with one path (id 0)."""
+        return cls(
+            values=bars.values[None].astype(np.float32),
+            fields=bars.fields,
+            timestamps=bars.timestamps,
+            path_ids=np.zeros(1, dtype=np.int64),
+            anchor_close=anchor_close,
+            provenance={"generator": "history", "source": bars.source},
+        )

@@ -1,0 +1,147 @@
+"""What a scenario spec may say: one frozen pydantic model per section, unknown keys refused.
+
+A spec is one base (data, bars, paths, generator, checks, broker) and a list of named scenarios that each
+override what they name. :func:`scenario_gen.spec.loader.load_spec` reads the YAML and turns every violation
+into a message with file, line and field.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_PATHS = 1_000_000
+MAX_CONTEXT = 8192
+MAX_HORIZON = 10_000
+MAX_BLOCK = 4096
+MAX_PARAMETER_SETS = 1000
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Section):
+    """Where the history comes from and where the context ends."""
+
+    source: Literal["sp500", "nasdaq"] | None = Field(None, description="built-in daily history 1999-2018")
+    file: str | None = Field(None, description="CSV or Parquet file, relative to the spec's folder")
+    end: date | datetime | None = Field(None, description="last bar of the context; default: the last bar there is")
+    start: date | datetime | None = Field(None, description="first bar to read")
+    calendar: str | None = Field(
+        None, description="exchange calendar (XNYS, 24/7, ...); default: inferred from the history's own stamps"
+    )
+    timezone: str | None = Field(None, description="time zone to convert the stamps to, e.g. America/New_York")
+    adjusted: bool = Field(False, description="scale prices by Adj Close / Close where the file has that column")
+    name: str | None = Field(None, description="what to call the instrument in the report")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.source is None) == (self.file is None):
+            raise ValueError("give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)")
+        return self
+
+
+class BarCounts(Section):
+    """How many real bars seed the generator, and how many it adds."""
+
+    context: int = Field(256, ge=32, le=MAX_CONTEXT)
+    horizon: int = Field(63, ge=1, le=MAX_HORIZON)
+
+
+class Paths(Section):
+    """How many alternative futures, and the random numbers behind them."""
+
+    count: int = Field(512, ge=1, le=MAX_PATHS)
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    block: int = Field(256, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity")
+    keep: bool = Field(False, description="write every path to paths/<scenario>.parquet")
+
+
+class KronosGenerator(Section):
+    """A Kronos checkpoint: ``nano`` (embedded), mini/small/base or org/name@revision (Hub), or a folder."""
+
+    kind: Literal["kronos"] = "kronos"
+    model: str = "nano"
+    tokenizer: str | None = Field(None, description="tokenizer to go with a model that is not listed")
+    temperature: float = Field(1.0, ge=0.0, le=10.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    top_k: int = Field(0, ge=0, description="0 keeps every token")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    window: Literal["reanchor", "slide"] = Field("reanchor", description="what to do past the model's window")
+
+
+class BootstrapGenerator(Section):
+    """Stationary block bootstrap of whole candles (Politis and Romano 1994)."""
+
+    kind: Literal["bootstrap"] = "bootstrap"
+    mean_block: float | None = Field(
+        None, ge=1.0, description="mean block length in bars; default: chosen from the context (Politis-White 2004)"
+    )
+
+
+Generator = Annotated[KronosGenerator | BootstrapGenerator, Field(discriminator="kind")]
+
+
+class Checks(Section):
+    """What to do with candles that break a rule."""
+
+    on_invalid: Literal["repair", "reject", "fail"] = "repair"
+
+
+class Broker(Section):
+    """Costs and fills of the simulated account."""
+
+    cash: float = Field(100_000.0, gt=0)
+    fees: float = Field(0.0, ge=0.0, lt=0.5, description="share of the traded value, per side")
+    slippage: float = Field(0.0, ge=0.0, lt=0.5, description="share of the price, per side")
+    fill: Literal["next_open", "close"] = "next_open"
+
+
+class StrategyUse(Section):
+    """One strategy class and the values to try for its parameters."""
+
+    use: str = Field(description="file.py:Name, relative to the spec's folder or the current one")
+    params: dict[str, Any] = Field(default_factory=dict, description="a value, or a list of values: a grid")
+    name: str | None = None
+
+
+class Limits(Section):
+    """The user's own limits; shares of generated paths beyond them are reported."""
+
+    max_drawdown: float | None = Field(None, gt=0.0, lt=1.0, description="0.25 means a fall of 25 % from a peak")
+    probability_of_loss: float | None = Field(None, gt=0.0, lt=1.0)
+
+
+class Report(Section):
+    """Where the run folder goes."""
+
+    folder: str = Field(description="run folder, relative to the current directory")
+    title: str | None = None
+
+
+class ResolvedScenario(Section):
+    """One scenario after its overrides are applied: everything that a block of paths needs to know."""
+
+    name: str = Field(min_length=1, max_length=60)
+    role: Literal["scenario", "baseline"] = "scenario"
+    data: Data
+    bars: BarCounts = BarCounts()
+    paths: Paths = Paths()
+    generator: Generator = KronosGenerator()
+    checks: Checks = Checks()
+    broker: Broker = Broker()
+
+
+class ScenarioSpec(Section):
+    """A whole spec, resolved: at least one scenario and one strategy."""
+
+    name: str = Field(min_length=1, max_length=60)
+    scenarios: tuple[ResolvedScenario, ...] = Field(min_length=1)
+    strategies: tuple[StrategyUse, ...] = Field(min_length=1)
+    limits: Limits = Limits()
+    report: Report

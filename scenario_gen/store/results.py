@@ -1,0 +1,219 @@
+"""The result of a run as frozen values: exactly what run.json holds and what the report shows.
+
+Only numbers, strings and lists: :mod:`scenario_gen.store.folder` writes these as JSON and reads them back, so a
+page can be rebuilt without computing anything again. Shares and returns are fractions (0.12 means 12 %).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Label = Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE", "UNTESTABLE", "ERROR"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its Monte Carlo error.
+
+    Attributes:
+        value: the estimate; None where it is refused or not applicable, and ``reason`` says why.
+        low: lower end of the 95 % interval.
+        high: upper end of the 95 % interval.
+        n: how many paths it rests on.
+        count: for a share, the number of paths counted.
+        reason: why there is no value.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    count: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """One metric over all paths: mean, standard deviation and quantiles, each with its error."""
+
+    metric: str
+    mean: Estimate
+    std: float | None
+    quantiles: dict[str, Estimate]  # keys "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99"
+    not_applicable: int = 0  # paths on which the metric is not defined (no trade, no loss, ...)
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Quantiles at each bar of the horizon, for a fan chart.
+
+    Attributes:
+        bars: bars after the anchor, increasing, at most 130 of them; 0 is the anchor.
+        quantiles: keys "0.05", "0.25", "0.5", "0.75", "0.95"; each a list as long as ``bars``.
+        examples: three single paths by path id, at ranks 12, 45 and 83 % of the last value.
+        dots: 50 equally spaced quantiles of the last value.
+    """
+
+    bars: list[int]
+    quantiles: dict[str, list[float]]
+    examples: dict[str, list[float]]
+    dots: list[float]
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """One candle rule's account, over all paths of one scenario, before any repair."""
+
+    rule: str  # "V3"
+    title: str  # "high and low enclose open and close"
+    bars: int
+    paths: int
+    action: str  # what was done: "repaired", "path rejected", "flagged", "none needed", ...
+
+
+@dataclass(frozen=True)
+class CandleAccount:
+    """paths = untouched + repaired + rejected, checked by code."""
+
+    paths: int
+    bars: int
+    untouched: int
+    repaired: int
+    rejected: int
+    bad_bars: int
+    rules: list[RuleCount]
+    mean_change_bp: float  # mean absolute change of a repaired price, in basis points of the close
+    max_change_bp: float
+    policy: str
+    label: Label
+
+
+@dataclass(frozen=True)
+class Trade:
+    """One round trip of a strategy on a named path; bars count from 0 at the first generated bar."""
+
+    side: Literal["long", "short"]
+    entry_bar: int
+    entry_price: float
+    exit_bar: int
+    exit_price: float
+    size: float
+    pnl: float
+    fees: float
+    open: bool  # still open at the path's end, marked at the last close
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """A path shown bar by bar: candles, fills and equity."""
+
+    label: str  # "worst", "5 % quantile", "median", "95 % quantile", "best"
+    path_id: int
+    strategy: str
+    total_return: float
+    timestamps: list[str]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    equity: list[float]  # [bar + 1]; the first value is the starting cash
+    exposure: list[float]  # share of equity in the market at each close, negative when short
+    trades: list[Trade]
+
+
+@dataclass(frozen=True)
+class Realised:
+    """The same strategy on what really happened after the context, where the history goes on."""
+
+    bars: int
+    metrics: dict[str, float | None]
+    percentile: Estimate  # share of paths with a lower total return over the same bars
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """One strategy with one parameter set in one scenario."""
+
+    name: str
+    use: str
+    params: dict[str, Any]
+    metrics: list[MetricSummary]
+    probability_of_loss: Estimate
+    drawdown_beyond: list[tuple[float, Estimate]]  # (limit, share of paths whose drawdown reaches it)
+    var: dict[str, Estimate]  # keys "0.95", "0.99"; loss of terminal value as a positive fraction
+    cvar: dict[str, Estimate]
+    equity_fan: Fan
+    realised: Realised | None
+    named_paths: list[NamedPath]
+
+
+@dataclass(frozen=True)
+class ContextView:
+    """What the report shows of the seed."""
+
+    instrument: str
+    source: str
+    start: str
+    end: str
+    bars: int
+    anchor_close: float
+    calendar: str
+    bars_per_year: float
+    timestamps: list[str]  # the last bars before the anchor, for the fan chart and the candles
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    flags: list[str]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """Everything about one scenario (or one baseline generator)."""
+
+    name: str
+    role: Literal["scenario", "baseline"]
+    generator: dict[str, Any]  # the spec's generator section plus the provenance of the paths
+    context: ContextView
+    horizon: int
+    timestamps: list[str]
+    paths: int
+    candles: CandleAccount
+    volatility_ratio: dict[str, float]  # realised / context volatility per path: "0.05", "0.5", "0.95"
+    price_fan: Fan
+    realised_close: list[float]  # what really happened, as far as the history goes; may be empty
+    strategies: list[StrategyResult]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A judgement with its evidence."""
+
+    name: str
+    label: Label
+    measured: str
+    band: str
+    scenario: str = ""
+    offenders: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StressRun:
+    """A finished run: the content of run.json."""
+
+    name: str
+    title: str
+    created: str  # ISO date and time of the run, UTC
+    command: str
+    spec: dict[str, Any]
+    spec_text: str
+    limits: dict[str, float]
+    identity: dict[str, str]  # spec, data, weights, code: sha256 or version
+    versions: dict[str, str]
+    device: dict[str, str]
+    seconds: dict[str, float]  # per stage
+    scenarios: list[ScenarioResult]
+    findings: list[Finding]
+    schema: int = 1
