@@ -1,0 +1,94 @@
+"""The two configurations of a checkpoint, as they stand in its ``config.json`` files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from scenario_gen.errors import CheckpointError
+
+
+class _Config:
+    """Reading and writing shared by both configurations."""
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any], where: str) -> Self:
+        """Build the configuration from a parsed ``config.json``; keys it does not know are passed over.
+
+        Raises:
+            CheckpointError: a needed key is missing, or a value is not of its type.
+        """
+        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
+        given = {key: value for key, value in raw.items() if key in known}
+        try:
+            return cls(**given)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{where}: the configuration cannot be used: {error}",
+                expected=", ".join(known),
+                fix="take the config.json that was published with the weights",
+            ) from None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the configuration as it is written to ``config.json``."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are dataclasses
+
+
+def _need_positive(config: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {value!r}, not a positive whole number")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Config):
+    """Shape of the decoder-only model over (s1, s2) token pairs."""
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    ff_dim: int
+    s1_bits: int
+    s2_bits: int
+    ffn_dropout_p: float = 0.0
+    attn_dropout_p: float = 0.0
+    resid_dropout_p: float = 0.0
+    token_dropout_p: float = 0.0
+    learn_te: bool = True
+
+    def __post_init__(self) -> None:
+        _need_positive(self, ("n_layers", "d_model", "n_heads", "ff_dim", "s1_bits", "s2_bits"))
+        if self.d_model % self.n_heads or self.d_model % 4:
+            raise ValueError(f"d_model {self.d_model} is not divisible by n_heads {self.n_heads} and by 4")
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(_Config):
+    """Shape of the tokenizer. ``n_enc_layers = n`` builds n - 1 blocks, as the published checkpoints do."""
+
+    d_in: int
+    d_model: int
+    n_heads: int
+    ff_dim: int
+    n_enc_layers: int
+    n_dec_layers: int
+    s1_bits: int
+    s2_bits: int
+    group_size: int
+    ffn_dropout_p: float = 0.0
+    attn_dropout_p: float = 0.0
+    resid_dropout_p: float = 0.0
+    beta: float = 0.05
+    gamma0: float = 1.0
+    gamma: float = 1.1
+    zeta: float = 0.05
+
+    def __post_init__(self) -> None:
+        sizes = ("d_in", "d_model", "n_heads", "ff_dim", "n_enc_layers", "n_dec_layers", "s1_bits", "s2_bits")
+        _need_positive(self, (*sizes, "group_size"))
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}")
+        if (self.s1_bits + self.s2_bits) % self.group_size:
+            raise ValueError(f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}")
