@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_PATHS = 1_000_000
 MAX_CONTEXT = 8192
@@ -19,10 +19,23 @@ MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
 
 
-class Section(BaseModel):
-    """Base of every section: frozen, unknown keys are errors."""
+def _date_from_text(value: Any) -> Any:
+    """Read ISO text as a date, or as a datetime where it names a time; leave anything else for pydantic to refuse."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
+    except ValueError:
+        return value
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+Moment = Annotated[date | datetime | None, BeforeValidator(_date_from_text)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen; unknown keys, text for numbers, booleans for integers, nan are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Data(Section):
@@ -30,8 +43,8 @@ class Data(Section):
 
     source: Literal["sp500", "nasdaq"] | None = Field(None, description="built-in daily history 1999-2018")
     file: str | None = Field(None, description="CSV or Parquet file, relative to the spec's folder")
-    end: date | datetime | None = Field(None, description="last bar of the context; default: the last bar there is")
-    start: date | datetime | None = Field(None, description="first bar to read")
+    end: Moment = Field(None, description="last bar of the context; default: the last bar there is")
+    start: Moment = Field(None, description="first bar to read")
     calendar: str | None = Field(
         None, description="exchange calendar (XNYS, 24/7, ...); default: inferred from the history's own stamps"
     )
@@ -71,7 +84,9 @@ class KronosGenerator(Section):
     temperature: float = Field(1.0, ge=0.0, le=10.0)
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     top_k: int = Field(0, ge=0, description="0 keeps every token")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps"
+    )
     window: Literal["reanchor", "slide"] = Field("reanchor", description="what to do past the model's window")
 
 
@@ -141,7 +156,7 @@ class ScenarioSpec(Section):
     """A whole spec, resolved: at least one scenario and one strategy."""
 
     name: str = Field(min_length=1, max_length=60)
-    scenarios: tuple[ResolvedScenario, ...] = Field(min_length=1)
-    strategies: tuple[StrategyUse, ...] = Field(min_length=1)
+    scenarios: tuple[ResolvedScenario, ...] = Field(min_length=1, strict=False)
+    strategies: tuple[StrategyUse, ...] = Field(min_length=1, strict=False)
     limits: Limits = Limits()
     report: Report
