@@ -1,0 +1,220 @@
+"""Checkpoints on disk: reading, checking and writing the published layout plus what our own add to it.
+
+    FOLDER/model/config.json, model.safetensors
+    FOLDER/tokenizer/config.json, model.safetensors
+    FOLDER/scenario_gen.json      ours only: representation, dependency form, cell volumes, training record
+    FOLDER/MODEL_CARD.md          ours only, for people
+
+A published model is two such ``config.json`` + ``model.safetensors`` folders without the last two files; it then
+has ``levels``, the decode form of the dependency layer and the window of its registry entry. safetensors only:
+nothing here can run code from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from scenario_gen.errors import CheckpointError
+from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.kronos.model import DependencyForm, Kronos
+from scenario_gen.kronos.representation import Levels, Representation, representation_from
+from scenario_gen.kronos.tokenizer import KronosTokenizer
+
+CONFIG, WEIGHTS, EXTRAS = "config.json", "model.safetensors", "scenario_gen.json"
+Network = TypeVar("Network", Kronos, KronosTokenizer)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that is ready to sample.
+
+    Attributes:
+        name: what the spec called it.
+        model: in eval mode.
+        tokenizer: in eval mode.
+        representation: candles to features and back.
+        max_context: bars that the window holds.
+        dependency_form: which form of the dependency layer to sample with.
+        cell_log_volume: log volume of each s1 cell in feature space, float32 [2^s1_bits]; None for published
+            checkpoints, whose temperature divides the logits and nothing else.
+        provenance: where it came from: folder or Hub revision, sha256 of both weight files, training record.
+    """
+
+    name: str
+    model: Kronos
+    tokenizer: KronosTokenizer
+    representation: Representation
+    max_context: int = 512
+    dependency_form: DependencyForm = "decode"
+    cell_log_volume: Tensor | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def load_checkpoint(
+    folder: Path, *, tokenizer_folder: Path | None = None, name: str = "", max_context: int | None = None
+) -> Checkpoint:
+    """Load a checkpoint folder, or a published model folder together with its tokenizer folder.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable, or a tensor is missing, extra or misshapen (all named).
+    """
+    model_folder = folder if tokenizer_folder else folder / "model"
+    tokenizer_folder = tokenizer_folder or folder / "tokenizer"
+    model = _load_network(Kronos, ModelConfig, model_folder)
+    tokenizer = _load_network(KronosTokenizer, TokenizerConfig, tokenizer_folder)
+    _check_pair(model, tokenizer, folder)
+    extras = _read_json(folder / EXTRAS) if (folder / EXTRAS).exists() else {}
+    volumes = extras.get("cell_log_volume")
+    return Checkpoint(
+        name=name or str(extras.get("name", folder.name)),
+        model=model,
+        tokenizer=tokenizer,
+        representation=_representation(extras, folder, tokenizer),
+        max_context=int(max_context or extras.get("max_context", 512)),
+        dependency_form="train" if extras.get("dependency_form") == "train" else "decode",
+        cell_log_volume=None if volumes is None else _cell_volumes(volumes, model, folder),
+        provenance={
+            "model_sha256": sha256_of(model_folder / WEIGHTS),
+            "tokenizer_sha256": sha256_of(tokenizer_folder / WEIGHTS),
+            **extras.get("training", {}),
+        },
+    )
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint in the layout described at the top of this module.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    volumes = checkpoint.cell_log_volume
+    extras = {
+        "name": checkpoint.name,
+        "representation": checkpoint.representation.to_mapping(),
+        "max_context": checkpoint.max_context,
+        "dependency_form": checkpoint.dependency_form,
+        "cell_log_volume": None if volumes is None else [round(float(v), 6) for v in volumes],
+        "training": checkpoint.provenance,
+    }
+    try:
+        save_network(checkpoint.model, folder / "model")
+        save_network(checkpoint.tokenizer, folder / "tokenizer")
+        (folder / EXTRAS).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
+
+
+def save_network(network: Kronos | KronosTokenizer, folder: Path) -> None:
+    """Write one network's ``config.json`` and ``model.safetensors``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(network.config.to_mapping(), indent=1) + "\n", encoding="utf-8")
+    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _load_network(
+    kind: type[Network], config_kind: type[ModelConfig] | type[TokenizerConfig], folder: Path
+) -> Network:
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is not a folder",
+            expected=f"a folder with {CONFIG} and {WEIGHTS}",
+            fix="give the folder that holds 'model' and 'tokenizer', or set generator.tokenizer too",
+        )
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder} has no {name}", expected=f"{CONFIG} and {WEIGHTS}", fix="complete the download"
+            )
+    config = config_kind.from_mapping(_read_json(folder / CONFIG), str(folder / CONFIG))
+    network = kind(config)  # type: ignore[arg-type]  # the caller pairs network and configuration
+    _fill(network, _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    network.eval()  # upstream does not force this; dropout at sampling ruins the paths
+    network.requires_grad_(False)
+    return network
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Load tensors into a network after comparing every name and shape."""
+    wanted = network.state_dict()
+    missing = sorted(set(wanted) - set(tensors))
+    extra = sorted(set(tensors) - set(wanted))
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in sorted(set(wanted) & set(tensors))
+        if tensors[name].shape != wanted[name].shape
+    ]
+    faults = [f"missing: {', '.join(missing)}"] if missing else []
+    faults += [f"not known here: {', '.join(extra)}"] if extra else []
+    faults += [f"misshapen: {'; '.join(shapes)}"] if shapes else []
+    if faults:
+        raise CheckpointError(
+            f"{where} does not fit its config.json: " + "; ".join(faults),
+            expected=f"the {len(wanted)} tensors of a Kronos {type(network).__name__} of this configuration",
+            fix="take config.json and model.safetensors from the same revision",
+        )
+    network.load_state_dict(tensors)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file: {error}", fix="download it again"
+        ) from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", fix="download it again") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} holds a {type(raw).__name__}", expected="a JSON object")
+    return raw
+
+
+def _check_pair(model: Kronos, tokenizer: KronosTokenizer, folder: Path) -> None:
+    ours, theirs = model.config, tokenizer.config
+    if (ours.s1_bits, ours.s2_bits) != (theirs.s1_bits, theirs.s2_bits):
+        raise CheckpointError(
+            f"{folder}: the model has {ours.s1_bits}+{ours.s2_bits} bits, the tokenizer {theirs.s1_bits}+{theirs.s2_bits}",
+            expected="a model and a tokenizer that were trained together",
+            fix="see 'scenario-gen models list' for the tokenizer of each published model",
+        )
+
+
+def _representation(extras: dict[str, Any], folder: Path, tokenizer: KronosTokenizer) -> Representation:
+    representation = (
+        representation_from(extras["representation"], str(folder / EXTRAS)) if extras else Levels()
+    )
+    if representation.n_features != tokenizer.config.d_in:
+        raise CheckpointError(
+            f"{folder}: the representation {representation.kind!r} has {representation.n_features} features, "
+            f"the tokenizer takes {tokenizer.config.d_in}",
+            expected=f"{EXTRAS} written together with these weights",
+        )
+    return representation
+
+
+def _cell_volumes(raw: list[float], model: Kronos, folder: Path) -> Tensor:
+    cells = 2**model.config.s1_bits
+    if len(raw) != cells or not all(math.isfinite(v) for v in raw):
+        raise CheckpointError(f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers")
+    return torch.tensor(raw, dtype=torch.float32)

@@ -1,0 +1,210 @@
+"""How candles become the features that a tokenizer sees, and back.
+
+Two representations. ``levels``, of the published checkpoints: z-scored price levels, bounded and pulled to the
+context's mean. ``increments``, of our own: overnight gap, body and two wicks as log ratios in units of the
+context's volatility, and log volume relative to the context. Wicks pass through asinh(sqrt(x)), whose inverse is
+never negative, so that every decoded candle is valid and prices are unbounded.
+
+Values are float arrays [P, T, F] with fields open, high, low, close, volume (, amount); P is a batch of contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenario_gen.errors import CheckpointError, DataError
+
+Array = NDArray[np.floating[Any]]
+
+VOLATILITY_FLOOR = 1e-6  # log-return units: below any tick of any market, above float noise
+VOLUME_SPREAD_FLOOR = 0.1
+CLIP = 5.0  # standardised units, for both representations
+PINNED = 4.5  # a level beyond this is counted as pinned to the edge of what levels can express
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the context says about units, one row per context.
+
+    For ``increments``: ``center`` [P, 1] mean log volume; ``spread`` [P, 2] volatility per bar and spread of log
+    volume. For ``levels``: mean and standard deviation of each field, float32 [P, 6].
+    """
+
+    center: Array
+    spread: Array
+
+
+class Representation(Protocol):
+    """Encode candles to features and decode features to candles."""
+
+    kind: str
+
+    @property
+    def n_features(self) -> int:
+        """Width of a feature row."""
+
+    def fit(self, values: Array) -> Scale:
+        """Read the units from contexts [P, T, F]."""
+
+    def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
+        """Return features float32 [P, T, n_features] for bars [P, T, F]."""
+
+    def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
+        """Return bars float64 [N, H, F] that follow the anchors' closes [N], for features [N, H, n_features]."""
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what a checkpoint stores."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Upstream's z-scored levels: float32 statistics, ddof 0, over all context rows, clipped at 5."""
+
+    kind: str = "levels"
+    n_features: int = 6
+
+    def fit(self, values: Array) -> Scale:
+        """Read mean and standard deviation from contexts [P, T, F]; F = 4 and 5 are completed to 6."""
+        x = complete_fields(values).astype(np.float32)  # float64 statistics can flip token bits
+        return Scale(x.mean(axis=1), x.std(axis=1))
+
+    def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
+        """Return clipped z-scores float32 [P, T, 6]."""
+        x = complete_fields(values).astype(np.float32)
+        z = (x - scale.center[:, None]) / (scale.spread[:, None] + np.float32(1e-5))
+        return np.clip(z, -CLIP, CLIP).astype(np.float32)
+
+    def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
+        """Undo the z-score; nothing keeps prices positive or candles ordered, as upstream."""
+        z = np.asarray(features, dtype=np.float32)
+        x = z * (scale.spread[:, None] + np.float32(1e-5)) + scale.center[:, None]
+        return np.asarray(x, dtype=np.float64)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what a checkpoint stores."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True)
+class Increments:
+    """Gap, body, upper wick, lower wick and log volume, compressed and standardised.
+
+    Attributes:
+        mean: of each raw feature over the training data, subtracted before the tokenizer.
+        std: of each raw feature over the training data.
+    """
+
+    mean: tuple[float, ...] = field(default=(0.0, 0.0, 0.0, 0.0, 0.0))
+    std: tuple[float, ...] = field(default=(1.0, 1.0, 1.0, 1.0, 1.0))
+    kind: str = "increments"
+    n_features: int = 5
+
+    def fit(self, values: Array) -> Scale:
+        """Read volatility and volume units from contexts [P, T, F].
+
+        Raises:
+            DataError: a context whose close never moves: it has no volatility to take as the unit.
+        """
+        log_close = np.log(values[:, :, 3].astype(np.float64))
+        volatility = np.sqrt(np.mean(np.diff(log_close, axis=1) ** 2, axis=1))
+        if np.any(volatility < VOLATILITY_FLOOR):
+            raise DataError(
+                f"the close moves by less than {VOLATILITY_FLOOR:g} per bar over the whole context",
+                expected="a context with price changes: its volatility is the unit of every generated bar",
+                fix="choose another data.end or a longer bars.context",
+            )
+        center, spread = _volume_units(values)
+        return Scale(center[:, None], np.stack((volatility, spread), axis=1))
+
+    def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
+        """Return standardised features float32 [P, T, 5]; the first bar's gap is 0, its previous close unknown."""
+        o, h, l, c = (np.log(values[:, :, i].astype(np.float64)) for i in range(4))  # noqa: E741  # field names
+        previous = np.concatenate((o[:, :1], c[:, :-1]), axis=1)
+        unit = scale.spread[:, :1]
+        raw = np.stack(
+            (
+                np.arcsinh((o - previous) / unit),
+                np.arcsinh((c - o) / unit),
+                np.arcsinh(np.sqrt(np.maximum(h - np.maximum(o, c), 0.0) / unit)),
+                np.arcsinh(np.sqrt(np.maximum(np.minimum(o, c) - l, 0.0) / unit)),
+                _log_volume(values, scale.center, scale.spread[:, 1:]),
+            ),
+            axis=-1,
+        )
+        return np.clip((raw - self.mean) / self.std, -2 * CLIP, 2 * CLIP).astype(np.float32)
+
+    def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
+        """Return bars [N, H, 5]: volume last, to be dropped by a caller whose context has none."""
+        raw = np.asarray(features, dtype=np.float64) * self.std + self.mean
+        unit = scale.spread[:, :1]
+        gap, body = np.sinh(raw[..., 0]) * unit, np.sinh(raw[..., 1]) * unit
+        upper, lower = (np.sinh(np.maximum(raw[..., i], 0.0)) ** 2 * unit for i in (2, 3))
+        c = np.log(np.asarray(anchor_close, dtype=np.float64))[:, None] + np.cumsum(gap + body, axis=1)
+        o = c - body
+        high, low = np.maximum(o, c) + upper, np.minimum(o, c) - lower
+        volume = np.exp(raw[..., 4] * scale.spread[:, 1:] + scale.center)
+        return np.stack((np.exp(o), np.exp(high), np.exp(low), np.exp(c), volume), axis=-1)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what a checkpoint stores."""
+        return {"kind": self.kind, "mean": list(self.mean), "std": list(self.std)}
+
+
+def representation_from(raw: Mapping[str, Any], where: str) -> Representation:
+    """Build the representation that a checkpoint names.
+
+    Raises:
+        CheckpointError: the kind is unknown or its numbers are not usable.
+    """
+    kind = raw.get("kind")
+    if kind == "levels":
+        return Levels()
+    if kind == "increments":
+        mean, std = tuple(map(float, raw.get("mean", ()))), tuple(map(float, raw.get("std", ())))
+        if len(mean) == len(std) == 5 and min(std) > 0:
+            return Increments(mean, std)
+    raise CheckpointError(
+        f"{where}: the representation {dict(raw)!r} cannot be used",
+        expected="kind 'levels', or kind 'increments' with five means and five positive standard deviations",
+        fix="take scenario_gen.json from the folder that the weights came from",
+    )
+
+
+def complete_fields(values: Array) -> Array:
+    """Return [P, T, 6]: missing volume and amount are 0, missing amount is volume times the mean price."""
+    if values.shape[-1] == 6:
+        return values
+    if values.shape[-1] == 4:
+        return np.concatenate((values, np.zeros((*values.shape[:-1], 2), values.dtype)), axis=-1)
+    amount = values[..., 4:5] * values[..., :4].mean(axis=-1, keepdims=True)
+    return np.concatenate((values, amount), axis=-1)
+
+
+def _volume_units(values: Array) -> tuple[Array, Array]:
+    """Return mean and floored standard deviation of log volume [P]; 0 and 1 where there is no volume."""
+    n = len(values)
+    if values.shape[-1] < 5:
+        return np.zeros(n), np.ones(n)
+    logs = np.log(_positive_volume(values))
+    return logs.mean(axis=1), np.maximum(logs.std(axis=1), VOLUME_SPREAD_FLOOR)
+
+
+def _log_volume(values: Array, center: Array, spread: Array) -> Array:
+    """Return log volume in units of the context [P, T]; 0 where there is no volume."""
+    if values.shape[-1] < 5:
+        return np.zeros(values.shape[:2])
+    logs = np.log(_positive_volume(values))
+    return np.asarray(np.clip((logs - center) / spread, -CLIP, CLIP))
+
+
+def _positive_volume(values: Array) -> Array:
+    """Replace zero volume by a hundredth of the smallest positive volume of the same context, all zero by 1."""
+    volume = values[:, :, 4].astype(np.float64)
+    positive = np.where(volume > 0, volume, np.inf).min(axis=1, keepdims=True)
+    floor = np.where(np.isfinite(positive), positive / 100.0, 1.0)
+    return np.where(volume > 0, volume, floor)

@@ -1,0 +1,166 @@
+"""One training stage: AdamW, warm-up and cosine decay, averaged weights, resumable, a JSON line per report.
+
+Knows a loss function of (batch, step) and a network; not what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scenario_gen.errors import CheckpointError
+from scenario_gen.training.config import StageConfig
+
+LossFunction = Callable[[int], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """Where a stage writes: its state for resuming, and its metrics."""
+
+    state: Path
+    metrics: Path
+
+    @classmethod
+    def under(cls, folder: Path, stage: str) -> StageFiles:
+        """Name the files of a stage inside a training folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder / f"{stage}.state.pt", folder / "metrics.jsonl")
+
+
+def learning_rate(config: StageConfig, step: int) -> float:
+    """Return the rate at a step: linear warm-up, then a cosine to a tenth of the peak."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+class WeightAverage:
+    """Running average of the weights, with the bias of its start removed by a growing decay."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: p.detach().clone() for name, p in network.named_parameters()}
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Fold in the network's present weights."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, p in network.named_parameters():
+                self.values[name].lerp_(p.detach(), 1 - decay)
+
+    def copy_to(self, network: nn.Module) -> None:
+        """Overwrite the network's weights by the average."""
+        with torch.no_grad():
+            for name, p in network.named_parameters():
+                p.copy_(self.values[name])
+
+
+def run_stage(
+    stage: str,
+    network: nn.Module,
+    config: StageConfig,
+    losses: LossFunction,
+    validate: Callable[[], dict[str, float]],
+    files: StageFiles,
+    *,
+    resume: bool,
+    advance: Callable[[int], None],
+) -> float:
+    """Train ``network`` in place and leave it with its averaged weights; return the seconds of processor time.
+
+    ``losses(step)`` gives named scalar tensors; ``loss`` is the one that is minimised. ``advance(n)`` is told of
+    finished steps.
+    """
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
+    )
+    average = WeightAverage(network, config.average)
+    start, spent = _restore(files.state, network, optimizer, average) if resume else (0, 0.0)
+    advance(start)
+    began = time.process_time()
+    for step in range(start, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        parts = losses(step)
+        optimizer.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+        optimizer.step()
+        average.update(network, step)
+        advance(1)
+        _report(stage, step, config, parts, norm, files.metrics, spent + time.process_time() - began, validate)
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            _save(files.state, network, optimizer, average, step + 1, spent + time.process_time() - began)
+    average.copy_to(network)
+    return spent + time.process_time() - began
+
+
+def _report(
+    stage: str,
+    step: int,
+    config: StageConfig,
+    parts: dict[str, Tensor],
+    norm: Tensor,
+    metrics: Path,
+    seconds: float,
+    validate: Callable[[], dict[str, float]],
+) -> None:
+    """Append a JSON line every 50 steps, with held-out figures every ``validate_every`` and at the end."""
+    last = step + 1 == config.steps
+    if (step + 1) % 50 and not last:
+        return
+    line: dict[str, Any] = {"stage": stage, "step": step + 1, "cpu_seconds": round(seconds, 1)}
+    line |= {name: round(float(value.detach()), 5) for name, value in parts.items()}
+    line |= {"grad_norm": round(float(norm), 4), "learning_rate": learning_rate(config, step)}
+    if (step + 1) % config.validate_every == 0 or last:
+        line |= {name: round(value, 5) for name, value in validate().items()}
+    with metrics.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def _save(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    step: int,
+    seconds: float,
+) -> None:
+    state = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": average.values,
+        "step": step,
+        "seconds": seconds,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _restore(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage
+) -> tuple[int, float]:
+    """Return the next step and the processor time spent so far; (0, 0) where nothing was saved."""
+    if not path.exists():
+        return 0, 0.0
+    try:
+        state = torch.load(path, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        average.values = state["average"]
+    except Exception as error:  # a torn or foreign file can raise nearly anything
+        raise CheckpointError(
+            f"{path} cannot be resumed: {error}", fix="delete it to start the stage again, or train without --resume"
+        ) from None
+    return int(state["step"]), float(state["seconds"])
