@@ -20,7 +20,7 @@ MAX_PARAMETER_SETS = 1000
 
 
 def _date_from_text(value: Any) -> Any:
-    """Read ISO text as a date, or as a datetime where it names a time; leave anything else for pydantic to refuse."""
+    """Read ISO text as a date, or as a datetime where it names a time; leave the rest to be refused."""
     if not isinstance(value, str):
         return value
     try:
@@ -33,7 +33,7 @@ Moment = Annotated[date | datetime | None, BeforeValidator(_date_from_text)]
 
 
 class Section(BaseModel):
-    """Base of every section: frozen; unknown keys, text for numbers, booleans for integers, nan are errors."""
+    """Base of every section: frozen; unknown keys, text or booleans for numbers, inf and nan are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -41,38 +41,49 @@ class Section(BaseModel):
 class Data(Section):
     """Where the history comes from and where the context ends."""
 
-    source: Literal["sp500", "nasdaq"] | None = Field(None, description="built-in daily history 1999-2018")
-    file: str | None = Field(None, description="CSV or Parquet file, relative to the spec's folder")
-    end: Moment = Field(None, description="last bar of the context; default: the last bar there is")
-    start: Moment = Field(None, description="first bar to read")
-    calendar: str | None = Field(
-        None, description="exchange calendar (XNYS, 24/7, ...); default: inferred from the history's own stamps"
+    source: Literal["sp500", "nasdaq"] | None = Field(
+        default=None, description="built-in daily history 1999-2018"
     )
-    timezone: str | None = Field(None, description="time zone to convert the stamps to, e.g. America/New_York")
-    adjusted: bool = Field(False, description="scale prices by Adj Close / Close where the file has that column")
-    name: str | None = Field(None, description="what to call the instrument in the report")
+    file: str | None = Field(default=None, description="CSV or Parquet file, relative to the spec's folder")
+    end: Moment = Field(default=None, description="last bar of the context; default: the last bar there is")
+    start: Moment = Field(default=None, description="first bar to read")
+    calendar: str | None = Field(
+        default=None,
+        description="exchange calendar (XNYS, 24/7, ...); default: inferred from the history's own stamps",
+    )
+    timezone: str | None = Field(
+        default=None, description="time zone to convert the stamps to, e.g. America/New_York"
+    )
+    adjusted: bool = Field(
+        default=False, description="scale prices by Adj Close / Close where the file has that column"
+    )
+    name: str | None = Field(default=None, description="what to call the instrument in the report")
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
         if (self.source is None) == (self.file is None):
-            raise ValueError("give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)")
+            raise ValueError(
+                "give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)"
+            )
         return self
 
 
 class BarCounts(Section):
     """How many real bars seed the generator, and how many it adds."""
 
-    context: int = Field(256, ge=32, le=MAX_CONTEXT)
-    horizon: int = Field(63, ge=1, le=MAX_HORIZON)
+    context: int = Field(default=256, ge=32, le=MAX_CONTEXT)
+    horizon: int = Field(default=63, ge=1, le=MAX_HORIZON)
 
 
 class Paths(Section):
     """How many alternative futures, and the random numbers behind them."""
 
-    count: int = Field(512, ge=1, le=MAX_PATHS)
-    seed: int = Field(0, ge=0, le=2**63 - 1)
-    block: int = Field(256, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity")
-    keep: bool = Field(False, description="write every path to paths/<scenario>.parquet")
+    count: int = Field(default=512, ge=1, le=MAX_PATHS)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    block: int = Field(
+        default=256, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity"
+    )
+    keep: bool = Field(default=False, description="write every path to paths/<scenario>.parquet")
 
 
 class KronosGenerator(Section):
@@ -80,14 +91,16 @@ class KronosGenerator(Section):
 
     kind: Literal["kronos"] = "kronos"
     model: str = "nano"
-    tokenizer: str | None = Field(None, description="tokenizer to go with a model that is not listed")
-    temperature: float = Field(1.0, ge=0.0, le=10.0)
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    top_k: int = Field(0, ge=0, description="0 keeps every token")
+    tokenizer: str | None = Field(default=None, description="tokenizer to go with a model that is not listed")
+    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    top_k: int = Field(default=0, ge=0, description="0 keeps every token")
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps"
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps"
     )
-    window: Literal["reanchor", "slide"] = Field("reanchor", description="what to do past the model's window")
+    window: Literal["reanchor", "slide"] = Field(
+        default="reanchor", description="what to do past the model's window"
+    )
 
 
 class BootstrapGenerator(Section):
@@ -95,7 +108,9 @@ class BootstrapGenerator(Section):
 
     kind: Literal["bootstrap"] = "bootstrap"
     mean_block: float | None = Field(
-        None, ge=1.0, description="mean block length in bars; default: chosen from the context (Politis-White 2004)"
+        default=None,
+        ge=1.0,
+        description="mean block length in bars; default: chosen from the context (Politis-White 2004)",
     )
 
 
@@ -111,9 +126,9 @@ class Checks(Section):
 class Broker(Section):
     """Costs and fills of the simulated account."""
 
-    cash: float = Field(100_000.0, gt=0)
-    fees: float = Field(0.0, ge=0.0, lt=0.5, description="share of the traded value, per side")
-    slippage: float = Field(0.0, ge=0.0, lt=0.5, description="share of the price, per side")
+    cash: float = Field(default=100_000.0, gt=0)
+    fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side")
+    slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the price, per side")
     fill: Literal["next_open", "close"] = "next_open"
 
 
@@ -128,8 +143,10 @@ class StrategyUse(Section):
 class Limits(Section):
     """The user's own limits; shares of generated paths beyond them are reported."""
 
-    max_drawdown: float | None = Field(None, gt=0.0, lt=1.0, description="0.25 means a fall of 25 % from a peak")
-    probability_of_loss: float | None = Field(None, gt=0.0, lt=1.0)
+    max_drawdown: float | None = Field(
+        default=None, gt=0.0, lt=1.0, description="0.25 means a fall of 25 % from a peak"
+    )
+    probability_of_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
 
 
 class Report(Section):

@@ -1,0 +1,169 @@
+"""The way from a YAML file (or a mapping) to a ScenarioSpec: every mistake is found before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scenario_gen.errors import SpecError
+from scenario_gen.spec.files import missing_file
+from scenario_gen.spec.meaning import check_sizes
+from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec, StrategyUse
+from scenario_gen.spec.plain import plain
+from scenario_gen.spec.scenarios import OVERRIDABLE, check_name, resolve_scenarios
+from scenario_gen.spec.strategies import check_distinct, check_use, parameter_sets
+from scenario_gen.spec.violations import Violations
+from scenario_gen.spec.wording import shown
+from scenario_gen.spec.yaml_lines import Document, parse_yaml, read_text
+
+KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report")
+_START = "start from `scenario-gen init`, or from scenarios/quickstart.yaml"
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A spec that can be run, with what it was read from.
+
+    Attributes:
+        spec: the resolved spec.
+        text: the YAML as it was written; for a mapping, that mapping as YAML.
+        base: the spec's folder, where its files are looked for first.
+        sha256: of the text as UTF-8.
+        filename: what messages call the spec; "" for a mapping.
+    """
+
+    spec: ScenarioSpec
+    text: str
+    base: Path
+    sha256: str
+    filename: str = ""
+
+
+def load_spec(path: str | Path) -> LoadedSpec:
+    """Read, check and resolve a spec file.
+
+    Raises:
+        SpecError: the file cannot be read, is not YAML, or breaks a rule; every mistake has its line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        problem = (
+            "is a folder" if path.is_dir() else missing_file(path.name, path.parent).removeprefix("got ")
+        )
+        raise SpecError(f"{path}: {problem}", expected="a YAML spec", fix=_START)
+    return parse_spec(read_text(path), path.resolve().parent, str(path))
+
+
+def parse_spec(text: str, base: Path, filename: str = "spec.yaml") -> LoadedSpec:
+    """Check and resolve a spec given as YAML text.
+
+    Args:
+        text: the YAML.
+        base: the folder in which the spec's files are looked for first.
+        filename: what messages call the spec.
+
+    Raises:
+        SpecError: the text is not YAML or breaks a rule; every mistake has its line.
+    """
+    spec = _assemble(parse_yaml(text, filename), base)
+    return LoadedSpec(spec, text, base, _sha256(text), filename)
+
+
+def spec_from_dict(mapping: Mapping[str, Any], *, base: str | Path | None = None) -> LoadedSpec:
+    """Check and resolve a spec given as a mapping with the keys of the YAML.
+
+    Args:
+        mapping: as the YAML would be read; dates, paths, tuples and numpy numbers are welcome too.
+        base: where the spec's files are looked for first; default: the current folder.
+
+    Raises:
+        SpecError: with one line per mistake.
+    """
+    folder = Path.cwd() if base is None else Path(base)
+    values = plain(mapping)
+    spec = _assemble(Document(values, {}, ""), folder)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return LoadedSpec(spec, text, folder, _sha256(text))
+
+
+def _assemble(document: Document, base: Path) -> ScenarioSpec:
+    """Turn a document into a spec, or raise one error that lists every mistake."""
+    values = _top(document)
+    violations = Violations(document)
+    violations.mapping(values, (), KEYS, needed=("name", "strategies"))
+    if "name" in values:
+        check_name(values["name"], ("name",), violations)
+    scenarios = resolve_scenarios(values, base, violations)
+    strategies = _strategies(values.get("strategies", ()), base, violations)
+    limits = _optional_section(Limits, values, "limits", violations)
+    report = _optional_section(Report, _with_folder(values), "report", violations)
+    _judge_sizes(scenarios, strategies, violations)
+    violations.raise_any()
+    return ScenarioSpec.model_validate(
+        {
+            "name": values["name"],
+            "scenarios": scenarios,
+            "strategies": strategies,
+            "limits": limits,
+            "report": report,
+        }
+    )
+
+
+def _top(document: Document) -> Mapping[str, Any]:
+    values, name = document.values, document.filename or "spec"
+    if isinstance(values, Mapping) and values:
+        return values
+    came = "the file is empty" if values is None else f"got {shown(values)} at the top"
+    raise SpecError(f"{name}: {came}", expected=f"a mapping with the keys {', '.join(KEYS)}", fix=_START)
+
+
+def _optional_section(model: type[Any], values: Mapping[str, Any], key: str, violations: Violations) -> Any:
+    section = values.get(key, {})
+    if not violations.mapping(section, (key,), tuple(model.model_fields)):
+        return None
+    return violations.section(model, section, lambda where: (key, *where))
+
+
+def _with_folder(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fill in the report's folder, which is reports/ and the spec's name unless the spec says another."""
+    report = values.get("report", {})
+    if isinstance(report, Mapping) and "folder" not in report:
+        return {**values, "report": {"folder": f"reports/{values.get('name', 'run')}", **report}}
+    return values
+
+
+def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[StrategyUse, ...]:
+    if listed == ():
+        return ()  # the missing key is noted already
+    if not isinstance(listed, list) or not listed:
+        came = f"got {shown(listed)}, expected a list of strategies"
+        violations.add(("strategies",), f"{came} like - use: strategies/sma_cross.py:SmaCross")
+        return ()
+    uses: list[StrategyUse] = []
+    for position, item in enumerate(listed):
+        if not violations.mapping(item, ("strategies", position), tuple(StrategyUse.model_fields)):
+            continue
+        built = violations.section(StrategyUse, item, lambda where, at=position: ("strategies", at, *where))  # type: ignore[misc]
+        check_use(item.get("use"), item.get("params", {}), base, ("strategies", position), violations)
+        if item.get("name") is not None:
+            check_name(item["name"], ("strategies", position, "name"), violations)
+        if built is not None:
+            check_distinct(built, uses, ("strategies", position), violations)
+            uses.append(built)
+    return tuple(uses)
+
+
+def _judge_sizes(
+    scenarios: tuple[ResolvedScenario, ...], strategies: tuple[StrategyUse, ...], violations: Violations
+) -> None:
+    check_sizes(scenarios, sum(parameter_sets(use.params) for use in strategies), violations)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

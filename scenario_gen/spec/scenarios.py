@@ -1,0 +1,242 @@
+"""From one base and a list of overrides to resolved scenarios, remembering where every value was written.
+
+A scenario overrides what it names and keeps the rest of the base. Two things replace instead of merging: a
+generator of another kind, and data of another source or file (of the base's data, only start and end stay).
+A baseline is the base with another generator. Knows nothing of YAML text beyond the places of values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scenario_gen.spec.files import bad_name, same_file
+from scenario_gen.spec.meaning import check_data, check_model
+from scenario_gen.spec.models import (
+    BarCounts,
+    BootstrapGenerator,
+    Broker,
+    Checks,
+    Data,
+    KronosGenerator,
+    Paths,
+    ResolvedScenario,
+    Section,
+)
+from scenario_gen.spec.violations import Violations, not_yet
+from scenario_gen.spec.wording import nearest, one_of, shown
+from scenario_gen.spec.yaml_lines import Where
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": Data,
+    "bars": BarCounts,
+    "paths": Paths,
+    "checks": Checks,
+    "broker": Broker,
+}
+GENERATORS: dict[str, type[Section]] = {"kronos": KronosGenerator, "bootstrap": BootstrapGenerator}
+BASELINES = ("bootstrap",)
+OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "broker")
+MAX_SCENARIOS = 200
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The base with one scenario's overrides applied.
+
+    Attributes:
+        values: the merged sections.
+        origin: for each place in ``values``, the place in the document that it came from.
+    """
+
+    values: dict[str, Any]
+    origin: dict[Where, Where] = field(default_factory=dict)
+
+    def place(self, where: Where) -> Where:
+        """Return where a value was written, or the nearest section around it."""
+        for length in range(len(where), 0, -1):
+            if where[:length] in self.origin:
+                return (*self.origin[where[:length]], *where[length:])
+        return where
+
+
+def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> Overlay:
+    """Apply an override that stands at ``at`` in the document to the base sections."""
+    merged = Overlay({})
+    for key in OVERRIDABLE:
+        if key in override:
+            below = _kept_beside(key, base.get(key), override[key])
+            merged.values[key] = _merge(below, override[key], (key,), (*at, key), merged.origin)
+        elif key in base:
+            merged.values[key] = _keep(base[key], (key,), (key,), merged.origin)
+    return merged
+
+
+def _kept_beside(key: str, base: Any, override: Any) -> Any:
+    """Return what of a base section stays beside its override."""
+    if not isinstance(base, Mapping) or not isinstance(override, Mapping):
+        return None
+    if key == "generator" and override.get("kind", base.get("kind", "kronos")) != base.get("kind", "kronos"):
+        return None
+    other_history = any(name in override and override[name] != base.get(name) for name in ("source", "file"))
+    if key == "data" and other_history:
+        return {name: base[name] for name in ("start", "end") if name in base}
+    return base
+
+
+def _merge(base: Any, override: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:
+    if not (isinstance(base, Mapping) and isinstance(override, Mapping)):
+        return _keep(override, key, at, origin)
+    origin[key] = at
+    out = {name: _keep(value, (*key, name), (*key, name), origin) for name, value in base.items()}
+    for name, value in override.items():
+        out[name] = _merge(base.get(name), value, (*key, name), (*at, name), origin)
+    return out
+
+
+def _keep(value: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:
+    origin[key] = at
+    if isinstance(value, Mapping):
+        return {name: _keep(inner, (*key, name), (*at, name), origin) for name, inner in value.items()}
+    return value
+
+
+def resolve_scenarios(
+    values: Mapping[str, Any], folder: Path, violations: Violations
+) -> tuple[ResolvedScenario, ...]:
+    """Return the scenarios and then the baselines, noting every mistake on the way."""
+    base = {key: values[key] for key in OVERRIDABLE if key in values}
+    entries = _scenario_entries(values, violations)
+    resolved = [
+        _resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in entries
+    ]
+    if "scenarios" in values:
+        _check_base_alone(base, violations)
+    for position, kind in enumerate(_baselines(values, violations)):
+        merged = overlay(base, {"generator": {"kind": kind}}, ("baselines", position))
+        merged.origin[("generator",)] = ("baselines", position)
+        if "data" not in base:
+            violations.add(("baselines",), "a baseline is made from the top-level 'data', which is missing")
+        resolved.append(_resolve(kind, "baseline", merged, folder, violations))
+    return tuple(scenario for scenario in resolved if scenario is not None)
+
+
+def _scenario_entries(
+    values: Mapping[str, Any], violations: Violations
+) -> list[tuple[str, Mapping[str, Any], Where]]:
+    """Return (name, override, place) of each scenario; one that overrides nothing if none is listed."""
+    if "scenarios" not in values:
+        return [("base", {}, ())]
+    listed = values["scenarios"]
+    if not isinstance(listed, list) or not listed:
+        violations.add(("scenarios",), f"got {shown(listed)}, expected a list of scenarios, each with a name")
+        return []
+    if len(listed) > MAX_SCENARIOS:
+        violations.add(("scenarios",), f"got {len(listed)} scenarios, expected at most {MAX_SCENARIOS}")
+        return []
+    entries: list[tuple[str, Mapping[str, Any], Where]] = []
+    taken = dict.fromkeys(
+        values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline"
+    )
+    for position, item in enumerate(listed):
+        at: Where = ("scenarios", position)
+        if not violations.mapping(item, at, ("name", *OVERRIDABLE), needed=("name",)):
+            continue
+        name = item.get("name", "")
+        if "name" in item:
+            check_name(name, (*at, "name"), violations)
+        if isinstance(name, str) and name:
+            if same_file(name) in taken:
+                other = taken[same_file(name)]
+                violations.add(
+                    (*at, "name"), f"the name '{name[:60]}' is taken by {other}; give each its own"
+                )
+            taken[same_file(name)] = "another scenario"
+        entries.append((name if isinstance(name, str) else "", item, at))
+    return entries
+
+
+def check_name(name: Any, where: Where, violations: Violations) -> None:
+    """Note a name that cannot serve as a file name."""
+    if not isinstance(name, str):
+        violations.add(where, f"got {shown(name)}, expected text")
+    elif reason := bad_name(name):
+        violations.add(where, f"got {shown(name)}; {reason}")
+
+
+def _baselines(values: Mapping[str, Any], violations: Violations) -> list[str]:
+    listed = values.get("baselines", [])
+    if not isinstance(listed, list):
+        violations.add(("baselines",), f"got {shown(listed)}, expected a list like [bootstrap]")
+        return []
+    good: list[str] = []
+    for position, kind in enumerate(listed):
+        at: Where = ("baselines", position)
+        if kind not in BASELINES:
+            hint = not_yet(kind) or nearest(kind, BASELINES)
+            violations.add(at, f"got {shown(kind)}, expected {one_of(BASELINES)}{hint}")
+        elif kind in good:
+            violations.add(at, f"{kind} is there twice; keep it once")
+        else:
+            good.append(str(kind))
+    return good
+
+
+def _resolve(
+    name: str, role: str, merged: Overlay, folder: Path, violations: Violations
+) -> ResolvedScenario | None:
+    """Build one scenario from its merged sections, or note what is wrong with them and return None."""
+    before = len(violations.found)
+    if "data" not in merged.values:
+        violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
+    parts = {key: _section(key, merged, violations) for key in OVERRIDABLE if key in merged.values}
+    if isinstance(data := parts.get("data"), Data):
+        check_data(data, folder, lambda where: merged.place(("data", *where)), violations)
+    if isinstance(generator := parts.get("generator"), KronosGenerator):
+        check_model(generator.model, folder, merged.place(("generator", "model")), violations)
+    if len(violations.found) > before or None in parts.values() or "data" not in parts or bad_name(name):
+        return None
+    return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
+
+
+def _section(key: str, merged: Overlay, violations: Violations) -> Section | None:
+    values = merged.values[key]
+    model = _generator_model(values, merged, violations) if key == "generator" else SECTIONS[key]
+    if model is None:
+        return None
+    if not isinstance(values, Mapping):
+        keys = ", ".join(model.model_fields)
+        violations.add(merged.place((key,)), f"got {shown(values)}, expected a mapping with some of: {keys}")
+        return None
+    return violations.section(model, values, lambda where: merged.place((key, *where)))
+
+
+def _generator_model(values: Any, merged: Overlay, violations: Violations) -> type[Section] | None:
+    """Return the model of the generator's kind; a section without ``kind`` is a Kronos generator."""
+    kind = values.get("kind", "kronos") if isinstance(values, Mapping) else "kronos"
+    if isinstance(kind, str) and kind in GENERATORS:
+        return GENERATORS[kind]
+    hint = not_yet(kind) or nearest(kind, GENERATORS)
+    words = f"got {shown(kind)}, expected {one_of(GENERATORS)}{hint}"
+    violations.add(merged.place(("generator", "kind")), words)
+    return None
+
+
+def _check_base_alone(base: Mapping[str, Any], violations: Violations) -> None:
+    """Note wrong values of the base even where every scenario overrides them.
+
+    What a section lacks is not judged here: the scenarios may add it.
+    """
+    plain = overlay(base, {}, ())
+    for key in plain.values:
+        values = plain.values[key]
+        alone = Violations(violations.document)
+        if isinstance(values, Mapping):
+            _section(key, plain, alone)
+        violations.found |= {found for found in alone.found if found[1] != key}
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,0 +1,159 @@
+"""Every mistake of a spec, collected before judging: one line each, with file, line and field.
+
+Knows how to turn what a model refused into words; does not know which sections a spec has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from scenario_gen.errors import SpecError
+from scenario_gen.spec.models import Section
+from scenario_gen.spec.wording import accepted, choices, nearest, one_of, shown
+from scenario_gen.spec.yaml_lines import Document, Where
+
+NOT_YET = {
+    "shocks": "shocks",
+    "symbol": "downloads of market data",
+    "garch": "the GARCH generator",
+    "gbm": "the GBM generator",
+    "yahoo": "downloads of market data",
+    "ccxt": "downloads of market data",
+}
+
+Model = TypeVar("Model", bound=Section)
+
+
+@dataclass
+class Violations:
+    """The mistakes found so far in one document.
+
+    Attributes:
+        document: where the values stand.
+        found: (line, field, words) of each mistake; a set, because a wrong base is met by every scenario.
+    """
+
+    document: Document
+    found: set[tuple[int, str, str]] = field(default_factory=set)
+
+    def add(self, where: Where, words: str) -> None:
+        """Note a mistake at a value of the document."""
+        mark = self.document.place(where)
+        self.found.add((mark.line if mark else 0, self.label(where), words))
+
+    def label(self, where: Where) -> str:
+        """Name a field as a user would: ``scenarios[hot].generator.temperature``."""
+        words, value = "", self.document.values
+        for part in where:
+            value = _step(value, part)
+            words += f"[{_item_name(value, part)}]" if isinstance(part, int) else f".{part}"
+        return words.removeprefix(".")
+
+    def raise_any(self) -> None:
+        """Raise one SpecError that lists every mistake in the order of the lines, if there is any.
+
+        Raises:
+            SpecError: with one line per mistake.
+        """
+        if not self.found:
+            return
+        lines = [self._line(*mistake) for mistake in sorted(self.found)]
+        if len(lines) > 1:
+            lines = [f"{len(lines)} mistakes in {self.document.filename or 'the spec'}", *lines]
+        raise SpecError("\n".join(lines))
+
+    def _line(self, line: int, label: str, words: str) -> str:
+        place = f"{self.document.filename}:{line}" if line else self.document.filename or "spec"
+        return f"{place}: {label}: {words}" if label else f"{place}: {words}"
+
+    def mapping(
+        self, value: Any, where: Where, allowed: Collection[str], *, needed: Collection[str] = ()
+    ) -> bool:
+        """Note what keeps a value from being a mapping of these keys; return whether it is a mapping."""
+        if not isinstance(value, Mapping):
+            self.add(where, f"got {shown(value)}, expected a mapping with the keys {one_of(allowed)}")
+            return False
+        for key in value:
+            if key not in allowed:
+                self.add((*where, key), unknown_key(key, allowed))
+        for key in needed:
+            if key not in value:
+                self.add(where, f"'{key}' is missing")
+        return True
+
+    def section(
+        self, model: type[Model], values: Mapping[str, Any], at: Callable[[Where], Where]
+    ) -> Model | None:
+        """Build a section, or note every violation of it and return None.
+
+        Args:
+            model: the section's model.
+            values: what the spec says, after overrides.
+            at: turns a place within the section into a place of the document.
+        """
+        try:
+            return model.model_validate(values)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False):
+                where: Where = tuple(detail["loc"][:1])
+                self.add(at(where), _words(model, values, where, dict(detail)))
+            return None
+
+
+def unknown_key(key: object, allowed: Collection[str]) -> str:
+    """Say that a key is unknown, which name is nearest and what is allowed there."""
+    if key in NOT_YET:
+        return f"{NOT_YET[str(key)]} are not available yet; delete this key"
+    return f"unknown key{nearest(key, allowed)} Allowed here: {', '.join(allowed)}".replace(
+        "key Allowed", "key. Allowed"
+    )
+
+
+def not_yet(value: object) -> str:
+    """Return ``" (... not available yet)"`` for a name that is planned and not there, or nothing."""
+    return f" ({NOT_YET[value]} is not available yet)" if isinstance(value, str) and value in NOT_YET else ""
+
+
+def _words(model: type[Section], values: Mapping[str, Any], where: Where, detail: dict[str, Any]) -> str:
+    """Return the words for one violation that pydantic found in a section."""
+    if not where:
+        return str(detail["ctx"]["error"]) if "ctx" in detail else f"got {shown(values)}, expected a mapping"
+    name = str(where[0])
+    if name not in model.model_fields:
+        return unknown_key(name, tuple(model.model_fields))
+    if detail["type"] == "missing":
+        return f"missing, expected {accepted(model, name)}"
+    value, options = values.get(name), choices(model, name)
+    words = f"got {shown(value)}, expected {accepted(model, name)}{not_yet(value)}"
+    if options:
+        return words + nearest(value, options)
+    if isinstance(value, str) and accepted(model, name).startswith(("a number", "a whole number")):
+        return words + " (without quotes)" if _is_number(value) else words
+    return words
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _step(value: Any, part: str | int) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
+
+
+def _item_name(item: Any, position: int) -> str:
+    """Name an entry of a list by its name or class, or by its number."""
+    if isinstance(item, Mapping):
+        for key in ("name", "use"):
+            if isinstance(item.get(key), str) and item[key].strip():
+                return str(item[key]).rpartition(":")[2][:60] or f"#{position + 1}"
+    return f"#{position + 1}"

@@ -1,0 +1,116 @@
+"""Words for what came and for what a field accepts: read off the models, so that both never drift apart.
+
+Knows the pydantic models only through their fields; knows nothing of files or lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types as at
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+MOMENT = "a date like 2018-12-31, or a time like 2018-12-31T16:00"
+
+
+def shown(value: Any) -> str:
+    """Return a value as a user would recognise it, on one line and not longer than some 60 characters."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ("-.inf" if value < 0 else ".inf")
+    if isinstance(value, Mapping):
+        return "a mapping with " + _listed(value, 4) if value else "an empty mapping"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}" if value else "an empty list"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:56] + "..."
+
+
+def nearest(wrong: object, right: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest right name, or nothing if none is near."""
+    names = list(right)
+    folded = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(str(wrong).casefold(), list(folded), n=1, cutoff=0.6)
+    return f"; did you mean '{folded[close[0]]}'?" if close else ""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return the names as a choice: ``a, b or c``."""
+    listed = list(names)
+    return listed[0] if len(listed) == 1 else ", ".join(listed[:-1]) + " or " + listed[-1]
+
+
+def accepted(model: type[BaseModel], field: str) -> str:
+    """Say what a field accepts, with its bounds: ``a number from 0 to 10``."""
+    info = model.model_fields[field]
+    kinds = [kind for kind in _alternatives(info.annotation) if kind is not type(None)]
+    if any(isinstance(kind, type) and issubclass(kind, date) for kind in kinds):
+        return MOMENT
+    return _kind_words(kinds[0], info)
+
+
+def choices(model: type[BaseModel], field: str) -> tuple[str, ...]:
+    """Return the names that a field chooses from, or nothing if it is no choice."""
+    found = (k for k in _alternatives(model.model_fields[field].annotation) if get_origin(k) is Literal)
+    return tuple(name for kind in found for name in get_args(kind))
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """Flatten unions and annotations into the plain types behind them."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [kind for member in get_args(annotation) for kind in _alternatives(member)]
+    return [annotation]
+
+
+def _kind_words(kind: Any, info: FieldInfo) -> str:
+    if get_origin(kind) is Literal:
+        return one_of(get_args(kind))
+    if kind is bool:
+        return "true or false"
+    if kind is int:
+        return "a whole number" + _range_words(info.metadata)
+    if kind is float:
+        return "a number" + _range_words(info.metadata)
+    if kind is str:
+        return _text_words(info)
+    return "a mapping of names to values"
+
+
+def _text_words(info: FieldInfo) -> str:
+    if any(getattr(rule, "pattern", None) for rule in info.metadata):
+        return str(info.description)
+    longest = [rule.max_length for rule in info.metadata if isinstance(rule, at.MaxLen)]
+    return f"text of 1 to {longest[0]} characters" if longest else "text"
+
+
+def _range_words(metadata: list[Any]) -> str:
+    """Return the bounds among a field's constraints, in words."""
+    low = next((str(rule.ge) for rule in metadata if isinstance(rule, at.Ge)), "")
+    above = next((str(rule.gt) for rule in metadata if isinstance(rule, at.Gt)), "")
+    high = next((str(rule.le) for rule in metadata if isinstance(rule, at.Le)), "")
+    below = next((str(rule.lt) for rule in metadata if isinstance(rule, at.Lt)), "")
+    if low and high:
+        return f" from {_short(low)} to {_short(high)}"
+    lower = f"of at least {_short(low)}" if low else (f"above {_short(above)}" if above else "")
+    upper = f"at most {_short(high)}" if high else (f"below {_short(below)}" if below else "")
+    return "".join(f" {words}" for words in [" and ".join(part for part in (lower, upper) if part)] if words)
+
+
+def _short(number: str) -> str:
+    return number.removesuffix(".0")
+
+
+def _listed(names: Iterable[object], most: int) -> str:
+    keys = [str(name) for name in names]
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
