@@ -44,7 +44,8 @@ def missing_file(name: str, base: Path, *, parent: bool = False) -> str:
     """Say that a file is not there, where it was looked for and which name there is nearest."""
     beside = ", its parent" if parent else ""
     looked = f"looked in the spec's folder{beside} and the current folder"
-    return f"got {name[:80]!r}, but there is no such file ({looked}){nearest_file(name, places(base, parent=parent))}"
+    hint = nearest_file(name, places(base, parent=parent))
+    return f"got {name[:80]!r}, but there is no such file ({looked}){hint}"
 
 
 def nearest_file(name: str, folders: Iterable[Path]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from scenario_gen.errors import SpecError
-from scenario_gen.spec.files import missing_file
+from scenario_gen.spec.files import nearest_file
 from scenario_gen.spec.meaning import check_sizes
 from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec, StrategyUse
 from scenario_gen.spec.plain import plain
@@ -51,12 +51,18 @@ def load_spec(path: str | Path) -> LoadedSpec:
         SpecError: the file cannot be read, is not YAML, or breaks a rule; every mistake has its line.
     """
     path = Path(path)
-    if not path.is_file():
-        problem = (
-            "is a folder" if path.is_dir() else missing_file(path.name, path.parent).removeprefix("got ")
-        )
-        raise SpecError(f"{path}: {problem}", expected="a YAML spec", fix=_START)
+    _refuse_missing(path)
     return parse_spec(read_text(path), path.resolve().parent, str(path))
+
+
+def _refuse_missing(path: Path) -> None:
+    try:
+        if path.is_file():
+            return
+        problem = "is a folder" if path.is_dir() else f"no such file{nearest_file(path.name, [path.parent])}"
+    except OSError as error:  # a name that no file can have
+        problem = str(error.strerror)
+    raise SpecError(f"{path}: {problem}", expected="a YAML spec", fix=_START)
 
 
 def parse_spec(text: str, base: Path, filename: str = "spec.yaml") -> LoadedSpec:
