@@ -28,10 +28,8 @@ MAX_KEPT_BYTES = 16_000_000_000
 MAX_SIMULATED_BARS = 1_000_000_000_000
 
 
-def check_data(data: Data, folder: Path, at: Callable[[Where], Where], violations: Violations) -> None:
-    """Note a data file that is not there, dates out of order, and an unknown time zone."""
-    if data.file is not None and find_file(data.file, folder) is None:
-        violations.add(at(("file",)), missing_file(data.file, folder))
+def check_data(data: Data, at: Callable[[Where], Where], violations: Violations) -> None:
+    """Note dates out of order and an unknown time zone."""
     if data.start is not None and data.end is not None and _day(data.start) > _day(data.end):
         words = f"start {data.start} is after end {data.end}, expected start before end"
         violations.add(at(("start",)), words)
@@ -41,15 +39,19 @@ def check_data(data: Data, folder: Path, at: Callable[[Where], Where], violation
         violations.add(at(("timezone",)), words)
 
 
+def check_data_file(file: str, folder: Path, where: Where, violations: Violations) -> None:
+    """Note a data file that is not there."""
+    if find_file(file, folder) is None:
+        violations.add(where, missing_file(file, folder))
+
+
 def check_model(model: str, folder: Path, where: Where, violations: Violations) -> None:
     """Note a model that is no known name, no Hub name and no folder."""
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1
     if model in MODELS or (_HUB_NAME.match(model) and not is_path) or _is_folder(model, folder):
         return
-    words = (
-        f"got {model[:80]!r}, expected {', '.join(MODELS)}, a Hub name like org/name@revision, or a folder"
-    )
-    violations.add(where, words + nearest(model, MODELS))
+    expected = f"{', '.join(MODELS)}, a Hub name like org/name@revision, or a folder"
+    violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, MODELS)}")
 
 
 def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, violations: Violations) -> None:
@@ -60,8 +62,8 @@ def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, viol
     if size > MAX_KEPT_BYTES:
         violations.add(
             ("paths",),
-            f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics, {kept:,} bars "
-            f"of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count or bars.horizon, "
+            f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics and "
+            f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count or bars.horizon, "
             "shorten the lists of params, or set paths.keep: false",
         )
     bars = sum(one.paths.count * one.bars.horizon for one in scenarios) * parameter_sets

@@ -33,10 +33,8 @@ class _Reducer:
     def reduce(self, value: Any, label: str, depth: int) -> Any:
         self.values += 1
         if depth > MAX_DEPTH or self.values > MAX_VALUES:
-            raise SpecError(
-                f"spec: {label or 'the mapping'}: nested deeper than {MAX_DEPTH} or holds more than {MAX_VALUES} values",
-                fix="flatten or shorten the mapping",
-            )
+            bounds = f"nested deeper than {MAX_DEPTH} levels, or more than {MAX_VALUES} values"
+            raise SpecError(f"spec: {label or 'the mapping'}: {bounds}", fix="flatten or shorten the mapping")
         if isinstance(value, Mapping):
             return {
                 _text_key(key, label): self.reduce(inner, f"{label}.{key}".lstrip("."), depth + 1)

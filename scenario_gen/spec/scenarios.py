@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.spec.files import bad_name, same_file
-from scenario_gen.spec.meaning import check_data, check_model
+from scenario_gen.spec.meaning import check_data, check_data_file, check_model
 from scenario_gen.spec.models import (
     BarCounts,
     BootstrapGenerator,
@@ -193,7 +193,10 @@ def _resolve(
         violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
     parts = {key: _section(key, merged, violations) for key in OVERRIDABLE if key in merged.values}
     if isinstance(data := parts.get("data"), Data):
-        check_data(data, folder, lambda where: merged.place(("data", *where)), violations)
+        check_data(data, lambda where: merged.place(("data", *where)), violations)
+    history = merged.values.get("data")
+    if isinstance(history, Mapping) and isinstance(history.get("file"), str):
+        check_data_file(history["file"], folder, merged.place(("data", "file")), violations)
     if isinstance(generator := parts.get("generator"), KronosGenerator):
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
     if len(violations.found) > before or None in parts.values() or "data" not in parts or bad_name(name):

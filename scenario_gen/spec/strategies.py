@@ -39,7 +39,7 @@ def split_use(use: str) -> tuple[str, str]:
 
 
 def grid(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the listed values: the parameter sets of one strategy, in the spec's order."""
+    """Yield every combination of the listed values, in the spec's order: one strategy's parameter sets."""
     values = [value if isinstance(value, list | tuple) else [value] for value in params.values()]
     for combination in itertools.product(*values):
         yield dict(zip(params, combination, strict=True))
@@ -67,13 +67,13 @@ def check_use(use: Any, params: Any, base: Path, where: Where, violations: Viola
         return
     tree = _parse(path, file, (*where, "use"), violations)
     if tree is not None:
-        _check_class(tree, file, name, params, where, violations)
+        _check_class(tree, use, params, where, violations)
 
 
 def check_distinct(
     use: StrategyUse, before: Sequence[StrategyUse], where: Where, violations: Violations
 ) -> None:
-    """Note a strategy whose name and parameters repeat an earlier one: the report could not tell them apart."""
+    """Note a strategy that repeats an earlier one: the report could not tell them apart."""
     for other in before:
         if display_name(other) == display_name(use) and overlap(other.params, use.params):
             words = f"'{display_name(use)}' with these parameters is there already; give it a name of its own"
@@ -130,9 +130,8 @@ def _parse(path: Path, shown_as: str, where: Where, violations: Violations) -> a
     return None
 
 
-def _check_class(
-    tree: ast.Module, file: str, name: str, params: Any, where: Where, violations: Violations
-) -> None:
+def _check_class(tree: ast.Module, use: str, params: Any, where: Where, violations: Violations) -> None:
+    file, name = split_use(use)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in classes:
         if not {name, "*"} & _imported_or_assigned(tree):
