@@ -111,7 +111,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         save_network(checkpoint.tokenizer, folder / "tokenizer")
         (folder / EXTRAS).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
+        raise CheckpointError(
+            f"{folder}: cannot be written: {error}", fix="choose a writable folder"
+        ) from None
 
 
 def save_network(network: Kronos | KronosTokenizer, folder: Path) -> None:
@@ -194,7 +196,8 @@ def _check_pair(model: Kronos, tokenizer: KronosTokenizer, folder: Path) -> None
     ours, theirs = model.config, tokenizer.config
     if (ours.s1_bits, ours.s2_bits) != (theirs.s1_bits, theirs.s2_bits):
         raise CheckpointError(
-            f"{folder}: the model has {ours.s1_bits}+{ours.s2_bits} bits, the tokenizer {theirs.s1_bits}+{theirs.s2_bits}",
+            f"{folder}: the model has {ours.s1_bits}+{ours.s2_bits} bits, "
+            f"the tokenizer {theirs.s1_bits}+{theirs.s2_bits}",
             expected="a model and a tokenizer that were trained together",
             fix="see 'scenario-gen models list' for the tokenizer of each published model",
         )
@@ -216,5 +219,7 @@ def _representation(extras: dict[str, Any], folder: Path, tokenizer: KronosToken
 def _cell_volumes(raw: list[float], model: Kronos, folder: Path) -> Tensor:
     cells = 2**model.config.s1_bits
     if len(raw) != cells or not all(math.isfinite(v) for v in raw):
-        raise CheckpointError(f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers")
+        raise CheckpointError(
+            f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers"
+        )
     return torch.tensor(raw, dtype=torch.float32)

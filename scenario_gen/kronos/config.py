@@ -32,7 +32,7 @@ class _Config:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the configuration as it is written to ``config.json``."""
-        return asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are dataclasses
+        return asdict(self)  # type: ignore[call-overload]  # subclasses are dataclasses
 
 
 def _need_positive(config: Any, names: tuple[str, ...]) -> None:
@@ -91,4 +91,6 @@ class TokenizerConfig(_Config):
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}")
         if (self.s1_bits + self.s2_bits) % self.group_size:
-            raise ValueError(f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}")
+            raise ValueError(
+                f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}"
+            )

@@ -52,7 +52,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Multi-head attention with separate q, k, v, out projections (all with bias)."""
 
-    def __init__(self, d_model: int, n_heads: int, attn_dropout: float = 0.0, resid_dropout: float = 0.0) -> None:
+    def __init__(
+        self, d_model: int, n_heads: int, attn_dropout: float = 0.0, resid_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.head_dim = d_model // n_heads
@@ -72,7 +74,9 @@ class Attention(nn.Module):
         """Join [B, H, T, E] to [B, T, D] and project out."""
         return self.resid_dropout(self.out_proj(x.transpose(1, 2).flatten(2)))
 
-    def forward(self, query: Tensor, states: Tensor, *, positions: bool = True, causal: bool = True) -> Tensor:
+    def forward(
+        self, query: Tensor, states: Tensor, *, positions: bool = True, causal: bool = True
+    ) -> Tensor:
         """Let ``query`` [B, S, D] attend to ``states`` [B, T, D].
 
         With ``positions`` both get rotary angles from 0; with ``causal`` row t sees states 0..t (then S = T).

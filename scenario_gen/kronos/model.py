@@ -31,7 +31,7 @@ class TokenEmbedding(nn.Module):
     def forward(self, s1: Tensor, s2: Tensor) -> Tensor:
         """Return [..., D] for token ids [...]."""
         pair = torch.cat((self.emb_s1(s1), self.emb_s2(s2)), dim=-1) * self.scale
-        return self.fusion_proj(pair)  # type: ignore[no-any-return]
+        return self.fusion_proj(pair)
 
 
 class FixedEmbedding(nn.Module):
@@ -42,11 +42,13 @@ class FixedEmbedding(nn.Module):
         rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
         angles = torch.outer(torch.arange(count).float(), rates)
         self.emb = nn.Embedding(count, dim)
-        self.emb.weight = nn.Parameter(torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1), requires_grad=False)
+        self.emb.weight = nn.Parameter(
+            torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1), requires_grad=False
+        )
 
     def forward(self, index: Tensor) -> Tensor:
         """Return [..., D] for indices [...]."""
-        return self.emb(index).detach()  # type: ignore[no-any-return]
+        return self.emb(index).detach()
 
 
 class TimeEmbedding(nn.Module):
@@ -80,7 +82,7 @@ class DependencyLayer(nn.Module):
 
     def forward(self, states: Tensor, sibling: Tensor) -> Tensor:
         """Train form: states [B, T, D] and embeddings of the next s1 [B, T, D] to [B, T, D]."""
-        return self.norm(states + self.cross_attn(sibling, states))  # type: ignore[no-any-return]
+        return self.norm(states + self.cross_attn(sibling, states))
 
     def last(self, states: Tensor, sibling: Tensor, form: DependencyForm) -> Tensor:
         """Return the last row only, [B, D], for states [B, T, D] and the sibling's embedding [B, D]."""
@@ -90,7 +92,7 @@ class DependencyLayer(nn.Module):
         else:
             padded = torch.cat((torch.zeros_like(states[:, :-1]), sibling[:, None]), dim=1)
             seen = attn(padded, states)[:, -1]
-        return self.norm(states[:, -1] + seen)  # type: ignore[no-any-return]
+        return self.norm(states[:, -1] + seen)
 
 
 class Heads(nn.Module):
@@ -131,7 +133,7 @@ class Kronos(nn.Module):
         x = self.token_drop(self.embedding(s1, s2) + self.time_emb(stamps))
         for block in self.transformer:
             x = block(x)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
     def forward(self, s1: Tensor, s2: Tensor, stamps: Tensor, next_s1: Tensor) -> tuple[Tensor, Tensor]:
         """Training form: return logits of the next s1 and, given ``next_s1`` [B, T], of the next s2."""
@@ -141,12 +143,12 @@ class Kronos(nn.Module):
 
     def s1_logits(self, states: Tensor) -> Tensor:
         """Return logits of the next s1 [B, V1] from the last of the states [B, T, D]."""
-        return self.head.proj_s1(states[:, -1])  # type: ignore[no-any-return]
+        return self.head.proj_s1(states[:, -1])
 
     def s2_logits(self, states: Tensor, s1: Tensor, form: DependencyForm) -> Tensor:
         """Return logits of the next s2 [B, V2], given the next s1 [B] and states [B, T, D]."""
         dependent = self.dep_layer.last(states, self.embedding.emb_s1(s1), form)
-        return self.head.proj_s2(dependent)  # type: ignore[no-any-return]
+        return self.head.proj_s2(dependent)
 
     def loss(self, s1: Tensor, s2: Tensor, stamps: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean negative log likelihood of the next s1 and of the next s2, in nats per bar.

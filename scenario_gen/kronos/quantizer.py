@@ -60,7 +60,7 @@ class BinarySphericalQuantizer(nn.Module):
         return (bits.float() * 2 - 1) * self.scale
 
     def penalty(self, z: Tensor, beta: float, gamma0: float, gamma: float, zeta: float) -> Tensor:
-        """Commitment plus entropy penalty: confident bits, but every group code in use.
+        """Return commitment plus entropy penalty: confident bits, but every group code in use.
 
         Soft bit probabilities are sigmoid(4 u / sqrt(n)) sharpened by 100 / 4, i.e. the softmax over squared
         distances to both signs at inverse temperature 100; the entropy of the mean group code is exact per group.

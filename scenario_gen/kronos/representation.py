@@ -42,7 +42,9 @@ class Scale:
 class Representation(Protocol):
     """Encode candles to features and decode features to candles."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """Name in a checkpoint."""
 
     @property
     def n_features(self) -> int:
@@ -123,7 +125,7 @@ class Increments:
 
     def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
         """Return standardised features float32 [P, T, 5]; the first bar's gap is 0, its previous close unknown."""
-        o, h, l, c = (np.log(values[:, :, i].astype(np.float64)) for i in range(4))  # noqa: E741  # field names
+        o, h, l, c = (np.log(values[:, :, i].astype(np.float64)) for i in range(4))  # noqa: E741  # the fields' own letters
         previous = np.concatenate((o[:, :1], c[:, :-1]), axis=1)
         unit = scale.spread[:, :1]
         raw = np.stack(

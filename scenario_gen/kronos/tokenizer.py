@@ -45,7 +45,7 @@ class KronosTokenizer(nn.Module):
         z: Tensor = self.embed(x)
         for block in self.encoder:
             z = block(z)
-        return self.quant_embed(z)  # type: ignore[no-any-return]
+        return self.quant_embed(z)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return token ids (s1, s2), int64 [B, T], for features [B, T, d_in]."""
@@ -58,7 +58,7 @@ class KronosTokenizer(nn.Module):
     def _decode(self, z: Tensor) -> Tensor:
         for block in self.decoder:
             z = block(z)
-        return self.head(z)  # type: ignore[no-any-return]
+        return self.head(z)
 
     def loss(self, x: Tensor) -> TokenizerLoss:
         """Return the reconstruction loss of both levels plus the quantizer's penalty."""

@@ -23,7 +23,9 @@ class DataConfig(_Section):
     manifest: str = "manifest.csv"
     classes: tuple[str, ...] = Field((), description="asset classes to use; empty: all")
     holdout_symbols: tuple[str, ...] = Field((), description="instruments that training never sees")
-    holdout_share: float = Field(0.12, gt=0, lt=0.5, description="last share of every series kept out of training")
+    holdout_share: float = Field(
+        0.12, gt=0, lt=0.5, description="last share of every series kept out of training"
+    )
     group_power: float = Field(
         0.5, ge=0, le=1, description="weight of a (class, frequency) group is its bars to this power"
     )
@@ -95,8 +97,13 @@ def load_config(path: Path) -> tuple[TrainConfig, str]:
         config = TrainConfig.model_validate(raw)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()]
-        raise SpecError(f"{path}: " + "; ".join(lines), fix="see training/nano.yaml for every field") from None
-    if config.window.context_max >= config.window.bars or config.window.context_min > config.window.context_max:
+        raise SpecError(
+            f"{path}: " + "; ".join(lines), fix="see training/nano.yaml for every field"
+        ) from None
+    if (
+        config.window.context_max >= config.window.bars
+        or config.window.context_min > config.window.context_max
+    ):
         raise SpecError(
             f"{path}: window.context_min {config.window.context_min} .. context_max {config.window.context_max} "
             f"do not fit into window.bars {config.window.bars}",

@@ -135,7 +135,9 @@ class WindowSampler:
 
     def weights(self) -> NDArray[np.float64]:
         """Return the probability of each series [S]: group bars to ``group_power``, then by bars."""
-        room = np.array([max(0, (e - s) - self.window.bars) for s, e in map(self.span, self.series)], dtype=float)
+        room = np.array(
+            [max(0, (e - s) - self.window.bars) for s, e in map(self.span, self.series)], dtype=float
+        )
         groups = pd.Series([f"{s.asset_class}|{s.frequency}" for s in self.series])
         total = pd.Series(room).groupby(groups).transform("sum").to_numpy()
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -149,7 +151,9 @@ class WindowSampler:
 
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of this step: the same one whenever it is asked for."""
-        key = np.array([self.seed, step * 4 + {"train": 0, "later": 1, "unseen": 2}[self.part]], dtype=np.uint64)
+        key = np.array(
+            [self.seed, step * 4 + {"train": 0, "later": 1, "unseen": 2}[self.part]], dtype=np.uint64
+        )
         rng = np.random.Generator(np.random.Philox(key=key))
         picks = rng.choice(len(self.series), size=size, p=self._cached_weights())
         windows = [self._window(self.series[i], rng) for i in picks]
@@ -185,9 +189,9 @@ class WindowSampler:
         )
 
 
-def feature_moments(sampler: WindowSampler, batches: int, size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def feature_moments(
+    sampler: WindowSampler, batches: int, size: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each raw feature over some training batches."""
     rows = np.concatenate([sampler.batch(i, size).features.reshape(-1, 5) for i in range(batches)])
     return tuple(map(float, rows.mean(0))), tuple(map(float, rows.std(0)))
-
-

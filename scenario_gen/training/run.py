@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,13 +193,17 @@ def held_out_nats(
     """Return nats per bar on later bars and on unseen instruments, trained and at a uniform guess."""
     out = {"uniform": float(np.log(2.0) * (model.config.s1_bits + model.config.s2_bits))}
     for part in ("later", "unseen"):
-        pairs = [model_losses(model, tokenizer, samplers[part], step, config.model.batch) for step in range(8)]
+        pairs = [
+            model_losses(model, tokenizer, samplers[part], step, config.model.batch) for step in range(8)
+        ]
         out[part] = round(float(np.mean([float(s1 + s2) for s1, s2 in pairs])), 4)
     return out
 
 
 @torch.no_grad()
-def cell_log_volumes(tokenizer: KronosTokenizer, sampler: WindowSampler, size: int, batches: int = 64) -> Tensor:
+def cell_log_volumes(
+    tokenizer: KronosTokenizer, sampler: WindowSampler, size: int, batches: int = 64
+) -> Tensor:
     """Return the log volume of each s1 cell in feature space, float32 [2^s1_bits].
 
     The volume is the product over features of the members' standard deviation, floored at a fiftieth of a unit
@@ -215,8 +217,13 @@ def cell_log_volumes(tokenizer: KronosTokenizer, sampler: WindowSampler, size: i
         rows.append(features.flatten(0, 1))
     x, cell = torch.cat(rows).double(), torch.cat(cells)
     n_cells = 2**tokenizer.config.s1_bits
-    count = torch.zeros(n_cells, dtype=torch.float64).index_add_(0, cell, torch.ones(len(cell), dtype=torch.float64))
-    mean = torch.zeros(n_cells, x.shape[1], dtype=torch.float64).index_add_(0, cell, x) / count.clamp_min(1)[:, None]
+    count = torch.zeros(n_cells, dtype=torch.float64).index_add_(
+        0, cell, torch.ones(len(cell), dtype=torch.float64)
+    )
+    mean = (
+        torch.zeros(n_cells, x.shape[1], dtype=torch.float64).index_add_(0, cell, x)
+        / count.clamp_min(1)[:, None]
+    )
     spread = torch.zeros_like(mean).index_add_(0, cell, (x - mean[cell]).square())
     typical = spread.sum(0) / count.sum()  # mean within-cell variance of each feature
     variance = (spread + 10 * typical) / (count + 10)[:, None]
@@ -236,7 +243,9 @@ def describe_series(series: list[Series]) -> list[dict[str, object]]:
             "held_out_series": sum(s.train_end == 0 for s in group),
             "bars": sum(s.train_end for s in group),
             "first": str(min(np.datetime64(int(s.wall_ns[0]), "ns") for s in group))[:10],
-            "last": str(max(np.datetime64(int(s.wall_ns[max(s.train_end - 1, 0)]), "ns") for s in group))[:10],
+            "last": str(max(np.datetime64(int(s.wall_ns[max(s.train_end - 1, 0)]), "ns") for s in group))[
+                :10
+            ],
         }
         for key, group in sorted(rows.items())
     ]

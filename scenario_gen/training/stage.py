@@ -93,12 +93,14 @@ def run_stage(
             group["lr"] = learning_rate(config, step)
         parts = losses(step)
         optimizer.zero_grad(set_to_none=True)
-        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        parts["loss"].backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
         optimizer.step()
         average.update(network, step)
         advance(1)
-        _report(stage, step, config, parts, norm, files.metrics, spent + time.process_time() - began, validate)
+        _report(
+            stage, step, config, parts, norm, files.metrics, spent + time.process_time() - began, validate
+        )
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             _save(files.state, network, optimizer, average, step + 1, spent + time.process_time() - began)
     average.copy_to(network)
@@ -161,6 +163,7 @@ def _restore(
         average.values = state["average"]
     except Exception as error:  # a torn or foreign file can raise nearly anything
         raise CheckpointError(
-            f"{path} cannot be resumed: {error}", fix="delete it to start the stage again, or train without --resume"
+            f"{path} cannot be resumed: {error}",
+            fix="delete it to start the stage again, or train without --resume",
         ) from None
     return int(state["step"]), float(state["seconds"])

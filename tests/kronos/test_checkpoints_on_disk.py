@@ -1,0 +1,83 @@
+"""Checkpoints: written and read back bit for bit; a fault in one is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from scenario_gen.errors import CheckpointError
+from scenario_gen.kronos import Checkpoint, load_checkpoint, save_checkpoint
+
+
+@pytest.fixture
+def copy(golden_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(golden_folder, tmp_path / "checkpoint"))
+
+
+def test_a_checkpoint_survives_the_disk(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tiny_checkpoint, tmp_path / "tiny")
+    again = load_checkpoint(tmp_path / "tiny")
+    assert again.representation == tiny_checkpoint.representation
+    assert (again.max_context, again.dependency_form) == (64, "train")
+    assert again.cell_log_volume is not None
+    torch.testing.assert_close(again.cell_log_volume, tiny_checkpoint.cell_log_volume, atol=1e-6, rtol=0)
+    for name, tensor in tiny_checkpoint.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], tensor), name
+
+
+def test_a_published_folder_gets_levels_and_the_decode_form(golden_folder: Path) -> None:
+    checkpoint = load_checkpoint(golden_folder / "model", tokenizer_folder=golden_folder / "tokenizer")
+    assert checkpoint.representation.kind == "levels"
+    assert checkpoint.dependency_form == "decode"
+    assert checkpoint.cell_log_volume is None
+    assert not checkpoint.model.training
+    assert not checkpoint.tokenizer.training
+
+
+def test_missing_extra_and_misshapen_tensors_are_all_named(copy: Path) -> None:
+    path = copy / "model" / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["norm.weight"]
+    tensors["surprise"] = torch.zeros(1)
+    tensors["head.proj_s1.bias"] = torch.zeros(3)
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(copy)
+    message = str(caught.value)
+    assert "missing: norm.weight" in message
+    assert "surprise" in message
+    assert "head.proj_s1.bias is (3,), not (32,)" in message
+
+
+def test_a_torn_file_is_an_error_that_says_so(copy: Path) -> None:
+    path = copy / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(copy)
+
+
+def test_a_model_and_a_foreign_tokenizer_are_refused(copy: Path, tiny_checkpoint: Checkpoint) -> None:
+    save_checkpoint(tiny_checkpoint, copy / "other")
+    with pytest.raises(CheckpointError, match=r"5\+5 bits, the tokenizer 4\+4"):
+        load_checkpoint(copy / "model", tokenizer_folder=copy / "other" / "tokenizer")
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, "many"])
+def test_an_absurd_configuration_is_refused(copy: Path, value: object) -> None:
+    path = copy / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"n_layers": value}))
+    with pytest.raises(CheckpointError, match="n_layers"):
+        load_checkpoint(copy)
+
+
+def test_a_folder_without_weights_says_what_it_should_hold(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is not a folder"):
+        load_checkpoint(tmp_path / "nowhere")
+    (tmp_path / "model").mkdir()
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        load_checkpoint(tmp_path)
