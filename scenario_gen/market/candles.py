@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.market.times import as_bound
 
 PRICE_FIELDS = ("open", "high", "low", "close")
 FIELDS = (*PRICE_FIELDS, "volume", "amount")
@@ -17,7 +18,13 @@ FIELDS = (*PRICE_FIELDS, "volume", "amount")
 
 @dataclass(frozen=True)
 class Flag:
-    """A possible but suspicious bar (or bars) that was kept: shown to the user, never hidden."""
+    """A possible but suspicious bar (or bars) that was kept: shown to the user, never hidden.
+
+    Attributes:
+        rule: short name of what is suspicious.
+        message: the same as a sentence, true for any part of the history.
+        rows: 0-based rows of the bars concerned; none for a note on the whole source.
+    """
 
     rule: str
     message: str
@@ -71,29 +78,31 @@ class Candles:
         return pd.DataFrame(self.values, index=self.timestamps, columns=list(self.fields))
 
     def rows(self, start: int, stop: int) -> Candles:
-        """Return bars ``start`` to ``stop`` (exclusive); flags keep to those rows."""
+        """Return bars ``start`` to ``stop`` (exclusive); flags keep to those rows, notes on the source stay."""
         kept = tuple(
-            replace(flag, rows=tuple(r - start for r in flag.rows if start <= r < stop)) for flag in self.flags
+            replace(flag, rows=tuple(r - start for r in flag.rows if start <= r < stop))
+            for flag in self.flags
         )
         return replace(
             self,
             timestamps=self.timestamps[start:stop],
             values=self.values[start:stop],
-            flags=tuple(flag for flag in kept if flag.rows),
+            flags=tuple(
+                flag for flag, was in zip(kept, self.flags, strict=True) if flag.rows or not was.rows
+            ),
         )
 
     def split_at(self, end: pd.Timestamp | None) -> tuple[Candles, Candles]:
         """Split into bars up to and including ``end``, and the bars after it.
 
         A date without a time of day means the whole of that day. ``None`` puts everything on the left.
+
+        Raises:
+            DataError: ``end`` has a time zone and the bars have none.
         """
         if end is None:
             return self, self.rows(len(self), len(self))
-        stamp = pd.Timestamp(end)
-        if self.timestamps.tz is not None and stamp.tzinfo is None:
-            stamp = stamp.tz_localize(self.timestamps.tz)
-        if stamp == stamp.normalize():
-            stamp = stamp + pd.Timedelta(days=1) - pd.Timedelta(1, unit="ns")
+        stamp = as_bound(end, self.timestamps, is_end=True)
         cut = int(self.timestamps.searchsorted(stamp, side="right"))
         return self.rows(0, cut), self.rows(cut, len(self))
 
@@ -111,6 +120,16 @@ class Candles:
                 fix="shorten bars.context, move data.end to a later date, or bring a longer history",
             )
         return self.rows(len(self) - bars, len(self))
+
+    def flag_texts(self) -> list[str]:
+        """Return the flags as sentences with the number of bars and the first of them."""
+        return [self._flag_text(flag) for flag in self.flags]
+
+    def _flag_text(self, flag: Flag) -> str:
+        if not flag.rows:
+            return f"{flag.rule}: {flag.message}"
+        bars = "1 bar" if len(flag.rows) == 1 else f"{len(flag.rows):,} bars, the first"
+        return f"{flag.rule} ({bars} at {self.timestamps[flag.rows[0]]}): {flag.message}"
 
     def sha256(self) -> str:
         """Return a hash of stamps, fields and values, for the report's identity block."""

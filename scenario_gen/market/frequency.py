@@ -1,0 +1,117 @@
+"""How far apart bars stand: daily, 5m, weekly.
+
+Owns the reading of a bar spacing from stamps. Knows nothing of exchanges, sessions or prices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import DataError
+
+Kind = Literal["intraday", "daily", "weekly", "monthly", "quarterly", "yearly", "irregular"]
+
+SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
+WEEK = 7 * DAY
+
+# Median distance between bars in days, from (inclusive) and to (exclusive): wide enough for holidays and
+# leap years, narrow enough that the bands do not touch.
+_BANDS: tuple[tuple[Kind, float, float], ...] = (
+    ("daily", 20 / 24, 4),
+    ("weekly", 4, 10),
+    ("monthly", 25, 35),
+    ("quarterly", 80, 100),
+    ("yearly", 350, 380),
+)
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """The distance between neighbouring bars.
+
+    Attributes:
+        kind: what sort of bars these are.
+        label: the frequency for a person: "daily", "1h", "5m".
+        step: nanoseconds between neighbouring bars: the commonest distance, or the median of irregular bars.
+    """
+
+    kind: Kind
+    label: str
+    step: int
+
+
+def frequency(timestamps: pd.DatetimeIndex) -> str:
+    """Return the bars' frequency as a label: "daily", "1h", "5m", "weekly", "monthly", "irregular".
+
+    Raises:
+        DataError: fewer than two bars.
+    """
+    return spacing(timestamps).label
+
+
+def spacing(timestamps: pd.DatetimeIndex) -> Spacing:
+    """Measure the distance between bars.
+
+    Bars are intraday when dates usually hold more than one of them, or when the median distance is under 20
+    hours.
+
+    Raises:
+        DataError: fewer than two bars.
+    """
+    if len(timestamps) < 2:
+        raise DataError(
+            f"{len(timestamps)} bar(s) cannot show a frequency",
+            expected="at least two bars",
+            fix="bring a longer history",
+        )
+    distances = np.diff(nanoseconds(timestamps))
+    median = int(np.median(distances))
+    if median < 20 / 24 * DAY or _bars_per_date(timestamps) >= 1.5:
+        return _intraday(distances, median)
+    for kind, low, high in _BANDS:
+        if low <= median / DAY < high:
+            return Spacing(kind, kind, DAY if kind == "daily" else median)
+    return Spacing("irregular", "irregular", median)
+
+
+def nanoseconds(timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
+    """Return stamps as nanoseconds since 1970 UTC, int64 [T]."""
+    return np.asarray(timestamps.as_unit("ns").asi8, dtype=np.int64)
+
+
+def wall_nanoseconds(timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
+    """Return the stamps' own wall clock as nanoseconds, int64 [T]: 09:30 is 09:30 in summer and in winter."""
+    return nanoseconds(timestamps.tz_localize(None))
+
+
+def commonest(values: NDArray[np.int64]) -> int:
+    """Return the commonest value; the smallest of several."""
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[np.argmax(counts)])
+
+
+def step_label(step: int) -> str:
+    """Return a step in nanoseconds as "1h", "5m", "30s"."""
+    for size, unit in ((3600 * SECOND, "h"), (60 * SECOND, "m"), (SECOND, "s")):
+        if step % size == 0:
+            return f"{step // size}{unit}"
+    return f"{step / SECOND:g}s"
+
+
+def _intraday(distances: NDArray[np.int64], median: int) -> Spacing:
+    step = commonest(distances)
+    # Tick, volume and range bars have no step: their commonest distance is the distance of few bars.
+    if np.mean(distances == step) < 0.2:
+        return Spacing("irregular", "irregular", median)
+    return Spacing("intraday", step_label(step), step)
+
+
+def _bars_per_date(timestamps: pd.DatetimeIndex) -> float:
+    dates = np.unique(wall_nanoseconds(timestamps) // DAY)
+    return len(timestamps) / len(dates)

@@ -1,0 +1,185 @@
+"""The calendar that a history's own stamps show: weekdays, times of day, place in the month.
+
+Owns the choice of a :mod:`~scenario_gen.market.stamps` rule when no exchange is named. Knows no holidays:
+those are on no clock, so an inferred calendar goes through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.market.frequency import (
+    DAY,
+    WEEK,
+    Spacing,
+    commonest,
+    nanoseconds,
+    step_label,
+    wall_nanoseconds,
+)
+from scenario_gen.market.stamps import ConstantStep, OnePerPeriod, StampRule, WeekSlots
+
+DAYS_PER_YEAR = 365.2425
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+PERIODS_PER_YEAR = {"weekly": DAYS_PER_YEAR / 7, "monthly": 12.0, "quarterly": 4.0, "yearly": 1.0}
+
+# Recent weeks that speak for the future: times of day shift with summer time in stamps kept in UTC, so
+# intraday slots look back less far than weekdays do.
+_SLOT_WEEKS = 4
+_WEEKDAY_WEEKS = 26
+
+Place = Callable[[pd.PeriodIndex], pd.DatetimeIndex]
+
+
+def infer_rule(timestamps: pd.DatetimeIndex, gap: Spacing) -> tuple[StampRule, str]:
+    """Choose the rule that continues these stamps, and describe it ("inferred: Mon-Fri daily")."""
+    if gap.kind == "irregular":
+        return ConstantStep(gap.step), f"inferred: irregular bars, median step {step_label(gap.step)}"
+    if gap.kind == "daily":
+        return _daily(timestamps)
+    if gap.kind == "intraday":
+        return _intraday(timestamps, gap)
+    return infer_period(timestamps, gap)
+
+
+def infer_bars_per_year(timestamps: pd.DatetimeIndex, gap: Spacing, rule: StampRule) -> float:
+    """Count the bars of a year.
+
+    Period bars have a known number. Otherwise a history of a year and more is counted (so its holidays
+    count), and of a shorter one the rule's week is taken 52.18 times, holidays included.
+    """
+    if gap.kind in PERIODS_PER_YEAR:
+        return PERIODS_PER_YEAR[gap.kind]
+    stamps = nanoseconds(timestamps)
+    years = float(stamps[-1] - stamps[0]) / (DAYS_PER_YEAR * DAY)
+    if years >= 1.0 or gap.kind == "irregular":
+        return (len(stamps) - 1) / years
+    per_week = len(rule.offsets) if isinstance(rule, WeekSlots) else WEEK / gap.step
+    return float(per_week) * PERIODS_PER_YEAR["weekly"]
+
+
+def infer_period(
+    timestamps: pd.DatetimeIndex, gap: Spacing, extra: Mapping[str, Place] | None = None
+) -> tuple[StampRule, str]:
+    """Find where in its week, month, quarter or year each bar stands; ``extra`` places are tried first."""
+    freq = gap.kind[0].upper()
+    wall = timestamps.tz_localize(None)
+    periods = wall.to_period(freq)
+    dates = nanoseconds(wall.normalize())
+    places = {**(extra or {}), **_places(wall, gap.kind)}
+    hits = {name: int(np.sum(nanoseconds(place(periods)) == dates)) for name, place in places.items()}
+    best = max(places, key=lambda name: hits[name])
+    clock = commonest(wall_nanoseconds(timestamps) % DAY)
+    return OnePerPeriod(freq, places[best], clock), f"inferred: {gap.kind}, {best}"
+
+
+def describe_weekdays(days: NDArray[np.int64]) -> str:
+    """Return weekday numbers as "Mon-Fri", "Sun-Fri", "every day" or "Mon, Wed"."""
+    if len(days) == 7:
+        return "every day"
+    starts = [day for day in days if (day - 1) % 7 not in days]
+    if len(days) < 3 or len(starts) > 1:
+        return ", ".join(WEEKDAYS[day] for day in days)
+    return f"{WEEKDAYS[starts[0]]}-{WEEKDAYS[(starts[0] + len(days) - 1) % 7]}"
+
+
+def open_weekdays(dates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the weekdays (Monday 0) that usually have bars, from distinct increasing day numbers since 1970.
+
+    A weekday counts when it has at least half as many bars as the fullest one: a special Saturday session
+    does not make Saturday a weekday with bars. A weekday from Monday to Friday that a short history never
+    passed counts as open.
+    """
+    counts = np.bincount((dates + 3) % 7, minlength=7)
+    passed = np.bincount((np.arange(dates[0], dates[-1] + 1) + 3) % 7, minlength=7)
+    unseen = (passed == 0) & (np.arange(7) < 5)
+    return np.flatnonzero((2 * counts >= counts.max()) & (counts > 0) | unseen).astype(np.int64)
+
+
+def _daily(timestamps: pd.DatetimeIndex) -> tuple[StampRule, str]:
+    wall = wall_nanoseconds(timestamps)
+    dates = np.unique(wall[wall > wall[-1] - _WEEKDAY_WEEKS * WEEK] // DAY)
+    days = open_weekdays(dates)
+    clock = commonest(wall[-20:] % DAY)
+    return WeekSlots(days * DAY + clock), f"inferred: {describe_weekdays(days)} daily"
+
+
+def _intraday(timestamps: pd.DatetimeIndex, gap: Spacing) -> tuple[StampRule, str]:
+    stamps = nanoseconds(timestamps)
+    if np.all(np.diff(stamps) == gap.step):
+        return ConstantStep(gap.step), f"inferred: every {gap.label}, no gap seen in {len(stamps)} bars"
+    wall = wall_nanoseconds(timestamps)
+    offsets = _week_slots(wall[wall > wall[-1] - _SLOT_WEEKS * WEEK])
+    if len(offsets) * gap.step == WEEK:
+        return ConstantStep(gap.step), f"inferred: every {gap.label}, round the clock"
+    return WeekSlots(offsets), f"inferred: {_describe_slots(offsets)}"
+
+
+def _week_slots(wall: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the week's slots by weekday; the first and last date may be cut short and do not vote."""
+    dates = wall // DAY
+    days = open_weekdays(np.unique(dates))
+    inner = (dates > dates[0]) & (dates < dates[-1])
+    votes = wall[inner]
+    clocks = {int(day): _usual_clocks(votes[_weekday(votes) == day]) for day in days}
+    fullest = max(clocks.values(), key=len) if inner.any() else np.unique(wall % DAY)
+    for day in days:
+        if not len(clocks[int(day)]):
+            # Only seen on a cut date, or never passed: a working day is like the others, a weekend day as
+            # seen.
+            clocks[int(day)] = fullest if day < 5 else np.unique(wall[_weekday(wall) == day] % DAY)
+    return np.concatenate([day * DAY + clocks[int(day)] for day in days])
+
+
+def _usual_clocks(wall: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return times of day with at least half the bars of the typical one, so that late prints drop out."""
+    if not len(wall):
+        return np.empty(0, dtype=np.int64)
+    clocks, counts = np.unique(wall % DAY, return_counts=True)
+    return np.asarray(clocks[2 * counts >= np.median(counts)], dtype=np.int64)
+
+
+def _weekday(wall: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.asarray((wall // DAY + 3) % 7, dtype=np.int64)  # 1970-01-01 was a Thursday
+
+
+def _describe_slots(offsets: NDArray[np.int64]) -> str:
+    days, counts = np.unique(offsets // DAY, return_counts=True)
+    clocks = offsets % DAY
+    first, last = _clock(int(clocks.min())), _clock(int(clocks.max()))
+    bars = f"{counts[0]}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return f"{describe_weekdays(days)}, {bars} bars {first}-{last}"
+
+
+def _clock(nanos: int) -> str:
+    minutes = nanos // (DAY // 1440)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _places(wall: pd.DatetimeIndex, kind: str) -> dict[str, Place]:
+    if kind == "weekly":
+        day = commonest(_weekday(wall_nanoseconds(wall)))
+        return {WEEKDAYS[day]: lambda periods: _start(periods) + pd.Timedelta(days=day)}
+    return {
+        "first day": _start,
+        "last day": _end,
+        "first weekday": lambda periods: _roll(_start(periods), forward=True),
+        "last weekday": lambda periods: _roll(_end(periods), forward=False),
+    }
+
+
+def _start(periods: pd.PeriodIndex) -> pd.DatetimeIndex:
+    return periods.start_time
+
+
+def _end(periods: pd.PeriodIndex) -> pd.DatetimeIndex:
+    return periods.end_time.normalize()
+
+
+def _roll(dates: pd.DatetimeIndex, *, forward: bool) -> pd.DatetimeIndex:
+    days = dates.to_numpy().astype("datetime64[D]")
+    return pd.DatetimeIndex(np.busday_offset(days, 0, roll="forward" if forward else "backward"))

@@ -1,0 +1,219 @@
+"""load_candles: any usual source of bars in, valid Candles or one clear refusal out.
+
+Owns the order of the steps. Files are read in ``read``, columns in ``columns``, stamps in ``times``, and the
+contract is kept in ``rules``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import DataError
+from scenario_gen.market.calendar import calendar_flags
+from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag
+from scenario_gen.market.columns import ADJUSTED, TIME_NAMES, read_numbers, tidy_columns, unused_columns
+from scenario_gen.market.frequency import nanoseconds, spacing
+from scenario_gen.market.read import BUILT_IN, Table, read_source
+from scenario_gen.market.rules import RawBars, judge, suspicious_bars
+from scenario_gen.market.times import as_bound, parse_stamps, to_timezone
+
+Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime
+
+
+def load_candles(
+    source: pd.DataFrame | str | Path,
+    *,
+    name: str | None = None,
+    calendar: str | None = None,
+    timezone: str | None = None,
+    adjusted: bool = False,
+    start: Bound | None = None,
+    end: Bound | None = None,
+) -> Candles:
+    """Load one instrument's history and check it.
+
+    Columns may be in any case and order: a time column (date, time, timestamp, timestamps, datetime, or date
+    and time side by side, or the frame's own index), open, high, low, close, and optionally volume, amount,
+    Adj Close.
+
+    Args:
+        source: a data frame, a .csv, .csv.gz or .parquet file, or a built-in history: "sp500", "nasdaq".
+        name: what to call the instrument; default: the file's name.
+        calendar: exchange code such as XNYS, or 24/7; "" infers one from the stamps. Default: XNYS for the
+            built-in histories, else inferred.
+        timezone: IANA zone to convert the stamps to. Stamps without an offset are then taken as UTC, which a
+            flag says. Without it, naive stamps stay the exchange's local time.
+        adjusted: scale prices by Adj Close / Close; volume is divided by the same factor, which leaves the
+            traded value as it was.
+        start: first bar to keep; bars before it are not checked for prices.
+        end: last bar to keep; a date means the whole of that day.
+
+    Returns:
+        Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and
+        close.
+
+    Raises:
+        DataError: the source cannot be read, or breaks the Candles contract.
+    """
+    table = read_source(source)
+    frame = tidy_columns(table.frame, table.where)
+    bars, notes = _raw_bars(table, frame, timezone)
+    bars, reversed_note = _oldest_first(bars)
+    bars = _cut(_without_empty_columns(bars), start, end)
+    if adjusted:
+        _require_adjusted(bars)
+    judge(bars if adjusted else _without(bars, ADJUSTED))
+    if calendar is None:
+        calendar = "XNYS" if isinstance(source, str) and source in BUILT_IN else ""
+    candles = _candles(bars, adjusted=adjusted)
+    notes += reversed_note + _adjustment_note(bars, adjusted=adjusted)
+    flags = (*notes, *_flags(candles), *calendar_flags(candles.timestamps, calendar))
+    return replace(
+        candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags
+    )
+
+
+def _raw_bars(table: Table, frame: pd.DataFrame, timezone: str | None) -> tuple[RawBars, tuple[Flag, ...]]:
+    times, used, notes = _time_column(frame, table.where)
+    stamps = parse_stamps(times, table.where)
+    if timezone is not None:
+        stamps, note = to_timezone(stamps, timezone, table.where)
+        notes += (Flag("time zone", note, ()),) if note else ()
+    columns: dict[str, NDArray[np.float64]] = {}
+    unreadable: list[tuple[str, int, str]] = []
+    for field in (*FIELDS, ADJUSTED):
+        if field in frame:
+            columns[field], wrong = read_numbers(frame[field], field, table.where)
+            unreadable += wrong
+    unused = unused_columns(frame.columns, used)
+    if unused:
+        notes += (Flag("unused columns", f"columns that were not read: {', '.join(unused[:20])}", ()),)
+    rows = np.arange(1, len(frame) + 1, dtype=np.int64)
+    text = times.astype(str).to_numpy(dtype=object)
+    return RawBars(stamps, columns, table.where, rows, table.lines, text, tuple(unreadable)), notes
+
+
+def _time_column(frame: pd.DataFrame, where: str) -> tuple[pd.Series, list[str], tuple[Flag, ...]]:
+    """Return the stamps as a column, the names that they came from, and a note where there was a choice."""
+    if not len(frame):
+        raise DataError(f"{where} has no bars", expected="at least one bar", fix="export the bars again")
+    found = [name for name in TIME_NAMES if name in frame]
+    if isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
+        return frame.index.to_series(index=range(len(frame))), found, ()
+    if set(found) == {"date", "time"}:
+        return _date_and_time(frame), found, ()
+    if not found and frame.columns[0] in ("", "unnamed: 0", "index"):
+        return (
+            frame.iloc[:, 0],
+            [frame.columns[0]],
+            (),
+        )  # the index of a frame that pandas wrote without a name
+    if not found:
+        raise DataError(
+            f"{where} has no time column; it has: {', '.join(map(repr, frame.columns[:20]))}",
+            expected=f"one of {', '.join(sorted(TIME_NAMES))}, or a data frame with a DatetimeIndex",
+            fix="rename the column that holds the stamps",
+        )
+    spare = ", ".join(found[1:])
+    note = Flag("time column", f"stamps were read from {found[0]!r}; also there: {spare}", ())
+    return frame[found[0]], found, (note,) if spare else ()
+
+
+def _date_and_time(frame: pd.DataFrame) -> pd.Series:
+    dates = frame["date"]
+    if pd.api.types.is_datetime64_any_dtype(dates):
+        dates = dates.dt.strftime("%Y-%m-%d")
+    clock = frame["time"]
+    if pd.api.types.is_numeric_dtype(clock):  # 93500 or 935: a clock that lost its leading zero
+        width = 6 if clock.max() > 2359 else 4
+        clock = clock.astype("Int64").astype(str).str.zfill(width)
+        clock = clock.str.replace(r"^(\d\d)(\d\d)(\d\d)?$", r"\1:\2:\3", regex=True).str.rstrip(":")
+    text = dates.astype(str).str.strip() + " " + clock.astype(str).str.strip()
+    return text.where(dates.notna() & clock.notna(), "")
+
+
+def _oldest_first(bars: RawBars) -> tuple[RawBars, tuple[Flag, ...]]:
+    """Turn a file that is exactly newest first around; leave any other order to the rules."""
+    if len(bars.stamps) < 2 or bool(bars.stamps.isna().any()):
+        return bars, ()
+    steps = np.diff(nanoseconds(bars.stamps))
+    if not ((steps <= 0).all() and (steps < 0).any()):
+        return bars, ()
+    note = Flag("newest first", "the source has its newest bar first: its order was reversed", ())
+    return bars.take(np.arange(len(bars.stamps), dtype=np.int64)[::-1]), (note,)
+
+
+def _cut(bars: RawBars, start: Bound | None, end: Bound | None) -> RawBars:
+    """Keep the bars from ``start`` to ``end``; unreadable stamps stay for the rules to refuse."""
+    keep = np.ones(len(bars.stamps), dtype=bool)
+    if start is not None:
+        keep &= ~np.asarray(bars.stamps < as_bound(start, bars.stamps, is_end=False))
+    if end is not None:
+        keep &= ~np.asarray(bars.stamps > as_bound(end, bars.stamps, is_end=True))
+    if not keep.any():
+        raise DataError(
+            f"{bars.where} has no bars from {start or 'its start'} to {end or 'its end'}; it reaches from "
+            f"{bars.stamps.min()} to {bars.stamps.max()}",
+            expected="a start and an end inside the history",
+            fix="correct data.start and data.end",
+        )
+    return bars.take(np.flatnonzero(keep))
+
+
+def _without_empty_columns(bars: RawBars) -> RawBars:
+    """Drop volume, amount or an adjusted close that has no value at all: the source does not know it."""
+    written = {name for name, _, _ in bars.unreadable}
+    empty = [n for n, v in bars.columns.items() if n not in (*PRICE_FIELDS, *written) and np.isnan(v).all()]
+    return _without(bars, *empty)
+
+
+def _without(bars: RawBars, *names: str) -> RawBars:
+    return replace(bars, columns={name: values for name, values in bars.columns.items() if name not in names})
+
+
+def _require_adjusted(bars: RawBars) -> None:
+    if ADJUSTED not in bars.columns:
+        raise DataError(
+            f"adjusted prices were asked for, but {bars.where} has no column Adj Close",
+            expected="a column Adj Close, adj_close or adjclose",
+            fix="leave adjusted out, or download the bars with adjusted closes",
+        )
+
+
+def _candles(bars: RawBars, *, adjusted: bool) -> Candles:
+    columns = {name: values for name, values in bars.columns.items() if name in FIELDS}
+    if adjusted:
+        factor = bars.columns[ADJUSTED] / columns["close"]
+        columns |= {name: columns[name] * factor for name in PRICE_FIELDS}
+        if "volume" in columns:
+            columns["volume"] = columns["volume"] / factor
+    # The rules let float noise pass; from here on high and low enclose open and close exactly.
+    columns["high"] = np.max([columns[name] for name in PRICE_FIELDS], axis=0)
+    columns["low"] = np.min([columns[name] for name in ("open", "low", "close")], axis=0)
+    fields = tuple(name for name in FIELDS if name in columns)
+    return Candles(bars.stamps, np.column_stack([columns[name] for name in fields]), fields)
+
+
+def _flags(candles: Candles) -> tuple[Flag, ...]:
+    daily = len(candles) > 1 and spacing(candles.timestamps).kind == "daily"
+    return suspicious_bars(candles.frame(), daily=daily)
+
+
+def _adjustment_note(bars: RawBars, *, adjusted: bool) -> tuple[Flag, ...]:
+    if adjusted or ADJUSTED not in bars.columns:
+        return ()
+    if np.allclose(bars.columns[ADJUSTED], bars.columns["close"], rtol=1e-6, atol=0):
+        return ()
+    note = "prices are as traded; the source also has adjusted closes (adjusted: true uses them)"
+    return (Flag("adjusted prices on offer", note, ()),)
+
+
+def _source(table: Table, adjusted: bool) -> str:
+    return f"{table.source}, adjusted prices" if adjusted else table.source

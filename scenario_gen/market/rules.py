@@ -1,0 +1,258 @@
+"""The Candles contract as rules: which bars are refused, and which are kept but flagged.
+
+Every rule is vectorised and returns the offending rows; all rules are run before anything is refused, so that
+one message tells the whole truth about a file. Knows rows and lines, not file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import DataError
+from scenario_gen.market.candles import PRICE_FIELDS, Flag
+from scenario_gen.market.frequency import nanoseconds
+
+FLOAT_NOISE = 1e-9  # relative; float32 sources keep high >= close exactly, arithmetic on float64 does not
+SHOWN_ROWS = 3
+STALE_BARS = 5
+SPLIT_JUMP = 0.4
+
+Rows = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RawBars:
+    """Bars as they came, before anything is promised about them.
+
+    Attributes:
+        stamps: [T] NaT where a stamp could not be read.
+        columns: field to float64 [T]; NaN where a value is missing or could not be read.
+        where: the file as given, "the data frame" or the built-in's name.
+        rows: int64 [T], 1-based data row of each bar in its source.
+        lines: int64 [T], line of each bar in a text file; empty for other sources.
+        stamp_text: [T] stamps as they were written.
+        unreadable: (field, position, text) of values that are no numbers.
+    """
+
+    stamps: pd.DatetimeIndex
+    columns: dict[str, Values]
+    where: str
+    rows: Rows
+    lines: Rows
+    stamp_text: NDArray[np.object_]
+    unreadable: tuple[tuple[str, int, str], ...] = ()
+
+    def take(self, keep: Rows) -> RawBars:
+        """Return the bars at these positions, in this order."""
+        place = {int(old): new for new, old in enumerate(keep)}
+        return RawBars(
+            stamps=self.stamps[keep],
+            columns={name: values[keep] for name, values in self.columns.items()},
+            where=self.where,
+            rows=self.rows[keep],
+            lines=self.lines[keep] if len(self.lines) else self.lines,
+            stamp_text=self.stamp_text[keep],
+            unreadable=tuple((name, place[at], text) for name, at, text in self.unreadable if at in place),
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the contract.
+
+    Attributes:
+        title: the violation in plain words.
+        find: returns the offending positions.
+        fields: the values to show with an offending bar.
+        fix: what the user can do.
+    """
+
+    title: str
+    find: Callable[[RawBars], Rows]
+    fields: tuple[str, ...]
+    fix: str
+
+
+def unreadable_stamps(bars: RawBars) -> Rows:
+    """Return bars whose stamp is missing or is no date."""
+    return np.flatnonzero(np.asarray(bars.stamps.isna()))
+
+
+def unsorted_stamps(bars: RawBars) -> Rows:
+    """Return bars that are earlier than the bar before them."""
+    known, order = _known(bars)
+    return known[1:][np.diff(order) < 0]
+
+
+def repeated_stamps(bars: RawBars) -> Rows:
+    """Return bars whose stamp came before."""
+    known, order = _known(bars)
+    repeated: NDArray[np.bool_] = pd.Series(order).duplicated().to_numpy()
+    return known[repeated]
+
+
+def missing_prices(bars: RawBars) -> Rows:
+    """Return bars with a price that is missing, no number or infinite."""
+    return np.flatnonzero(~np.all([np.isfinite(bars.columns[name]) for name in PRICE_FIELDS], axis=0))
+
+
+def nonpositive_prices(bars: RawBars) -> Rows:
+    """Return bars with a price of zero or less."""
+    return np.flatnonzero(np.any([bars.columns[name] <= 0 for name in PRICE_FIELDS], axis=0))
+
+
+def high_too_low(bars: RawBars) -> Rows:
+    """Return bars whose high is below their open, low or close, beyond float noise."""
+    top = np.max([bars.columns[name] for name in ("open", "low", "close")], axis=0)
+    return np.flatnonzero(bars.columns["high"] < top * (1 - FLOAT_NOISE))
+
+
+def low_too_high(bars: RawBars) -> Rows:
+    """Return bars whose low is above their open or close, beyond float noise."""
+    bottom = np.min([bars.columns[name] for name in ("open", "close")], axis=0)
+    return np.flatnonzero(bars.columns["low"] > bottom * (1 + FLOAT_NOISE))
+
+
+def bad_amounts(field: str) -> Callable[[RawBars], Rows]:
+    """Return the rule for volume or amount: finite and >= 0 on every bar, where there is such a column."""
+
+    def find(bars: RawBars) -> Rows:
+        values = bars.columns.get(field)
+        if values is None:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+
+    return find
+
+
+_REDOWNLOAD = "correct these bars at their source or remove them"
+_START = "or start after them with data.start"
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "the stamp is missing or is no date", unreadable_stamps, (),
+        "write stamps as ISO dates: 2020-01-31 or 2020-01-31 09:35",
+    ),
+    Rule(
+        "the stamp is earlier than the one before", unsorted_stamps, (),
+        "sort the file by time (oldest first, or exactly newest first)",
+    ),
+    Rule(
+        "the stamp repeats an earlier one", repeated_stamps, (),
+        "keep one bar per stamp; where a clock change repeats an hour, write stamps with their offset",
+    ),
+    Rule("a price is missing or no finite number", missing_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    Rule("a price is zero or negative", nonpositive_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    Rule("the high is below open, low or close", high_too_low, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    Rule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    Rule(
+        "volume is missing, negative or not finite", bad_amounts("volume"), ("volume",),
+        "fill the volume in, write 0 where nothing traded, or leave the whole column out",
+    ),
+    Rule(
+        "amount is missing, negative or not finite", bad_amounts("amount"), ("amount",),
+        "fill the amount in, write 0 where nothing traded, or leave the whole column out",
+    ),
+    Rule(
+        "the adjusted close is missing, zero, negative or not finite",
+        lambda bars: np.flatnonzero(
+            ~(np.isfinite(bars.columns["adj close"]) & (bars.columns["adj close"] > 0))
+        ) if "adj close" in bars.columns else np.empty(0, dtype=np.int64),
+        ("close", "adj close"),
+        "load the prices as they are: adjusted: false",
+    ),
+)  # fmt: skip
+
+
+def judge(bars: RawBars, rules: Iterable[Rule] = RULES) -> None:
+    """Run every rule, then refuse the bars when any was broken.
+
+    Raises:
+        DataError: names the source and, per broken rule, how many bars break it and the first few of them.
+    """
+    broken = [(rule, rows) for rule in rules if len(rows := rule.find(bars))]
+    if not broken:
+        return
+    count = "a rule" if len(broken) == 1 else f"{len(broken)} rules"
+    lines = [f"{bars.where} breaks {count} for price history ({len(bars.stamps):,} bars read)"]
+    for rule, rows in broken:
+        lines.append(f"  {rule.title}: {len(rows):,} bar{'s' if len(rows) > 1 else ''}")
+        lines += [f"    {_describe(bars, int(row), rule.fields)}" for row in rows[:SHOWN_ROWS]]
+        if len(rows) > SHOWN_ROWS:
+            lines.append(f"    and {len(rows) - SHOWN_ROWS:,} more")
+    raise DataError(
+        "\n".join(lines),
+        expected="rising stamps, finite positive prices, low <= open, close <= high, volume >= 0 or absent",
+        fix="; ".join(dict.fromkeys(rule.fix for rule, _ in broken)),
+    )
+
+
+def suspicious_bars(frame: pd.DataFrame, *, daily: bool) -> tuple[Flag, ...]:
+    """Flag bars that are possible but seldom real; ``frame`` holds valid bars indexed by their stamps."""
+    found = [_flag_wild(frame), _flag_stale(frame), _flag_idle(frame)]
+    if daily:
+        found.append(_flag_split(frame))
+    return tuple(flag for flag in found if flag is not None)
+
+
+def _known(bars: RawBars) -> tuple[Rows, Rows]:
+    known = np.flatnonzero(~np.asarray(bars.stamps.isna()))
+    return known, nanoseconds(bars.stamps[known])
+
+
+def _describe(bars: RawBars, row: int, fields: tuple[str, ...]) -> str:
+    line = f" (line {bars.lines[row]})" if len(bars.lines) else ""
+    texts = {name: text for name, at, text in bars.unreadable if at == row}
+    values = [f"{name} {texts.get(name) or _number(bars.columns[name][row])}" for name in fields]
+    return f"row {bars.rows[row]}{line}, {_stamp(bars, row)}" + (f": {', '.join(values)}" if values else "")
+
+
+def _stamp(bars: RawBars, row: int) -> str:
+    text = str(bars.stamp_text[row]).strip()
+    if text.lower() in ("", "nan", "nat", "none"):
+        return "no stamp"
+    return text if bars.stamps[row] is not pd.NaT else repr(text)
+
+
+def _number(value: float) -> str:
+    return "missing" if np.isnan(value) else f"{value:.10g}"
+
+
+def _flag_wild(frame: pd.DataFrame) -> Flag | None:
+    before = frame["close"].to_numpy()[:-1]
+    wild = (frame["high"].to_numpy()[1:] > 10 * before) | (frame["low"].to_numpy()[1:] < before / 10)
+    what = "a high above ten times or a low below a tenth of the previous close: a misplaced decimal point?"
+    return _flag("ten times the previous close", np.flatnonzero(wild) + 1, what)
+
+
+def _flag_stale(frame: pd.DataFrame) -> Flag | None:
+    prices = frame[list(PRICE_FIELDS)].to_numpy()
+    same = np.concatenate([[False], np.all(prices[1:] == prices[:-1], axis=1)])
+    run = np.cumsum(~same)  # number of the run that each bar belongs to
+    rows = np.flatnonzero(np.bincount(run)[run] >= STALE_BARS)
+    what = f"no price changes for {STALE_BARS} and more bars: no trading, or a feed that hung?"
+    return _flag("stale prices", rows, what)
+
+
+def _flag_idle(frame: pd.DataFrame) -> Flag | None:
+    if "volume" not in frame:
+        return None
+    idle = (frame["volume"] == 0) & (frame["high"] > frame["low"])
+    what = "prices move on zero volume: is the volume recorded?"
+    return _flag("range without volume", np.flatnonzero(idle.to_numpy()), what)
+
+
+def _flag_split(frame: pd.DataFrame) -> Flag | None:
+    close = frame["close"].to_numpy()
+    jump = np.abs(close[1:] / close[:-1] - 1)
+    what = f"a close more than {SPLIT_JUMP:.0%} away from the one before: an unadjusted split?"
+    return _flag("jump like a split", np.flatnonzero(jump > SPLIT_JUMP) + 1, what)
+
+
+def _flag(rule: str, rows: Rows, what: str) -> Flag | None:
+    return Flag(rule, what, tuple(rows.tolist())) if len(rows) else None
