@@ -1,0 +1,196 @@
+"""Asking a user's strategy, and refusing answers that cannot be filled, in words that say what to mend.
+
+Knows the shapes of answers; knows nothing of money.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.account import Floats
+from scenario_gen.backtest.blame import shown, user_error
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.simulate import SignalOrders, is_portfolio
+from scenario_gen.backtest.strategy import Bars, Signals
+from scenario_gen.errors import StrategyError
+
+log = logging.getLogger(__name__)
+
+
+def ask(strategy: LoadedStrategy, method: str, *arguments: Any) -> Any:
+    """Call one of the strategy's methods; its warnings go to the log, its exceptions to the user.
+
+    Raises:
+        StrategyError: the user's code raised; the message shows its own line.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            answer = getattr(strategy.instance, method)(*arguments)
+        except Exception as error:
+            raise user_error(error, strategy.file, f"{strategy.name}.{method} raised") from error
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        log.warning("%s.%s warned: %s", strategy.name, method, text)
+    return answer
+
+
+def usable_signals(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice) -> SignalOrders:
+    """Return the decisions of ``rows`` as arrays [bar, path].
+
+    Raises:
+        StrategyError: not Signals, or a field of another shape, type or range.
+    """
+    if not isinstance(answer, Signals):
+        raise _refused(strategy, "signals", f"returned {_kind(answer)}", "scenario_gen.backtest.Signals(...)")
+    if answer.stop_loss is not None and answer.trailing_stop is not None:
+        raise _refused(
+            strategy,
+            "signals",
+            "set stop_loss and trailing_stop",
+            "one of the two, a trailing stop starts as a stop loss",
+        )
+    reader = _Reader(strategy, bars, rows)
+    stop = answer.stop_loss if answer.trailing_stop is None else answer.trailing_stop
+    stop_name = "stop_loss" if answer.trailing_stop is None else "trailing_stop"
+    return SignalOrders(
+        entries=reader.flags("entries", answer.entries),
+        exits=reader.flags("exits", answer.exits),
+        short_entries=reader.flags("short_entries", answer.short_entries, optional=True),
+        short_exits=reader.flags("short_exits", answer.short_exits, optional=True),
+        size=reader.numbers("size", 1.0 if answer.size is None else answer.size, 0.0, 1.0),
+        stop_loss=reader.numbers(stop_name, stop, 0.0, 1.0, above=True),
+        take_profit=reader.numbers("take_profit", answer.take_profit, 0.0, np.inf, above=True),
+        trailing=answer.trailing_stop is not None,
+    )
+
+
+def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice) -> Floats:
+    """Return the target weights of ``rows``, float64 [bar, path].
+
+    Raises:
+        StrategyError: not a frame like ``bars.close``, or not numbers in [-1, 1].
+    """
+    if not isinstance(answer, pd.DataFrame):
+        raise _refused(strategy, "weights", f"returned {_kind(answer)}", "a DataFrame shaped like bars.close")
+    return _Reader(strategy, bars, rows, "weights").numbers("", answer, -1.0, 1.0)
+
+
+def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
+    """Return the user's ``vectorbt.Portfolio`` once it is seen to cover the generated bars.
+
+    Raises:
+        StrategyError: another type, another shape, grouped columns, or no finite starting cash.
+    """
+    if not is_portfolio(answer):
+        raise _refused(strategy, "portfolio", f"returned {_kind(answer)}", "a vectorbt.Portfolio")
+    wanted = (len(bars) - bars.context_bars, bars.close.shape[1])
+    if tuple(answer.wrapper.shape_2d) != wanted:
+        raise _refused(
+            strategy,
+            "portfolio",
+            f"returned a portfolio of {answer.wrapper.shape_2d[0]} bars x {answer.wrapper.shape_2d[1]} paths",
+            f"{wanted[0]} x {wanted[1]}: the bars after bars.context_bars only",
+        )
+    if answer.wrapper.grouper.is_grouped():
+        raise _refused(
+            strategy, "portfolio", "grouped its columns", "one account per path: no group_by, no cash_sharing"
+        )
+    if not (np.isfinite(answer.init_cash) & (np.asarray(answer.init_cash) > 0)).all():
+        raise _refused(strategy, "portfolio", "has no positive starting cash", "init_cash=broker.cash")
+    return answer
+
+
+class _Reader:
+    """Reads fields of one answer: the rows that are filled, as arrays [bar, path]."""
+
+    def __init__(self, strategy: LoadedStrategy, bars: Bars, rows: slice, method: str = "signals") -> None:
+        self.strategy, self.bars, self.rows, self.method = strategy, bars, rows, method
+
+    def flags(self, name: str, value: Any, *, optional: bool = False) -> NDArray[np.bool_]:
+        """Return a bool field; None is all false where the field is optional."""
+        if value is None and optional:
+            return np.zeros(self._shape(), dtype=bool)
+        frame = self._aligned(name, value)
+        strange = [str(dtype) for dtype in frame.dtypes.unique() if dtype not in (bool, "boolean")]
+        if strange or frame.isna().to_numpy().any():
+            raise self._refused(
+                f"{name} holds {', '.join(strange) or 'missing values'}",
+                "True and False only",
+                "compare numbers to get booleans; after .shift(1) write .shift(1, fill_value=False)",
+            )
+        return np.ascontiguousarray(frame.iloc[self.rows].to_numpy(dtype=bool))
+
+    def numbers(self, name: str, value: Any, low: float, high: float, *, above: bool = False) -> Floats:
+        """Return a number or frame as float64; None is NaN (no such stop)."""
+        if value is None:
+            return np.full(self._shape(), np.nan)
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+            array = np.full(self._shape(), float(value))
+        else:
+            array = self._array(name, value)
+        inside = (array > low if above else array >= low) & (array < high if above else array <= high)
+        if not inside.all():
+            raise self._out_of_range(
+                name, array, inside, f"{'(' if above else '['}{low:g}, {high:g}{')' if above else ']'}"
+            )
+        return array
+
+    def _array(self, name: str, value: Any) -> Floats:
+        frame = self._aligned(name, value)
+        try:
+            return np.ascontiguousarray(frame.iloc[self.rows].to_numpy(dtype=np.float64, na_value=np.nan))
+        except (TypeError, ValueError) as error:
+            raise self._refused(f"{name} holds something else than numbers ({error})", "numbers") from error
+
+    def _aligned(self, name: str, value: Any) -> pd.DataFrame:
+        close = self.bars.close
+        if not isinstance(value, pd.DataFrame):
+            raise self._refused(f"{name} is {_kind(value)}", "a DataFrame shaped like bars.close")
+        if value.shape != close.shape:
+            raise self._refused(
+                f"{name} has {value.shape[0]} bars x {value.shape[1]} paths",
+                f"{close.shape[0]} x {close.shape[1]}, like bars.close (the context included)",
+            )
+        if not (value.index.equals(close.index) and value.columns.equals(close.columns)):
+            raise self._refused(
+                f"{name} has another index or other columns", "those of bars.close, in the same order"
+            )
+        return value
+
+    def _out_of_range(
+        self, name: str, array: Floats, inside: NDArray[np.bool_], wanted: str
+    ) -> StrategyError:
+        row, path = np.argwhere(~inside)[0]
+        stamp = self.bars.close.index[self.rows][row]
+        return self._refused(
+            f"{name} is {array[row, path]:g} at {stamp}, path {self.bars.close.columns[path]}"
+            f" ({int((~inside).sum())} such values)",
+            f"numbers in {wanted} from the last context bar on",
+            "fill the warm-up with .fillna(0.0) or lengthen bars.context, and .clip() what leaves the range",
+        )
+
+    def _shape(self) -> tuple[int, int]:
+        return (self.rows.stop - self.rows.start, self.bars.close.shape[1])
+
+    def _refused(self, problem: str, expected: str, fix: str = "") -> StrategyError:
+        return _refused(self.strategy, self.method, problem.strip(), expected, fix)
+
+
+def _refused(
+    strategy: LoadedStrategy, method: str, problem: str, expected: str, fix: str = ""
+) -> StrategyError:
+    return StrategyError(
+        f"{strategy.name}.{method}: {problem}",
+        expected=expected,
+        fix=fix or f"correct {method} in {shown(strategy.file)}",
+    )
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,146 @@
+"""Running one strategy over all paths: ask it, have its wishes filled, count the money.
+
+The strategy sees context and path; the account starts flat and in cash at the path's first bar. A signal at
+the close of bar t is filled at the open of bar t + 1 (``next_open``; the last context bar's signal at the
+path's first open) or at the close of bar t (``close``). Knows nothing of files, specs beyond the broker, or
+distributions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest import simulate
+from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.metrics import METRICS, Tally
+from scenario_gen.backtest.strategy import METHODS, Bars
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Broker
+
+COLUMN_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """What one strategy made of every path.
+
+    Attributes:
+        metrics: float64, index path_id, one column per entry of ``METRICS``; NaN means not applicable.
+        equity: float32 [path, bar + 1]; the starting cash, then the equity at each close.
+        exposure: float32 [path, bar]; position value over equity at the close, negative when short.
+        trades: one row per round trip: path_id, side, entry_bar, entry_price, exit_bar, exit_price, size,
+            pnl, fees, open. Bars count from 0 at the first generated bar; an open one is marked at the last
+            close.
+    """
+
+    metrics: pd.DataFrame
+    equity: NDArray[np.float32]
+    exposure: NDArray[np.float32]
+    trades: pd.DataFrame
+
+
+def run_backtest(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    broker: Broker,
+    *,
+    bars_per_year: float,
+    column_chunk: int = COLUMN_CHUNK,
+) -> BacktestResult:
+    """Backtest one strategy on every path.
+
+    Args:
+        strategy: what to run.
+        context: the real bars before the paths.
+        paths: the generated bars.
+        broker: cash, costs and fills.
+        bars_per_year: to annualise with.
+        column_chunk: how many paths to hold in memory at once; the results do not depend on it.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    pieces = [
+        _run_chunk(strategy, context, paths, broker, chunk=chunk, bars_per_year=bars_per_year)
+        for chunk in (slice(start, start + column_chunk) for start in range(0, len(paths), column_chunk))
+    ]
+    return BacktestResult(
+        metrics=pd.concat([piece.metrics for piece in pieces]),
+        equity=np.concatenate([piece.equity for piece in pieces]),
+        exposure=np.concatenate([piece.exposure for piece in pieces]),
+        trades=pd.concat([piece.trades for piece in pieces], ignore_index=True),
+    )
+
+
+def bars_of(context: Candles, paths: PathSet, chunk: slice, bars_per_year: float) -> Bars:
+    """Return context and paths as the frames [bar x path] that a strategy sees."""
+    index = context.timestamps.append(paths.timestamps)
+    columns = pd.Index(paths.path_ids[chunk], name="path_id")
+
+    def frame(field: str) -> pd.DataFrame:
+        future = paths.column(field)[chunk].T  # [bar, path]
+        past = np.broadcast_to(context.column(field)[:, None], (len(context), future.shape[1]))
+        return pd.DataFrame(np.concatenate([past, future]), index=index, columns=columns)
+
+    has_volume = context.has_volume and "volume" in paths.fields
+    return Bars(
+        open=frame("open"),
+        high=frame("high"),
+        low=frame("low"),
+        close=frame("close"),
+        volume=frame("volume") if has_volume else None,
+        context_bars=len(context),
+        bars_per_year=bars_per_year,
+    )
+
+
+def _run_chunk(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    broker: Broker,
+    *,
+    chunk: slice,
+    bars_per_year: float,
+) -> BacktestResult:
+    bars = bars_of(context, paths, chunk, bars_per_year)
+    market = simulate.Market(
+        *(getattr(bars, name).to_numpy()[bars.context_bars :] for name in ("open", "high", "low", "close"))
+    )
+    outcome = _fill(strategy, bars, market, broker)
+    path_ids = paths.path_ids[chunk]
+    tally = Tally.of(outcome.account, outcome.trades, bars_per_year)
+    metrics = {metric.name: metric.function(tally) for metric in METRICS}
+    return BacktestResult(
+        metrics=pd.DataFrame(metrics, index=pd.Index(path_ids, name="path_id")),
+        equity=outcome.account.equity.astype(np.float32),
+        exposure=outcome.account.exposure.astype(np.float32),
+        trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
+    )
+
+
+def _fill(strategy: LoadedStrategy, bars: Bars, market: simulate.Market, broker: Broker) -> simulate.Outcome:
+    """Ask the strategy by the first of its methods and have the answer filled."""
+    method = next(name for name in METHODS if callable(getattr(strategy.instance, name, None)))
+    if method == "portfolio":
+        answer: Any = usable_portfolio(strategy, ask(strategy, method, bars, broker), bars)
+        return simulate.outcome_of(answer, market.close)
+    answer = ask(strategy, method, bars)
+    rows = _rows_filled(bars, broker)
+    if method == "weights":
+        return simulate.run_weights(market, usable_weights(strategy, answer, bars, rows), broker)
+    return simulate.run_signals(market, usable_signals(strategy, answer, bars, rows), broker)
+
+
+def _rows_filled(bars: Bars, broker: Broker) -> slice:
+    """Return the rows whose decisions are filled on the path's bars 0, 1, ..."""
+    lag = 1 if broker.fill == "next_open" else 0
+    return slice(bars.context_bars - lag, len(bars) - lag)

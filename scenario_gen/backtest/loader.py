@@ -1,0 +1,207 @@
+"""Loading strategies by ``file.py:Name`` and unfolding their parameter grids.
+
+Owns how a user's file is found, executed and questioned; knows nothing of bars or money.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenario_gen.backtest.blame import shown, user_error
+from scenario_gen.backtest.parameters import described, label, nearest, parameter_sets
+from scenario_gen.backtest.strategy import METHODS
+from scenario_gen.errors import StrategyError
+from scenario_gen.spec.models import StrategyUse
+
+
+@dataclass(frozen=True)
+class LoadedStrategy:
+    """One strategy with one set of parameters, ready to run.
+
+    Pickles as its reference and parameters: another process executes the user's file again.
+
+    Attributes:
+        name: for a person to read, e.g. ``SmaCross(fast=10, slow=50)``; unique within a grid.
+        use: ``file.py:Name`` as the spec wrote it.
+        params: every field of the dataclass, defaults included.
+        instance: the user's object.
+        file: the user's file, absolute.
+    """
+
+    name: str
+    use: str
+    params: dict[str, Any]
+    instance: Any
+    file: Path
+
+    def __reduce__(self) -> tuple[Callable[..., LoadedStrategy], tuple[Any, ...]]:
+        return _reload, (self.name, self.use, self.params, self.file, type(self.instance).__name__)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A combination of a grid that the strategy itself refused.
+
+    Attributes:
+        name: the combination, e.g. ``SmaCross(fast=50, slow=20)``.
+        reason: the message of the strategy's ValueError.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The strategies that one entry of the spec unfolds to, and the combinations that were dropped."""
+
+    strategies: tuple[LoadedStrategy, ...]
+    dropped: tuple[Dropped, ...] = ()
+
+    def __iter__(self) -> Iterator[LoadedStrategy]:
+        return iter(self.strategies)
+
+    def __len__(self) -> int:
+        return len(self.strategies)
+
+    def __getitem__(self, place: int) -> LoadedStrategy:
+        return self.strategies[place]
+
+
+def load_strategy(reference: str, base: Path) -> type:
+    """Return the class that ``file.py:Name`` names.
+
+    The file is looked up relative to ``base`` (the spec's folder), then to the current directory.
+
+    Raises:
+        StrategyError: the reference, the file or the class is not usable.
+    """
+    path, name = _split(reference)
+    return _class_in(_find(path, base), name)
+
+
+def expand(use: StrategyUse, base: Path) -> Expansion:
+    """Return one strategy per combination of the listed parameter values.
+
+    A combination of a grid that ``__post_init__`` refuses with a ValueError is dropped and reported in
+    ``dropped``; a single set that is refused is an error, and so is a grid of which nothing is left.
+
+    Raises:
+        StrategyError: the class or its parameters are not usable.
+    """
+    path, class_name = _split(use.use)
+    file = _find(path, base)
+    cls = _class_in(file, class_name)
+    sets = parameter_sets(cls, use.params)
+    kept: list[LoadedStrategy] = []
+    dropped: list[Dropped] = []
+    for params in sets:
+        try:
+            instance = _instance(cls, params, file)
+        except ValueError as error:
+            if len(sets) == 1:
+                raise user_error(error, file, f"{label(cls.__name__, params)} raised") from error
+            dropped.append(Dropped(label(cls.__name__, params), str(error)))
+            continue
+        complete = described(instance)
+        name = use.name if use.name and len(sets) == 1 else label(use.name or cls.__name__, complete)
+        kept.append(LoadedStrategy(name, use.use, complete, instance, file))
+    if not kept:
+        raise StrategyError(
+            f"{cls.__name__} refused all {len(sets)} combinations of its grid: {dropped[-1].reason}",
+            expected="at least one combination that the strategy accepts",
+            fix=f"correct the params of {use.use}",
+        )
+    return Expansion(tuple(kept), tuple(dropped))
+
+
+def _split(reference: str) -> tuple[str, str]:
+    path, colon, name = reference.rpartition(":")
+    if not (colon and path.endswith(".py") and name.isidentifier()):
+        raise StrategyError(
+            f"{reference!r} does not name a strategy",
+            expected="file.py:ClassName, e.g. strategies/sma_cross.py:SmaCross",
+            fix="correct 'use'",
+        )
+    return path, name
+
+
+def _find(path: str, base: Path) -> Path:
+    for folder in (base, Path.cwd()):
+        if (folder / path).is_file():
+            return (folder / path).resolve()
+    places = dict.fromkeys(shown(folder / path) for folder in (base, Path.cwd()))
+    siblings = {file.name for folder in (base, Path.cwd()) for file in (folder / path).parent.glob("*.py")}
+    raise StrategyError(
+        f"there is no strategy file {path!r}",
+        expected=" or ".join(places),
+        fix=nearest(Path(path).name, sorted(siblings)) + "the path is relative to the spec's folder",
+    )
+
+
+def _class_in(file: Path, name: str) -> type:
+    module = _execute(file)
+    cls = getattr(module, name, None)
+    own = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+    if not isinstance(cls, type):
+        raise StrategyError(
+            f"{shown(file)} has no class {name!r}",
+            expected=", ".join(own) or "a class; there is none in the file",
+            fix=nearest(name, own) + "the part after the colon is the name of a class",
+        )
+    if not dataclasses.is_dataclass(cls):
+        raise StrategyError(
+            f"{name} in {shown(file)} is not a dataclass",
+            expected="a dataclass: its fields are the strategy's parameters",
+            fix="put @dataclass(frozen=True) above the class",
+        )
+    if not any(callable(getattr(cls, method, None)) for method in METHODS):
+        raise StrategyError(
+            f"{name} in {shown(file)} has none of the methods of a strategy",
+            expected="signals(self, bars), weights(self, bars) or portfolio(self, bars, broker)",
+            fix="add one of them; strategies/sma_cross.py is an example",
+        )
+    return cls
+
+
+def _execute(file: Path) -> types.ModuleType:
+    """Execute a strategy file as a module of its own, named by its full path.
+
+    The source is compiled here and not imported, so that an edited file is never served from a stale cache
+    and two files of the same name do not meet in ``sys.modules``. It is registered there because dataclasses
+    and type hints look their module up.
+    """
+    name = f"scenario_gen_strategy_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    module = types.ModuleType(name)
+    module.__file__ = str(file)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name)
+        if before is not None:
+            sys.modules[name] = before
+        raise user_error(error, file, f"{shown(file)} does not import:") from error
+    return module
+
+
+def _instance(cls: type, params: dict[str, Any], file: Path) -> Any:
+    """Call the class; a ValueError passes through, anything else is the user's mistake."""
+    try:
+        return cls(**params)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise user_error(error, file, f"{label(cls.__name__, params)} raised") from error
+
+
+def _reload(name: str, use: str, params: dict[str, Any], file: Path, class_name: str) -> LoadedStrategy:
+    return LoadedStrategy(name, use, params, _class_in(file, class_name)(**params), file)

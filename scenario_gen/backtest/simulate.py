@@ -1,0 +1,232 @@
+"""The simulated broker: signals or weights in, filled orders out. The only module that imports vectorbt.
+
+vectorbt looks at stops before it looks at signals, once per row, so with one row per bar a position entered
+at the open would first be protected on the next bar. Signal runs therefore give each bar three rows, in the
+order in which things happen:
+
+    fill at the next open        fill at the close
+    1. leave, at the open        1. stops, between low and high
+    2. enter, at the open        2. leave, at the close
+    3. stops, between low, high  3. enter, at the close
+
+The rows of orders carry no close, which keeps the stops asleep on them: comparisons with NaN are false.
+Because the position is flat before an entry, vectorbt's share of cash is a share of equity.
+
+Knows arrays [bar, path] and a broker; knows neither strategies nor metrics.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.account import Account, Floats, Orders, settle
+from scenario_gen.spec.models import Broker
+
+log = logging.getLogger(__name__)
+
+Bools = NDArray[np.bool_]
+ROWS = 3  # rows per bar of a signal run
+
+TRADE_COLUMNS = (
+    "path_id",
+    "side",
+    "entry_bar",
+    "entry_price",
+    "exit_bar",
+    "exit_price",
+    "size",
+    "pnl",
+    "fees",
+    "open",
+)
+
+
+@dataclass(frozen=True)
+class Market:
+    """The generated bars as the broker sees them: float64 [bar, path] each."""
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+
+
+@dataclass(frozen=True)
+class SignalOrders:
+    """What a signal strategy wants, one row per bar at which it may be filled.
+
+    Attributes:
+        entries: bool [bar, path], with ``exits``, ``short_entries`` and ``short_exits``.
+        size: share of equity, float64 [bar, path].
+        stop_loss: float64 [bar, path], NaN for none; with ``take_profit``.
+        trailing: whether ``stop_loss`` follows the best price.
+    """
+
+    entries: Bools
+    exits: Bools
+    short_entries: Bools
+    short_exits: Bools
+    size: Floats
+    stop_loss: Floats
+    take_profit: Floats
+    trailing: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to each account, and its round trips (``TRADE_COLUMNS``; path_id is a column number)."""
+
+    account: Account
+    trades: pd.DataFrame
+
+
+def run_signals(market: Market, wanted: SignalOrders, broker: Broker) -> Outcome:
+    """Simulate entries, exits and stops on every path."""
+    at_open = broker.fill == "next_open"
+    price = market.open if at_open else market.close
+    nothing, none = np.full_like(price, np.nan), np.zeros_like(price, dtype=bool)
+    enter_long, leave_long, enter_short, leave_short = _without_conflicts(wanted)
+
+    def rows(leave: NDArray[Any], enter: NDArray[Any], stops: NDArray[Any]) -> NDArray[Any]:
+        """Interleave three arrays [bar, path] to [3 * bar, path] in the order of this broker."""
+        order = (leave, enter, stops) if at_open else (stops, leave, enter)
+        return np.stack(order, axis=1).reshape(-1, price.shape[1])
+
+    portfolio = _vectorbt().Portfolio.from_signals(
+        rows(nothing, nothing, market.close),
+        entries=rows(none, enter_long, none),
+        exits=rows(leave_long | enter_short, none, none),
+        short_entries=rows(none, enter_short, none),
+        short_exits=rows(leave_short | enter_long, none, none),
+        price=rows(price, price, price),
+        open=rows(nothing, nothing, market.open),
+        high=rows(nothing, nothing, market.high),
+        low=rows(nothing, nothing, market.low),
+        size=rows(wanted.size, wanted.size, wanted.size),
+        size_type="percent",
+        sl_stop=rows(wanted.stop_loss, wanted.stop_loss, wanted.stop_loss),
+        sl_trail=wanted.trailing,
+        tp_stop=rows(wanted.take_profit, wanted.take_profit, wanted.take_profit),
+        stop_entry_price="fillprice",
+        stop_exit_price="stopmarket",
+        upon_opposite_entry="ignore",  # only a short that could not be bought back is still there at an entry
+        **_costs(broker),
+    )
+    return outcome_of(portfolio, market.close, rows_per_bar=ROWS)
+
+
+def run_weights(market: Market, weights: Floats, broker: Broker) -> Outcome:
+    """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
+    portfolio = _vectorbt().Portfolio.from_orders(
+        market.close,
+        size=weights,
+        size_type="targetpercent",
+        direction="both",
+        price=market.open if broker.fill == "next_open" else market.close,
+        **_costs(broker),
+    )
+    return outcome_of(portfolio, market.close, rows_per_bar=1)
+
+
+def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1) -> Outcome:
+    """Return the accounts and round trips of a finished ``vectorbt.Portfolio``.
+
+    Args:
+        portfolio: one ungrouped column per path.
+        close: float64 [bar, path].
+        rows_per_bar: how many rows of the portfolio make one bar.
+    """
+    records = portfolio.order_records
+    cash = np.broadcast_to(np.asarray(portfolio.init_cash, dtype=np.float64), (close.shape[1],))
+    account = settle(_orders(records, rows_per_bar), np.ascontiguousarray(close.T), cash)
+    # A ruined account is closed: no order after the bar of ruin counts, and positions are marked at that bar.
+    alive = records["idx"] // rows_per_bar <= account.ruin[records["col"]]
+    last = np.minimum(np.arange(len(close))[:, None], account.ruin)  # [bar, path]
+    marks = np.repeat(np.take_along_axis(close, last, axis=0), rows_per_bar, axis=0)
+    marked = portfolio.replace(close=pd.DataFrame(marks), order_records=records[alive])
+    return Outcome(account, _round_trips(marked.positions.values, rows_per_bar, account))
+
+
+def is_portfolio(answer: object) -> bool:
+    """Whether an object is a ``vectorbt.Portfolio``."""
+    return isinstance(answer, _vectorbt().Portfolio)
+
+
+def _without_conflicts(wanted: SignalOrders) -> tuple[Bools, Bools, Bools, Bools]:
+    """Drop entry and exit of the same side at the same bar, then entries of both sides at the same bar."""
+    enter_long, leave_long = wanted.entries & ~wanted.exits, wanted.exits & ~wanted.entries
+    enter_short, leave_short = (
+        wanted.short_entries & ~wanted.short_exits,
+        wanted.short_exits & ~wanted.short_entries,
+    )
+    both = enter_long & enter_short
+    return enter_long & ~both, leave_long, enter_short & ~both, leave_short
+
+
+def _costs(broker: Broker) -> Mapping[str, Any]:
+    return {
+        "fees": broker.fees,
+        "slippage": broker.slippage,
+        "init_cash": broker.cash,
+        "engine": _engine(),
+    }
+
+
+def _orders(records: NDArray[Any], rows_per_bar: int) -> Orders:
+    sign = np.where(records["side"] == 0, 1.0, -1.0)  # vectorbt: 0 buys, 1 sells
+    return Orders(
+        path=records["col"].astype(np.int64),
+        bar=(records["idx"] // rows_per_bar).astype(np.int64),
+        size=records["size"] * sign,
+        price=records["price"].astype(np.float64),
+        fees=records["fees"].astype(np.float64),
+    )
+
+
+def _round_trips(records: NDArray[Any], rows_per_bar: int, account: Account) -> pd.DataFrame:
+    """Turn vectorbt's position records (from flat to flat) into our trades."""
+    ruin = account.ruin[records["col"]]
+    exit_bar = np.minimum(records["exit_idx"] // rows_per_bar, ruin)
+    ruined = ruin < account.fees.shape[1]
+    columns = {
+        "path_id": records["col"].astype(np.int64),
+        "side": np.where(records["direction"] == 0, "long", "short"),
+        "entry_bar": (records["entry_idx"] // rows_per_bar).astype(np.int64),
+        "entry_price": records["entry_price"],
+        "exit_bar": exit_bar.astype(np.int64),
+        "exit_price": records["exit_price"],
+        "size": records["size"],
+        "pnl": records["pnl"],
+        "fees": records["entry_fees"] + records["exit_fees"],
+        "open": (records["status"] == 0) & ~ruined,
+    }
+    return pd.DataFrame(columns, columns=list(TRADE_COLUMNS))
+
+
+@functools.cache
+def _vectorbt() -> Any:
+    import vectorbt  # noqa: PLC0415  some seconds: paid by runs only
+
+    return vectorbt
+
+
+@functools.cache
+def _engine() -> str:
+    """Return ``rust``, or say why the slow start of numba must be endured."""
+    from vectorbt._engine import is_rust_available  # noqa: PLC0415
+
+    if is_rust_available():
+        return "rust"
+    log.warning(
+        "vectorbt-rust is missing or of another version than vectorbt: backtests fall back to numba, which "
+        "compiles for some 20 s in every new process; install 'vectorbt[rust]'"
+    )
+    return "numba"

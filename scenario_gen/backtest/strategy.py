@@ -1,0 +1,107 @@
+"""What a strategy file imports: the bars it receives and the signals it returns.
+
+A strategy is a small frozen dataclass in a file of the user's own. Its fields are its parameters, and it has
+one of three methods, looked for in this order:
+
+* ``portfolio(self, bars, broker)`` returns a finished ``vectorbt.Portfolio`` over the generated bars only;
+* ``weights(self, bars)`` returns target weights of equity in [-1, 1], rebalanced at every bar;
+* ``signals(self, bars)`` returns :class:`Signals`.
+
+This module knows neither money nor vectorbt, so that a strategy file is imported in no time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from scenario_gen.spec.models import Broker
+
+METHODS = ("portfolio", "weights", "signals")
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The context and then the generated bars of many paths, one column per path.
+
+    The first ``context_bars`` rows are the same real bars in every column: they are there to warm indicators
+    up. Trading happens on the rows after them. All frames have the same index (timestamps) and columns (path
+    ids); prices are float64 in quote currency.
+
+    Attributes:
+        open: opening prices [bar x path].
+        high: highest prices [bar x path].
+        low: lowest prices [bar x path].
+        close: closing prices [bar x path].
+        volume: traded volume [bar x path]; None where the history or the generator has none.
+        context_bars: how many rows belong to the context.
+        bars_per_year: to annualise with; comes from the calendar.
+    """
+
+    open: pd.DataFrame
+    high: pd.DataFrame
+    low: pd.DataFrame
+    close: pd.DataFrame
+    volume: pd.DataFrame | None
+    context_bars: int
+    bars_per_year: float
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What to do at the close of each bar; each frame is shaped like ``bars.close``.
+
+    An entry while already in a position of that side does nothing. An entry of the other side closes the
+    position first. An entry and an exit of the same side at the same bar cancel each other, and so do a long
+    and a short entry. Stops are watched inside each bar from the moment of entry; where a stop loss and a
+    take profit lie in the same bar, the stop loss is taken to come first.
+
+    Attributes:
+        entries: bool, open a long position.
+        exits: bool, close a long position.
+        short_entries: bool, open a short position; None for a long-only strategy.
+        short_exits: bool, close a short position.
+        size: share of equity to commit, in [0, 1]; a number, or a frame read at the bar of the entry signal.
+        stop_loss: adverse move from the fill price at which to leave, e.g. 0.05; a number or a frame.
+        trailing_stop: the same from the best price of earlier bars since entry; excludes ``stop_loss``.
+        take_profit: favourable move from the fill price at which to leave; a number or a frame.
+    """
+
+    entries: pd.DataFrame
+    exits: pd.DataFrame
+    short_entries: pd.DataFrame | None = None
+    short_exits: pd.DataFrame | None = None
+    size: float | pd.DataFrame | None = None
+    stop_loss: float | pd.DataFrame | None = None
+    trailing_stop: float | pd.DataFrame | None = None
+    take_profit: float | pd.DataFrame | None = None
+
+
+class SignalStrategy(Protocol):
+    """A strategy that says when to enter and when to leave."""
+
+    def signals(self, bars: Bars) -> Signals:
+        """Return what to do at the close of each bar."""
+
+
+class WeightStrategy(Protocol):
+    """A strategy that says what share of equity to hold."""
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        """Return target weights of equity in [-1, 1], decided at the close of each bar."""
+
+
+class PortfolioStrategy(Protocol):
+    """A strategy that runs vectorbt itself."""
+
+    def portfolio(self, bars: Bars, broker: Broker) -> Any:
+        """Return a ``vectorbt.Portfolio`` over the generated bars, one ungrouped column per path."""
+
+
+Strategy: TypeAlias = SignalStrategy | WeightStrategy | PortfolioStrategy

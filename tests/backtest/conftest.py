@@ -1,0 +1,225 @@
+"""Markets to trade, strategies that do as told, and a plain-loop broker that shares no code with the engine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scenario_gen.backtest import Bars, LoadedStrategy, Signals
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Broker
+
+CONTEXT_BARS = 40
+OHLC = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True)
+class Market:
+    context: Candles
+    paths: PathSet
+
+    def future(self, name: str) -> np.ndarray:
+        """float64 [path, bar]"""
+        return self.paths.column(name).astype(np.float64)
+
+
+def walk(
+    rng: np.random.Generator, paths: int, bars: int, volatility: float, drift: float, start: float
+) -> np.ndarray:
+    """Random candles [path, bar, ohlcv]: gap, body and two wicks, valid by construction."""
+    gap, body = (rng.normal(drift / 2, volatility / np.sqrt(2), (paths, bars)) for _ in range(2))
+    close = start * np.exp(np.cumsum(gap + body, axis=1))
+    before = np.concatenate([np.full((paths, 1), start), close[:, :-1]], axis=1)
+    opened = before * np.exp(gap)
+    wick = np.abs(rng.normal(0, volatility / 2, (2, paths, bars)))
+    high, low = np.maximum(opened, close) * np.exp(wick[0]), np.minimum(opened, close) * np.exp(-wick[1])
+    return np.stack([opened, high, low, close, rng.uniform(1e5, 1e6, (paths, bars))], axis=2)
+
+
+@pytest.fixture(scope="session")
+def make_market() -> Callable[..., Market]:
+    """Build a market of random candles, or of given ones: values [path, bar, ohlc]."""
+
+    def make(
+        *,
+        paths: int = 8,
+        bars: int = 30,
+        seed: int = 0,
+        volatility: float = 0.02,
+        drift: float = 0.0,
+        values: Any = None,
+        context: np.ndarray | None = None,
+    ) -> Market:
+        rng = np.random.default_rng(seed)
+        past = walk(rng, 1, CONTEXT_BARS, 0.02, 0.0, 100.0)[0] if context is None else context
+        if values is None:
+            values = walk(rng, paths, bars, volatility, drift, float(past[-1, 3]))
+        array = np.asarray(values, dtype=np.float32)
+        fields = (*OHLC, "volume")[: array.shape[2]]
+        stamps = pd.bdate_range("2020-01-01", periods=len(past) + array.shape[1])
+        return Market(
+            Candles(stamps[: len(past)], past[:, : len(fields)], fields),
+            PathSet(
+                array, fields, stamps[len(past) :], np.arange(len(array), dtype=np.int64), float(past[-1, 3])
+            ),
+        )
+
+    return make
+
+
+@dataclass(frozen=True)
+class Told:
+    """Signals given as arrays [bar, path] over context and path, found again by path id."""
+
+    entries: np.ndarray
+    exits: np.ndarray
+    short_entries: np.ndarray | None = None
+    short_exits: np.ndarray | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def signals(self, bars: Bars) -> Signals:
+        def frame(array: np.ndarray | None) -> pd.DataFrame | None:
+            if array is None:
+                return None
+            return pd.DataFrame(
+                array[:, bars.close.columns], index=bars.close.index, columns=bars.close.columns
+            )
+
+        return Signals(
+            frame(self.entries),
+            frame(self.exits),
+            frame(self.short_entries),
+            frame(self.short_exits),
+            **self.extra,
+        )
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Target weights given as an array [bar, path] over context and path."""
+
+    array: np.ndarray
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        return pd.DataFrame(
+            self.array[:, bars.close.columns], index=bars.close.index, columns=bars.close.columns
+        )
+
+
+@pytest.fixture(scope="session")
+def told() -> type[Told]:
+    return Told
+
+
+@pytest.fixture(scope="session")
+def weighted() -> type[Weighted]:
+    return Weighted
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Callable[[Any], LoadedStrategy]:
+    """Wrap an object of this test tree as a loaded strategy."""
+
+    def wrap(instance: Any, file: Path = Path(__file__)) -> LoadedStrategy:
+        return LoadedStrategy(
+            type(instance).__name__, "here.py:" + type(instance).__name__, {}, instance, file
+        )
+
+    return wrap
+
+
+@dataclass
+class LoopAccount:
+    """One account that buys, sells and is stopped, one event after the other."""
+
+    broker: Broker
+    cash: float
+    units: float = 0.0
+    entry: float = 0.0
+    best: float = 0.0
+    stop: float | None = None
+    take: float | None = None
+    trailing: bool = False
+    paid: float = 0.0
+    traded: float = 0.0
+    trades: list[dict[str, Any]] = field(default_factory=list)
+
+    def order(self, units: float, price: float) -> float:
+        """Trade at the price plus slippage; return the fill price."""
+        fill = price * (1 + np.sign(units) * self.broker.slippage)
+        fee = abs(units) * fill * self.broker.fees
+        self.cash -= units * fill + fee
+        self.units += units
+        self.paid += fee
+        self.traded += abs(units) * fill
+        return float(fill)
+
+    def enter(self, side: int, price: float, share: float, bar: int) -> None:
+        fill = price * (1 + side * self.broker.slippage)
+        before = self.paid
+        # The share of equity pays for the position and for its fee.
+        self.entry = self.order(side * share * self.cash / (fill * (1 + self.broker.fees)), price)
+        self.best = self.entry
+        name = "long" if side > 0 else "short"
+        self.trades.append(
+            dict(
+                side=name,
+                entry_bar=bar,
+                entry_price=self.entry,
+                size=abs(self.units),
+                fees=self.paid - before,
+                open=True,
+            )
+        )
+
+    def leave(self, price: float, bar: int) -> None:
+        before, trade, side = self.paid, self.trades[-1], np.sign(self.units)
+        fill = self.order(-self.units, price)
+        self.units = 0.0
+        trade.update(exit_bar=bar, exit_price=fill, open=False, fees=trade["fees"] + self.paid - before)
+        trade["pnl"] = side * trade["size"] * (fill - trade["entry_price"]) - trade["fees"]
+
+    def watch(self, bar: int, opened: float, high: float, low: float) -> None:
+        """Leave at a stop that the bar reaches; a gap through it fills at the open. The stop loss comes first."""
+        side = np.sign(self.units)
+        if side == 0:
+            return
+        worst, peak = (low, high) if side > 0 else (high, low)
+        if self.stop is not None:
+            level = (self.best if self.trailing else self.entry) * (1 - side * self.stop)
+            if side * worst <= side * level:
+                return self.leave(side * min(side * opened, side * level), bar)
+        if self.take is not None:
+            level = self.entry * (1 + side * self.take)
+            if side * peak >= side * level:
+                return self.leave(side * max(side * opened, side * level), bar)
+        self.best = side * max(side * self.best, side * peak)
+        return None
+
+    def decide(self, bar: int, price: float, wish: tuple[bool, bool, bool, bool], share: float) -> None:
+        enter_long, leave_long, enter_short, leave_short = wish
+        enter_long, leave_long = enter_long and not leave_long, leave_long and not enter_long
+        enter_short, leave_short = enter_short and not leave_short, leave_short and not enter_short
+        if enter_long and enter_short:
+            enter_long = enter_short = False
+        if self.units > 0 and (leave_long or enter_short):
+            self.leave(price, bar)
+        if self.units < 0 and (leave_short or enter_long):
+            self.leave(price, bar)
+        if self.units == 0 and (enter_long or enter_short):
+            self.enter(1 if enter_long else -1, price, share, bar)
+
+    def rebalance(self, price: float, weight: float) -> None:
+        wanted = weight * (self.cash + self.units * price) / price - self.units
+        affordable = self.cash / (price * (1 + self.broker.slippage) * (1 + self.broker.fees))
+        self.order(min(wanted, affordable), price)
+
+
+@pytest.fixture(scope="session")
+def loop_account() -> type[LoopAccount]:
+    return LoopAccount
