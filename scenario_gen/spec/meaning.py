@@ -63,8 +63,8 @@ def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, viol
         violations.add(
             ("paths",),
             f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics and "
-            f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count or bars.horizon, "
-            "shorten the lists of params, or set paths.keep: false",
+            f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count "
+            "or bars.horizon, shorten the lists of params, or set paths.keep: false",
         )
     bars = sum(one.paths.count * one.bars.horizon for one in scenarios) * parameter_sets
     if bars > MAX_SIMULATED_BARS:

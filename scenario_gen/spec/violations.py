@@ -18,6 +18,7 @@ from scenario_gen.spec.yaml_lines import Document, Where
 
 NOT_YET = {
     "shocks": "shocks",
+    "auto": "a temperature chosen by calibration",
     "symbol": "downloads of market data",
     "garch": "the GARCH generator",
     "gbm": "the GBM generator",
@@ -107,15 +108,15 @@ class Violations:
 def unknown_key(key: object, allowed: Collection[str]) -> str:
     """Say that a key is unknown, which name is nearest and what is allowed there."""
     if key in NOT_YET:
-        return f"{NOT_YET[str(key)]} are not available yet; delete this key"
+        return f"not available yet: {NOT_YET[str(key)]}; delete this key"
     return f"unknown key{nearest(key, allowed)} Allowed here: {', '.join(allowed)}".replace(
         "key Allowed", "key. Allowed"
     )
 
 
 def not_yet(value: object) -> str:
-    """Return ``" (... not available yet)"`` for a name that is planned and not there, or nothing."""
-    return f" ({NOT_YET[value]} is not available yet)" if isinstance(value, str) and value in NOT_YET else ""
+    """Return ``" (not available yet: ...)"`` for a name that is planned and not there, or nothing."""
+    return f" (not available yet: {NOT_YET[value]})" if isinstance(value, str) and value in NOT_YET else ""
 
 
 def _words(model: type[Section], values: Mapping[str, Any], where: Where, detail: dict[str, Any]) -> str:
