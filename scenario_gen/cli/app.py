@@ -1,0 +1,185 @@
+"""The commands of ``scenario-gen``, each a few lines: heavy rooms are imported when a command needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
+from scenario_gen.spec.models import MAX_PATHS
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a defect of scenario-gen (with a traceback); 2 a mistake in the arguments, the spec, "
+    "the data or a strategy (with what was expected and what to do); 130 interrupted."
+)
+
+app = typer.Typer(
+    cls=PoliteGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+models_app = typer.Typer(no_args_is_help=True, help="The Kronos checkpoints that scenario-gen knows.")
+app.add_typer(models_app, name="models")
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.", show_default=False)]
+
+
+@app.callback()
+def scenario_gen(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run trading strategies over the markets that did not happen.
+
+    A Kronos model continues a real price history in thousands of ways. Your
+    strategies are run over every one of them, and a report shows what came out.
+
+    First steps: [bold]scenario-gen init demo[/bold] writes a commented spec and a strategy,
+    [bold]scenario-gen validate demo/scenario.yaml[/bold] checks them,
+    [bold]scenario-gen run demo/scenario.yaml[/bold] makes the report.
+    """
+    del version
+
+
+@app.command(epilog=EXIT_CODES)
+def run(
+    spec: SpecFile,
+    folder: Annotated[
+        Path | None, typer.Option(help="Run folder instead of report.folder.", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.",
+            callback=checked_device,
+            show_default=False,
+        ),
+    ] = None,
+    paths: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_PATHS, help="Paths per scenario instead of paths.count.", show_default=False
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
+) -> None:
+    """Run a spec: sample its paths, run its strategies over them, write the report.
+
+    An interrupted run goes on where it stopped when the same command is given again.
+
+    For example:
+
+      scenario-gen run scenarios/quickstart.yaml
+
+      scenario-gen run scenarios/quickstart.yaml --paths 64 --folder reports/try
+
+      scenario-gen run my.yaml --device cuda --overwrite
+    """
+    from scenario_gen.cli.running import run_and_show  # noqa: PLC0415  loads what runs a spec only to run one
+
+    command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite)
+    run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command)
+
+
+@app.command(epilog=EXIT_CODES)
+def validate(
+    specs: Annotated[
+        list[Path] | None, typer.Argument(metavar="SPEC", help="YAML specs.", show_default=False)
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a spec.")] = False,
+) -> None:
+    """Check specs without running them, and say what they would run.
+
+    Takes a moment: neither data nor a model nor a strategy is loaded.
+    Every mistake is listed, with its file, line and field.
+
+    For example:
+
+      scenario-gen validate scenarios/*.yaml
+
+      scenario-gen validate --schema > spec.schema.json
+    """
+    from scenario_gen.cli.validating import print_schema, validate_all  # noqa: PLC0415
+
+    if schema:
+        print_schema()
+    elif not specs:
+        raise typer.BadParameter("name at least one spec, or give --schema", param_hint="SPEC")
+    raise typer.Exit(validate_all(specs or []))
+
+
+@app.command(epilog=EXIT_CODES)
+def init(
+    what: Annotated[
+        str, typer.Argument(metavar="[spec|strategy]", help="What to write.", show_default=True)
+    ] = "spec",
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write a commented spec and a commented strategy to start from; nothing is overwritten.
+
+    For example:
+
+      scenario-gen init                      scenario.yaml and my_strategy.py, here
+
+      scenario-gen init demo                 the same, in the folder demo
+
+      scenario-gen init strategy MeanRevert  only a strategy: mean_revert.py, here
+    """
+    from scenario_gen.cli.starter import write_start  # noqa: PLC0415
+
+    typer.echo(write_start(what, name))
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """List the checkpoints that have a name, and which of them are here already.
+
+    Any other one can be named in a spec as org/name@revision (Hub) or as a folder.
+    """
+    from scenario_gen.cli.tables import show_models  # noqa: PLC0415
+    from scenario_gen.kronos.checkpoint import known_models  # noqa: PLC0415
+
+    show_models(known_models())
+
+
+@app.command(epilog=EXIT_CODES)
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A training config (YAML).", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where the checkpoint goes.", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of Parquet histories.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
+) -> None:
+    """Train a Kronos checkpoint: its tokenizer, then its model.
+
+    For example:
+
+      scenario-gen train nano.yaml --data histories --out checkpoints/nano
+
+      scenario-gen train nano.yaml --data histories --out checkpoints/nano --resume
+    """
+    from scenario_gen.cli.progress import choose_progress  # noqa: PLC0415
+    from scenario_gen.training import train as train_checkpoint  # noqa: PLC0415
+
+    train_checkpoint(config, out=out, data=data, resume=resume, progress=choose_progress())
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="scenario-gen")

@@ -1,0 +1,68 @@
+"""How the command line meets mistakes: a user's without a traceback, ours with one, an interruption with advice."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from scenario_gen import __version__
+from scenario_gen.errors import ScenarioError
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+DEFECT_NOTE = (
+    "\nThis is a defect of scenario-gen, not a mistake of yours: please report it with the lines above."
+)
+
+
+class PoliteGroup(TyperGroup):
+    """A group of commands that turns exceptions into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; print a user's mistake to stderr and leave with 2, an interruption with 130."""
+        try:
+            return super().invoke(ctx)
+        except ScenarioError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(USER_MISTAKE) from None
+        except KeyboardInterrupt:
+            again = "add --resume to the same command to go on" if ctx.invoked_subcommand == "train" else ""
+            typer.echo(f"interrupted; {again or 'run the same command again to resume'}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            error.add_note(DEFECT_NOTE)
+            raise
+
+
+def checked_device(value: str | None) -> str | None:
+    """Refuse the name of a device that no machine has.
+
+    Raises:
+        typer.BadParameter: the name is not one of those that a spec accepts.
+    """
+    if value is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"got {value!r}, expected auto, cpu, cuda, cuda:1 or mps")
+    return value
+
+
+def command_line(command: str, spec: Path, **options: object) -> str:
+    """Return the command as it could be typed again; options that were not given are left out."""
+    words = ["scenario-gen", command, str(spec)]
+    for name, value in options.items():
+        if value is True:
+            words.append(f"--{name}")
+        elif value is not None and value is not False:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and leave, if asked to."""
+    if wanted:
+        typer.echo(f"scenario-gen {__version__}")
+        raise typer.Exit

@@ -1,0 +1,95 @@
+"""Tables on the terminal: the results of a run, and the known models. Reads result values, computes none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from scenario_gen.store.results import Estimate, Finding, MetricSummary, StrategyResult, StressRun
+
+if TYPE_CHECKING:
+    from scenario_gen.kronos.checkpoint import KnownModel
+
+WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
+NOT_THERE = Estimate(None, reason="not measured")
+
+
+def show_run(run: StressRun, console: Console | None = None) -> None:
+    """Print one row per scenario and strategy, and then every finding that is not a PASS."""
+    console = console or _console()
+    console.print(results_table(run))
+    for finding in run.findings:
+        if finding.label != "PASS":
+            console.print(_finding_line(finding), markup=False, highlight=False)
+
+
+def results_table(run: StressRun) -> Table:
+    """Return the table of results: estimates with their 95 % intervals, returns and shares in percent."""
+    table = Table(title=run.title, caption="[95 % interval of the Monte Carlo error]", caption_style="dim")
+    table.add_column("scenario")
+    table.add_column("strategy")
+    for title in ("median return", "5 % quantile", "paths that lose", "95 % drawdown", "CVaR 95"):
+        table.add_column(title, justify="right")
+    for scenario in run.scenarios:
+        for strategy in scenario.strategies:
+            label = f"{scenario.name} (baseline)" if scenario.role == "baseline" else scenario.name
+            table.add_row(label, strategy.name, *_cells(strategy))
+        table.add_section()
+    return table
+
+
+def show_models(models: Iterable[KnownModel], console: Console | None = None) -> None:
+    """Print one row per known checkpoint."""
+    table = Table(title="Kronos checkpoints that have a name")
+    for title in ("model", "from", "revision", "parameters", "context", "here"):
+        table.add_column(title, justify="right" if title in ("parameters", "context") else "left")
+    for model in models:
+        here = model.where if model.available else "no: downloaded when first used"
+        revision = (model.revision or "-")[:12]
+        source = model.repository or "embedded"
+        table.add_row(model.name, source, revision, _millions(model.parameters), str(model.context), here)
+    (console or _console()).print(table)
+
+
+def percent(estimate: Estimate) -> str:
+    """Return an estimate in percent with its interval, or why there is none."""
+    if estimate.value is None:
+        return estimate.reason or "n/a"
+    value = f"{100 * estimate.value:.1f} %"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} \\[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _cells(strategy: StrategyResult) -> list[str]:
+    metrics = {summary.metric: summary for summary in strategy.metrics}
+    estimates = [
+        _quantile(metrics, "total_return", "0.5"),
+        _quantile(metrics, "total_return", "0.05"),
+        strategy.probability_of_loss,
+        _quantile(metrics, "max_drawdown", "0.95"),
+        strategy.cvar.get("0.95", NOT_THERE),
+    ]
+    return [percent(estimate) for estimate in estimates]
+
+
+def _quantile(metrics: dict[str, MetricSummary], metric: str, level: str) -> Estimate:
+    return metrics[metric].quantiles.get(level, NOT_THERE) if metric in metrics else NOT_THERE
+
+
+def _finding_line(finding: Finding) -> str:
+    where = f" [{finding.scenario}]" if finding.scenario else ""
+    band = f" (expected {finding.band})" if finding.band else ""
+    return f"{finding.label:<12} {finding.name}{where}: {finding.measured}{band}"
+
+
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.1f} M"
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_OF_A_LOG)
