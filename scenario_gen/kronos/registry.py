@@ -1,0 +1,106 @@
+"""Which models there are by name. Imports nothing heavy: ``validate`` and ``models list`` read it.
+
+Hub revisions are pinned: small and its tokenizer as in upstream's own regression test, the others as public users
+of the same checkpoints record them. A pinned revision cannot change under a run.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+EMBEDDED = Path(__file__).parent / "embedded"
+NEEDED_FILES = ("config.json", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that a spec may name.
+
+    Attributes:
+        name: as written in ``generator.model``.
+        repository: Hub repository; empty for an embedded model.
+        revision: pinned commit of the repository.
+        tokenizer_repository: Hub repository of the tokenizer that belongs to it.
+        tokenizer_revision: pinned commit of the tokenizer.
+        parameters: of the model, without the tokenizer.
+        context: bars that the window holds.
+        note: one line for ``models list``.
+    """
+
+    name: str
+    repository: str
+    revision: str
+    tokenizer_repository: str
+    tokenizer_revision: str
+    parameters: int
+    context: int
+    note: str
+
+    @property
+    def where(self) -> str:
+        """Where the weights come from, for a person."""
+        return f"{self.repository}@{self.revision[:8]}" if self.repository else "in the package"
+
+    @property
+    def available(self) -> bool:
+        """Whether the weights are on this machine."""
+        if not self.repository:
+            return (EMBEDDED / self.name / "scenario_gen.json").is_file()
+        pairs = ((self.repository, self.revision), (self.tokenizer_repository, self.tokenizer_revision))
+        return all(is_cached(repository, revision) for repository, revision in pairs)
+
+
+_TOKENIZER_BASE = ("NeoQuasar/Kronos-Tokenizer-base", "0e0117387f39004a9016484a186a908917e22426")
+_TOKENIZER_2K = ("NeoQuasar/Kronos-Tokenizer-2k", "26966d0035065a0cae0ebad7af8ece35bc1fb51c")
+
+KNOWN_MODELS = (
+    KnownModel("nano", "", "", "", "", 1_234_816, 512, "embedded, works with no network"),
+    KnownModel(
+        "mini",
+        "NeoQuasar/Kronos-mini",
+        "f4e68697d9d5aed55cef5c96aabc3376bcad9f81",
+        *_TOKENIZER_2K,
+        4_108_032,
+        2048,
+        "long contexts",
+    ),
+    KnownModel(
+        "small",
+        "NeoQuasar/Kronos-small",
+        "901c26c1332695a2a8f243eb2f37243a37bea320",
+        *_TOKENIZER_BASE,
+        24_741_376,
+        512,
+        "a good start with a GPU",
+    ),
+    KnownModel(
+        "base",
+        "NeoQuasar/Kronos-base",
+        "2b554741eca47781b64468546e77fef3e85130e6",
+        *_TOKENIZER_BASE,
+        102_310_592,
+        512,
+        "the largest that is published",
+    ),
+)
+
+
+def known_models() -> list[KnownModel]:
+    """Return the models that a spec may name, the embedded one first."""
+    return list(KNOWN_MODELS)
+
+
+def hub_cache() -> Path:
+    """Return the Hub's cache folder, by the Hub library's own environment variables."""
+    if "HF_HUB_CACHE" in os.environ:
+        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+    home = os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
+    return Path(home).expanduser() / "hub"
+
+
+def is_cached(repository: str, revision: str) -> bool:
+    """Say whether every needed file of a pinned revision lies in the Hub's cache."""
+    snapshot = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
+    return all((snapshot / name).is_file() for name in NEEDED_FILES)
