@@ -17,6 +17,9 @@ Ints = NDArray[np.int64]
 # the same number: float64 carries 16 digits, of which some hundreds of orders spoil three at most.
 DUST = 1e-12
 
+# An account left with less than this share of its starting cash is ruined.
+RUINED = 1e-9
+
 
 @dataclass(frozen=True)
 class Orders:
@@ -41,8 +44,8 @@ class Orders:
 class Account:
     """What the orders made of the starting cash.
 
-    A path is ruined at the first close at which its equity is zero or less. The account is closed there:
-    equity, exposure, traded value and fees are zero from then on.
+    A path is ruined at the first close at which its equity is below a billionth of the starting cash. The
+    account is closed there: equity, exposure, traded value and fees are zero from then on.
 
     Attributes:
         equity: float64 [path, bar + 1]; the starting cash and then the equity at each close, never negative.
@@ -74,7 +77,7 @@ def settle(orders: Orders, close: Floats, cash: Floats) -> Account:
     fees = _per_bar(orders, orders.fees, close.shape)
     spent = np.cumsum(_per_bar(orders, value, close.shape) + fees, axis=1)
     equity = cash[:, None] - spent + position
-    ruin = _first_true(equity <= 0.0)
+    ruin = _first_true(equity <= RUINED * cash[:, None])
     alive = np.arange(close.shape[1]) < ruin[:, None]
     before = np.arange(close.shape[1]) <= ruin[:, None]  # the bar of ruin itself still traded and paid
     equity = np.where(alive, equity, 0.0)

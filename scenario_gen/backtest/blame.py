@@ -34,7 +34,7 @@ def user_error(error: BaseException, file: Path, doing: str) -> StrategyError:
     problem = f"{doing} {type(error).__name__}: {error}\n  at {where}"
     if source:
         problem += f"\n    {source}"
-    return StrategyError(problem, fix=f"mend {where} and run again")
+    return StrategyError(problem, fix="mend that line and run again" if source else f"mend {shown(file)}")
 
 
 def _last_line_in(file: Path, error: BaseException) -> tuple[int | None, str]:

@@ -167,14 +167,14 @@ class LoopAccount:
         self.best = self.entry
         name = "long" if side > 0 else "short"
         self.trades.append(
-            dict(
-                side=name,
-                entry_bar=bar,
-                entry_price=self.entry,
-                size=abs(self.units),
-                fees=self.paid - before,
-                open=True,
-            )
+            {
+                "side": name,
+                "entry_bar": bar,
+                "entry_price": self.entry,
+                "size": abs(self.units),
+                "fees": self.paid - before,
+                "open": True,
+            }
         )
 
     def leave(self, price: float, bar: int) -> None:
@@ -188,7 +188,7 @@ class LoopAccount:
         """Leave at a stop that the bar reaches; a gap through it fills at the open. The stop loss comes first."""
         side = np.sign(self.units)
         if side == 0:
-            return
+            return None
         worst, peak = (low, high) if side > 0 else (high, low)
         if self.stop is not None:
             level = (self.best if self.trailing else self.entry) * (1 - side * self.stop)
