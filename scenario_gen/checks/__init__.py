@@ -1,1 +1,11 @@
-"""TODO"""
+"""Checks of generated candles: which rules they break, how often, and what was done about it.
+
+Everything is counted on the raw output, before any repair. Knows paths and a context; nothing of generators.
+"""
+
+from __future__ import annotations
+
+from scenario_gen.checks.account import CandleAccount, RuleCount
+from scenario_gen.checks.candles import CheckedPaths, check_candles
+
+__all__ = ["CandleAccount", "CheckedPaths", "RuleCount", "check_candles"]

@@ -1,0 +1,112 @@
+"""Stationary block bootstrap of whole candles: the first baseline.
+
+Politis and Romano 1994, "The stationary bootstrap": blocks of geometric length, wrapped around the context's end.
+A bar travels whole: gap, body, both wicks as log ratios, and its volume. The mean block length is chosen on the
+absolute returns of the context (Politis and White 2004, corrected by Patton et al. 2009), so that volatility
+clusters survive; on returns themselves it would be about one bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import DataError
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+
+MIN_BARS = 32
+
+
+@dataclass(frozen=True)
+class StationaryBootstrap:
+    """Resample the context's own bars in blocks.
+
+    Attributes:
+        mean_block: mean block length in bars; None chooses it from the context.
+    """
+
+    mean_block: float | None = None
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Kind and the mean block length that was asked for."""
+        return {"kind": "bootstrap", "mean_block": self.mean_block}
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return bootstrap paths float32 [path, bar, field]; fields as the context's, without amount.
+
+        Raises:
+            DataError: the context is shorter than 32 bars.
+        """
+        if len(context) < MIN_BARS:
+            raise DataError(
+                f"the context has {len(context)} bars", expected=f"at least {MIN_BARS} to resample"
+            )
+        mean_block = self.mean_block or optimal_mean_block(context.close)
+        relative, volume = _relative_bars(context)
+        uniforms = draws.uniforms(len(timestamps), 2)
+        index = block_indices(uniforms, len(relative), mean_block)
+        values = _chain(relative[index], float(context.close[-1]))
+        if volume is not None:
+            values = np.concatenate((values, volume[index][..., None]), axis=-1)
+        advance(len(timestamps))
+        return PathSet(
+            values=values.astype(np.float32),
+            fields=context.fields[:5],
+            timestamps=timestamps,
+            path_ids=draws.path_ids,
+            anchor_close=float(context.close[-1]),
+            provenance={"generator": "bootstrap", "mean_block": round(mean_block, 2), "seed": draws.seed},
+        )
+
+
+def optimal_mean_block(close: NDArray[np.float64]) -> float:
+    """Return the mean block length for absolute log returns, at least 1 and at most a quarter of the context."""
+    from arch.bootstrap import optimal_block_length  # noqa: PLC0415  # slow to import
+
+    size = np.abs(np.diff(np.log(close)))
+    if size.std() == 0:
+        return 1.0
+    chosen = float(optimal_block_length(size)["stationary"].iloc[0])
+    return float(np.clip(chosen if np.isfinite(chosen) else 1.0, 1.0, len(close) / 4))
+
+
+def block_indices(uniforms: NDArray[np.float64], bars: int, mean_block: float) -> NDArray[np.int64]:
+    """Return which bar [path, bar] to take: a new block starts with probability 1 / mean_block.
+
+    Args:
+        uniforms: [path, bar, 2]; the first decides on a new block, the second on where it starts.
+        bars: how many bars there are to take from.
+        mean_block: mean length of a block.
+    """
+    paths, horizon = uniforms.shape[:2]
+    starts = uniforms[..., 0] < 1.0 / mean_block
+    starts[:, 0] = True
+    steps = np.arange(horizon)
+    last_start = np.maximum.accumulate(np.where(starts, steps, 0), axis=1)
+    origin = (uniforms[..., 1] * bars).astype(np.int64)[np.arange(paths)[:, None], last_start]
+    return (origin + steps - last_start) % bars
+
+
+def _relative_bars(context: Candles) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return gap, upper, lower and close as logs from the previous close [T - 1, 4], and volume [T - 1]."""
+    logs = np.log(context.values[:, :4])
+    relative = logs[1:] - logs[:-1, 3:4]
+    return relative, context.column("volume")[1:] if context.has_volume else None
+
+
+def _chain(relative: NDArray[np.float64], anchor: float) -> NDArray[np.float64]:
+    """Return prices [path, bar, 4] from logs relative to the previous close [path, bar, 4]."""
+    close = np.cumsum(relative[..., 3], axis=1)
+    previous = np.concatenate((np.zeros((len(close), 1)), close[:, :-1]), axis=1)
+    return np.asarray(anchor * np.exp(previous[..., None] + relative))

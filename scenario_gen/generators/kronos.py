@@ -1,0 +1,292 @@
+"""Paths from a Kronos checkpoint: context to tokens, tokens to paths, segment by segment where the window ends.
+
+``reanchor``: a horizon beyond the window is sampled in segments; each later segment encodes every path's own last
+bars anew, so its units follow the path. ``slide``: the published sampler's sliding window, exact and slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from scenario_gen.errors import SpecError
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.hub import open_checkpoint
+from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
+from scenario_gen.kronos.representation import PINNED, complete_fields
+from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.market.candles import FIELDS, Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import KronosGenerator
+
+PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bars ``start`` to ``stop`` of the horizon, sampled from the last ``keep`` bars before them."""
+
+    start: int
+    stop: int
+    keep: int
+
+
+def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
+    """Cut a horizon so that context and segment always fit the window.
+
+    One segment where everything fits; else segments of a quarter window after contexts of three quarters.
+    """
+    if context + horizon <= window:
+        yield Segment(0, horizon, context)
+        return
+    quarter = max(1, window // 4)
+    start = 0
+    while start < horizon:
+        keep = min(context + start, window - quarter)
+        stop = min(horizon, start + window - keep)
+        yield Segment(start, stop, keep)
+        start = stop
+
+
+@dataclass(frozen=True)
+class KronosPaths:
+    """A checkpoint with its sampling rule."""
+
+    checkpoint: Checkpoint
+    rule: SamplingRule
+    window: Literal["reanchor", "slide"]
+    device: torch.device
+
+    @classmethod
+    def from_section(cls, section: KronosGenerator) -> KronosPaths:
+        """Load the checkpoint that a spec names onto its device."""
+        checkpoint = open_checkpoint(section.model, section.tokenizer)
+        rule = SamplingRule(section.temperature, section.top_p, section.top_k)
+        return cls.of(checkpoint, rule, section.window, section.device)
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        rule: SamplingRule,
+        window: Literal["reanchor", "slide"] = "reanchor",
+        device: str = "auto",
+    ) -> KronosPaths:
+        """Put a loaded checkpoint onto a device."""
+        place = torch.device(choose_device(device))
+        volumes = checkpoint.cell_log_volume
+        moved = replace(
+            checkpoint,
+            model=checkpoint.model.to(place),
+            tokenizer=checkpoint.tokenizer.to(place),
+            cell_log_volume=None if volumes is None else volumes.to(place),
+        )
+        return cls(moved, rule, window, place)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, weights, sampling rule and device."""
+        return {
+            "kind": "kronos",
+            "model": self.checkpoint.name,
+            "representation": self.checkpoint.representation.kind,
+            "dependency_form": self.checkpoint.dependency_form,
+            "temperature": self.rule.temperature,
+            "top_p": self.rule.top_p,
+            "top_k": self.rule.top_k,
+            "window": self.window,
+            "device": str(self.device),
+            "model_sha256": self.checkpoint.provenance.get("model_sha256", ""),
+            "tokenizer_sha256": self.checkpoint.provenance.get("tokenizer_sha256", ""),
+        }
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return raw paths float32 [path, bar, field]; ``advance`` hears of every finished bar.
+
+        Raises:
+            DataError: the context never moves, so that it has no unit of volatility.
+        """
+        horizon = len(timestamps)
+        stamps = _stamps(context.timestamps.append(timestamps))
+        uniforms = torch.from_numpy(draws.uniforms(horizon, 2)).to(self.device)
+        sampler = self._slide if self.window == "slide" else self._reanchor
+        values, pinned = sampler(context, stamps, uniforms, advance)
+        fields = _fields(context, values.shape[-1])
+        return PathSet(
+            values=values[..., : len(fields)].astype(np.float32),
+            fields=fields,
+            timestamps=timestamps,
+            path_ids=draws.path_ids,
+            anchor_close=float(context.close[-1]),
+            provenance={
+                "generator": "kronos",
+                **self.identity,
+                "seed": draws.seed,
+                "pinned_bars": pinned,
+                **self._record(),
+            },
+        )
+
+    def _record(self) -> dict[str, Any]:
+        keys = ("repository", "revision", "tokenizer_repository", "tokenizer_revision", "config_sha256")
+        provenance = self.checkpoint.provenance
+        return {key: provenance[key] for key in keys if key in provenance}
+
+    def _reanchor(
+        self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
+    ) -> tuple[NDArray[np.float64], int]:
+        horizon = uniforms.shape[1]
+        history = context.values[None]  # [1, T, F]; from the second segment on [N, keep, F]
+        done: list[NDArray[np.float64]] = []
+        pinned = 0
+        for segment in plan_segments(len(context), horizon, self.checkpoint.max_context):
+            if segment.start:
+                history = _own_history(context, done, segment.keep)
+            now, then = len(context) + segment.start, len(context) + segment.stop
+            rows = uniforms[:, segment.start : segment.stop]
+            new, count = self._segments(history, segment.keep, stamps[:now], stamps[now:then], rows, advance)
+            done.append(new)
+            pinned += count
+        return np.concatenate(done, axis=1), pinned
+
+    def _segments(
+        self,
+        history: NDArray[np.float64],
+        keep: int,
+        past: torch.Tensor,
+        ahead: torch.Tensor,
+        uniforms: torch.Tensor,
+        advance: Advance,
+    ) -> tuple[NDArray[np.float64], int]:
+        """Sample one segment for all paths, in chunks of contexts where each path has its own."""
+        if len(history) == 1:
+            return self._segment(history, keep, past, ahead, uniforms, advance)
+        starts = range(0, len(history), PATHS_PER_REANCHOR)
+        parts = [
+            self._segment(
+                history[i : i + PATHS_PER_REANCHOR],
+                keep,
+                past,
+                ahead,
+                uniforms[i : i + PATHS_PER_REANCHOR],
+                advance if i == 0 else ignore,
+            )
+            for i in starts
+        ]
+        return np.concatenate([values for values, _ in parts]), sum(count for _, count in parts)
+
+    def _segment(
+        self,
+        history: NDArray[np.float64],
+        keep: int,
+        past: torch.Tensor,
+        ahead: torch.Tensor,
+        uniforms: torch.Tensor,
+        advance: Advance,
+    ) -> tuple[NDArray[np.float64], int]:
+        """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row."""
+        decoder = FastDecoder(self.checkpoint)
+        s1, s2 = (tokens[:, -keep:] for tokens in self._tokens(history))
+        contexts = len(history)
+        new1, new2 = decoder.sample_tokens(
+            s1,
+            s2,
+            past[-keep:].expand(contexts, -1, -1),
+            ahead.expand(contexts, -1, -1),
+            uniforms,
+            self.rule,
+            advance,
+        )
+        features = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
+        return self._to_values(features, history)
+
+    def _slide(
+        self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
+    ) -> tuple[NDArray[np.float64], int]:
+        paths, horizon = uniforms.shape[:2]
+        history = context.values[None]
+        s1, s2 = self._tokens(history)
+        past, ahead = stamps[None, : len(context)], stamps[None, len(context) :]
+        new1, new2 = sample_tokens_naively(self.checkpoint, s1, s2, past, ahead, uniforms, self.rule, advance)
+        whole1, whole2 = (torch.cat((old.expand(paths, -1), new), 1) for old, new in ((s1, new1), (s2, new2)))
+        features = decode_tokens_naively(self.checkpoint, whole1, whole2, horizon).cpu().numpy()
+        return self._to_values(features, history)
+
+    @torch.no_grad()
+    def _tokens(self, history: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token ids [P, T] of contexts [P, T, F]."""
+        representation = self.checkpoint.representation
+        features = representation.encode(history, representation.fit(history))
+        return self.checkpoint.tokenizer.encode(torch.from_numpy(features).to(self.device))
+
+    def _to_values(
+        self, features: NDArray[np.float32], history: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], int]:
+        """Return bars [N, S, F] for features of paths that share or own the contexts; count pinned levels."""
+        representation = self.checkpoint.representation
+        scale = representation.fit(history)
+        anchors = np.broadcast_to(history[:, -1, 3], len(features))
+        values = representation.decode(features, anchors, scale)
+        if representation.kind != "levels":
+            return values[..., : history.shape[-1]], 0  # without volume in the context there is none in the paths
+        pinned = int((np.abs(features[..., :4]) > PINNED).any(axis=-1).sum())
+        return values, pinned
+
+
+def _own_history(context: Candles, done: list[NDArray[np.float64]], keep: int) -> NDArray[np.float64]:
+    """Return the last ``keep`` bars of every path [N, keep, F], reaching into the context where it must."""
+    paths, _, width = done[0].shape
+    missing = keep - sum(part.shape[1] for part in done)
+    if missing <= 0:
+        return np.concatenate(done, axis=1)[:, -keep:]
+    seed = (
+        complete_fields(context.values[None, -missing:])
+        if width == 6
+        else context.values[None, -missing:, :5]
+    )
+    seed = np.broadcast_to(seed, (paths, *seed.shape[1:]))
+    return np.concatenate([seed, *(part[..., : seed.shape[-1]] for part in done)], axis=1)
+
+
+def choose_device(wanted: str) -> str:
+    """Return the device to sample on: ``auto`` takes a GPU where there is one.
+
+    Raises:
+        SpecError: the device is not there.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = wanted.split(":", maxsplit=1)[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise SpecError(
+            f"generator.device is {wanted!r}, which this machine does not have",
+            expected=", ".join(["auto", *(name for name, is_there in there.items() if is_there)]),
+            fix="set device: auto, or run where that device is",
+        )
+    return wanted
+
+
+def _stamps(timestamps: pd.DatetimeIndex) -> torch.Tensor:
+    """Return integer stamps [T, 5] of local wall-clock times."""
+    local = timestamps.tz_localize(None) if timestamps.tz is not None else timestamps
+    return torch.from_numpy(stamp_features(local.as_unit("ns").asi8))
+
+
+def _fields(context: Candles, width: int) -> tuple[str, ...]:
+    """Return the fields of a path: those that both the context and the representation have."""
+    return tuple(
+        name for name in FIELDS[:width] if name in context.fields or (name == "amount" and context.has_volume)
+    )
