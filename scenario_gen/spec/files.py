@@ -59,7 +59,7 @@ def nearest_file(name: str, folders: Iterable[Path]) -> str:
             ]
         except (OSError, ValueError):
             continue
-    return nearest(Path(name), sorted(around))
+    return nearest(str(Path(name)), sorted(around))
 
 
 def bad_name(name: str) -> str:

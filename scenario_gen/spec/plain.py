@@ -9,8 +9,9 @@ from pathlib import PurePath
 from typing import Any
 
 from scenario_gen.errors import SpecError
-from scenario_gen.spec.wording import shown
 from scenario_gen.spec.yaml_lines import MAX_DEPTH, MAX_VALUES
+
+MAX_BITS = 256  # of a whole number: nothing in a spec comes near, and Python refuses to print far larger ones
 
 
 def plain(value: Any) -> Any:
@@ -58,15 +59,14 @@ def _scalar(value: Any, label: str) -> Any:
         return str(value)
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, numbers.Integral):
+    if isinstance(value, numbers.Integral) and int(value).bit_length() <= MAX_BITS:
         return int(value)
-    if isinstance(value, numbers.Real):
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         return float(value)
     if type(value).__name__ in ("bool", "bool_") and hasattr(value, "dtype"):
         return bool(value)
-    kind = type(value).__name__
     raise SpecError(
-        f"spec: {label or 'the mapping'}: got {kind} {shown(repr(value))}",
-        expected="text, a number, true or false, a date, a list or a mapping",
+        f"spec: {label or 'the mapping'}: got a value of type {type(value).__name__} that YAML cannot hold",
+        expected="text, an ordinary number, true or false, a date, a list or a mapping",
         fix="write the spec as the YAML would have it",
     )

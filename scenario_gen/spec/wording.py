@@ -37,9 +37,11 @@ def shown(value: Any) -> str:
 
 def nearest(wrong: object, right: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest right name, or nothing if none is near."""
+    if not isinstance(wrong, str):
+        return ""
     names = list(right)
     folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(str(wrong).casefold(), list(folded), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(wrong.casefold(), list(folded), n=1, cutoff=0.6)
     return f"; did you mean '{folded[close[0]]}'?" if close else ""
 
 

@@ -1,0 +1,326 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scenario_gen.errors import SpecError
+from scenario_gen.spec import LoadedSpec, spec_from_dict
+
+Mistakes = Callable[[str], list[str]]
+
+GENERATOR_KEYS = "kind, model, tokenizer, temperature, top_p, top_k, device, window"
+
+# What stands on line 4, and the whole message.
+ONE_MISTAKE = [
+    ("generator: {temperature: hot}", "generator.temperature: got 'hot', expected a number from 0 to 10"),
+    ("generator: {temperature: 11}", "generator.temperature: got 11, expected a number from 0 to 10"),
+    ("generator: {temperature: true}", "generator.temperature: got true, expected a number from 0 to 10"),
+    ("generator: {temperature: .nan}", "generator.temperature: got .nan, expected a number from 0 to 10"),
+    ("generator: {temperature: .inf}", "generator.temperature: got .inf, expected a number from 0 to 10"),
+    ("generator: {temperature: }", "generator.temperature: got nothing, expected a number from 0 to 10"),
+    (
+        "generator: {temperature: [1]}",
+        "generator.temperature: got a list of 1, expected a number from 0 to 10",
+    ),
+    (
+        "generator: {temperature: '1.0'}",
+        "generator.temperature: got '1.0', expected a number from 0 to 10 (without quotes)",
+    ),
+    (
+        "generator: {temperature: auto}",
+        "generator.temperature: got 'auto', expected a number from 0 to 10 "
+        "(not available yet: a temperature chosen by calibration)",
+    ),
+    ("generator: {top_p: 0}", "generator.top_p: got 0, expected a number above 0 and at most 1"),
+    ("generator: {top_k: -1}", "generator.top_k: got -1, expected a whole number of at least 0"),
+    (
+        "generator: {tempreature: 1}",
+        f"generator.tempreature: unknown key; did you mean 'temperature'? Allowed here: {GENERATOR_KEYS}",
+    ),
+    ("generator: {zzz: 1}", f"generator.zzz: unknown key. Allowed here: {GENERATOR_KEYS}"),
+    (
+        "generator: {kind: kronoss}",
+        "generator.kind: got 'kronoss', expected kronos or bootstrap; did you mean 'kronos'?",
+    ),
+    (
+        "generator: {kind: garch}",
+        "generator.kind: got 'garch', expected kronos or bootstrap (not available yet: the GARCH generator)",
+    ),
+    ("generator: {kind: [kronos]}", "generator.kind: got a list of 1, expected kronos or bootstrap"),
+    (
+        "generator: {model: nanoo}",
+        "generator.model: got 'nanoo', expected nano, mini, small, base, a Hub name like org/name@revision, "
+        "or a folder; did you mean 'nano'?",
+    ),
+    (
+        "generator: {model: ./no/such}",
+        "generator.model: got './no/such', expected nano, mini, small, base, a Hub name like "
+        "org/name@revision, or a folder",
+    ),
+    ("generator: {device: gpu}", "generator.device: got 'gpu', expected auto, cpu, cuda, cuda:1 or mps"),
+    (
+        "generator: {window: slid}",
+        "generator.window: got 'slid', expected reanchor or slide; did you mean 'slide'?",
+    ),
+    (
+        "generator: {kind: bootstrap, mean_block: 0.5}",
+        "generator.mean_block: got 0.5, expected a number of at least 1",
+    ),
+    ("generator: hot", f"generator: got 'hot', expected a mapping with some of: {GENERATOR_KEYS}"),
+    ("bars: {context: 8}", "bars.context: got 8, expected a whole number from 32 to 8192"),
+    ("bars: {horizon: 1.5}", "bars.horizon: got 1.5, expected a whole number from 1 to 10000"),
+    ("bars: {horizon: true}", "bars.horizon: got true, expected a whole number from 1 to 10000"),
+    (
+        "bars: {horizon: '63'}",
+        "bars.horizon: got '63', expected a whole number from 1 to 10000 (without quotes)",
+    ),
+    ("bars: ", "bars: got nothing, expected a mapping with some of: context, horizon"),
+    ("bars: [1, 2]", "bars: got a list of 2, expected a mapping with some of: context, horizon"),
+    ("paths: {count: 1e9}", "paths.count: got 1000000000.0, expected a whole number from 1 to 1000000"),
+    ("paths: {count: 9999999}", "paths.count: got 9999999, expected a whole number from 1 to 1000000"),
+    ("paths: {seed: -1}", "paths.seed: got -1, expected a whole number from 0 to 9223372036854775807"),
+    ("paths: {keep: yes}", "paths.keep: got 'yes', expected true or false"),
+    (
+        "checks: {on_invalid: repare}",
+        "checks.on_invalid: got 'repare', expected repair, reject or fail; did you mean 'repair'?",
+    ),
+    ("broker: {cash: 0}", "broker.cash: got 0, expected a number above 0"),
+    ("broker: {fees: 0.5}", "broker.fees: got 0.5, expected a number of at least 0 and below 0.5"),
+    (
+        "broker: {fee: 0.5}",
+        "broker.fee: unknown key; did you mean 'fees'? Allowed here: cash, fees, slippage, fill",
+    ),
+    ("limits: {max_drawdown: 25}", "limits.max_drawdown: got 25, expected a number above 0 and below 1"),
+    (
+        "limits: 0.25",
+        "limits: got 0.25, expected a mapping with the keys max_drawdown or probability_of_loss",
+    ),
+    ("report: {folder: 3}", "report.folder: got 3, expected text"),
+    ("report: {titel: x}", "report.titel: unknown key; did you mean 'title'? Allowed here: folder, title"),
+    ("baselines: bootstrap", "baselines: got 'bootstrap', expected a list like [bootstrap]"),
+    (
+        "baselines: [garch]",
+        "baselines[#1]: got 'garch', expected bootstrap (not available yet: the GARCH generator)",
+    ),
+    ("baselines: [boostrap]", "baselines[#1]: got 'boostrap', expected bootstrap; did you mean 'bootstrap'?"),
+    ("baselines: [bootstrap, bootstrap]", "baselines[#2]: bootstrap is there twice; keep it once"),
+    ("shocks: [{kind: gap}]", "shocks: not available yet: shocks; delete this key"),
+    (
+        "scenarios: []",
+        "scenarios: got an empty list, expected a list of scenarios, each with a name",
+    ),
+    ("scenarios: ", "scenarios: got nothing, expected a list of scenarios, each with a name"),
+    (
+        "scenarios: [hot]",
+        "scenarios[#1]: got 'hot', expected a mapping with the keys name, data, bars, paths, "
+        "generator, checks or broker",
+    ),
+    ("scenarios: [{paths: {count: 1}}]", "scenarios[#1]: 'name' is missing"),
+    ("scenarios: [{name: 3}]", "scenarios[#1].name: got 3, expected text"),
+    (
+        "scenarios: [{name: a, shocks: []}]",
+        "scenarios[a].shocks: not available yet: shocks; delete this key",
+    ),
+    (
+        "scenarios: [{name: a}, {name: A}]",
+        "scenarios[A].name: the name 'A' is taken by another scenario; give each its own",
+    ),
+    (
+        "scenarios: [{name: nul.txt}]",
+        "scenarios[nul.txt].name: got 'nul.txt'; this name is reserved by Windows; expected another one",
+    ),
+    (
+        "scenarios: [{name: a, generator: {temperature: 11}}]",
+        "scenarios[a].generator.temperature: got 11, expected a number from 0 to 10",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), ONE_MISTAKE, ids=[line for line, _ in ONE_MISTAKE])
+def test_a_mistake_is_told_with_file_line_field_and_what_was_expected(
+    mistakes: Mistakes, start: str, line: str, message: str
+) -> None:
+    assert mistakes(start + line + "\n") == [f"demo.yaml:4: {message}"]
+
+
+# Data sections that replace line 2 of the shortest spec.
+DATA_MISTAKES = [
+    ("{source: sp50}", "data.source: got 'sp50', expected sp500 or nasdaq; did you mean 'sp500'?"),
+    (
+        "{source: yahoo}",
+        "data.source: got 'yahoo', expected sp500 or nasdaq (not available yet: downloads of market data)",
+    ),
+    (
+        "{source: sp500, end: 2017-02-30}",
+        "data.end: got '2017-02-30', expected a date like 2018-12-31, or a time like 2018-12-31T16:00",
+    ),
+    (
+        "{source: sp500, end: 20170630}",
+        "data.end: got 20170630, expected a date like 2018-12-31, or a time like 2018-12-31T16:00",
+    ),
+    ("{source: sp500, adjusted: 1}", "data.adjusted: got 1, expected true or false"),
+    (
+        "{source: sp500, symbol: SPY}",
+        "data.symbol: not available yet: downloads of market data; delete this key",
+    ),
+    (
+        "{source: sp500, file: prices.csv}",
+        "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",
+    ),
+    (
+        "{end: 2017-06-30}",
+        "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",
+    ),
+    (
+        "{file: price.csv}",
+        "data.file: got 'price.csv', but there is no such file (looked in the spec's folder and the current "
+        "folder); did you mean 'prices.csv'?",
+    ),
+    (
+        "{source: sp500, start: 2018-01-01, end: 2017-01-01}",
+        "data.start: start 2018-01-01 is after end 2017-01-01, expected start before end",
+    ),
+    (
+        "{source: sp500, timezone: America/NewYork}",
+        "data.timezone: got 'America/NewYork', expected a time zone like America/New_York or UTC; "
+        "did you mean 'America/New_York'?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "message"), DATA_MISTAKES, ids=[text for text, _ in DATA_MISTAKES])
+def test_a_mistake_in_the_data_section_is_told_the_same_way(
+    mistakes: Mistakes, start: str, section: str, message: str
+) -> None:
+    text = start.replace("{source: sp500, end: 2017-06-30}", section)
+    assert mistakes(text) == [f"demo.yaml:2: {message}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "..", ".hidden", "-rf", "trailing.", "'trailing '", "con", "COM1", "'x\\ny'", "''", "a" * 61],
+)
+def test_a_name_that_cannot_be_a_file_name_is_refused(mistakes: Mistakes, start: str, name: str) -> None:
+    (message,) = mistakes(start.replace("name: demo", f"name: {name}"))
+    assert message.startswith("demo.yaml:1: name: got ")
+
+
+def test_every_mistake_is_listed_in_the_order_of_the_lines(mistakes: Mistakes, start: str) -> None:
+    text = start + "bars:\n  context: 8\n  horizn: 3\npaths:\n  count: many\nlimits: {max_drawdown: 2}\n"
+    assert mistakes(text.replace("name: demo", "nam: demo")) == [
+        "demo.yaml:1: 'name' is missing",
+        "demo.yaml:1: nam: unknown key; did you mean 'name'? Allowed here: name, data, bars, paths, generator, "
+        "checks, broker, scenarios, baselines, strategies, limits, report",
+        "demo.yaml:5: bars.context: got 8, expected a whole number from 32 to 8192",
+        "demo.yaml:6: bars.horizn: unknown key; did you mean 'horizon'? Allowed here: context, horizon",
+        "demo.yaml:8: paths.count: got 'many', expected a whole number from 1 to 1000000",
+        "demo.yaml:9: limits.max_drawdown: got 2, expected a number above 0 and below 1",
+    ]
+
+
+def test_the_number_of_mistakes_heads_the_list(load: Callable[[str], LoadedSpec], start: str) -> None:
+    with pytest.raises(SpecError, match=r"^2 mistakes in demo\.yaml\n"):
+        load(start + "bars: {context: 1, horizon: 0}\n")
+
+
+def test_a_wrong_base_is_told_once_however_many_scenarios_use_it(mistakes: Mistakes, start: str) -> None:
+    text = start + "bars: {horizon: 0}\nscenarios:\n  - {name: a}\n  - {name: b}\nbaselines: [bootstrap]\n"
+    assert mistakes(text) == ["demo.yaml:4: bars.horizon: got 0, expected a whole number from 1 to 10000"]
+
+
+def test_a_wrong_base_is_told_even_where_every_scenario_overrides_it(mistakes: Mistakes, start: str) -> None:
+    text = start + "bars: {horizon: 0}\nscenarios:\n  - {name: a, bars: {horizon: 5}}\n"
+    assert mistakes(text) == ["demo.yaml:4: bars.horizon: got 0, expected a whole number from 1 to 10000"]
+
+
+def test_a_mistake_in_an_override_is_told_at_the_override(mistakes: Mistakes, start: str) -> None:
+    text = start + "generator: {temperature: 1}\nscenarios:\n  - name: a\n    generator:\n      top_p: 2\n"
+    assert mistakes(text) == [
+        "demo.yaml:8: scenarios[a].generator.top_p: got 2, expected a number above 0 and at most 1"
+    ]
+
+
+def test_a_key_of_the_old_kind_in_an_override_of_another_kind_is_unknown(
+    mistakes: Mistakes, start: str
+) -> None:
+    text = start + "scenarios:\n  - {name: a, generator: {kind: bootstrap, temperature: 1}}\n"
+    assert mistakes(text) == [
+        "demo.yaml:5: scenarios[a].generator.temperature: unknown key. Allowed here: kind, mean_block"
+    ]
+
+
+def test_no_data_and_no_strategies_are_two_mistakes(mistakes: Mistakes) -> None:
+    assert mistakes("name: demo\n") == [
+        "demo.yaml:1: 'data' is missing: say where the history comes from, e.g. data: {source: sp500}",
+        "demo.yaml:1: 'strategies' is missing",
+    ]
+
+
+def test_a_scenario_named_like_a_baseline_is_refused(mistakes: Mistakes, start: str) -> None:
+    text = start + "baselines: [bootstrap]\nscenarios: [{name: Bootstrap}]\n"
+    assert mistakes(text) == [
+        "demo.yaml:5: scenarios[Bootstrap].name: the name 'Bootstrap' is taken by a baseline; give each its own"
+    ]
+
+
+def test_a_baseline_needs_data_of_its_own(mistakes: Mistakes) -> None:
+    text = (
+        "name: demo\nstrategies: [{use: strategies/trend.py:SmaCross}]\n"
+        "scenarios: [{name: a, data: {source: sp500}}]\nbaselines: [bootstrap]\n"
+    )
+    assert (
+        "demo.yaml:4: baselines: a baseline is made from the top-level 'data', which is missing"
+        in mistakes(text)
+    )
+
+
+def test_a_mistake_in_a_mapping_is_told_without_a_line(folder: Path) -> None:
+    wrong = {
+        "name": "demo",
+        "data": {"source": "sp500"},
+        "strategies": [{"use": "strategies/trend.py:SmaCross"}],
+        "generator": {"temperature": "hot"},
+    }
+    with pytest.raises(SpecError) as caught:
+        spec_from_dict(wrong, base=folder)
+    assert str(caught.value) == "spec: generator.temperature: got 'hot', expected a number from 0 to 10"
+
+
+# 1,000,000 paths x 1000 parameter sets x 256 bytes = 256 GB; the bound is 16 GB.
+def test_results_that_would_not_fit_are_refused_with_their_size(mistakes: Mistakes, start: str) -> None:
+    grid = (
+        "{fast: ["
+        + ", ".join(map(str, range(1, 33)))
+        + "], slow: ["
+        + ", ".join(map(str, range(40, 71)))
+        + "]}"
+    )
+    text = start.replace(":SmaCross}", f":SmaCross, params: {grid}}}") + "paths: {count: 1000000}\n"
+    (message,) = mistakes(text)
+    assert message.startswith(
+        "demo.yaml:4: paths: the results to keep take an estimated 254 GB (992,000,000 rows of metrics and 0 bars"
+    )
+    assert "expected at most 16 GB" in message
+
+
+# 1,000,000 paths x 10,000 bars x 6 fields x 4 bytes = 240 GB of kept paths, and 256 MB of metrics.
+def test_kept_paths_count_towards_the_size(mistakes: Mistakes, start: str) -> None:
+    (message,) = mistakes(start + "paths: {count: 1000000, keep: true}\nbars: {horizon: 10000}\n")
+    assert "an estimated 240 GB" in message
+
+
+# 60 scenarios x 100,000 paths x 10,000 bars x 20 sets = 1.2e12 bars; 60 x 1e5 x 20 x 256 bytes = 31 GB as well.
+def test_more_bars_than_one_run_can_simulate_are_refused(mistakes: Mistakes, start: str) -> None:
+    scenarios = "scenarios: [" + ", ".join(f"{{name: s{i}}}" for i in range(60)) + "]\n"
+    grid = "{fast: [" + ", ".join(map(str, range(1, 21))) + "]}"
+    text = start.replace(":SmaCross}", f":SmaCross, params: {grid}}}") + scenarios
+    found = mistakes(text + "paths: {count: 100000}\nbars: {horizon: 10000}\n")
+    assert any("1,200,000,000,000 bars to simulate" in message for message in found)
+
+
+def test_a_grid_beyond_the_bound_is_refused(mistakes: Mistakes, start: str) -> None:
+    values = "[" + ", ".join(map(str, range(1, 34))) + "]"
+    text = start.replace(":SmaCross}", f":SmaCross, params: {{fast: {values}, slow: {values}}}}}")
+    assert mistakes(text) == [
+        "demo.yaml:3: strategies[SmaCross].params: the lists make 1089 parameter sets, expected at most 1000"
+    ]
