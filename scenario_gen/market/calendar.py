@@ -175,7 +175,10 @@ def _session_of(
     sessions = load_sessions(code, *_span(timestamps))
     if gap.kind == "daily":
         zones = (None,) if timestamps.tz is None else (timestamps.tz, sessions.zone)
-        readings = [(zone, 0, _dated(_exchange_wall(timestamps, zone), sessions)) for zone in zones]
+        walls = [(zone, _exchange_wall(timestamps, zone)) for zone in zones]
+        # Where both clocks show the same dates, the one on which most bars stand at midnight is meant.
+        walls.sort(key=lambda reading: -int(np.sum(reading[1] % DAY == 0)))
+        readings = [(zone, 0, _dated(wall, sessions)) for zone, wall in walls]
     else:
         zone = None if timestamps.tz is None else sessions.zone
         wall = _exchange_wall(timestamps, zone)
@@ -205,7 +208,7 @@ def _outside_flag(index: NDArray[np.int64], code: str) -> tuple[Flag, ...]:
     if not len(rows):
         return ()
     many = len(rows) > 0.05 * len(index)
-    hint = ": are the stamps in its local time (data.timezone converts them from UTC)?" if many else ""
+    hint = ": is this its calendar, and are the stamps in its local time?" if many else ""
     message = f"bars outside the sessions of {code}{hint}"
     return (Flag("outside sessions", message, tuple(rows.tolist())),)
 

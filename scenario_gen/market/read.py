@@ -82,9 +82,17 @@ def _built_in(name: str) -> pd.DataFrame:
 def _check_file(path: Path, where: str) -> str:
     """Return the file's suffix after making sure that it can be read at all."""
     suffix = next((ending for ending in _SUFFIXES if path.name.lower().endswith(ending)), "")
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(
+            f"{where[:100]} cannot be opened: {error.strerror}",
+            expected="a readable file",
+            fix="correct the path",
+        ) from error
+    if is_folder:
         raise DataError(f"{where} is a folder", expected="one file of bars", fix="name the file in it")
-    if not path.exists():
+    if not is_there:
         near = difflib.get_close_matches(where, _neighbours(path), n=2, cutoff=0.6)
         raise DataError(
             f"there is no file {where}" + (f"; nearest: {', '.join(near)}" if near else ""),
@@ -93,7 +101,7 @@ def _check_file(path: Path, where: str) -> str:
         )
     if not suffix:
         raise DataError(
-            f"{where} has no ending that says what it is",
+            f"{where} ends in {path.suffix!r}, which is not read",
             expected=f"a file ending in {', '.join(_SUFFIXES)}",
             fix="export the bars as CSV or Parquet",
         )
@@ -132,7 +140,7 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
             fix="write the file again, e.g. with pandas.DataFrame.to_parquet",
         ) from error
     if not len(frame):
-        raise _no_bars(where)
+        raise _no_bars(where, list(frame.columns))
     return frame
 
 
@@ -164,7 +172,7 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         raise _too_many(where)
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     if not len(filled):
-        raise _no_bars(where)
+        raise _no_bars(where, names)
     return frame.iloc[filled].reset_index(drop=True), filled + skip + 2
 
 
@@ -217,15 +225,19 @@ def _parse_csv(path: Path, separator: str, names: list[str], skip: int) -> pd.Da
             skipinitialspace=True,
             index_col=False,
             encoding="utf-8-sig",
-            float_precision="round_trip",
             low_memory=False,
             nrows=MAX_BARS + 1,
             compression="infer",
         ).set_axis(names, axis=1)
 
 
-def _no_bars(where: str) -> DataError:
-    return DataError(f"{where} has a header and no bars", expected="bars", fix="export the bars again")
+def _no_bars(where: str, names: list[str]) -> DataError:
+    header = ", ".join(map(str, names))[:100]
+    return DataError(
+        f"{where} has a header ({header}) and no bars",
+        expected="at least one bar",
+        fix="export the bars again",
+    )
 
 
 def _too_many(where: str) -> DataError:

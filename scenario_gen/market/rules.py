@@ -109,13 +109,13 @@ def nonpositive_prices(bars: RawBars) -> Rows:
 
 def high_too_low(bars: RawBars) -> Rows:
     """Return bars whose high is below their open, low or close, beyond float noise."""
-    top = np.max([bars.columns[name] for name in ("open", "low", "close")], axis=0)
+    top = np.fmax.reduce([bars.columns[name] for name in ("open", "low", "close")])
     return np.flatnonzero(bars.columns["high"] < top * (1 - FLOAT_NOISE))
 
 
 def low_too_high(bars: RawBars) -> Rows:
     """Return bars whose low is above their open or close, beyond float noise."""
-    bottom = np.min([bars.columns[name] for name in ("open", "close")], axis=0)
+    bottom = np.fmin(bars.columns["open"], bars.columns["close"])
     return np.flatnonzero(bars.columns["low"] > bottom * (1 + FLOAT_NOISE))
 
 

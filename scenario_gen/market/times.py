@@ -16,7 +16,7 @@ import pandas as pd
 from scenario_gen.errors import DataError
 
 _OFFSET = re.compile(
-    r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)$|\d[Tt]\d{4,6}Z$", re.IGNORECASE
+    r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE
 )
 _SLASHED = re.compile(r"^(\d{1,2})([/.\-])(\d{1,2})[/.\-](\d{4})(.*)$")
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")

@@ -1,0 +1,138 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scenario_gen.errors import DataError
+from scenario_gen.market import load_candles
+
+
+def refusal(frame):
+    with pytest.raises(DataError) as caught:
+        load_candles(frame)
+    return str(caught.value)
+
+
+def rules_of(candles):
+    return {flag.rule: flag.rows for flag in candles.flags}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("high", 1.0, "the high is below open, low or close: 1 bar"),
+        ("low", 10_000.0, "the low is above open or close: 1 bar"),
+        ("open", 0.0, "a price is zero or negative: 1 bar"),
+        ("close", -5.0, "a price is zero or negative: 1 bar"),
+        ("close", np.nan, "a price is missing or no finite number: 1 bar"),
+        ("high", np.inf, "a price is missing or no finite number: 1 bar"),
+        ("volume", np.nan, "volume is missing, negative or not finite: 1 bar"),
+        ("volume", -1.0, "volume is missing, negative or not finite: 1 bar"),
+        ("volume", np.inf, "volume is missing, negative or not finite: 1 bar"),
+    ],
+)
+def test_a_single_broken_value_is_refused_with_its_row_and_rule(bars, column, value, rule):
+    bars.iloc[16, bars.columns.get_loc(column)] = value
+    message = refusal(bars)
+    assert rule in message
+    assert "row 17, 2020-01-23" in message  # the 17th business day from 2020-01-01 on
+
+
+def test_every_broken_rule_is_told_at_once_and_long_lists_are_cut(bars):
+    bars.loc[bars.index[:7], "volume"] = -1.0
+    bars.loc[bars.index[20], "high"] = 1.0
+    bars.loc[bars.index[30], "close"] = np.nan
+    message = refusal(bars)
+    assert "the data frame breaks 3 rules" in message
+    assert "7 bars" in message
+    assert "and 4 more" in message
+    assert "row 21" in message
+    assert "row 31" in message
+
+
+def test_unsorted_stamps_name_the_bar_that_steps_back(bars):
+    swapped = bars.iloc[[0, 1, 3, 2, *range(4, 60)]]
+    assert "the stamp is earlier than the one before: 1 bar\n    row 4, 2020-01-03" in refusal(swapped)
+
+
+def test_repeated_stamps_name_the_second_of_them(bars):
+    doubled = bars.iloc[[0, 1, 1, *range(2, 60)]]
+    assert "the stamp repeats an earlier one: 1 bar\n    row 3, 2020-01-02" in refusal(doubled)
+
+
+def test_missing_stamps_are_refused(bars):
+    stamps = bars.index.to_series()
+    stamps.iloc[4] = pd.NaT
+    message = refusal(bars.set_index(pd.DatetimeIndex(stamps)))
+    assert "the stamp is missing or is no date: 1 bar\n    row 5, no stamp" in message
+
+
+def test_a_csv_message_names_the_line_in_the_file(tmp_path):
+    file = tmp_path / "p.csv"
+    file.write_text("\ndate,open,high,low,close\n2020-01-01,1,2,1,1\n\n2020-01-02,1,0.5,1,1\n")
+    with pytest.raises(DataError, match=r"row 2 \(line 5\), 2020-01-02: open 1, high 0.5, low 1, close 1"):
+        load_candles(file)
+
+
+def test_float_noise_is_closed_and_anything_larger_refused(bars):
+    top = bars.loc[bars.index[3], ["open", "close"]].max()
+    bars.loc[bars.index[3], "high"] = top * (1 - 5e-10)
+    assert load_candles(bars).column("high")[3] == top
+    bars.loc[bars.index[3], "high"] = top * (1 - 2e-9)
+    assert "the high is below" in refusal(bars)
+
+
+def test_a_volume_column_without_any_value_counts_as_absent(bars):
+    bars["volume"] = np.nan
+    candles = load_candles(bars)
+    assert candles.fields == ("open", "high", "low", "close")
+    assert not candles.has_volume
+
+
+def test_clean_bars_carry_no_flag(bars):
+    assert load_candles(bars).flags == ()
+
+
+def test_a_misplaced_decimal_point_is_flagged_and_kept(bars):
+    bars.loc[bars.index[9], "high"] *= 100
+    candles = load_candles(bars)
+    assert rules_of(candles) == {"ten times the previous close": (9,)}
+    assert candles.column("high")[9] == bars["high"].iloc[9]
+
+
+def test_a_low_below_a_tenth_of_the_previous_close_is_flagged(bars):
+    bars.loc[bars.index[9], "low"] = bars["close"].iloc[8] / 11
+    assert rules_of(load_candles(bars)) == {"ten times the previous close": (9,)}
+
+
+@pytest.mark.parametrize(("run", "flagged"), [(4, False), (5, True)])
+def test_five_unchanged_bars_in_a_row_are_flagged_and_four_are_not(bars, run, flagged):
+    bars.iloc[10 : 10 + run, :4] = bars.iloc[10, :4].to_numpy()
+    expected = {"stale prices": tuple(range(10, 10 + run))} if flagged else {}
+    assert rules_of(load_candles(bars)) == expected
+
+
+def test_a_split_is_flagged_on_daily_bars_and_not_on_hourly_ones(bars, make_bars):
+    bars.iloc[30:, :4] *= 0.5
+    assert rules_of(load_candles(bars)) == {"jump like a split": (30,)}
+    hourly = make_bars(pd.date_range("2020-01-01", periods=60, freq="h"))
+    hourly.iloc[30:, :4] *= 0.5
+    assert load_candles(hourly).flags == ()
+
+
+def test_a_range_on_zero_volume_is_flagged(bars):
+    bars.loc[bars.index[5], "volume"] = 0
+    assert rules_of(load_candles(bars)) == {"range without volume": (5,)}
+
+
+def test_flags_follow_their_rows_and_notes_on_the_source_stay(bars):
+    bars["Adj Close"] = bars["close"] / 2
+    bars.loc[bars.index[5], "volume"] = 0
+    cut = load_candles(bars).rows(4, 8)
+    assert rules_of(cut) == {"adjusted prices on offer": (), "range without volume": (1,)}
+    assert rules_of(cut.rows(2, 4)) == {"adjusted prices on offer": ()}
+
+
+def test_a_flag_reads_as_a_sentence_with_its_first_bar(bars):
+    bars.loc[bars.index[5], "volume"] = 0
+    (text,) = load_candles(bars).flag_texts()
+    assert text.startswith("range without volume (1 bar at 2020-01-08")
