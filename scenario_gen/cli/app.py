@@ -16,6 +16,7 @@ EXIT_CODES = (
 )
 
 app = typer.Typer(
+    name="scenario-gen",
     cls=PoliteGroup,
     no_args_is_help=True,
     add_completion=False,
@@ -147,10 +148,15 @@ def init(
 def list_models() -> None:
     """List the checkpoints that have a name, and which of them are here already.
 
-    Any other one can be named in a spec as org/name@revision (Hub) or as a folder.
+    A spec names one of them (generator.model: small), or any other one as
+    org/name@revision (Hub) or as a folder.
+
+    For example:
+
+      scenario-gen models list
     """
     from scenario_gen.cli.tables import show_models  # noqa: PLC0415
-    from scenario_gen.kronos.checkpoint import known_models  # noqa: PLC0415
+    from scenario_gen.kronos.registry import known_models  # noqa: PLC0415
 
     show_models(known_models())
 

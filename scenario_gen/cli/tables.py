@@ -11,7 +11,7 @@ from rich.table import Table
 from scenario_gen.store.results import Estimate, Finding, MetricSummary, StrategyResult, StressRun
 
 if TYPE_CHECKING:
-    from scenario_gen.kronos.checkpoint import KnownModel
+    from scenario_gen.kronos.registry import KnownModel
 
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 NOT_THERE = Estimate(None, reason="not measured")
@@ -42,15 +42,14 @@ def results_table(run: StressRun) -> Table:
 
 
 def show_models(models: Iterable[KnownModel], console: Console | None = None) -> None:
-    """Print one row per known checkpoint."""
+    """Print one row per known checkpoint, with its pinned revision and whether it is on this machine."""
     table = Table(title="Kronos checkpoints that have a name")
-    for title in ("model", "from", "revision", "parameters", "context", "here"):
+    for title in ("model", "from", "parameters", "context", "on this machine", "note"):
         table.add_column(title, justify="right" if title in ("parameters", "context") else "left")
     for model in models:
-        here = model.where if model.available else "no: downloaded when first used"
-        revision = (model.revision or "-")[:12]
-        source = model.repository or "embedded"
-        table.add_row(model.name, source, revision, _millions(model.parameters), str(model.context), here)
+        here = "yes" if model.available else "no: downloaded when first used" if model.repository else "no"
+        size = f"{model.parameters / 1e6:.1f} M"
+        table.add_row(model.name, model.where, size, str(model.context), here, model.note)
     (console or _console()).print(table)
 
 
@@ -84,10 +83,6 @@ def _finding_line(finding: Finding) -> str:
     where = f" [{finding.scenario}]" if finding.scenario else ""
     band = f" (expected {finding.band})" if finding.band else ""
     return f"{finding.label:<12} {finding.name}{where}: {finding.measured}{band}"
-
-
-def _millions(parameters: int) -> str:
-    return f"{parameters / 1e6:.1f} M"
 
 
 def _console() -> Console:

@@ -18,7 +18,7 @@ _NAME = {"type": "string", "minLength": 1, "maxLength": 60}
 
 def spec_schema() -> dict[str, Any]:
     """Return the schema as plain values (JSON Schema draft 2020-12)."""
-    overridable = {key: _reference(model) for key, model in SECTIONS.items()}
+    overridable: dict[str, Any] = {key: _reference(model) for key, model in SECTIONS.items()}
     overridable["generator"] = {"anyOf": [_reference(model) for model in GENERATORS.values()]}
     scenario = _closed({"name": _NAME, **overridable}, required=["name"])
     top = {

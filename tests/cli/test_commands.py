@@ -1,0 +1,280 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import scenario_gen
+from scenario_gen.cli.manners import DEFECT_NOTE, command_line
+from scenario_gen.errors import DataError
+from scenario_gen.spec import LoadedSpec
+from scenario_gen.store.results import StressRun
+
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture
+def spec(tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The spec that init writes, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert invoke("init").exit_code == 0
+    return Path("scenario.yaml")
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch, finished_run: StressRun) -> dict[str, Any]:
+    """A pipeline that records what it is asked and does what ``acts`` says: the CLI's own behaviour is tested."""
+    seen: dict[str, Any] = {"acts": lambda progress: None}
+
+    def run_spec(loaded: LoadedSpec, **options: Any) -> StressRun:
+        seen.update(options, loaded=loaded)
+        seen["acts"](options["progress"])
+        return finished_run
+
+    module = ModuleType("scenario_gen.pipeline")
+    module.run_spec = run_spec  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "scenario_gen.pipeline", module)
+    monkeypatch.setattr(scenario_gen, "pipeline", module, raising=False)
+    return seen
+
+
+def test_init_writes_a_spec_that_is_valid_as_it_is(spec: Path, invoke: Invoke) -> None:
+    result = invoke("validate", spec)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "scenario.yaml: valid (my first stress test)" in result.stdout
+    assert "strategy  MyStrategy (window=[50, 100]): 2 parameter sets" in result.stdout
+
+
+def test_init_writes_into_a_folder_of_its_own(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("init", "one").exit_code == 0
+    assert invoke("init", "spec", "two").exit_code == 0
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert written == ["one/my_strategy.py", "one/scenario.yaml", "two/my_strategy.py", "two/scenario.yaml"]
+
+
+def test_init_overwrites_nothing_and_writes_nothing_by_halves(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_strategy.py").write_text("mine")
+    result = invoke("init")
+    assert result.exit_code == 2
+    assert "my_strategy.py is there already" in result.stderr
+    assert Path("my_strategy.py").read_text() == "mine"
+    assert not Path("scenario.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["MeanRevert", "mean_revert", "meanRevert", "mean-revert"])
+def test_init_strategy_names_the_class_and_the_file(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("init", "strategy", name)
+    assert "mean_revert.py:MeanRevert" in result.stdout
+    text = Path("mean_revert.py").read_text()
+    assert "class MeanRevert:" in text
+    compile(text, "mean_revert.py", "exec")
+
+
+@pytest.mark.parametrize(
+    "words", [("strategy",), ("strategy", "3d"), ("strategy", "../x"), ("nonsense", "name")]
+)
+def test_init_refuses_what_it_cannot_name(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("init", *words)
+    assert result.exit_code == 2
+    assert "to do:" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validate_judges_every_spec_and_leaves_with_2_if_one_is_wrong(spec: Path, invoke: Invoke) -> None:
+    Path("wrong.yaml").write_text(spec.read_text().replace("temperature: 1.0", "temperature: hot"))
+    result = invoke("validate", "wrong.yaml", spec, "missing.yaml")
+    assert result.exit_code == 2
+    assert "scenario.yaml: valid" in result.stdout
+    line = 1 + spec.read_text().splitlines().index(
+        "  temperature: 1.0           # below 1: calmer; above: wilder"
+    )
+    first, second = result.stderr.splitlines()[:2]
+    assert first == f"wrong.yaml:{line}: generator.temperature: got 'hot', expected a number from 0 to 10"
+    assert second.startswith("missing.yaml: no such file")
+
+
+def test_validate_without_a_spec_says_what_it_needs(invoke: Invoke) -> None:
+    result = invoke("validate")
+    assert result.exit_code == 2
+    assert "name at least one spec" in result.stderr
+
+
+def test_validate_prints_the_schema_as_json(invoke: Invoke) -> None:
+    import json  # noqa: PLC0415
+
+    assert json.loads(invoke("validate", "--schema").stdout)["title"] == "scenario-gen spec"
+
+
+def test_run_passes_on_its_options_and_says_where_the_report_is(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    result = invoke("run", spec, "--folder", "my out", "--device", "cpu", "--paths", 8, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert pipeline["loaded"].spec.name == "my first stress test"
+    assert (pipeline["folder"], pipeline["device"], pipeline["paths"], pipeline["overwrite"]) == (
+        Path("my out"),
+        "cpu",
+        8,
+        True,
+    )
+    assert pipeline["command"] == (
+        "scenario-gen run scenario.yaml --folder 'my out' --device cpu --paths 8 --overwrite"
+    )
+    assert result.stdout.splitlines()[-1] == f"report: {Path('my out') / 'index.html'}"
+
+
+def test_run_leaves_to_the_spec_what_is_not_asked(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    result = invoke("run", spec)
+    assert [pipeline[key] for key in ("folder", "device", "paths", "overwrite")] == [None, None, None, False]
+    assert pipeline["command"] == "scenario-gen run scenario.yaml"
+    assert result.stdout.splitlines()[-1] == "report: reports/my-first-stress-test/index.html"
+
+
+def test_run_prints_its_stages_and_notes_to_stderr(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    def acts(progress: Any) -> None:
+        with progress.stage("sampling base", total=2) as advance:
+            advance(2)
+        progress.note("the context overlaps the training period")
+
+    pipeline["acts"] = acts
+    result = invoke("run", spec)
+    assert "sampling base: 2 of 2" in result.stderr
+    assert "the context overlaps the training period" in result.stderr
+    assert "sampling" not in result.stdout
+
+
+def test_a_quiet_run_prints_notes_and_the_place_of_the_report_alone(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    def acts(progress: Any) -> None:
+        with progress.stage("sampling base", total=2) as advance:
+            advance(2)
+        progress.note("a note")
+
+    pipeline["acts"] = acts
+    result = invoke("run", spec, "--quiet")
+    assert result.stderr == "a note\n"
+    assert result.stdout == "report: reports/my-first-stress-test/index.html\n"
+
+
+def test_a_users_mistake_leaves_with_2_and_without_a_traceback(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    def acts(progress: Any) -> None:
+        raise DataError("row 7: high < low", expected="low <= high", fix="mend the row")
+
+    pipeline["acts"] = acts
+    result = invoke("run", spec, "-q")
+    assert result.exit_code == 2
+    assert result.stderr == "row 7: high < low\n  expected: low <= high\n  to do:    mend the row\n"
+
+
+def test_a_wrong_spec_is_told_before_the_pipeline_is_called(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    spec.write_text("name: x\n")
+    result = invoke("run", spec)
+    assert result.exit_code == 2
+    assert "'strategies' is missing" in result.stderr
+    assert "loaded" not in pipeline
+
+
+def test_an_interruption_leaves_with_130_and_says_how_to_go_on(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    def acts(progress: Any) -> None:
+        with progress.stage("sampling base", total=2):
+            raise KeyboardInterrupt
+
+    pipeline["acts"] = acts
+    result = invoke("run", spec)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "interrupted; run the same command again to resume"
+
+
+def test_a_defect_keeps_its_traceback_and_asks_for_a_report(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    def acts(progress: Any) -> None:
+        raise ZeroDivisionError("ours")
+
+    pipeline["acts"] = acts
+    result = invoke("run", spec)
+    assert isinstance(result.exception, ZeroDivisionError)
+    assert result.exception.__notes__ == [DEFECT_NOTE]
+
+
+@pytest.mark.parametrize(
+    "words", [("--paths", "0"), ("--paths", "many"), ("--device", "gpu"), ("--nonsense",)]
+)
+def test_wrong_options_leave_with_2(spec: Path, invoke: Invoke, words: tuple[str, ...]) -> None:
+    assert invoke("run", spec, *words).exit_code == 2
+
+
+def test_train_passes_on_its_options(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    module = ModuleType("scenario_gen.training")
+    module.train = lambda config, **options: seen.update(options, config=config)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "scenario_gen.training", module)
+    monkeypatch.setattr(scenario_gen, "training", module, raising=False)
+    result = invoke("train", "nano.yaml", "--out", "o", "--data", "d", "--resume")
+    assert result.exit_code == 0, result.output
+    assert [seen[key] for key in ("config", "out", "data", "resume")] == [
+        Path("nano.yaml"),
+        Path("o"),
+        Path("d"),
+        True,
+    ]
+
+
+def test_an_interrupted_training_says_to_resume(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(config: Path, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    module = ModuleType("scenario_gen.training")
+    module.train = interrupted  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "scenario_gen.training", module)
+    monkeypatch.setattr(scenario_gen, "training", module, raising=False)
+    result = invoke("train", "nano.yaml")
+    assert (result.exit_code, "add --resume" in result.stderr) == (130, True)
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("validate",), ("init",), ("train",), ("models",), ("models", "list")]
+)
+def test_help_teaches(invoke: Invoke, command: tuple[str, ...]) -> None:
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    assert "scenario-gen" in result.stdout
+    if command not in {(), ("models",)}:
+        assert "For example:" in result.stdout
+    if command and command[0] != "models":
+        assert "Exit codes: 0 done" in result.stdout
+
+
+def test_the_version_is_the_packages(invoke: Invoke) -> None:
+    assert invoke("--version").stdout == f"scenario-gen {scenario_gen.__version__}\n"
+
+
+def test_a_command_line_can_be_typed_again() -> None:
+    assert command_line("run", Path("my spec.yaml"), paths=3, overwrite=False, folder=None, quiet=True) == (
+        "scenario-gen run 'my spec.yaml' --paths 3 --quiet"
+    )

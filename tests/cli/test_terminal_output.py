@@ -1,0 +1,123 @@
+import io
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from scenario_gen.cli.progress import BarProgress, LineProgress, NotesOnly
+from scenario_gen.cli.tables import percent, show_run
+from scenario_gen.execute.progress import SilentProgress
+from scenario_gen.store.results import Estimate, StressRun
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_has_a_row_per_scenario_and_strategy_with_errors(finished_run: StressRun) -> None:
+    console = Console(file=io.StringIO(), width=180)
+    show_run(finished_run, console)
+    rows = [line for line in written(console).splitlines() if "SmaCross" in line]
+    assert len(rows) == 2
+    cells = [cell.strip() for cell in rows[0].strip("│").split("│")]
+    assert cells == [
+        "hot",
+        "SmaCross",
+        "1.2 % [1.0, 2.0]",
+        "-8.1 % [-9.0, -7.0]",
+        "37.5 % [33.0, 42.0]",
+        "15.7 % [15.0, 16.0]",
+        "fewer than 50 paths in the tail",
+    ]
+    assert "bootstrap (baseline)" in rows[1]
+
+
+def test_findings_that_did_not_pass_stand_below_the_table(finished_run: StressRun) -> None:
+    console = Console(file=io.StringIO(), width=150)
+    show_run(finished_run, console)
+    assert "WARN         dispersion [hot]: 0.6 (expected 0.8 to 1.25)" in written(console)
+    assert "candles" not in written(console)
+
+
+def test_an_estimate_without_an_interval_or_a_value_says_so() -> None:
+    assert percent(Estimate(0.1)) == "10.0 %"
+    assert percent(Estimate(None, reason="no trade")) == "no trade"
+    assert percent(Estimate(None)) == "n/a"
+
+
+def test_known_models_are_listed_with_their_pinned_source(invoke: Callable[..., Any]) -> None:
+    out = invoke("models", "list").stdout
+    assert "NeoQuasar/Kronos-small@901c26c1" in out
+    assert all(f" {name} " in out for name in ("nano", "mini", "small", "base"))
+
+
+def test_a_stage_without_a_terminal_is_a_line_at_the_start_each_quarter_and_the_end() -> None:
+    stream, ticks = io.StringIO(), iter([10.0, 12.5])
+    progress = LineProgress(stream, clock=lambda: next(ticks))
+    with progress.stage("sampling base", total=8) as advance:
+        for _ in range(8):
+            advance(1)
+    assert stream.getvalue().splitlines() == [
+        "sampling base ...",
+        "sampling base: 2 of 8",
+        "sampling base: 4 of 8",
+        "sampling base: 6 of 8",
+        "sampling base: 8 of 8 in 2.5 s",
+    ]
+
+
+def test_a_stage_that_fails_is_not_told_as_done() -> None:
+    stream = io.StringIO()
+    try:
+        with LineProgress(stream).stage("sampling base", total=8):
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert stream.getvalue() == "sampling base ...\n"
+
+
+def test_bars_stay_on_the_screen_and_may_be_nested() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    progress = BarProgress(console)
+    with progress.stage("scenario [hot]", total=2) as outer:
+        with progress.stage("sampling", total=3) as inner:
+            inner(3)
+        outer(2)
+        progress.note("a [note]")
+    with progress.stage("writing", total=1) as advance:
+        advance(1)
+    shown = written(console)
+    assert "scenario [hot]" in shown
+    assert "3/3" in shown
+    assert "a [note]" in shown
+    assert "writing" in shown
+
+
+def test_the_bars_are_gone_from_the_terminal_after_a_failure() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    progress = BarProgress(console)
+    try:
+        with progress.stage("sampling", total=3):
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert written(console).endswith("\x1b[?25h")  # the cursor is shown again
+    with progress.stage("sampling", total=3) as advance:
+        advance(1)
+
+
+def test_the_silent_progress_keeps_notes() -> None:
+    progress = SilentProgress()
+    with progress.stage("sampling", total=3) as advance:
+        advance(3)
+    progress.note("a note")
+    assert progress.notes == ["a note"]
+
+
+def test_notes_are_all_that_a_quiet_run_tells(capsys: Any) -> None:
+    progress = NotesOnly()
+    with progress.stage("sampling", total=3) as advance:
+        advance(3)
+    progress.note("a note")
+    assert capsys.readouterr() == ("", "a note\n")
