@@ -213,7 +213,7 @@ def test_a_holiday_friday_does_not_shift_weekly_bars():
 def test_past_the_last_year_that_a_calendar_knows_its_weekdays_go_on_and_are_counted():
     bound = XHKGExchangeCalendar.bound_max()  # a fixed end of its holiday tables
     with warnings.catch_warnings():  # the library's own use of pandas, see market/exchange.py
-        warnings.filterwarnings("ignore", "Series.values returning", DeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         stamps = XHKGExchangeCalendar(start=bound - pd.Timedelta(days=300), end=bound).sessions
     calendar = BarCalendar.infer(stamps[:-5], "XHKG")
     future = calendar.future(10)
