@@ -22,6 +22,7 @@ from scenario_gen.spec.wording import shown
 from scenario_gen.spec.yaml_lines import Document, parse_yaml, read_text
 
 KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report")
+MAX_STRATEGIES = 100
 _START = "start from `scenario-gen init`, or from scenarios/quickstart.yaml"
 
 
@@ -90,7 +91,7 @@ def spec_from_dict(mapping: Mapping[str, Any], *, base: str | Path | None = None
     Raises:
         SpecError: with one line per mistake.
     """
-    folder = Path.cwd() if base is None else Path(base)
+    folder = Path.cwd() if base is None else Path(base).resolve()
     values = plain(mapping)
     spec = _assemble(Document(values, {}, ""), folder)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -150,6 +151,9 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
     if not isinstance(listed, list) or not listed:
         came = f"got {shown(listed)}, expected a list of strategies"
         violations.add(("strategies",), f"{came} like - use: strategies/sma_cross.py:SmaCross")
+        return ()
+    if len(listed) > MAX_STRATEGIES:
+        violations.add(("strategies",), f"got {len(listed)} strategies, expected at most {MAX_STRATEGIES}")
         return ()
     uses: list[StrategyUse] = []
     for position, item in enumerate(listed):

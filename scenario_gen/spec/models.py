@@ -152,7 +152,7 @@ class Limits(Section):
 class Report(Section):
     """Where the run folder goes."""
 
-    folder: str = Field(description="run folder, relative to the current directory")
+    folder: str = Field(min_length=1, description="run folder, relative to the current directory")
     title: str | None = None
 
 

@@ -26,6 +26,8 @@ NOT_YET = {
     "ccxt": "downloads of market data",
 }
 
+MAX_SHOWN = 100  # mistakes in one message; a user mends these first
+
 Model = TypeVar("Model", bound=Section)
 
 
@@ -51,7 +53,7 @@ class Violations:
         words, value = "", self.document.values
         for part in where:
             value = _step(value, part)
-            words += f"[{_item_name(value, part)}]" if isinstance(part, int) else f".{part}"
+            words += f"[{_item_name(value, part)}]" if isinstance(part, int) else f".{part:.60}"
         return words.removeprefix(".")
 
     def raise_any(self) -> None:
@@ -64,7 +66,9 @@ class Violations:
             return
         lines = [self._line(*mistake) for mistake in sorted(self.found)]
         if len(lines) > 1:
-            lines = [f"{len(lines)} mistakes in {self.document.filename or 'the spec'}", *lines]
+            lines.insert(0, f"{len(lines)} mistakes in {self.document.filename or 'the spec'}")
+        if len(lines) > MAX_SHOWN + 1:
+            lines[MAX_SHOWN + 1 :] = [f"... and {len(lines) - MAX_SHOWN - 1} more"]
         raise SpecError("\n".join(lines))
 
     def _line(self, line: int, label: str, words: str) -> str:

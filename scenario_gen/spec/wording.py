@@ -93,7 +93,9 @@ def _text_words(info: FieldInfo) -> str:
     if any(getattr(rule, "pattern", None) for rule in info.metadata):
         return str(info.description)
     longest = [rule.max_length for rule in info.metadata if isinstance(rule, at.MaxLen)]
-    return f"text of 1 to {longest[0]} characters" if longest else "text"
+    if longest:
+        return f"text of 1 to {longest[0]} characters"
+    return "text that is not empty" if any(isinstance(rule, at.MinLen) for rule in info.metadata) else "text"
 
 
 def _range_words(metadata: list[Any]) -> str:

@@ -241,7 +241,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
 
 
 def _unread_tag(node: yaml.Node) -> _RefusedError:
-    tag = str(node.tag).replace(_TAG, "!!")
+    tag = str(node.tag).replace(_TAG, "!!")[:60]
     return _RefusedError(
         f"tag {tag} is not read: a spec is plain data and runs no code", f"delete {tag}", node.start_mark
     )

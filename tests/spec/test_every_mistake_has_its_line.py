@@ -95,7 +95,8 @@ ONE_MISTAKE = [
         "limits: 0.25",
         "limits: got 0.25, expected a mapping with the keys max_drawdown or probability_of_loss",
     ),
-    ("report: {folder: 3}", "report.folder: got 3, expected text"),
+    ("report: {folder: 3}", "report.folder: got 3, expected text that is not empty"),
+    ("report: {folder: ''}", "report.folder: got '', expected text that is not empty"),
     ("report: {titel: x}", "report.titel: unknown key; did you mean 'title'? Allowed here: folder, title"),
     ("baselines: bootstrap", "baselines: got 'bootstrap', expected a list like [bootstrap]"),
     (
@@ -221,6 +222,13 @@ def test_every_mistake_is_listed_in_the_order_of_the_lines(mistakes: Mistakes, s
 def test_the_number_of_mistakes_heads_the_list(load: Callable[[str], LoadedSpec], start: str) -> None:
     with pytest.raises(SpecError, match=r"^2 mistakes in demo\.yaml\n"):
         load(start + "bars: {context: 1, horizon: 0}\n")
+
+
+def test_no_more_than_a_hundred_mistakes_are_shown(mistakes: Mistakes, start: str) -> None:
+    found = mistakes(start + "bars: {" + ", ".join(f"k{i:03}: 1" for i in range(150)) + "}\n")
+    assert len(found) == 101
+    assert found[99].startswith("demo.yaml:4: bars.k099: unknown key")
+    assert found[100] == "... and 50 more"
 
 
 def test_a_wrong_base_is_told_once_however_many_scenarios_use_it(mistakes: Mistakes, start: str) -> None:

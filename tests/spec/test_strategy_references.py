@@ -122,6 +122,12 @@ def test_two_entries_that_the_report_could_not_tell_apart_are_refused(mistakes: 
     ]
 
 
+def test_more_strategies_than_one_report_can_show_are_refused(mistakes: Mistakes) -> None:
+    assert mistakes(HEAD + "  - {use: strategies/trend.py:SmaCross}\n" * 101) == [
+        "demo.yaml:3: strategies: got 101 strategies, expected at most 100"
+    ]
+
+
 def test_two_entries_of_one_class_with_other_values_or_names_are_fine(
     load: Callable[[str], LoadedSpec],
 ) -> None:
