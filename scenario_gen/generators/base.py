@@ -27,6 +27,10 @@ class Generator(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """What decides the paths besides context and draws: kind, model, weights, settings."""
 
+    @property
+    def trained_until(self) -> str | None:
+        """Last date of the training data (ISO); "" where it is not recorded, None where there was no training."""
+
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
     ) -> PathSet:

@@ -40,6 +40,10 @@ class StationaryBootstrap:
         """Kind and the mean block length that was asked for."""
         return {"kind": "bootstrap", "mean_block": self.mean_block}
 
+    @property
+    def trained_until(self) -> None:
+        """None: it is fitted to the context alone."""
+
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
     ) -> PathSet:

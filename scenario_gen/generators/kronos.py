@@ -29,6 +29,9 @@ from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import KronosGenerator
 
+PUBLISHED_TRAINING_END = (
+    "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
+)
 PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own
 
 
@@ -109,6 +112,15 @@ class KronosPaths:
             "model_sha256": self.checkpoint.provenance.get("model_sha256", ""),
             "tokenizer_sha256": self.checkpoint.provenance.get("tokenizer_sha256", ""),
         }
+
+    @property
+    def trained_until(self) -> str:
+        """Last date of the training data: from our own record, or as the published models' author states it."""
+        rows = self.checkpoint.provenance.get("trained_on", [])
+        if rows:
+            return str(max(row["last"] for row in rows))
+        is_published = str(self.checkpoint.provenance.get("repository", "")).startswith("NeoQuasar/")
+        return PUBLISHED_TRAINING_END if is_published else ""
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
@@ -240,7 +252,9 @@ class KronosPaths:
         anchors = np.broadcast_to(history[:, -1, 3], len(features))
         values = representation.decode(features, anchors, scale)
         if representation.kind != "levels":
-            return values[..., : history.shape[-1]], 0  # without volume in the context there is none in the paths
+            return values[
+                ..., : history.shape[-1]
+            ], 0  # without volume in the context there is none in the paths
         pinned = int((np.abs(features[..., :4]) > PINNED).any(axis=-1).sum())
         return values, pinned
 

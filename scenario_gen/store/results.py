@@ -1,7 +1,7 @@
 """The result of a run as frozen values: exactly what run.json holds and what the report shows.
 
-Only numbers, strings and lists: :mod:`scenario_gen.store.folder` writes these as JSON and reads them back, so a
-page can be rebuilt without computing anything again. Shares and returns are fractions (0.12 means 12 %).
+Only numbers, strings and lists: :mod:`scenario_gen.store.folder` writes these as JSON and reads them back, so
+a page can be rebuilt without computing anything again. Shares and returns are fractions (0.12 means 12 %).
 """
 
 from __future__ import annotations
@@ -9,39 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Label = Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE", "UNTESTABLE", "ERROR"]
+from scenario_gen.backtest.distribution import Estimate, MetricSummary
+from scenario_gen.checks.account import CandleAccount, Label, RuleCount
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its Monte Carlo error.
-
-    Attributes:
-        value: the estimate; None where it is refused or not applicable, and ``reason`` says why.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
-        n: how many paths it rests on.
-        count: for a share, the number of paths counted.
-        reason: why there is no value.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    count: int | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """One metric over all paths: mean, standard deviation and quantiles, each with its error."""
-
-    metric: str
-    mean: Estimate
-    std: float | None
-    quantiles: dict[str, Estimate]  # keys "0.01", "0.05", "0.25", "0.5", "0.75", "0.95", "0.99"
-    not_applicable: int = 0  # paths on which the metric is not defined (no trade, no loss, ...)
+__all__ = [
+    "CandleAccount",
+    "ContextView",
+    "Estimate",
+    "Fan",
+    "Finding",
+    "Label",
+    "MetricSummary",
+    "NamedPath",
+    "Realised",
+    "RuleCount",
+    "ScenarioResult",
+    "StrategyResult",
+    "StressRun",
+    "Trade",
+]
 
 
 @dataclass(frozen=True)
@@ -59,34 +45,6 @@ class Fan:
     quantiles: dict[str, list[float]]
     examples: dict[str, list[float]]
     dots: list[float]
-
-
-@dataclass(frozen=True)
-class RuleCount:
-    """One candle rule's account, over all paths of one scenario, before any repair."""
-
-    rule: str  # "V3"
-    title: str  # "high and low enclose open and close"
-    bars: int
-    paths: int
-    action: str  # what was done: "repaired", "path rejected", "flagged", "none needed", ...
-
-
-@dataclass(frozen=True)
-class CandleAccount:
-    """paths = untouched + repaired + rejected, checked by code."""
-
-    paths: int
-    bars: int
-    untouched: int
-    repaired: int
-    rejected: int
-    bad_bars: int
-    rules: list[RuleCount]
-    mean_change_bp: float  # mean absolute change of a repaired price, in basis points of the close
-    max_change_bp: float
-    policy: str
-    label: Label
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,122 @@
+"""One block of paths from uniforms to metrics: the same here, in another process, or after a resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.engine import run_backtest
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.checks.account import RuleCount, Tally
+from scenario_gen.checks.candles import check_candles
+from scenario_gen.execute.blocks import Block, plan_blocks
+from scenario_gen.execute.draws import Draws
+from scenario_gen.execute.progress import Progress
+from scenario_gen.generators.base import Advance
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.store.folder import RunFolder
+
+FAN_POINTS = 130
+
+
+def run_blocks(
+    prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress
+) -> None:
+    """Compute every block of a scenario that the folder does not hold yet.
+
+    Raises:
+        CheckError: candles break a rule and the spec says ``fail``.
+        StrategyError: a strategy raised or answered something unusable.
+        StoreError: the disk refuses.
+    """
+    paths = prepared.scenario.paths
+    blocks = plan_blocks(paths.count, paths.block)
+    horizon = len(prepared.timestamps)
+    with (
+        progress.stage(f"{prepared.name}: sampling {paths.count} paths", len(blocks) * horizon) as sampled,
+        progress.stage(f"{prepared.name}: backtesting", len(blocks) * len(strategies)) as tested,
+    ):
+        for block in blocks:
+            if store.has_block(prepared.name, block.index):
+                sampled(horizon)
+                tested(len(strategies))
+                continue
+            arrays, frames = run_block(prepared, block, strategies, sampled, tested)
+            store.save_block(prepared.name, block.index, arrays, frames)
+
+
+def run_block(
+    prepared: Prepared,
+    block: Block,
+    strategies: Sequence[LoadedStrategy],
+    sampled: Advance,
+    tested: Advance,
+) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
+    """Generate, check and backtest one block; return its arrays and frames, ready to be stored."""
+    scenario = prepared.scenario
+    raw = sample_block(prepared, block, sampled)
+    checked = check_candles(raw, prepared.context, scenario.checks.on_invalid)
+    kept = checked.paths
+    fan = fan_bars(kept.horizon)
+    arrays: dict[str, NDArray[Any]] = {
+        "values": kept.values,
+        "path_ids": kept.path_ids,
+        "volatility_ratio": volatility_ratio(kept, prepared),
+        "account": _as_bytes(asdict(checked.tally)),
+        "provenance": _as_bytes({**raw.provenance, "fields": list(raw.fields)}),
+    }
+    rows = []
+    for place, strategy in enumerate(strategies):
+        result = run_backtest(
+            strategy, prepared.context, kept, scenario.broker, bars_per_year=prepared.calendar.bars_per_year
+        )
+        arrays[f"equity_{place}"] = result.equity[:, fan]
+        if len(prepared.continuation):
+            arrays[f"equity_then_{place}"] = result.equity[:, len(prepared.continuation)]
+        rows.append(result.metrics.assign(strategy=place).reset_index())
+        tested(1)
+    return arrays, {"metrics": pd.concat(rows, ignore_index=True)}
+
+
+def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:
+    """Return the raw paths of one block; a partial block is computed whole and cut."""
+    draws = Draws.block(prepared.scenario.paths.seed, block.start, block.size)
+    paths = prepared.generator.sample(prepared.context, prepared.timestamps, draws, advance)
+    return paths.select(paths.path_ids[: block.take])
+
+
+def fan_bars(horizon: int) -> NDArray[np.int64]:
+    """Return the bars after the anchor that a fan chart shows: 0, the horizon, and at most 130 in all."""
+    return np.unique(np.linspace(0, horizon, min(horizon + 1, FAN_POINTS)).round().astype(np.int64))
+
+
+def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
+    """Return each path's realised volatility over the context's, both root mean squares of log returns [path]."""
+    closes = np.concatenate(
+        (np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1
+    )
+    realised = np.sqrt(np.mean(np.diff(np.log(closes), axis=1) ** 2, axis=1))
+    context = np.sqrt(np.mean(np.diff(np.log(prepared.context.close)) ** 2))
+    return np.asarray(realised / context)
+
+
+def read_tally(stored: NDArray[np.uint8]) -> Tally:
+    """Read a block's candle tally back."""
+    raw = json.loads(stored.tobytes())
+    return Tally(**{**raw, "rules": tuple(RuleCount(**row) for row in raw["rules"])})
+
+
+def read_provenance(stored: NDArray[np.uint8]) -> dict[str, Any]:
+    """Read a block's provenance back."""
+    return dict(json.loads(stored.tobytes()))
+
+
+def _as_bytes(record: dict[str, Any]) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)

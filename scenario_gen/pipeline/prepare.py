@@ -1,0 +1,130 @@
+"""Everything that can go wrong before the first path: files, dates, models, strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.errors import DataError
+from scenario_gen.execute.progress import Progress
+from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.load import load_candles
+from scenario_gen.spec.files import find_file
+from scenario_gen.spec.models import Data, KronosGenerator, ResolvedScenario, ScenarioSpec, StrategyUse
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One scenario, ready to run: its context, its future stamps, its generator.
+
+    Attributes:
+        scenario: the resolved section of the spec.
+        context: the bars that seed the generator.
+        continuation: what really happened after them, up to the horizon; may be empty.
+        calendar: where the future stamps come from.
+        timestamps: stamps of the bars to generate.
+        generator: what samples them.
+    """
+
+    scenario: ResolvedScenario
+    context: Candles
+    continuation: Candles
+    calendar: BarCalendar
+    timestamps: pd.DatetimeIndex
+    generator: Generator
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenario.name
+
+
+def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:
+    """Return the spec with the command line's device and number of paths in every scenario."""
+    scenarios = []
+    for scenario in spec.scenarios:
+        changed = scenario
+        if device is not None and isinstance(scenario.generator, KronosGenerator):
+            generator = scenario.generator.model_copy(update={"device": device})
+            changed = changed.model_copy(update={"generator": generator})
+        if paths is not None:
+            changed = changed.model_copy(update={"paths": scenario.paths.model_copy(update={"count": paths})})
+        scenarios.append(changed)
+    return spec.model_copy(update={"scenarios": tuple(scenarios)})
+
+
+def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:
+    """Load every strategy with every parameter set; combinations that a strategy refuses are told.
+
+    Raises:
+        StrategyError: a file, class or parameter cannot be used.
+    """
+    loaded: list[LoadedStrategy] = []
+    for use in uses:
+        expansion = expand(use, base)
+        loaded += expansion.strategies
+        for dropped in expansion.dropped:
+            progress.note(f"left out {dropped.name}: {dropped.reason}")
+    return loaded
+
+
+def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progress) -> list[Prepared]:
+    """Load histories and models, cut contexts and lay out the future stamps of every scenario.
+
+    Raises:
+        DataError: a history cannot be used or is too short.
+        CheckpointError: a model cannot be found or read.
+    """
+    histories = cache(lambda data: _history(data, base))
+    prepared = []
+    with progress.stage("reading history and model", len(scenarios)) as advance:
+        for scenario in scenarios:
+            history, later, calendar = histories(scenario.data)
+            context = history.context(scenario.bars.context)
+            horizon = scenario.bars.horizon
+            continuation = later.rows(0, min(len(later), horizon))
+            generator = open_generator(scenario.generator)
+            prepared.append(
+                Prepared(scenario, context, continuation, calendar, calendar.future(horizon), generator)
+            )
+            advance(1)
+    _tell(prepared, progress)
+    return prepared
+
+
+def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
+    """Return the bars up to ``data.end``, the bars after it, and the calendar that both follow."""
+    source = data.source or find_file(str(data.file), base) or Path(str(data.file))
+    candles = load_candles(
+        source,
+        name=data.name,
+        calendar=data.calendar,
+        timezone=data.timezone,
+        adjusted=data.adjusted,
+        start=data.start,
+    )
+    history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
+    if not len(history):
+        first, last = (stamp.date().isoformat() for stamp in (candles.timestamps[0], candles.timestamps[-1]))
+        raise DataError(
+            f"{candles.name} has no bar up to data.end {data.end}",
+            expected=f"a date between {first} and {last}",
+            fix="move data.end into the history",
+        )
+    return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
+
+
+def _tell(prepared: list[Prepared], progress: Progress) -> None:
+    """Pass on what the loader flagged, each note once."""
+    notes = {
+        f"{one.context.name}: {flag.rule}: {flag.message}" for one in prepared for flag in one.context.flags
+    }
+    for note in sorted(notes):
+        progress.note(note)

@@ -1,0 +1,114 @@
+"""Paths without a spec: what ``scenario_gen.sample`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from scenario_gen.errors import SpecError
+from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.load import load_candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, BootstrapGenerator, KronosGenerator
+
+DEFAULT_BLOCK = 256
+DEFAULT_CONTEXT = 256
+
+
+def sample(
+    context: Candles | pd.DataFrame | str,
+    *,
+    horizon: int,
+    paths: int,
+    model: str = "nano",
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    tokenizer: str | None = None,
+    device: str = "auto",
+    window: str = "reanchor",
+    block: int = DEFAULT_BLOCK,
+) -> PathSet:
+    """Sample alternative futures of a context.
+
+    Args:
+        context: candles whose last bars seed the model; a frame or a file is loaded first. All bars are used;
+            cut with ``candles.context(256)``.
+        horizon: bars to generate.
+        paths: how many futures.
+        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or ``bootstrap``.
+        temperature: 1 is the model as trained; lower is calmer, higher is wilder.
+        top_p: keep the likeliest tokens up to this probability; below 1 narrows every path.
+        top_k: keep the k likeliest tokens; 0 keeps all.
+        seed: of the per-path random numbers: path 17 is the same in any number of paths.
+        tokenizer: tokenizer for a model that does not bring its own.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        window: what to do past the model's window, ``reanchor`` or ``slide``.
+        block: paths per matrix product; part of what decides the last digits.
+
+    Returns:
+        Raw paths, float32 ``values`` [path, bar, (open, high, low, close, volume, ...)]; volume only where the
+        context has it. Not repaired: see :func:`scenario_gen.checks.check_candles`.
+
+    Raises:
+        ScenarioError: context, model or a setting cannot be used.
+    """
+    _check_counts(horizon=(horizon, MAX_HORIZON), paths=(paths, MAX_PATHS), block=(block, MAX_PATHS))
+    candles = context if isinstance(context, Candles) else load_candles(context)
+    settings = {
+        "model": model,
+        "tokenizer": tokenizer,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "device": device,
+        "window": window,
+    }
+    generator = open_generator(BootstrapGenerator() if model == "bootstrap" else _section(settings))
+    timestamps = BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
+    return _join(list(_blocks(generator, candles, timestamps, paths, block, seed)))
+
+
+def _section(settings: dict[str, Any]) -> KronosGenerator:
+    try:
+        return KronosGenerator.model_validate(settings)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()
+        )
+        raise SpecError(wrong, fix="see help(scenario_gen.sample)") from None
+
+
+def _blocks(
+    generator: Generator, context: Candles, timestamps: pd.DatetimeIndex, paths: int, size: int, seed: int
+) -> Iterator[PathSet]:
+    for block in plan_blocks(paths, size):
+        whole = generator.sample(context, timestamps, Draws.block(seed, block.start, block.size))
+        yield whole.select(whole.path_ids[: block.take])
+
+
+def _join(parts: list[PathSet]) -> PathSet:
+    first = parts[0]
+    return PathSet(
+        values=np.concatenate([part.values for part in parts]),
+        fields=first.fields,
+        timestamps=first.timestamps,
+        path_ids=np.concatenate([part.path_ids for part in parts]),
+        anchor_close=first.anchor_close,
+        provenance=first.provenance,
+    )
+
+
+def _check_counts(**counts: tuple[int, int]) -> None:
+    for name, (value, largest) in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+            raise SpecError(f"{name} is {value!r}", expected=f"a whole number from 1 to {largest}")

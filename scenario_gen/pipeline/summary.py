@@ -1,0 +1,270 @@
+"""From stored blocks to a ScenarioResult: accounts added up, distributions, fans, named paths, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.distribution import (
+    conditional_value_at_risk,
+    percentile_of,
+    share,
+    summarise_metric,
+    value_at_risk,
+)
+from scenario_gen.backtest.engine import run_backtest
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.metrics import METRICS
+from scenario_gen.checks.account import CandleAccount, merge_tallies
+from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.execute.progress import Progress
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.blocks import fan_bars, read_provenance, read_tally
+from scenario_gen.pipeline.findings import candle_finding, overlap_finding
+from scenario_gen.pipeline.named import named_paths
+from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.spec.models import Limits
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.results import ContextView, Fan, Finding, Realised, ScenarioResult, StrategyResult
+from scenario_gen.store.verdict import limit_findings
+
+DRAWDOWN_STEPS = (0.05, 0.10, 0.20, 0.30, 0.50)  # shown beside the user's own limit
+FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
+DOTS = 50
+NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept bar by bar
+
+
+@dataclass(frozen=True)
+class Merged:
+    """All blocks of one scenario, without the whole paths.
+
+    Attributes:
+        path_ids: int64 [path] of the kept paths.
+        metrics: one row per strategy (its place in the list) and path.
+        equity: per strategy, float32 [path, fan point].
+        equity_then: per strategy, the equity where the real continuation ends [path]; empty without one.
+        close: closes at the fan points [path, fan point], the anchor first.
+        volatility_ratio: [path].
+        account: the candle account.
+        provenance: of the first block; counts are added up.
+        block_of: the block that each kept path lies in [path].
+    """
+
+    path_ids: NDArray[np.int64]
+    metrics: pd.DataFrame
+    equity: list[NDArray[np.float32]]
+    equity_then: list[NDArray[np.float32]]
+    close: NDArray[np.float64]
+    volatility_ratio: NDArray[np.float64]
+    account: CandleAccount
+    provenance: dict[str, Any]
+    block_of: NDArray[np.int64]
+
+
+def summarise(
+    prepared: Sequence[Prepared],
+    strategies: Sequence[LoadedStrategy],
+    limits: Limits,
+    store: RunFolder,
+    progress: Progress,
+) -> tuple[list[ScenarioResult], pd.DataFrame, list[Finding]]:
+    """Merge every scenario's blocks; return the results, all per-path metrics and the findings."""
+    scenarios, metrics, findings = [], [], []
+    keep_named = len(prepared) * len(strategies) <= NAMED_LIMIT
+    with progress.stage("summarising", len(prepared)) as advance:
+        for place, one in enumerate(prepared):
+            merged = merge_blocks(one, len(strategies), store)
+            named = keep_named or place == 0
+            scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
+            metrics.append(_named_metrics(one.name, strategies, merged.metrics))
+            findings += [candle_finding(one.name, merged.account), overlap_finding(one)]
+            advance(1)
+    findings += limit_findings(scenarios, limits.model_dump(exclude_none=True))
+    return scenarios, pd.concat(metrics, ignore_index=True), findings
+
+
+def merge_blocks(one: Prepared, strategies: int, store: RunFolder) -> Merged:
+    """Read a scenario's blocks one after the other; whole paths pass through and, if asked, to Parquet."""
+    paths = one.scenario.paths
+    fan = fan_bars(len(one.timestamps))[1:] - 1
+    arrays: dict[str, list[NDArray[Any]]] = {}
+    frames, tallies, provenances = [], [], []
+    blocks = plan_blocks(paths.count, paths.block)
+    writer = store.paths_writer(one.name) if paths.keep else nullcontext()
+    with writer as out:
+        for block in blocks:
+            stored, tables = store.load_block(one.name, block.index)
+            whole = block_paths(one, stored)
+            stored["close"] = whole.close[:, fan]
+            stored["block"] = np.full(len(whole), block.index)
+            tallies.append(read_tally(stored.pop("account")))
+            provenances.append(read_provenance(stored.pop("provenance")))
+            stored.pop("values")
+            for name, array in stored.items():
+                arrays.setdefault(name, []).append(array)
+            frames.append(tables["metrics"])
+            if out is not None:
+                out.write(whole)
+    joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
+    anchor = np.full((len(joined["close"]), 1), one.context.close[-1])
+    provenance = provenances[0]
+    if "pinned_bars" in provenance:
+        provenance["pinned_bars"] = sum(p["pinned_bars"] for p in provenances)
+    return Merged(
+        path_ids=joined["path_ids"],
+        metrics=pd.concat(frames, ignore_index=True),
+        equity=[joined[f"equity_{i}"] for i in range(strategies)],
+        equity_then=[joined[f"equity_then_{i}"] for i in range(strategies) if f"equity_then_{i}" in joined],
+        close=np.concatenate((anchor, joined["close"]), axis=1),
+        volatility_ratio=joined["volatility_ratio"],
+        account=merge_tallies(tallies),
+        provenance=provenance,
+        block_of=joined["block"],
+    )
+
+
+def block_paths(one: Prepared, stored: dict[str, NDArray[Any]]) -> PathSet:
+    """Rebuild a block's kept paths from its arrays."""
+    width = stored["values"].shape[-1]
+    return PathSet(
+        values=stored["values"],
+        fields=tuple(read_provenance(stored["provenance"])["fields"])[:width],
+        timestamps=one.timestamps,
+        path_ids=stored["path_ids"],
+        anchor_close=float(one.context.close[-1]),
+    )
+
+
+def _named_metrics(
+    scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame
+) -> pd.DataFrame:
+    names = np.array([strategy.name for strategy in strategies], dtype=object)
+    named = metrics.assign(scenario=scenario, strategy=names[metrics["strategy"].to_numpy()])
+    first = ["scenario", "strategy", "path_id"]
+    return named[[*first, *(column for column in named.columns if column not in first)]]
+
+
+def _scenario_result(
+    one: Prepared,
+    strategies: Sequence[LoadedStrategy],
+    merged: Merged,
+    limits: Limits,
+    store: RunFolder,
+    *,
+    named: bool,
+) -> ScenarioResult:
+    results = [
+        _strategy_result(one, strategy, place, merged, limits, store, named=named)
+        for place, strategy in enumerate(strategies)
+    ]
+    levels = np.quantile(merged.volatility_ratio, (0.05, 0.5, 0.95))
+    return ScenarioResult(
+        name=one.name,
+        role=one.scenario.role,
+        generator={**one.scenario.generator.model_dump(mode="json"), **merged.provenance},
+        context=context_view(one),
+        horizon=len(one.timestamps),
+        timestamps=[stamp.isoformat() for stamp in one.timestamps],
+        paths=one.scenario.paths.count,
+        candles=merged.account,
+        volatility_ratio={name: float(v) for name, v in zip(("0.05", "0.5", "0.95"), levels, strict=True)},
+        price_fan=make_fan(merged.close, merged.path_ids, len(one.timestamps)),
+        realised_close=[float(c) for c in one.continuation.close],
+        strategies=results,
+    )
+
+
+def _strategy_result(
+    one: Prepared,
+    strategy: LoadedStrategy,
+    place: int,
+    merged: Merged,
+    limits: Limits,
+    store: RunFolder,
+    *,
+    named: bool,
+) -> StrategyResult:
+    rows = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
+    returns = rows["total_return"].to_numpy()
+    falls = rows["max_drawdown"].to_numpy()
+    steps = sorted({*DRAWDOWN_STEPS, *([limits.max_drawdown] if limits.max_drawdown else [])})
+    seed = one.scenario.paths.seed % 2**32
+    return StrategyResult(
+        name=strategy.name,
+        use=strategy.use,
+        params=strategy.params,
+        metrics=[summarise_metric(rows[metric.name].to_numpy(), metric.name) for metric in METRICS],
+        probability_of_loss=share(returns < 0),
+        drawdown_beyond=[(step, share(falls >= step)) for step in steps],
+        var={level: value_at_risk(returns, float(level)) for level in ("0.95", "0.99")},
+        cvar={
+            level: conditional_value_at_risk(returns, float(level), seed=seed) for level in ("0.95", "0.99")
+        },
+        equity_fan=make_fan(merged.equity[place].astype(np.float64), merged.path_ids, len(one.timestamps)),
+        realised=_realised(one, strategy, place, merged),
+        named_paths=named_paths(one, strategy, returns, merged.path_ids, merged.block_of, store)
+        if named
+        else [],
+    )
+
+
+def _realised(one: Prepared, strategy: LoadedStrategy, place: int, merged: Merged) -> Realised | None:
+    """Run the strategy on what really happened; place its return among the paths over the same bars."""
+    if not len(one.continuation):
+        return None
+    real = PathSet.from_history(one.continuation, float(one.context.close[-1]))
+    per_year = one.calendar.bars_per_year
+    result = run_backtest(strategy, one.context, real, one.scenario.broker, bars_per_year=per_year)
+    figures = {name: float(value) for name, value in result.metrics.iloc[0].items()}
+    then = merged.equity_then[place].astype(np.float64) / one.scenario.broker.cash - 1
+    return Realised(
+        bars=len(one.continuation),
+        metrics={str(name): value if np.isfinite(value) else None for name, value in figures.items()},
+        percentile=percentile_of(figures["total_return"], then),
+    )
+
+
+def make_fan(values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int) -> Fan:
+    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots."""
+    quantiles = np.quantile(values, FAN_LEVELS, axis=0)
+    order = np.argsort(values[:, -1], kind="stable")
+    examples = [order[min(int(rank * len(order)), len(order) - 1)] for rank in EXAMPLE_RANKS]
+    dots = np.quantile(values[:, -1], (np.arange(DOTS) + 0.5) / DOTS)
+    return Fan(
+        bars=[int(bar) for bar in fan_bars(horizon)],
+        quantiles={str(level): _rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
+        examples={str(int(path_ids[row])): _rounded(values[row]) for row in examples},
+        dots=_rounded(dots),
+    )
+
+
+def context_view(one: Prepared) -> ContextView:
+    """Return what the report shows of the seed: its ends and the bars just before the anchor."""
+    context = one.context
+    shown = context.rows(max(0, len(context) - max(24, 3 * len(one.timestamps) // 4)), len(context))
+    return ContextView(
+        instrument=context.name,
+        source=context.source,
+        start=context.timestamps[0].isoformat(),
+        end=context.timestamps[-1].isoformat(),
+        bars=len(context),
+        anchor_close=float(context.close[-1]),
+        calendar=one.calendar.code,
+        bars_per_year=float(one.calendar.bars_per_year),
+        timestamps=[stamp.isoformat() for stamp in shown.timestamps],
+        **{name: _rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
+        flags=[f"{flag.rule}: {flag.message}" for flag in context.flags],
+        sha256=context.sha256(),
+    )
+
+
+def _rounded(values: NDArray[Any]) -> list[float]:
+    """Return floats with seven significant digits: what float32 paths hold."""
+    return [float(f"{value:.7g}") for value in values]
