@@ -82,6 +82,15 @@ def test_weights_of_zero_leave_the_cash_alone(market, weighted, loaded):
     assert result.trades.empty
 
 
+def test_a_path_without_a_position_has_exactly_no_exposure(market, strategy):
+    result = run(strategy, market)
+    held = np.zeros((12, 30), dtype=bool)
+    for trade in result.trades.itertuples():
+        held[trade.path_id, trade.entry_bar : trade.exit_bar + trade.open] = True
+    assert np.array_equal(result.exposure != 0, held)
+    assert 0 < held.sum() < held.size
+
+
 def test_trades_explain_all_of_the_money(market, strategy):
     result = run(strategy, market)
     gains = result.trades.groupby("path_id")["pnl"].sum().reindex(range(12), fill_value=0)

@@ -122,3 +122,10 @@ def test_the_volatility_target_holds_less_of_wilder_markets(make_market):
     # Four times the volatility should hold a quarter; the estimate from 10 bars is noisy but its bias is common.
     assert held[0] / held[1] == pytest.approx(4, rel=0.15)
     assert run(strategy, calm).exposure.max() <= 1.01
+
+
+def test_the_volatility_target_holds_nothing_before_it_can_measure(make_market):
+    strategy = load("volatility_target.py:VolatilityTarget", window=12)
+    weights = strategy.instance.weights(bars(make_market(paths=3)))
+    assert (weights.iloc[:12] == 0).all(axis=None)  # twelve returns need thirteen closes
+    assert (weights.iloc[12:] > 0).all(axis=None)
