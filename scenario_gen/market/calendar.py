@@ -102,7 +102,8 @@ class BarCalendar:
         sessions = load_sessions(self.rule.code, int(wall[0]) // DAY * DAY - DAY, int(wall[-1]) + DAY)
         if sessions.known == len(sessions.dates):
             return n
-        return int(np.sum(wall < sessions.opens[sessions.known]))
+        unknown = min(sessions.dates[sessions.known], sessions.opens[sessions.known])
+        return int(np.sum(wall < unknown))
 
 
 def calendar_flags(timestamps: pd.DatetimeIndex, calendar: str) -> tuple[Flag, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,7 @@ class Candles:
             ),
         )
 
-    def split_at(self, end: pd.Timestamp | None) -> tuple[Candles, Candles]:
+    def split_at(self, end: date | str | None) -> tuple[Candles, Candles]:
         """Split into bars up to and including ``end``, and the bars after it.
 
         A date without a time of day means the whole of that day. ``None`` puts everything on the left.

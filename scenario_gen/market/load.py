@@ -152,6 +152,8 @@ def _oldest_first(bars: RawBars) -> tuple[RawBars, tuple[Flag, ...]]:
 
 def _cut(bars: RawBars, start: Bound | None, end: Bound | None) -> RawBars:
     """Keep the bars from ``start`` to ``end``; unreadable stamps stay for the rules to refuse."""
+    if start is None and end is None:
+        return bars
     keep = np.ones(len(bars.stamps), dtype=bool)
     if start is not None:
         keep &= ~np.asarray(bars.stamps < as_bound(start, bars.stamps, is_end=False))

@@ -50,7 +50,7 @@ class RawBars:
 
     def take(self, keep: Rows) -> RawBars:
         """Return the bars at these positions, in this order."""
-        place = {int(old): new for new, old in enumerate(keep)}
+        place = {int(old): new for new, old in enumerate(keep)} if self.unreadable else {}
         return RawBars(
             stamps=self.stamps[keep],
             columns={name: values[keep] for name, values in self.columns.items()},

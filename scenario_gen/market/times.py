@@ -7,6 +7,7 @@ refused.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from scenario_gen.errors import DataError
 _OFFSET = re.compile(
     r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE
 )
+_ISO_BEGINS = re.compile(r"^\d{4}-\d{2}-\d{2}")
 _SLASHED = re.compile(r"^(\d{1,2})([/.\-])(\d{1,2})[/.\-](\d{4})(.*)$")
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
 _CLOCK_ONLY = re.compile(r"^\d{1,2}:\d{2}(:\d{2})?$")
@@ -46,6 +48,9 @@ def parse_stamps(column: pd.Series, where: str) -> pd.DatetimeIndex:
         return _nanoseconds(pd.DatetimeIndex(column.array))
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _nanoseconds(_from_numbers(column, where))
+    if _ISO_BEGINS.match(str(column.iloc[0])):
+        with suppress(ValueError):  # nearly every file: one way of writing ISO throughout, read in one go
+            return _nanoseconds(pd.DatetimeIndex(pd.to_datetime(column.astype("str"), format="ISO8601")))
     text = column.where(column.notna(), "").astype(str).str.strip()
     numbers = pd.to_numeric(text.where(text != ""), errors="coerce")
     if numbers.notna().any() and numbers.notna().sum() == (text != "").sum():
