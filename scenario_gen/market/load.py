@@ -106,7 +106,7 @@ def _time_column(frame: pd.DataFrame, where: str) -> tuple[pd.Series, list[str],
         raise DataError(f"{where} has no bars", expected="at least one bar", fix="export the bars again")
     found = [name for name in TIME_NAMES if name in frame]
     if isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
-        return frame.index.to_series(index=range(len(frame))), found, ()
+        return frame.index.to_series(index=range(len(frame))), [], ()
     if set(found) == {"date", "time"}:
         return _date_and_time(frame), found, ()
     if not found and frame.columns[0] in ("", "unnamed: 0", "index"):

@@ -18,6 +18,7 @@ from scenario_gen.market.candles import PRICE_FIELDS, Flag
 from scenario_gen.market.frequency import nanoseconds
 
 FLOAT_NOISE = 1e-9  # relative; float32 sources keep high >= close exactly, arithmetic on float64 does not
+MAX_PRICE = 1e30
 SHOWN_ROWS = 3
 STALE_BARS = 5
 SPLIT_JUMP = 0.4
@@ -107,6 +108,13 @@ def nonpositive_prices(bars: RawBars) -> Rows:
     return np.flatnonzero(np.any([bars.columns[name] <= 0 for name in PRICE_FIELDS], axis=0))
 
 
+def absurd_prices(bars: RawBars) -> Rows:
+    """Return bars with a finite price that the paths' float32 could not hold with room to move."""
+    prices = np.array([bars.columns[name] for name in PRICE_FIELDS])
+    wild = np.isfinite(prices) & ((prices > MAX_PRICE) | ((prices > 0) & (prices < 1 / MAX_PRICE)))
+    return np.flatnonzero(wild.any(axis=0))
+
+
 def high_too_low(bars: RawBars) -> Rows:
     """Return bars whose high is below their open, low or close, beyond float noise."""
     top = np.fmax.reduce([bars.columns[name] for name in ("open", "low", "close")])
@@ -148,6 +156,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("a price is missing or no finite number", missing_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     Rule("a price is zero or negative", nonpositive_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    Rule(
+        f"a price is above {MAX_PRICE:g} or below {1 / MAX_PRICE:g}",
+        absurd_prices,
+        PRICE_FIELDS,
+        "quote the prices in another unit, or correct these bars at their source",
+    ),
     Rule("the high is below open, low or close", high_too_low, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     Rule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     Rule(

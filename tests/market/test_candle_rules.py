@@ -24,6 +24,8 @@ def rules_of(candles):
         ("open", 0.0, "a price is zero or negative: 1 bar"),
         ("close", -5.0, "a price is zero or negative: 1 bar"),
         ("close", np.nan, "a price is missing or no finite number: 1 bar"),
+        ("high", 1e31, "a price is above 1e+30 or below 1e-30: 1 bar"),
+        ("low", 1e-31, "a price is above 1e+30 or below 1e-30: 1 bar"),
         ("high", np.inf, "a price is missing or no finite number: 1 bar"),
         ("volume", np.nan, "volume is missing, negative or not finite: 1 bar"),
         ("volume", -1.0, "volume is missing, negative or not finite: 1 bar"),

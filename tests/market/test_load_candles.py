@@ -80,6 +80,13 @@ def test_a_frame_that_pandas_wrote_with_an_unnamed_index_is_read(bars, tmp_path)
     assert load_candles(tmp_path / "x.csv").timestamps.equals(load_candles(bars).timestamps)
 
 
+def test_a_datetime_index_goes_before_a_column_of_the_same_meaning(bars):
+    bars["date"] = "x"
+    candles = load_candles(bars)
+    assert candles.timestamps.equals(load_candles(bars.drop(columns="date")).timestamps)
+    assert candles.flags[0].message == "columns that were not read: date"
+
+
 def test_columns_of_two_levels_for_one_symbol_are_read_and_for_two_refused(bars):
     one = pd.concat({"SPY": bars}, axis=1).swaplevel(axis=1)
     np.testing.assert_array_equal(load_candles(one).values, load_candles(bars).values)
