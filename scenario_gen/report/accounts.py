@@ -1,0 +1,188 @@
+"""Tables that give an account: dial, candles, every metric, trades.
+
+Owns the columns of these tables. Does not judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from scenario_gen.report import numbers
+from scenario_gen.report.cells import (
+    Cell,
+    Head,
+    Placed,
+    PlacedScenario,
+    Row,
+    Table,
+    with_reasons,
+)
+from scenario_gen.report.numbers import (
+    Shown,
+    bracketed,
+    decimals_for,
+    plain,
+    plus_minus,
+    standard_error,
+)
+from scenario_gen.report.strips import (
+    Axis,
+    Strip,
+    Tick,
+    axis_over,
+)
+from scenario_gen.report.words import name
+from scenario_gen.store.results import Estimate, NamedPath, ScenarioResult
+
+MOST_TRADES = 40
+
+
+def dial_table(scenarios: Sequence[PlacedScenario], describe: Callable[[ScenarioResult], str]) -> Table:
+    """Return how volatile each generator's paths are beside their context."""
+    values = [v for placed in scenarios for v in placed.scenario.volatility_ratio.values()]
+    axis = axis_over([*values, 1.0])
+    ticks = tuple(Tick(axis.at(tick), f"{tick:g}") for tick in axis.ticks)
+    heads: tuple[Head, ...] = (
+        Head("Scenario", left=True),
+        Head("Generator", left=True),
+        Head("Volatility / context", ticks=ticks),
+    )
+    heads += (Head("5%"), Head("Median"), Head("95%"))
+    rows = []
+    for placed in scenarios:
+        ratio = placed.scenario.volatility_ratio
+        cells = [Cell(text=describe(placed.scenario), css="l gen"), _dial_cell(ratio, axis, placed)]
+        for level in ("0.05", "0.5", "0.95"):
+            shown = plain(ratio.get(level), "number", f"{placed.at}/volatility_ratio/{level}", decimals=2)
+            cells.append(Cell(shown))
+        rows.append(Row(placed.title, "baseline" if placed.scenario.role == "baseline" else "", tuple(cells)))
+    return Table("", heads, tuple(rows), css="stack dial")
+
+
+def _dial_cell(ratio: dict[str, float], axis: Axis, placed: PlacedScenario) -> Cell:
+    if not {"0.05", "0.5", "0.95"} <= set(ratio):
+        return Cell(Shown(numbers.NOT_APPLICABLE))
+    marks = Strip(
+        outer=(axis.at(ratio["0.05"]), axis.at(ratio["0.95"])), inner=None, median=axis.at(ratio["0.5"]),
+        bracket=None, realised=None, limit=None, zero=axis.at(1.0),
+        aria=", ".join(f"{key} {numbers.fixed(ratio[key], 2)}" for key in ("0.05", "0.5", "0.95")),
+    )  # fmt: skip
+    return Cell(strip=marks, css=f"gcell {'cr' if placed.scenario.role == 'baseline' else 'c1'}")
+
+
+def account_table(scenarios: Sequence[PlacedScenario]) -> Table:
+    """Return the candle account: a row per rule, a column per scenario, zero rows included."""
+    rules = list(dict.fromkeys((r.rule, r.title) for p in scenarios for r in p.scenario.candles.rules))
+    heads = (
+        Head("Rule", left=True),
+        *(Head(placed.title) for placed in scenarios),
+        Head("Action", left=True),
+    )
+    rows = [_rule_row(rule, title, scenarios) for rule, title in rules]
+    bad = tuple(
+        _count_cell(p.scenario.candles.bad_bars, p.scenario.candles.bars, f"{p.at}/candles/bad_bars")
+        for p in scenarios
+    )
+    rows.append(Row("Raw bars that broke a rule", cells=(*bad, Cell(css="hide-s")), css="tot"))
+    for title, key in (("Paths repaired", "repaired"), ("Paths rejected", "rejected")):
+        counts = tuple(
+            _count_cell(getattr(p.scenario.candles, key), p.scenario.candles.paths, f"{p.at}/candles/{key}")
+            for p in scenarios
+        )
+        rows.append(Row(title, cells=(*counts, Cell(css="hide-s"))))
+    change = tuple(_change_cell(placed) for placed in scenarios)
+    rows.append(Row("Change of a repaired price", "bp", (*change, Cell(css="hide-s"))))
+    labels = tuple(Cell(label=placed.scenario.candles.label) for placed in scenarios)
+    rows.append(Row("Label", cells=(*labels, Cell(css="hide-s"))))
+    return Table("", heads, tuple(rows), css="stack c3")
+
+
+def _rule_row(rule: str, title: str, scenarios: Sequence[PlacedScenario]) -> Row:
+    cells: list[Cell] = []
+    actions: list[str] = []
+    for placed in scenarios:
+        found = [
+            (n, r) for n, r in enumerate(placed.scenario.candles.rules) if (r.rule, r.title) == (rule, title)
+        ]
+        if not found:
+            cells.append(Cell(Shown(numbers.NOT_APPLICABLE)))
+            continue
+        number, entry = found[0]
+        cells.append(
+            _count_cell(entry.bars, placed.scenario.candles.bars, f"{placed.at}/candles/rules/{number}/bars")
+        )
+        actions.append(entry.action)
+    done = [action for action in actions if action != "none needed"] or actions
+    told = "; ".join(dict.fromkeys(name(action, 40) for action in done))
+    quiet = all(cell.shown is not None and not cell.shown.value for cell in cells)
+    cells.append(Cell(text=told or numbers.NOT_APPLICABLE, css="l"))
+    return Row(name(rule, 12), name(title, 80), tuple(cells), css="rule quiet" if quiet else "rule")
+
+
+def _count_cell(value: int, total: int, source: str) -> Cell:
+    note = numbers.fixed(100 * value / total, 2) + "%" if value and total else ""
+    return Cell(plain(float(value), "count", source), note=note)
+
+
+def _change_cell(placed: PlacedScenario) -> Cell:
+    account = placed.scenario.candles
+    if not account.repaired:
+        return Cell(Shown(numbers.NOT_APPLICABLE))
+    shown = plain(account.mean_change_bp, "number", f"{placed.at}/candles/mean_change_bp", decimals=1)
+    return Cell(shown, note=f"max {numbers.fixed(account.max_change_bp, 0)}")
+
+
+def metric_table(placed: Placed, titles: dict[str, tuple[str, numbers.Form]]) -> Table:
+    """Return every metric of one strategy: mean, quantiles and on how many paths it is not applicable."""
+    levels = (("0.05", "5%"), ("0.5", "Median"), ("0.95", "95%"))
+    rows = []
+    for number, summary in enumerate(placed.strategy.metrics):
+        at = f"{placed.at}/metrics/{number}"
+        title, form = titles.get(summary.metric, (name(summary.metric.replace("_", " ")), "number"))
+        errors = [standard_error(estimate) for estimate in (summary.mean, *summary.quantiles.values())]
+        digits = min(decimals_for(errors), 2) if form == "number" else 0
+        cells = [
+            Cell(
+                plus_minus(
+                    summary.mean, form, f"{at}/mean", decimals=max(digits, 1) if form == "number" else 1
+                )
+            )
+        ]
+        cells = [
+            Cell(
+                plus_minus(
+                    summary.mean, "number" if form == "count" else form, f"{at}/mean", decimals=max(digits, 1)
+                )
+            )
+        ]
+        for level, _ in levels:
+            estimate = summary.quantiles.get(level, Estimate(None))
+            cells.append(Cell(bracketed(estimate, form, f"{at}/quantiles/{level}", decimals=digits)))
+        cells.append(Cell(plain(float(summary.not_applicable), "count", f"{at}/not_applicable")))
+        rows.append(Row(title, cells=tuple(cells)))
+    heads = (
+        Head("Metric", left=True),
+        Head("Mean"),
+        *(Head(text) for _, text in levels),
+        Head("Not applicable", "paths"),
+    )
+    return with_reasons(Table("", heads, tuple(rows), css="stack"))
+
+
+def trade_table(path: NamedPath) -> Table:
+    """Return the round trips on one path, at most 40 of them."""
+    texts = ("In, bar", "at", "Out, bar", "at", "Size", "Fees", "Profit")
+    heads = (Head("Side", left=True), *(Head(text) for text in texts))
+    rows = []
+    for trade in path.trades[:MOST_TRADES]:
+        texts_of_row = (
+            numbers.count(trade.entry_bar), numbers.price(trade.entry_price),
+            numbers.count(trade.exit_bar), numbers.price(trade.exit_price),
+            numbers.fixed(trade.size, 2), numbers.fixed(trade.fees, 2), numbers.fixed(trade.pnl, 2),
+        )  # fmt: skip
+        rows.append(
+            Row(
+                trade.side, "open at the end" if trade.open else "", tuple(Cell(text=t) for t in texts_of_row)
+            )
+        )
+    return Table("", heads, tuple(rows), css="tight")

@@ -1,0 +1,288 @@
+"""The verdict in words: headline, six cards, and what the page cannot say.
+
+Owns which finding fills which template and how bad it makes the verdict. The templates are in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scenario_gen.report import numbers, words
+from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, rate
+from scenario_gen.report.numbers import Shown, plain
+from scenario_gen.report.words import Sentence, name, plural, say
+from scenario_gen.store.results import Finding, Label, ScenarioResult, StressRun
+from scenario_gen.store.verdict import (
+    ALLOWED_DRAWDOWN_SHARE,
+    CALIBRATION,
+    LIMITS,
+    LimitVerdict,
+    cap,
+    group,
+    judge_strategy,
+    worst,
+)
+
+FACTS, OVERFITTING, OVERLAP = "facts", "overfitting", "training overlap"
+BEYOND = 20  # paths that must lie beyond a quantile for it to be read
+
+
+@dataclass(frozen=True)
+class Card:
+    """One judgement: title, label, at most 40 words with one number."""
+
+    title: str
+    label: Label
+    sentence: Sentence
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A limit's verdict with the place of its strategy."""
+
+    scenario: PlacedScenario
+    placed: Placed
+    verdict: LimitVerdict
+
+    @property
+    def shown(self) -> Shown:
+        """The share as it stands on the page."""
+        if self.verdict.limit == "probability_of_loss":
+            return numbers.share(self.verdict.measured, f"{self.placed.at}/probability_of_loss")
+        return decision_share(self.placed, _declared_drawdown(self.placed, self.verdict))
+
+
+def _declared_drawdown(placed: Placed, verdict: LimitVerdict) -> float | None:
+    return next(
+        (level for level, share in placed.strategy.drawdown_beyond if share is verdict.measured), None
+    )
+
+
+def generator_name(scenario: ScenarioResult) -> str:
+    """Return what made a scenario's paths, in one line."""
+    generator = scenario.generator
+    if generator.get("kind") == "kronos":
+        parts = [f"Kronos {generator.get('model', '')}".strip(), f"T {generator.get('temperature', 1.0):.1f}"]
+        top_p = generator.get("top_p", 1.0)
+        parts += [f"top_p {top_p:g}"] if top_p != 1.0 else []
+        return name(", ".join(parts), 90)
+    if generator.get("kind") == "bootstrap":
+        mean_block = generator.get("mean_block")
+        block = f", mean block {mean_block:.1f} bars" if isinstance(mean_block, int | float) else ""
+        return f"stationary bootstrap of the context{block}"
+    return name(str(generator.get("kind", "unnamed generator")), 90)
+
+
+def bars_in_words(scenario: ScenarioResult) -> str:
+    """Return ``63 daily bars``, or ``63 bars`` where a bar is not a trading day."""
+    daily = 200 <= scenario.context.bars_per_year <= 370
+    return plural(scenario.horizon, "daily bar" if daily else "bar")
+
+
+def headline(run: StressRun, base: PlacedScenario) -> list[Sentence]:
+    """Return worst strategy, mildest strategy, and the strongest fault of the generator."""
+    limit = run.limits.get("max_drawdown")
+    ranked = [p for p in base.strategies() if rate(decision_estimate(p.strategy, limit)) is not None]
+    ranked.sort(key=lambda placed: -(rate(decision_estimate(placed.strategy, limit)) or 0.0))
+    fault = generator_fault(run, base.scenario)
+    if not ranked:
+        return [say(words.LIMITS_UNJUDGED, allowed="nothing to compare"), fault]
+    high, low = ranked[0], ranked[-1]
+    rest: Sentence = ()
+    if len(ranked) > 1:
+        rest = say(words.REST, low=words.of_paths(decision_share(low, limit)), low_name=low.title)
+    sentence = say(
+        words.HEADLINE_LIMIT,
+        paths=numbers.count(base.scenario.paths),
+        horizon=bars_in_words(base.scenario),
+        scenario=base.title,
+        event=event(limit),
+        high=words.of_paths(decision_share(high, limit)),
+        high_name=high.title,
+        rest=rest,
+    )
+    return [sentence, fault]
+
+
+def event(limit: float | None) -> Sentence:
+    """Return what the decision share counts."""
+    if limit is None:
+        return say(words.EVENT_LOSS)
+    return say(words.EVENT_DRAWDOWN, limit=plain(limit, "level", "limits/max_drawdown"))
+
+
+def generator_fault(run: StressRun, scenario: ScenarioResult) -> Sentence:
+    """Return the strongest fault of the generator, and in which direction it errs."""
+    findings = group(run.findings, CALIBRATION)
+    label = worst(found.label for found in findings)
+    if label in (None, "UNTESTABLE", "ERROR"):
+        return say(words.FAULT_UNJUDGED)
+    if label != "PASS":
+        first = next(found for found in findings if found.label == label)
+        return say(words.FAULT_LABEL, label=words.Badge(first.label), measured=first.measured)
+    account = scenario.candles
+    if account.bars and account.bad_bars / account.bars >= 0.05:
+        return say(words.FAULT_CANDLES, bars=numbers.percent(account.bad_bars / account.bars))
+    return say(words.FAULT_NONE)
+
+
+def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> list[Card]:
+    """Return the six cards, those with nothing to judge included."""
+    return [
+        limits_card(run, scenarios),
+        _finding_card("Generator: calibration", CALIBRATION, words.ABSENT["calibration"], run.findings),
+        _finding_card("Generator: stylized facts", FACTS, words.ABSENT["facts card"], run.findings),
+        candles_card(scenarios),
+        _finding_card("Overfitting", OVERFITTING, _sets_in_words(base), run.findings),
+        _finding_card("Training overlap", OVERLAP, words.ABSENT["training overlap"], run.findings),
+    ]
+
+
+def limits_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Card:
+    """Judge the declared limits over every scenario; baselines are beside and not judged."""
+    if not run.limits:
+        return Card("Declared limits", "UNTESTABLE", say(words.ABSENT["limits"]))
+    judged = [
+        Judged(scenario, placed, verdict)
+        for scenario in scenarios
+        if scenario.scenario.role == "scenario"
+        for placed in scenario.strategies()
+        for verdict in judge_strategy(placed.strategy, run.limits)
+    ]
+    label = worst(cap(entry.verdict.label, entry.scenario.scenario, run.findings) for entry in judged)
+    return Card("Declared limits", label or "UNTESTABLE", _limits_sentence(run, judged, label))
+
+
+def _limits_sentence(run: StressRun, judged: Sequence[Judged], label: Label | None) -> Sentence:
+    fails = [entry for entry in judged if entry.verdict.label == "FAIL"]
+    unsure = [entry for entry in judged if entry.verdict.label == "INCONCLUSIVE"]
+    every = plural(len(judged), "judgement")
+    if fails:
+        top = max(fails, key=lambda entry: (rate(entry.verdict.measured) or 0.0) - entry.verdict.allowed)
+        limit = run.limits.get("max_drawdown") if top.verdict.limit == "max_drawdown" else None
+        return say(
+            words.LIMITS_BREACHED, fails=numbers.count(len(fails)), all=every, strategy=top.placed.title,
+            scenario=top.scenario.title, event=event(limit), share=words.of_paths(top.shown),
+            allowed=_allowed(run, top.verdict.limit),
+        )  # fmt: skip
+    told = _allowed(run, judged[0].verdict.limit) if judged else ""
+    if unsure:
+        return say(words.LIMITS_OPEN, open=numbers.count(len(unsure)), all=every, allowed=told)
+    if label in (None, "UNTESTABLE"):
+        return say(words.LIMITS_UNJUDGED, allowed=told)
+    capped = text_capped(label) if label != "PASS" else ""
+    return say(words.LIMITS_KEPT, all=every, allowed=told, capped=capped)
+
+
+def text_capped(label: Label | None) -> Sentence:
+    """Return the sentence that names the cap in force."""
+    return say(words.CAPPED, label=words.Badge(label or "UNTESTABLE"))
+
+
+def _allowed(run: StressRun, limit: str) -> Sentence:
+    allowed = ALLOWED_DRAWDOWN_SHARE if limit == "max_drawdown" else run.limits[limit]
+    declared = plain(run.limits[limit], "level", f"limits/{limit}")
+    return say(words.ALLOWED[limit], limit=declared, share=numbers.level(allowed))
+
+
+def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
+    """Judge the candle accounts by the worst label of any scenario."""
+    accounts = [placed.scenario.candles for placed in scenarios]
+    label = worst(account.label for account in accounts) or "UNTESTABLE"
+    bars = sum(account.bars for account in accounts)
+    if not any(account.bad_bars for account in accounts):
+        told = plural(len(accounts), "scenario")
+        return Card(
+            "Candle integrity", label, say(words.CANDLES_CLEAN, bars=numbers.count(bars), scenarios=told)
+        )
+    top = max(
+        scenarios, key=lambda placed: placed.scenario.candles.bad_bars / max(placed.scenario.candles.bars, 1)
+    )
+    account = top.scenario.candles
+    sentence = say(
+        words.CANDLES_REPAIRED,
+        scenario=top.title,
+        share=f"{numbers.fixed(100 * account.bad_bars / account.bars, 2)}%",
+        rejected=plain(float(account.rejected), "count", f"{top.at}/candles/rejected"),
+        paths=plain(float(account.paths), "count", f"{top.at}/candles/paths"),
+    )
+    return Card("Candle integrity", label, sentence)
+
+
+def _finding_card(title: str, key: str, absent: str, findings: Sequence[Finding]) -> Card:
+    found = group(findings, key)
+    label = worst(finding.label for finding in found)
+    if label is None:
+        return Card(title, "UNTESTABLE", (absent,))
+    top = next(finding for finding in found if finding.label == label)
+    where = f" ({name(top.scenario)})" if top.scenario else ""
+    band = f"; looked for: {top.band}" if top.band else ""
+    return Card(title, label, (f"{top.measured}{where}{band}.",))
+
+
+def _sets_in_words(base: PlacedScenario) -> str:
+    sets = plural(len(base.scenario.strategies), "parameter set")
+    return words.text_of(say(words.ABSENT["overfitting"], sets=sets))
+
+
+def other_findings(run: StressRun) -> list[Finding]:
+    """Return the findings that no card shows."""
+    known = [
+        id(f) for key in (CALIBRATION, FACTS, OVERFITTING, OVERLAP, LIMITS) for f in group(run.findings, key)
+    ]
+    return [finding for finding in run.findings if id(finding) not in known]
+
+
+def scope(run: StressRun, base: ScenarioResult) -> list[Sentence]:
+    """Return the three things that this page cannot say."""
+    fill = str(_section(run, "broker").get("fill", "next_open")).replace("_", " ")
+    sentences = [say(words.SCOPE_SHARES), say(words.SCOPE_ABSENT, fill=f"the {fill}")]
+    smallest, paths = BEYOND / base.paths, numbers.count(base.paths)
+    if smallest > 0.5:
+        sentences.insert(1, say(words.SCOPE_NO_QUANTILE, paths=paths))
+    elif smallest > 0.01:
+        sentences.insert(1, say(words.SCOPE_QUANTILE, smallest=numbers.level(smallest), paths=paths))
+    return sentences
+
+
+def _section(run: StressRun, key: str) -> dict[str, object]:
+    section = run.spec.get(key)
+    return section if isinstance(section, dict) else {}
+
+
+def tail_badge(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Label | None:
+    """Return the label of the declared limits, None where none is declared."""
+    return limits_card(run, scenarios).label if run.limits else None
+
+
+def dial_sentence(base: PlacedScenario) -> Sentence:
+    """Return the base scenario's volatility against its context."""
+    ratio = base.scenario.volatility_ratio.get("0.5")
+    shown = plain(ratio, "number", f"{base.at}/volatility_ratio/0.5", decimals=2)
+    return say(
+        "The median path of {scenario} is {ratio} times as volatile as its context.",
+        scenario=base.title,
+        ratio=shown,
+    )
+
+
+def realised_sentence(base: PlacedScenario) -> Sentence:
+    """Return where what really happened stands, never as a judgement of the generator."""
+    if not base.scenario.realised_close:
+        return say(words.REALISED_ABSENT)
+    return say(words.REALISED_SHOWN)
+
+
+def account_sentence(placed: PlacedScenario) -> list[Sentence]:
+    """Return the candle account of one scenario in words: its terms add up, or the page is refused."""
+    account, at = placed.scenario.candles, f"{placed.at}/candles"
+    counted = {key: plain(float(getattr(account, key)), "count", f"{at}/{key}") for key in
+               ("paths", "untouched", "repaired", "rejected", "bars")}  # fmt: skip
+    share = f"{numbers.fixed(100 * account.bad_bars / account.bars, 2)}%" if account.bars else "0"
+    bad = plain(float(account.bad_bars), "count", f"{at}/bad_bars")
+    terms = {key: counted[key] for key in ("paths", "untouched", "repaired", "rejected")}
+    return [
+        say(words.ACCOUNT_PATHS, **terms),
+        say(words.ACCOUNT_BARS, bad=bad, bars=counted["bars"], share=share),
+    ]

@@ -1,0 +1,269 @@
+"""Every sentence that carries a judgement, as a template; and the cleaning of names that users chose.
+
+Owns the wording: shares are shares of generated paths, a PASS says what was looked for, nothing is promised.
+Does not know how numbers are formatted or where a sentence stands.
+"""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from dataclasses import dataclass, replace
+
+from scenario_gen.report.numbers import Form, Shown, count
+from scenario_gen.store.results import Label
+
+FORBIDDEN = (
+    "safe", "robust", "proven", "guarantee", "guaranteed", "confident", "realistic", "optimal", "accurate",
+    "best strategy", "risk-free", "overfit", "probability of", "chance of", "expected return", "will",
+)  # fmt: skip
+NAME_LIMIT = 60
+PLAIN_CONTROLS = "\n\t"
+
+SECTIONS: tuple[tuple[str, str], ...] = (
+    ("generator", "Can the generator be trusted here?"),
+    ("integrity", "Are the candles sound?"),
+    ("facts", "Do they behave like this market?"),
+    ("outcomes", "How did the strategies fare?"),
+    ("tail", "How bad can it get?"),
+    ("paired", "Better than holding, or than chance?"),
+    ("across", "Does it depend on the generator?"),
+    ("drill", "What does a bad path look like?"),
+    ("params", "Was the choice of parameters lucky?"),
+    ("exec", "How much do execution assumptions matter?"),
+    ("repro", "Can this be run again?"),
+)
+
+LEADS = {
+    "generator": "How each generator was set, and how volatile its paths are beside their context.",
+    "integrity": "Every raw bar is checked before anything is repaired. The table is an account: what was "
+    "generated equals what was kept, repaired and rejected.",
+    "facts": "Statistics of the generated paths against real windows of the same length.",
+    "outcomes": "Every strategy on the same paths, in each scenario and on each baseline generator.",
+    "tail": "How often, and how deep: shares and quantiles of generated paths, each with its 95% interval.",
+    "paired": "Differences on the same path, so that the market’s luck cancels.",
+    "across": "A conclusion that holds on one generator only is a conclusion about that generator.",
+    "drill": "Five named paths per strategy, chosen by rule and not by hand: the worst, three quantiles of "
+    "the total return, and the highest. Hollow candle: close above open; filled: below.",
+    "params": "How many parameter sets were tried. Trials count parameter sets, never paths.",
+    "exec": "The same trades with other costs, and with another order of events inside the bar.",
+    "repro": "What is needed to get the same numbers again.",
+}
+
+ABSENT = {
+    "facts": "Not judged: no stylized facts are computed by this version, so the page cannot say how lifelike the "
+    "paths are beyond their volatility (section 1) and their candles (section 2).",
+    "paired": "Not judged: no differences are computed by this version. metrics.parquet has every metric of every "
+    "path under its path_id, so the same path can be compared across strategies and scenarios there.",
+    "across": "Not judged: the run has one generator. Add baselines: [bootstrap] to the spec, or a scenario with "
+    "another temperature.",
+    "params": "Not judged: one parameter set per strategy was tried. Give a list of values, for example "
+    "params: {fast: [10, 20]}, to try a grid.",
+    "params grid": "Not judged: the deflated Sharpe ratio and the share of backtests that overfitting would "
+    "explain are not computed by this version.",
+    "exec": "Not judged: the run used one set of costs. Change broker.fees, broker.slippage or broker.fill in a "
+    "scenario to see what they do.",
+    "calibration": "Not judged on this history: no rolling-origin test was run, so whether the bands are too "
+    "narrow or too wide is unknown.",
+    "facts card": "Not judged: no stylized facts were computed.",
+    "overfitting": "Not judged: {sets} tried; no deflated Sharpe ratio is computed by this version.",
+    "training overlap": "The data cannot say: this run states no dates for the checkpoint’s training data, so "
+    "memory of the context cannot be told apart from skill.",
+    "limits": "Not judged: the spec declares no limits. Add limits: {{max_drawdown: 0.25}} to have them judged.",
+}
+
+HEADLINE_LIMIT = (
+    "On {paths} generated paths of {horizon} in scenario {scenario}, {event} on {high} for {high_name}{rest}."
+)
+EVENT_DRAWDOWN = "drawdown reached {limit}"
+EVENT_LOSS = "the return was negative"
+REST = " and on {low} for {low_name}"
+FAULT_UNJUDGED = (
+    "The generator’s calibration was not judged here: falls may be milder on this page than in reality."
+)
+FAULT_LABEL = "Of the generator’s calibration the worst label is {label}: {measured}."
+FAULT_CANDLES = (
+    "{bars} of raw bars broke a candle rule, so what the paths show rests on repaired or fewer candles."
+)
+FAULT_NONE = "No fault of the generator was found by the tests listed; section 1 says what they were."
+
+LIMITS_BREACHED = (
+    "{fails} of {all} (strategy × scenario × limit) breach: most of all {strategy} in {scenario}, where {event} "
+    "on {share}; {allowed}."
+)
+LIMITS_OPEN = "No breach shown, and {open} of {all} too close to tell with these paths; {allowed}."
+LIMITS_KEPT = "No breach found in {all}, on the interval of each share; {allowed}. {capped}"
+LIMITS_UNJUDGED = "The data cannot say: the run counted no path against the declared limits; {allowed}."
+ALLOWED = {
+    "max_drawdown": "a drawdown of {limit} is allowed on at most {share} of paths",
+    "probability_of_loss": "a loss is allowed on at most {share} of paths",
+}
+CAPPED = "Held down to {label}, because the generator was not shown to be calibrated."
+CAP_CAPTION = (
+    "A favourable label is held down to {label} while the generator’s calibration is not judged; "
+    "an unfavourable one stands."
+)
+
+CANDLES_CLEAN = "No raw bar of {bars} broke a rule, over {scenarios}."
+CANDLES_REPAIRED = (
+    "Most in {scenario}: {share} of raw bars broke a rule. {rejected} of {paths} paths were dropped there."
+)
+
+SCOPE_SHARES = (
+    "Nothing here is a statement about how often the real market does something. Shares are shares of generated "
+    "paths, given this context, model and temperature."
+)
+SCOPE_QUANTILE = (
+    "Quantiles below {smallest} are not read here: with {paths} paths fewer than 20 lie beyond them."
+)
+SCOPE_NO_QUANTILE = "No quantile is read here: with {paths} paths fewer than 20 lie beyond any of them."
+SCOPE_ABSENT = (
+    "One asset, fills at {fill}, no market impact. Regimes absent from the context and from the training data are "
+    "absent here."
+)
+
+ACCOUNT_PATHS = "{paths} paths = {untouched} untouched + {repaired} repaired + {rejected} rejected."
+ACCOUNT_BARS = "{bad} of {bars} raw bars broke a rule ({share})."
+SAME_ORDER = (
+    "The order of the strategies is the same on all {generators}: trust the order more than the number."
+)
+OTHER_ORDER = (
+    "The order of the strategies depends on the generator. Where two brackets of a column overlap, their order is "
+    "not established."
+)
+FAN_CAPTION = "{instrument}, close, log scale, scenario {scenario}, {generator}, seed {seed}. {realised}"
+REALISED_SHOWN = "One realised path cannot confirm or refute a generator."
+REALISED_ABSENT = "The history ends with the context, so what really happened is not drawn."
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A label inside a sentence."""
+
+    label: Label
+
+
+Piece = str | Shown | Badge
+Sentence = tuple[Piece, ...]
+
+
+def say(template: str, **values: Piece | Sentence) -> Sentence:
+    """Fill a template with words and numbers, keeping the numbers apart so that the page can mark them.
+
+    Raises:
+        KeyError: the template names a value that was not given (a defect of the caller).
+    """
+    pieces: list[Piece] = []
+    for literal, name, _, _ in string.Formatter().parse(template):
+        if literal:
+            pieces.append(literal)
+        if name is not None:
+            value = values[name]
+            pieces.extend(value if isinstance(value, tuple) else (value,))
+    return tuple(pieces)
+
+
+def text_of(sentence: Sentence) -> str:
+    """Return a sentence as plain text, errors included."""
+    return "".join(_piece_text(piece) for piece in sentence)
+
+
+def _piece_text(piece: Piece) -> str:
+    if isinstance(piece, Shown):
+        return f"{piece.text} {piece.error}".rstrip()
+    return piece.label if isinstance(piece, Badge) else piece
+
+
+def of_paths(shown: Shown) -> Sentence:
+    """Return a share as part of a sentence: ``31.1% [29.2, 33.2] of paths`` or ``3 of 512 paths``."""
+    if shown.form != "count" or shown.value is None:
+        return (shown, " of paths")
+    counted = replace(shown, error="")
+    return (counted, " paths", f" ({shown.error})") if shown.error else (counted, " paths")
+
+
+def plural(number: int, thing: str) -> str:
+    """Return ``1 bar`` or ``2 bars``, the number in the page's form."""
+    return f"{count(number)} {thing}{'' if number == 1 else 's'}"
+
+
+SMALL = (
+    "No",
+    "One",
+    "Two",
+    "Three",
+    "Four",
+    "Five",
+    "Six",
+    "Seven",
+    "Eight",
+    "Nine",
+    "Ten",
+    "Eleven",
+    "Twelve",
+)
+
+
+def spelled(number: int, thing: str) -> str:
+    """Return ``Five strategies`` for a title."""
+    many = thing if number == 1 else f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{SMALL[number] if number < len(SMALL) else number} {many}"
+
+
+def visible(text: str) -> str:
+    """Replace control, format and bidirectional characters by their code: U+202E can reverse a label."""
+    return "".join(char if _is_plain(char) else f"⟨U+{ord(char):04X}⟩" for char in text)
+
+
+def name(text: str, limit: int = NAME_LIMIT) -> str:
+    """Return a user's name fit for a label: visible, one line, at most ``limit`` characters, never empty."""
+    line = visible(text.replace("\n", " ").replace("\t", " ")).strip()
+    if not line:
+        return "(unnamed)"
+    if len(line) <= limit:
+        return line
+    head = (limit - 1) // 2
+    return f"{line[:head]}…{line[-(limit - 1 - head) :]}"
+
+
+def _is_plain(char: str) -> bool:
+    return char in PLAIN_CONTROLS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+LABELS: tuple[tuple[Label, str], ...] = (
+    ("PASS", "looked for and not found"),
+    ("WARN", "beyond a threshold, not beyond the limit"),
+    ("FAIL", "beyond the limit, its whole interval"),
+    ("INCONCLUSIVE", "too few paths, or the generator not shown to be calibrated"),
+    ("UNTESTABLE", "the data cannot say"),
+    ("ERROR", "nothing was judged"),
+)
+
+METRICS: dict[str, tuple[str, Form]] = {
+    "total_return": ("Total return", "signed percent"),
+    "annual_return": ("Annual return", "signed percent"),
+    "annual_volatility": ("Annual volatility", "percent"),
+    "sharpe": ("Sharpe ratio", "number"),
+    "sortino": ("Sortino ratio", "number"),
+    "calmar": ("Calmar ratio", "number"),
+    "max_drawdown": ("Maximum drawdown", "percent"),
+    "drawdown_bars": ("Longest drawdown, bars", "count"),
+    "time_under_water": ("Time under water", "percent"),
+    "trades": ("Trades", "count"),
+    "win_rate": ("Win rate", "percent"),
+    "exposure": ("Exposure", "percent"),
+    "turnover": ("Turnover per year", "number"),
+    "fees": ("Fees, share of the start", "percent"),
+}
+
+DEFINITIONS: tuple[tuple[str, str], ...] = (
+    ("Total return", "equity at the end over equity at the start, minus 1; the start is the anchor, flat"),
+    ("5% quantile", "the value below which 5% of the paths lie; interval from order statistics"),
+    ("VaR 95%", "the loss that 95% of the paths stay within; a loss is positive, a negative figure is a gain"),
+    ("CVaR 95%", "the mean loss of the worst 5% of the paths; interval from a bootstrap over paths"),
+    ("Drawdown", "the deepest fall of equity from its own running peak, at closes"),
+    ("Under water", "share of bars on which equity is below its running peak"),
+    ("Brackets, ±", "95% Monte Carlo intervals: they shrink with more paths. A share has Wilson’s interval"),
+    ("Range over generators", "lowest and highest share over scenarios and baselines; more paths do not narrow it"),
+    ("0 of N", "no path was counted; the true share is below 3/N in 95% of such runs (rule of three)"),
+)  # fmt: skip

@@ -1,0 +1,347 @@
+"""RunFolder: everything a run leaves on disk, so that it can be resumed and its page rebuilt.
+
+    identity.json                       what was run: hashes of spec, data, weights and code
+    blocks/<scenario>/<block>/          finished blocks: arrays.npz, <name>.parquet, done.json
+    run.json                            the StressRun
+    metrics.parquet                     one row per scenario, strategy and path
+    paths/<scenario>.parquet            every path, where the spec says paths.keep
+    index.html                          the report
+
+Owns names, formats and atomic writes. Does not know how a number came about or what a page looks like.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import StoreError
+from scenario_gen.market.paths import PathSet
+from scenario_gen.store.codec import BROKEN, decode, encode
+from scenario_gen.store.files import (
+    SAFE_NAME,
+    TEMPORARY,
+    atomic,
+    disk_trouble,
+    file_sha256,
+    safe_name,
+    write_bytes,
+)
+from scenario_gen.store.results import StressRun
+
+SCHEMA = 1
+IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
+OWN_FILES = (IDENTITY, RUN, METRICS, PAGE)
+METRIC_KEYS = ("scenario", "strategy", "path_id")
+
+
+def identity_hash(parts: Mapping[str, str]) -> str:
+    """Return one sha256 for the parts of an identity, whatever their order."""
+    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()
+
+
+class RunFolder:
+    """A folder that holds one run. Constructing it touches nothing."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    # --- identity: whose folder is this? ---------------------------------------------------------------
+
+    def prepare(self, identity: Mapping[str, str], *, overwrite: bool = False) -> bool:
+        """Make the folder ready for a run and say whether an earlier one is being resumed.
+
+        Args:
+            identity: hashes or versions of spec, data, weights and code.
+            overwrite: remove what an earlier run wrote here; other files are left alone.
+
+        Raises:
+            StoreError: another run lives here, files of unknown origin bear our names, or the disk refuses.
+        """
+        with disk_trouble("create", self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        found = self.identity()
+        if found is None:
+            self._refuse_strangers()
+        elif overwrite:
+            self.clear()
+            found = None
+        elif found != dict(identity):
+            raise _other_run(self.path, found, identity)
+        self._remove_partials()
+        if found is None:
+            write_bytes(self.path / IDENTITY, _json_bytes(dict(identity)))
+        return found is not None
+
+    def identity(self) -> dict[str, str] | None:
+        """Return the identity of the run that lives here, or None.
+
+        Raises:
+            StoreError: the file is there and cannot be read.
+        """
+        path = self.path / IDENTITY
+        if not path.exists():
+            return None
+        return {str(key): str(value) for key, value in _read_json(path).items()}
+
+    def clear(self) -> None:
+        """Remove what a run writes, and nothing else.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with disk_trouble("clear", self.path):
+            for done in sorted((self.path / "blocks").glob("*/*/done.json")):
+                shutil.rmtree(done.parent)
+            for kept in sorted((self.path / "paths").glob("*.parquet")):
+                kept.unlink()
+            self._remove_partials()
+            for name in (RUN, METRICS, PAGE, IDENTITY):  # identity last: a clear cut short can be repeated
+                (self.path / name).unlink(missing_ok=True)
+            for folder in [
+                *sorted((self.path / "blocks").glob("*")),
+                self.path / "blocks",
+                self.path / "paths",
+            ]:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+
+    def _remove_partials(self) -> None:
+        for partial in self.path.rglob(f".*{TEMPORARY}"):
+            partial.unlink(missing_ok=True)
+
+    def _refuse_strangers(self) -> None:
+        strangers = [name for name in (*OWN_FILES, "blocks", "paths") if (self.path / name).exists()]
+        if strangers:
+            raise StoreError(
+                f"{self.path} already holds {', '.join(strangers)}, but no {IDENTITY}: no run made them",
+                expected="an empty or new folder, or one made by an earlier run",
+                fix="choose another report.folder, or move these files away",
+            )
+
+    # --- results ---------------------------------------------------------------------------------------
+
+    def write_run(self, run: StressRun) -> Path:
+        """Write run.json: the same run gives the same bytes.
+
+        Raises:
+            StoreError: a number is infinite, or the disk refuses.
+        """
+        write_bytes(self.path / RUN, _json_bytes(encode(run)))
+        return self.path / RUN
+
+    def read_run(self) -> StressRun:
+        """Read run.json back.
+
+        Raises:
+            StoreError: it is missing, cut off, of another schema, or breaks a type.
+        """
+        data = _read_json(self.path / RUN)
+        if data.get("schema") != SCHEMA:
+            raise StoreError(
+                f"{self.path / RUN} has schema {data.get('schema')!r}",
+                expected=f"schema {SCHEMA}, which this version writes and reads",
+                fix="run the spec again with --overwrite, or use the version that wrote it",
+            )
+        return decode(StressRun, data)
+
+    def write_metrics(self, metrics: pd.DataFrame) -> Path:
+        """Write metrics.parquet: one row per scenario, strategy and path.
+
+        Raises:
+            StoreError: the disk refuses.
+            ValueError: a key column is missing (a defect of the caller).
+        """
+        missing = [key for key in METRIC_KEYS if key not in metrics.columns]
+        if missing:
+            raise ValueError(f"metrics lack the columns {missing}")
+        with atomic(self.path / METRICS) as partial:
+            metrics.to_parquet(partial, index=False)
+        return self.path / METRICS
+
+    def read_metrics(self) -> pd.DataFrame:
+        """Read metrics.parquet back.
+
+        Raises:
+            StoreError: it is missing or unreadable.
+        """
+        return _read_parquet(self.path / METRICS)
+
+    # --- whole paths -----------------------------------------------------------------------------------
+
+    def paths_path(self, scenario: str) -> Path:
+        """Return where a scenario's paths are kept."""
+        return self.path / "paths" / f"{safe_name(scenario)}.parquet"
+
+    @contextmanager
+    def paths_writer(self, scenario: str) -> Iterator[PathsWriter]:
+        """Yield a writer that takes blocks of paths one after the other; the file appears when all are in.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with atomic(self.paths_path(scenario)) as partial:
+            writer = PathsWriter(partial)
+            try:
+                yield writer
+            finally:
+                writer.close()
+
+    def read_paths(self, scenario: str) -> pd.DataFrame:
+        """Read a scenario's paths: columns path_id, bar, timestamp and the fields.
+
+        Raises:
+            StoreError: the file is missing or unreadable.
+        """
+        return _read_parquet(self.paths_path(scenario))
+
+    # --- blocks: scratch for resuming ------------------------------------------------------------------
+
+    def block_path(self, scenario: str, index: int) -> Path:
+        """Return the folder of one block."""
+        return self.path / "blocks" / safe_name(scenario) / f"{index:06d}"
+
+    def has_block(self, scenario: str, index: int) -> bool:
+        """Say whether a block is there and whole; a half-written or altered one is not."""
+        folder = self.block_path(scenario, index)
+        try:
+            sums = _read_json(folder / "done.json")
+            return all(file_sha256(folder / name) == digest for name, digest in sums.items())
+        except (StoreError, OSError):
+            return False
+
+    def save_block(
+        self,
+        scenario: str,
+        index: int,
+        arrays: Mapping[str, NDArray[Any]],
+        frames: Mapping[str, pd.DataFrame],
+    ) -> None:
+        """Write one block; done.json, with the sums of the others, comes last and makes it count.
+
+        Raises:
+            StoreError: the disk refuses.
+            ValueError: an array of objects, or a frame name that is no file name (defects of the caller).
+        """
+        _check_block(arrays, frames)
+        folder = self.block_path(scenario, index)
+        with disk_trouble("write", folder):
+            (folder / "done.json").unlink(missing_ok=True)
+        with atomic(folder / "arrays.npz") as partial, partial.open("wb") as handle:
+            np.savez(handle, **dict(arrays))  # type: ignore[arg-type]  # stub takes allow_pickle for an array
+        for name, frame in frames.items():
+            with atomic(folder / f"{name}.parquet") as partial:
+                frame.to_parquet(partial)
+        names = ["arrays.npz", *(f"{name}.parquet" for name in frames)]
+        write_bytes(folder / "done.json", _json_bytes({name: file_sha256(folder / name) for name in names}))
+
+    def load_block(
+        self, scenario: str, index: int
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
+        """Read one block: its arrays and its frames.
+
+        Raises:
+            StoreError: the block is missing or not whole.
+        """
+        folder = self.block_path(scenario, index)
+        if not self.has_block(scenario, index):
+            raise StoreError(
+                f"block {index} of {scenario} is missing or damaged in {self.path}",
+                expected="a block that was written to its end",
+                fix="run the spec again: missing blocks are computed anew",
+            )
+        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        names = [Path(name) for name in _read_json(folder / "done.json") if name.endswith(".parquet")]
+        return arrays, {name.stem: _read_parquet(folder / name) for name in names}
+
+
+class PathsWriter:
+    """Appends blocks of paths to one Parquet file without holding them in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Any = None
+
+    def write(self, paths: PathSet) -> None:
+        """Append the paths of one block."""
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def paths_frame(paths: PathSet) -> pd.DataFrame:
+    """Return a path set as rows: path_id, bar, timestamp and one column per field."""
+    count, bars = len(paths), paths.horizon
+    columns: dict[str, Any] = {
+        "path_id": np.repeat(paths.path_ids, bars),
+        "bar": np.tile(np.arange(bars, dtype=np.int32), count),
+        "timestamp": np.tile(paths.timestamps.to_numpy(), count),
+    }
+    columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
+    return pd.DataFrame(columns)
+
+
+def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.DataFrame]) -> None:
+    objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
+    if objects:
+        raise ValueError(f"arrays of objects would need pickle: {objects}")
+    unsafe = [name for name in frames if not SAFE_NAME.fullmatch(name)]
+    if unsafe:
+        raise ValueError(f"frame names must be plain lower-case names: {unsafe}")
+
+
+def _other_run(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
+    differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+    parts = [
+        f"{key} ({found.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)"
+        for key in differing
+    ]
+    return StoreError(
+        f"{path} holds another run; it differs in {', '.join(parts)}",
+        expected="a new folder, or the same spec, data, weights and code to resume with",
+        fix="choose another report.folder, or give --overwrite to replace that run",
+    )
+
+
+def _json_bytes(data: Any) -> bytes:
+    return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode("ascii")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with disk_trouble("read", path):
+        content = path.read_bytes()
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise StoreError(f"{path} is not valid JSON: {error}", expected="a whole file", fix=BROKEN) from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{path} holds no mapping", expected="a file that a run wrote", fix=BROKEN)
+    return data
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    with disk_trouble("read", path):
+        path.stat()
+        try:
+            return pd.read_parquet(path)
+        except Exception as error:  # pyarrow raises several kinds of its own for a damaged file
+            raise StoreError(f"{path} cannot be read as Parquet: {error}", fix=BROKEN) from error
