@@ -21,20 +21,22 @@ def shown(file: Path) -> str:
         return str(file)
 
 
-def user_error(error: BaseException, file: Path, doing: str) -> StrategyError:
+def user_error(error: BaseException, file: Path, doing: str, *, fix: str = "") -> StrategyError:
     """Return a StrategyError that names the exception and the last line of ``file`` that led to it.
 
     Args:
         error: what the user's code raised.
         file: the user's strategy file.
         doing: what was going on, e.g. ``"SmaCross.signals raised"``.
+        fix: what to do, where it is not to mend that line.
     """
     line, source = _last_line_in(file, error)
     where = f"{shown(file)}, line {line}" if line else shown(file)
     problem = f"{doing} {type(error).__name__}: {error}\n  at {where}"
     if source:
         problem += f"\n    {source}"
-    return StrategyError(problem, fix="mend that line and run again" if source else f"mend {shown(file)}")
+    mend = "mend that line and run again" if source else f"mend {shown(file)} and run again"
+    return StrategyError(problem, fix=fix or mend)
 
 
 def _last_line_in(file: Path, error: BaseException) -> tuple[int | None, str]:

@@ -68,6 +68,8 @@ def run_backtest(
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
+    if len(paths) == 0:
+        return _nothing(paths)
     pieces = [
         _run_chunk(strategy, context, paths, broker, chunk=chunk, bars_per_year=bars_per_year)
         for chunk in (slice(start, start + column_chunk) for start in range(0, len(paths), column_chunk))
@@ -124,6 +126,20 @@ def _run_chunk(
         equity=outcome.account.equity.astype(np.float32),
         exposure=outcome.account.exposure.astype(np.float32),
         trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
+    )
+
+
+def _nothing(paths: PathSet) -> BacktestResult:
+    """Return the result of no paths: every path may have been rejected."""
+    return BacktestResult(
+        metrics=pd.DataFrame(
+            columns=[metric.name for metric in METRICS],
+            index=pd.Index(paths.path_ids, name="path_id"),
+            dtype=np.float64,
+        ),
+        equity=np.empty((0, paths.horizon + 1), dtype=np.float32),
+        exposure=np.empty((0, paths.horizon), dtype=np.float32),
+        trades=pd.DataFrame(columns=list(simulate.TRADE_COLUMNS)),
     )
 
 

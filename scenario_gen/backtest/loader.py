@@ -107,7 +107,8 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             instance = _instance(cls, params, file)
         except ValueError as error:
             if len(sets) == 1:
-                raise user_error(error, file, f"{label(cls.__name__, params)} raised") from error
+                doing = f"{label(cls.__name__, params)} raised"
+                raise user_error(error, file, doing, fix=f"correct the params of {use.use}") from error
             dropped.append(Dropped(label(cls.__name__, params), str(error)))
             continue
         complete = described(instance)

@@ -111,6 +111,14 @@ def test_results_are_shaped_and_typed_as_promised(market, strategy):
     ).all()
 
 
+def test_no_paths_give_an_empty_result_of_the_same_shape(market, strategy):
+    none = replace(market, paths=market.paths.select(np.array([], dtype=np.int64)))
+    result = run(strategy, none)
+    assert (result.equity.shape, result.exposure.shape) == ((0, 31), (0, 30))
+    assert list(result.metrics.columns) == [metric.name for metric in METRICS]
+    assert list(result.trades.columns) == list(run(strategy, market).trades.columns)
+
+
 def test_buying_and_holding_earns_the_mean_of_the_lognormal(make_market, told, loaded):
     """E[S_T / S_0] = exp(drift T + volatility^2 T / 2) when log returns are normal."""
     paths, bars, volatility, drift = 4000, 20, 0.02, 0.001
