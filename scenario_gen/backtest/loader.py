@@ -18,6 +18,7 @@ from scenario_gen.backtest.blame import shown, user_error
 from scenario_gen.backtest.parameters import described, label, nearest, parameter_sets
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.errors import StrategyError
+from scenario_gen.spec.files import find_file, places
 from scenario_gen.spec.models import StrategyUse
 
 
@@ -135,14 +136,14 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 def _find(path: str, base: Path) -> Path:
-    for folder in (base, Path.cwd()):
-        if (folder / path).is_file():
-            return (folder / path).resolve()
-    places = dict.fromkeys(shown(folder / path) for folder in (base, Path.cwd()))
-    siblings = {file.name for folder in (base, Path.cwd()) for file in (folder / path).parent.glob("*.py")}
+    found = find_file(path, base, parent=True)
+    if found is not None:
+        return found
+    folders = places(base, parent=True)
+    siblings = {file.name for folder in folders for file in (folder / path).parent.glob("*.py")}
     raise StrategyError(
         f"there is no strategy file {path!r}",
-        expected=" or ".join(places),
+        expected=" or ".join(dict.fromkeys(shown(folder / path) for folder in folders)),
         fix=nearest(Path(path).name, sorted(siblings)) + "the path is relative to the spec's folder",
     )
 

@@ -96,8 +96,8 @@ def broken_rules(paths: PathSet, context: Candles) -> dict[str, Flags]:
         disorder = (h < np.maximum(o, c) - slack) | (l > np.minimum(o, c) + slack)
         negative: Flags = np.asarray((prices <= 0).any(axis=0))
         volume = paths.column("volume") < 0 if "volume" in paths.fields else np.zeros_like(finite)
-    stamps = context.timestamps[-1:].append(paths.timestamps)
-    late = np.asarray(stamps[1:] <= stamps[:-1])
+    stamps = context.timestamps[-1:].append(paths.timestamps).as_unit("ns").asi8
+    late = stamps[1:] <= np.maximum.accumulate(stamps)[:-1]
     return {
         "V1": ~finite,
         "V2": finite & negative,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -73,7 +74,7 @@ class KronosPaths:
     @classmethod
     def from_section(cls, section: KronosGenerator) -> KronosPaths:
         """Load the checkpoint that a spec names onto its device."""
-        checkpoint = open_checkpoint(section.model, section.tokenizer)
+        checkpoint = _opened(section.model, section.tokenizer)
         rule = SamplingRule(section.temperature, section.top_p, section.top_k)
         return cls.of(checkpoint, rule, section.window, section.device)
 
@@ -272,6 +273,12 @@ def _own_history(context: Candles, done: list[NDArray[np.float64]], keep: int) -
     )
     seed = np.broadcast_to(seed, (paths, *seed.shape[1:]))
     return np.concatenate([seed, *(part[..., : seed.shape[-1]] for part in done)], axis=1)
+
+
+@lru_cache(maxsize=2)
+def _opened(model: str, tokenizer: str | None) -> Checkpoint:
+    """Open a checkpoint once for all scenarios that name it."""
+    return open_checkpoint(model, tokenizer)
 
 
 def choose_device(wanted: str) -> str:

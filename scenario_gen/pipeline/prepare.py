@@ -13,11 +13,21 @@ from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.errors import DataError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.spec.files import find_file
-from scenario_gen.spec.models import Data, KronosGenerator, ResolvedScenario, ScenarioSpec, StrategyUse
+from scenario_gen.spec.models import (
+    BootstrapGenerator,
+    Data,
+    KronosGenerator,
+    ResolvedScenario,
+    ScenarioSpec,
+    StrategyUse,
+)
+
+KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,8 @@ def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progres
             context = history.context(scenario.bars.context)
             horizon = scenario.bars.horizon
             continuation = later.rows(0, min(len(later), horizon))
-            generator = open_generator(scenario.generator)
+            generator = open_generator(_beside_the_spec(scenario.generator, base))
+            _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             prepared.append(
                 Prepared(scenario, context, continuation, calendar, calendar.future(horizon), generator)
             )
@@ -119,6 +130,29 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
             fix="move data.end into the history",
         )
     return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
+
+
+def _beside_the_spec(
+    section: KronosGenerator | BootstrapGenerator, base: Path
+) -> KronosGenerator | BootstrapGenerator:
+    """Return the section with model and tokenizer folders looked for beside the spec first."""
+    if not isinstance(section, KronosGenerator):
+        return section
+    found = {
+        key: str(base / value)
+        for key, value in (("model", section.model), ("tokenizer", section.tokenizer))
+        if value is not None and value not in KNOWN_NAMES and (base / value).is_dir()
+    }
+    return section.model_copy(update=found)
+
+
+def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progress: Progress) -> None:
+    """Say where a declared exchange's calendar ends before the horizon does."""
+    known = calendar.known_until(horizon)
+    if 0 < known < horizon:
+        progress.note(
+            f"{name}: {calendar.code} knows the sessions of {known} of {horizon} bars; the rest have no holidays"
+        )
 
 
 def _tell(prepared: list[Prepared], progress: Progress) -> None:

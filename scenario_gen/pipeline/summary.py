@@ -260,7 +260,7 @@ def context_view(one: Prepared) -> ContextView:
         bars_per_year=float(one.calendar.bars_per_year),
         timestamps=[stamp.isoformat() for stamp in shown.timestamps],
         **{name: _rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
-        flags=[f"{flag.rule}: {flag.message}" for flag in context.flags],
+        flags=context.flag_texts(),
         sha256=context.sha256(),
     )
 

@@ -1,0 +1,118 @@
+"""Paths from a checkpoint: reproducible, extendable, valid, beyond the window, with and without volume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scenario_gen.checks import check_candles
+from scenario_gen.errors import SpecError
+from scenario_gen.execute import Draws
+from scenario_gen.generators.kronos import KronosPaths, choose_device, plan_segments
+from scenario_gen.kronos import Checkpoint, load_checkpoint
+from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.market import BarCalendar, Candles, PathSet
+
+GOLDEN = Path(__file__).parents[1] / "kronos" / "golden"
+
+
+@pytest.fixture(scope="module")
+def context(sp500: Candles) -> Candles:
+    return sp500.split_at("2016-03-31")[0].context(40)
+
+
+def _sample(
+    checkpoint: Checkpoint, context: Candles, bars: int, paths: int = 8, first: int = 0, **settings: object
+) -> PathSet:
+    generator = KronosPaths.of(checkpoint, SamplingRule(1.0), device="cpu", **settings)  # type: ignore[arg-type]
+    stamps = BarCalendar.infer(context.timestamps, "XNYS").future(bars)
+    return generator.sample(context, stamps, Draws.block(9, first, paths))
+
+
+def test_the_same_draws_give_the_same_paths_bit_for_bit(
+    tiny_checkpoint: Checkpoint, context: Candles
+) -> None:
+    a, b = (_sample(tiny_checkpoint, context, 15) for _ in range(2))
+    assert np.array_equal(a.values, b.values)
+
+
+def test_blocks_in_any_order_give_the_same_paths(tiny_checkpoint: Checkpoint, context: Candles) -> None:
+    late_first = [_sample(tiny_checkpoint, context, 10, paths=4, first=i) for i in (8, 0, 4)]
+    in_order = [_sample(tiny_checkpoint, context, 10, paths=4, first=i) for i in (0, 4, 8)]
+    assert np.array_equal(late_first[0].values, in_order[2].values)
+    assert np.array_equal(late_first[1].values, in_order[0].values)
+    assert in_order[2].path_ids.tolist() == [8, 9, 10, 11]
+
+
+def test_paths_of_increments_are_valid_without_repair(tiny_checkpoint: Checkpoint, context: Candles) -> None:
+    paths = _sample(tiny_checkpoint, context, 20, paths=64)
+    tally = check_candles(paths, context, "fail").tally
+    assert tally.bad_bars == 0
+    assert paths.fields == ("open", "high", "low", "close", "volume")
+    assert paths.values.dtype == np.float32
+
+
+def test_levels_of_random_weights_break_rules_and_are_counted_not_hidden(context: Candles) -> None:
+    golden = load_checkpoint(GOLDEN)
+    paths = _sample(golden, context, 20, paths=32)
+    assert paths.fields == ("open", "high", "low", "close", "volume", "amount")
+    assert check_candles(paths, context, "repair").tally.bad_bars > 0
+    assert paths.provenance["pinned_bars"] >= 0
+
+
+@pytest.mark.parametrize("bars", [24, 25, 100])
+def test_a_horizon_beyond_the_window_is_sampled_in_segments(
+    tiny_checkpoint: Checkpoint, context: Candles, bars: int
+) -> None:
+    paths = _sample(tiny_checkpoint, context, bars, paths=5)  # window 64, context 40
+    assert paths.values.shape == (5, bars, 5)
+    assert np.isfinite(paths.values).all()
+    first = paths.column("open")[:, 0] / paths.anchor_close
+    assert np.abs(np.log(first)).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("context", "horizon", "window"), [(40, 24, 64), (40, 25, 64), (300, 500, 64), (10, 90, 64)]
+)
+def test_segments_cover_the_horizon_and_fit_the_window(context: int, horizon: int, window: int) -> None:
+    segments = list(plan_segments(context, horizon, window))
+    assert segments[0].start == 0
+    assert segments[-1].stop == horizon
+    assert all(a.stop == b.start for a, b in pairwise(segments))
+    assert all(s.keep + s.stop - s.start <= window and s.keep >= 1 for s in segments)
+    assert len(segments) == 1 or context + horizon > window
+
+
+def test_slide_and_the_fast_decoder_agree_where_everything_fits(
+    tiny_checkpoint: Checkpoint, context: Candles
+) -> None:
+    fast, slow = (_sample(tiny_checkpoint, context, 20, window=w) for w in ("reanchor", "slide"))
+    # equal tokens; features differ by float32 reordering (1e-5 of a standard deviation of 1 %)
+    np.testing.assert_allclose(fast.values, slow.values, rtol=1e-5)
+
+
+def test_without_volume_in_the_context_there_is_none_in_the_paths(
+    tiny_checkpoint: Checkpoint, context: Candles
+) -> None:
+    bare = replace(context, values=context.values[:, :4], fields=context.fields[:4])
+    assert _sample(tiny_checkpoint, bare, 30).fields == ("open", "high", "low", "close")
+
+
+def test_the_price_level_of_the_context_does_not_matter(
+    tiny_checkpoint: Checkpoint, context: Candles
+) -> None:
+    scaled = replace(
+        context, values=context.values * np.array([8, 8, 8, 8, 1])
+    )  # a power of two: exact in float
+    a, b = _sample(tiny_checkpoint, context, 12), _sample(tiny_checkpoint, scaled, 12)
+    np.testing.assert_allclose(b.close, 8 * a.close, rtol=1e-5)
+
+
+def test_an_absent_device_is_refused_with_those_that_are_there() -> None:
+    with pytest.raises(SpecError, match="does not have") as caught:
+        choose_device("xpu")
+    assert "cpu" in caught.value.expected
