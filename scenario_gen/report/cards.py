@@ -24,7 +24,7 @@ from scenario_gen.store.verdict import (
     worst,
 )
 
-FACTS, OVERFITTING, OVERLAP = "facts", "overfitting", "training overlap"
+FACTS, OVERFITTING, OVERLAP, CANDLES = "facts", "overfitting", "training overlap", "candles"
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
 
 
@@ -82,13 +82,17 @@ def bars_in_words(scenario: ScenarioResult) -> str:
 
 def headline(run: StressRun, base: PlacedScenario) -> list[Sentence]:
     """Return worst strategy, mildest strategy, and the strongest fault of the generator."""
-    limit = run.limits.get("max_drawdown")
+    declared = run.limits.get("max_drawdown")
+    limit = None if _nowhere(base, declared) else declared
     ranked = [p for p in base.strategies() if rate(decision_estimate(p.strategy, limit)) is not None]
     ranked.sort(key=lambda placed: -(rate(decision_estimate(placed.strategy, limit)) or 0.0))
     fault = generator_fault(run, base.scenario)
     if not ranked:
         return [say(words.LIMITS_UNJUDGED, allowed="nothing to compare"), fault]
     high, low = ranked[0], ranked[-1]
+    none: Sentence = ()
+    if declared is not None and limit is None:
+        none = say(words.HEADLINE_NONE, limit=plain(declared, "level", "limits/max_drawdown"))
     rest: Sentence = ()
     if len(ranked) > 1:
         rest = say(words.REST, low=words.of_paths(decision_share(low, limit)), low_name=low.title)
@@ -97,12 +101,20 @@ def headline(run: StressRun, base: PlacedScenario) -> list[Sentence]:
         paths=numbers.count(base.scenario.paths),
         horizon=bars_in_words(base.scenario),
         scenario=base.title,
+        none=none,
         event=event(limit),
         high=words.of_paths(decision_share(high, limit)),
         high_name=high.title,
         rest=rest,
     )
     return [sentence, fault]
+
+
+def _nowhere(base: PlacedScenario, limit: float | None) -> bool:
+    """Say whether no path of any strategy reached the declared drawdown."""
+    return limit is not None and all(
+        rate(decision_estimate(strategy, limit)) == 0 for strategy in base.scenario.strategies
+    )
 
 
 def event(limit: float | None) -> Sentence:
@@ -218,7 +230,7 @@ def _finding_card(title: str, key: str, absent: str, findings: Sequence[Finding]
     top = next(finding for finding in found if finding.label == label)
     where = f" ({name(top.scenario)})" if top.scenario else ""
     band = f"; looked for: {top.band}" if top.band else ""
-    return Card(title, label, (f"{top.measured}{where}{band}.",))
+    return Card(title, label, (f"{top.measured[:1].upper()}{top.measured[1:]}{where}{band}.",))
 
 
 def _sets_in_words(base: PlacedScenario) -> str:
@@ -229,26 +241,22 @@ def _sets_in_words(base: PlacedScenario) -> str:
 def other_findings(run: StressRun) -> list[Finding]:
     """Return the findings that no card shows."""
     known = [
-        id(f) for key in (CALIBRATION, FACTS, OVERFITTING, OVERLAP, LIMITS) for f in group(run.findings, key)
+        id(f)
+        for key in (CALIBRATION, FACTS, OVERFITTING, OVERLAP, LIMITS, CANDLES)
+        for f in group(run.findings, key)
     ]
     return [finding for finding in run.findings if id(finding) not in known]
 
 
-def scope(run: StressRun, base: ScenarioResult) -> list[Sentence]:
+def scope(base: ScenarioResult, fill: str) -> list[Sentence]:
     """Return the three things that this page cannot say."""
-    fill = str(_section(run, "broker").get("fill", "next_open")).replace("_", " ")
-    sentences = [say(words.SCOPE_SHARES), say(words.SCOPE_ABSENT, fill=f"the {fill}")]
+    sentences = [say(words.SCOPE_SHARES), say(words.SCOPE_ABSENT, fill=f"the {fill.replace('_', ' ')}")]
     smallest, paths = BEYOND / base.paths, numbers.count(base.paths)
     if smallest > 0.5:
         sentences.insert(1, say(words.SCOPE_NO_QUANTILE, paths=paths))
     elif smallest > 0.01:
         sentences.insert(1, say(words.SCOPE_QUANTILE, smallest=numbers.level(smallest), paths=paths))
     return sentences
-
-
-def _section(run: StressRun, key: str) -> dict[str, object]:
-    section = run.spec.get(key)
-    return section if isinstance(section, dict) else {}
 
 
 def tail_badge(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Label | None:

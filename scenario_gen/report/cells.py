@@ -186,5 +186,12 @@ def rate(estimate: Estimate) -> float | None:
 
 
 def realised_metric(strategy: StrategyResult, key: str) -> float | None:
-    """Return a metric of what really happened, None where the history ends or it is not applicable."""
-    return None if strategy.realised is None else strategy.realised.metrics.get(key)
+    """Return a metric of what really happened over the same bars as the paths.
+
+    None where the history ends before the horizon does: a return over fewer bars has no place in this
+    distribution.
+    """
+    realised = strategy.realised
+    if realised is None or realised.bars != strategy.equity_fan.bars[-1]:
+        return None
+    return realised.metrics.get(key)

@@ -27,7 +27,10 @@ def window(path: NamedPath) -> tuple[int, int]:
     if bars <= MOST_BARS:
         return 0, bars
     peak, trough = _deepest(path.equity)
-    start = min(max((peak + trough) // 2 - MOST_BARS // 2, 0), bars - MOST_BARS)
+    middle = max(
+        (peak + trough) // 2 - MOST_BARS // 2, trough + 10 - MOST_BARS, 0
+    )  # the trough is always inside
+    start = min(middle, bars - MOST_BARS)
     return start, start + MOST_BARS
 
 
@@ -153,7 +156,7 @@ def _equity(
 def _deepest(equity: Sequence[float]) -> tuple[int, int]:
     peak, best, found = 0, 0.0, (0, 0)
     for bar, value in enumerate(equity):
-        if value > equity[peak]:
+        if value >= equity[peak]:
             peak = bar
         fall = 1 - value / equity[peak] if equity[peak] > 0 else 0.0
         if fall > best:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from scenario_gen.report.cells import realised_metric
 from scenario_gen.report.charts import Chart, Panel, bar_ticks, spread
 from scenario_gen.report.numbers import count, level, percent, price
 from scenario_gen.report.strips import nice_ticks
@@ -114,8 +115,7 @@ def equity_fan(strategy: StrategyResult, css: str, ylim: tuple[float, float]) ->
     panel.area(bars, bands["0.25"], bands["0.75"], f"w{css}")
     panel.segments([(0, 0, bars[-1], 0)], "zero")
     panel.line(bars, bands["0.5"], f"ln k{css}")
-    if strategy.realised is not None and strategy.realised.bars == bars[-1]:
-        _realised_mark(panel, bars[-1], strategy.realised.metrics.get("total_return"))
+    _realised_mark(panel, bars[-1], realised_metric(strategy, "total_return"))
     panel.base(bar_ticks(0, bars[-1], 4))
     chart.text(168.0, 191.0, "bars after the anchor", "tick", "middle")
     ends = ", ".join(f"{label} {percent(bands[key][-1])}" for key, label in _END_LABELS)
@@ -128,7 +128,7 @@ def equity_limits(strategies: Sequence[StrategyResult]) -> tuple[float, float]:
     for strategy in strategies:
         _, bands = _equity_bands(strategy.equity_fan)
         values += [value for key in ("0.05", "0.95") for value in bands[key]]
-        realised = strategy.realised.metrics.get("total_return") if strategy.realised else None
+        realised = realised_metric(strategy, "total_return")
         values += [] if realised is None else [realised]
     return spread(min(values), max(values), 0.06)
 

@@ -64,7 +64,7 @@ def summary_table(
     ]
     heads.append(Head(f"Drawdown ≥ {numbers.level(limit)}") if limit is not None else Head("Paths that lose"))
     ranges = len(everywhere) > 1
-    heads += [Head(f"… range over {len(everywhere)} generators")] if ranges else []
+    heads += [Head(f"… range over {len(everywhere)} scenarios")] if ranges else []
     heads += [Head("Paths below what happened")] if realised else []
     heads += [Head("Limits", left=True)] if run.limits else []
     rows: list[Row] = []
@@ -171,11 +171,11 @@ def _outcome_row(
     return Row(scenario.title, "baseline" if scenario.scenario.role == "baseline" else "", cells)
 
 
-def _strip_cell(placed: Placed, key: str, axis: Axis, marks: tuple[str, float | None], css: str) -> Cell:
+def _strip_cell(placed: Placed, key: str, axis: Axis, decisive: tuple[str, float | None], css: str) -> Cell:
     summary, _ = placed.metric(key)
     if summary is None:
         return Cell(Shown(numbers.NOT_APPLICABLE))
-    decision, limit = marks
+    decision, limit = decisive
     marks = strip(
         summary, axis, decision=decision, realised=realised_metric(placed.strategy, key), limit=limit
     )

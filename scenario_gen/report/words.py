@@ -73,8 +73,10 @@ ABSENT = {
 }
 
 HEADLINE_LIMIT = (
-    "On {paths} generated paths of {horizon} in scenario {scenario}, {event} on {high} for {high_name}{rest}."
+    "On {paths} generated paths of {horizon} in scenario {scenario}, {none}{event} on {high} for "
+    "{high_name}{rest}."
 )
+HEADLINE_NONE = "no strategy’s drawdown reached {limit} on any path, and "
 EVENT_DRAWDOWN = "drawdown reached {limit}"
 EVENT_LOSS = "the return was negative"
 REST = " and on {low} for {low_name}"
@@ -124,11 +126,9 @@ SCOPE_ABSENT = (
 
 ACCOUNT_PATHS = "{paths} paths = {untouched} untouched + {repaired} repaired + {rejected} rejected."
 ACCOUNT_BARS = "{bad} of {bars} raw bars broke a rule ({share})."
-SAME_ORDER = (
-    "The order of the strategies is the same on all {generators}: trust the order more than the number."
-)
+SAME_ORDER = "The order of the strategies is the same in all {columns}: trust the order more than the number."
 OTHER_ORDER = (
-    "The order of the strategies depends on the generator. Where two brackets of a column overlap, their order is "
+    "The order of the strategies depends on the scenario. Where two brackets of a column overlap, their order is "
     "not established."
 )
 FAN_CAPTION = "{instrument}, close, log scale, scenario {scenario}, {generator}, seed {seed}. {realised}"
@@ -264,6 +264,6 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("Drawdown", "the deepest fall of equity from its own running peak, at closes"),
     ("Under water", "share of bars on which equity is below its running peak"),
     ("Brackets, ±", "95% Monte Carlo intervals: they shrink with more paths. A share has Wilson’s interval"),
-    ("Range over generators", "lowest and highest share over scenarios and baselines; more paths do not narrow it"),
+    ("Range", "lowest and highest share over all scenarios and baselines; more paths do not narrow it"),
     ("0 of N", "no path was counted; the true share is below 3/N in 95% of such runs (rule of three)"),
 )  # fmt: skip

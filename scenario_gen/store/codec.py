@@ -138,7 +138,11 @@ def _decode_dataclass(kind: Any, data: Any, at: str) -> Any:
     unknown = sorted(set(data) - set(hints))
     if missing or unknown:
         _refuse_keys(missing, unknown, at)
-    return kind(**{key: _decode(hints[key], entry, f"{at}/{key}") for key, entry in data.items()})
+    values = {key: _decode(hints[key], entry, f"{at}/{key}") for key, entry in data.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:  # a value that checks itself, such as an account that must add up
+        return _refuse_value(error, at)
 
 
 def _decode_leaf(kind: Any, data: Any, at: str) -> Any:
@@ -161,6 +165,11 @@ def _refuse(data: Any, expected: str, at: str) -> Any:
     raise StoreError(
         f"run.json holds {str(data)[:60]!r} at {at.strip('/') or 'its top'}", expected=expected, fix=BROKEN
     )
+
+
+def _refuse_value(error: ValueError, at: str) -> Any:
+    problem = f"run.json contradicts itself at {at.strip('/') or 'its top'}: {error}"
+    raise StoreError(problem, expected="values that add up", fix=BROKEN) from error
 
 
 def _refuse_keys(missing: list[str], unknown: list[str], at: str) -> None:

@@ -25,7 +25,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
-from scenario_gen.market.paths import PathSet
 from scenario_gen.store.codec import BROKEN, decode, encode
 from scenario_gen.store.files import (
     SAFE_NAME,
@@ -36,6 +35,7 @@ from scenario_gen.store.files import (
     safe_name,
     write_bytes,
 )
+from scenario_gen.store.kept import PathsWriter
 from scenario_gen.store.results import StressRun
 
 SCHEMA = 1
@@ -263,41 +263,6 @@ class RunFolder:
             arrays = {name: stored[name] for name in stored.files}
         names = [Path(name) for name in _read_json(folder / "done.json") if name.endswith(".parquet")]
         return arrays, {name.stem: _read_parquet(folder / name) for name in names}
-
-
-class PathsWriter:
-    """Appends blocks of paths to one Parquet file without holding them in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: Any = None
-
-    def write(self, paths: PathSet) -> None:
-        """Append the paths of one block."""
-        import pyarrow as pa  # noqa: PLC0415
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
-        table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-def paths_frame(paths: PathSet) -> pd.DataFrame:
-    """Return a path set as rows: path_id, bar, timestamp and one column per field."""
-    count, bars = len(paths), paths.horizon
-    columns: dict[str, Any] = {
-        "path_id": np.repeat(paths.path_ids, bars),
-        "bar": np.tile(np.arange(bars, dtype=np.int32), count),
-        "timestamp": np.tile(paths.timestamps.to_numpy(), count),
-    }
-    columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
-    return pd.DataFrame(columns)
 
 
 def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.DataFrame]) -> None:
