@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,12 +18,11 @@ NOT_THERE = Estimate(None, reason="not measured")
 
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
-    """Print one row per scenario and strategy, and then every finding that is not a PASS."""
+    """Print one row per scenario and strategy, then one line per kind of finding that is not a PASS."""
     console = console or _console()
     console.print(results_table(run))
-    for finding in run.findings:
-        if finding.label != "PASS":
-            console.print(_finding_line(finding), markup=False, highlight=False)
+    for line in finding_lines(run.findings):
+        console.print(line, markup=False, highlight=False)
 
 
 def results_table(run: StressRun) -> Table:
@@ -79,10 +78,20 @@ def _quantile(metrics: dict[str, MetricSummary], metric: str, level: str) -> Est
     return metrics[metric].quantiles.get(level, NOT_THERE) if metric in metrics else NOT_THERE
 
 
-def _finding_line(finding: Finding) -> str:
-    where = f" [{finding.scenario}]" if finding.scenario else ""
-    band = f" (expected {finding.band})" if finding.band else ""
-    return f"{finding.label:<12} {finding.name}{where}: {finding.measured}{band}"
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return one line per name and label: the first finding in full, and how many more are like it."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.label != "PASS":
+            groups.setdefault((finding.name, finding.label), []).append(finding)
+    lines = []
+    for (name, label), group in groups.items():
+        first = group[0]
+        where = f" [{first.scenario}]" if first.scenario else ""
+        band = f" (expected {first.band})" if first.band else ""
+        more = f"; {len(group) - 1} more in the report" if len(group) > 1 else ""
+        lines.append(f"{label:<12} {name}{where}: {first.measured}{band}{more}")
+    return lines
 
 
 def _console() -> Console:

@@ -5,9 +5,9 @@ from typing import Any
 from rich.console import Console
 
 from scenario_gen.cli.progress import BarProgress, LineProgress, NotesOnly
-from scenario_gen.cli.tables import percent, show_run
+from scenario_gen.cli.tables import finding_lines, percent, show_run
 from scenario_gen.execute.progress import SilentProgress
-from scenario_gen.store.results import Estimate, StressRun
+from scenario_gen.store.results import Estimate, Finding, StressRun
 
 
 def written(console: Console) -> str:
@@ -121,3 +121,14 @@ def test_notes_are_all_that_a_quiet_run_tells(capsys: Any) -> None:
         advance(3)
     progress.note("a note")
     assert capsys.readouterr() == ("", "a note\n")
+
+
+def test_findings_of_one_kind_share_a_line_that_counts_them() -> None:
+    findings = [
+        Finding("limits: max_drawdown", label, f"{i} %", "at most 5 %", scenario="hot")
+        for i, label in enumerate(["FAIL", "PASS", "FAIL", "WARN", "FAIL"])
+    ]
+    assert finding_lines(findings) == [
+        "FAIL         limits: max_drawdown [hot]: 0 % (expected at most 5 %); 2 more in the report",
+        "WARN         limits: max_drawdown [hot]: 3 % (expected at most 5 %)",
+    ]
