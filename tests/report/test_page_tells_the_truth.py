@@ -17,6 +17,7 @@ from scenario_gen.store.results import Finding, StressRun
 
 Pages = dict[str, tuple[StressRun, str]]
 ALL = ("full", "mini", "hostile", "degenerate")
+TWO = (("SmaCross", "sma", {}), ("Breakout", "breakout", {}))
 TAME = ("full", "mini", "degenerate")
 
 
@@ -84,7 +85,9 @@ def test_a_limit_that_is_judged_is_named_with_its_interval(pages: Pages, checks:
 
 
 def test_where_no_path_reached_the_limit_the_headline_turns_to_losses(make_run, checks: ModuleType) -> None:  # type: ignore[no-untyped-def]
-    run = make_run(paths=64, horizon=5, temperatures=(1.0,), limits={"max_drawdown": 0.9}, curve=False)
+    run = make_run(
+        paths=64, horizon=5, rules=TWO, temperatures=(1.0,), limits={"max_drawdown": 0.9}, curve=False
+    )
     text = re.sub(r"\s+", " ", checks.seen(build_page(run)))
     assert "drawdown reached 90% on any path, and the return was negative on" in text
 
@@ -96,7 +99,7 @@ def test_refused_quantiles_say_how_many_paths_are_needed(pages: Pages, checks: M
 
 
 def test_rare_paths_are_counted_and_not_given_a_rate(make_run, checks: ModuleType) -> None:  # type: ignore[no-untyped-def]
-    run = make_run(limits={"max_drawdown": 0.1}, baseline=False, temperatures=(0.8,))
+    run = make_run(rules=TWO, limits={"max_drawdown": 0.1}, baseline=False, temperatures=(0.8,))
     share = next(s for level, s in run.scenarios[0].strategies[0].drawdown_beyond if level == 0.1)
     assert share.count is not None
     assert 0 < share.count < 10, "the fixture no longer makes a rare event"
@@ -231,6 +234,7 @@ def test_a_judged_calibration_lifts_the_cap(make_run, checks: ModuleType) -> Non
     judged = dataclasses.replace(
         run, findings=[Finding("calibration", "PASS", "90% band covered 55 of 60", "80–97%")]
     )
-    assert '<li class="card PASS"><h3>Declared limits' in build_page(judged)
+    judged = build_page(lifted)
+    assert '<li class="card PASS"><h3>Declared limits' in judged
     assert "A favourable label is held down" in page
-    assert "A favourable label is held down" not in build_page(judged)
+    assert "A favourable label is held down" not in judged
