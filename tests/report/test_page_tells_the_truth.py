@@ -231,7 +231,7 @@ def test_a_judged_calibration_lifts_the_cap(make_run, checks: ModuleType) -> Non
     )
     page = build_page(run)
     assert '<li class="card INCONCLUSIVE"><h3>Declared limits' in page
-    judged = dataclasses.replace(
+    lifted = dataclasses.replace(
         run, findings=[Finding("calibration", "PASS", "90% band covered 55 of 60", "80–97%")]
     )
     judged = build_page(lifted)
