@@ -3,7 +3,7 @@
     python benchmarks/held_out.py CHECKPOINT --config scenario_gen/training/nano.yaml --data FOLDER
 
 FOLDER is the one that the checkpoint was trained on: its last share and its held-out instruments are what is
-judged here. Prints Markdown tables for the model card.
+judged here. Prints Markdown tables; with --card, writes them into the checkpoint folder's model card too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market.candles import Candles
+from scenario_gen.training.card import write_card
 from scenario_gen.training.config import load_config
 from scenario_gen.training.data import load_series
 from scenario_gen.training.evaluate import (
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--per-group", type=int, default=12)
     parser.add_argument("--paths", type=int, default=200)
+    parser.add_argument("--card", action="store_true")
     options = parser.parse_args()
     config, _ = load_config(options.config)
     source = config.data.model_copy(update={"folder": str(options.data.resolve())})
@@ -59,16 +61,25 @@ def main() -> None:
         ),
         "stationary bootstrap": sampler_of(StationaryBootstrap()),
     }
+    parts = [
+        f"{options.paths} paths per window, context {options.context}, temperature 1, top_p 1, no repair; CRPS of log "
+        "returns in units of the context's volatility times the square root of the horizon; the windows do not overlap."
+    ]
     for title, unseen in (("Later bars of seen instruments", False), ("Instruments never seen", True)):
         windows = held_out_windows(
             series, context=options.context, per_group=options.per_group, seed=1, unseen=unseen
         )
         scores = {name: score(sampler, windows, options.paths) for name, sampler in samplers.items()}
-        print(f"\n### {title}: {len(windows)} windows\n")
-        print(table(scores))
-        print(f"\n{differences(scores)}")
-        if not unseen:
-            print("\n" + by_class(scores, windows))
+        parts += [
+            f"### {title}: {len(windows)} windows",
+            table(scores),
+            differences(scores),
+            by_class(scores, windows),
+        ]
+    text = "\n\n".join(parts)
+    print(text)
+    if options.card:
+        write_card(Path(options.checkpoint), checkpoint, text)
 
 
 def sampler_of(generator: Generator) -> Sampler:

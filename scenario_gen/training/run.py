@@ -16,6 +16,7 @@ from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.representation import Increments, Levels, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.training.card import write_card
 from scenario_gen.training.config import TrainConfig, load_config
 from scenario_gen.training.data import Series, WindowSampler, feature_moments, load_series
 from scenario_gen.training.stage import StageFiles, run_stage
@@ -74,6 +75,7 @@ def train(
         },
     )
     save_checkpoint(checkpoint, folder)
+    write_card(folder, checkpoint)
     (folder / "config.yaml").write_text(config_path.read_text(encoding="utf-8"), encoding="utf-8")
     return checkpoint
 

@@ -1,0 +1,91 @@
+"""The model card: what a checkpoint was trained on and with, and what it was worth on bars it had not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scenario_gen.kronos.checkpoint import Checkpoint
+
+NOT_EVALUATED = "Not evaluated yet beyond the likelihood above."
+
+
+def write_card(folder: Path, checkpoint: Checkpoint, evaluation: str = "") -> Path:
+    """Write MODEL_CARD.md beside the weights and return its path.
+
+    Args:
+        folder: the checkpoint's folder.
+        checkpoint: as trained or loaded from there.
+        evaluation: Markdown with held-out figures, if they were computed.
+    """
+    path = folder / "MODEL_CARD.md"
+    path.write_text(card_text(checkpoint, evaluation), encoding="utf-8", newline="\n")
+    return path
+
+
+def card_text(checkpoint: Checkpoint, evaluation: str = "") -> str:
+    """Return the card as Markdown."""
+    record = checkpoint.provenance
+    parts = [
+        f"# Kronos checkpoint `{checkpoint.name}`",
+        _shape(checkpoint),
+        "## Training data",
+        _data_table(record.get("trained_on", [])),
+        "The last share of every series and the held-out instruments were not trained on; between the two lies an "
+        "embargo of one window. Units (volatility, volume) of every sample come from its context rows alone.",
+        "## Training",
+        _settings(record),
+        "## Held-out likelihood",
+        _nats(record.get("held_out_nats", {})),
+        "## Held-out paths",
+        evaluation or NOT_EVALUATED,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shape(checkpoint: Checkpoint) -> str:
+    model, tokenizer = checkpoint.model.config, checkpoint.tokenizer.config
+    parameters = [
+        sum(p.numel() for p in net.parameters()) for net in (checkpoint.model, checkpoint.tokenizer)
+    ]
+    return (
+        f"Representation `{checkpoint.representation.kind}`; {model.s1_bits}+{model.s2_bits} bits; model "
+        f"{model.n_layers} layers, d_model {model.d_model}, {parameters[0]:,} parameters; tokenizer d_model "
+        f"{tokenizer.d_model}, {parameters[1]:,} parameters; window {checkpoint.max_context} bars; dependency layer in "
+        f"its {checkpoint.dependency_form} form, in training and sampling alike. float32 safetensors."
+    )
+
+
+def _data_table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "Not recorded."
+    lines = [
+        "| asset class | frequency | series | held-out series | bars trained on | from | to |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r['class']} | {r['frequency']} | {r['series']} | {r['held_out_series']} | {r['bars']:,} "
+        f"| {r['first']} | {r['last']} |"
+        for r in rows
+    ]
+    total = sum(r["bars"] for r in rows)
+    return "\n".join([*lines, f"| all | | {sum(r['series'] for r in rows)} | | {total:,} | | |"])
+
+
+def _settings(record: dict[str, Any]) -> str:
+    hours = [record.get(f"{stage}_cpu_seconds", 0) / 3600 for stage in ("tokenizer", "model")]
+    return (
+        f"`config.yaml` beside the weights, sha256 `{record.get('config_sha256', 'not recorded')}`, seed "
+        f"{record.get('seed', 'not recorded')}. Processor time: tokenizer {hours[0]:.2f} core-hours, model "
+        f"{hours[1]:.2f} core-hours."
+    )
+
+
+def _nats(nats: dict[str, float]) -> str:
+    if not nats:
+        return "Not recorded."
+    return (
+        "Nats per bar of both tokens, on windows that were not trained on: "
+        f"later bars of seen instruments {nats['later']:.2f}, instruments never seen {nats['unseen']:.2f}, "
+        f"a uniform guess {nats['uniform']:.2f}."
+    )
