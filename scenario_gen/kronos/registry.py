@@ -7,11 +7,13 @@ of the same checkpoints record them. A pinned revision cannot change under a run
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 EMBEDDED = Path(__file__).parent / "embedded"
 NEEDED_FILES = ("config.json", "model.safetensors")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,26 @@ def hub_cache() -> Path:
     return Path(home).expanduser() / "hub"
 
 
+def snapshot_folder(repository: str, commit: str) -> Path:
+    """Return where the Hub's cache keeps a commit of a repository, whether it is there or not."""
+    return _repository_folder(repository) / "snapshots" / commit
+
+
 def is_cached(repository: str, revision: str) -> bool:
-    """Say whether every needed file of a pinned revision lies in the Hub's cache."""
-    snapshot = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
-    return all((snapshot / name).is_file() for name in NEEDED_FILES)
+    """Say whether every needed file of a full commit lies in the Hub's cache; False for a branch or a tag."""
+    if not COMMIT.fullmatch(revision):
+        return False
+    return all((snapshot_folder(repository, revision) / name).is_file() for name in NEEDED_FILES)
+
+
+def cached_commit(repository: str, revision: str) -> str | None:
+    """Return the commit that a branch or tag was when it was last fetched whole; None where it was not."""
+    reference = _repository_folder(repository) / "refs" / revision
+    commit = (
+        reference.read_text(encoding="utf-8", errors="replace").strip() if reference.is_file() else revision
+    )
+    return commit if is_cached(repository, commit) else None
+
+
+def _repository_folder(repository: str) -> Path:
+    return hub_cache() / f"models--{repository.replace('/', '--')}"

@@ -1,0 +1,231 @@
+"""Files from the Hugging Face Hub: fetched at one commit, checked against the Hub's own hashes.
+
+Knows repositories, revisions and the Hub's cache; knows nothing of models. A file whose bytes are not those that
+the Hub recorded is deleted and refused, whether it was just fetched or lay in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scenario_gen.errors import CheckpointError
+from scenario_gen.kronos.registry import NEEDED_FILES, cached_commit, hub_cache, is_cached, snapshot_folder
+
+UNREACHABLE = {
+    "ConnectError",
+    "ConnectTimeout",
+    "ProxyError",
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+}
+CUT_OFF = {"ReadError", "ReadTimeout", "RemoteProtocolError", "WriteError", "WriteTimeout"}
+SIZE_MISMATCH = "Consistency check failed"  # how the Hub library begins its message on a short file
+
+
+def download(repository: str, revision: str) -> Path:
+    """Return the folder of a Hub repository at a revision, fetching what the cache lacks.
+
+    The folder's name is the commit. A full commit that is in the cache costs no request. A branch or a tag is
+    looked up on the Hub every time, unless HF_HUB_OFFLINE is set: then it means the commit that was last fetched.
+
+    Raises:
+        CheckpointError: no network, no such repository, revision or file, or a broken file.
+    """
+    if is_cached(repository, revision):
+        return _checked(snapshot_folder(repository, revision))
+    if not offline():
+        return _fetch(repository, revision)
+    commit = cached_commit(repository, revision)
+    if commit is None:
+        raise _offline_error(f"{repository}@{revision}")
+    return _checked(snapshot_folder(repository, commit))
+
+
+def offline() -> bool:
+    """Say whether the Hub library's own environment variables forbid the network."""
+    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+    return any(value.upper() in ("1", "ON", "YES", "TRUE") for value in values)
+
+
+def _checked(folder: Path) -> Path:
+    for name in NEEDED_FILES:
+        _verify(folder / name, _hash_in_cache(folder / name))
+    return folder
+
+
+def _fetch(repository: str, revision: str) -> Path:
+    """Fetch every needed file; the first one settles the commit that the others are taken from."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # noqa: PLC0415  # network library
+
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    at, name, path = revision, "", Path()
+    try:
+        with _silent_library():
+            for name in NEEDED_FILES:
+                # Asked first because the download itself repeats this request for half a minute without a network.
+                url = hf_hub_url(repository, name, revision=at, endpoint=endpoint)
+                known = get_hf_file_metadata(url, endpoint=endpoint)
+                path = Path(
+                    hf_hub_download(repository, name, revision=at, endpoint=endpoint, cache_dir=hub_cache())
+                )
+                _verify(path, known.etag or "")
+                at = path.parent.name
+    except CheckpointError:
+        raise
+    except Exception as error:  # the Hub library and the network below it raise many kinds
+        raise _explain(error, repository, revision, name) from None
+    return path.parent
+
+
+@contextmanager
+def _silent_library() -> Iterator[None]:
+    """Keep the Hub library's own lines on retries off the screen; its failures reach the user as errors."""
+    from huggingface_hub.utils import logging as library  # noqa: PLC0415
+
+    before = library.get_verbosity()
+    library.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        library.set_verbosity(before)
+
+
+def _hash_in_cache(path: Path) -> str:
+    """Return the hash by which the cache files a blob; "" where the system has no links and so no such name."""
+    return path.readlink().name if path.is_symlink() else ""
+
+
+def _verify(path: Path, recorded: str) -> None:
+    """Compare a file with the Hub's hash: sha256 of large files, git's blob hash of small ones.
+
+    A mirror may send tags that are neither; there is nothing to compare then.
+    """
+    content = path.read_bytes() if len(recorded) == 40 else b""
+    if len(recorded) == 64:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    elif len(recorded) == 40:
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    else:
+        return
+    if found != recorded:
+        raise CheckpointError(
+            f"{path.name} of {path.parent} is broken: its hash is {found[:12]}..., not {recorded[:12]}...",
+            expected="the bytes that the Hub recorded",
+            fix=_discard(path),
+        )
+
+
+def _discard(path: Path) -> str:
+    """Delete a broken file with the blob behind it; return what is left to do."""
+    try:
+        for each in (path.resolve(), path):
+            each.unlink(missing_ok=True)
+    except OSError:
+        return f"delete {path.resolve()} and try again"
+    return "try again: the broken file was deleted"
+
+
+def _explain(error: Exception, repository: str, revision: str, name: str) -> CheckpointError:
+    """Turn a failure of the Hub library into what happened and what to do."""
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    what = f"{repository}@{revision}"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return CheckpointError(f"{what}: the Hub has no such revision", fix="check the part after '@'")
+    if isinstance(error, errors.GatedRepoError):
+        return CheckpointError(
+            f"{what}: the repository is open only to those who accepted its terms",
+            fix="accept them on its page, then run 'hf auth login'",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return CheckpointError(
+            f"{what}: the Hub has no such repository, or it is private",
+            expected="organisation/name",
+            fix="check the name; for a private repository run 'hf auth login'",
+        )
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+        return CheckpointError(
+            f"{what} has no {name}", expected=" and ".join(NEEDED_FILES), fix="choose a Kronos repository"
+        )
+    if isinstance(error, errors.HFValidationError):
+        return CheckpointError(
+            f"{repository!r} cannot be the name of a repository: {_first_line(error)}",
+            expected="organisation/name@revision",
+        )
+    return _explain_transport(error, repository, revision)
+
+
+def _explain_transport(error: Exception, repository: str, revision: str) -> CheckpointError:
+    """Tell apart a Hub that cannot be reached, one that answers badly, and a download that broke off."""
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    what, kinds = f"{repository}@{revision}", _kinds(error)
+    if isinstance(error, errors.HfHubHTTPError):
+        return CheckpointError(
+            f"{what}: the Hub answered with status {error.response.status_code}", fix="try again later"
+        )
+    if "FileMetadataError" in kinds:
+        return CheckpointError(
+            f"{what}: what answers at {os.environ.get('HF_ENDPOINT') or 'the Hub'} is not a Hub",
+            fix="check HF_ENDPOINT, the proxy and the firewall",
+        )
+    if kinds & CUT_OFF or str(error).startswith(SIZE_MISMATCH):
+        return CheckpointError(
+            f"{what}: the download broke off: {_first_line(error)}",
+            fix="try again; what was complete is kept",
+        )
+    if kinds & UNREACHABLE:
+        return _unreachable_error(repository, revision)
+    if isinstance(error, OSError):
+        return CheckpointError(
+            f"{what} cannot be stored: {_first_line(error)}",
+            expected=f"room and the right to write in {hub_cache()}",
+            fix="set HF_HUB_CACHE to another folder",
+        )
+    return CheckpointError(
+        f"{what} could not be downloaded: {type(error).__name__}: {_first_line(error)}",
+        fix="check HF_ENDPOINT and the network, then try again",
+    )
+
+
+def _unreachable_error(repository: str, revision: str) -> CheckpointError:
+    commit = cached_commit(repository, revision)
+    if commit is not None:
+        return CheckpointError(
+            f"the Hub cannot be reached to tell which commit {repository}@{revision} is now",
+            expected="a network connection, or a full commit after '@'",
+            fix=f"name the one that is on this machine: {repository}@{commit}",
+        )
+    return CheckpointError(
+        f"{repository}@{revision} is not on this machine and the Hub cannot be reached",
+        expected="a network connection, or the files in the Hub's cache",
+        fix="connect once to download it, or use the embedded model with 'model: nano'",
+    )
+
+
+def _offline_error(what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{what} is not on this machine and HF_HUB_OFFLINE forbids to fetch it",
+        expected=f"the files in the Hub's cache, {hub_cache()}",
+        fix="unset HF_HUB_OFFLINE once to download it, or use the embedded model with 'model: nano'",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def _kinds(error: BaseException) -> set[str]:
+    """Return the names of the classes of an error and of what lies under it, whatever HTTP library raised it."""
+    kinds: set[str] = set()
+    seen: BaseException | None = error
+    while seen is not None:
+        kinds |= {kind.__name__ for kind in type(seen).__mro__}
+        seen = seen.__cause__ or seen.__context__
+    return kinds
