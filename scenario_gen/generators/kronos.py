@@ -48,15 +48,12 @@ class Segment:
 def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
     """Cut a horizon so that context and segment always fit the window.
 
-    One segment where everything fits; else segments of a quarter window after contexts of three quarters.
+    One segment where everything fits; else segments of up to a quarter window, after the bars that still fit.
     """
-    if context + horizon <= window:
-        yield Segment(0, horizon, context)
-        return
     quarter = max(1, window // 4)
     start = 0
     while start < horizon:
-        keep = min(context + start, window - quarter)
+        keep = min(context + start, window - min(quarter, horizon - start))
         stop = min(horizon, start + window - keep)
         yield Segment(start, stop, keep)
         start = stop
@@ -147,6 +144,7 @@ class KronosPaths:
                 "generator": "kronos",
                 **self.identity,
                 "seed": draws.seed,
+                "context_bars": self._context_bars(len(context), horizon),
                 "pinned_bars": pinned,
                 **self._record(),
             },
@@ -157,11 +155,27 @@ class KronosPaths:
         provenance = self.checkpoint.provenance
         return {key: provenance[key] for key in keys if key in provenance}
 
+    def _context_bars(self, bars: int, horizon: int) -> int:
+        """Return how many of the context's last bars are used.
+
+        Published checkpoints take their statistics from all rows, as upstream does. Our own take units and tokens
+        from the rows that fit the window, as in training: units of a longer past would be those of another market.
+        """
+        if self.checkpoint.representation.kind == "levels":
+            return bars
+        window = self.checkpoint.max_context
+        return (
+            bars
+            if self.window == "slide" and bars <= window
+            else next(plan_segments(bars, horizon, window)).keep
+        )
+
     def _reanchor(
         self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
     ) -> tuple[NDArray[np.float64], int]:
         horizon = uniforms.shape[1]
-        history = context.values[None]  # [1, T, F]; from the second segment on [N, keep, F]
+        seen = self._context_bars(len(context), horizon)
+        history = context.values[None, -seen:]  # [1, T, F]; from the second segment on [N, keep, F]
         done: list[NDArray[np.float64]] = []
         pinned = 0
         for segment in plan_segments(len(context), horizon, self.checkpoint.max_context):
@@ -229,9 +243,10 @@ class KronosPaths:
         self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
     ) -> tuple[NDArray[np.float64], int]:
         paths, horizon = uniforms.shape[:2]
-        history = context.values[None]
+        seen = self._context_bars(len(context), horizon)
+        history = context.values[None, -seen:]
         s1, s2 = self._tokens(history)
-        past, ahead = stamps[None, : len(context)], stamps[None, len(context) :]
+        past, ahead = stamps[None, -horizon - seen : -horizon], stamps[None, -horizon:]
         new1, new2 = sample_tokens_naively(self.checkpoint, s1, s2, past, ahead, uniforms, self.rule, advance)
         whole1, whole2 = (torch.cat((old.expand(paths, -1), new), 1) for old, new in ((s1, new1), (s2, new2)))
         features = decode_tokens_naively(self.checkpoint, whole1, whole2, horizon).cpu().numpy()

@@ -58,7 +58,7 @@ _TOKENIZER_BASE = ("NeoQuasar/Kronos-Tokenizer-base", "0e0117387f39004a9016484a1
 _TOKENIZER_2K = ("NeoQuasar/Kronos-Tokenizer-2k", "26966d0035065a0cae0ebad7af8ece35bc1fb51c")
 
 KNOWN_MODELS = (
-    KnownModel("nano", "", "", "", "", 1_234_816, 512, "embedded, works with no network"),
+    KnownModel("nano", "", "", "", "", 1_234_816, 384, "embedded, works with no network"),
     KnownModel(
         "mini",
         "NeoQuasar/Kronos-mini",

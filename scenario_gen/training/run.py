@@ -62,7 +62,7 @@ def train(
         model=model,
         tokenizer=tokenizer,
         representation=representation,
-        max_context=512,
+        max_context=config.window.bars,  # positions beyond it were never trained
         dependency_form="train",
         cell_log_volume=cell_log_volumes(tokenizer, samplers["train"], config.tokenizer.batch),
         provenance={

@@ -116,3 +116,22 @@ def test_an_absent_device_is_refused_with_those_that_are_there() -> None:
     with pytest.raises(SpecError, match="does not have") as caught:
         choose_device("xpu")
     assert "cpu" in caught.value.expected
+
+
+def test_a_context_beyond_the_window_gives_the_paths_of_its_last_bars(
+    tiny_checkpoint: Checkpoint, sp500: Candles
+) -> None:
+    history = sp500.split_at("2016-03-31")[0]
+    long, short = (
+        _sample(tiny_checkpoint, history.context(900), 12),
+        _sample(tiny_checkpoint, history.context(52), 12),
+    )
+    assert long.provenance["context_bars"] == 52  # window 64 less 12 bars
+    assert np.array_equal(long.values, short.values)
+
+
+def test_published_levels_take_their_statistics_from_every_row(sp500: Candles) -> None:
+    history, golden = sp500.split_at("2016-03-31")[0], load_checkpoint(GOLDEN)
+    long, short = (_sample(replace(golden, max_context=64), history.context(n), 12) for n in (900, 52))
+    assert long.provenance["context_bars"] == 900
+    assert not np.array_equal(long.values, short.values)
