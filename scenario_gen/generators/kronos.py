@@ -6,7 +6,7 @@ bars anew, so its units follow the path. ``slide``: the published sampler's slid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -16,14 +16,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from scenario_gen.errors import SpecError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.device import choose_device
+from scenario_gen.generators.segments import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
-from scenario_gen.kronos.representation import PINNED, complete_fields
+from scenario_gen.kronos.representation import PINNED
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.market.candles import FIELDS, Candles
@@ -34,29 +35,6 @@ PUBLISHED_TRAINING_END = (
     "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
 )
 PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Bars ``start`` to ``stop`` of the horizon, sampled from the last ``keep`` bars before them."""
-
-    start: int
-    stop: int
-    keep: int
-
-
-def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
-    """Cut a horizon so that context and segment always fit the window.
-
-    One segment where everything fits; else segments of up to a quarter window, after the bars that still fit.
-    """
-    quarter = max(1, window // 4)
-    start = 0
-    while start < horizon:
-        keep = min(context + start, window - min(quarter, horizon - start))
-        stop = min(horizon, start + window - keep)
-        yield Segment(start, stop, keep)
-        start = stop
 
 
 @dataclass(frozen=True)
@@ -175,15 +153,16 @@ class KronosPaths:
     ) -> tuple[NDArray[np.float64], int]:
         horizon = uniforms.shape[1]
         seen = self._context_bars(len(context), horizon)
-        history = context.values[None, -seen:]  # [1, T, F]; from the second segment on [N, keep, F]
+        whole = context.values[None]
+        history = whole[:, -seen:]  # [1, T, F]; from the second segment on [N, keep, F]
         done: list[NDArray[np.float64]] = []
         pinned = 0
         for segment in plan_segments(len(context), horizon, self.checkpoint.max_context):
             if segment.start:
-                history = _own_history(context, done, segment.keep)
-            now, then = len(context) + segment.start, len(context) + segment.stop
+                history = own_history(whole, done, segment.keep)
+            until = stamps[: len(context) + segment.stop]
             rows = uniforms[:, segment.start : segment.stop]
-            new, count = self._segments(history, segment.keep, stamps[:now], stamps[now:then], rows, advance)
+            new, count = self._segments(history, segment.keep, until, rows, advance)
             done.append(new)
             pinned += count
         return np.concatenate(done, axis=1), pinned
@@ -192,49 +171,38 @@ class KronosPaths:
         self,
         history: NDArray[np.float64],
         keep: int,
-        past: torch.Tensor,
-        ahead: torch.Tensor,
+        stamps: torch.Tensor,
         uniforms: torch.Tensor,
         advance: Advance,
     ) -> tuple[NDArray[np.float64], int]:
         """Sample one segment for all paths, in chunks of contexts where each path has its own."""
         if len(history) == 1:
-            return self._segment(history, keep, past, ahead, uniforms, advance)
-        starts = range(0, len(history), PATHS_PER_REANCHOR)
-        parts = [
-            self._segment(
-                history[i : i + PATHS_PER_REANCHOR],
-                keep,
-                past,
-                ahead,
-                uniforms[i : i + PATHS_PER_REANCHOR],
-                advance if i == 0 else ignore,
-            )
-            for i in starts
-        ]
+            return self._segment(history, keep, stamps, uniforms, advance)
+        parts = []
+        for start in range(0, len(history), PATHS_PER_REANCHOR):
+            rows = slice(start, start + PATHS_PER_REANCHOR)
+            tell = ignore if start else advance  # a bar is finished once, not once per chunk
+            parts.append(self._segment(history[rows], keep, stamps, uniforms[rows], tell))
         return np.concatenate([values for values, _ in parts]), sum(count for _, count in parts)
 
     def _segment(
         self,
         history: NDArray[np.float64],
         keep: int,
-        past: torch.Tensor,
-        ahead: torch.Tensor,
+        stamps: torch.Tensor,
         uniforms: torch.Tensor,
         advance: Advance,
     ) -> tuple[NDArray[np.float64], int]:
-        """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row."""
+        """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row.
+
+        ``stamps`` [.., 5] end with the segment's own bars.
+        """
         decoder = FastDecoder(self.checkpoint)
         s1, s2 = (tokens[:, -keep:] for tokens in self._tokens(history))
-        contexts = len(history)
+        bars = uniforms.shape[1]
+        stamps = stamps[-keep - bars :].expand(len(history), -1, -1)
         new1, new2 = decoder.sample_tokens(
-            s1,
-            s2,
-            past[-keep:].expand(contexts, -1, -1),
-            ahead.expand(contexts, -1, -1),
-            uniforms,
-            self.rule,
-            advance,
+            s1, s2, stamps[:, :keep], stamps[:, keep:], uniforms, self.rule, advance
         )
         features = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
         return self._to_values(features, history)
@@ -275,44 +243,10 @@ class KronosPaths:
         return values, pinned
 
 
-def _own_history(context: Candles, done: list[NDArray[np.float64]], keep: int) -> NDArray[np.float64]:
-    """Return the last ``keep`` bars of every path [N, keep, F], reaching into the context where it must."""
-    paths, _, width = done[0].shape
-    missing = keep - sum(part.shape[1] for part in done)
-    if missing <= 0:
-        return np.concatenate(done, axis=1)[:, -keep:]
-    seed = (
-        complete_fields(context.values[None, -missing:])
-        if width == 6
-        else context.values[None, -missing:, :5]
-    )
-    seed = np.broadcast_to(seed, (paths, *seed.shape[1:]))
-    return np.concatenate([seed, *(part[..., : seed.shape[-1]] for part in done)], axis=1)
-
-
 @lru_cache(maxsize=2)
 def _opened(model: str, tokenizer: str | None) -> Checkpoint:
     """Open a checkpoint once for all scenarios that name it."""
     return open_checkpoint(model, tokenizer)
-
-
-def choose_device(wanted: str) -> str:
-    """Return the device to sample on: ``auto`` takes a GPU where there is one.
-
-    Raises:
-        SpecError: the device is not there.
-    """
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = wanted.split(":", maxsplit=1)[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind, False):
-        raise SpecError(
-            f"generator.device is {wanted!r}, which this machine does not have",
-            expected=", ".join(["auto", *(name for name, is_there in there.items() if is_there)]),
-            fix="set device: auto, or run where that device is",
-        )
-    return wanted
 
 
 def _stamps(timestamps: pd.DatetimeIndex) -> torch.Tensor:

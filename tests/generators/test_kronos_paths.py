@@ -12,7 +12,9 @@ import pytest
 from scenario_gen.checks import check_candles
 from scenario_gen.errors import SpecError
 from scenario_gen.execute import Draws
-from scenario_gen.generators.kronos import KronosPaths, choose_device, plan_segments
+from scenario_gen.generators.device import choose_device
+from scenario_gen.generators.kronos import KronosPaths
+from scenario_gen.generators.segments import plan_segments
 from scenario_gen.kronos import Checkpoint, load_checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import BarCalendar, Candles, PathSet
