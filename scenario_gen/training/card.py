@@ -84,8 +84,10 @@ def _settings(record: dict[str, Any]) -> str:
 def _nats(nats: dict[str, float]) -> str:
     if not nats:
         return "Not recorded."
-    return (
-        "Nats per bar of both tokens, on windows that were not trained on: "
-        f"later bars of seen instruments {nats['later']:.2f}, instruments never seen {nats['unseen']:.2f}, "
-        f"a uniform guess {nats['uniform']:.2f}."
-    )
+    names = {
+        "later": "later bars of seen instruments",
+        "unseen": "instruments never seen",
+        "uniform": "a uniform guess",
+    }
+    told = [f"{text} {nats[key]:.2f}" for key, text in names.items() if key in nats]
+    return f"Nats per bar of both tokens, on windows that were not trained on: {', '.join(told)}."

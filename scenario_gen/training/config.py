@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scenario_gen.errors import SpecError
+from scenario_gen.errors import CheckpointError, SpecError
+from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+
+FEATURES = {"increments": 5, "levels": 6}  # width of a feature row, the tokenizer's d_in
+
+
+Shape = TypeVar("Shape", TokenizerConfig, ModelConfig)
 
 
 class _Section(BaseModel):
@@ -70,9 +77,9 @@ class TrainConfig(_Section):
     """A whole training run."""
 
     name: str
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     threads: int = Field(2, ge=1)
-    device: str = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     representation: Literal["increments", "levels"] = "increments"
     data: DataConfig
     window: WindowConfig = WindowConfig()
@@ -100,13 +107,51 @@ def load_config(path: Path) -> tuple[TrainConfig, str]:
         raise SpecError(
             f"{path}: " + "; ".join(lines), fix="see training/nano.yaml for every field"
         ) from None
-    if (
-        config.window.context_max >= config.window.bars
-        or config.window.context_min > config.window.context_max
-    ):
+    _check_window(config.window, path)
+    _check_shapes(config, path)
+    return config, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_window(window: WindowConfig, path: Path) -> None:
+    if not window.context_min <= window.context_max < window.bars:
         raise SpecError(
-            f"{path}: window.context_min {config.window.context_min} .. context_max {config.window.context_max} "
-            f"do not fit into window.bars {config.window.bars}",
+            f"{path}: window.context_min {window.context_min} .. context_max {window.context_max} "
+            f"do not fit into window.bars {window.bars}",
             expected="context_min <= context_max < bars",
         )
-    return config, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_shapes(config: TrainConfig, path: Path) -> None:
+    """Build both configurations now: a shape that cannot work must not come to light after an hour."""
+    tokenizer = _shape(TokenizerConfig, config.tokenizer.shape, f"{path}: tokenizer.shape")
+    model = _shape(ModelConfig, config.model.shape, f"{path}: model.shape")
+    if (tokenizer.s1_bits, tokenizer.s2_bits) != (model.s1_bits, model.s2_bits):
+        raise SpecError(
+            f"{path}: tokenizer.shape has {tokenizer.s1_bits}+{tokenizer.s2_bits} bits, "
+            f"model.shape {model.s1_bits}+{model.s2_bits}",
+            expected="the same s1_bits and s2_bits in both",
+        )
+    if tokenizer.d_in != FEATURES[config.representation]:
+        raise SpecError(
+            f"{path}: tokenizer.shape.d_in is {tokenizer.d_in}",
+            expected=f"{FEATURES[config.representation]}, the features of {config.representation!r}",
+        )
+
+
+def _shape(kind: type[Shape], raw: dict[str, Any], where: str) -> Shape:
+    types = {field.name: field.type for field in fields(kind)}
+    for name, value in raw.items():
+        if name not in types:
+            raise SpecError(f"{where}.{name}: no such field", expected=", ".join(types))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if types[name] == "float" and not (is_number and (0 <= value < 1 or not name.endswith("_p"))):
+            raise SpecError(
+                f"{where}.{name} is {value!r}",
+                expected="a probability below 1" if name[-2:] == "_p" else "a number",
+            )
+    try:
+        return kind.from_mapping(raw, where)
+    except CheckpointError as error:
+        raise SpecError(
+            error.problem, expected=error.expected, fix="see training/nano.yaml for a shape that works"
+        ) from None

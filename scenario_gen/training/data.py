@@ -13,15 +13,19 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from scenario_gen.errors import DataError
-from scenario_gen.kronos.representation import Representation
+from scenario_gen.kronos.representation import Increments, Representation
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.training.config import DataConfig, WindowConfig
 
 Part = Literal["train", "later", "unseen"]
 MAX_FLAT_WINDOWS = 1000
 COLUMNS = ("open", "high", "low", "close", "volume")
+MANIFEST_COLUMNS = ("file", "asset_class", "symbol", "frequency")
+NOT_A_TIME = np.iinfo(np.int64).min  # how numpy stores a missing stamp
+CONSTANT = 1e-6  # a raw feature that spreads less than this in its own units does not vary
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,7 @@ def load_series(config: DataConfig, base: Path, embargo: int) -> list[Series]:
         DataError: folder, manifest or a file is missing, or a series breaks the Candles contract.
     """
     folder = (base / config.folder).resolve()
-    try:
-        manifest = pd.read_csv(folder / config.manifest)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder / config.manifest} cannot be read: {error}",
-            expected="a CSV with columns file, asset_class, symbol, frequency",
-            fix="set data.folder in the training config, or pass --data",
-        ) from None
-    if config.classes:
-        manifest = manifest[manifest["asset_class"].isin(config.classes)]
+    manifest = _read_manifest(folder / config.manifest, config)
     rows = [_load_one(folder, row, config, embargo) for row in manifest.itertuples()]
     series = [s for s in rows if s is not None]
     if not series:
@@ -77,22 +72,56 @@ def load_series(config: DataConfig, base: Path, embargo: int) -> list[Series]:
     return series
 
 
+def _read_manifest(path: Path, config: DataConfig) -> pd.DataFrame:
+    """Return the rows of the chosen classes, all text: a symbol such as 600519 must not become a number."""
+    try:
+        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}",
+            expected=f"a CSV with columns {', '.join(MANIFEST_COLUMNS)}",
+            fix="set data.folder in the training config, or pass --data",
+        ) from None
+    lacking = [name for name in MANIFEST_COLUMNS if name not in manifest.columns]
+    if lacking:
+        raise DataError(
+            f"{path} has no column {', '.join(lacking)}", expected=f"columns {', '.join(MANIFEST_COLUMNS)}"
+        )
+    if manifest.empty:
+        raise DataError(f"{path} lists no series", expected="one row per Parquet file")
+    for field, names, column in (
+        ("classes", config.classes, "asset_class"),
+        ("holdout_symbols", config.holdout_symbols, "symbol"),
+    ):
+        unknown = sorted(set(names) - set(manifest[column]))
+        if unknown:  # passed over, a held-out instrument with a typing error would be trained on
+            raise DataError(
+                f"data.{field} names {', '.join(unknown)}, which {path} does not list",
+                expected=f"values of the column {column}",
+                fix=f"mend data.{field} in the training config",
+            )
+    return manifest[manifest["asset_class"].isin(config.classes)] if config.classes else manifest
+
+
 def _load_one(folder: Path, row: pd.Series, config: DataConfig, embargo: int) -> Series | None:
-    frame = pd.read_parquet(folder / row.file)
-    stamps = frame["timestamp"].to_numpy().astype("datetime64[ns]").astype(np.int64)
+    """Read one series; a volume with holes counts as none, as only a whole one has units."""
+    frame = _read_frame(folder / row.file, row.file)
+    stamps = frame["timestamp"].dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
     has_volume = bool(frame["volume"].notna().all())
     frame = frame.assign(volume=frame["volume"].fillna(0.0))
-    values = frame.loc[:, list(COLUMNS)].to_numpy(dtype=np.float32)
-    _check(values, stamps, str(row.file))
+    with np.errstate(over="ignore"):  # a price beyond float32 becomes infinite, which the check refuses
+        columns = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in COLUMNS]
+        values = np.stack(columns, axis=1).astype(np.float32)
+    _check(values, stamps, row.file)
     later = int(len(values) * (1 - config.holdout_share))
     held_out = row.symbol in config.holdout_symbols
     train_end = 0 if held_out else max(later - embargo, 0)
     if train_end < 2 * embargo and not held_out:
         return None  # too short to give a window and an embargo; the card counts the series that are used
     return Series(
-        str(row.file).removesuffix(".parquet"),
-        str(row.asset_class),
-        str(row.frequency),
+        row.file.removesuffix(".parquet"),
+        row.asset_class,
+        row.frequency,
         values,
         stamps,
         has_volume,
@@ -101,9 +130,34 @@ def _load_one(folder: Path, row: pd.Series, config: DataConfig, embargo: int) ->
     )
 
 
+def _read_frame(path: Path, name: str) -> pd.DataFrame:
+    """Return a Parquet file's frame after a look at its columns and their types."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError, NotImplementedError) as error:  # Arrow's errors are kinds of these
+        raise DataError(
+            f"{name} cannot be read: {error}",
+            expected="a Parquet file",
+            fix="mend it or remove it from the manifest",
+        ) from None
+    expected = f"columns timestamp, {', '.join(COLUMNS)}"
+    lacking = [column for column in ("timestamp", *COLUMNS) if column not in frame.columns]
+    if lacking:
+        raise DataError(f"{name} has no column {', '.join(lacking)}", expected=expected)
+    if not is_datetime64_any_dtype(frame["timestamp"]):
+        raise DataError(
+            f"{name}: the column timestamp holds {frame['timestamp'].dtype}", expected="timestamps of Parquet"
+        )
+    for column in COLUMNS:
+        if not is_numeric_dtype(frame[column]) or is_bool_dtype(frame[column]):
+            raise DataError(f"{name}: the column {column} holds {frame[column].dtype}", expected="numbers")
+    return frame
+
+
 def _check(values: NDArray[np.float32], stamps: NDArray[np.int64], name: str) -> None:
     o, h, l, c, v = values.T  # noqa: E741  # field names
     bad = ~np.isfinite(values).all(1) | (l <= 0) | (h < np.maximum(o, c)) | (l > np.minimum(o, c)) | (v < 0)
+    bad |= stamps == NOT_A_TIME
     bad[1:] |= np.diff(stamps) <= 0
     if bad.any():
         rows = np.flatnonzero(bad)
@@ -176,6 +230,8 @@ class WindowSampler:
             context = int(rng.integers(self.window.context_min, self.window.context_max + 1))
             fields = 5 if one.has_volume and rng.random() >= self.window.volume_dropout else 4
             values = one.values[None, rows, :fields]
+            if fields == 5 and isinstance(self.representation, Increments):
+                values = _floor_volume(values, context)
             try:
                 scale = self.representation.fit(values[:, :context])  # units from the context part only
             except DataError:
@@ -189,9 +245,27 @@ class WindowSampler:
         )
 
 
+def _floor_volume(values: NDArray[np.float32], context: int) -> NDArray[np.float32]:
+    """Replace zero volume by a hundredth of the context's smallest positive volume, by 1 if it has none.
+
+    The representation does so by the smallest volume of the bars that it is given; given the whole window, it
+    would let later bars decide about the context's features, which no sampler can know.
+    """
+    volume = values[..., 4]
+    positive = volume[:, :context][volume[:, :context] > 0]
+    floor = positive.min() / 100 if len(positive) else np.float32(1.0)
+    out = values.copy()
+    out[..., 4] = np.where(volume > 0, volume, floor)
+    return out
+
+
 def feature_moments(
     sampler: WindowSampler, batches: int, size: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each raw feature over some training batches."""
+    """Return mean and standard deviation of each raw feature over some training batches.
+
+    A feature that never varies, such as the volume of series without any, gets the standard deviation 1.
+    """
     rows = np.concatenate([sampler.batch(i, size).features.reshape(-1, 5) for i in range(batches)])
-    return tuple(map(float, rows.mean(0))), tuple(map(float, rows.std(0)))
+    std = rows.std(0)
+    return tuple(map(float, rows.mean(0))), tuple(map(float, np.where(std > CONSTANT, std, 1.0)))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scenario_gen.errors import CheckpointError
+from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.kronos.checkpoint import Checkpoint, save_checkpoint
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
@@ -18,10 +19,12 @@ from scenario_gen.kronos.representation import Increments, Levels, Representatio
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.training.card import write_card
 from scenario_gen.training.config import TrainConfig, load_config
-from scenario_gen.training.data import Series, WindowSampler, feature_moments, load_series
+from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series
+from scenario_gen.training.record import cell_log_volumes, describe_series
 from scenario_gen.training.stage import StageFiles, run_stage
 
 VALIDATION_BATCHES = 4
+CONFIG_COPY = "config.yaml"
 
 
 def train(
@@ -37,32 +40,47 @@ def train(
         progress: who is told of stages and steps.
 
     Raises:
-        SpecError: the config is wrong.
+        SpecError: the config is wrong, or its device is not on this machine.
         DataError: the data cannot be used.
-        CheckpointError: the folder holds a finished or begun training and ``resume`` is off.
+        CheckpointError: the folder holds a finished or begun training and ``resume`` is off, or it was begun with
+            another config, or cannot be written; or the loss is no longer finite.
     """
     config, digest = load_config(config_path)
+    device = _device(config)
     folder = out or Path("runs") / config.name
-    _refuse_to_overwrite(folder, resume)
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)  # the only use: initial weights
-    device = torch.device("cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu")
-    if config.device not in ("auto", device.type):
-        device = torch.device(config.device)
+    text = config_path.read_bytes()
+    _refuse_to_overwrite(folder, text, resume)
     source = config.data.model_copy(update={"folder": str(data.resolve())}) if data else config.data
     series = load_series(source, config_path.parent, config.window.bars)
     progress.note(f"{len(series)} series, {sum(len(s.values) for s in series):,} bars")
+    samplers = _samplers(config, series)
+    _make_folder(folder, text)
+    with _torch_set_up(config, device):
+        checkpoint = _learn(config, digest, series, samplers, folder, resume, device, progress)
+    save_checkpoint(checkpoint, folder)
+    write_card(folder, checkpoint)
+    return checkpoint
 
-    representation = _fit_representation(config, series)
-    samplers = {part: _sampler(config, series, representation, part) for part in ("train", "later", "unseen")}
+
+def _learn(
+    config: TrainConfig,
+    digest: str,
+    series: list[Series],
+    samplers: dict[str, WindowSampler],
+    folder: Path,
+    resume: bool,
+    device: torch.device,
+    progress: Progress,
+) -> Checkpoint:
+    """Train both stages, one after the other, and measure what came out."""
     tokenizer, tokenizer_seconds = _train_tokenizer(config, samplers, folder, resume, device, progress)
     model, model_seconds = _train_model(config, tokenizer, samplers, folder, resume, device, progress)
-    checkpoint = Checkpoint(
+    return Checkpoint(
         name=config.name,
         model=model,
         tokenizer=tokenizer,
-        representation=representation,
-        max_context=config.window.bars,  # positions beyond it were never trained
+        representation=samplers["train"].representation,
+        max_context=512,
         dependency_form="train",
         cell_log_volume=cell_log_volumes(tokenizer, samplers["train"], config.tokenizer.batch),
         provenance={
@@ -74,19 +92,81 @@ def train(
             "held_out_nats": held_out_nats(model, tokenizer, samplers, config),
         },
     )
-    save_checkpoint(checkpoint, folder)
-    write_card(folder, checkpoint)
-    (folder / "config.yaml").write_text(config_path.read_text(encoding="utf-8"), encoding="utf-8")
-    return checkpoint
 
 
-def _refuse_to_overwrite(folder: Path, resume: bool) -> None:
-    if resume or not any((folder / name).exists() for name in ("scenario_gen.json", "tokenizer.state.pt")):
+def _device(config: TrainConfig) -> torch.device:
+    """Return the device that the config asks for, and refuse one that this machine lacks."""
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(config.device)
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= here[device.type]:
+        raise SpecError(
+            f"{config.name}: this machine has no device {config.device!r}",
+            expected="auto, or a device that is here",
+            fix="set device: auto in the training config",
+        )
+    return device
+
+
+@contextmanager
+def _torch_set_up(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """Seed initial weights and dropout and set the threads, and leave both as they were for the caller."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(config.seed)  # batches do not depend on it
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
+    """Let nothing replace a training run, nor go on with it under another config."""
+    if not any((folder / name).exists() for name in ("scenario_gen.json", "tokenizer.state.pt")):
         return
-    raise CheckpointError(
-        f"{folder} already holds a training run",
-        fix="pass --resume to go on with it, or --out with another folder",
-    )
+    if not resume:
+        raise CheckpointError(
+            f"{folder} already holds a training run",
+            fix="pass --resume to go on with it, or --out with another folder",
+        )
+    kept = folder / CONFIG_COPY
+    if not kept.exists() or kept.read_bytes() != text:
+        raise CheckpointError(
+            f"{folder} was begun with another config: {kept} {'differs' if kept.exists() else 'is missing'}",
+            expected="the config that the run was begun with, byte for byte",
+            fix=f"train from {kept}, or pass --out with another folder",
+        )
+
+
+def _make_folder(folder: Path, text: bytes) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_COPY).write_bytes(text)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot be written: {error}", fix="pass --out with a writable folder"
+        ) from None
+
+
+def _samplers(config: TrainConfig, series: list[Series]) -> dict[str, WindowSampler]:
+    """Return a sampler per part; a part without room for a window is found out now, not after training.
+
+    Raises:
+        DataError: no series is long enough for a part.
+    """
+    representation = _fit_representation(config, series)
+    parts: list[Part] = ["train", "later"]
+    if any(one.train_end == 0 for one in series):
+        parts.append("unseen")
+    samplers: dict[str, WindowSampler] = {
+        part: WindowSampler(series, config.window, representation, part, config.data.group_power, config.seed)
+        for part in parts
+    }
+    for sampler in samplers.values():
+        sampler.weights()
+    return samplers
 
 
 def _fit_representation(config: TrainConfig, series: list[Series]) -> Representation:
@@ -94,16 +174,10 @@ def _fit_representation(config: TrainConfig, series: list[Series]) -> Representa
     if config.representation == "levels":
         return Levels()
     window = config.window.model_copy(update={"volume_dropout": 0.0})
-    priced = [s for s in series if s.has_volume]
-    raw = WindowSampler(priced, window, Increments(), "train", config.data.group_power, config.seed)
+    priced = [s for s in series if s.has_volume and s.train_end > window.bars]
+    raw = WindowSampler(priced or series, window, Increments(), "train", config.data.group_power, config.seed)
     mean, std = feature_moments(raw, batches=16, size=32)
     return Increments(mean, std)
-
-
-def _sampler(
-    config: TrainConfig, series: list[Series], representation: Representation, part: str
-) -> WindowSampler:
-    return WindowSampler(series, config.window, representation, part, config.data.group_power, config.seed)  # type: ignore[arg-type]
 
 
 def _train_tokenizer(
@@ -192,62 +266,11 @@ def _means(parts: Callable[[int], dict[str, Tensor]], prefix: str) -> dict[str, 
 def held_out_nats(
     model: Kronos, tokenizer: KronosTokenizer, samplers: dict[str, WindowSampler], config: TrainConfig
 ) -> dict[str, float]:
-    """Return nats per bar on later bars and on unseen instruments, trained and at a uniform guess."""
+    """Return nats per bar on later bars, on unseen instruments if any are held out, and at a uniform guess."""
     out = {"uniform": float(np.log(2.0) * (model.config.s1_bits + model.config.s2_bits))}
-    for part in ("later", "unseen"):
+    for part in sorted(set(samplers) - {"train"}):
         pairs = [
             model_losses(model, tokenizer, samplers[part], step, config.model.batch) for step in range(8)
         ]
         out[part] = round(float(np.mean([float(s1 + s2) for s1, s2 in pairs])), 4)
     return out
-
-
-@torch.no_grad()
-def cell_log_volumes(
-    tokenizer: KronosTokenizer, sampler: WindowSampler, size: int, batches: int = 64
-) -> Tensor:
-    """Return the log volume of each s1 cell in feature space, float32 [2^s1_bits].
-
-    The volume is the product over features of the members' standard deviation, floored at a fiftieth of a unit
-    and shrunk to all bars' spread by ten pseudo-members, so that a rare cell is not taken for an empty one.
-    """
-    device = next(tokenizer.parameters()).device
-    rows, cells = [], []
-    for step in range(batches):
-        features = torch.from_numpy(sampler.batch(step, size).features).to(device)
-        cells.append(tokenizer.encode(features)[0].flatten())
-        rows.append(features.flatten(0, 1))
-    x, cell = torch.cat(rows).double(), torch.cat(cells)
-    n_cells = 2**tokenizer.config.s1_bits
-    count = torch.zeros(n_cells, dtype=torch.float64).index_add_(
-        0, cell, torch.ones(len(cell), dtype=torch.float64)
-    )
-    mean = (
-        torch.zeros(n_cells, x.shape[1], dtype=torch.float64).index_add_(0, cell, x)
-        / count.clamp_min(1)[:, None]
-    )
-    spread = torch.zeros_like(mean).index_add_(0, cell, (x - mean[cell]).square())
-    typical = spread.sum(0) / count.sum()  # mean within-cell variance of each feature
-    variance = (spread + 10 * typical) / (count + 10)[:, None]
-    return 0.5 * variance.clamp_min(0.02**2).log().sum(1).float()
-
-
-def describe_series(series: list[Series]) -> list[dict[str, object]]:
-    """Return one row per (class, frequency): series, bars trained on, first and last date trained on."""
-    rows: dict[tuple[str, str], list[Series]] = {}
-    for one in series:
-        rows.setdefault((one.asset_class, one.frequency), []).append(one)
-    return [
-        {
-            "class": key[0],
-            "frequency": key[1],
-            "series": sum(s.train_end > 0 for s in group),
-            "held_out_series": sum(s.train_end == 0 for s in group),
-            "bars": sum(s.train_end for s in group),
-            "first": str(min(np.datetime64(int(s.wall_ns[0]), "ns") for s in group))[:10],
-            "last": str(max(np.datetime64(int(s.wall_ns[max(s.train_end - 1, 0)]), "ns") for s in group))[
-                :10
-            ],
-        }
-        for key, group in sorted(rows.items())
-    ]

@@ -79,13 +79,17 @@ def run_stage(
     """Train ``network`` in place and leave it with its averaged weights; return the seconds of processor time.
 
     ``losses(step)`` gives named scalar tensors; ``loss`` is the one that is minimised. ``advance(n)`` is told of
-    finished steps.
+    finished steps. On a CPU a run that was stopped and resumed ends with the same bits as one that was not.
+
+    Raises:
+        CheckpointError: the saved state cannot be used, or the loss is not finite.
     """
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
     )
     average = WeightAverage(network, config.average)
     start, spent = _restore(files.state, network, optimizer, average) if resume else (0, 0.0)
+    _drop_later_lines(files.metrics, stage, start)
     advance(start)
     began = time.process_time()
     for step in range(start, config.steps):
@@ -95,16 +99,57 @@ def run_stage(
         optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+        _stop_if_lost(stage, step, norm)
         optimizer.step()
         average.update(network, step)
         advance(1)
         _report(
-            stage, step, config, parts, norm, files.metrics, spent + time.process_time() - began, validate
+            stage,
+            step,
+            config,
+            parts,
+            norm,
+            files.metrics,
+            spent + time.process_time() - began,
+            lambda: _judge(network, validate),
         )
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             _save(files.state, network, optimizer, average, step + 1, spent + time.process_time() - began)
     average.copy_to(network)
     return spent + time.process_time() - began
+
+
+def _judge(network: nn.Module, validate: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Run the validation without dropout, which also leaves the random state as it was."""
+    network.eval()
+    try:
+        return validate()
+    finally:
+        network.train()
+
+
+def _stop_if_lost(stage: str, step: int, norm: Tensor) -> None:
+    if not bool(torch.isfinite(norm)):
+        raise CheckpointError(
+            f"the {stage} stage: loss or gradient is not finite at step {step + 1}",
+            expected="a loss that falls",
+            fix=f"lower {stage}.learning_rate or {stage}.clip_norm, and train without --resume in a new folder",
+        )
+
+
+def _drop_later_lines(metrics: Path, stage: str, start: int) -> None:
+    """Remove lines of steps that are about to be done again, and a line that a kill cut short."""
+    if not metrics.exists():
+        return
+    kept = []
+    for text in metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if line["stage"] != stage or line["step"] <= start:
+            kept.append(text + "\n")
+    metrics.write_text("".join(kept), encoding="utf-8")
 
 
 def _report(
@@ -144,6 +189,7 @@ def _save(
         "average": average.values,
         "step": step,
         "seconds": seconds,
+        "random": torch.get_rng_state(),  # dropout draws from it
     }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
@@ -157,10 +203,11 @@ def _restore(
     if not path.exists():
         return 0, 0.0
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=next(network.parameters()).device)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         average.values = state["average"]
+        torch.set_rng_state(state["random"].cpu())
     except Exception as error:  # a torn or foreign file can raise nearly anything
         raise CheckpointError(
             f"{path} cannot be resumed: {error}",
