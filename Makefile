@@ -20,7 +20,7 @@ rooms: env
 	$(BIN)/lint-imports
 
 unit: env
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2  # one thread per worker: two workers share two cores
 
 env: .venv/installed
 

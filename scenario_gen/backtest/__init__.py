@@ -49,7 +49,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("BacktestResult", "run_backtest"):
-        from scenario_gen.backtest import engine  # noqa: PLC0415
+        from scenario_gen.backtest import engine
 
         return getattr(engine, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -81,7 +81,7 @@ def mean(values: Floats) -> Estimate:
     centre = float(values.mean())
     if n == 1:
         return Estimate(centre, n=1, reason="one path has no interval")
-    from scipy.stats import t  # noqa: PLC0415  half a second that importing a strategy need not pay
+    from scipy.stats import t
 
     margin = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
     return Estimate(centre, centre - margin, centre + margin, n=n)
@@ -97,7 +97,7 @@ def quantile(values: Floats, level: float) -> Estimate:
     refusal = _too_few_beyond(n, level)
     if refusal:
         return Estimate(None, n=n, reason=refusal)
-    from scipy.stats import binom  # noqa: PLC0415
+    from scipy.stats import binom
 
     tail = (1 - CONFIDENCE) / 2
     low = max(int(binom.ppf(tail, n, level)), 1)  # order statistics count from 1
@@ -187,7 +187,7 @@ def _bootstrap_tails(losses: Floats, weights: Floats, rng: np.random.Generator) 
 
 
 def _wilson(count: int, n: int) -> tuple[float, float]:
-    from scipy.special import ndtri  # noqa: PLC0415
+    from scipy.special import ndtri
 
     z = float(ndtri(0.5 + CONFIDENCE / 2))
     rate, slack = count / n, z * z / n

@@ -213,7 +213,7 @@ def _round_trips(records: NDArray[Any], rows_per_bar: int, account: Account) -> 
 
 @functools.cache
 def _vectorbt() -> Any:
-    import vectorbt  # noqa: PLC0415  some seconds: paid by runs only
+    import vectorbt
 
     return vectorbt
 
@@ -221,7 +221,7 @@ def _vectorbt() -> Any:
 @functools.cache
 def _engine() -> str:
     """Return ``rust``, or say why the slow start of numba must be endured."""
-    from vectorbt._engine import is_rust_available  # noqa: PLC0415
+    from vectorbt._engine import is_rust_available
 
     if is_rust_available():
         return "rust"

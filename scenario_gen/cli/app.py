@@ -84,7 +84,7 @@ def run(
 
       scenario-gen run my.yaml --device cuda --overwrite
     """
-    from scenario_gen.cli.running import run_and_show  # noqa: PLC0415  loads what runs a spec only to run one
+    from scenario_gen.cli.running import run_and_show
 
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite)
     run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command)
@@ -108,7 +108,7 @@ def validate(
 
       scenario-gen validate --schema > spec.schema.json
     """
-    from scenario_gen.cli.validating import print_schema, validate_all  # noqa: PLC0415
+    from scenario_gen.cli.validating import print_schema, validate_all
 
     if schema:
         print_schema()
@@ -139,7 +139,7 @@ def init(
 
       scenario-gen init strategy MeanRevert  only a strategy: mean_revert.py, here
     """
-    from scenario_gen.cli.starter import write_start  # noqa: PLC0415
+    from scenario_gen.cli.starter import write_start
 
     typer.echo(write_start(what, name))
 
@@ -155,8 +155,8 @@ def list_models() -> None:
 
       scenario-gen models list
     """
-    from scenario_gen.cli.tables import show_models  # noqa: PLC0415
-    from scenario_gen.kronos.registry import known_models  # noqa: PLC0415
+    from scenario_gen.cli.tables import show_models
+    from scenario_gen.kronos.registry import known_models
 
     show_models(known_models())
 
@@ -180,8 +180,8 @@ def train(
 
       scenario-gen train nano.yaml --data histories --out checkpoints/nano --resume
     """
-    from scenario_gen.cli.progress import choose_progress  # noqa: PLC0415
-    from scenario_gen.training import train as train_checkpoint  # noqa: PLC0415
+    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.training import train as train_checkpoint
 
     train_checkpoint(config, out=out, data=data, resume=resume, progress=choose_progress())
 

@@ -27,7 +27,7 @@ def run_and_show(
         ScenarioError: the user can mend what went wrong.
     """
     loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
-    from scenario_gen.pipeline import run_spec  # noqa: PLC0415
+    from scenario_gen.pipeline import run_spec
 
     result = run_spec(
         loaded,

@@ -27,9 +27,9 @@ def validate_all(specs: Iterable[Path]) -> int:
 
 def print_schema() -> None:
     """Print the JSON schema of a spec file."""
-    import json  # noqa: PLC0415
+    import json
 
-    from scenario_gen.spec.schema import spec_schema  # noqa: PLC0415
+    from scenario_gen.spec.schema import spec_schema
 
     typer.echo(json.dumps(spec_schema(), indent=2))
 

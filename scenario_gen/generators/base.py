@@ -47,9 +47,9 @@ def open_generator(section: KronosGenerator | BootstrapGenerator) -> Generator:
         CheckpointError: the model cannot be found or read.
     """
     if isinstance(section, KronosGenerator):
-        from scenario_gen.generators.kronos import KronosPaths  # noqa: PLC0415  # torch only when it is needed
+        from scenario_gen.generators.kronos import KronosPaths  # torch only when it is needed
 
         return KronosPaths.from_section(section)
-    from scenario_gen.generators.bootstrap import StationaryBootstrap  # noqa: PLC0415  # likewise arch
+    from scenario_gen.generators.bootstrap import StationaryBootstrap  # likewise arch
 
     return StationaryBootstrap(section.mean_block)

@@ -76,7 +76,7 @@ class StationaryBootstrap:
 
 def optimal_mean_block(close: NDArray[np.float64]) -> float:
     """Return the mean block length for absolute log returns, at least 1 and at most a quarter of the context."""
-    from arch.bootstrap import optimal_block_length  # noqa: PLC0415  # slow to import
+    from arch.bootstrap import optimal_block_length  # slow to import
 
     size = np.abs(np.diff(np.log(close)))
     if size.std() == 0:

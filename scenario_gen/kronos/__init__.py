@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scenario_gen.kronos.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
     from scenario_gen.kronos.model import Kronos
+    from scenario_gen.kronos.predictor import KronosPredictor
     from scenario_gen.kronos.tokenizer import KronosTokenizer
 
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "load_checkpoint": "checkpoint",
     "save_checkpoint": "checkpoint",
     "Kronos": "model",
+    "KronosPredictor": "predictor",
     "KronosTokenizer": "tokenizer",
     "ModelConfig": "config",
     "TokenizerConfig": "config",
@@ -32,6 +34,7 @@ _HOMES = {
 __all__ = [
     "Checkpoint",
     "Kronos",
+    "KronosPredictor",
     "KronosTokenizer",
     "ModelConfig",
     "TokenizerConfig",

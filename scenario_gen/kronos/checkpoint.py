@@ -70,8 +70,8 @@ def load_checkpoint(
     """
     model_folder = folder if tokenizer_folder else folder / "model"
     tokenizer_folder = tokenizer_folder or folder / "tokenizer"
-    model = _load_network(Kronos, ModelConfig, model_folder)
-    tokenizer = _load_network(KronosTokenizer, TokenizerConfig, tokenizer_folder)
+    model = load_network(Kronos, model_folder)
+    tokenizer = load_network(KronosTokenizer, tokenizer_folder)
     _check_pair(model, tokenizer, folder)
     extras = _read_json(folder / EXTRAS) if (folder / EXTRAS).exists() else {}
     volumes = extras.get("cell_log_volume")
@@ -129,9 +129,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _load_network(
-    kind: type[Network], config_kind: type[ModelConfig] | type[TokenizerConfig], folder: Path
-) -> Network:
+def load_network(kind: type[Network], folder: Path) -> Network:
+    """Load one network from its ``config.json`` and ``model.safetensors``, in eval mode.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable, or a tensor does not fit.
+    """
     if not folder.is_dir():
         raise CheckpointError(
             f"{folder} is not a folder",
@@ -143,8 +146,9 @@ def _load_network(
             raise CheckpointError(
                 f"{folder} has no {name}", expected=f"{CONFIG} and {WEIGHTS}", fix="complete the download"
             )
+    config_kind = ModelConfig if issubclass(kind, Kronos) else TokenizerConfig
     config = config_kind.from_mapping(_read_json(folder / CONFIG), str(folder / CONFIG))
-    network = kind(config)  # type: ignore[arg-type]  # the caller pairs network and configuration
+    network = kind(config)
     _fill(network, _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
     network.eval()  # upstream does not force this; dropout at sampling ruins the paths
     network.requires_grad_(False)

@@ -60,7 +60,7 @@ def _checked(folder: Path) -> Path:
 
 def _fetch(repository: str, revision: str) -> Path:
     """Fetch every needed file; the first one settles the commit that the others are taken from."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # noqa: PLC0415  # network library
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # network library
 
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
     at, name, path = revision, "", Path()
@@ -85,7 +85,7 @@ def _fetch(repository: str, revision: str) -> Path:
 @contextmanager
 def _silent_library() -> Iterator[None]:
     """Keep the Hub library's own lines on retries off the screen; its failures reach the user as errors."""
-    from huggingface_hub.utils import logging as library  # noqa: PLC0415
+    from huggingface_hub.utils import logging as library
 
     before = library.get_verbosity()
     library.set_verbosity(logging.ERROR)
@@ -133,7 +133,7 @@ def _discard(path: Path) -> str:
 
 def _explain(error: Exception, repository: str, revision: str, name: str) -> CheckpointError:
     """Turn a failure of the Hub library into what happened and what to do."""
-    from huggingface_hub import errors  # noqa: PLC0415
+    from huggingface_hub import errors
 
     what = f"{repository}@{revision}"
     if isinstance(error, errors.RevisionNotFoundError):
@@ -163,7 +163,7 @@ def _explain(error: Exception, repository: str, revision: str, name: str) -> Che
 
 def _explain_transport(error: Exception, repository: str, revision: str) -> CheckpointError:
     """Tell apart a Hub that cannot be reached, one that answers badly, and a download that broke off."""
-    from huggingface_hub import errors  # noqa: PLC0415
+    from huggingface_hub import errors
 
     what, kinds = f"{repository}@{revision}", _kinds(error)
     if isinstance(error, errors.HfHubHTTPError):

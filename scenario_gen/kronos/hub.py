@@ -14,7 +14,7 @@ from scenario_gen.kronos.checkpoint import Checkpoint, load_checkpoint
 from scenario_gen.kronos.fetch import download
 from scenario_gen.kronos.registry import EMBEDDED, KNOWN_MODELS, KnownModel
 
-__all__ = ["download", "open_checkpoint"]
+__all__ = ["download", "locate", "open_checkpoint"]
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -35,7 +35,7 @@ def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
             return _open_known(known)
     if Path(model).expanduser().is_dir():
         folder = Path(model).expanduser()
-        return load_checkpoint(folder, tokenizer_folder=_locate(tokenizer) if tokenizer else None)
+        return load_checkpoint(folder, tokenizer_folder=locate(tokenizer) if tokenizer else None)
     if HUB_NAME.fullmatch(model):
         if tokenizer is None:
             raise CheckpointError(
@@ -43,7 +43,7 @@ def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
                 expected="generator.tokenizer, e.g. NeoQuasar/Kronos-Tokenizer-base",
                 fix="add the tokenizer that the model was trained with",
             )
-        folder, tokenizer_folder = _locate(model), _locate(tokenizer)
+        folder, tokenizer_folder = locate(model), locate(tokenizer)
         checkpoint = load_checkpoint(folder, tokenizer_folder=tokenizer_folder, name=model)
         checkpoint.provenance.update(repository=model.partition("@")[0], revision=folder.name)
         if not Path(tokenizer).expanduser().is_dir():
@@ -77,8 +77,12 @@ def _open_known(known: KnownModel) -> Checkpoint:
     return checkpoint
 
 
-def _locate(name: str) -> Path:
-    """Return the folder of a local path or of a Hub name."""
+def locate(name: str) -> Path:
+    """Return the folder of a local path or of a Hub name, which is fetched where it is not cached.
+
+    Raises:
+        CheckpointError: it is neither, or it cannot be fetched.
+    """
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser()
     if not HUB_NAME.fullmatch(name):

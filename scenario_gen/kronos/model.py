@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.layers import Attention, Block, RMSNorm
+from scenario_gen.kronos.pretrained import Pretrained
 
 DependencyForm = Literal["decode", "train"]
 STAMP_FIELDS = (("minute", 60), ("hour", 24), ("weekday", 7), ("day", 32), ("month", 13))
@@ -104,7 +105,7 @@ class Heads(nn.Module):
         self.proj_s2 = nn.Linear(config.d_model, 2**config.s2_bits)
 
 
-class Kronos(nn.Module):
+class Kronos(nn.Module, Pretrained):
     """Autoregressive model: p(s1_t | past) and p(s2_t | past, s1_t)."""
 
     def __init__(self, config: ModelConfig) -> None:

@@ -65,8 +65,9 @@ class Representation(Protocol):
 
 @dataclass(frozen=True)
 class Levels:
-    """Upstream's z-scored levels: float32 statistics, ddof 0, over all context rows, clipped at 5."""
+    """Upstream's z-scored levels: float32 statistics, ddof 0, over all context rows, clipped at ``clip``."""
 
+    clip: float = CLIP
     kind: str = "levels"
     n_features: int = 6
 
@@ -79,7 +80,7 @@ class Levels:
         """Return clipped z-scores float32 [P, T, 6]."""
         x = complete_fields(values).astype(np.float32)
         z = (x - scale.center[:, None]) / (scale.spread[:, None] + np.float32(1e-5))
-        return np.clip(z, -CLIP, CLIP).astype(np.float32)
+        return np.clip(z, -self.clip, self.clip).astype(np.float32)
 
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Undo the z-score; nothing keeps prices positive or candles ordered, as upstream."""

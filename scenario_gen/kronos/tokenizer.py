@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import TokenizerConfig
 from scenario_gen.kronos.layers import Block
+from scenario_gen.kronos.pretrained import Pretrained
 from scenario_gen.kronos.quantizer import BinarySphericalQuantizer
 
 
@@ -21,7 +22,7 @@ class TokenizerLoss(NamedTuple):
     penalty: Tensor
 
 
-class KronosTokenizer(nn.Module):
+class KronosTokenizer(nn.Module, Pretrained):
     """Encode features [B, T, d_in] to tokens (s1, s2) [B, T] and decode them.
 
     Causal throughout: token t depends on bars 0..t, decoded bar t on tokens 0..t.

@@ -178,7 +178,7 @@ def _score(first_year: int, last_year: int) -> tuple[int, int]:
 @lru_cache(maxsize=32)
 def _schedule(code: str, first_year: int, last_year: int) -> tuple[Any, ...]:
     """Return (zone, last day known, dates, opens, closes) of whole years within the calendar's bounds."""
-    import exchange_calendars  # noqa: PLC0415  (a third of a second: only when an exchange is asked for)
+    import exchange_calendars
 
     _known_code(code, exchange_calendars.get_calendar_names(include_aliases=True))
     try:
@@ -212,7 +212,7 @@ def _brief(error: Exception) -> str:
 
 
 def _build(code: str, **span: pd.Timestamp) -> Any:
-    import exchange_calendars  # noqa: PLC0415
+    import exchange_calendars
 
     with warnings.catch_warnings():
         # exchange_calendars 4.13 uses pandas in ways that 3.1 deprecates or calls slow; none of that is ours.

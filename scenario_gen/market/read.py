@@ -74,7 +74,7 @@ def read_source(source: pd.DataFrame | str | Path) -> Table:
 
 
 def _built_in(name: str) -> pd.DataFrame:
-    from arch.data import nasdaq, sp500  # noqa: PLC0415  (seconds to import: only when asked for)
+    from arch.data import nasdaq, sp500
 
     return {"sp500": sp500, "nasdaq": nasdaq}[name].load()
 
@@ -125,8 +125,8 @@ def _neighbours(path: Path) -> list[str]:
 
 
 def _read_parquet(path: Path, where: str) -> pd.DataFrame:
-    import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import parquet  # noqa: PLC0415
+    import pyarrow as pa
+    from pyarrow import parquet
 
     try:
         bars = parquet.read_metadata(path).num_rows

@@ -199,7 +199,7 @@ def _in_their_offset(text: pd.Series) -> pd.DatetimeIndex:
 
 
 def _fixed(shift: timedelta) -> Any:
-    from datetime import timezone  # noqa: PLC0415  (the name is an argument's elsewhere in this module)
+    from datetime import timezone
 
     return timezone(shift)
 

@@ -46,8 +46,8 @@ class Chart:
     """A canvas of ``width`` x ``height`` CSS pixels that collects panels."""
 
     def __init__(self, width: int, height: int) -> None:
-        from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
 
         self.width, self.height = width, height
         self.labels: list[Label] = []
@@ -152,8 +152,8 @@ class Panel:
             self.text(x, floor, text, "tick", "middle", dy=17)
 
     def _add(self, steps: Sequence[tuple[Point, int]], css: str) -> None:
-        from matplotlib.patches import PathPatch  # noqa: PLC0415
-        from matplotlib.path import Path  # noqa: PLC0415
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path
 
         if not steps:
             return
@@ -201,7 +201,7 @@ def _text_element(label: Label) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Draw with our settings whatever the user's matplotlibrc says."""
-    import matplotlib as mpl  # noqa: PLC0415
+    import matplotlib as mpl
 
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -219,7 +219,7 @@ def spread(low: float, high: float, room: float = 0.05) -> Point:
 
 def bar_ticks(first: int, last: int, most: int) -> list[tuple[float, str]]:
     """Return round bar numbers from ``first`` to ``last``, the last one always there."""
-    from scenario_gen.report.numbers import count  # noqa: PLC0415
+    from scenario_gen.report.numbers import count
 
     if last - first <= most:
         return [(float(bar), count(bar)) for bar in range(first, last + 1)]

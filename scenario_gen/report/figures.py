@@ -272,7 +272,7 @@ def _exceedance_curve(panel: Panel, strategy: StrategyResult, css: str, floor: f
 
 def _name_curves(panel: Panel, strategies: Sequence[tuple[StrategyResult, str]]) -> None:
     """Write each name where its curve ends, moved up where two would touch."""
-    from scenario_gen.report.words import name  # noqa: PLC0415
+    from scenario_gen.report.words import name
 
     taken: list[tuple[float, float]] = []
     for strategy, _ in strategies:

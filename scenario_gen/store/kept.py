@@ -23,8 +23,8 @@ class PathsWriter:
 
     def write(self, paths: PathSet) -> None:
         """Append the paths of one block."""
-        import pyarrow as pa  # noqa: PLC0415
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
         if self._writer is None:

@@ -114,7 +114,7 @@ def test_validate_without_a_spec_says_what_it_needs(invoke: Invoke) -> None:
 
 
 def test_validate_prints_the_schema_as_json(invoke: Invoke) -> None:
-    import json  # noqa: PLC0415
+    import json
 
     assert json.loads(invoke("validate", "--schema").stdout)["title"] == "scenario-gen spec"
 

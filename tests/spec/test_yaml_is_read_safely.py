@@ -155,6 +155,6 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_the_hash_is_of_the_text(load: Callable[[str], object], start: str) -> None:
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     assert load(start).sha256 == hashlib.sha256(start.encode()).hexdigest()  # type: ignore[attr-defined]
