@@ -108,7 +108,7 @@ def score(sampler: Sampler, windows: Sequence[Window], paths: int) -> Scores:
 def _score_one(
     values: NDArray[np.floating], window: Window
 ) -> tuple[Floats, NDArray[np.bool_], float, float, float, float]:
-    from scoringrules import crps_ensemble  # noqa: PLC0415  # imports numba
+    from scoringrules import crps_ensemble  # imports numba
 
     anchor, unit = window.context.close[-1], _volatility(window.context.close)
     steps = np.array(HORIZONS)
