@@ -183,7 +183,9 @@ def train(
     from scenario_gen.cli.progress import choose_progress
     from scenario_gen.training import train as train_checkpoint
 
-    train_checkpoint(config, out=out, data=data, resume=resume, progress=choose_progress())
+    trained = train_checkpoint(config, out=out, data=data, resume=resume, progress=choose_progress())
+    folder = out or Path("runs") / trained.name
+    typer.echo(f"checkpoint: {folder} (use it as generator.model; its MODEL_CARD.md says what it is worth)")
 
 
 def main() -> None:

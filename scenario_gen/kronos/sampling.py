@@ -13,7 +13,7 @@ class SamplingRule:
     """How a token is drawn.
 
     Attributes:
-        temperature: divides the logits; 0 takes the likeliest token.
+        temperature: divides the logits; 0 takes the token that the limit of ever lower temperatures takes.
         top_p: keep the likeliest tokens until their probability crosses it; 1 keeps all.
         top_k: keep the k likeliest tokens; 0 keeps all.
         upstream: follow the published sampler, in which top_k > 0 silences top_p. Ours applies both.
@@ -29,11 +29,13 @@ def probabilities(logits: Tensor, rule: SamplingRule, log_volume: Tensor | None 
     """Return the sampling probabilities float32 [N, V] for logits [N, V].
 
     With ``log_volume`` [V] the density over the cells' volume is tempered instead of the code: the weights are
-    softmax(logits / T + (1 - 1/T) log v). At T = 1 both rules are the untempered model.
+    softmax(logits / T + (1 - 1/T) log v). At T = 1 both rules are the untempered model; as T falls to 0 the first
+    takes the densest cell, and the plain rule the likeliest.
     """
     logits = logits.float()
     if rule.temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+        peak = logits if log_volume is None else logits - log_volume
+        return torch.zeros_like(logits).scatter_(-1, peak.argmax(-1, keepdim=True), 1.0)
     if rule.temperature != 1:
         logits = logits / rule.temperature
         if log_volume is not None:

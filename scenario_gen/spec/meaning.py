@@ -12,12 +12,12 @@ from datetime import date, datetime
 from pathlib import Path
 
 from scenario_gen.spec.files import find_file, missing_file
+from scenario_gen.spec.models import NAMED_MODELS as MODELS
 from scenario_gen.spec.models import Data, ResolvedScenario
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.wording import nearest
 from scenario_gen.spec.yaml_lines import Where
 
-MODELS = ("nano", "mini", "small", "base")
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")
 
 # One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.

@@ -17,6 +17,8 @@ MAX_CONTEXT = 8192
 MAX_HORIZON = 10_000
 MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
+MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
+NAMED_MODELS = ("nano", "mini", "small", "base")
 
 
 def _date_from_text(value: Any) -> Any:
@@ -102,6 +104,12 @@ class KronosGenerator(Section):
         default="reanchor", description="what to do past the model's window"
     )
 
+    @model_validator(mode="after")
+    def _own_tokenizer(self) -> KronosGenerator:
+        if self.tokenizer is not None and self.model in NAMED_MODELS:
+            raise ValueError(f"{self.model} brings its own tokenizer, expected no 'tokenizer' beside it")
+        return self
+
 
 class BootstrapGenerator(Section):
     """Stationary block bootstrap of whole candles (Politis and Romano 1994)."""
@@ -126,7 +134,7 @@ class Checks(Section):
 class Broker(Section):
     """Costs and fills of the simulated account."""
 
-    cash: float = Field(default=100_000.0, gt=0)
+    cash: float = Field(default=100_000.0, gt=0, le=MAX_CASH)
     fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side")
     slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the price, per side")
     fill: Literal["next_open", "close"] = "next_open"

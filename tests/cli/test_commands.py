@@ -1,7 +1,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -232,10 +232,16 @@ def test_wrong_options_leave_with_2(spec: Path, invoke: Invoke, words: tuple[str
 def test_train_passes_on_its_options(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
     module = ModuleType("scenario_gen.training")
-    module.train = lambda config, **options: seen.update(options, config=config)  # type: ignore[attr-defined]
+
+    def train(config: Path, **options: Any) -> SimpleNamespace:
+        seen.update(options, config=config)
+        return SimpleNamespace(name="nano")
+
+    module.train = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "scenario_gen.training", module)
     monkeypatch.setattr(scenario_gen, "training", module, raising=False)
     result = invoke("train", "nano.yaml", "--out", "o", "--data", "d", "--resume")
+    assert "checkpoint: o " in result.stdout
     assert result.exit_code == 0, result.output
     assert [seen[key] for key in ("config", "out", "data", "resume")] == [
         Path("nano.yaml"),
