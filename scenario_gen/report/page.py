@@ -19,6 +19,7 @@ from scenario_gen.report import accounts, cards, cells, pictures, tables, words
 from scenario_gen.report.cells import PlacedScenario, Table
 from scenario_gen.report.charts import drawing
 from scenario_gen.report.numbers import count, level, price
+from scenario_gen.report.repro import moment, repro_rows
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.files import write_bytes
 from scenario_gen.store.folder import PAGE, RunFolder
@@ -135,7 +136,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "undrawn": len(base.scenario.strategies) - len(drawn),
         "sets": sets,
         "broker": _flat(pictures.broker(run, base)),
-        "repro": _repro(run, base),
+        "repro": repro_rows(run, base),
         "labels": words.LABELS,
         "limit": limit,
         "css": Markup(_template_text("style.css")),  # our own file
@@ -161,11 +162,6 @@ def _meta(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
         ("Generator", cards.generator_name(scenario)),
         ("Run", f"{name(run.name)}, {run.created[:10]}"),
     ]
-
-
-def moment(stamp: str) -> str:
-    """Return an ISO stamp, as a date where it means a whole day."""
-    return name(stamp.removesuffix("T00:00:00"))
 
 
 def _sections(
@@ -217,24 +213,6 @@ def _across(placed: list[PlacedScenario], limit: float | None) -> list[tuple[str
         told = words.SAME_ORDER if same else words.OTHER_ORDER
         shown.append((caption, table, words.say(told, columns=f"{len(placed)} columns")))
     return shown
-
-
-def _repro(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
-    context = base.scenario.context
-    rows = [
-        ("Run", f"{name(run.name)}, {run.created}"),
-        *((f"Identity: {key}", value) for key, value in run.identity.items()),
-        (
-            "Data",
-            f"{name(context.instrument)}: {visible(context.source)}, {moment(context.start)} to {moment(context.end)}",
-        ),
-        ("Context sha256", context.sha256),
-        ("Flags of the history", "; ".join(context.flags) or "none"),
-        ("Device", ", ".join(f"{key} {value}" for key, value in run.device.items())),
-        ("Versions", ", ".join(f"{key} {value}" for key, value in run.versions.items())),
-        ("Seconds", ", ".join(f"{key} {value:.1f}" for key, value in run.seconds.items())),
-    ]
-    return [(key, value or "not stated") for key, value in rows]
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.report import page as page_module
 from scenario_gen.report.cells import place
 from scenario_gen.report.page import build_page, choose_base, choose_colours, write_report
+from scenario_gen.report.repro import repro_rows
 from scenario_gen.report.words import FORBIDDEN, SECTIONS
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Finding, StressRun
@@ -238,3 +239,15 @@ def test_a_judged_calibration_lifts_the_cap(make_run, checks: ModuleType) -> Non
     assert '<li class="card PASS"><h3>Declared limits' in judged
     assert "A favourable label is held down" in page
     assert "A favourable label is held down" not in judged
+
+
+def test_the_seed_stands_in_the_block_that_lets_a_run_be_repeated(full: StressRun) -> None:
+    def paths(seed: int) -> dict[str, int]:
+        return {"count": 512, "seed": seed, "block": 256}
+
+    same = {"scenarios": [{"name": "calm", "paths": paths(7)}, {"name": "hot", "paths": paths(7)}]}
+    own = {"scenarios": [{"name": "calm", "paths": paths(7)}, {"name": "hot", "paths": paths(8)}]}
+    base = choose_base(place(full))
+    seeds = [dict(repro_rows(dataclasses.replace(full, spec=spec), base))["Seed"] for spec in (same, own)]
+    assert seeds[0] == "7 (512 paths in blocks of 256)"
+    assert seeds[1] == "7 (512 paths in blocks of 256): calm; 8 (512 paths in blocks of 256): hot"
