@@ -44,3 +44,9 @@ def test_a_wrong_spec_leaves_the_process_with_2_and_nothing_on_stdout(tmp_path: 
     assert (result.returncode, result.stdout) == (2, "")
     assert "bad.yaml:2: column 1: key 'name' is there twice (first on line 1)" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    result = python("-m", "scenario_gen", "--version")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("scenario-gen ")
