@@ -33,7 +33,7 @@ def ask(strategy: LoadedStrategy, method: str, *arguments: Any) -> Any:
         warnings.simplefilter("default")
         try:
             answer = getattr(strategy.instance, method)(*arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in a strategy must not end the run in silence
             raise user_error(error, strategy.file, f"{strategy.name}.{method} raised") from error
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         log.warning("%s.%s warned: %s", strategy.name, method, text)

@@ -147,9 +147,9 @@ def _fill(strategy: LoadedStrategy, bars: Bars, market: simulate.Market, broker:
     """Ask the strategy by the first of its methods and have the answer filled."""
     method = next(name for name in METHODS if callable(getattr(strategy.instance, name, None)))
     if method == "portfolio":
-        answer: Any = usable_portfolio(strategy, ask(strategy, method, bars, broker), bars)
+        answer: Any = usable_portfolio(strategy, ask(strategy, method, bars.lent(), broker), bars)
         return simulate.outcome_of(answer, market.close)
-    answer = ask(strategy, method, bars)
+    answer = ask(strategy, method, bars.lent())
     rows = _rows_filled(bars, broker)
     if method == "weights":
         return simulate.run_weights(market, usable_weights(strategy, answer, bars, rows), broker)

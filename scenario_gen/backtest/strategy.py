@@ -12,7 +12,7 @@ This module knows neither money nor vectorbt, so that a strategy file is importe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pandas as pd
@@ -51,6 +51,17 @@ class Bars:
 
     def __len__(self) -> int:
         return len(self.close)
+
+    def lent(self) -> Bars:
+        """Return bars for a strategy to work on: writing into them leaves these as they are."""
+        return replace(  # shallow: pandas copies the values when one of the two frames is written to
+            self,
+            open=self.open.copy(deep=False),
+            high=self.high.copy(deep=False),
+            low=self.low.copy(deep=False),
+            close=self.close.copy(deep=False),
+            volume=None if self.volume is None else self.volume.copy(deep=False),
+        )
 
 
 @dataclass(frozen=True)

@@ -182,3 +182,27 @@ def test_a_loaded_strategy_survives_pickling_to_another_process(tmp_path):
     before = expand(StrategyUse(use="mine.py:Mine", params={"n": 5}), tmp_path)[0]
     after = pickle.loads(pickle.dumps(before))
     assert (after.name, after.params, after.instance.n) == ("Mine(n=5)", {"n": 5}, 5)
+
+
+def test_a_strategy_that_leaves_the_process_is_reported_with_its_line(run):
+    message = refusal(run, "signals(self, bars)", "raise SystemExit(3)")
+    assert "Mine(" in message or "Mine.signals" in message
+    assert "raised SystemExit: 3" in message
+    assert "raise SystemExit(3)" in message
+
+
+@pytest.mark.parametrize(
+    "vandalism",
+    [
+        "bars.close.iloc[:] = 1.0",
+        "bars.open.iloc[:, 0] = bars.open.iloc[:, 0] / 2",
+        "bars.high['new'] = 3.0",
+        "object.__setattr__(bars, 'close', None)",
+    ],
+)
+def test_writing_into_the_bars_changes_neither_prices_nor_money(run, vandalism):
+    rest = "always = bars.low[[0, 1]] > 0\nreturn Signals(entries=always, exits=~always)"
+    honest = run("signals(self, bars)", rest)
+    vandal = run("signals(self, bars)", f"{vandalism}\n{rest}")
+    pd.testing.assert_frame_equal(vandal.metrics, honest.metrics)
+    np.testing.assert_array_equal(vandal.equity, honest.equity)
