@@ -28,6 +28,7 @@ def run_and_show(
     """
     loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
     from scenario_gen.pipeline import run_spec
+    from scenario_gen.store.folder import PAGE, RunFolder
 
     result = run_spec(
         loaded,
@@ -40,4 +41,4 @@ def run_and_show(
     )
     if not quiet:
         show_run(result)
-    typer.echo(f"report: {(folder or Path(loaded.spec.report.folder)) / 'index.html'}")
+    typer.echo(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from scenario_gen.store.results import StressRun
 
 SCHEMA = 1
 IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
+ARRAYS = "arrays.npz"  # of a block
 OWN_FILES = (IDENTITY, RUN, METRICS, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
@@ -50,10 +52,10 @@ def identity_hash(parts: Mapping[str, str]) -> str:
 
 
 class RunFolder:
-    """A folder that holds one run. Constructing it touches nothing."""
+    """A folder that holds one run; ``~`` is the user's home. Constructing it touches nothing."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises for an unknown ~user
 
     # --- identity: whose folder is this? ---------------------------------------------------------------
 
@@ -91,7 +93,11 @@ class RunFolder:
         path = self.path / IDENTITY
         if not path.exists():
             return None
-        return {str(key): str(value) for key, value in _read_json(path).items()}
+        try:
+            return {str(key): str(value) for key, value in _read_json(path).items()}
+        except StoreError as error:  # whose folder this is cannot be told, so not even --overwrite clears it
+            error.fix = "delete this run folder, or choose another report.folder"
+            raise
 
     def clear(self) -> None:
         """Remove what a run writes, and nothing else.
@@ -215,7 +221,9 @@ class RunFolder:
         folder = self.block_path(scenario, index)
         try:
             sums = _read_json(folder / "done.json")
-            return all(file_sha256(folder / name) == digest for name, digest in sums.items())
+            return ARRAYS in sums and all(
+                file_sha256(folder / name) == digest for name, digest in sums.items()
+            )
         except (StoreError, OSError):
             return False
 
@@ -236,12 +244,12 @@ class RunFolder:
         folder = self.block_path(scenario, index)
         with disk_trouble("write", folder):
             (folder / "done.json").unlink(missing_ok=True)
-        with atomic(folder / "arrays.npz") as partial, partial.open("wb") as handle:
+        with atomic(folder / ARRAYS) as partial, partial.open("wb") as handle:
             np.savez(handle, **dict(arrays))  # type: ignore[arg-type]  # stub takes allow_pickle for an array
         for name, frame in frames.items():
             with atomic(folder / f"{name}.parquet") as partial:
                 frame.to_parquet(partial)
-        names = ["arrays.npz", *(f"{name}.parquet" for name in frames)]
+        names = [ARRAYS, *(f"{name}.parquet" for name in frames)]
         write_bytes(folder / "done.json", _json_bytes({name: file_sha256(folder / name) for name in names}))
 
     def load_block(
@@ -259,7 +267,7 @@ class RunFolder:
                 expected="a block that was written to its end",
                 fix="run the spec again: missing blocks are computed anew",
             )
-        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         names = [Path(name) for name in _read_json(folder / "done.json") if name.endswith(".parquet")]
         return arrays, {name.stem: _read_parquet(folder / name) for name in names}

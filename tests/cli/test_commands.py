@@ -146,6 +146,15 @@ def test_run_leaves_to_the_spec_what_is_not_asked(
     assert result.stdout.splitlines()[-1] == "report: reports/my-first-stress-test/index.html"
 
 
+def test_run_says_where_home_is(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = invoke("run", spec, "--folder", "~/out", "--quiet")
+    assert result.stdout == f"report: {tmp_path / 'out' / 'index.html'}\n"
+    assert pipeline["folder"] == Path("~/out")
+
+
 def test_run_prints_its_stages_and_notes_to_stderr(
     spec: Path, invoke: Invoke, pipeline: dict[str, Any]
 ) -> None:

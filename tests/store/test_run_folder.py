@@ -160,6 +160,33 @@ def test_a_damaged_block_does_not_count_and_can_be_written_again(
     assert folder.has_block("base", 3)
 
 
+@pytest.mark.parametrize("sums", ["{}", '{"metrics.parquet": "0"}'])
+def test_a_block_whose_sums_name_no_arrays_does_not_count(folder: RunFolder, sums: str) -> None:
+    folder.save_block("base", 0, {"x": np.ones(3)}, {"metrics": pd.DataFrame({"x": [1.0]})})
+    (folder.block_path("base", 0) / "done.json").write_text(sums)
+    assert not folder.has_block("base", 0)
+
+
+@pytest.mark.parametrize("content", ['{"spec": "aa', "[1]"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_damaged_identity_gets_advice_that_helps(
+    folder: RunFolder, content: str, *, overwrite: bool
+) -> None:
+    (folder.path / "identity.json").write_text(content)
+    with pytest.raises(StoreError) as caught:
+        folder.prepare(IDENTITY, overwrite=overwrite)
+    assert caught.value.fix == "delete this run folder, or choose another report.folder"
+
+
+def test_a_tilde_is_the_users_home_and_an_unknown_user_stays_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert RunFolder("~/run").path == tmp_path / "run"
+    assert RunFolder("~no-such-user/run").path == Path("~no-such-user/run")
+
+
 def test_objects_that_would_need_pickle_never_enter_a_block(folder: RunFolder) -> None:
     with pytest.raises(ValueError, match="need pickle"):
         folder.save_block("base", 0, {"x": np.array([{}], dtype=object)}, {})
