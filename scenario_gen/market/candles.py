@@ -111,8 +111,10 @@ class Candles:
         """Return the last ``bars`` bars.
 
         Raises:
-            DataError: fewer bars are there.
+            DataError: fewer bars are there, or none are asked for.
         """
+        if bars < 1:
+            raise DataError(f"a context of {bars} bars was asked for", expected="a number of at least 1")
         if len(self) < bars:
             last = self.timestamps[-1].date().isoformat() if len(self) else "the requested end"
             raise DataError(

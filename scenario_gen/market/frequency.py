@@ -19,6 +19,7 @@ Kind = Literal["intraday", "daily", "weekly", "monthly", "quarterly", "yearly", 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 WEEK = 7 * DAY
+LONG_GAP = 14  # times the usual distance, or days: longer than any exchange's holidays
 
 # Median distance between bars in days, from (inclusive) and to (exclusive): wide enough for holidays and
 # leap years, narrow enough that the bands do not touch.
@@ -78,6 +79,12 @@ def spacing(timestamps: pd.DatetimeIndex) -> Spacing:
         if low <= median / DAY < high:
             return Spacing(kind, kind, DAY if kind == "daily" else median)
     return Spacing("irregular", "irregular", median)
+
+
+def long_gaps(timestamps: pd.DatetimeIndex, gap: Spacing) -> NDArray[np.int64]:
+    """Return the rows of bars that follow a gap no calendar explains: missing bars, or a mistyped date."""
+    distances = np.diff(nanoseconds(timestamps))
+    return np.flatnonzero(distances > LONG_GAP * max(gap.step, DAY)) + 1
 
 
 def nanoseconds(timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:

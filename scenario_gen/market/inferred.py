@@ -17,6 +17,7 @@ from scenario_gen.market.frequency import (
     WEEK,
     Spacing,
     commonest,
+    long_gaps,
     nanoseconds,
     step_label,
     wall_nanoseconds,
@@ -50,14 +51,15 @@ def infer_bars_per_year(timestamps: pd.DatetimeIndex, gap: Spacing, rule: StampR
     """Count the bars of a year.
 
     Period bars have a known number. Otherwise a history of a year and more is counted (so its holidays
-    count), and of a shorter one the rule's week is taken 52.18 times, holidays included.
+    count, and gaps that no calendar explains do not), and of a shorter one the rule's week is taken 52.18
+    times, holidays included.
     """
     if gap.kind in PERIODS_PER_YEAR:
         return PERIODS_PER_YEAR[gap.kind]
-    stamps = nanoseconds(timestamps)
-    years = float(stamps[-1] - stamps[0]) / (DAYS_PER_YEAR * DAY)
+    distances = np.delete(np.diff(nanoseconds(timestamps)), long_gaps(timestamps, gap) - 1)
+    years = float(distances.sum()) / (DAYS_PER_YEAR * DAY)
     if years >= 1.0 or gap.kind == "irregular":
-        return (len(stamps) - 1) / years
+        return len(distances) / years
     per_week = len(rule.offsets) if isinstance(rule, WeekSlots) else WEEK / gap.step
     return float(per_week) * PERIODS_PER_YEAR["weekly"]
 

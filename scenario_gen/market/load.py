@@ -19,7 +19,7 @@ from scenario_gen.errors import DataError
 from scenario_gen.market.calendar import calendar_flags
 from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.columns import ADJUSTED, TIME_NAMES, read_numbers, tidy_columns, unused_columns
-from scenario_gen.market.frequency import nanoseconds, spacing
+from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing
 from scenario_gen.market.read import BUILT_IN, Table, read_source
 from scenario_gen.market.rules import RawBars, judge, suspicious_bars
 from scenario_gen.market.times import as_bound, parse_stamps, to_timezone
@@ -106,6 +106,8 @@ def _time_column(frame: pd.DataFrame, where: str) -> tuple[pd.Series, list[str],
         raise DataError(f"{where} has no bars", expected="at least one bar", fix="export the bars again")
     found = [name for name in TIME_NAMES if name in frame]
     if isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
+        return frame.index.to_series(index=range(len(frame))), [], ()
+    if not found and str(frame.index.name).strip().lower() in TIME_NAMES:
         return frame.index.to_series(index=range(len(frame))), [], ()
     if set(found) == {"date", "time"}:
         return _date_and_time(frame), found, ()
@@ -204,8 +206,16 @@ def _candles(bars: RawBars, *, adjusted: bool) -> Candles:
 
 
 def _flags(candles: Candles) -> tuple[Flag, ...]:
-    daily = len(candles) > 1 and spacing(candles.timestamps).kind == "daily"
-    return suspicious_bars(candles.frame(), daily=daily)
+    if len(candles) < 2:
+        return suspicious_bars(candles.frame(), daily=False)
+    gap = spacing(candles.timestamps)
+    return (*suspicious_bars(candles.frame(), daily=gap.kind == "daily"), *_gap_flag(candles, gap))
+
+
+def _gap_flag(candles: Candles, gap: Spacing) -> tuple[Flag, ...]:
+    rows = long_gaps(candles.timestamps, gap)
+    message = "much later than the bar before: are bars missing, or is a date mistyped?"
+    return (Flag("long gap", message, tuple(rows.tolist())),) if len(rows) else ()
 
 
 def _adjustment_note(bars: RawBars, *, adjusted: bool) -> tuple[Flag, ...]:

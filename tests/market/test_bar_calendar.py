@@ -55,6 +55,12 @@ def test_an_inferred_daily_calendar_keeps_weekdays_and_knows_no_holidays(nyse_da
     assert calendar.known_until(5) == 0
 
 
+def test_a_mistyped_year_does_not_change_the_bars_of_a_year(nyse_days):
+    stamps = nyse_days[:-1].append(pd.DatetimeIndex(["2150-12-31"]))
+    # 5029 steps in the 7298 days from 1999-01-04 to 2018-12-28.
+    assert BarCalendar.infer(stamps).bars_per_year == pytest.approx(5029 / 7298 * 365.2425, rel=1e-12)
+
+
 def test_a_short_daily_history_counts_whole_weeks():
     calendar = BarCalendar.infer(pd.bdate_range("2020-01-01", periods=40))
     assert calendar.bars_per_year == pytest.approx(5 * 365.2425 / 7)

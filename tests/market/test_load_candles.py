@@ -228,3 +228,20 @@ def test_bars_outside_the_declared_sessions_are_flagged_and_kept(make_bars):
 
 def test_an_unknown_calendar_names_the_nearest():
     assert "nearest: XNYS" in message_of("sp500", calendar="XNYC")
+
+
+@pytest.mark.parametrize("name", ["Date", "timestamp", " DATETIME "])
+def test_a_named_index_of_text_dates_is_the_time_column(bars, tmp_path, name):
+    written = bars.set_axis(bars.index.strftime("%Y-%m-%d")).rename_axis(name)
+    written.to_parquet(tmp_path / "x.parquet")
+    for source in (written, tmp_path / "x.parquet"):
+        np.testing.assert_array_equal(load_candles(source).timestamps, bars.index)
+
+
+def test_a_gap_that_no_holiday_explains_is_flagged(make_bars):
+    stamps = pd.bdate_range("2020-01-01", periods=300)
+    flags = load_candles(make_bars(stamps[:-1].append(pd.DatetimeIndex(["2150-01-02"])))).flags
+    assert [(flag.rule, flag.rows) for flag in flags] == [("long gap", (299,))]
+    # Eleven days, as for a Chinese new year, are no gap; sixteen are.
+    assert load_candles(make_bars(stamps.delete(slice(100, 107)))).flags == ()
+    assert [flag.rows for flag in load_candles(make_bars(stamps.delete(slice(100, 111)))).flags] == [(100,)]
