@@ -42,10 +42,19 @@ def find_file(name: str, base: Path, *, parent: bool = False) -> Path | None:
 
 def missing_file(name: str, base: Path, *, parent: bool = False) -> str:
     """Say that a file is not there, where it was looked for and which name there is nearest."""
+    if any(_is_folder(folder, name) for folder in places(base, parent=parent)):
+        return f"got {name[:80]!r}, which is a folder; expected a file"
     beside = ", its parent" if parent else ""
     looked = f"looked in the spec's folder{beside} and the current folder"
     hint = nearest_file(name, places(base, parent=parent))
     return f"got {name[:80]!r}, but there is no such file ({looked}){hint}"
+
+
+def _is_folder(folder: Path, name: str) -> bool:
+    try:
+        return bool(name) and (folder / Path(name).expanduser()).is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def nearest_file(name: str, folders: Iterable[Path]) -> str:

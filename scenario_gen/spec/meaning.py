@@ -12,8 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from scenario_gen.spec.files import find_file, missing_file
-from scenario_gen.spec.models import NAMED_MODELS as MODELS
-from scenario_gen.spec.models import Data, ResolvedScenario
+from scenario_gen.spec.models import NAMED_MODELS, Data, ResolvedScenario
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.wording import nearest
 from scenario_gen.spec.yaml_lines import Where
@@ -48,10 +47,10 @@ def check_data_file(file: str, folder: Path, where: Where, violations: Violation
 def check_model(model: str, folder: Path, where: Where, violations: Violations) -> None:
     """Note a model that is no known name, no Hub name and no folder."""
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1
-    if model in MODELS or (_HUB_NAME.match(model) and not is_path) or _is_folder(model, folder):
+    if model in NAMED_MODELS or (_HUB_NAME.match(model) and not is_path) or _is_folder(model, folder):
         return
-    expected = f"{', '.join(MODELS)}, a Hub name like org/name@revision, or a folder"
-    violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, MODELS)}")
+    expected = f"{', '.join(NAMED_MODELS)}, a Hub name like org/name@revision, or a folder"
+    violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, NAMED_MODELS)}")
 
 
 def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, violations: Violations) -> None:

@@ -17,6 +17,7 @@ MAX_CONTEXT = 8192
 MAX_HORIZON = 10_000
 MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
+MAX_SEED = 2**63 - 1
 MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
 NAMED_MODELS = ("nano", "mini", "small", "base")
 
@@ -81,7 +82,7 @@ class Paths(Section):
     """How many alternative futures, and the random numbers behind them."""
 
     count: int = Field(default=512, ge=1, le=MAX_PATHS)
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     block: int = Field(
         default=256, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity"
     )
@@ -162,6 +163,12 @@ class Report(Section):
 
     folder: str = Field(min_length=1, description="run folder, relative to the current directory")
     title: str | None = None
+
+    @model_validator(mode="after")
+    def _a_path(self) -> Report:
+        if "\0" in self.folder:
+            raise ValueError(f"got the folder {self.folder!r}, expected a path without a null character")
+        return self
 
 
 class ResolvedScenario(Section):

@@ -57,6 +57,10 @@ ONE_MISTAKE = [
         "generator.model: got './no/such', expected nano, mini, small, base, a Hub name like "
         "org/name@revision, or a folder",
     ),
+    (
+        "generator: {model: nano, tokenizer: some/tokenizer}",
+        "generator: nano brings its own tokenizer, expected no 'tokenizer' beside it",
+    ),
     ("generator: {device: gpu}", "generator.device: got 'gpu', expected auto, cpu, cuda, cuda:1 or mps"),
     (
         "generator: {window: slid}",
@@ -67,6 +71,14 @@ ONE_MISTAKE = [
         "generator.mean_block: got 0.5, expected a number of at least 1",
     ),
     ("generator: hot", f"generator: got 'hot', expected a mapping with some of: {GENERATOR_KEYS}"),
+    (
+        "broker: {cash: 1.0e+300}",
+        "broker.cash: got 1e+300, expected a number above 0 and at most 1000000000000000",
+    ),
+    (
+        'report: {folder: "a\\0b"}',
+        "report: got the folder 'a\\x00b', expected a path without a null character",
+    ),
     ("bars: {context: 8}", "bars.context: got 8, expected a whole number from 32 to 8192"),
     ("bars: {horizon: 1.5}", "bars.horizon: got 1.5, expected a whole number from 1 to 10000"),
     ("bars: {horizon: true}", "bars.horizon: got true, expected a whole number from 1 to 10000"),
@@ -84,7 +96,7 @@ ONE_MISTAKE = [
         "checks: {on_invalid: repare}",
         "checks.on_invalid: got 'repare', expected repair, reject or fail; did you mean 'repair'?",
     ),
-    ("broker: {cash: 0}", "broker.cash: got 0, expected a number above 0"),
+    ("broker: {cash: 0}", "broker.cash: got 0, expected a number above 0 and at most 1000000000000000"),
     ("broker: {fees: 0.5}", "broker.fees: got 0.5, expected a number of at least 0 and below 0.5"),
     (
         "broker: {fee: 0.5}",
@@ -172,6 +184,7 @@ DATA_MISTAKES = [
         "{end: 2017-06-30}",
         "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",
     ),
+    ("{file: strategies}", "data.file: got 'strategies', which is a folder; expected a file"),
     (
         "{file: price.csv}",
         "data.file: got 'price.csv', but there is no such file (looked in the spec's folder and the current "

@@ -1,6 +1,6 @@
 from scenario_gen.kronos.registry import known_models
-from scenario_gen.spec.meaning import MODELS
+from scenario_gen.spec.models import NAMED_MODELS
 
 
 def test_the_names_that_a_spec_may_use_are_the_known_models() -> None:
-    assert tuple(model.name for model in known_models()) == MODELS
+    assert tuple(model.name for model in known_models()) == NAMED_MODELS
