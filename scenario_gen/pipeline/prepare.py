@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -102,6 +103,7 @@ def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progres
             continuation = later.rows(0, min(len(later), horizon))
             generator = open_generator(_beside_the_spec(scenario.generator, base))
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
+            _tell_early_end(scenario, context, continuation, progress)
             prepared.append(
                 Prepared(scenario, context, continuation, calendar, calendar.future(horizon), generator)
             )
@@ -153,6 +155,17 @@ def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progr
         progress.note(
             f"{name}: {calendar.code} knows the sessions of {known} of {horizon} bars; the rest have no holidays"
         )
+
+
+def _tell_early_end(
+    scenario: ResolvedScenario, context: Candles, continuation: Candles, progress: Progress
+) -> None:
+    """Say where the history ends days before ``data.end``: the context is then older than the spec says."""
+    end, last = scenario.data.end, context.timestamps[-1].date()
+    if end is None or len(continuation):
+        return
+    if (day := end.date() if isinstance(end, datetime) else end) > last:
+        progress.note(f"{scenario.name}: the history ends on {last}, before data.end {day}")
 
 
 def _tell(prepared: list[Prepared], progress: Progress) -> None:

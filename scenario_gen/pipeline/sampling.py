@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,14 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, BootstrapGenerator, KronosGenerator
+from scenario_gen.spec.models import (
+    MAX_BLOCK,
+    MAX_HORIZON,
+    MAX_PATHS,
+    MAX_SEED,
+    BootstrapGenerator,
+    KronosGenerator,
+)
 
 DEFAULT_BLOCK = 256
 DEFAULT_CONTEXT = 256
@@ -62,7 +70,10 @@ def sample(
     Raises:
         ScenarioError: context, model or a setting cannot be used.
     """
-    _check_counts(horizon=(horizon, MAX_HORIZON), paths=(paths, MAX_PATHS), block=(block, MAX_PATHS))
+    horizon = _whole("horizon", horizon, 1, MAX_HORIZON)
+    paths = _whole("paths", paths, 1, MAX_PATHS)
+    block = _whole("block", block, 1, MAX_BLOCK)
+    seed = _whole("seed", seed, 0, MAX_SEED)
     candles = context if isinstance(context, Candles) else load_candles(context)
     settings = {
         "model": model,
@@ -73,9 +84,21 @@ def sample(
         "device": device,
         "window": window,
     }
-    generator = open_generator(BootstrapGenerator() if model == "bootstrap" else _section(settings))
+    generator = open_generator(_bootstrap(settings) if model == "bootstrap" else _section(settings))
     timestamps = BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
     return _join(list(_blocks(generator, candles, timestamps, paths, block, seed)))
+
+
+def _bootstrap(settings: dict[str, Any]) -> BootstrapGenerator:
+    """Return the bootstrap's section; what only a Kronos model obeys must not be asked of it."""
+    default = {name: field.default for name, field in KronosGenerator.model_fields.items()}
+    ignored = [name for name, value in settings.items() if value != default[name]]
+    ignored = [name for name in ignored if name not in ("model", "device")]
+    if ignored:
+        raise SpecError(
+            f"the bootstrap knows no {', '.join(ignored)}", expected="such settings with a Kronos model only"
+        )
+    return BootstrapGenerator()
 
 
 def _section(settings: dict[str, Any]) -> KronosGenerator:
@@ -108,7 +131,10 @@ def _join(parts: list[PathSet]) -> PathSet:
     )
 
 
-def _check_counts(**counts: tuple[int, int]) -> None:
-    for name, (value, largest) in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-            raise SpecError(f"{name} is {value!r}", expected=f"a whole number from 1 to {largest}")
+def _whole(name: str, value: SupportsIndex, smallest: int, largest: int) -> int:
+    """Return a whole number of any kind, NumPy's included, as an int."""
+    if not isinstance(value, SupportsIndex) or isinstance(value, bool):
+        raise SpecError(f"{name} is {value!r}", expected=f"a whole number from {smallest} to {largest}")
+    if not smallest <= (number := operator.index(value)) <= largest:
+        raise SpecError(f"{name} is {number}", expected=f"a whole number from {smallest} to {largest}")
+    return number

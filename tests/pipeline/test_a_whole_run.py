@@ -275,3 +275,21 @@ def test_a_longer_real_continuation_than_the_horizon_is_cut_and_a_shorter_one_is
     run = sg.run(_spec(tmp_path / "last", data={"source": "sp500"}))
     assert run.scenarios[0].strategies[0].realised is None
     assert run.scenarios[0].realised_close == []
+
+
+@pytest.mark.parametrize(
+    ("end", "told"), [("2019-01-04", True), ("2018-12-31", False), ("2018-12-28", False)]
+)
+def test_a_history_that_ends_before_the_asked_date_is_told(tmp_path: Path, end: str, told: bool) -> None:
+    progress = SilentProgress()
+    spec = _spec(tmp_path / "run", data={"source": "sp500", "end": end}, paths={"count": 4, "block": 4})
+    run_spec(
+        spec_from_dict(spec),
+        folder=None,
+        device=None,
+        paths=None,
+        overwrite=False,
+        command="",
+        progress=progress,
+    )
+    assert ("base: the history ends on 2018-12-31, before data.end 2019-01-04" in progress.notes) is told

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.errors import CheckpointError, ScenarioError, SpecError
+from scenario_gen.errors import CheckpointError, DataError, ScenarioError, SpecError
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,11 @@ def test_a_frame_and_the_bootstrap_serve_too(context: sg.Candles) -> None:
         ({"temperature": -1.0}, "temperature"),
         ({"top_p": 0.0}, "top_p"),
         ({"window": "roll"}, "window"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**64}, "seed is 18446744073709551616"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"block": 10**6}, "block is 1000000"),
+        ({"tokenizer": "some/tokenizer"}, "nano brings its own tokenizer"),
     ],
 )
 def test_absurd_settings_are_refused(context: sg.Candles, settings: dict[str, object], message: str) -> None:
@@ -77,6 +82,28 @@ def test_absurd_settings_are_refused(context: sg.Candles, settings: dict[str, ob
         wanted["model"] = "nano"
     with pytest.raises(SpecError, match=message):
         sg.sample(context, **wanted)  # type: ignore[arg-type]
+
+
+def test_numpys_whole_numbers_are_whole_numbers(context: sg.Candles) -> None:
+    given, plain = (
+        sg.sample(context, horizon=kind(3), paths=kind(2), seed=kind(4), model="bootstrap")
+        for kind in (np.int64, int)
+    )
+    assert np.array_equal(given.values, plain.values)
+
+
+@pytest.mark.parametrize("setting", [{"temperature": 3.0}, {"top_p": 0.5}, {"window": "slide"}])
+def test_the_bootstrap_does_not_swallow_settings_that_it_cannot_follow(
+    context: sg.Candles, setting: dict[str, object]
+) -> None:
+    with pytest.raises(SpecError, match=f"the bootstrap knows no {next(iter(setting))}"):
+        sg.sample(context, horizon=5, paths=2, model="bootstrap", **setting)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bars", [0, -5])
+def test_a_context_without_bars_is_refused(context: sg.Candles, bars: int) -> None:
+    with pytest.raises(DataError, match=f"a context of {bars} bars"):
+        context.context(bars)
 
 
 def test_an_unknown_model_names_the_nearest(context: sg.Candles) -> None:
