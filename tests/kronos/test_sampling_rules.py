@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scenario_gen.kronos.sampling import SamplingRule, draw, probabilities
@@ -68,3 +70,20 @@ def test_draws_follow_their_probabilities() -> None:
     share = torch.bincount(draw(probs.expand(n, 4), u), minlength=4) / n
     # four binomial shares at five standard errors: false alarm below 3e-6 at this fixed seed
     assert torch.all((share - probs).abs() < 5 * (probs * (1 - probs) / n).sqrt())
+
+
+@given(logit_rows, st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_temperature_zero_is_the_limit_of_low_temperatures(row: list[float], rng: random.Random) -> None:
+    volumes = torch.tensor([[rng.uniform(-3, 3) for _ in row]])
+    logits = torch.tensor([row])
+    best = (logits - volumes).topk(2).values[0]
+    assume(best[0] - best[1] > 0.01)  # at T = 0.001 the runner-up then has less than exp(-10) of the weight
+    frozen = probabilities(logits, SamplingRule(0.0), volumes[0])
+    cold = probabilities(logits, SamplingRule(0.001), volumes[0])
+    assert int(frozen.argmax()) == int(cold.argmax())
+    assert float(frozen.max()) == 1.0
+
+
+def test_without_cell_volumes_temperature_zero_takes_the_likeliest_token() -> None:
+    assert probabilities(torch.tensor([[0.0, 2.0, 1.0]]), SamplingRule(0.0)).tolist() == [[0.0, 1.0, 0.0]]
