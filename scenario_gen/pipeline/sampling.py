@@ -28,7 +28,6 @@ from scenario_gen.spec.models import (
 )
 
 DEFAULT_BLOCK = 256
-DEFAULT_CONTEXT = 256
 
 
 def sample(
@@ -49,8 +48,8 @@ def sample(
     """Sample alternative futures of a context.
 
     Args:
-        context: candles whose last bars seed the model; a frame or a file is loaded first. All bars are used;
-            cut with ``candles.context(256)``.
+        context: candles whose last bars seed the model; a frame or a file is loaded first. Our own
+            checkpoints use the bars that fit their window (``provenance["context_bars"]``), published ones all.
         horizon: bars to generate.
         paths: how many futures.
         model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or ``bootstrap``.
