@@ -31,6 +31,7 @@ from scenario_gen.kronos.representation import Levels, Representation, represent
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 
 CONFIG, WEIGHTS, EXTRAS = "config.json", "model.safetensors", "scenario_gen.json"
+MIN_WINDOW = 8  # bars; the shortest that still leaves a context when a segment is cut off
 Network = TypeVar("Network", Kronos, KronosTokenizer)
 
 
@@ -73,14 +74,14 @@ def load_checkpoint(
     model = load_network(Kronos, model_folder)
     tokenizer = load_network(KronosTokenizer, tokenizer_folder)
     _check_pair(model, tokenizer, folder)
-    extras = _read_json(folder / EXTRAS) if (folder / EXTRAS).exists() else {}
+    extras = _read_extras(folder / EXTRAS)
     volumes = extras.get("cell_log_volume")
     return Checkpoint(
         name=name or str(extras.get("name", folder.name)),
         model=model,
         tokenizer=tokenizer,
         representation=_representation(extras, folder, tokenizer),
-        max_context=int(max_context or extras.get("max_context", 512)),
+        max_context=max_context or extras.get("max_context", 512),
         dependency_form="train" if extras.get("dependency_form") == "train" else "decode",
         cell_log_volume=None if volumes is None else _cell_volumes(volumes, model, folder),
         provenance={
@@ -148,15 +149,18 @@ def load_network(kind: type[Network], folder: Path) -> Network:
             )
     config_kind = ModelConfig if issubclass(kind, Kronos) else TokenizerConfig
     config = config_kind.from_mapping(_read_json(folder / CONFIG), str(folder / CONFIG))
+    tensors, where = _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS)
+    with torch.device("meta"):  # shapes without memory: a wrong configuration may ask for any amount
+        _check_tensors(kind(config), tensors, where)
     network = kind(config)
-    _fill(network, _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    network.load_state_dict(tensors)
     network.eval()  # upstream does not force this; dropout at sampling ruins the paths
     network.requires_grad_(False)
     return network
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Load tensors into a network after comparing every name and shape."""
+def _check_tensors(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Compare every name and shape with the network's, and see that every value is a number."""
     wanted = network.state_dict()
     missing = sorted(set(wanted) - set(tensors))
     extra = sorted(set(tensors) - set(wanted))
@@ -174,7 +178,13 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
             expected=f"the {len(wanted)} tensors of a Kronos {type(network).__name__} of this configuration",
             fix="take config.json and model.safetensors from the same revision",
         )
-    network.load_state_dict(tensors)
+    broken = [name for name, tensor in sorted(tensors.items()) if not bool(tensor.isfinite().all())]
+    if broken:
+        raise CheckpointError(
+            f"{where} holds values that are no finite numbers: {', '.join(broken)}",
+            expected="weights as they were trained",
+            fix="download it again",
+        )
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -194,6 +204,24 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} holds a {type(raw).__name__}", expected="a JSON object")
     return raw
+
+
+def _read_extras(path: Path) -> dict[str, Any]:
+    """Return what our own checkpoints add; nothing for a published one."""
+    extras = _read_json(path) if path.exists() else {}
+    kinds = {"representation": dict, "training": dict, "cell_log_volume": list | None}
+    wrong = [key for key, kind in kinds.items() if key in extras and not isinstance(extras[key], kind)]
+    wrong += ["representation"] if extras and "representation" not in extras else []
+    window = extras.get("max_context", MIN_WINDOW)
+    if not isinstance(window, int) or isinstance(window, bool) or window < MIN_WINDOW:
+        wrong.append("max_context")
+    if wrong:
+        raise CheckpointError(
+            f"{path} has no usable {', '.join(wrong)}",
+            expected=f"what was written with the weights; max_context is at least {MIN_WINDOW} bars",
+            fix="download it again, or train the checkpoint anew",
+        )
+    return extras
 
 
 def _check_pair(model: Kronos, tokenizer: KronosTokenizer, folder: Path) -> None:
@@ -222,7 +250,8 @@ def _representation(extras: dict[str, Any], folder: Path, tokenizer: KronosToken
 
 def _cell_volumes(raw: list[float], model: Kronos, folder: Path) -> Tensor:
     cells = 2**model.config.s1_bits
-    if len(raw) != cells or not all(math.isfinite(v) for v in raw):
+    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in raw)
+    if len(raw) != cells or not numbers:
         raise CheckpointError(
             f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers"
         )

@@ -9,6 +9,11 @@ from typing import Any, Self
 from scenario_gen.errors import CheckpointError
 
 
+# Far above every published checkpoint: a damaged config.json must not make the machine build a giant.
+MAX_WIDTH = 65_536
+MAX_SIZES = {"n_layers": 256, "n_enc_layers": 256, "n_dec_layers": 256, "s1_bits": 20, "s2_bits": 20}
+
+
 class _Config:
     """Reading and writing shared by both configurations."""
 
@@ -40,6 +45,9 @@ def _need_positive(config: Any, names: tuple[str, ...]) -> None:
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}, not a positive whole number")
+        largest = MAX_SIZES.get(name, MAX_WIDTH)
+        if value > largest:
+            raise ValueError(f"{name} is {value}, more than {largest}")
 
 
 @dataclass(frozen=True)

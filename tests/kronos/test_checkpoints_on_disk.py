@@ -81,3 +81,63 @@ def test_a_folder_without_weights_says_what_it_should_hold(tmp_path: Path) -> No
     (tmp_path / "model").mkdir()
     with pytest.raises(CheckpointError, match=r"has no config\.json"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        *(("model", key) for key in ("d_model", "ff_dim", "s1_bits", "n_layers")),
+        *(("tokenizer", key) for key in ("d_model", "ff_dim", "s2_bits", "n_enc_layers", "d_in")),
+    ],
+)
+@pytest.mark.parametrize("value", [20, 60_000, 1_000_000_000])
+def test_a_configuration_of_a_giant_is_refused_before_it_is_built(
+    copy: Path, part: str, key: str, value: int
+) -> None:
+    path = copy / part / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, key: value}))
+    with pytest.raises(
+        CheckpointError, match=f"{key} is {value}|does not fit its config.json|divisible|split"
+    ):
+        load_checkpoint(copy)
+
+
+def test_weights_that_are_no_numbers_are_named(copy: Path) -> None:
+    path = copy / "model" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["norm.weight"][1] = torch.nan
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"no finite numbers: norm\.weight"):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_context", 0),
+        ("max_context", -1),
+        ("max_context", "512"),
+        ("max_context", None),
+        ("training", [1]),
+        ("representation", "levels"),
+        ("representation", None),
+        ("cell_log_volume", "x"),
+    ],
+)
+def test_extras_of_another_kind_are_named(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, key: str, value: object
+) -> None:
+    save_checkpoint(tiny_checkpoint, tmp_path)
+    path = tmp_path / "scenario_gen.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(CheckpointError, match=f"has no usable {key}"):
+        load_checkpoint(tmp_path)
+
+
+def test_cell_volumes_that_are_no_numbers_are_refused(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tiny_checkpoint, tmp_path)
+    path = tmp_path / "scenario_gen.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cell_log_volume": ["x"] * 16}))
+    with pytest.raises(CheckpointError, match="expected: 16 finite numbers"):
+        load_checkpoint(tmp_path)
