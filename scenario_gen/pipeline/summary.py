@@ -34,7 +34,8 @@ from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import ContextView, Fan, Finding, Realised, ScenarioResult, StrategyResult
 from scenario_gen.store.verdict import limit_findings
 
-DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))  # of the exceedance curve, with the user's own limit
+# of the exceedance curve, together with the user's own limit
+DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))
 FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
 DOTS = 50
