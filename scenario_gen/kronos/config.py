@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from scenario_gen.errors import CheckpointError
 
-
 # Far above every published checkpoint: a damaged config.json must not make the machine build a giant.
 MAX_WIDTH = 65_536
 MAX_SIZES = {"n_layers": 256, "n_enc_layers": 256, "n_dec_layers": 256, "s1_bits": 20, "s2_bits": 20}
