@@ -24,7 +24,7 @@ from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
-from scenario_gen.kronos.representation import PINNED
+from scenario_gen.kronos.representation import PINNED, Scale
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.market.candles import FIELDS, Candles
@@ -142,11 +142,9 @@ class KronosPaths:
         if self.checkpoint.representation.kind == "levels":
             return bars
         window = self.checkpoint.max_context
-        return (
-            bars
-            if self.window == "slide" and bars <= window
-            else next(plan_segments(bars, horizon, window)).keep
-        )
+        if self.window == "slide" and bars <= window:
+            return bars
+        return next(plan_segments(bars, horizon, window)).keep
 
     def _reanchor(
         self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
@@ -155,6 +153,7 @@ class KronosPaths:
         seen = self._context_bars(len(context), horizon)
         whole = context.values[None]
         history = whole[:, -seen:]  # [1, T, F]; from the second segment on [N, keep, F]
+        decoder = FastDecoder(self.checkpoint)  # its fused weights serve every segment, and go with the block
         done: list[NDArray[np.float64]] = []
         pinned = 0
         for segment in plan_segments(len(context), horizon, self.checkpoint.max_context):
@@ -162,13 +161,14 @@ class KronosPaths:
                 history = own_history(whole, done, segment.keep)
             until = stamps[: len(context) + segment.stop]
             rows = uniforms[:, segment.start : segment.stop]
-            new, count = self._segments(history, segment.keep, until, rows, advance)
+            new, count = self._segments(decoder, history, segment.keep, until, rows, advance)
             done.append(new)
             pinned += count
         return np.concatenate(done, axis=1), pinned
 
     def _segments(
         self,
+        decoder: FastDecoder,
         history: NDArray[np.float64],
         keep: int,
         stamps: torch.Tensor,
@@ -177,16 +177,17 @@ class KronosPaths:
     ) -> tuple[NDArray[np.float64], int]:
         """Sample one segment for all paths, in chunks of contexts where each path has its own."""
         if len(history) == 1:
-            return self._segment(history, keep, stamps, uniforms, advance)
+            return self._segment(decoder, history, keep, stamps, uniforms, advance)
         parts = []
         for start in range(0, len(history), PATHS_PER_REANCHOR):
             rows = slice(start, start + PATHS_PER_REANCHOR)
             tell = ignore if start else advance  # a bar is finished once, not once per chunk
-            parts.append(self._segment(history[rows], keep, stamps, uniforms[rows], tell))
+            parts.append(self._segment(decoder, history[rows], keep, stamps, uniforms[rows], tell))
         return np.concatenate([values for values, _ in parts]), sum(count for _, count in parts)
 
     def _segment(
         self,
+        decoder: FastDecoder,
         history: NDArray[np.float64],
         keep: int,
         stamps: torch.Tensor,
@@ -197,15 +198,14 @@ class KronosPaths:
 
         ``stamps`` [.., 5] end with the segment's own bars.
         """
-        decoder = FastDecoder(self.checkpoint)
-        s1, s2 = (tokens[:, -keep:] for tokens in self._tokens(history))
+        scale = self.checkpoint.representation.fit(history)
+        s1, s2 = (tokens[:, -keep:] for tokens in self._tokens(history, scale))
         bars = uniforms.shape[1]
         stamps = stamps[-keep - bars :].expand(len(history), -1, -1)
-        new1, new2 = decoder.sample_tokens(
-            s1, s2, stamps[:, :keep], stamps[:, keep:], uniforms, self.rule, advance
-        )
+        past, ahead = stamps[:, :keep], stamps[:, keep:]
+        new1, new2 = decoder.sample_tokens(s1, s2, past, ahead, uniforms, self.rule, advance)
         features = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
-        return self._to_values(features, history)
+        return self._to_values(features, history, scale)
 
     def _slide(
         self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
@@ -213,34 +213,31 @@ class KronosPaths:
         paths, horizon = uniforms.shape[:2]
         seen = self._context_bars(len(context), horizon)
         history = context.values[None, -seen:]
-        s1, s2 = self._tokens(history)
+        scale = self.checkpoint.representation.fit(history)
+        s1, s2 = self._tokens(history, scale)
         past, ahead = stamps[None, -horizon - seen : -horizon], stamps[None, -horizon:]
         new1, new2 = sample_tokens_naively(self.checkpoint, s1, s2, past, ahead, uniforms, self.rule, advance)
         whole1, whole2 = (torch.cat((old.expand(paths, -1), new), 1) for old, new in ((s1, new1), (s2, new2)))
         features = decode_tokens_naively(self.checkpoint, whole1, whole2, horizon).cpu().numpy()
-        return self._to_values(features, history)
+        return self._to_values(features, history, scale)
 
     @torch.no_grad()
-    def _tokens(self, history: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return token ids [P, T] of contexts [P, T, F]."""
-        representation = self.checkpoint.representation
-        features = representation.encode(history, representation.fit(history))
+    def _tokens(self, history: NDArray[np.float64], scale: Scale) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token ids [P, T] of contexts [P, T, F] in their units."""
+        features = self.checkpoint.representation.encode(history, scale)
         return self.checkpoint.tokenizer.encode(torch.from_numpy(features).to(self.device))
 
     def _to_values(
-        self, features: NDArray[np.float32], history: NDArray[np.float64]
+        self, features: NDArray[np.float32], history: NDArray[np.float64], scale: Scale
     ) -> tuple[NDArray[np.float64], int]:
         """Return bars [N, S, F] for features of paths that share or own the contexts; count pinned levels."""
         representation = self.checkpoint.representation
-        scale = representation.fit(history)
         anchors = np.broadcast_to(history[:, -1, 3], len(features))
         values = representation.decode(features, anchors, scale)
-        if representation.kind != "levels":
-            return values[
-                ..., : history.shape[-1]
-            ], 0  # without volume in the context there is none in the paths
-        pinned = int((np.abs(features[..., :4]) > PINNED).any(axis=-1).sum())
-        return values, pinned
+        if representation.kind == "levels":
+            return values, int((np.abs(features[..., :4]) > PINNED).any(axis=-1).sum())
+        # without volume in the context there is none in the paths
+        return values[..., : history.shape[-1]], 0
 
 
 @lru_cache(maxsize=2)

@@ -18,7 +18,7 @@ from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.representation import Increments, Levels, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.training.card import write_card
-from scenario_gen.training.config import TrainConfig, load_config
+from scenario_gen.training.config import StageConfig, TrainConfig, load_config
 from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series
 from scenario_gen.training.record import cell_log_volumes, describe_series
 from scenario_gen.training.stage import StageFiles, run_stage
@@ -196,18 +196,7 @@ def _train_tokenizer(
         loss = tokenizer.loss(torch.from_numpy(sampler.batch(step, stage.batch).features).to(device))
         return {"loss": loss.total, "coarse_mse": loss.coarse, "fine_mse": loss.fine}
 
-    with progress.stage("training the tokenizer", stage.steps) as advance:
-        seconds = run_stage(
-            "tokenizer",
-            tokenizer,
-            stage,
-            lambda step: parts(samplers["train"], step),
-            lambda: _means(lambda step: parts(samplers["later"], step), "later_"),
-            StageFiles.under(folder, "tokenizer"),
-            resume=resume,
-            advance=advance,
-        )
-    tokenizer.eval().requires_grad_(False)
+    seconds = _train_network("tokenizer", tokenizer, stage, parts, samplers, folder, resume, progress)
     return tokenizer, seconds
 
 
@@ -228,19 +217,34 @@ def _train_model(
         s1, s2 = model_losses(model, tokenizer, sampler, step, stage.batch)
         return {"loss": s1 + s2, "s1_nats": s1.detach(), "s2_nats": s2.detach()}
 
-    with progress.stage("training the model", stage.steps) as advance:
+    seconds = _train_network("model", model, stage, parts, samplers, folder, resume, progress)
+    return model, seconds
+
+
+def _train_network(
+    name: str,
+    network: Kronos | KronosTokenizer,
+    stage: StageConfig,
+    parts: Callable[[WindowSampler, int], dict[str, Tensor]],
+    samplers: dict[str, WindowSampler],
+    folder: Path,
+    resume: bool,
+    progress: Progress,
+) -> float:
+    """Run one stage on ``parts`` of its batches, leave the network frozen, and return the processor time."""
+    with progress.stage(f"training the {name}", stage.steps) as advance:
         seconds = run_stage(
-            "model",
-            model,
+            name,
+            network,
             stage,
             lambda step: parts(samplers["train"], step),
             lambda: _means(lambda step: parts(samplers["later"], step), "later_"),
-            StageFiles.under(folder, "model"),
+            StageFiles.under(folder, name),
             resume=resume,
             advance=advance,
         )
-    model.eval().requires_grad_(False)
-    return model, seconds
+    network.eval().requires_grad_(False)
+    return seconds
 
 
 def model_losses(
