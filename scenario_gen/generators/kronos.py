@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.device import choose_device
 from scenario_gen.generators.segments import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
 from scenario_gen.kronos.representation import PINNED, Scale
@@ -62,7 +62,7 @@ class KronosPaths:
         device: str = "auto",
     ) -> KronosPaths:
         """Put a loaded checkpoint onto a device."""
-        place = torch.device(choose_device(device))
+        place = choose_device(device, "generator.device")
         volumes = checkpoint.cell_log_volume
         moved = replace(
             checkpoint,

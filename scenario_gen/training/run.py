@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scenario_gen.errors import CheckpointError, SpecError
+from scenario_gen.errors import CheckpointError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.kronos.checkpoint import Checkpoint, save_checkpoint
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.representation import Increments, Levels, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
@@ -46,7 +47,7 @@ def train(
             another config, or cannot be written; or the loss is no longer finite.
     """
     config, digest = load_config(config_path)
-    device = _device(config)
+    device = choose_device(config.device, f"{config.name}: device")
     folder = out or Path("runs") / config.name
     text = config_path.read_bytes()
     _refuse_to_overwrite(folder, text, resume)
@@ -92,21 +93,6 @@ def _learn(
             "held_out_nats": held_out_nats(model, tokenizer, samplers, config),
         },
     )
-
-
-def _device(config: TrainConfig) -> torch.device:
-    """Return the device that the config asks for, and refuse one that this machine lacks."""
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(config.device)
-    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (device.index or 0) >= here[device.type]:
-        raise SpecError(
-            f"{config.name}: this machine has no device {config.device!r}",
-            expected="auto, or a device that is here",
-            fix="set device: auto in the training config",
-        )
-    return device
 
 
 @contextmanager

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from scenario_gen.checks import check_candles
-from scenario_gen.errors import SpecError
 from scenario_gen.execute import Draws
-from scenario_gen.generators.device import choose_device
 from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.generators.segments import plan_segments
 from scenario_gen.kronos import Checkpoint, load_checkpoint
@@ -112,12 +110,6 @@ def test_the_price_level_of_the_context_does_not_matter(
     )  # a power of two: exact in float
     a, b = _sample(tiny_checkpoint, context, 12), _sample(tiny_checkpoint, scaled, 12)
     np.testing.assert_allclose(b.close, 8 * a.close, rtol=1e-5)
-
-
-def test_an_absent_device_is_refused_with_those_that_are_there() -> None:
-    with pytest.raises(SpecError, match="does not have") as caught:
-        choose_device("xpu")
-    assert "cpu" in caught.value.expected
 
 
 def test_a_context_beyond_the_window_gives_the_paths_of_its_last_bars(

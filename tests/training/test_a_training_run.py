@@ -206,7 +206,7 @@ def test_a_part_without_room_is_found_before_anything_is_trained(
 def test_a_device_that_is_not_here_is_refused(
     tmp_path: Path, write_config: Callable[..., Path], small_data: Path
 ) -> None:
-    with pytest.raises(SpecError, match="tiny: this machine has no device 'cuda:99'"):
+    with pytest.raises(SpecError, match="tiny: device is 'cuda:99', which this machine does not have"):
         _train(write_config(tmp_path, device="cuda:99"), tmp_path / "run", small_data)
 
 
