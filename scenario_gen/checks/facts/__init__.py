@@ -1,0 +1,26 @@
+"""Stylized facts of candles: their estimators, vectorised over paths, and the audit of a reference history.
+
+Owns the list of facts, the statistics and what a history cannot tell. Passes no verdict.
+"""
+
+from __future__ import annotations
+
+from scenario_gen.checks.facts.audit import Audit, audit_reference
+from scenario_gen.checks.facts.bars import Bars, Windows, windows
+from scenario_gen.checks.facts.facts import FACT, FACTS, Fact
+from scenario_gen.checks.facts.gauge import Gauge, deseasonalise
+from scenario_gen.checks.facts.statistics import path_statistics
+
+__all__ = [
+    "FACT",
+    "FACTS",
+    "Audit",
+    "Bars",
+    "Fact",
+    "Gauge",
+    "Windows",
+    "audit_reference",
+    "deseasonalise",
+    "path_statistics",
+    "windows",
+]

@@ -1,0 +1,333 @@
+"""Bars: many paths of one shape, real windows or generated ones, and the series every fact is made of.
+
+Owns the derived series (gap, body, range, ...) and the cutting of history into windows. Knows no facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.facts.ticks import tick_size
+from scenario_gen.errors import DataError
+from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.paths import PathSet
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """Candles of many paths with the close before each path, and the series derived from them.
+
+    Nothing is refused here: a price that is missing, infinite or not positive becomes NaN in the derived
+    series, so that raw output can be measured too. ``valid`` tells which paths have none.
+
+    Attributes:
+        open, high, low, close: float64 [path, bar], quote currency.
+        volume: float64 [path, bar], or None.
+        anchor_close: float64 [path], the close before the first bar.
+        session_open: bool [bar] or [path, bar], True where a bar opens a session; None: every bar does.
+        bar_of_day: int64 [path, bar], the bar's place in its session, -1 off the usual slots; None without
+            sessions.
+        session_bars: bars of a regular session; 0 without sessions.
+        tick: the smallest price step of the reference, in quote currency; 0: prices are taken as continuous.
+            Compare only bars that were given the same tick.
+    """
+
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    volume: Array | None
+    anchor_close: Array
+    session_open: NDArray[np.bool_] | None = None
+    bar_of_day: NDArray[np.int64] | None = None
+    session_bars: int = 0
+    tick: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in (*PRICE_FIELDS, "volume", "bar_of_day"):
+            values = getattr(self, name)
+            if values is not None and values.shape != self.close.shape:
+                raise ValueError(f"{name} has shape {values.shape}, close has {self.close.shape}")
+        if self.anchor_close.shape != self.close.shape[:1]:
+            raise ValueError(f"{self.anchor_close.shape} anchors for {len(self.close)} paths")
+        if self.session_open is not None and self.session_open.shape not in (
+            self.close.shape,
+            self.close.shape[1:],
+        ):
+            raise ValueError(f"session_open has shape {self.session_open.shape}, close {self.close.shape}")
+
+    @classmethod
+    def of_paths(cls, paths: PathSet, *, tick: float = 0.0, clock: SessionClock | None = None) -> Bars:
+        """View a path set as bars.
+
+        Args:
+            paths: the paths; float32 prices become float64.
+            tick: the reference's price step, as :func:`windows` uses it.
+            clock: the reference's sessions; by default they are read from the paths' own stamps.
+        """
+        clock = clock or SessionClock.of(paths.timestamps)
+        shape = (len(paths), paths.horizon)
+        places = clock.bar_of_day(paths.timestamps) if clock else None
+        opened, high, low, close = (paths.column(name).astype(np.float64) for name in PRICE_FIELDS)
+        return cls(
+            opened,
+            high,
+            low,
+            close,
+            volume=paths.column("volume").astype(np.float64) if "volume" in paths.fields else None,
+            anchor_close=np.full(len(paths), paths.anchor_close, dtype=np.float64),
+            session_open=clock.opens(paths.timestamps) if clock else None,
+            bar_of_day=None if places is None else np.broadcast_to(places, shape),
+            session_bars=len(clock.slots) if clock else 0,
+            tick=tick,
+        )
+
+    @classmethod
+    def of_arrays(
+        cls,
+        open: ArrayLike,  # noqa: A002 - the field's name
+        high: ArrayLike,
+        low: ArrayLike,
+        close: ArrayLike,
+        volume: ArrayLike | None = None,
+        *,
+        anchor_close: ArrayLike,
+        tick: float = 0.0,
+    ) -> Bars:
+        """Build bars of whole sessions (daily and longer) from plain arrays, [bar] or [path, bar].
+
+        Args:
+            open: opening prices; high, low, close and volume have the same shape.
+            high: highest prices.
+            low: lowest prices.
+            close: closing prices.
+            volume: traded volume, where there is one.
+            anchor_close: the close before the first bar: one number, or one per path.
+            tick: the price step, 0 for continuous prices.
+
+        Raises:
+            DataError: the shapes disagree, or a value is no number.
+        """
+        given = {"open": open, "high": high, "low": low, "close": close, "volume": volume}
+        arrays = {name: _as_paths(name, values) for name, values in given.items() if values is not None}
+        shapes = {name: values.shape for name, values in arrays.items()}
+        if len(set(shapes.values())) > 1:
+            told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            raise DataError(f"the arrays have different shapes: {told}", expected="one shape [path, bar]")
+        anchors = np.atleast_1d(_as_numbers("anchor_close", anchor_close))
+        paths = len(arrays["close"])
+        if anchors.shape not in ((1,), (paths,)):
+            raise DataError(f"anchor_close has shape {anchors.shape}", expected=f"one number, or {paths}")
+        return cls(
+            open=arrays["open"],
+            high=arrays["high"],
+            low=arrays["low"],
+            close=arrays["close"],
+            volume=arrays.get("volume"),
+            anchor_close=np.broadcast_to(anchors, (paths,)),
+            tick=tick,
+        )
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+    @property
+    def length(self) -> int:
+        """Bars per path."""
+        return int(self.close.shape[1])
+
+    def select(self, rows: NDArray[Any] | slice) -> Bars:
+        """Return the paths at these positions (or where a mask is True), in this order."""
+        taken = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            by_path = isinstance(value, np.ndarray) and (f.name != "session_open" or value.ndim == 2)
+            taken[f.name] = value[rows] if by_path else value
+        return Bars(**taken)
+
+    def with_tick(self, tick: float) -> Bars:
+        """Return the same bars measured with another tick: that of the reference to compare with."""
+        return replace(self, tick=tick)
+
+    @cached_property
+    def valid(self) -> NDArray[np.bool_]:
+        """Paths whose prices are all finite and positive, [path]."""
+        prices = (self.open, self.high, self.low, self.close)
+        good = [np.all(np.isfinite(p) & (p > 0), axis=1) for p in prices]
+        anchored = np.isfinite(self.anchor_close) & (self.anchor_close > 0)
+        return np.asarray(np.logical_and.reduce([*good, anchored]), dtype=bool)
+
+    @cached_property
+    def opens_session(self) -> NDArray[np.bool_]:
+        """Bars that open a session, [path, bar]."""
+        opens = True if self.session_open is None else self.session_open
+        return np.broadcast_to(opens, self.close.shape)
+
+    @cached_property
+    def _log_open(self) -> Array:
+        return _log(self.open)
+
+    @cached_property
+    def _log_close(self) -> Array:
+        return _log(self.close)
+
+    @cached_property
+    def g(self) -> Array:
+        """Gap from the close before: ln(open / previous close)."""
+        before = np.concatenate([_log(self.anchor_close)[:, None], self._log_close[:, :-1]], axis=1)
+        return self._log_open - before
+
+    @cached_property
+    def b(self) -> Array:
+        """Body: ln(close / open)."""
+        return self._log_close - self._log_open
+
+    @cached_property
+    def hh(self) -> Array:
+        """High over open: ln(high / open)."""
+        return _log(self.high) - self._log_open
+
+    @cached_property
+    def ll(self) -> Array:
+        """Low under open: ln(low / open)."""
+        return _log(self.low) - self._log_open
+
+    @cached_property
+    def r(self) -> Array:
+        """Return from close to close: g + b."""
+        return np.asarray(self.g + self.b)
+
+    @cached_property
+    def abs_r(self) -> Array:
+        """Absolute return."""
+        return np.abs(self.r)
+
+    @cached_property
+    def R(self) -> Array:  # noqa: N802 - the field's symbol for a bar's log range
+        """Log range: ln(high / low)."""
+        return np.asarray(self.hh - self.ll)
+
+    @cached_property
+    def lr(self) -> Array:
+        """Log of the range plus half a tick; NaN where both are 0."""
+        half_tick = 0.5 * self.tick / np.where(self.close > 0, self.close, np.nan)
+        return _log(self.R + half_tick)
+
+    @cached_property
+    def v(self) -> Array:
+        """Log volume, [path, bar]; NaN where there was no trade.
+
+        Raises:
+            DataError: the bars have no volume.
+        """
+        if self.volume is None:
+            raise DataError("these bars have no volume", expected="a volume for every bar")
+        return _log(self.volume)
+
+    @cached_property
+    def s(self) -> Array:
+        """Standard deviation (n - 1) of the path's returns, [path]; NaN for fewer than two bars."""
+        if self.length < 2:
+            return np.full(len(self), np.nan)
+        return np.asarray(self.r.std(axis=1, ddof=1), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Real history cut into windows: the same shape as generated paths.
+
+    Attributes:
+        bars: the windows as paths.
+        start: int64 [window], the row of each window's first bar in its history.
+    """
+
+    bars: Bars
+    start: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def select(self, rows: NDArray[Any] | slice) -> Windows:
+        """Return the windows at these positions (or where a mask is True)."""
+        return Windows(self.bars.select(rows), self.start[rows])
+
+
+def windows(
+    candles: Candles,
+    length: int,
+    stride: int,
+    *,
+    tick: float | None = None,
+    clock: SessionClock | None = None,
+) -> Windows:
+    """Cut history into windows of ``length`` bars that start every ``stride`` bars, from the second bar on.
+
+    The first bar only serves as the close before the first window. Windows are views: they take no memory.
+
+    Args:
+        candles: the history.
+        length: bars per window.
+        stride: bars between the starts of two windows.
+        tick: price step; by default the history's own.
+        clock: sessions; by default the history's own.
+
+    Raises:
+        DataError: the history is shorter than one window and the close before it.
+    """
+    if length < 1 or stride < 1:
+        raise ValueError(f"windows of {length} bars every {stride} bars: both must be at least 1")
+    if len(candles) < length + 1:
+        raise DataError(
+            f"{candles.name} has {len(candles)} bars, but one window of {length} bars needs {length + 1}",
+            expected=f"at least {length + 1} bars: the window and the close before it",
+            fix="bring a longer history, or shorten the horizon",
+        )
+    start = np.arange(1, len(candles) - length + 1, stride, dtype=np.int64)
+    clock = clock or SessionClock.of(candles.timestamps)
+    cut: Callable[[NDArray[Any]], NDArray[Any]] = lambda x: sliding_window_view(x, length)[start]  # noqa: E731
+    places = clock.bar_of_day(candles.timestamps) if clock else None
+    bars = Bars(
+        open=cut(candles.column("open")),
+        high=cut(candles.column("high")),
+        low=cut(candles.column("low")),
+        close=cut(candles.close),
+        volume=cut(candles.column("volume")) if candles.has_volume else None,
+        anchor_close=candles.close[start - 1],
+        session_open=cut(clock.opens(candles.timestamps)) if clock else None,
+        bar_of_day=None if places is None else cut(places),
+        session_bars=len(clock.slots) if clock else 0,
+        tick=tick_size(candles) if tick is None else tick,
+    )
+    return Windows(bars, start)
+
+
+def _log(x: Array) -> Array:
+    """Return ln x, NaN where x is not finite and positive."""
+    usable = np.isfinite(x) & (x > 0)
+    return np.log(x, where=usable, out=np.full(x.shape, np.nan))
+
+
+def _as_paths(name: str, values: ArrayLike) -> Array:
+    array = _as_numbers(name, values)
+    if array.ndim not in (1, 2):
+        raise DataError(f"{name} has {array.ndim} dimensions", expected="[bar] or [path, bar]")
+    return np.atleast_2d(array)
+
+
+def _as_numbers(name: str, values: ArrayLike) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{name} cannot be read as numbers: {error}", expected="an array of numbers"
+        ) from None

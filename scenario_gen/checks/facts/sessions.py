@@ -1,0 +1,88 @@
+"""Sessions seen in the stamps of intraday bars: which bars open one, and where each bar stands in its session.
+
+Owns the reading of sessions. Knows no exchange, no prices and no facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.market.frequency import DAY, SECOND, commonest, spacing, wall_nanoseconds
+
+# A pause of more than four hours ends a session: longer than a lunch break or a futures market's daily pause,
+# shorter than any night.
+PAUSE = 4 * 3600 * SECOND
+
+
+@dataclass(frozen=True, eq=False)
+class SessionClock:
+    """The regular session of an intraday history.
+
+    Attributes:
+        step: nanoseconds between neighbouring bars.
+        opening: the commonest time of day of a session's first bar, in nanoseconds since midnight.
+        slots: int64 [bar of day], nanoseconds from the session's first bar to each of its usual bars; empty
+            where trade never pauses overnight (crypto, FX in the week).
+    """
+
+    step: int
+    opening: int
+    slots: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, timestamps: pd.DatetimeIndex) -> SessionClock | None:
+        """Read the clock from a history's stamps; None for daily and longer bars, each a session of its own."""
+        if len(timestamps) < 2:
+            return None
+        gap = spacing(timestamps)
+        if gap.kind != "intraday":
+            return None
+        wall = wall_nanoseconds(timestamps)
+        starts = _after_pause(wall, gap.step)
+        none = cls(gap.step, 0, np.empty(0, dtype=np.int64))
+        if len(starts) < 2:
+            return none
+        whole = slice(starts[0], starts[-1])  # the first and the last session may be cut short
+        since_open = wall - wall[_last_start(starts, len(wall))]
+        slots, counts = np.unique(since_open[whole], return_counts=True)
+        usual = slots[2 * counts >= len(starts) - 1]
+        if usual[-1] >= DAY:
+            return none
+        return cls(gap.step, commonest(wall[starts] % DAY), usual.astype(np.int64))
+
+    def opens(self, timestamps: pd.DatetimeIndex) -> NDArray[np.bool_]:
+        """Return which bars open a session, [T]; the first bar does when it stands at the opening time."""
+        wall = wall_nanoseconds(timestamps)
+        first = np.zeros(len(wall), dtype=bool)
+        first[_after_pause(wall, self.step)] = True
+        if len(wall) and len(self.slots):
+            first[0] = wall[0] % DAY == self.opening
+        return first
+
+    def bar_of_day(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64] | None:
+        """Return each bar's place in its session, int64 [T], -1 off the usual slots; None without sessions."""
+        if not len(self.slots):
+            return None
+        wall = wall_nanoseconds(timestamps)
+        starts = _after_pause(wall, self.step)
+        opened = wall[_last_start(starts, len(wall))]
+        # Before the first opening in sight there is only the usual time of day to go by.
+        head = np.arange(len(wall)) < (starts[0] if len(starts) else len(wall))
+        since_open = np.where(head, (wall - self.opening) % DAY, wall - opened)
+        place = np.minimum(np.searchsorted(self.slots, since_open), len(self.slots) - 1)
+        return np.where(self.slots[place] == since_open, place, -1).astype(np.int64)
+
+
+def _after_pause(wall: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    return np.flatnonzero(np.diff(wall) > max(PAUSE, 3 * step // 2)) + 1
+
+
+def _last_start(starts: NDArray[np.int64], bars: int) -> NDArray[np.int64]:
+    """Return the row of the opening bar at or before each bar; row 0 before the first one."""
+    marks = np.zeros(bars, dtype=np.int64)
+    marks[starts] = starts
+    return np.maximum.accumulate(marks) if bars else marks
