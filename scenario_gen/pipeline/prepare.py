@@ -38,6 +38,7 @@ class Prepared:
     Attributes:
         scenario: the resolved section of the spec.
         context: the bars that seed the generator.
+        history: every bar up to the context's end, the context included: what paths are judged against.
         continuation: what really happened after them, up to the horizon; may be empty.
         calendar: where the future stamps come from.
         timestamps: stamps of the bars to generate.
@@ -46,6 +47,7 @@ class Prepared:
 
     scenario: ResolvedScenario
     context: Candles
+    history: Candles
     continuation: Candles
     calendar: BarCalendar
     timestamps: pd.DatetimeIndex
@@ -105,7 +107,9 @@ def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progres
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, continuation, progress)
             prepared.append(
-                Prepared(scenario, context, continuation, calendar, calendar.future(horizon), generator)
+                Prepared(
+                    scenario, context, history, continuation, calendar, calendar.future(horizon), generator
+                )
             )
             advance(1)
     _tell(prepared, progress)
