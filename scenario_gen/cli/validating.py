@@ -53,7 +53,7 @@ def summary(loaded: LoadedSpec) -> str:
 def _scenario_words(one: ResolvedScenario) -> str:
     generator = one.generator
     what = (
-        f"{generator.kind} {generator.model} at temperature {generator.temperature:g}"
+        f"{generator.kind} {generator.model} at temperature {generator.temperature}"
         if isinstance(generator, KronosGenerator)
         else generator.kind
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import pandas as pd
 
 from scenario_gen.execute.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import BootstrapGenerator, KronosGenerator
+from scenario_gen.spec.models import (
+    BootstrapGenerator,
+    FhsGenerator,
+    GarchGenerator,
+    GeneratorSection,
+    GjrGenerator,
+    KronosGenerator,
+)
 
 Advance = Callable[[int], None]
 
@@ -40,16 +48,82 @@ class Generator(Protocol):
         """
 
 
-def open_generator(section: KronosGenerator | BootstrapGenerator) -> Generator:
+@runtime_checkable
+class FittedGenerator(Generator, Protocol):
+    """A generator that is fitted to more bars than the context."""
+
+    def fitted_to(self, history: Candles) -> Generator:
+        """Return the generator fitted to a history that ends with the context.
+
+        Raises:
+            DataError: the history cannot be fitted.
+        """
+
+
+@runtime_checkable
+class BatchGenerator(Generator, Protocol):
+    """A generator that samples several contexts faster together than one after the other."""
+
+    def sample_many(
+        self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+    ) -> list[PathSet]:
+        """Return one path set per context; ``draws`` has the ids of the first context's paths, then the next's.
+
+        Contexts and stamps have one length each. Equal to ``sample`` one by one but for the last digits.
+        """
+
+
+def sample_contexts(
+    generator: Generator, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+) -> list[PathSet]:
+    """Sample every context with its share of the draws, together where the generator can."""
+    if isinstance(generator, BatchGenerator):
+        return generator.sample_many(contexts, timestamps, draws)
+    shares = np.split(draws.path_ids, len(contexts))
+    return [
+        generator.sample(context, stamps, Draws(draws.seed, ids))
+        for context, stamps, ids in zip(contexts, timestamps, shares, strict=True)
+    ]
+
+
+def open_generator(section: GeneratorSection, history: Candles | None = None) -> Generator:
     """Build the generator that a spec's section describes.
+
+    Args:
+        section: of a spec; temperature and top_p are numbers.
+        history: bars up to the context's end, for generators that are fitted to more than the context.
 
     Raises:
         CheckpointError: the model cannot be found or read.
+        DataError: the history cannot be fitted.
     """
+    generator = _open(section)
+    if history is not None and isinstance(generator, FittedGenerator):
+        generator = generator.fitted_to(history)
+    if section.drift == "neutral":
+        from scenario_gen.generators.neutral import DriftNeutral
+
+        return DriftNeutral(generator)
+    return generator
+
+
+def _open(section: GeneratorSection) -> Generator:
     if isinstance(section, KronosGenerator):
         from scenario_gen.generators.kronos import KronosPaths  # torch only when it is needed
 
         return KronosPaths.from_section(section)
-    from scenario_gen.generators.bootstrap import StationaryBootstrap  # likewise arch
+    if isinstance(section, BootstrapGenerator):
+        from scenario_gen.generators.bootstrap import StationaryBootstrap
 
-    return StationaryBootstrap(section.mean_block)
+        return StationaryBootstrap(section.mean_block)
+    if isinstance(section, FhsGenerator):
+        from scenario_gen.generators.fhs import FilteredPaths
+
+        return FilteredPaths(section.decay)
+    if isinstance(section, GarchGenerator | GjrGenerator):
+        from scenario_gen.generators.garch import GarchPaths
+
+        return GarchPaths(asymmetric=isinstance(section, GjrGenerator), fit_bars=section.fit_bars)
+    from scenario_gen.generators.gbm import GbmPaths
+
+    return GbmPaths()

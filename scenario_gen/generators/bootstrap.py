@@ -16,13 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.relative import relative_bars, require_bars, to_path_set
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-
-MIN_BARS = 32
 
 
 @dataclass(frozen=True)
@@ -52,26 +50,15 @@ class StationaryBootstrap:
         Raises:
             DataError: the context is shorter than 32 bars.
         """
-        if len(context) < MIN_BARS:
-            raise DataError(
-                f"the context has {len(context)} bars", expected=f"at least {MIN_BARS} to resample"
-            )
+        require_bars(context)
         mean_block = self.mean_block or optimal_mean_block(context.close)
-        relative, volume = _relative_bars(context)
+        relative, volume = relative_bars(context)
         uniforms = draws.uniforms(len(timestamps), 2)
         index = block_indices(uniforms, len(relative), mean_block)
-        values = _chain(relative[index], float(context.close[-1]))
-        if volume is not None:
-            values = np.concatenate((values, volume[index][..., None]), axis=-1)
         advance(len(timestamps))
-        return PathSet(
-            values=values.astype(np.float32),
-            fields=context.fields[:5],
-            timestamps=timestamps,
-            path_ids=draws.path_ids,
-            anchor_close=float(context.close[-1]),
-            provenance={"generator": "bootstrap", "mean_block": round(mean_block, 2), "seed": draws.seed},
-        )
+        drawn = None if volume is None else volume[index]
+        provenance = {"generator": "bootstrap", "mean_block": round(mean_block, 2)}
+        return to_path_set(context, timestamps, draws, relative[index], drawn, provenance)
 
 
 def optimal_mean_block(close: NDArray[np.float64]) -> float:
@@ -100,17 +87,3 @@ def block_indices(uniforms: NDArray[np.float64], bars: int, mean_block: float) -
     last_start = np.maximum.accumulate(np.where(starts, steps, 0), axis=1)
     origin = (uniforms[..., 1] * bars).astype(np.int64)[np.arange(paths)[:, None], last_start]
     return (origin + steps - last_start) % bars
-
-
-def _relative_bars(context: Candles) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return gap, upper, lower and close as logs from the previous close [T - 1, 4], and volume [T - 1]."""
-    logs = np.log(context.values[:, :4])
-    relative = logs[1:] - logs[:-1, 3:4]
-    return relative, context.column("volume")[1:] if context.has_volume else None
-
-
-def _chain(relative: NDArray[np.float64], anchor: float) -> NDArray[np.float64]:
-    """Return prices [path, bar, 4] from logs relative to the previous close [path, bar, 4]."""
-    close = np.cumsum(relative[..., 3], axis=1)
-    previous = np.concatenate((np.zeros((len(close), 1)), close[:, :-1]), axis=1)
-    return np.asarray(anchor * np.exp(previous[..., None] + relative))

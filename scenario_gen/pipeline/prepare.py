@@ -20,8 +20,8 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.spec.files import find_file
 from scenario_gen.spec.models import (
-    BootstrapGenerator,
     Data,
+    GeneratorSection,
     KronosGenerator,
     ResolvedScenario,
     ScenarioSpec,
@@ -103,7 +103,7 @@ def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progres
             context = history.context(scenario.bars.context)
             horizon = scenario.bars.horizon
             continuation = later.rows(0, min(len(later), horizon))
-            generator = open_generator(_beside_the_spec(scenario.generator, base))
+            generator = open_generator(_beside_the_spec(scenario.generator, base), history)
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, continuation, progress)
             prepared.append(
@@ -138,9 +138,7 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
     return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
 
 
-def _beside_the_spec(
-    section: KronosGenerator | BootstrapGenerator, base: Path
-) -> KronosGenerator | BootstrapGenerator:
+def _beside_the_spec(section: GeneratorSection, base: Path) -> GeneratorSection:
     """Return the section with model and tokenizer folders looked for beside the spec first."""
     if not isinstance(section, KronosGenerator):
         return section

@@ -19,6 +19,7 @@ MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
 MAX_SEED = 2**63 - 1
 MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
+MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
 NAMED_MODELS = ("nano", "mini", "small", "base")
 
 
@@ -89,14 +90,25 @@ class Paths(Section):
     keep: bool = Field(default=False, description="write every path to paths/<scenario>.parquet")
 
 
+Auto = Literal["auto"]  # chosen by calibration on origins before the context
+Temperature = Annotated[float, Field(ge=0.0, le=10.0)] | Auto
+TopP = Annotated[float, Field(gt=0.0, le=1.0)] | Auto
+Drift = Annotated[
+    Literal["as_sampled", "neutral"],
+    Field(
+        description="neutral: scale all paths alike so that the price expected at every bar is the last real one"
+    ),
+]
+
+
 class KronosGenerator(Section):
     """A Kronos checkpoint: ``nano`` (embedded), mini/small/base or org/name@revision (Hub), or a folder."""
 
     kind: Literal["kronos"] = "kronos"
     model: str = "nano"
     tokenizer: str | None = Field(default=None, description="tokenizer to go with a model that is not listed")
-    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    temperature: Temperature = Field(default=1.0, description="a number, or auto: chosen by calibration")
+    top_p: TopP = Field(default=1.0, description="a number, or auto: chosen by calibration")
     top_k: int = Field(default=0, ge=0, description="0 keeps every token")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps"
@@ -104,6 +116,7 @@ class KronosGenerator(Section):
     window: Literal["reanchor", "slide"] = Field(
         default="reanchor", description="what to do past the model's window"
     )
+    drift: Drift = "as_sampled"
 
     @model_validator(mode="after")
     def _own_tokenizer(self) -> KronosGenerator:
@@ -121,9 +134,54 @@ class BootstrapGenerator(Section):
         ge=1.0,
         description="mean block length in bars; default: chosen from the context (Politis-White 2004)",
     )
+    drift: Drift = "as_sampled"
 
 
-Generator = Annotated[KronosGenerator | BootstrapGenerator, Field(discriminator="kind")]
+class FhsGenerator(Section):
+    """Filtered historical simulation: the context's candles in units of a running (EWMA) volatility."""
+
+    kind: Literal["fhs"] = "fhs"
+    decay: float = Field(default=0.94, ge=0.5, lt=1.0, description="of the running variance, per bar")
+    drift: Drift = "as_sampled"
+
+
+class GarchGenerator(Section):
+    """Filtered historical simulation with a GARCH(1, 1) volatility, fitted with Student's t innovations."""
+
+    kind: Literal["garch"] = "garch"
+    fit_bars: int = Field(
+        default=1000,
+        ge=MIN_FIT,
+        le=MAX_FIT,
+        description="bars to fit, ending with the context; or all there are",
+    )
+    drift: Drift = "as_sampled"
+
+
+class GjrGenerator(Section):
+    """As garch, with a volatility that answers more to falls (Glosten, Jagannathan and Runkle 1993)."""
+
+    kind: Literal["gjr"] = "gjr"
+    fit_bars: int = Field(
+        default=1000,
+        ge=MIN_FIT,
+        le=MAX_FIT,
+        description="bars to fit, ending with the context; or all there are",
+    )
+    drift: Drift = "as_sampled"
+
+
+class GbmGenerator(Section):
+    """Geometric Brownian motion with the context's mean and volatility: what every model should beat."""
+
+    kind: Literal["gbm"] = "gbm"
+    drift: Drift = "as_sampled"
+
+
+GeneratorSection = (
+    KronosGenerator | BootstrapGenerator | FhsGenerator | GarchGenerator | GjrGenerator | GbmGenerator
+)
+Generator = Annotated[GeneratorSection, Field(discriminator="kind")]
 
 
 class Checks(Section):

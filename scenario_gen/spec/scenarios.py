@@ -20,6 +20,10 @@ from scenario_gen.spec.models import (
     Broker,
     Checks,
     Data,
+    FhsGenerator,
+    GarchGenerator,
+    GbmGenerator,
+    GjrGenerator,
     KronosGenerator,
     Paths,
     ResolvedScenario,
@@ -36,8 +40,15 @@ SECTIONS: dict[str, type[Section]] = {
     "checks": Checks,
     "broker": Broker,
 }
-GENERATORS: dict[str, type[Section]] = {"kronos": KronosGenerator, "bootstrap": BootstrapGenerator}
-BASELINES = ("bootstrap",)
+GENERATORS: dict[str, type[Section]] = {
+    "kronos": KronosGenerator,
+    "bootstrap": BootstrapGenerator,
+    "fhs": FhsGenerator,
+    "garch": GarchGenerator,
+    "gjr": GjrGenerator,
+    "gbm": GbmGenerator,
+}
+BASELINES = tuple(kind for kind in GENERATORS if kind != "kronos")
 OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "broker")
 MAX_SCENARIOS = 200
 
@@ -115,7 +126,7 @@ def resolve_scenarios(
     if "scenarios" in values:
         _check_base_alone(base, violations)
     for position, kind in enumerate(_baselines(values, violations)):
-        merged = overlay(base, {"generator": {"kind": kind}}, ("baselines", position))
+        merged = overlay(base, {"generator": _baseline_section(kind, base)}, ("baselines", position))
         merged.origin[("generator",)] = ("baselines", position)
         if "data" not in base:
             violations.add(("baselines",), "a baseline is made from the top-level 'data', which is missing")
@@ -182,6 +193,13 @@ def _baselines(values: Mapping[str, Any], violations: Violations) -> list[str]:
         else:
             good.append(str(kind))
     return good
+
+
+def _baseline_section(kind: str, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a baseline's generator section: of the base's generator it shares only how drift is treated."""
+    generator = base.get("generator")
+    drift = generator.get("drift") if isinstance(generator, Mapping) else None
+    return {"kind": kind} | ({"drift": drift} if drift in ("as_sampled", "neutral") else {})
 
 
 def _resolve(

@@ -18,10 +18,7 @@ from scenario_gen.spec.yaml_lines import Document, Where
 
 NOT_YET = {
     "shocks": "shocks",
-    "auto": "a temperature chosen by calibration",
     "symbol": "downloads of market data",
-    "garch": "the GARCH generator",
-    "gbm": "the GBM generator",
     "yahoo": "downloads of market data",
     "ccxt": "downloads of market data",
 }

@@ -57,13 +57,16 @@ def accepted(model: type[BaseModel], field: str) -> str:
     kinds = [kind for kind in _alternatives(info.annotation) if kind is not type(None)]
     if any(isinstance(kind, type) and issubclass(kind, date) for kind in kinds):
         return MOMENT
-    return _kind_words(kinds[0], info)
+    names = [name for kind in kinds[1:] for name in get_args(kind)]  # the words that may stand for a number
+    return ", or ".join([_kind_words(kinds[0], info), *names])
 
 
 def choices(model: type[BaseModel], field: str) -> tuple[str, ...]:
-    """Return the names that a field chooses from, or nothing if it is no choice."""
-    found = (k for k in _alternatives(model.model_fields[field].annotation) if get_origin(k) is Literal)
-    return tuple(name for kind in found for name in get_args(kind))
+    """Return the names that a field chooses from, or nothing if it is no choice or takes other values too."""
+    kinds = [k for k in _alternatives(model.model_fields[field].annotation) if k is not type(None)]
+    if any(get_origin(kind) is not Literal for kind in kinds):
+        return ()
+    return tuple(name for kind in kinds for name in get_args(kind))
 
 
 def _alternatives(annotation: Any) -> list[Any]:
@@ -75,15 +78,23 @@ def _alternatives(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def _bounds(info: FieldInfo) -> list[Any]:
+    """Return a field's constraints, those of its first alternative included."""
+    first = get_args(info.annotation)[:1]
+    nested = get_args(first[0])[1:] if first and get_origin(first[0]) is Annotated else ()
+    inner = [rule for extra in nested if isinstance(extra, FieldInfo) for rule in extra.metadata]
+    return [*info.metadata, *inner]
+
+
 def _kind_words(kind: Any, info: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return one_of(get_args(kind))
     if kind is bool:
         return "true or false"
     if kind is int:
-        return "a whole number" + _range_words(info.metadata)
+        return "a whole number" + _range_words(_bounds(info))
     if kind is float:
-        return "a number" + _range_words(info.metadata)
+        return "a number" + _range_words(_bounds(info))
     if kind is str:
         return _text_words(info)
     return "a mapping of names to values"

@@ -8,30 +8,48 @@ from scenario_gen.spec import LoadedSpec, spec_from_dict
 
 Mistakes = Callable[[str], list[str]]
 
-GENERATOR_KEYS = "kind, model, tokenizer, temperature, top_p, top_k, device, window"
+GENERATOR_KEYS = "kind, model, tokenizer, temperature, top_p, top_k, device, window, drift"
+KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 # What stands on line 4, and the whole message.
 ONE_MISTAKE = [
-    ("generator: {temperature: hot}", "generator.temperature: got 'hot', expected a number from 0 to 10"),
-    ("generator: {temperature: 11}", "generator.temperature: got 11, expected a number from 0 to 10"),
-    ("generator: {temperature: true}", "generator.temperature: got true, expected a number from 0 to 10"),
-    ("generator: {temperature: .nan}", "generator.temperature: got .nan, expected a number from 0 to 10"),
-    ("generator: {temperature: .inf}", "generator.temperature: got .inf, expected a number from 0 to 10"),
-    ("generator: {temperature: }", "generator.temperature: got nothing, expected a number from 0 to 10"),
+    (
+        "generator: {temperature: hot}",
+        "generator.temperature: got 'hot', expected a number from 0 to 10, or auto",
+    ),
+    (
+        "generator: {temperature: 11}",
+        "generator.temperature: got 11, expected a number from 0 to 10, or auto",
+    ),
+    (
+        "generator: {temperature: true}",
+        "generator.temperature: got true, expected a number from 0 to 10, or auto",
+    ),
+    (
+        "generator: {temperature: .nan}",
+        "generator.temperature: got .nan, expected a number from 0 to 10, or auto",
+    ),
+    (
+        "generator: {temperature: .inf}",
+        "generator.temperature: got .inf, expected a number from 0 to 10, or auto",
+    ),
+    (
+        "generator: {temperature: }",
+        "generator.temperature: got nothing, expected a number from 0 to 10, or auto",
+    ),
     (
         "generator: {temperature: [1]}",
-        "generator.temperature: got a list of 1, expected a number from 0 to 10",
+        "generator.temperature: got a list of 1, expected a number from 0 to 10, or auto",
     ),
     (
         "generator: {temperature: '1.0'}",
-        "generator.temperature: got '1.0', expected a number from 0 to 10 (without quotes)",
+        "generator.temperature: got '1.0', expected a number from 0 to 10, or auto (without quotes)",
     ),
     (
-        "generator: {temperature: auto}",
-        "generator.temperature: got 'auto', expected a number from 0 to 10 "
-        "(not available yet: a temperature chosen by calibration)",
+        "generator: {temperature: aut}",
+        "generator.temperature: got 'aut', expected a number from 0 to 10, or auto",
     ),
-    ("generator: {top_p: 0}", "generator.top_p: got 0, expected a number above 0 and at most 1"),
+    ("generator: {top_p: 0}", "generator.top_p: got 0, expected a number above 0 and at most 1, or auto"),
     ("generator: {top_k: -1}", "generator.top_k: got -1, expected a whole number of at least 0"),
     (
         "generator: {tempreature: 1}",
@@ -40,13 +58,13 @@ ONE_MISTAKE = [
     ("generator: {zzz: 1}", f"generator.zzz: unknown key. Allowed here: {GENERATOR_KEYS}"),
     (
         "generator: {kind: kronoss}",
-        "generator.kind: got 'kronoss', expected kronos or bootstrap; did you mean 'kronos'?",
+        f"generator.kind: got 'kronoss', expected {KINDS}; did you mean 'kronos'?",
     ),
     (
-        "generator: {kind: garch}",
-        "generator.kind: got 'garch', expected kronos or bootstrap (not available yet: the GARCH generator)",
+        "generator: {kind: garch, fit_bars: 100}",
+        "generator.fit_bars: got 100, expected a whole number from 250 to 20000",
     ),
-    ("generator: {kind: [kronos]}", "generator.kind: got a list of 1, expected kronos or bootstrap"),
+    ("generator: {kind: [kronos]}", f"generator.kind: got a list of 1, expected {KINDS}"),
     (
         "generator: {model: nanoo}",
         "generator.model: got 'nanoo', expected nano, mini, small, base, a Hub name like org/name@revision, "
@@ -112,10 +130,13 @@ ONE_MISTAKE = [
     ("report: {titel: x}", "report.titel: unknown key; did you mean 'title'? Allowed here: folder, title"),
     ("baselines: bootstrap", "baselines: got 'bootstrap', expected a list like [bootstrap]"),
     (
-        "baselines: [garch]",
-        "baselines[#1]: got 'garch', expected bootstrap (not available yet: the GARCH generator)",
+        "baselines: [kronos]",
+        "baselines[#1]: got 'kronos', expected bootstrap, fhs, garch, gjr or gbm",
     ),
-    ("baselines: [boostrap]", "baselines[#1]: got 'boostrap', expected bootstrap; did you mean 'bootstrap'?"),
+    (
+        "baselines: [boostrap]",
+        "baselines[#1]: got 'boostrap', expected bootstrap, fhs, garch, gjr or gbm; did you mean 'bootstrap'?",
+    ),
     ("baselines: [bootstrap, bootstrap]", "baselines[#2]: bootstrap is there twice; keep it once"),
     ("shocks: [{kind: gap}]", "shocks: not available yet: shocks; delete this key"),
     (
@@ -144,7 +165,7 @@ ONE_MISTAKE = [
     ),
     (
         "scenarios: [{name: a, generator: {temperature: 11}}]",
-        "scenarios[a].generator.temperature: got 11, expected a number from 0 to 10",
+        "scenarios[a].generator.temperature: got 11, expected a number from 0 to 10, or auto",
     ),
 ]
 
@@ -257,7 +278,7 @@ def test_a_wrong_base_is_told_even_where_every_scenario_overrides_it(mistakes: M
 def test_a_mistake_in_an_override_is_told_at_the_override(mistakes: Mistakes, start: str) -> None:
     text = start + "generator: {temperature: 1}\nscenarios:\n  - name: a\n    generator:\n      top_p: 2\n"
     assert mistakes(text) == [
-        "demo.yaml:8: scenarios[a].generator.top_p: got 2, expected a number above 0 and at most 1"
+        "demo.yaml:8: scenarios[a].generator.top_p: got 2, expected a number above 0 and at most 1, or auto"
     ]
 
 
@@ -266,7 +287,7 @@ def test_a_key_of_the_old_kind_in_an_override_of_another_kind_is_unknown(
 ) -> None:
     text = start + "scenarios:\n  - {name: a, generator: {kind: bootstrap, temperature: 1}}\n"
     assert mistakes(text) == [
-        "demo.yaml:5: scenarios[a].generator.temperature: unknown key. Allowed here: kind, mean_block"
+        "demo.yaml:5: scenarios[a].generator.temperature: unknown key. Allowed here: kind, mean_block, drift"
     ]
 
 
@@ -304,7 +325,9 @@ def test_a_mistake_in_a_mapping_is_told_without_a_line(folder: Path) -> None:
     }
     with pytest.raises(SpecError) as caught:
         spec_from_dict(wrong, base=folder)
-    assert str(caught.value) == "spec: generator.temperature: got 'hot', expected a number from 0 to 10"
+    assert (
+        str(caught.value) == "spec: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
+    )
 
 
 # 1,000,000 paths x 1000 parameter sets x 256 bytes = 256 GB; the bound is 16 GB.

@@ -1,0 +1,142 @@
+"""Filtered historical simulation of whole candles, driven by a recursion of the variance.
+
+Barone-Adesi, Giannopoulos and Vosper 1999, "VaR without correlations for portfolios of derivative securities":
+past bars are divided by the volatility that stood before them, drawn again with replacement, and multiplied by the
+volatility that each path has reached. Here the whole bar is drawn and scaled (gap, both wicks and body), so every
+candle is valid by construction and its volume travels with it.
+
+:class:`FilteredPaths` is the exponentially weighted (RiskMetrics) form on the context alone. Its variance has no
+level to return to, and its median fades over long horizons: :mod:`scenario_gen.generators.garch` has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.relative import (
+    Floats,
+    relative_bars,
+    require_bars,
+    require_movement,
+    to_path_set,
+)
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+
+WARM_UP = 10  # bars whose mean square starts the recursion; they are not resampled themselves
+FLOOR = 0.1  # of the root mean square return: a stretch without trade must not make the next bar a giant
+
+
+@dataclass(frozen=True)
+class VarianceRecursion:
+    """The variance of the next bar: h' = omega + (alpha + gamma [r < 0]) r^2 + beta h.
+
+    Covers the running (EWMA) variance with omega = gamma = 0, GARCH(1, 1) with gamma = 0 (Bollerslev 1986) and
+    GJR-GARCH (Glosten, Jagannathan and Runkle 1993).
+    """
+
+    omega: float
+    alpha: float
+    gamma: float
+    beta: float
+
+    def news(self, returns: Floats) -> Floats:
+        """Return what each return adds to the next variance, omega included."""
+        return np.asarray(self.omega + (self.alpha + self.gamma * (returns < 0)) * returns**2)
+
+    def step(self, variance: Floats, returns: Floats) -> Floats:
+        """Return the next bar's variance [path]."""
+        return np.asarray(self.news(returns) + self.beta * variance)
+
+    def filter(self, returns: Floats, start: float) -> Floats:
+        """Return the variance [T + 1] that stood before each return [T], and the one after the last."""
+        after, _ = lfilter([1.0], [1.0, -self.beta], self.news(returns), zi=[self.beta * start])
+        return np.concatenate(([start], after))
+
+    def persistence(self, shocks: Floats) -> float:
+        """Return how much of a variance is expected to be left a bar later, under resampled shocks."""
+        return float(
+            self.alpha * np.mean(shocks**2) + self.gamma * np.mean(shocks**2 * (shocks < 0)) + self.beta
+        )
+
+
+@dataclass(frozen=True)
+class FilteredBars:
+    """Bars in units of the volatility before them, and what is needed to let them run on.
+
+    Attributes:
+        units: open, high, low, close relative to the previous close, over the volatility [bar, 4].
+        recursion: of the variance.
+        variance: of the next bar.
+    """
+
+    units: Floats
+    recursion: VarianceRecursion
+    variance: float
+
+    def simulate(self, uniforms: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """Return relative bars [path, bar, 4] and which bar each was made of, from uniforms [path, bar]."""
+        drawn = (uniforms * len(self.units)).astype(np.int64)
+        scale = np.empty(uniforms.shape)
+        variance = np.full(len(uniforms), self.variance)
+        for bar in range(uniforms.shape[1]):
+            scale[:, bar] = np.sqrt(variance)
+            variance = self.recursion.step(variance, scale[:, bar] * self.units[drawn[:, bar], 3])
+        return scale[..., None] * self.units[drawn], drawn
+
+
+@dataclass(frozen=True)
+class FilteredPaths:
+    """EWMA filtered historical simulation of the context's own candles.
+
+    Attributes:
+        decay: of the running variance; .94 is RiskMetrics' for daily bars (J.P. Morgan 1996).
+    """
+
+    decay: float = 0.94
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Kind and decay."""
+        return {"kind": "fhs", "decay": self.decay}
+
+    @property
+    def trained_until(self) -> None:
+        """None: it is fitted to the context alone."""
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return paths float32 [path, bar, field]; fields as the context's, without amount.
+
+        Raises:
+            DataError: the context is shorter than 32 bars, or never moves.
+        """
+        require_bars(context)
+        require_movement(context)
+        relative, volume = relative_bars(context)
+        filtered = filter_bars(relative, VarianceRecursion(0.0, 1.0 - self.decay, 0.0, self.decay))
+        bars, drawn = filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
+        advance(len(timestamps))
+        drawn_volume = None if volume is None else volume[WARM_UP:][drawn]
+        return to_path_set(
+            context, timestamps, draws, bars, drawn_volume, {"generator": "fhs", "decay": self.decay}
+        )
+
+
+def filter_bars(relative: Floats, recursion: VarianceRecursion) -> FilteredBars:
+    """Divide relative bars [T, 4] by their running volatility; the first ten only start the recursion."""
+    returns = relative[:, 3]
+    start = float(np.mean(returns[:WARM_UP] ** 2))
+    floor = FLOOR**2 * float(np.mean(returns**2))
+    variance = np.maximum(recursion.filter(returns[WARM_UP:], start), floor)
+    return FilteredBars(relative[WARM_UP:] / np.sqrt(variance[:-1, None]), recursion, float(variance[-1]))

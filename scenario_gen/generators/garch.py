@@ -1,0 +1,201 @@
+"""GARCH and GJR-GARCH filtered historical simulation: a volatility that clusters and returns to its level.
+
+The volatility is fitted by maximum likelihood with Student's t innovations and a mean of zero (arch package), to
+the bars that end with the context: up to ``fit_bars`` of them, because 250 bars hardly identify a GARCH model. The
+innovations are not drawn from the t distribution but from the fitted bars themselves, whole candles divided by
+their own fitted volatility (Barone-Adesi, Giannopoulos and Vosper 1999). Their mean is left in: it is the drift, in
+units of volatility. A drawn bar's volume is its volume over the usual volume of its time, times that of today.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.signal import lfilter
+
+from scenario_gen.errors import DataError
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.fhs import FilteredBars, VarianceRecursion
+from scenario_gen.generators.relative import Floats, relative_bars, require_movement, to_path_set
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import MIN_FIT
+
+USUAL_VOLUME_DECAY = 0.97  # of the running mean of volume: half of it is some twenty bars old
+# Tried in turn until the optimiser converges: arch's own start, then typical daily fits.
+STARTS = (None, (0.05, 0.05, 0.90), (0.02, 0.03, 0.95), (0.10, 0.15, 0.75))
+
+
+@dataclass(frozen=True)
+class GarchFit:
+    """A fitted volatility with the bars to draw from.
+
+    Attributes:
+        filtered: the fitted bars in units of their volatility, the recursion, and the next bar's variance.
+        volume: each bar's volume over the usual volume of its time, times today's usual volume [bar]; None
+            without volume.
+        log_likelihood: of the fit, in arch's scaled units.
+        bars: how many returns were fitted.
+        last_bar: stamp of the last one; the context must end with it.
+        sha256: of the fitted bars.
+    """
+
+    filtered: FilteredBars
+    volume: Floats | None
+    log_likelihood: float
+    bars: int
+    last_bar: pd.Timestamp
+    sha256: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Parameters and persistence, for a result's provenance."""
+        recursion = self.filtered.recursion
+        return {
+            "alpha": round(recursion.alpha, 6),
+            "gamma": round(recursion.gamma, 6),
+            "beta": round(recursion.beta, 6),
+            "persistence": round(recursion.persistence(self.filtered.units[:, 3]), 6),
+            "fitted_bars": self.bars,
+        }
+
+
+@dataclass(frozen=True)
+class GarchPaths:
+    """Candles of the past, scaled by a fitted GARCH volatility.
+
+    Attributes:
+        asymmetric: let falls raise the volatility more than rises (GJR).
+        fit_bars: how many bars to fit to at most, ending with the context.
+        fit: made by :meth:`fitted_to`; without it every call of ``sample`` fits the context that it is given.
+    """
+
+    asymmetric: bool = False
+    fit_bars: int = 1000
+    fit: GarchFit | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name in a spec."""
+        return "gjr" if self.asymmetric else "garch"
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Kind, bars to fit, and a hash of the bars that were fitted."""
+        fitted = {} if self.fit is None else {"fitted_sha256": self.fit.sha256}
+        return {"kind": self.kind, "fit_bars": self.fit_bars, **fitted}
+
+    @property
+    def trained_until(self) -> None:
+        """None: it is fitted to nothing later than the context."""
+
+    def fitted_to(self, history: Candles) -> GarchPaths:
+        """Return the generator fitted to the last ``fit_bars`` bars of a history that ends with the context.
+
+        Raises:
+            DataError: fewer than 250 bars, bars that never move, or a fit that does not converge.
+        """
+        return replace(self, fit=fit_garch(history, asymmetric=self.asymmetric, most=self.fit_bars))
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return paths float32 [path, bar, field]; fields as the context's, without amount.
+
+        Raises:
+            DataError: there is no fit yet and the context cannot be fitted (see :meth:`fitted_to`).
+            ValueError: the fit was made for a context that ends elsewhere.
+        """
+        fit = self.fit or fit_garch(context, asymmetric=self.asymmetric, most=self.fit_bars)
+        if fit.last_bar != context.timestamps[-1]:
+            raise ValueError(f"fitted up to {fit.last_bar}, but the context ends at {context.timestamps[-1]}")
+        bars, drawn = fit.filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
+        advance(len(timestamps))
+        volume = None if fit.volume is None else fit.volume[drawn]
+        return to_path_set(
+            context, timestamps, draws, bars, volume, {"generator": self.kind, **self.identity, **fit.record}
+        )
+
+
+def fit_garch(history: Candles, *, asymmetric: bool, most: int) -> GarchFit:
+    """Fit GARCH(1, 1), or GJR where asymmetric, to the last ``most`` returns of a history.
+
+    Raises:
+        DataError: fewer than 250 bars, bars that never move, or no start from which the fit converges.
+    """
+    bars = history.rows(max(0, len(history) - most - 1), len(history))
+    if len(bars) < MIN_FIT:
+        raise DataError(
+            f"a GARCH model is to be fitted to {len(bars)} bars",
+            expected=f"at least {MIN_FIT} bars up to the context's end",
+            fix="bring a longer history, or take fhs or bootstrap, which need 32",
+        )
+    require_movement(bars)
+    relative, volume = relative_bars(bars)
+    recursion, deviation, likelihood = _maximum_likelihood(relative[:, 3], asymmetric)
+    after = recursion.step(deviation[-1:] ** 2, relative[-1:, 3])
+    return GarchFit(
+        filtered=FilteredBars(relative / deviation[:, None], recursion, float(after[0])),
+        volume=None if volume is None else _todays_volume(volume),
+        log_likelihood=likelihood,
+        bars=len(relative),
+        last_bar=bars.timestamps[-1],
+        sha256=hashlib.sha256(bars.sha256().encode()).hexdigest(),
+    )
+
+
+def _maximum_likelihood(returns: Floats, asymmetric: bool) -> tuple[VarianceRecursion, Floats, float]:
+    """Return the recursion, each return's fitted standard deviation [T], and the log likelihood."""
+    from arch import arch_model  # slow to import
+
+    unit = float(np.sqrt(np.mean(returns**2)))  # the optimiser wants numbers near one
+    model = arch_model(
+        returns / unit, mean="Zero", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False
+    )
+    for start in STARTS:
+        result = model.fit(disp="off", show_warning=False, starting_values=_start(start, asymmetric))
+        parameters = result.params.to_numpy()
+        deviation = np.asarray(result.conditional_volatility, dtype=np.float64)
+        if result.convergence_flag == 0 and np.isfinite(parameters).all() and (deviation > 0).all():
+            named = result.params
+            recursion = VarianceRecursion(
+                float(named["omega"]) * unit**2,
+                float(named["alpha[1]"]),
+                float(named["gamma[1]"]) if asymmetric else 0.0,
+                float(named["beta[1]"]),
+            )
+            return recursion, deviation * unit, float(result.loglikelihood)
+    raise DataError(
+        f"the {'GJR' if asymmetric else 'GARCH'} fit to {len(returns)} returns does not converge from any of "
+        f"{len(STARTS)} starting points",
+        expected="returns whose volatility clusters, without long stretches that do not move",
+        fix="change fit_bars, move data.end, or take fhs or bootstrap",
+    )
+
+
+def _start(start: tuple[float, float, float] | None, asymmetric: bool) -> Floats | None:
+    """Return starting values in arch's order: omega, alpha, gamma where there is one, beta, degrees of freedom."""
+    if start is None:
+        return None
+    omega, alpha, beta = start
+    return np.array([omega, alpha / 2, alpha, beta, 6.0] if asymmetric else [omega, alpha, beta, 6.0])
+
+
+def _todays_volume(volume: Floats) -> Floats:
+    """Return volume [T] over the running mean of the bars before, times the running mean at the end.
+
+    A market's usual volume drifts by a multiple over some years; a bar drawn from then should be as busy relative
+    to today as it was relative to its own time. Without any volume before, it counts as usual.
+    """
+    start = float(volume[: max(1, int(1 / (1 - USUAL_VOLUME_DECAY)))].mean())
+    weights = ([1.0 - USUAL_VOLUME_DECAY], [1.0, -USUAL_VOLUME_DECAY])
+    after, _ = lfilter(*weights, volume, zi=[USUAL_VOLUME_DECAY * start])
+    usual = np.concatenate(([start], after))
+    share = np.divide(volume, usual[:-1], out=np.ones_like(volume), where=usual[:-1] > 0)
+    return np.asarray(share * usual[-1])

@@ -1,0 +1,116 @@
+"""Geometric Brownian motion: constant volatility, no tails, no clusters. What every other generator should beat.
+
+A bar is an overnight gap and a session. Both are Gaussian with the context's means; their variances share the
+context's close-to-close variance in the context's proportion. High and low are the extremes of the Brownian bridge
+between open and close, drawn exactly and jointly. Volume is drawn from the context's bars, each on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.relative import (
+    Floats,
+    relative_bars,
+    require_bars,
+    require_movement,
+    to_path_set,
+)
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+
+SMALLEST = 2.0**-54  # half the step of a uniform: 0 would be minus infinity
+# The bridge leaves 8 deviations with probability exp(-128); bisecting them 45 times reaches float64 rounding.
+REACH, HALVINGS = 8.0, 45
+IMAGES = np.arange(-5, 6)  # terms beyond these are below exp(-50 d^2), d the range in deviations
+
+
+@dataclass(frozen=True)
+class GbmPaths:
+    """Geometric Brownian motion with the context's drift and volatility."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Kind."""
+        return {"kind": "gbm"}
+
+    @property
+    def trained_until(self) -> None:
+        """None: it is fitted to the context alone."""
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return paths float32 [path, bar, field]; fields as the context's, without amount.
+
+        Raises:
+            DataError: the context is shorter than 32 bars, or never moves.
+        """
+        require_bars(context)
+        require_movement(context)
+        relative, volume = relative_bars(context)
+        gap, body = relative[:, 0], relative[:, 3] - relative[:, 0]
+        share = _share(relative[:, 3].var(), gap.var() + body.var())
+        uniforms = np.maximum(draws.uniforms(len(timestamps), 5), SMALLEST)
+        opened = gap.mean() + share * gap.std() * ndtri(uniforms[..., 0])
+        move = body.mean() + share * body.std() * ndtri(uniforms[..., 1])
+        high, low = bridge_extremes(move, float(share * body.std()), uniforms[..., 2], uniforms[..., 3])
+        bars = np.stack((opened, opened + high, opened + low, opened + move), axis=-1)  # [path, bar, 4]
+        advance(len(timestamps))
+        drawn = None if volume is None else volume[(uniforms[..., 4] * len(volume)).astype(np.int64)]
+        return to_path_set(context, timestamps, draws, bars, drawn, {"generator": "gbm"})
+
+
+def _share(whole: float, parts: float) -> float:
+    """Return what gap and body are multiplied by, so that independent ones have the bar's variance."""
+    return float(np.sqrt(whole / parts)) if parts > 0 else 0.0
+
+
+def bridge_extremes(move: Floats, deviation: float, upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
+    """Draw the highest and the lowest point of Brownian bridges from 0 to ``move``, jointly.
+
+    The maximum by its inverse distribution, exp(-2 a (a - move) / deviation^2) beyond a; the minimum given the
+    maximum by bisecting its distribution, which follows from the method of images for two barriers (Billingsley
+    1968, "Convergence of probability measures", section 11).
+
+    Args:
+        move: where each bridge ends, any shape.
+        deviation: standard deviation of the free motion over the same time.
+        upper: uniforms in (0, 1) for the maximum.
+        lower: uniforms in (0, 1) for the minimum.
+
+    Returns:
+        Highest point (>= 0 and >= move) and lowest point (<= 0 and <= move).
+    """
+    if deviation <= 0:
+        return np.maximum(move, 0.0), np.minimum(move, 0.0)
+    x = move / deviation
+    high = (x + np.sqrt(x**2 - 2.0 * np.log(upper))) / 2.0
+    above = np.minimum(x, 0.0)  # the minimum lies between ``below`` and here
+    below = above - REACH
+    for _ in range(HALVINGS):
+        middle = (above + below) / 2.0
+        is_higher = _minimum_above(middle, high, x) > lower  # more than ``lower`` of the minima lie above
+        below, above = np.where(is_higher, middle, below), np.where(is_higher, above, middle)
+    return high * deviation, below * deviation
+
+
+def _minimum_above(low: Floats, high: Floats, x: Floats) -> Floats:
+    """Return P(minimum > low) for unit bridges to x whose maximum is ``high``.
+
+    The derivative in the upper barrier of the probability to stay between both, over that without a lower one.
+    """
+    width, total = high - low, np.zeros_like(low)
+    for k in IMAGES:
+        beyond = high + k * width
+        total += (1 + k) * (2 * beyond - x) * np.exp(-2.0 * beyond * (beyond - x))
+        total -= k * (2 * k * width - x) * np.exp(-2.0 * k * width * (k * width - x))
+    return np.asarray(total / ((2 * high - x) * np.exp(-2.0 * high * (high - x))))

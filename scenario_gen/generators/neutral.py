@@ -1,0 +1,110 @@
+"""Drift-neutral paths: any generator with its expected gain taken out.
+
+All prices of bar t are divided by the same number, the mean of close[t] / anchor over a pilot ensemble. Buying and
+holding then earns nothing on average, whatever the generator believes about the direction, and what a strategy
+earns is not the generator's drift. Shapes, volatility and clustering stay; so do valid candles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import Advance, FittedGenerator, Generator, ignore, sample_contexts
+from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.paths import PathSet
+
+PILOT_PATHS = 1024  # the drift that stays is what these cannot tell from zero: a 32nd of a path's deviation
+PILOT_BLOCK = 256
+PILOT_FIRST_ID = 2**62  # beyond every path id of a run
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """The mean of close / anchor over a pilot ensemble.
+
+    Attributes:
+        growth: per bar [bar].
+        error: standard error of the last one.
+    """
+
+    growth: NDArray[np.float64]
+    error: float
+
+    @classmethod
+    def of(cls, closes: NDArray[np.floating[Any]], anchor: float) -> Pilot:
+        """Read the growth off closes [path, bar]."""
+        relative = closes.astype(np.float64) / anchor
+        spread = relative[:, -1].std(ddof=1) if len(relative) > 1 else np.nan
+        return cls(relative.mean(axis=0), float(spread / np.sqrt(len(relative))))
+
+
+@dataclass(frozen=True)
+class DriftNeutral:
+    """A generator whose paths are divided, bar by bar, by the mean growth of a pilot ensemble.
+
+    The pilot depends on context, stamps and seed alone, so that path 17 is the same in any number of paths.
+    """
+
+    inner: Generator
+    pilots: dict[tuple[str, int, int], Pilot] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The inner generator's, and that drift is taken out."""
+        return {**self.inner.identity, "drift": "neutral"}
+
+    @property
+    def trained_until(self) -> str | None:
+        """As of the inner generator."""
+        return self.inner.trained_until
+
+    def fitted_to(self, history: Candles) -> DriftNeutral:
+        """Return the same around the inner generator fitted to a history, where it is one to be fitted."""
+        if not isinstance(self.inner, FittedGenerator):
+            return self
+        return DriftNeutral(self.inner.fitted_to(history))
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return the inner generator's paths without their expected growth; the same errors are raised."""
+        key = (context.sha256(), len(timestamps), draws.seed)
+        if key not in self.pilots:
+            self.pilots[key] = self._pilot(context, timestamps, draws.seed)
+        return neutralise(self.inner.sample(context, timestamps, draws, advance), self.pilots[key])
+
+    def sample_many(
+        self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+    ) -> list[PathSet]:
+        """Return one path set per context, each rid of its own mean growth: for many small ensembles."""
+        ensembles = sample_contexts(self.inner, contexts, timestamps, draws)
+        return [neutralise(one, Pilot.of(one.close, one.anchor_close)) for one in ensembles]
+
+    def _pilot(self, context: Candles, timestamps: pd.DatetimeIndex, seed: int) -> Pilot:
+        closes = []
+        for block in plan_blocks(PILOT_PATHS, PILOT_BLOCK):
+            draws = Draws.block(seed, PILOT_FIRST_ID + block.start, block.size)
+            closes.append(self.inner.sample(context, timestamps, draws).close)
+        return Pilot.of(np.concatenate(closes), float(context.close[-1]))
+
+
+def neutralise(paths: PathSet, pilot: Pilot) -> PathSet:
+    """Divide every price of bar t by the pilot's growth there; volume stays."""
+    values = paths.values.astype(np.float64)
+    prices = [place for place, name in enumerate(paths.fields) if name in PRICE_FIELDS]
+    values[:, :, prices] /= pilot.growth[:, None]
+    provenance = {
+        **paths.provenance,
+        "drift": "neutral",
+        "growth_removed": round(float(pilot.growth[-1]) - 1.0, 6),
+        "growth_error": round(pilot.error, 6),
+    }
+    return replace(paths, values=values.astype(np.float32), provenance=provenance)
