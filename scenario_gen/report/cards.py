@@ -59,11 +59,20 @@ def _declared_drawdown(placed: Placed, verdict: LimitVerdict) -> float | None:
     )
 
 
+CLASSICAL = {
+    "fhs": "filtered historical simulation of the context (EWMA)",
+    "garch": "GARCH filtered historical simulation",
+    "gjr": "GJR-GARCH filtered historical simulation",
+    "gbm": "geometric Brownian motion",
+}
+
+
 def generator_name(scenario: ScenarioResult) -> str:
     """Return what made a scenario's paths, in one line."""
     generator = scenario.generator
     if generator.get("kind") == "kronos":
-        parts = [f"Kronos {generator.get('model', '')}".strip(), f"T {generator.get('temperature', 1.0):.1f}"]
+        heat = f"{generator.get('temperature', 1.0):.2f}".removesuffix("0")
+        parts = [f"Kronos {generator.get('model', '')}".strip(), f"T {heat}"]
         top_p = generator.get("top_p", 1.0)
         parts += [f"top_p {top_p:g}"] if top_p != 1.0 else []
         return name(", ".join(parts), 90)
@@ -71,7 +80,8 @@ def generator_name(scenario: ScenarioResult) -> str:
         mean_block = generator.get("mean_block")
         block = f", mean block {mean_block:.1f} bars" if isinstance(mean_block, int | float) else ""
         return f"stationary bootstrap of the context{block}"
-    return name(str(generator.get("kind", "unnamed generator")), 90)
+    kind = str(generator.get("kind", "unnamed generator"))
+    return name(CLASSICAL.get(kind, kind), 90)
 
 
 def bars_in_words(scenario: ScenarioResult) -> str:

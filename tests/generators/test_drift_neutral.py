@@ -1,0 +1,91 @@
+"""Drift-neutral paths: nothing is gained on average, and nothing else changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scenario_gen.checks import check_candles
+from scenario_gen.execute import Draws
+from scenario_gen.generators.base import sample_contexts
+from scenario_gen.generators.gbm import GbmPaths
+from scenario_gen.generators.neutral import PILOT_PATHS, DriftNeutral
+from scenario_gen.market import BarCalendar, Candles, PathSet
+
+
+@pytest.fixture(scope="module")
+def rising(sp500: Candles) -> Candles:
+    """A year whose closes gain .2 % a bar more than they did."""
+    context = sp500.split_at("2017-06-30")[0].context(256)
+    gain = np.exp(0.002 * np.arange(256))[:, None] * np.array([1, 1, 1, 1, 0]) + np.array([0, 0, 0, 0, 1])
+    return replace(context, values=context.values * gain)
+
+
+def _sample(generator: DriftNeutral | GbmPaths, context: Candles, first: int, paths: int) -> PathSet:
+    stamps = BarCalendar.infer(context.timestamps, "XNYS").future(40)
+    return generator.sample(context, stamps, Draws.block(5, first, paths))
+
+
+def _growth(paths: PathSet) -> tuple[np.ndarray, np.ndarray]:
+    relative = paths.close.astype(float) / paths.anchor_close
+    return relative.mean(axis=0), relative.std(axis=0)
+
+
+def test_the_expected_price_is_the_last_real_one_at_every_bar(rising: Candles) -> None:
+    neutral, _ = _growth(_sample(DriftNeutral(GbmPaths()), rising, 0, 3000))
+    sampled, deviation = _growth(_sample(GbmPaths(), rising, 0, 3000))
+    # pilot and sample are independent: standard error s sqrt(1 / 1024 + 1 / 3000) at each bar; the largest of 40
+    # strongly correlated bars stays below four of them but once in thousands
+    error = deviation * np.sqrt(1 / PILOT_PATHS + 1 / 3000)
+    assert (np.abs(neutral - 1) < 4 * error).all()
+    assert sampled[-1] - 1 > 10 * error[-1]  # and without it the drift is plain to see
+
+
+def test_what_was_removed_and_its_error_are_told(rising: Candles) -> None:
+    record = _sample(DriftNeutral(GbmPaths()), rising, 0, 10).provenance
+    returns = np.diff(np.log(rising.close))
+    expected = np.exp(40 * (returns.mean() + returns.var() / 2)) - 1
+    assert abs(record["growth_removed"] - expected) < 4 * record["growth_error"]
+    assert record["growth_error"] == pytest.approx(
+        (1 + expected) * np.sqrt(np.expm1(40 * returns.var()) / PILOT_PATHS), rel=0.1
+    )  # log-normal; a deviation from 1024 paths is known to 2 %
+    assert record["drift"] == "neutral"
+
+
+def test_shapes_volume_and_path_ids_stay(rising: Candles) -> None:
+    neutral, sampled = (_sample(g, rising, 3, 8) for g in (DriftNeutral(GbmPaths()), GbmPaths()))
+    # one factor for all prices of a bar; float32 rounds twice
+    np.testing.assert_allclose(
+        neutral.values[..., 1] / neutral.values[..., 2],
+        sampled.values[..., 1] / sampled.values[..., 2],
+        rtol=3e-7,
+    )
+    assert np.array_equal(neutral.values[..., 4], sampled.values[..., 4])
+    assert np.array_equal(neutral.path_ids, sampled.path_ids)
+    assert check_candles(neutral, rising, "fail").tally.bad_bars == 0
+
+
+def test_the_pilot_is_sampled_once_and_not_by_a_path_of_the_run(rising: Candles) -> None:
+    seen: list[np.ndarray] = []
+
+    class Counting(GbmPaths):
+        def sample(self, context, timestamps, draws, advance=lambda _: None):  # type: ignore[no-untyped-def]
+            seen.append(draws.path_ids)
+            return super().sample(context, timestamps, draws, advance)
+
+    generator = DriftNeutral(Counting())
+    for first in (0, 8):
+        _sample(generator, rising, first, 8)
+    pilot = np.concatenate([ids for ids in seen if ids[0] > 1_000_000])
+    assert len(pilot) == PILOT_PATHS
+    assert [ids[0] for ids in seen if ids[0] <= 1_000_000] == [0, 8]
+
+
+def test_many_small_ensembles_each_lose_their_own_mean(rising: Candles) -> None:
+    stamps = BarCalendar.infer(rising.timestamps, "XNYS").future(40)
+    ensembles = sample_contexts(DriftNeutral(GbmPaths()), [rising] * 3, [stamps] * 3, Draws.block(2, 0, 30))
+    assert [one.path_ids.tolist() for one in ensembles] == [list(range(i, i + 10)) for i in (0, 10, 20)]
+    for one in ensembles:
+        np.testing.assert_allclose(_growth(one)[0], 1.0, atol=1e-6)
