@@ -1,13 +1,49 @@
-"""audit_reference: which facts a history cannot judge, before anything is judged by it."""
+"""audit_reference: what a history cannot judge, found before anything is judged by it.
+
+Owns the reasons why a fact is UNTESTABLE, and notes on the history for a person. Knows no generated path.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from scenario_gen.checks.facts.facts import FACTS
+from scenario_gen.checks.facts.bars import Bars, windows
+from scenario_gen.checks.facts.candle import in_whole_sessions
+from scenario_gen.checks.facts.facts import FACTS, Fact
+from scenario_gen.checks.facts.notes import history_notes
+from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.market.candles import Candles
+
+NO_GAP = 1e-7  # |ln(open / previous close)|: below this the open is a copy of the close
+NO_GAP_SHARE = 0.2  # of a year's opens
+IDLE_SHARE = 0.01  # bars without volume
+FLAT_SHARE = 0.05  # bars whose high is their low
+NO_RANGE_SHARE = 0.5  # flat bars from which on a range is no measure of volatility
+COARSE_TICKS = 3  # median range in ticks
+MIN_OPENS = 30  # session gaps
+MIN_SESSIONS = 20  # whole sessions
+MIN_SESSION_BARS = 4
+
+# Facts outside the group candle_shape that are made of ranges.
+_RANGE_FACTS = frozenset(
+    {
+        "acf_rng_1_5",
+        "acf_rng_6_20",
+        "H_lnrange",
+        "lev_rng_1_5",
+        "zumbach",
+        "vol_rng_corr",
+        "open_mid_rng",
+        "close_mid_rng",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -16,7 +52,7 @@ class Audit:
 
     Attributes:
         untestable: fact id to the reason in words.
-        notes: further findings about the history, for a person: jumps, time zone, spacing.
+        notes: further findings about the history, for a person: jumps, time zone, spacing, flags.
     """
 
     untestable: dict[str, str]
@@ -24,12 +60,109 @@ class Audit:
 
 
 def audit_reference(candles: Candles) -> Audit:
-    """Find the facts that this history cannot judge."""
-    untestable: dict[str, str] = {}
-    zero = float(np.mean(candles.column("volume") == 0)) if candles.has_volume else 1.0
-    if zero > 0.01:
-        reason = (
-            f"volume is zero on {zero:.1%} of bars" if candles.has_volume else "the history has no volume"
-        )
-        untestable |= {fact.id: reason for fact in FACTS if "volume" in fact.needs}
-    return Audit(untestable)
+    """Find the facts that this history cannot judge, and what else a person should know of it."""
+    if len(candles) < 2:
+        reason = f"the history has {len(candles)} bars, which show no return"
+        return Audit({fact.id: reason for fact in FACTS}, [])
+    clock = SessionClock.of(candles.timestamps)
+    tick = tick_size(candles)
+    bars = windows(candles, len(candles) - 1, 1, tick=tick, clock=clock).bars
+    flat = float(np.mean(candles.column("high") == candles.column("low")))
+    reasons = (
+        (_needing("gaps"), _gap_reason(bars, candles.timestamps[1:])),
+        (_needing("volume"), _volume_reason(candles)),
+        (_needing("sessions"), _session_reason(bars, clock)),
+        (_needing("ticks"), _tick_reason(bars, flat)),
+        (_in_group("candle_shape"), _shape_reason(bars, flat)),
+        (_made_of_ranges(), _range_reason(flat)),
+    )
+    untestable = {fact.id: reason for facts, reason in reversed(reasons) if reason for fact in facts}
+    ordered = {fact.id: untestable[fact.id] for fact in FACTS if fact.id in untestable}
+    return Audit(ordered, history_notes(candles, clock))
+
+
+def _needing(need: str) -> list[Fact]:
+    return [fact for fact in FACTS if need in fact.needs]
+
+
+def _in_group(group: str) -> list[Fact]:
+    return [fact for fact in FACTS if fact.group == group]
+
+
+def _made_of_ranges() -> list[Fact]:
+    return [fact for fact in FACTS if fact.id in _RANGE_FACTS]
+
+
+def _gap_reason(bars: Bars, stamps: pd.DatetimeIndex) -> str:
+    """Gaps mean nothing where opens are copies of the close before, in the history or in some of its years."""
+    opens = bars.opens_session[0]
+    if opens.sum() < MIN_OPENS:
+        return f"only {opens.sum()} bars open after a pause in trading; {MIN_OPENS} are needed"
+    copied = np.abs(bars.g[0][opens]) < NO_GAP
+    years = np.asarray(stamps.year)[opens]
+    shares = {int(year): float(copied[years == year].mean()) for year in np.unique(years)}
+    bad = {year: share for year, share in shares.items() if share > NO_GAP_SHARE}
+    if not bad:
+        return ""
+    worst = max(bad, key=lambda year: bad[year])
+    when = f"in {len(bad)} of {len(shares)} years ({_years(bad)}; {bad[worst]:.0%} in {worst})"
+    return f"the open equals the close before it on more than {NO_GAP_SHARE:.0%} of sessions {when}"
+
+
+def _years(years: Iterable[int]) -> str:
+    """Return years as "1999-2006, 2010"."""
+    ordered = sorted(years)
+    cuts = [0, *(i for i in range(1, len(ordered)) if ordered[i] > ordered[i - 1] + 1), len(ordered)]
+    runs = [ordered[a:b] for a, b in pairwise(cuts)]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _volume_reason(candles: Candles) -> str:
+    if not candles.has_volume:
+        return "the history has no volume"
+    volume = candles.column("volume")
+    if volume.min() == volume.max():
+        return "the volume is the same on every bar"
+    idle = float(np.mean(volume == 0))
+    return f"the volume is 0 on {idle:.2%} of bars, more than {IDLE_SHARE:.0%}" if idle > IDLE_SHARE else ""
+
+
+def _session_reason(bars: Bars, clock: SessionClock | None) -> str:
+    if clock is None:
+        return "the bars are daily or longer"
+    if bars.bar_of_day is None:
+        return "trading has no pause overnight"
+    if bars.session_bars < MIN_SESSION_BARS:
+        return f"a session has {bars.session_bars} bars; {MIN_SESSION_BARS} are needed"
+    whole = int(np.sum(in_whole_sessions(bars) & bars.opens_session))
+    return f"only {whole} whole sessions; {MIN_SESSIONS} are needed" if whole < MIN_SESSIONS else ""
+
+
+def _tick_reason(bars: Bars, flat: float) -> str:
+    """Unchanged closes are a fact of coarse price grids; elsewhere they are accidents."""
+    if _is_coarse(bars, flat):
+        return ""
+    if bars.tick == 0:
+        return "prices stand on no common grid of ticks"
+    return f"the median range is {_median_ticks(bars):.0f} ticks: the grid of prices does not show"
+
+
+def _shape_reason(bars: Bars, flat: float) -> str:
+    if flat > FLAT_SHARE:
+        return f"high equals low on {flat:.2%} of bars, more than {FLAT_SHARE:.0%}"
+    if _is_coarse(bars, flat):
+        return f"the median range is {_median_ticks(bars):.1f} ticks: a candle's shape is its grid's"
+    return ""
+
+
+def _range_reason(flat: float) -> str:
+    return f"high equals low on {flat:.1%} of bars: there is no range" if flat > NO_RANGE_SHARE else ""
+
+
+def _is_coarse(bars: Bars, flat: float) -> bool:
+    return flat > FLAT_SHARE or (bars.tick > 0 and _median_ticks(bars) <= COARSE_TICKS + 1e-6)
+
+
+def _median_ticks(bars: Bars) -> float:
+    ranges: NDArray[np.float64] = bars.high - bars.low
+    return float(np.median(ranges)) / bars.tick

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from scenario_gen.checks.facts.moments import Array, centre, detrended, divide, log
+from scenario_gen.checks.facts.returns import ewma_filtered
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,7 @@ class Bars:
         session_bars: bars of a regular session; 0 without sessions.
         tick: the smallest price step of the reference, in quote currency; 0: prices are taken as continuous.
             Compare only bars that were given the same tick.
+        least_range: float64 [path, bar], half a tick in log units where it is not tick / 2 / close.
     """
 
     open: Array
@@ -52,9 +53,14 @@ class Bars:
     bar_of_day: NDArray[np.int64] | None = None
     session_bars: int = 0
     tick: float = 0.0
+    least_range: Array | None = None
 
     def __post_init__(self) -> None:
-        for name in (*PRICE_FIELDS, "volume", "bar_of_day"):
+        if self.close.ndim != 2 or not self.close.shape[1]:
+            raise ValueError(
+                f"close has shape {self.close.shape}, expected [path, bar] with at least one bar"
+            )
+        for name in (*PRICE_FIELDS, "volume", "bar_of_day", "least_range"):
             values = getattr(self, name)
             if values is not None and values.shape != self.close.shape:
                 raise ValueError(f"{name} has shape {values.shape}, close has {self.close.shape}")
@@ -175,17 +181,21 @@ class Bars:
 
     @cached_property
     def _log_open(self) -> Array:
-        return _log(self.open)
+        return log(self.open)
 
     @cached_property
     def _log_close(self) -> Array:
-        return _log(self.close)
+        return log(self.close)
+
+    @cached_property
+    def log_path(self) -> Array:
+        """Log closes from the anchor on, [path, bar + 1]."""
+        return np.concatenate([log(self.anchor_close)[:, None], self._log_close], axis=1)
 
     @cached_property
     def g(self) -> Array:
         """Gap from the close before: ln(open / previous close)."""
-        before = np.concatenate([_log(self.anchor_close)[:, None], self._log_close[:, :-1]], axis=1)
-        return self._log_open - before
+        return self._log_open - self.log_path[:, :-1]
 
     @cached_property
     def b(self) -> Array:
@@ -195,12 +205,12 @@ class Bars:
     @cached_property
     def hh(self) -> Array:
         """High over open: ln(high / open)."""
-        return _log(self.high) - self._log_open
+        return log(self.high) - self._log_open
 
     @cached_property
     def ll(self) -> Array:
         """Low under open: ln(low / open)."""
-        return _log(self.low) - self._log_open
+        return log(self.low) - self._log_open
 
     @cached_property
     def r(self) -> Array:
@@ -218,10 +228,16 @@ class Bars:
         return np.asarray(self.hh - self.ll)
 
     @cached_property
+    def half_tick(self) -> Array:
+        """Half a tick in log units: the least that a range is taken for, [path, bar]."""
+        if self.least_range is not None:
+            return self.least_range
+        return 0.5 * self.tick * divide(np.ones_like(self.close), self.close)
+
+    @cached_property
     def lr(self) -> Array:
         """Log of the range plus half a tick; NaN where both are 0."""
-        half_tick = 0.5 * self.tick / np.where(self.close > 0, self.close, np.nan)
-        return _log(self.R + half_tick)
+        return log(self.R + self.half_tick)
 
     @cached_property
     def v(self) -> Array:
@@ -232,14 +248,27 @@ class Bars:
         """
         if self.volume is None:
             raise DataError("these bars have no volume", expected="a volume for every bar")
-        return _log(self.volume)
+        return log(self.volume)
+
+    @cached_property
+    def v_detrended(self) -> Array:
+        """Log volume less each path's straight line in time, [path, bar]."""
+        return detrended(self.v)
+
+    @cached_property
+    def dv(self) -> Array:
+        """Changes of log volume, [path, bar - 1]."""
+        return np.diff(self.v, axis=1)
+
+    @cached_property
+    def filtered(self) -> Array:
+        """Returns over their EWMA volatility, [path, bar - 10]."""
+        return ewma_filtered(self.r)
 
     @cached_property
     def s(self) -> Array:
-        """Standard deviation (n - 1) of the path's returns, [path]; NaN for fewer than two bars."""
-        if self.length < 2:
-            return np.full(len(self), np.nan)
-        return np.asarray(self.r.std(axis=1, ddof=1), dtype=np.float64)
+        """Standard deviation (n - 1) of the path's returns, [path]; 0 where they never change or are one."""
+        return np.asarray(np.sqrt(centre(self.r).squares / max(self.length - 1, 1)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,12 +338,6 @@ def windows(
         tick=tick_size(candles) if tick is None else tick,
     )
     return Windows(bars, start)
-
-
-def _log(x: Array) -> Array:
-    """Return ln x, NaN where x is not finite and positive."""
-    usable = np.isfinite(x) & (x > 0)
-    return np.log(x, where=usable, out=np.full(x.shape, np.nan))
 
 
 def _as_paths(name: str, values: ArrayLike) -> Array:

@@ -6,6 +6,7 @@ Owns what a fact is called, needs and is controlled by. Knows no estimator and n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 Group = Literal[
@@ -14,12 +15,7 @@ Group = Literal[
 Kind = Literal["P", "Q"]
 Need = Literal["volume", "gaps", "ticks", "sessions"]
 Control = Literal["gbm", "shuffle", "signflip", "ar1", "reverse", "wicks", ""]
-
-VOLUME: frozenset[Need] = frozenset({"volume"})
-GAPS: frozenset[Need] = frozenset({"gaps"})
-TICKS: frozenset[Need] = frozenset({"ticks"})
-SESSIONS: frozenset[Need] = frozenset({"sessions"})
-NONE: frozenset[Need] = frozenset()
+Needs = frozenset[Need]
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class Fact:
         needs: what the data must have for it to mean anything.
         control: the broken generator that this fact must catch to show its power; "" where there is none.
         gate: whether it may fail a generator; the others are shown only.
-        source: who defined the estimator or described the fact.
-        seasonal: intraday, it must be measured on bars without their time-of-day pattern.
+        source: who defined the estimator or described the fact; "" for a plain statistic of our choice.
+        seasonal: intraday, it is measured on bars without their time-of-day pattern.
     """
 
     id: str
@@ -46,7 +42,7 @@ class Fact:
     title: str
     kind: Kind
     min_bars: int
-    needs: frozenset[Need]
+    needs: Needs
     control: Control
     gate: bool
     source: str
@@ -54,405 +50,118 @@ class Fact:
 
 
 def _fact(
-    id: str,  # noqa: A002 - the field's name
     number: str,
-    group: Group,
+    id: str,  # noqa: A002 - the field's name
     title: str,
     min_bars: int,
     control: Control,
-    source: str,
+    source: str = "",
     *,
+    group: Group,
     kind: Kind = "P",
-    needs: frozenset[Need] = NONE,
+    needs: Needs = frozenset(),
     gate: bool = True,
     seasonal: bool = False,
 ) -> Fact:
     return Fact(id, number, group, title, kind, min_bars, needs, control, gate, source, seasonal)
 
 
-TAILS = (
-    _fact("Lkurt", "1", "tails", "L-kurtosis of returns", 20, "gbm", "Hosking 1990"),
-    _fact("exkurt", "1b", "tails", "excess kurtosis of returns", 60, "gbm", "Cont 2001", gate=False),
-    _fact(
-        "hill_std2",
-        "2",
-        "tails",
-        "tail index above two standard deviations",
-        20,
-        "gbm",
-        "Hill 1975",
-        kind="Q",
-    ),
-    _fact("agg5_dLkurt", "3", "tails", "L-kurtosis lost in five-bar returns", 60, "shuffle", "Cont 2001"),
-    _fact(
-        "filt_Lkurt", "4", "tails", "L-kurtosis of returns over their EWMA volatility", 40, "gbm", "Cont 2001"
-    ),
-)
+_tail = partial(_fact, group="tails")
+_cluster = partial(_fact, group="clustering")
+_memory = partial(_fact, group="clustering", seasonal=True)
+_linear = partial(_fact, group="linear")
+_asymmetry = partial(_fact, group="asymmetry")
+_candle = partial(_fact, group="candle_shape")
+_gap = partial(_fact, group="gaps", needs=frozenset[Need]({"gaps"}))
+_volume = partial(_fact, group="volume", needs=frozenset[Need]({"volume"}))
+_session = partial(_fact, group="intraday", needs=frozenset[Need]({"sessions"}))
+_session_volume = partial(_fact, group="intraday", needs=frozenset[Need]({"sessions", "volume"}))
+_scale = partial(_fact, group="scale")
 
-CLUSTERING = (
-    _fact(
-        "filt_acf_abs",
-        "4b",
-        "clustering",
-        "clustering left over by the EWMA volatility",
-        40,
-        "shuffle",
-        "Cont 2001",
+_HOSKING, _CONT, _DGE = "Hosking 1990", "Cont 2001", "Ding, Granger & Engle 1993"
+_BMP, _JSJ = "Bouchaud, Matacz & Potters 2001", "Johansen, Simonsen & Jensen 2006"
+_KARPOFF, _WOOD = "Karpoff 1987", "Wood, McInish & Ord 1985"
+
+FACTS: tuple[Fact, ...] = (
+    _tail("1", "Lkurt", "L-kurtosis of returns", 20, "gbm", _HOSKING),
+    _tail("1b", "exkurt", "excess kurtosis of returns", 60, "gbm", _CONT, gate=False),
+    _tail("2", "hill_std2", "mean log excess over two standard deviations", 20, "gbm", "Hill 1975", kind="Q"),
+    _tail("3", "agg5_dLkurt", "L-kurtosis of five-bar less one-bar returns", 60, "shuffle", _CONT),
+    _tail("4", "filt_Lkurt", "L-kurtosis of returns over their EWMA volatility", 40, "gbm", _CONT),
+    _cluster(
+        "4b", "filt_acf_abs", "clustering that the EWMA volatility leaves, lags 1-5", 40, "shuffle", _CONT
     ),
-    _fact(
-        "acf_rng_1_5",
-        "6",
-        "clustering",
-        "autocorrelation of the log range, lags 1-5",
-        30,
-        "shuffle",
-        "Alizadeh, Brandt & Diebold 2002",
-        seasonal=True,
-    ),
-    _fact(
-        "acf_rng_6_20",
-        "6",
-        "clustering",
-        "autocorrelation of the log range, lags 6-20",
-        60,
-        "shuffle",
-        "Alizadeh, Brandt & Diebold 2002",
-        seasonal=True,
-    ),
-    _fact(
-        "acf_abs_1_5",
-        "6b",
-        "clustering",
-        "autocorrelation of absolute returns, lags 1-5",
-        60,
-        "shuffle",
-        "Ding, Granger & Engle 1993",
-        seasonal=True,
-    ),
-    _fact(
-        "acf_sq_1_5",
-        "6b",
-        "clustering",
-        "autocorrelation of squared returns, lags 1-5",
-        60,
-        "shuffle",
-        "Ding, Granger & Engle 1993",
-        seasonal=True,
-    ),
-    _fact(
-        "ext_cluster",
-        "16",
-        "clustering",
-        "large moves that follow large moves",
-        60,
-        "shuffle",
-        "Ferro & Segers 2003",
-        seasonal=True,
-    ),
-    _fact(
-        "H_lnrange",
+    _memory("6", "acf_rng_1_5", "autocorrelation of log ranges, lags 1-5", 30, "shuffle"),
+    _memory("6", "acf_rng_6_20", "autocorrelation of log ranges, lags 6-20", 60, "shuffle"),
+    _memory("6b", "acf_abs_1_5", "autocorrelation of absolute returns, lags 1-5", 60, "shuffle", _DGE),
+    _memory("6b", "acf_sq_1_5", "autocorrelation of squared returns, lags 1-5", 60, "shuffle", _DGE),
+    _memory("16", "ext_cluster", "large moves within five bars of large moves", 60, "shuffle"),
+    _cluster(
         "17",
-        "clustering",
-        "roughness (Hurst) of the log range",
+        "H_lnrange",
+        "roughness of log ranges, lags 1-8",
         60,
         "wicks",
-        "Gatheral et al. 2018",
+        "Gatheral, Jaisson & Rosenbaum 2018",
     ),
-)
-
-LINEAR = (
-    _fact(
-        "acf_r_1", "5", "linear", "autocorrelation of returns, lag 1", 30, "ar1", "Cont 2001", seasonal=True
+    _linear("5", "acf_r_1", "autocorrelation of returns, lag 1", 30, "ar1", _CONT, seasonal=True),
+    _linear("5", "logVR5", "log variance ratio over 5 bars", 30, "ar1", "Lo & MacKinlay 1988", seasonal=True),
+    _linear("15", "run_len", "mean run of returns of one sign", 30, "ar1"),
+    _asymmetry("7", "lev_rng_1_5", "returns and later log ranges", 30, "signflip", _BMP, seasonal=True),
+    _asymmetry(
+        "7", "lev_abs_1_10", "returns and later absolute returns", 30, "signflip", _BMP, seasonal=True
     ),
-    _fact(
-        "logVR5",
-        "5",
-        "linear",
-        "log variance ratio over five bars",
-        30,
-        "ar1",
-        "Lo & MacKinlay 1988",
-        seasonal=True,
-    ),
-    _fact("run_len", "15", "linear", "mean run of returns with one sign", 30, "ar1", "Wald & Wolfowitz 1940"),
-)
-
-ASYMMETRY = (
-    _fact(
-        "lev_rng_1_5",
-        "7",
-        "asymmetry",
-        "leverage: returns and later log ranges, lags 1-5",
-        30,
-        "signflip",
-        "Bouchaud, Matacz & Potters 2001",
-        seasonal=True,
-    ),
-    _fact(
-        "lev_abs_1_10",
-        "7",
-        "asymmetry",
-        "leverage: returns and later absolute returns, lags 1-10",
-        30,
-        "signflip",
-        "Bouchaud, Matacz & Potters 2001",
-        seasonal=True,
-    ),
-    _fact("Lskew", "8", "asymmetry", "L-skewness of returns", 60, "signflip", "Hosking 1990"),
-    _fact(
-        "dd_over_du",
-        "8",
-        "asymmetry",
-        "log ratio of the deepest fall to the highest rise",
-        60,
-        "reverse",
-        "Johansen, Simonsen & Jensen 2006",
-    ),
-    _fact(
-        "zumbach",
-        "9",
-        "asymmetry",
-        "past moves tell of later volatility more than the reverse",
-        60,
-        "reverse",
-        "Zumbach 2009",
-    ),
-    _fact(
-        "mdd_norm",
-        "15",
-        "asymmetry",
-        "deepest fall in units of volatility",
-        30,
-        "reverse",
-        "Magdon-Ismail 2004",
-    ),
-)
-
-CANDLE_SHAPE = (
-    _fact(
-        "logPK_oc", "12", "candle_shape", "range variance over body variance", 20, "wicks", "Parkinson 1980"
-    ),
-    _fact(
-        "logRS_PK",
+    _asymmetry("8", "Lskew", "L-skewness of returns", 60, "signflip", _HOSKING),
+    _asymmetry("8", "dd_over_du", "log ratio of largest fall and largest rise", 60, "reverse", _JSJ),
+    _asymmetry("9", "zumbach", "past moves and later ranges less the reverse", 60, "reverse", "Zumbach 2009"),
+    _asymmetry("15", "mdd_norm", "largest fall over volatility of the path", 30, "reverse"),
+    _candle("12", "logPK_oc", "log range variance over body variance", 20, "wicks", "Parkinson 1980"),
+    _candle("12", "logRS_PK", "log drift-free over range variance", 20, "wicks", "Rogers & Satchell 1991"),
+    _candle(
         "12",
-        "candle_shape",
-        "drift-free over plain range variance",
-        20,
-        "wicks",
-        "Rogers & Satchell 1991",
-    ),
-    _fact(
         "logGK_oc",
-        "12",
-        "candle_shape",
-        "Garman-Klass over body variance",
+        "log Garman-Klass over body variance",
         20,
         "wicks",
         "Garman & Klass 1980",
         gate=False,
     ),
-    _fact(
-        "logYZ_cc",
-        "12",
-        "candle_shape",
-        "Yang-Zhang over close-to-close variance",
-        20,
-        "wicks",
-        "Yang & Zhang 2000",
-        needs=GAPS,
-        gate=False,
+    _candle(
+        "12", "logYZ_cc", "log Yang-Zhang over return variance", 20, "wicks", "Yang & Zhang 2000", gate=False
     ),
-    _fact(
-        "body_frac", "14", "candle_shape", "mean share of the body in the range", 20, "wicks", "this project"
+    _candle("14", "body_frac", "mean share of the body in the range", 20, "wicks"),
+    _candle("14", "clv_sd", "spread of the close's place in the range", 20, "reverse"),
+    _candle("14", "wick_asym", "mean upper less lower wick, share of the range", 20, "signflip"),
+    _candle("14", "absr_rng_corr", "absolute returns and log ranges of the same bar", 20, "wicks"),
+    _candle("14b", "no_upper_wick", "share of bars without an upper wick", 20, "wicks"),
+    _candle("14b", "no_lower_wick", "share of bars without a lower wick", 20, "wicks"),
+    _gap("13", "gap_share", "share of gaps in the sum of squares", 30, "gbm"),
+    _gap("13", "gap_Lkurt", "L-kurtosis of gaps", 30, "gbm", _HOSKING),
+    _gap("13", "gap_body_corr", "gaps and bodies of the same bar", 30, "gbm"),
+    _volume("10", "vol_acf_1_5", "autocorrelation of log volume, lags 1-5", 30, "shuffle"),
+    _volume("10", "dv_acf1", "autocorrelation of log volume changes, lag 1", 30, "shuffle"),
+    _volume("10", "dv_logsd", "log spread of log volume changes", 30, "shuffle"),
+    _volume("10", "v_Lskew", "L-skewness of log volume", 30, "shuffle", _HOSKING),
+    _volume("11", "vol_rng_corr", "log volume and log ranges of the same bar", 30, "shuffle", _KARPOFF),
+    _volume(
+        "11", "vol_absr_corr", "log volume and absolute returns of the same bar", 30, "shuffle", _KARPOFF
     ),
+    _volume("11", "vol_r_corr", "log volume changes and returns of the same bar", 30, "shuffle", _KARPOFF),
+    _session("18", "open_mid_rng", "log ranges early less mid session", 4, "shuffle", _WOOD),
+    _session("18", "close_mid_rng", "log ranges late less mid session", 4, "shuffle", _WOOD),
+    _session_volume("18", "open_mid_vol", "log volume early less mid session", 4, "shuffle", _WOOD),
+    _session_volume("18", "close_mid_vol", "log volume late less mid session", 4, "shuffle", _WOOD),
     _fact(
-        "clv_sd",
-        "14",
-        "candle_shape",
-        "spread of the close's place in the range",
-        20,
-        "reverse",
-        "this project",
-    ),
-    _fact("wick_asym", "14", "candle_shape", "upper minus lower wick", 20, "signflip", "this project"),
-    _fact(
-        "absr_rng_corr",
-        "14",
-        "candle_shape",
-        "absolute returns and log ranges together",
-        20,
-        "wicks",
-        "this project",
-    ),
-    _fact(
-        "no_upper_wick",
-        "14b",
-        "candle_shape",
-        "share of bars without an upper wick",
-        20,
-        "wicks",
-        "this project",
-    ),
-    _fact(
-        "no_lower_wick",
-        "14b",
-        "candle_shape",
-        "share of bars without a lower wick",
-        20,
-        "wicks",
-        "this project",
-    ),
-)
-
-GAP_FACTS = (
-    _fact("gap_share", "13", "gaps", "share of gaps in the variance", 30, "gbm", "this project", needs=GAPS),
-    _fact("gap_Lkurt", "13", "gaps", "L-kurtosis of gaps", 30, "gbm", "Hosking 1990", needs=GAPS),
-    _fact(
-        "gap_body_corr",
-        "13",
-        "gaps",
-        "gaps and the bodies that follow",
-        30,
-        "gbm",
-        "this project",
-        needs=GAPS,
-    ),
-)
-
-VOLUME_FACTS = (
-    _fact(
-        "vol_acf_1_5",
-        "10",
-        "volume",
-        "autocorrelation of log volume, lags 1-5",
-        30,
-        "shuffle",
-        "Bollerslev & Jubinski 1999",
-        needs=VOLUME,
-    ),
-    _fact(
-        "dv_acf1",
-        "10",
-        "volume",
-        "autocorrelation of log volume changes, lag 1",
-        30,
-        "shuffle",
-        "this project",
-        needs=VOLUME,
-    ),
-    _fact(
-        "dv_logsd",
-        "10",
-        "volume",
-        "log spread of log volume changes",
-        30,
-        "shuffle",
-        "this project",
-        needs=VOLUME,
-    ),
-    _fact("v_Lskew", "10", "volume", "L-skewness of log volume", 30, "shuffle", "Hosking 1990", needs=VOLUME),
-    _fact(
-        "vol_rng_corr",
-        "11",
-        "volume",
-        "log volume and log ranges together",
-        30,
-        "shuffle",
-        "Karpoff 1987",
-        needs=VOLUME,
-    ),
-    _fact(
-        "vol_absr_corr",
-        "11",
-        "volume",
-        "log volume and absolute returns together",
-        30,
-        "shuffle",
-        "Karpoff 1987",
-        needs=VOLUME,
-    ),
-    _fact(
-        "vol_r_corr",
-        "11",
-        "volume",
-        "log volume changes and returns together",
-        30,
-        "shuffle",
-        "Karpoff 1987",
-        needs=VOLUME,
-    ),
-)
-
-INTRADAY = (
-    _fact(
-        "open_mid_rng",
         "18",
-        "intraday",
-        "log range: first eighth of the session less its middle",
-        2,
-        "shuffle",
-        "Wood et al. 1985",
-        needs=SESSIONS,
-    ),
-    _fact(
-        "close_mid_rng",
-        "18",
-        "intraday",
-        "log range: last eighth of the session less its middle",
-        2,
-        "shuffle",
-        "Wood et al. 1985",
-        needs=SESSIONS,
-    ),
-    _fact(
-        "open_mid_vol",
-        "18",
-        "intraday",
-        "log volume: first eighth of the session less its middle",
-        2,
-        "shuffle",
-        "Wood et al. 1985",
-        needs=SESSIONS | VOLUME,
-    ),
-    _fact(
-        "close_mid_vol",
-        "18",
-        "intraday",
-        "log volume: last eighth of the session less its middle",
-        2,
-        "shuffle",
-        "Wood et al. 1985",
-        needs=SESSIONS | VOLUME,
-    ),
-    _fact(
         "zero_ret_share",
-        "18",
-        "intraday",
-        "share of bars whose close does not move",
+        "share of bars whose close stands still",
         20,
         "gbm",
-        "Lesmond et al. 1999",
-        needs=TICKS,
+        group="intraday",
+        needs=frozenset[Need]({"ticks"}),
     ),
-)
-
-SCALE = (
-    _fact("log_sd", "20", "scale", "log volatility of the path", 2, "", "this project"),
-    _fact("mean_t", "20", "scale", "mean return in units of its standard error", 2, "", "this project"),
-    _fact(
-        "exceedances", "20", "scale", "share of moves that are large for the reference", 2, "", "this project"
-    ),
-)
-
-FACTS: tuple[Fact, ...] = (
-    *TAILS,
-    *CLUSTERING,
-    *LINEAR,
-    *ASYMMETRY,
-    *CANDLE_SHAPE,
-    *GAP_FACTS,
-    *VOLUME_FACTS,
-    *INTRADAY,
-    *SCALE,
+    _scale("20", "log_sd", "log volatility of the path", 2, ""),
+    _scale("20", "mean_t", "mean return over its standard error", 2, ""),
+    _scale("20", "exceedances", "share of moves that are large for the reference", 2, ""),
 )
 FACT: dict[str, Fact] = {fact.id: fact for fact in FACTS}

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.facts.bars import Bars, windows
+from scenario_gen.checks.facts.moments import Array, divide
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.market.candles import Candles
 
 LARGE = 0.95  # quantile of absolute returns above which a move counts as large
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +82,14 @@ def deseasonalise(bars: Bars, season: Season) -> Bars:
     likewise; prices are built up anew from the anchor. Bars off the usual slots stay as they are. The pattern
     comes from the reference alone, for both sides: a pattern fitted to each side would hide a wrong one.
     """
-    if bars.bar_of_day is None:
-        raise ValueError("these bars have no place in a session")
-    gap, shape = (_factor(season_part, bars.bar_of_day) for season_part in (season.gap, season.shape))
+    places = _places(bars)
+    gap, shape = _factor(season.gap, places), _factor(season.shape, places)
     g, b = bars.g / gap, bars.b / shape
     log_close = np.log(bars.anchor_close)[:, None] + np.cumsum(g + b, axis=1)
     log_open = log_close - b
     volume = bars.volume
     if volume is not None and season.volume is not None:
-        volume = volume / _factor(season.volume, bars.bar_of_day)
+        volume = volume / _factor(season.volume, places)
     return replace(
         bars,
         open=np.exp(log_open),
@@ -99,16 +97,22 @@ def deseasonalise(bars: Bars, season: Season) -> Bars:
         low=np.exp(log_open + bars.ll / shape),
         close=np.exp(log_close),
         volume=volume,
+        least_range=bars.half_tick / shape,
     )
 
 
+def _places(bars: Bars) -> NDArray[np.int64]:
+    if bars.bar_of_day is None:
+        raise ValueError("these bars have no place in a session")
+    return bars.bar_of_day
+
+
 def _mean_by_place(bars: Bars, x: Array) -> Array:
-    places = bars.bar_of_day
-    assert places is not None
+    places = _places(bars)
     known = (places >= 0) & np.isfinite(x)
     sums = np.bincount(places[known], weights=x[known], minlength=bars.session_bars)
     counts = np.bincount(places[known], minlength=bars.session_bars)
-    return np.divide(sums, counts, out=np.full(bars.session_bars, np.nan), where=counts > 0)
+    return divide(sums.astype(np.float64), counts.astype(np.float64))
 
 
 def _around_middle(pattern: Array) -> Array:

@@ -86,3 +86,9 @@ def _last_start(starts: NDArray[np.int64], bars: int) -> NDArray[np.int64]:
     marks = np.zeros(bars, dtype=np.int64)
     marks[starts] = starts
     return np.maximum.accumulate(marks) if bars else marks
+
+
+def opening_times(timestamps: pd.DatetimeIndex, clock: SessionClock) -> NDArray[np.int64]:
+    """Return the time of day of each session's first bar, nanoseconds since midnight, [session]."""
+    wall = wall_nanoseconds(timestamps)
+    return wall[_after_pause(wall, clock.step)] % DAY
