@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.checks.facts import candle, returns
 from scenario_gen.checks.facts.bars import Bars
-from scenario_gen.checks.facts.facts import FACT, FACTS, Fact
+from scenario_gen.checks.facts.facts import FACT, FACTS, Fact, Need
 from scenario_gen.checks.facts.gauge import Gauge, deseasonalise
 from scenario_gen.checks.facts.moments import (
     Array,
@@ -44,9 +44,12 @@ def _fall_over_volatility(bars: Bars) -> Array:
     return divide(returns.largest_fall(bars.log_path), bars.s * np.sqrt(bars.length))
 
 
-P_STATISTICS: dict[str, Statistic] = {
+# Every entry of every fact but ``exceedances``, which needs the reference's gauge.
+STATISTICS: dict[str, Statistic] = {
     "Lkurt": lambda bars: l_ratios(bars.r)[1],
     "exkurt": lambda bars: returns.excess_kurtosis(bars.r),
+    "hill_std2.num": lambda bars: returns.hill_parts(bars.r, bars.s)[0],
+    "hill_std2.den": lambda bars: returns.hill_parts(bars.r, bars.s)[1],
     "agg5_dLkurt": _agg5_dlkurt,
     "filt_Lkurt": lambda bars: l_ratios(bars.filtered)[1],
     "filt_acf_abs": lambda bars: mean_acf(np.abs(bars.filtered), range(1, 6)),
@@ -101,44 +104,49 @@ def path_statistics(
     """Return fact id -> float64 [path], NaN where undefined; a Q fact as two entries, id.num and id.den.
 
     Each path is measured alone: the result for a set of paths is that of its parts, one after the other. A
-    path with a price that is missing or not positive is NaN throughout; facts of volume or sessions are NaN
-    where the bars have none.
+    path with a price that is missing or not positive is NaN throughout.
 
     Args:
         bars: the paths. Bars that are compared must have the same tick.
-        facts: ids of FACTS to compute; default: all.
-        gauge: the reference's. Without it ``exceedances`` is NaN and no time-of-day pattern is removed.
+        facts: ids of FACTS to compute, NaN where the bars lack volume or sessions; default: all that they allow.
+        gauge: the reference's. Without it there is no ``exceedances`` and no time-of-day pattern is removed.
     """
-    chosen = [FACT[name] for name in facts] if facts is not None else list(FACTS)
-    names = [name for fact in chosen for name in _entries(fact)]
-    result = {name: np.full(len(bars), np.nan) for name in names}
+    chosen = [FACT[name] for name in facts] if facts is not None else _possible(FACTS, bars, gauge)
+    result = {name: np.full(len(bars), np.nan) for fact in chosen for name in entries(fact)}
     measurable = np.flatnonzero(bars.valid)
     step = max(1, _BLOCK // bars.length)
     for start in range(0, len(measurable), step):
         rows = measurable[start : start + step]
-        for name, values in _measure(bars.select(rows), chosen, gauge).items():
+        block = bars.select(rows)
+        for name, values in _measure(block, _possible(chosen, block, gauge), gauge).items():
             result[name][rows] = values
     return result
 
 
-def _entries(fact: Fact) -> tuple[str, ...]:
+def entries(fact: Fact) -> tuple[str, ...]:
+    """Return the names under which a fact stands in the result of :func:`path_statistics`."""
     return (fact.id,) if fact.kind == "P" else (f"{fact.id}.num", f"{fact.id}.den")
+
+
+def _possible(facts: Sequence[Fact], bars: Bars, gauge: Gauge | None) -> list[Fact]:
+    lacking: set[Need] = set()
+    if bars.volume is None:
+        lacking.add("volume")
+    if bars.bar_of_day is None:
+        lacking.add("sessions")
+    return [f for f in facts if not f.needs & lacking and (f.id != "exceedances" or gauge is not None)]
 
 
 def _measure(bars: Bars, facts: Sequence[Fact], gauge: Gauge | None) -> dict[str, Array]:
     """Return the statistics of one block of valid paths."""
-    season = gauge.season if gauge is not None else None
-    flat = deseasonalise(bars, season) if season is not None and bars.bar_of_day is not None else bars
+    flat = bars
+    if gauge is not None and gauge.season is not None and bars.bar_of_day is not None:
+        flat = deseasonalise(bars, gauge.season)
     measured: dict[str, Array] = {}
     for fact in facts:
-        if "volume" in fact.needs and bars.volume is None:
+        if fact.id == "exceedances" and gauge is not None:
+            measured[fact.id] = (bars.abs_r > gauge.large_move).mean(axis=1)
             continue
-        if fact.id == "hill_std2":
-            parts = returns.hill_parts(bars.r, bars.s)
-            measured |= dict(zip(_entries(fact), parts, strict=True))
-        elif fact.id == "exceedances":
-            if gauge is not None:
-                measured[fact.id] = (bars.abs_r > gauge.large_move).mean(axis=1)
-        else:
-            measured[fact.id] = P_STATISTICS[fact.id](flat if fact.seasonal else bars)
+        for name in entries(fact):
+            measured[name] = STATISTICS[name](flat if fact.seasonal else bars)
     return measured
