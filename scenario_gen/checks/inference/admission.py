@@ -1,0 +1,138 @@
+"""What paths and reference must be before they are compared, and which facts they cannot show.
+
+Owns refusals and the reasons for UNTESTABLE. Compares nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from scenario_gen.checks.facts import Audit, Bars, Fact, Gauge, audit_reference
+from scenario_gen.checks.inference.contrast import Ids
+from scenario_gen.errors import CheckError, DataError
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.frequency import frequency
+
+MIN_PATHS = 20
+FEWEST_STAMPS = 10  # fewer can all stand around one long weekend
+
+
+def admit(
+    paths: Bars,
+    histories: Sequence[Candles],
+    context_ids: Ids | None = None,
+    timestamps: pd.DatetimeIndex | None = None,
+) -> None:
+    """Refuse what cannot be compared at all.
+
+    Raises:
+        CheckError: too few paths, broken prices, ids or stamps that do not fit, or another frequency.
+        DataError: there is no reference.
+    """
+    if not histories or min(len(history) for history in histories) < 2:
+        raise DataError(
+            "the reference has fewer than two bars",
+            expected="the instrument's history, best some thousand bars",
+            fix="bring a longer history",
+        )
+    if len(paths) < MIN_PATHS:
+        raise CheckError(
+            f"{len(paths)} paths came, but realism is a property of an ensemble",
+            expected=f"at least {MIN_PATHS} paths, better some hundred",
+            fix="raise paths.count",
+        )
+    _refuse_broken(paths)
+    if context_ids is not None and np.shape(context_ids) != (len(paths),):
+        raise CheckError(
+            f"context_ids has shape {np.shape(context_ids)} for {len(paths)} paths",
+            expected="one context id per path",
+            fix="give the id of the context that each path was sampled from, or none",
+        )
+    _refuse_frequency(paths, histories, timestamps)
+
+
+def _refuse_broken(paths: Bars) -> None:
+    if not paths.valid.all():
+        rows = np.flatnonzero(~paths.valid)
+        raise CheckError(
+            f"{len(rows)} of {len(paths)} paths have prices that are missing, infinite or not positive, the first "
+            f"is path {rows[0]}",
+            expected="paths that passed the candle rules",
+            fix="run check_candles first and judge the paths that it keeps",
+        )
+    if paths.volume is not None and not (np.isfinite(paths.volume) & (paths.volume >= 0)).all():
+        raise CheckError(
+            "the paths hold volumes that are missing, infinite or negative",
+            expected="volumes of at least 0, or none at all",
+            fix="run check_candles first, or leave the volume out",
+        )
+
+
+def _refuse_frequency(paths: Bars, histories: Sequence[Candles], timestamps: pd.DatetimeIndex | None) -> None:
+    labels = {frequency(history.timestamps): None for history in histories}
+    if timestamps is not None:
+        if len(timestamps) != paths.length:
+            raise CheckError(
+                f"{len(timestamps)} stamps for paths of {paths.length} bars", expected="one stamp per bar"
+            )
+        if len(timestamps) >= FEWEST_STAMPS:
+            labels[frequency(timestamps)] = None
+    intraday = {paths.session_open is not None} | {Gauge.of(h).clock is not None for h in histories}
+    if len(labels) > 1 or len(intraday) > 1:
+        kinds = ", ".join(labels)
+        raise CheckError(
+            f"paths and reference are not of one frequency: {kinds}"
+            if len(labels) > 1
+            else f"the reference has {kinds} bars, but the paths' bars say otherwise about sessions",
+            expected="paths and reference with bars of the same length",
+            fix="give the history that the contexts were taken from",
+        )
+
+
+def applies(fact: Fact, paths: Bars) -> bool:
+    """Return whether a fact exists at all for such bars: intraday facts need sessions."""
+    return "sessions" not in fact.needs or paths.bar_of_day is not None
+
+
+def merged_audit(histories: Sequence[Candles]) -> Audit:
+    """Audit every history; what one of them cannot tell, the pool cannot."""
+    audits = [audit_reference(history) for history in histories]
+    if len(audits) == 1:
+        return audits[0]
+    reasons: dict[str, str] = {}
+    for history, audit in zip(histories, audits, strict=True):
+        for fact, reason in audit.untestable.items():
+            reasons.setdefault(fact, f"{history.name}: {reason}")
+    notes = [
+        f"{history.name}: {note}"
+        for history, audit in zip(histories, audits, strict=True)
+        for note in audit.notes
+    ]
+    return Audit(untestable=reasons, notes=notes)
+
+
+def untestable(
+    facts: Sequence[Fact], bars: int, audit: Audit, measured: Sequence[set[str]]
+) -> dict[str, str]:
+    """Return fact id to the reason why it cannot be judged, in words.
+
+    Args:
+        facts: the facts that apply.
+        bars: bars per path.
+        audit: of the reference.
+        measured: names of the statistics that each side gave.
+    """
+    reasons: dict[str, str] = {}
+    for fact in facts:
+        name = fact.id if fact.kind == "P" else f"{fact.id}.num"
+        if fact.id in audit.untestable:
+            reasons[fact.id] = audit.untestable[fact.id]
+        elif bars < fact.min_bars:
+            reasons[fact.id] = f"needs paths of at least {fact.min_bars} bars, these have {bars}"
+        elif not all(name in side for side in measured):
+            lacking = "the paths carry no volume" if "volume" in fact.needs else "the bars do not allow it"
+            reasons[fact.id] = lacking
+    return reasons

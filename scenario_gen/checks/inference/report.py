@@ -1,0 +1,32 @@
+"""Verdicts put together: the label of each group, and what the reference itself would be flagged for."""
+
+from __future__ import annotations
+
+from scenario_gen.checks.account import Label
+from scenario_gen.checks.facts import Audit
+from scenario_gen.checks.inference.labels import worst
+from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict
+from scenario_gen.checks.scores import ScoreVerdict
+
+ENSEMBLE = "ensemble"  # the group of the scores
+
+
+def assemble(
+    design: Design, facts: list[FactVerdict], scores: list[ScoreVerdict], audit: Audit, notes: list[str]
+) -> FactsReport:
+    """Return the report with the verdict of each group."""
+    members: dict[str, list[Label]] = {}
+    labelled = [(fact.group, fact.label) for fact in facts] + [(ENSEMBLE, score.label) for score in scores]
+    for group, label in labelled:
+        if label is not None:
+            members.setdefault(group, []).append(label)
+    return FactsReport(
+        mode=design.mode,
+        design=design,
+        facts=facts,
+        groups={group: worst(labels) for group, labels in members.items()},
+        scores=scores,
+        audit=audit,
+        yardstick=[fact.fact for fact in facts if fact.halves_label in ("FAIL", "WARN")],
+        notes=notes,
+    )

@@ -1,0 +1,220 @@
+"""Samples to compare: real windows in clusters of time, and paths in clusters of contexts.
+
+Owns the design: how many clusters, which windows, what counts as independent. Knows bars; passes no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from scenario_gen.checks.facts import FACT, Bars, Gauge, path_statistics, windows
+from scenario_gen.checks.inference.contrast import Clustered, Floats, Ids
+from scenario_gen.market.candles import Candles
+
+FEWEST_CLUSTERS, MOST_CLUSTERS = 10, 40
+SHORTEST_CLUSTER = 125  # bars: half a year of days, below it neighbouring clusters still share their regime
+WINDOWS_PER_CLUSTER = 4
+OVERLAP = 4  # windows start every length / 4 bars
+RANDOM_GROUPS = 20  # of paths that are independent given their context
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Paths or windows with the cluster of each and, computed once, their statistics.
+
+    Attributes:
+        bars: the paths.
+        clusters: int64 [path].
+        statistics: fact id (id.num and id.den for a pooled ratio) to float64 [path], NaN where undefined.
+    """
+
+    bars: Bars
+    clusters: Ids
+    statistics: dict[str, Floats]
+
+    @classmethod
+    def measure(cls, bars: Bars, clusters: Ids, gauge: Gauge | None) -> Sample:
+        """Compute every statistic that the bars allow, with the reference's gauge."""
+        return cls(bars, clusters, path_statistics(bars, gauge=gauge))
+
+    def __len__(self) -> int:
+        return len(self.clusters)
+
+    @property
+    def cluster_count(self) -> int:
+        """Number of clusters."""
+        return len(np.unique(self.clusters))
+
+    def select(self, rows: NDArray[Any]) -> Sample:
+        """Return the paths at these positions (or where a mask is True)."""
+        chosen = {name: values[rows] for name, values in self.statistics.items()}
+        return Sample(self.bars.select(rows), self.clusters[rows], chosen)
+
+    def values(self, fact: str) -> Floats:
+        """Return one number per path, [path]; of a pooled ratio the path's own ratio, NaN where it is 0/0."""
+        if FACT[fact].kind == "P":
+            return self.statistics[fact]
+        num, den = (self.statistics[f"{fact}.{part}"] for part in ("num", "den"))
+        return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=den > 0))
+
+    def clustered(self, fact: str) -> Clustered:
+        """Return the defined values of a fact with their clusters."""
+        return Clustered.of(self.values(fact), self.clusters)
+
+    def sums(self, fact: str) -> tuple[Clustered, Clustered]:
+        """Return numerators and denominators of a pooled ratio, of the paths where both are defined."""
+        num, den = (self.statistics[f"{fact}.{part}"] for part in ("num", "den"))
+        known = np.isfinite(num) & np.isfinite(den)
+        parts = [Clustered.of(np.where(known, part, np.nan), self.clusters) for part in (num, den)]
+        return parts[0], parts[1]
+
+
+def cluster_count(bars: int, length: int) -> int:
+    """Return into how many stretches of time a history is cut.
+
+    bars / max(4 length, 125), between 10 and 40; fewer where a stretch would not hold one window.
+    """
+    wanted = bars // max(WINDOWS_PER_CLUSTER * length, SHORTEST_CLUSTER)
+    return min(max(FEWEST_CLUSTERS, min(wanted, MOST_CLUSTERS)), bars // length)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real windows with their clusters, numbered in the order of time.
+
+    Attributes:
+        bars: the windows, start every length / 4 bars, none crosses the edge of a cluster.
+        clusters: int64 [window].
+        starts: int64 [window], nanoseconds of each window's first bar.
+        bars_of_time: distinct stamps of the histories: what their length counts as.
+    """
+
+    bars: Bars
+    clusters: Ids
+    starts: Ids
+    bars_of_time: int
+
+    @property
+    def cluster_count(self) -> int:
+        """Number of clusters that hold a window."""
+        return len(np.unique(self.clusters))
+
+
+def cut_reference(
+    histories: Sequence[Candles], length: int, gauge: Gauge, *, first_place: int | None = None
+) -> Reference | None:
+    """Cut histories into windows inside contiguous clusters of time; None where not even two windows fit.
+
+    Several histories share the clusters of the calendar: what happens at one time is one cluster. The first bar
+    of each history only serves as the close before its first window.
+
+    Args:
+        histories: the asset's own, and any that are pooled with it.
+        length: bars per window.
+        gauge: tick and sessions to cut with.
+        first_place: intraday, the bar of the session at which windows must begin; None: at any.
+    """
+    stamps = np.unique(np.concatenate([_nanoseconds(h)[1:] for h in histories]))
+    count = cluster_count(len(stamps), length)
+    if count < 2:
+        return None
+    edges = np.append(stamps[np.arange(count) * len(stamps) // count], stamps[-1] + 1)
+    cut = [
+        (windows_cut, start, cluster)
+        for history in histories
+        for cluster in range(count)
+        for windows_cut, start in _cluster_windows(
+            history, edges[cluster : cluster + 2], length, gauge, first_place
+        )
+    ]
+    if not cut:
+        return None
+    return Reference(
+        bars=concatenate([bars for bars, _, _ in cut]),
+        clusters=np.concatenate([np.full(len(bars), cluster) for bars, _, cluster in cut]),
+        starts=np.concatenate([start for _, start, _ in cut]),
+        bars_of_time=len(stamps),
+    )
+
+
+def _cluster_windows(
+    history: Candles, edges: Ids, length: int, gauge: Gauge, first_place: int | None
+) -> list[tuple[Bars, Ids]]:
+    """Return the windows of one history inside one cluster with their first stamps; none where it is short."""
+    stamps = _nanoseconds(history)
+    low, high = np.searchsorted(stamps, edges)
+    low = max(int(low), 1)
+    if high - low < length:
+        return []
+    stretch = history.rows(low - 1, int(high))
+    stride = max(1, length // OVERLAP)
+    cut = windows(
+        stretch, length, 1 if first_place is not None else stride, tick=gauge.tick, clock=gauge.clock
+    )
+    if first_place is not None and cut.bars.bar_of_day is not None:
+        cut = cut.select(_spaced(np.flatnonzero(cut.bars.bar_of_day[:, 0] == first_place), stride))
+    return [(cut.bars, stamps[low - 1 + cut.start])] if len(cut) else []
+
+
+def _spaced(rows: Ids, stride: int) -> Ids:
+    """Return the rows that keep a distance of at least ``stride`` from the one kept before."""
+    kept: list[int] = []
+    for row in rows:
+        if not kept or row - kept[-1] >= stride:
+            kept.append(int(row))
+    return np.asarray(kept, dtype=np.int64)
+
+
+def _nanoseconds(candles: Candles) -> Ids:
+    return np.asarray(candles.timestamps.as_unit("ns").asi8)
+
+
+def concatenate(parts: Sequence[Bars]) -> Bars:
+    """Join bars of one length into one set of paths; volume stays only where all have it."""
+    joined = {}
+    for f in fields(Bars):
+        values = [getattr(part, f.name) for part in parts]
+        if not isinstance(values[0], np.ndarray):
+            joined[f.name] = values[0]
+        elif f.name == "session_open":
+            joined[f.name] = np.concatenate([part.opens_session for part in parts])
+        else:
+            joined[f.name] = None if any(v is None for v in values) else np.concatenate(values)
+    return Bars(**joined)
+
+
+def path_clusters(bars: Bars, context_ids: Ids | None, rng: np.random.Generator) -> Ids:
+    """Return the cluster of each path, [path].
+
+    Paths of one context are one cluster. Without contexts paths are exchangeable and fall into 20 random groups.
+    Identical paths always share a cluster: a copy brings no news.
+    """
+    same = identical(bars)
+    if context_ids is None:
+        order = rng.permutation(int(same.max()) + 1)
+        return np.asarray(order[same] % RANDOM_GROUPS, dtype=np.int64)
+    _, contexts = np.unique(context_ids, return_inverse=True)
+    size = int(contexts.max()) + 1 + int(same.max()) + 1
+    links = coo_array((np.ones(len(same)), (contexts, contexts.max() + 1 + same)), shape=(size, size))
+    _, component = connected_components(links, directed=False)
+    return np.asarray(component[contexts], dtype=np.int64)
+
+
+def identical(bars: Bars) -> Ids:
+    """Return a number per path that identical paths share, [path]: equal relative candles to 1e-6."""
+    relative = np.concatenate([bars.g, bars.b, bars.hh, bars.ll], axis=1)
+    rounded = np.round(np.nan_to_num(relative, nan=np.inf, posinf=np.inf, neginf=-np.inf), 6) + 0.0
+    _, numbered = np.unique(rounded, axis=0, return_inverse=True)
+    return np.asarray(numbered, dtype=np.int64).ravel()
+
+
+def spread_rows(count: int, most: int) -> Ids:
+    """Return at most ``most`` row numbers, evenly spread over ``count``."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

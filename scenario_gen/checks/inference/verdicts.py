@@ -1,0 +1,262 @@
+"""Every fact of two samples compared, corrected for their number, and labelled (modes B and C).
+
+Owns the step from samples to verdicts. Knows neither where the samples come from nor what a report shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+from scenario_gen.checks.account import Label
+from scenario_gen.checks.facts import FACT, Fact
+from scenario_gen.checks.inference.contrast import (
+    MIN_CLUSTERS,
+    Clustered,
+    Contrast,
+    Floats,
+    Side,
+    dispersion,
+    location,
+    ratio,
+)
+from scenario_gen.checks.inference.labels import CONTROL_P, Evidence, judge
+from scenario_gen.checks.inference.results import Comparison, FactVerdict
+from scenario_gen.checks.inference.sample import Sample
+
+WINDOWS_FOR_BANDS = 40  # independent windows below which percentile bands do not hold what they claim
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What paths are judged against, and how.
+
+    Attributes:
+        real: the real windows.
+        controls: name to a negative control measured like the paths.
+        untestable: fact id to the reason why the data cannot judge it.
+        side: "greater" where a narrower ensemble is no fault (mode C).
+        cap: why FAIL would claim too much, "" where it would not.
+        independent: how many windows' worth of bars the reference holds.
+        matched: real windows from markets like the context, for facts of scale; None: all windows.
+    """
+
+    real: Sample
+    controls: Mapping[str, Sample] = field(default_factory=dict)
+    untestable: Mapping[str, str] = field(default_factory=dict)
+    side: Side = "two-sided"
+    cap: str = ""
+    independent: int = 0
+    matched: Sample | None = None
+
+
+def judged(fact: Fact) -> bool:
+    """Return whether modes B and C judge the fact: facts of scale need the rank within their own context."""
+    return fact.gate and fact.group != "scale"
+
+
+def compare(fact: str, synthetic: Sample, real: Sample, side: Side = "two-sided") -> Comparison | None:
+    """Compare two samples in one fact; None where fewer than 4 clusters of either have a value."""
+    if FACT[fact].kind == "Q":
+        ours, theirs = synthetic.sums(fact), real.sums(fact)
+        if any(den.size < MIN_CLUSTERS or den.values.sum() <= 0 for _, den in (ours, theirs)):
+            return None
+        only = ratio(ours, theirs)
+        return Comparison(only, None, only.p, abs(only.value))
+    one, other = synthetic.clustered(fact), real.clustered(fact)
+    if min(one.size, other.size) < MIN_CLUSTERS:
+        return None
+    return combine(location(one, other), dispersion(one, other, side), side)
+
+
+def combine(where: Contrast, width: Contrast, side: Side = "two-sided") -> Comparison:
+    """Join the tests of location and spread: Bonferroni for two, and the larger effect that counts."""
+    wide = max(width.value, 0.0) if side == "greater" else abs(width.value)
+    return Comparison(where, width, min(1.0, 2 * min(where.p, width.p)), max(abs(where.value), wide))
+
+
+def adjusted(p: Mapping[str, float]) -> dict[str, float]:
+    """Return Benjamini-Hochberg adjusted p-values."""
+    if not p:
+        return {}
+    return dict(zip(p, map(float, false_discovery_control(list(p.values()))), strict=True))
+
+
+def judge_facts(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> list[FactVerdict]:
+    """Return one verdict per fact, in their order."""
+    testable = [f for f in facts if f.id not in bench.untestable]
+    found = {f.id: compare(f.id, synthetic, bench.real, bench.side) for f in testable}
+    controls = {f.id: _control(f, bench) for f in testable if judged(f)}
+    q = adjusted({f.id: c.p for f in testable if judged(f) and (c := found[f.id]) is not None})
+    halves = _halves(bench.real, [f.id for f in testable if judged(f)])
+    halves_q = adjusted({name: half.p for name, half in halves.items()})
+    verdicts = []
+    for fact in facts:
+        if fact.id in bench.untestable:
+            verdicts.append(_untestable(fact, bench.untestable[fact.id]))
+            continue
+        half = halves.get(fact.id)
+        verdicts.append(
+            _verdict(
+                fact,
+                synthetic,
+                bench,
+                found[fact.id],
+                q.get(fact.id),
+                controls.get(fact.id),
+                half,
+                None if half is None else _halves_label(half, halves_q[fact.id]),
+            )
+        )
+    return verdicts
+
+
+def _verdict(
+    fact: Fact,
+    synthetic: Sample,
+    bench: Bench,
+    found: Comparison | None,
+    q: float | None,
+    control: Comparison | None,
+    halves: Comparison | None,
+    halves_label: Label | None,
+) -> FactVerdict:
+    real = bench.real if bench.matched is None or fact.group != "scale" else bench.matched
+    label, reason = _label(fact, synthetic, bench, found, q, control)
+    ours, theirs = _described(fact, synthetic), _described(fact, real)
+    return FactVerdict(
+        fact=fact.id,
+        group=fact.group,
+        title=fact.title,
+        label=label,
+        reason=reason,
+        real_mean=theirs[0],
+        real_sd=theirs[1],
+        synthetic_mean=ours[0],
+        synthetic_sd=ours[1],
+        comparison=found if real is bench.real else compare(fact.id, synthetic, real),
+        q=q,
+        mde=None if found is None else found.location.mde,
+        control=fact.control if judged(fact) else "",
+        control_p=None if control is None else control.p,
+        control_power=None if control is None else _power(control, bench.side),
+        halves=halves,
+        halves_label=halves_label,
+        undefined_real=_undefined(real, fact.id),
+        undefined_synthetic=_undefined(synthetic, fact.id),
+        outside=_outside(fact.id, synthetic, bench),
+    )
+
+
+def _label(
+    fact: Fact,
+    synthetic: Sample,
+    bench: Bench,
+    found: Comparison | None,
+    q: float | None,
+    control: Comparison | None,
+) -> tuple[Label | None, str]:
+    if not judged(fact):
+        return None, _why_shown(fact, bench)
+    excess, excess_p = _excess_undefined(fact.id, synthetic, bench.real)
+    if found is None and excess == 0:
+        return "UNTESTABLE", "fewer than 4 clusters of real windows or of paths have a value"
+    evidence = Evidence(
+        effect=0.0 if found is None else found.effect,
+        q=1.0 if q is None else q,
+        mde=0.5 if found is None else found.location.mde,
+        control=fact.control,
+        control_p=None if control is None else control.p,
+        undefined=excess,
+        undefined_p=excess_p,
+        cap=bench.cap,
+    )
+    return judge(evidence)
+
+
+def _why_shown(fact: Fact, bench: Bench) -> str:
+    if fact.group != "scale":
+        return "shown only: too noisy or too regime-bound to judge by"
+    if bench.matched is not None:
+        return "shown only, beside the real windows that followed markets like the context"
+    return "shown only: scale is judged by the rank of what came true, over many origins"
+
+
+def _untestable(fact: Fact, reason: str) -> FactVerdict:
+    label: Label | None = "UNTESTABLE" if judged(fact) else None
+    return FactVerdict(fact.id, fact.group, fact.title, label, reason)
+
+
+def _control(fact: Fact, bench: Bench) -> Comparison | None:
+    control = bench.controls.get(fact.control)
+    return None if control is None else compare(fact.id, control, bench.real, bench.side)
+
+
+def _power(control: Comparison, side: Side) -> float:
+    """Return the power against the control of the test that finds it more clearly, at its share of the level."""
+    seen = [control.location]
+    if control.dispersion is not None and (side == "two-sided" or control.dispersion.value > 0):
+        seen.append(control.dispersion)
+    level = CONTROL_P / (1 if control.dispersion is None else 2)
+    return max(contrast.power(level) for contrast in seen)
+
+
+def _halves(real: Sample, facts: Sequence[str]) -> dict[str, Comparison]:
+    """Compare the later half of the clusters with the earlier one; clusters are numbered in time."""
+    numbers = np.unique(real.clusters)
+    late = real.clusters >= numbers[len(numbers) // 2]
+    later, earlier = real.select(late), real.select(~late)
+    pairs = {fact: compare(fact, later, earlier) for fact in facts}
+    return {fact: pair for fact, pair in pairs.items() if pair is not None}
+
+
+def _halves_label(half: Comparison, q: float) -> Label:
+    return judge(Evidence(half.effect, q, half.location.mde, "", None))[0]
+
+
+def _described(fact: Fact, sample: Sample) -> tuple[float | None, float | None]:
+    """Return mean and standard deviation over paths; the ratio and None for a pooled one."""
+    if fact.kind == "Q":
+        num, den = sample.sums(fact.id)
+        total = float(den.values.sum())
+        return (float(num.values.sum()) / total if total > 0 else None), None
+    values = _defined(sample.values(fact.id))
+    if not len(values):
+        return None, None
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _defined(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
+
+
+def _undefined(sample: Sample, fact: str) -> float:
+    return float(np.mean(~np.isfinite(sample.values(fact))))
+
+
+def _excess_undefined(fact: str, synthetic: Sample, real: Sample) -> tuple[float, float]:
+    """Return by how much more paths than windows have no value, and the p-value of that; (0, 1) if not more.
+
+    Of a pooled ratio a single path often has none: there only the whole sample counts.
+    """
+    if FACT[fact].kind == "Q":
+        whole = [_described(FACT[fact], sample)[0] is None for sample in (synthetic, real)]
+        return (1.0, 0.0) if whole == [True, False] else (0.0, 1.0)
+    excess = _undefined(synthetic, fact) - _undefined(real, fact)
+    sides = [
+        Clustered.of((~np.isfinite(s.values(fact))).astype(np.float64), s.clusters) for s in (synthetic, real)
+    ]
+    if excess <= 0 or min(side.size for side in sides) < 2:
+        return 0.0, 1.0
+    return float(excess), location(sides[0], sides[1]).p
+
+
+def _outside(fact: str, synthetic: Sample, bench: Bench) -> float | None:
+    values, real = _defined(synthetic.values(fact)), _defined(bench.real.values(fact))
+    if bench.independent < WINDOWS_FOR_BANDS or not len(values) or not len(real) or FACT[fact].kind == "Q":
+        return None
+    low, high = np.quantile(real, [0.005, 0.995])
+    return float(np.mean((values < low) | (values > high)))

@@ -1,0 +1,141 @@
+"""Copy test: whether stretches of the paths repeat the history that the generator could know.
+
+Passing every fact does not mean good: a generator that replays its training windows passes all of them. Each
+stretch of 20 bars, as its returns and log ranges without level and scale, is compared with every stretch of the
+known histories. How close real history comes to itself, own time left out, says what is too close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from scenario_gen.checks.facts import Bars, windows
+from scenario_gen.checks.scores.points import Floats, Ids
+from scenario_gen.market.candles import Candles
+
+STRETCH, STRIDE = 20, 5  # bars
+TOO_CLOSE = 0.999  # quantile of how close held-out history comes
+FEWEST = 200  # stretches of history below which that quantile says nothing
+ROWS_AT_ONCE = 500
+
+Shapes = NDArray[np.float32]  # [stretch, 40]: unit vectors, so that a product is a correlation
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Every stretch of the histories that a generator could know.
+
+    Attributes:
+        shapes: float32 [stretch, 40].
+        first: int64 [stretch], nanoseconds of the first bar.
+        last: int64 [stretch], nanoseconds of the last bar.
+    """
+
+    shapes: Shapes
+    first: Ids
+    last: Ids
+
+    @classmethod
+    def of(cls, histories: Sequence[Candles], tick: float) -> Library:
+        """Cut histories into all their stretches; those without a shape (no movement) are left out."""
+        parts = [_stretches(history, tick) for history in histories if len(history) > STRETCH]
+        if not parts:
+            return cls(np.empty((0, 2 * STRETCH), np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
+        shapes, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return cls(shapes, first, last)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How much of the paths is copied.
+
+    Attributes:
+        share: share of stretches that are closer to the library than nearly all held-out history is.
+        threshold: the correlation above which that is so.
+        median: median over the paths' stretches of the highest correlation.
+        real_median: the same for held-out history.
+    """
+
+    share: float
+    threshold: float
+    median: float
+    real_median: float
+
+
+def copies(paths: Bars, history: Candles, library: Library) -> Copies | None:
+    """Measure how much of the paths repeats the library; None where a side has too few stretches.
+
+    Args:
+        paths: the paths.
+        history: real bars that say how close history comes to itself, its own time left out.
+        library: what the generator could know.
+    """
+    real = Library.of([history], paths.tick)
+    made = path_shapes(paths)
+    if len(real) < FEWEST or len(library) < FEWEST or not len(made):
+        return None
+    held_out = _closest(real.shapes, library, (real.first, real.last))
+    held_out = held_out[np.isfinite(held_out)]
+    if len(held_out) < FEWEST:
+        return None
+    threshold = float(np.quantile(held_out, TOO_CLOSE))
+    closest = _closest(made, library)
+    return Copies(
+        float(np.mean(closest > threshold)), threshold, float(np.median(closest)), float(np.median(held_out))
+    )
+
+
+def path_shapes(paths: Bars, stride: int = STRIDE) -> Shapes:
+    """Return the shapes of the paths' stretches, one every ``stride`` bars, [stretch, 40]."""
+    if paths.length < STRETCH:
+        return np.empty((0, 2 * STRETCH), np.float32)
+    cut = [
+        sliding_window_view(x, STRETCH, axis=1)[:, ::stride].reshape(-1, STRETCH) for x in (paths.r, paths.lr)
+    ]
+    shapes, usable = _unit(cut[0], cut[1])
+    return shapes[usable]
+
+
+def _stretches(history: Candles, tick: float) -> tuple[Shapes, Ids, Ids]:
+    whole = windows(history, len(history) - 1, 1, tick=tick).bars
+    cut = [sliding_window_view(x[0], STRETCH) for x in (whole.r, whole.lr)]
+    shapes, usable = _unit(cut[0], cut[1])
+    stamps = history.timestamps.as_unit("ns").asi8[1:]
+    return shapes[usable], stamps[: len(usable)][usable], stamps[STRETCH - 1 :][usable]
+
+
+def _unit(r: Floats, lr: Floats) -> tuple[Shapes, NDArray[np.bool_]]:
+    """Return both series without mean and scale as one unit vector, and which of them move, [stretch]."""
+    parts = []
+    usable = np.ones(len(r), dtype=bool)
+    for series in (r, lr):
+        centred = series - series.mean(axis=1, keepdims=True)
+        size = np.sqrt(np.sum(centred**2, axis=1))
+        moves = np.isfinite(size) & (size > 1e-12)
+        usable &= moves
+        parts.append(centred / np.where(moves, size, 1.0)[:, None])
+    return (np.concatenate(parts, axis=1) / np.sqrt(2)).astype(np.float32), usable
+
+
+def _closest(shapes: Shapes, library: Library, time: tuple[Ids, Ids] | None = None) -> NDArray[np.float32]:
+    """Return the highest correlation of each stretch with the library, [stretch].
+
+    With ``time`` (first and last stamps), what overlaps in time is left out; -inf where nothing remains.
+    """
+    out = np.empty(len(shapes), dtype=np.float32)
+    for start in range(0, len(shapes), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        correlation = shapes[rows] @ library.shapes.T
+        if time is not None:
+            first, last = (stamps[rows, None] for stamps in time)
+            correlation[(library.first <= last) & (library.last >= first)] = -np.inf
+        out[rows] = correlation.max(axis=1)
+    return out

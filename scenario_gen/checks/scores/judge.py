@@ -1,0 +1,216 @@
+"""Every score of an ensemble, judged beside its yardstick.
+
+Owns the list of scores and their labels. Thresholds follow the power study; see BENCHMARKS.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scenario_gen.checks.account import Label
+from scenario_gen.checks.facts import Bars
+from scenario_gen.checks.scores.classifier import FOLDS, out_of_fold_auc
+from scenario_gen.checks.scores.copying import TOO_CLOSE, Library, copies
+from scenario_gen.checks.scores.distances import distances, energy_distance, prdc
+from scenario_gen.checks.scores.diversity import FEWEST_BARS, distinct_share
+from scenario_gen.checks.scores.lines import LAGS, curve_distance, lagged_products, path_normalised, w1
+from scenario_gen.checks.scores.points import Floats, Ids, Points
+from scenario_gen.checks.scores.results import ScoreVerdict
+from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Measured, Split, measure, random_splits
+from scenario_gen.market.candles import Candles
+
+MOST_POINTS = 2000
+TOLD_APART = 0.80  # AUC above which a classifier really tells paths from windows
+MEMORISED = 0.35  # AUC below which it takes paths for windows that it has seen
+FAR = 3.0  # times the real median above which an energy distance is a fault
+THIN = 0.5  # times the real median below which coverage is a fault
+COPIED_WARN, COPIED_FAIL = 0.01, 0.05
+DISTINCT = 0.99
+JUDGED = ("c2st", "energy", "coverage", "copies", "distinct")
+
+TITLES = {
+    "c2st": "can a classifier tell paths from real windows, by their facts? (AUC)",
+    "energy": "energy distance between paths and real windows, in the space of facts",
+    "coverage": "share of real windows that have a path near them",
+    "precision": "share of paths that lie among real windows",
+    "recall": "share of real windows that lie among paths",
+    "density": "real windows around a path",
+    "copies": "share of 20-bar stretches that repeat known history",
+    "distinct": "share of paths that differ from all others",
+    "w1_returns": "Wasserstein distance of returns",
+    "w1_normalised": "Wasserstein distance of returns over their path's volatility",
+    "acf_abs": "distance of mean autocorrelations of absolute returns, lags 1-20",
+    "leverage": "distance of mean leverage curves, lags 1-20",
+}
+
+
+def judge_scores(
+    paths: Bars,
+    real: Bars,
+    points: tuple[Points, Points],
+    *,
+    history: Candles,
+    known: Sequence[Candles],
+    rng: np.random.Generator,
+) -> list[ScoreVerdict]:
+    """Return every score of an ensemble.
+
+    Args:
+        paths: the paths.
+        real: real windows of the same length.
+        points: both in the space of their facts.
+        history: real bars that say how close history comes to itself.
+        known: histories that the generator could have copied.
+        rng: of the splits.
+    """
+    always = [_distinct(paths), _copies(paths, history, known)]
+    names = [name for name in TITLES if name not in ("distinct", "copies")]
+    clusters = len(np.unique(points[1].clusters))
+    if clusters < FEWEST_CLUSTERS or not points[1].x.shape[1]:
+        reason = f"{clusters} clusters of real windows; a yardstick needs {FEWEST_CLUSTERS}"
+        return always + [_without(name, reason) for name in names]
+    splits = random_splits(points[1].clusters, len(points[0]), rng)
+    in_space = _classifier(points, splits) + _in_space(points, splits)
+    return always + in_space + _lines(paths, real, splits)
+
+
+def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[ScoreVerdict]:
+    paths, real = points
+    if len(np.unique(paths.clusters)) < FOLDS:
+        return [_without("c2st", f"the paths form fewer than {FOLDS} clusters")]
+
+    def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
+        return [out_of_fold_auc((real if is_real else paths).select(rows), real.select(rest))]
+
+    found = measure(splits, ["c2st"], score)["c2st"]
+    if found.value > found.limit():
+        return [_verdict("c2st", found, "FAIL" if found.value > TOLD_APART else "WARN")]
+    if found.value < min(MEMORISED, found.limit(low=True)):
+        return [
+            _verdict(
+                "c2st", found, "WARN", "paths are taken for windows seen before: they repeat the reference"
+            )
+        ]
+    return [_verdict("c2st", found, "PASS")]
+
+
+def _in_space(points: tuple[Points, Points], splits: Sequence[Split]) -> list[ScoreVerdict]:
+    paths, real = points
+    among_paths, among_real = distances(paths.x, paths.x), distances(real.x, real.x)
+    across = distances(paths.x, real.x)
+
+    def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
+        within, between = (among_real, among_real) if is_real else (among_paths, across)
+        parts = within[np.ix_(rows, rows)], among_real[np.ix_(rest, rest)], between[np.ix_(rows, rest)]
+        near = prdc(*parts)
+        return [energy_distance(*parts), near.coverage, near.precision, near.recall, near.density]
+
+    names = ("energy", "coverage", "precision", "recall", "density")
+    found = measure(splits, names, score)
+    verdicts = [_verdict("energy", found["energy"], _energy_label(found["energy"]))]
+    for name in names[1:]:
+        label = _coverage_label(found[name]) if name == "coverage" else None
+        verdicts.append(_verdict(name, found[name], label, low=True))
+    return verdicts
+
+
+def _energy_label(found: Measured) -> Label:
+    if found.value <= found.limit():
+        return "PASS"
+    return "FAIL" if found.value > FAR * found.real_median else "WARN"
+
+
+def _coverage_label(found: Measured) -> Label:
+    if found.value >= found.limit(low=True):
+        return "PASS"
+    return "FAIL" if found.value < THIN * found.real_median else "WARN"
+
+
+def _lines(paths: Bars, real: Bars, splits: Sequence[Split]) -> list[ScoreVerdict]:
+    sides = [_LineParts.of(bars) for bars in (paths, real)]
+
+    def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
+        one, other = sides[is_real], sides[True]
+        return [
+            w1(one.r[rows], other.r[rest]),
+            w1(one.normalised[rows], other.normalised[rest]),
+            curve_distance(one.acf_abs[rows], other.acf_abs[rest]),
+            curve_distance(one.leverage[rows], other.leverage[rest]),
+        ]
+
+    found = measure(splits, ("w1_returns", "w1_normalised", "acf_abs", "leverage"), score)
+    return [_verdict(name, one, None) for name, one in found.items()]
+
+
+@dataclass(frozen=True, eq=False)
+class _LineParts:
+    """What the lines are made of, per path."""
+
+    r: Floats
+    normalised: Floats
+    acf_abs: Floats
+    leverage: Floats
+
+    @classmethod
+    def of(cls, bars: Bars) -> _LineParts:
+        size = np.abs(bars.r)
+        lags = min(LAGS, bars.length - 1)
+        return cls(
+            bars.r,
+            path_normalised(bars.r),
+            lagged_products(size, size, lags),
+            lagged_products(bars.r, size, lags),
+        )
+
+
+def _distinct(paths: Bars) -> ScoreVerdict:
+    if paths.length < FEWEST_BARS:
+        return _without("distinct", f"paths of {paths.length} bars come close to one another by chance")
+    share = distinct_share(paths)
+    label: Label = "PASS" if share >= DISTINCT else "FAIL"
+    return ScoreVerdict(
+        "distinct",
+        TITLES["distinct"],
+        label,
+        f"{share:.1%} of the paths differ, at least {DISTINCT:.0%} should",
+        share,
+    )
+
+
+def _copies(paths: Bars, history: Candles, known: Sequence[Candles]) -> ScoreVerdict:
+    found = copies(paths, history, Library.of(known, paths.tick))
+    if found is None:
+        return _without("copies", "paths or history are too short to compare stretches of 20 bars")
+    label: Label = "FAIL" if found.share > COPIED_FAIL else "WARN" if found.share > COPIED_WARN else "PASS"
+    reason = (
+        f"{found.share:.1%} of the stretches come closer to known history (r > {found.threshold:.2f}) than 99.9 % of "
+        f"real ones; median r {found.median:.2f}, of real ones {found.real_median:.2f}"
+    )
+    return ScoreVerdict("copies", TITLES["copies"], label, reason, found.share, 1 - TOO_CLOSE)
+
+
+def _verdict(
+    name: str, found: Measured, label: Label | None, reason: str = "", *, low: bool = False
+) -> ScoreVerdict:
+    side = "at least" if low else "at most"
+    told = (
+        f"{found.value:.3g}; real windows against real windows {found.real_median:.3g}, 95 % of them {side} "
+    )
+    return ScoreVerdict(
+        score=name,
+        title=TITLES[name],
+        label=label,
+        reason=reason or f"{told}{found.limit(low=low):.3g}",
+        value=found.value,
+        real_median=found.real_median,
+        real_limit=found.limit(low=low),
+        splits=len(found.real),
+        beyond=found.beyond(low=low),
+    )
+
+
+def _without(name: str, reason: str) -> ScoreVerdict:
+    return ScoreVerdict(name, TITLES[name], "UNTESTABLE" if name in JUDGED else None, reason)
