@@ -6,10 +6,10 @@ bars anew, so its units follow the path. ``slide``: the published sampler's slid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,9 @@ from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.hub import open_checkpoint
-from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
-from scenario_gen.kronos.representation import PINNED, Scale
+from scenario_gen.kronos.representation import Scale
 from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.kronos.sliding import sample_features
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
@@ -35,6 +35,22 @@ PUBLISHED_TRAINING_END = (
     "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
 )
 PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own
+
+
+class Part(NamedTuple):
+    """One segment of some paths: bars [N, S, F], pinned bars of each path [N], clipped bars of each context [P]."""
+
+    bars: NDArray[np.float64]
+    pinned: NDArray[np.int64]
+    clipped: NDArray[np.int64]
+
+
+class Sampled(NamedTuple):
+    """Whole paths [N, H, F], what is counted of each path, and how many of the context's bars were clipped."""
+
+    bars: NDArray[np.float64]
+    counts: dict[str, NDArray[np.int64]]
+    clipped: int
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ class KronosPaths:
         stamps = _stamps(context.timestamps.append(timestamps))
         uniforms = torch.from_numpy(draws.uniforms(horizon, 2)).to(self.device)
         sampler = self._slide if self.window == "slide" else self._reanchor
-        values, pinned = sampler(context, stamps, uniforms, advance)
+        values, counts, clipped = sampler(context, stamps, uniforms, advance)
         fields = _fields(context, values.shape[-1])
         return PathSet(
             values=values[..., : len(fields)].astype(np.float32),
@@ -123,9 +139,10 @@ class KronosPaths:
                 **self.identity,
                 "seed": draws.seed,
                 "context_bars": self._context_bars(len(context), horizon),
-                "pinned_bars": pinned,
+                "clipped_context_bars": clipped,
                 **self._record(),
             },
+            counts=counts,
         )
 
     def _record(self) -> dict[str, Any]:
@@ -148,42 +165,28 @@ class KronosPaths:
 
     def _reanchor(
         self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
-    ) -> tuple[NDArray[np.float64], int]:
-        horizon = uniforms.shape[1]
-        seen = self._context_bars(len(context), horizon)
-        whole = context.values[None]
-        history = whole[:, -seen:]  # [1, T, F]; from the second segment on [N, keep, F]
+    ) -> Sampled:
+        paths, horizon = uniforms.shape[:2]
+        shared = context.values[None]  # [1, T, F]
+        seed = shared[:, -self._context_bars(len(context), horizon) :]
+        bars = np.empty((paths, horizon, self._width(context)))
+        pinned, reclipped, clipped = np.zeros(paths, np.int64), np.zeros(paths, np.int64), 0
         decoder = FastDecoder(self.checkpoint)  # its fused weights serve every segment, and go with the block
-        done: list[NDArray[np.float64]] = []
-        pinned = 0
         for segment in plan_segments(len(context), horizon, self.checkpoint.max_context):
-            if segment.start:
-                history = own_history(whole, done, segment.keep)
             until = stamps[: len(context) + segment.stop]
-            rows = uniforms[:, segment.start : segment.stop]
-            new, count = self._segments(decoder, history, segment.keep, until, rows, advance)
-            done.append(new)
-            pinned += count
-        return np.concatenate(done, axis=1), pinned
-
-    def _segments(
-        self,
-        decoder: FastDecoder,
-        history: NDArray[np.float64],
-        keep: int,
-        stamps: torch.Tensor,
-        uniforms: torch.Tensor,
-        advance: Advance,
-    ) -> tuple[NDArray[np.float64], int]:
-        """Sample one segment for all paths, in chunks of contexts where each path has its own."""
-        if len(history) == 1:
-            return self._segment(decoder, history, keep, stamps, uniforms, advance)
-        parts = []
-        for start in range(0, len(history), PATHS_PER_REANCHOR):
-            rows = slice(start, start + PATHS_PER_REANCHOR)
-            tell = ignore if start else advance  # a bar is finished once, not once per chunk
-            parts.append(self._segment(decoder, history[rows], keep, stamps, uniforms[rows], tell))
-        return np.concatenate([values for values, _ in parts]), sum(count for _, count in parts)
+            for rows in _rows_at_once(paths, shared=segment.start == 0):
+                if segment.start:
+                    seed = own_history(shared, bars[rows], segment.start, segment.keep)  # [N, keep, F]
+                draws = uniforms[rows, segment.start : segment.stop]
+                tell = ignore if rows.start else advance  # a bar is finished once, not once per chunk
+                part = self._segment(decoder, seed, segment.keep, until, draws, tell)
+                bars[rows, segment.start : segment.stop] = part.bars
+                pinned[rows] += part.pinned
+                if segment.start:
+                    reclipped[rows] += part.clipped
+                else:
+                    clipped = int(part.clipped[0])
+        return Sampled(bars, {"pinned_bars": pinned, "clipped_own_bars": reclipped}, clipped)
 
     def _segment(
         self,
@@ -193,7 +196,7 @@ class KronosPaths:
         stamps: torch.Tensor,
         uniforms: torch.Tensor,
         advance: Advance,
-    ) -> tuple[NDArray[np.float64], int]:
+    ) -> Part:
         """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row.
 
         ``stamps`` [.., 5] end with the segment's own bars.
@@ -205,21 +208,20 @@ class KronosPaths:
         past, ahead = stamps[:, :keep], stamps[:, keep:]
         new1, new2 = decoder.sample_tokens(s1, s2, past, ahead, uniforms, self.rule, advance)
         features = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
-        return self._to_values(features, history, scale)
+        return self._part(features, history, scale)
 
     def _slide(
         self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
-    ) -> tuple[NDArray[np.float64], int]:
-        paths, horizon = uniforms.shape[:2]
+    ) -> Sampled:
+        horizon = uniforms.shape[1]
         seen = self._context_bars(len(context), horizon)
         history = context.values[None, -seen:]
         scale = self.checkpoint.representation.fit(history)
         s1, s2 = self._tokens(history, scale)
         past, ahead = stamps[None, -horizon - seen : -horizon], stamps[None, -horizon:]
-        new1, new2 = sample_tokens_naively(self.checkpoint, s1, s2, past, ahead, uniforms, self.rule, advance)
-        whole1, whole2 = (torch.cat((old.expand(paths, -1), new), 1) for old, new in ((s1, new1), (s2, new2)))
-        features = decode_tokens_naively(self.checkpoint, whole1, whole2, horizon).cpu().numpy()
-        return self._to_values(features, history, scale)
+        features = sample_features(self.checkpoint, s1, s2, past, ahead, uniforms, self.rule, advance)
+        part = self._part(features.cpu().numpy(), history, scale)
+        return Sampled(part.bars, {"pinned_bars": part.pinned}, int(part.clipped[0]))
 
     @torch.no_grad()
     def _tokens(self, history: NDArray[np.float64], scale: Scale) -> tuple[torch.Tensor, torch.Tensor]:
@@ -227,23 +229,36 @@ class KronosPaths:
         features = self.checkpoint.representation.encode(history, scale)
         return self.checkpoint.tokenizer.encode(torch.from_numpy(features).to(self.device))
 
-    def _to_values(
-        self, features: NDArray[np.float32], history: NDArray[np.float64], scale: Scale
-    ) -> tuple[NDArray[np.float64], int]:
-        """Return bars [N, S, F] for features of paths that share or own the contexts; count pinned levels."""
+    def _part(self, features: NDArray[np.float32], history: NDArray[np.float64], scale: Scale) -> Part:
+        """Return the bars [N, S, F] that features of paths stand for, which share or own the contexts."""
         representation = self.checkpoint.representation
         anchors = np.broadcast_to(history[:, -1, 3], len(features))
-        values = representation.decode(features, anchors, scale)
-        if representation.kind == "levels":
-            return values, int((np.abs(features[..., :4]) > PINNED).any(axis=-1).sum())
-        # without volume in the context there is none in the paths
-        return values[..., : history.shape[-1]], 0
+        bars = representation.decode(features, anchors, scale)
+        if representation.kind != "levels":
+            bars = bars[..., : history.shape[-1]]  # without volume in the context there is none in the paths
+        clipped = representation.clipped(history, scale).sum(axis=1)
+        return Part(bars, representation.pinned(features).sum(axis=1), clipped)
+
+    def _width(self, context: Candles) -> int:
+        """Return how many fields a sampled bar has."""
+        n_features = self.checkpoint.representation.n_features
+        return (
+            n_features
+            if self.checkpoint.representation.kind == "levels"
+            else min(n_features, len(context.fields))
+        )
 
 
 @lru_cache(maxsize=2)
 def _opened(model: str, tokenizer: str | None) -> Checkpoint:
     """Open a checkpoint once for all scenarios that name it."""
     return open_checkpoint(model, tokenizer)
+
+
+def _rows_at_once(paths: int, *, shared: bool) -> Iterator[slice]:
+    """Cut paths into chunks where each has a context of its own; all at once where they share one."""
+    size = paths if shared else PATHS_PER_REANCHOR
+    return (slice(start, min(start + size, paths)) for start in range(0, paths, size))
 
 
 def _stamps(timestamps: pd.DatetimeIndex) -> torch.Tensor:

@@ -34,11 +34,25 @@ def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
         start = stop
 
 
-def own_history(seed: NDArray[np.float64], done: list[NDArray[np.float64]], keep: int) -> NDArray[np.float64]:
-    """Return the last ``keep`` bars of every path [N, keep, F], reaching into the context [1, T, F] where it must."""
-    paths, _, width = done[0].shape
-    missing = keep - sum(part.shape[1] for part in done)
+def own_history(
+    context: NDArray[np.float64], bars: NDArray[np.float64], start: int, keep: int
+) -> NDArray[np.float64]:
+    """Return the last ``keep`` bars of every path before bar ``start``, [N, keep, F].
+
+    A view of the paths once they are long enough; until then a copy of just these bars, which begins in the context.
+
+    Args:
+        context: the bars that all paths share [1, T, F'].
+        bars: the paths [N, H, F], of which bars 0 to ``start`` are sampled.
+        start: the bar to be sampled next.
+        keep: how many bars to return.
+    """
+    missing = keep - start
     if missing <= 0:
-        return np.concatenate(done, axis=1)[:, -keep:]
-    last = complete_fields(seed[:, -missing:]) if width == 6 else seed[:, -missing:, :width]
-    return np.concatenate([np.broadcast_to(last, (paths, missing, width)), *done], axis=1)
+        return bars[:, start - keep : start]
+    paths, _, width = bars.shape
+    last = context[:, -missing:]
+    history = np.empty((paths, keep, width))
+    history[:, :missing] = complete_fields(last) if width == 6 else last[..., :width]
+    history[:, missing:] = bars[:, :start]
+    return history

@@ -24,7 +24,7 @@ Array = NDArray[np.floating[Any]]
 VOLATILITY_FLOOR = 1e-6  # log-return units: below any tick of any market, above float noise
 VOLUME_SPREAD_FLOOR = 0.1
 CLIP = 5.0  # standardised units, for both representations
-PINNED = 4.5  # a level beyond this is counted as pinned to the edge of what levels can express
+PINNED_SHARE = 0.9  # a level beyond this share of the clip, 4.5 of 5, counts as pinned to the edge
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class Representation(Protocol):
     def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
         """Return features float32 [P, T, n_features] for bars [P, T, F]."""
 
+    def clipped(self, values: Array, scale: Scale) -> NDArray[np.bool_]:
+        """Say of which bars [P, T] the features are cut off by ``encode``, for bars [P, T, F]."""
+
+    def pinned(self, features: Array) -> NDArray[np.bool_]:
+        """Say which bars [N, H] have a price at the edge of what can be expressed, for features [N, H, ..]."""
+
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Return bars float64 [N, H, F] that follow the anchors' closes [N], for features [N, H, n_features]."""
 
@@ -78,9 +84,19 @@ class Levels:
 
     def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
         """Return clipped z-scores float32 [P, T, 6]."""
+        return np.clip(self._z_scores(values, scale), -self.clip, self.clip).astype(np.float32)
+
+    def clipped(self, values: Array, scale: Scale) -> NDArray[np.bool_]:
+        """Say which bars [P, T] have a price, volume or amount beyond ``clip`` standard deviations."""
+        return np.asarray((np.abs(self._z_scores(values, scale)) > self.clip).any(axis=-1))
+
+    def pinned(self, features: Array) -> NDArray[np.bool_]:
+        """Say which bars [N, H] have a price beyond 90 % of ``clip``: tokens hold nothing beyond ``clip``."""
+        return np.asarray((np.abs(features[..., :4]) > PINNED_SHARE * self.clip).any(axis=-1))
+
+    def _z_scores(self, values: Array, scale: Scale) -> Array:
         x = complete_fields(values).astype(np.float32)
-        z = (x - scale.center[:, None]) / (scale.spread[:, None] + np.float32(1e-5))
-        return np.clip(z, -self.clip, self.clip).astype(np.float32)
+        return np.asarray((x - scale.center[:, None]) / (scale.spread[:, None] + np.float32(1e-5)))
 
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Undo the z-score; nothing keeps prices positive or candles ordered, as upstream."""
@@ -126,10 +142,26 @@ class Increments:
 
     def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
         """Return standardised features float32 [P, T, 5]; the first bar's gap is 0, its previous close unknown."""
+        raw = self._raw(values, scale)
+        raw[..., 4] = np.clip(raw[..., 4], -CLIP, CLIP)
+        return np.clip((raw - self.mean) / self.std, -2 * CLIP, 2 * CLIP).astype(np.float32)
+
+    def clipped(self, values: Array, scale: Scale) -> NDArray[np.bool_]:
+        """Say which bars [P, T] have a log volume beyond 5 of its spreads, or another feature beyond 10."""
+        raw = self._raw(values, scale)
+        far = np.abs((raw - self.mean) / self.std) > 2 * CLIP
+        return np.asarray(far[..., :4].any(axis=-1) | (np.abs(raw[..., 4]) > CLIP) | far[..., 4])
+
+    def pinned(self, features: Array) -> NDArray[np.bool_]:
+        """Return False for every bar [N, H]: steps add up, so no price is out of reach."""
+        return np.zeros(features.shape[:2], dtype=bool)
+
+    def _raw(self, values: Array, scale: Scale) -> NDArray[np.float64]:
+        """Return features float64 [P, T, 5] before clipping and standardising."""
         o, h, l, c = (np.log(values[:, :, i].astype(np.float64)) for i in range(4))  # noqa: E741  # the fields' own letters
         previous = np.concatenate((o[:, :1], c[:, :-1]), axis=1)
         unit = scale.spread[:, :1]
-        raw = np.stack(
+        return np.stack(
             (
                 np.arcsinh((o - previous) / unit),
                 np.arcsinh((c - o) / unit),
@@ -139,7 +171,6 @@ class Increments:
             ),
             axis=-1,
         )
-        return np.clip((raw - self.mean) / self.std, -2 * CLIP, 2 * CLIP).astype(np.float32)
 
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Return bars [N, H, 5]: volume last, to be dropped by a caller whose context has none."""
@@ -202,7 +233,7 @@ def _log_volume(values: Array, center: Array, spread: Array) -> Array:
     if values.shape[-1] < 5:
         return np.zeros(values.shape[:2])
     logs = np.log(_positive_volume(values))
-    return np.asarray(np.clip((logs - center) / spread, -CLIP, CLIP))
+    return np.asarray((logs - center) / spread)
 
 
 def _positive_volume(values: Array) -> Array:

@@ -23,7 +23,8 @@ class PathSet:
         timestamps: [bar] stamps of the generated bars.
         path_ids: int64 [path]; path 17 is the same path in every block of the same run.
         anchor_close: the context's last close: the price from which every path sets out.
-        provenance: what made the paths (generator, model, temperature, seed, counts of clipped bars, ...).
+        provenance: what made the paths (generator, model, temperature, seed, ...); the sums of ``counts`` are added.
+        counts: int64 [path] by name: what happened to each path, such as its bars at the edge of the model's range.
     """
 
     values: NDArray[np.float32]
@@ -32,6 +33,7 @@ class PathSet:
     path_ids: NDArray[np.int64]
     anchor_close: float
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         paths, bars, fields = self.values.shape
@@ -40,6 +42,10 @@ class PathSet:
                 f"values {self.values.shape} do not match {len(self.path_ids)} path ids, "
                 f"{len(self.timestamps)} timestamps and fields {self.fields}"
             )
+        if wrong := [name for name, count in self.counts.items() if count.shape != (paths,)]:
+            raise ValueError(f"counts of {', '.join(wrong)} are not one number per path")
+        sums = {name: int(count.sum()) for name, count in self.counts.items()}
+        object.__setattr__(self, "provenance", {**self.provenance, **sums})
 
     def __len__(self) -> int:
         return len(self.path_ids)
@@ -62,7 +68,8 @@ class PathSet:
         """Return the paths with these ids, in this order."""
         where = {int(path_id): row for row, path_id in enumerate(self.path_ids)}
         rows = [where[int(path_id)] for path_id in path_ids]
-        return replace(self, values=self.values[rows], path_ids=self.path_ids[rows])
+        counts = {name: count[rows] for name, count in self.counts.items()}
+        return replace(self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts)
 
     def frame(self, path_id: int) -> pd.DataFrame:
         """Return one path as a data frame indexed by timestamp."""

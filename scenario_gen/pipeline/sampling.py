@@ -127,6 +127,7 @@ def _join(parts: list[PathSet]) -> PathSet:
         path_ids=np.concatenate([part.path_ids for part in parts]),
         anchor_close=first.anchor_close,
         provenance=first.provenance,
+        counts={name: np.concatenate([part.counts[name] for part in parts]) for name in first.counts},
     )
 
 

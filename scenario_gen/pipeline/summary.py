@@ -39,6 +39,7 @@ DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))
 FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
 DOTS = 50
+ADDED_UP = {"pinned_bars", "clipped_own_bars"}  # counts of paths: the others are of the context, once per scenario
 NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept bar by bar
 
 
@@ -116,8 +117,8 @@ def merge_blocks(one: Prepared, strategies: int, store: RunFolder) -> Merged:
     joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
     anchor = np.full((len(joined["close"]), 1), one.context.close[-1])
     provenance = provenances[0]
-    if "pinned_bars" in provenance:
-        provenance["pinned_bars"] = sum(p["pinned_bars"] for p in provenances)
+    for name in ADDED_UP & provenance.keys():
+        provenance[name] = sum(p[name] for p in provenances)
     return Merged(
         path_ids=joined["path_ids"],
         metrics=pd.concat(frames, ignore_index=True),

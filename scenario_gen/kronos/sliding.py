@@ -1,0 +1,75 @@
+"""Upstream's sliding window, exactly, and fast for as long as nothing slides.
+
+Past the window the published sampler forgets its oldest bar at every step and counts positions anew, which no
+rolling cache equals. So the bars that still fit come from the fast decoder and only the rest from the naive one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from scenario_gen.errors import SpecError
+from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
+from scenario_gen.kronos.sampling import SamplingRule
+
+
+def check_horizon(horizon: int, window: int) -> None:
+    """Refuse a horizon of which upstream would decode the last window alone.
+
+    Raises:
+        SpecError: the horizon is longer than the window.
+    """
+    if horizon > window:
+        raise SpecError(
+            f"a horizon of {horizon} bars under a sliding window of {window}: its tokens are decoded together",
+            expected=f"at most {window} bars",
+            fix="use window: reanchor, or a shorter horizon",
+        )
+
+
+@torch.no_grad()
+def sample_features(
+    checkpoint: Checkpoint,
+    s1: Tensor,
+    s2: Tensor,
+    stamps: Tensor,
+    future_stamps: Tensor,
+    uniforms: Tensor,
+    rule: SamplingRule,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """Return sampled and decoded features [N, H, d_in] of contexts of any length [P, T].
+
+    Tokens equal those of :func:`scenario_gen.kronos.naive.sample_tokens_naively`, which explains the arguments.
+
+    Raises:
+        SpecError: the horizon is longer than the window.
+    """
+    window, horizon = checkpoint.max_context, uniforms.shape[1]
+    check_horizon(horizon, window)
+    s1, s2, stamps = (x[:, -window:] for x in (s1, s2, stamps))  # no bar ever sees more
+    decoder = FastDecoder(checkpoint)
+    fits = min(window - s1.shape[1], horizon)
+    new1, new2 = s1.new_empty((2, len(uniforms), 0))
+    if fits > 0:
+        first = future_stamps[:, :fits], uniforms[:, :fits]
+        new1, new2 = decoder.sample_tokens(s1, s2, stamps, *first, rule, advance)
+    if fits == horizon:
+        return decoder.decode_tokens(s1, s2, new1, new2)
+    repeat = len(uniforms) // len(s1)
+    whole1, whole2 = (
+        torch.cat((old.repeat_interleave(repeat, 0), new), 1) for old, new in ((s1, new1), (s2, new2))
+    )
+    past = torch.cat((stamps, future_stamps[:, :fits]), 1).repeat_interleave(repeat, 0)
+    ahead = future_stamps[:, fits:].repeat_interleave(repeat, 0)
+    new1, new2 = sample_tokens_naively(
+        checkpoint, whole1, whole2, past, ahead, uniforms[:, fits:], rule, advance
+    )
+    return decode_tokens_naively(
+        checkpoint, torch.cat((whole1, new1), 1), torch.cat((whole2, new2), 1), horizon
+    )
