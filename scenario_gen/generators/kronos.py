@@ -6,7 +6,7 @@ bars anew, so its units follow the path. ``slide``: the published sampler's slid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -16,8 +16,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from scenario_gen.errors import SpecError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.many import sample_from_contexts
 from scenario_gen.generators.segments import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
@@ -66,6 +68,8 @@ class KronosPaths:
     def from_section(cls, section: KronosGenerator) -> KronosPaths:
         """Load the checkpoint that a spec names onto its device."""
         checkpoint = _opened(section.model, section.tokenizer)
+        if section.temperature == "auto" or section.top_p == "auto":
+            raise SpecError("temperature or top_p is auto", expected="a number where nothing is calibrated")
         rule = SamplingRule(section.temperature, section.top_p, section.top_k)
         return cls.of(checkpoint, rule, section.window, section.device)
 
@@ -144,6 +148,40 @@ class KronosPaths:
             },
             counts=counts,
         )
+
+    def sample_many(
+        self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+    ) -> list[PathSet]:
+        """Return raw paths of many contexts of one length; the ids are the first context's, then the next's.
+
+        Raises:
+            DataError: a context never moves.
+        """
+        bars, horizon, shares = len(contexts[0]), len(timestamps[0]), np.split(draws.path_ids, len(contexts))
+        plan = list(plan_segments(bars, horizon, self.checkpoint.max_context))
+        if len(plan) > 1 or self.window == "slide":
+            each = zip(contexts, timestamps, shares, strict=True)
+            return [self.sample(one, ahead, Draws(draws.seed, ids)) for one, ahead, ids in each]
+        seen = self._context_bars(bars, horizon)
+        stamps = [
+            _stamps(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)
+        ]
+        values = sample_from_contexts(
+            self.checkpoint,
+            self.rule,
+            np.stack([one.values[-seen:] for one in contexts]),
+            torch.stack(stamps),
+            draws.uniforms(horizon, 2).reshape(len(contexts), -1, horizon, 2),
+            plan[0].keep,
+        )
+        fields = _fields(contexts[0], values.shape[-1])
+        record = {"generator": "kronos", **self.identity, "seed": draws.seed, **self._record()}
+        return [
+            PathSet(
+                bars[..., : len(fields)].astype(np.float32), fields, ahead, ids, float(one.close[-1]), record
+            )
+            for bars, one, ahead, ids in zip(values, contexts, timestamps, shares, strict=True)
+        ]
 
     def _record(self) -> dict[str, Any]:
         keys = ("repository", "revision", "tokenizer_repository", "tokenizer_revision", "config_sha256")
