@@ -83,6 +83,11 @@ def deseasonalise(bars: Bars, season: Season) -> Bars:
     comes from the reference alone, for both sides: a pattern fitted to each side would hide a wrong one.
     """
     places = _places(bars)
+    if bars.session_bars != len(season.shape):
+        raise ValueError(
+            f"the bars have sessions of {bars.session_bars} bars, the pattern has {len(season.shape)}: "
+            "give both the reference's clock"
+        )
     gap, shape = _factor(season.gap, places), _factor(season.shape, places)
     g, b = bars.g / gap, bars.b / shape
     log_close = np.log(bars.anchor_close)[:, None] + np.cumsum(g + b, axis=1)

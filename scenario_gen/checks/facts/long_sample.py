@@ -27,7 +27,7 @@ Tail = Literal["both", "upper", "lower"]
 def hill_tail_index(returns: Array, share: float, tail: Tail = "both") -> float:
     """Return Hill's tail index alpha: 1 / mean ln(x_i / x_k) over the k = share * n largest of all returns.
 
-    Hill 1975 (Ann. Stat. 3). A Student t with 4 degrees of freedom (alpha 4) reads some 3.2 at 5 %, 3.8 at 1 %.
+    Hill 1975 (Ann. Stat. 3). A Student t with 4 degrees of freedom (alpha 4) reads 3.2 at 5 % and 3.6 at 1 %.
 
     Args:
         returns: [path, bar]; non-finite values are left out.

@@ -81,7 +81,8 @@ def _pauses(candles: Candles) -> str:
     if not len(rows):
         return ""
     first = candles.timestamps[rows[0]].date()
-    return f"{len(rows)} long gaps without bars, the first before {first}: windows go across them"
+    gaps = "1 long gap" if len(rows) == 1 else f"{len(rows)} long gaps"
+    return f"{gaps} without bars, the first before {first}: windows go across"
 
 
 def _still(candles: Candles) -> str:

@@ -57,10 +57,11 @@ class SessionClock:
     def opens(self, timestamps: pd.DatetimeIndex) -> NDArray[np.bool_]:
         """Return which bars open a session, [T]; the first bar does when it stands at the opening time."""
         wall = wall_nanoseconds(timestamps)
+        starts = _after_pause(wall, self.step)
         first = np.zeros(len(wall), dtype=bool)
-        first[_after_pause(wall, self.step)] = True
+        first[starts] = True
         if len(wall) and len(self.slots):
-            first[0] = wall[0] % DAY == self.opening
+            first[0] = wall[0] % DAY == self._opening_near(wall, starts)
         return first
 
     def bar_of_day(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64] | None:
@@ -70,11 +71,14 @@ class SessionClock:
         wall = wall_nanoseconds(timestamps)
         starts = _after_pause(wall, self.step)
         opened = wall[_last_start(starts, len(wall))]
-        # Before the first opening in sight there is only the usual time of day to go by.
-        head = np.arange(len(wall)) < (starts[0] if len(starts) else len(wall))
-        since_open = np.where(head, (wall - self.opening) % DAY, wall - opened)
+        head = np.arange(len(wall)) < (starts[0] if len(starts) else len(wall))  # its opening is out of sight
+        since_open = np.where(head, (wall - self._opening_near(wall, starts)) % DAY, wall - opened)
         place = np.minimum(np.searchsorted(self.slots, since_open), len(self.slots) - 1)
         return np.where(self.slots[place] == since_open, place, -1).astype(np.int64)
+
+    def _opening_near(self, wall: NDArray[np.int64], starts: NDArray[np.int64]) -> int:
+        """Return the time of day of the next opening in sight, which follows summer time, or else the usual one."""
+        return int(wall[starts[0]] % DAY) if len(starts) else self.opening
 
 
 def _after_pause(wall: NDArray[np.int64], step: int) -> NDArray[np.int64]:

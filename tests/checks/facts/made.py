@@ -1,0 +1,86 @@
+"""Made bars: random candles, and the same candles mirrored, scaled or turned round in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from scenario_gen.checks.facts import Bars
+from scenario_gen.market import Candles
+
+
+def random_bars(seed: int, paths: int, length: int, *, tick: float = 0.0, tails: float = 4.0) -> Bars:
+    """Candles with gaps, wicks, heavy tails and volume; independent bars."""
+    rng = np.random.default_rng(seed)
+    shape = (paths, length)
+    gap, body = 0.004 * rng.standard_t(tails, shape), 0.008 * rng.standard_t(tails, shape)
+    up, down = 0.005 * rng.exponential(size=(2, *shape))
+    return from_parts(gap, body, up, down, np.exp(10 + rng.standard_normal(shape)), tick=tick)
+
+
+def from_parts(
+    gap: np.ndarray,
+    body: np.ndarray,
+    up: np.ndarray,
+    down: np.ndarray,
+    volume: np.ndarray | None = None,
+    *,
+    tick: float = 0.0,
+) -> Bars:
+    """Build candles from log gaps, bodies and wicks [path, bar], from an anchor of 100."""
+    close = np.cumsum(gap + body, axis=1)
+    opened = close - body
+    logs = (opened, np.maximum(opened, close) + up, np.minimum(opened, close) - down, close)
+    o, h, l, c = (100 * np.exp(x) for x in logs)  # noqa: E741
+    h, l = np.maximum.reduce([h, o, c]), np.minimum.reduce([l, o, c])  # noqa: E741
+    return Bars.of_arrays(o, h, l, c, volume, anchor_close=np.full(len(c), 100.0), tick=tick)
+
+
+def mirrored(bars: Bars) -> Bars:
+    """Turn every rise into the same fall."""
+    return replace(
+        bars,
+        open=1 / bars.open,
+        high=1 / bars.low,
+        low=1 / bars.high,
+        close=1 / bars.close,
+        anchor_close=1 / bars.anchor_close,
+    )
+
+
+def stretched(bars: Bars, factor: float) -> Bars:
+    """Multiply all log moves by a factor: the same path at another volatility."""
+    anchor = bars.anchor_close[:, None]
+
+    def moved(prices: np.ndarray) -> np.ndarray:
+        return anchor * (prices / anchor) ** factor
+
+    return replace(
+        bars, open=moved(bars.open), high=moved(bars.high), low=moved(bars.low), close=moved(bars.close)
+    )
+
+
+def shuffled(bars: Bars, seed: int) -> Bars:
+    """Put the bars of each path in a random order, whole candles at once: independent bars."""
+    rng = np.random.default_rng(seed)
+    order = rng.permuted(np.broadcast_to(np.arange(bars.length), bars.close.shape), axis=1)
+    gap, body, hh, ll, volume = (
+        np.take_along_axis(x, order, axis=1) for x in (bars.g, bars.b, bars.hh, bars.ll, bars.volume)
+    )
+    up, down = hh - np.maximum(body, 0), np.minimum(body, 0) - ll
+    return from_parts(gap, body, up, down, volume, tick=bars.tick)
+
+
+def candles_of(
+    stamps: pd.DatetimeIndex, seed: int = 1, *, tick: float = 0.01, **columns: np.ndarray
+) -> Candles:
+    """Valid candles on given stamps, prices on a grid of ``tick``; named columns replace the made ones."""
+    made = random_bars(seed, 1, len(stamps))
+    values = {name: getattr(made, name)[0] for name in ("open", "high", "low", "close", "volume")} | columns
+    for name in ("open", "high", "low", "close"):
+        values[name] = np.round(values[name] / tick) * tick
+    values["high"] = np.maximum.reduce([values[n] for n in ("open", "high", "low", "close")])
+    values["low"] = np.minimum.reduce([values[n] for n in ("open", "low", "close")])
+    return Candles(stamps, np.column_stack(list(values.values())), tuple(values))
