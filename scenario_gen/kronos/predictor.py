@@ -1,14 +1,15 @@
 """The predictor as Kronos users know it, with every path at hand and the random numbers as an argument.
 
-``predict`` averages its samples in normalised space, as upstream does; ``predict_paths`` keeps them apart, which is
-what a distribution needs. Frames go in and come out; calendars are the caller's business here.
+``predict`` averages its samples, as upstream does; ``predict_paths`` keeps them apart, which is what a distribution
+needs. Frames go in and come out; calendars are the caller's business here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,26 +17,30 @@ import torch
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.kronos.arguments import number, whole
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.device import choose_device
+from scenario_gen.kronos.frames import COLUMNS, Context, Times, read_context, read_values
 from scenario_gen.kronos.model import Kronos
-from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
-from scenario_gen.kronos.representation import Levels, complete_fields
+from scenario_gen.kronos.representation import Levels, Scale
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.kronos.sliding import sample_features
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 
-COLUMNS = ("open", "high", "low", "close", "volume", "amount")
-Times: TypeAlias = pd.Series | pd.DatetimeIndex
+CACHE_BYTES = 2**31  # keys and values of one pass; a larger batch of frames takes several
 
 
 @dataclass(frozen=True)
-class _Context:
-    """One frame, ready for the model: values [1, T, 6], stamps [1, T + H, 5]."""
+class Sampled:
+    """What was sampled after one context.
 
-    values: NDArray[np.floating[Any]]
-    stamps: torch.Tensor
-    future: pd.DatetimeIndex
+    Attributes:
+        prices: float64 [sample, bar, 6].
+        counts: how often the edge of the levels was met (see :meth:`KronosPredictor.predict`).
+    """
+
+    prices: NDArray[np.float64]
+    counts: dict[str, int]
 
 
 class KronosPredictor:
@@ -47,25 +52,29 @@ class KronosPredictor:
         device: where to compute; None takes a GPU where there is one.
         max_context: bars that the model's window holds.
         clip: bound of the z-scored features; upstream's 5 is the only one the published models know.
+
+    Raises:
+        SpecError: this machine has no such device, or a number cannot be used.
     """
 
     def __init__(
         self,
         model: Kronos,
         tokenizer: KronosTokenizer,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         max_context: int = 512,
         clip: float = 5.0,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.representation = Levels(clip)
+        self.device = choose_device(device)
+        self.representation = Levels(number("clip", clip, 0.0, math.inf))
         self.checkpoint = Checkpoint(
             name="predictor",
-            model=model.to(self.device).eval().requires_grad_(False),
-            tokenizer=tokenizer.to(self.device).eval().requires_grad_(False),
+            model=model.to(self.device).requires_grad_(False),
+            tokenizer=tokenizer.to(self.device).requires_grad_(False),
             representation=self.representation,
-            max_context=max_context,
+            max_context=whole("max_context", max_context),
         )
+        self._force_eval()
 
     def predict(
         self,
@@ -77,32 +86,35 @@ class KronosPredictor:
         top_k: int = 0,
         top_p: float = 0.9,
         sample_count: int = 1,
-        verbose: bool = False,
+        verbose: bool = True,
         *,
         seed: int = 0,
     ) -> pd.DataFrame:
         """Return the mean of ``sample_count`` samples, index ``y_timestamp``, columns open ... amount.
 
+        Its ``attrs`` count ``sampled_bars`` (samples x bars), ``pinned_bars`` (those of them with a price beyond
+        90 % of the clip, where levels can say no more) and ``clipped_context_bars`` (rows of ``df`` that the clip
+        cuts off).
+
         Args:
             df: context; columns open, high, low, close and, if there, volume and amount.
-            x_timestamp: its stamps.
+            x_timestamp: its stamps, a Series or an index.
             y_timestamp: stamps of the bars to predict, ``pred_len`` of them.
             pred_len: bars to predict.
             T: temperature; 0 is greedy.
             top_k: keep the k likeliest tokens; as upstream, it silences top_p.
             top_p: keep the likeliest tokens up to this probability.
             sample_count: samples to average.
-            verbose: accepted for upstream's sake; progress is the caller's here.
+            verbose: show a progress bar on stderr.
             seed: of the uniforms.
 
         Raises:
             DataError: columns, lengths or values do not fit.
+            SpecError: a setting cannot be used.
         """
-        del verbose
-        context = _context(df, x_timestamp, y_timestamp, pred_len)
-        features = self._sample(context, sample_count, SamplingRule(T, top_p, top_k, upstream=True), seed)
-        mean = features.mean(axis=0, keepdims=True)
-        return _frame(self._prices(mean, context)[0], context.future)
+        rule = _rule(T, top_k, top_p, upstream=True)
+        context = read_context(df, x_timestamp, y_timestamp, whole("pred_len", pred_len))
+        return _mean(context, self._sample([context], sample_count, rule, seed, verbose)[0])
 
     def predict_batch(
         self,
@@ -114,22 +126,25 @@ class KronosPredictor:
         top_k: int = 0,
         top_p: float = 0.9,
         sample_count: int = 1,
-        verbose: bool = False,
+        verbose: bool = True,
         *,
         seed: int = 0,
     ) -> list[pd.DataFrame]:
-        """Return :meth:`predict` of every frame; contexts may differ in length."""
+        """Return :meth:`predict` of every frame, frame i with ``seed + i``; contexts may differ in length.
+
+        Frames of one length are sampled together, with all their samples.
+        """
         if not len(df_list) == len(x_timestamp_list) == len(y_timestamp_list):
             raise DataError(
                 f"{len(df_list)} frames, {len(x_timestamp_list)} and {len(y_timestamp_list)} lists of stamps",
                 expected="the same number of each",
             )
-        settings: dict[str, Any] = {"T": T, "top_k": top_k, "top_p": top_p, "sample_count": sample_count}
+        rule = _rule(T, top_k, top_p, upstream=True)
+        pred_len = whole("pred_len", pred_len)
         triples = zip(df_list, x_timestamp_list, y_timestamp_list, strict=True)
-        return [
-            self.predict(df, x, y, pred_len, verbose=verbose, seed=seed + i, **settings)
-            for i, (df, x, y) in enumerate(triples)
-        ]
+        contexts = [read_context(df, x, y, pred_len) for df, x, y in triples]
+        sampled = self._sample(contexts, sample_count, rule, seed, verbose)
+        return [_mean(context, one) for context, one in zip(contexts, sampled, strict=True)]
 
     def predict_paths(
         self,
@@ -141,55 +156,134 @@ class KronosPredictor:
         top_k: int = 0,
         top_p: float = 1.0,
         sample_count: int = 100,
+        verbose: bool = False,
         *,
         seed: int = 0,
     ) -> NDArray[np.float32]:
-        """Return every sample, float32 [sample, bar, (open, high, low, close, volume, amount)], unrepaired."""
-        context = _context(df, x_timestamp, y_timestamp, pred_len)
-        features = self._sample(context, sample_count, SamplingRule(T, top_p, top_k), seed)
-        return self._prices(features, context).astype(np.float32)
+        """Return every sample, float32 [sample, bar, (open, high, low, close, volume, amount)], unrepaired.
 
-    def _sample(self, context: _Context, samples: int, rule: SamplingRule, seed: int) -> NDArray[np.float32]:
-        """Return normalised features [N, H, 6]: the fast decoder where all fits, else the sliding window."""
-        bars, horizon = context.values.shape[1], len(context.future)
-        rng = np.random.Generator(np.random.Philox(key=seed))
-        uniforms = torch.from_numpy(rng.random((samples, horizon, 2))).to(self.device)
-        scaled = self.representation.encode(context.values, self.representation.fit(context.values))
-        s1, s2 = self.checkpoint.tokenizer.encode(torch.from_numpy(scaled).to(self.device))
-        stamps = context.stamps.to(self.device)
-        past, ahead = stamps[:, :bars], stamps[:, bars:]
-        if bars + horizon <= self.checkpoint.max_context:
-            decoder = FastDecoder(self.checkpoint)
-            new = decoder.sample_tokens(s1, s2, past, ahead, uniforms, rule)
-            return np.asarray(decoder.decode_tokens(s1, s2, *new).cpu().numpy())
-        new1, new2 = sample_tokens_naively(self.checkpoint, s1, s2, past, ahead, uniforms, rule)
-        whole1 = torch.cat((s1.expand(samples, -1), new1), 1)
-        whole2 = torch.cat((s2.expand(samples, -1), new2), 1)
-        return np.asarray(decode_tokens_naively(self.checkpoint, whole1, whole2, horizon).cpu().numpy())
+        Unlike upstream's rule, which :meth:`predict` keeps, top_k and top_p both apply.
+        """
+        rule = _rule(T, top_k, top_p, upstream=False)
+        context = read_context(df, x_timestamp, y_timestamp, whole("pred_len", pred_len))
+        return self._sample([context], sample_count, rule, seed, verbose)[0].prices.astype(np.float32)
 
-    def _prices(self, features: NDArray[np.float32], context: _Context) -> NDArray[np.float64]:
-        scale = self.representation.fit(context.values)
-        return self.representation.decode(features, context.values[0, -1:, 3], scale)
+    def pinned_bars(self, df: pd.DataFrame, paths: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return how many bars of each path [sample] have a price at the edge that ``df`` sets for levels.
 
+        Args:
+            df: the context.
+            paths: what :meth:`predict_paths` gave for it.
+        """
+        scale = self.representation.fit(read_values(df)[None])
+        z = (paths - scale.center) / (scale.spread + np.float32(1e-5))
+        return self.representation.pinned(z).sum(axis=1)
 
-def _context(df: pd.DataFrame, x: Times, y: Times, pred_len: int) -> _Context:
-    missing = [name for name in COLUMNS[:4] if name not in df.columns]
-    if missing:
-        raise DataError(f"the frame has no column {', '.join(missing)}", expected="open, high, low, close")
-    past, future = pd.DatetimeIndex(x), pd.DatetimeIndex(y)
-    if len(past) != len(df) or len(future) != pred_len:
-        raise DataError(
-            f"{len(df)} rows with {len(past)} stamps, and {len(future)} stamps for pred_len {pred_len}",
-            expected="one stamp per row, and pred_len future stamps",
+    def _sample(
+        self, contexts: Sequence[Context], samples: int, rule: SamplingRule, seed: int, verbose: bool
+    ) -> list[Sampled]:
+        """Sample after every context: contexts of one length in one pass, as far as memory allows."""
+        samples, seed = whole("sample_count", samples), whole("seed", seed, smallest=0)
+        self._force_eval()
+        out: dict[int, Sampled] = {}
+        passes = list(self._passes(contexts, samples))
+        with _progress(sum(len(contexts[batch[0]].future) for batch in passes), verbose) as advance:
+            for batch in passes:
+                seeds = [seed + place for place in batch]
+                done = self._pass([contexts[place] for place in batch], samples, rule, seeds, advance)
+                out.update(zip(batch, done, strict=True))
+        return [out[place] for place in range(len(contexts))]
+
+    def _passes(self, contexts: Sequence[Context], samples: int) -> Iterator[list[int]]:
+        """Group the places of contexts by length; cut groups whose keys and values would not fit."""
+        groups: dict[int, list[int]] = {}
+        for place, context in enumerate(contexts):
+            groups.setdefault(len(context.values), []).append(place)
+        config, window = self.checkpoint.model.config, self.checkpoint.max_context
+        for bars, places in groups.items():
+            held = min(bars, window) + samples * min(len(contexts[places[0]].future), window)
+            size = max(1, CACHE_BYTES // (8 * config.n_layers * config.d_model * held))  # float32 pairs
+            yield from (places[start : start + size] for start in range(0, len(places), size))
+
+    def _pass(
+        self,
+        contexts: Sequence[Context],
+        samples: int,
+        rule: SamplingRule,
+        seeds: Sequence[int],
+        advance: Callable[[int], None],
+    ) -> list[Sampled]:
+        """Sample after contexts of one length, [P, T, 6], all samples [P * R, H] at once."""
+        values = np.stack([context.values for context in contexts])
+        bars, horizon = values.shape[1], len(contexts[0].future)
+        scale = self.representation.fit(values)
+        encoded = torch.from_numpy(self.representation.encode(values, scale)).to(self.device)
+        with torch.no_grad():
+            s1, s2 = self.checkpoint.tokenizer.encode(encoded)
+        stamps = torch.from_numpy(np.stack([context.stamps for context in contexts])).to(self.device)
+        uniforms = np.concatenate([_uniforms(seed, samples, horizon) for seed in seeds])
+        features = sample_features(
+            self.checkpoint,
+            s1,
+            s2,
+            stamps[:, :bars],
+            stamps[:, bars:],
+            torch.from_numpy(uniforms).to(self.device),
+            rule,
+            advance,
         )
-    fields = [name for name in COLUMNS if name in df.columns]
-    fields = fields if "volume" in fields else fields[:4]
-    values = df[fields].to_numpy(dtype=np.float64)[None]
-    if not np.isfinite(values).all():
-        raise DataError("the frame has values that are not finite", fix="drop or fill those rows first")
-    wall = past.append(future).tz_localize(None).as_unit("ns").asi8
-    return _Context(complete_fields(values), torch.from_numpy(stamp_features(wall))[None], future)
+        sampled = features.cpu().numpy()  # [P * R, H, 6]
+        anchors = values[:, -1, 3].repeat(samples)
+        each = Scale(scale.center.repeat(samples, axis=0), scale.spread.repeat(samples, axis=0))
+        prices = self.representation.decode(sampled, anchors, each)
+        pinned = self.representation.pinned(sampled).sum(axis=1)
+        clipped = self.representation.clipped(values, scale).sum(axis=1)
+        parts = zip(*(np.split(x, len(contexts)) for x in (prices, pinned, clipped)), strict=True)
+        return [
+            Sampled(one, _counts(samples * horizon, int(pins.sum()), int(clips.sum())))
+            for one, pins, clips in parts
+        ]
+
+    def _force_eval(self) -> None:
+        """Switch dropout off, whatever the caller has done to the networks since."""
+        self.checkpoint.model.eval()
+        self.checkpoint.tokenizer.eval()
 
 
-def _frame(values: NDArray[np.float64], index: pd.DatetimeIndex) -> pd.DataFrame:
-    return pd.DataFrame(values, index=index, columns=list(COLUMNS))
+def _mean(context: Context, sampled: Sampled) -> pd.DataFrame:
+    """Average the samples. Upstream does so in normalised space: the same mean, as the way back is affine."""
+    frame = pd.DataFrame(sampled.prices.mean(axis=0), index=context.future, columns=list(COLUMNS))
+    frame.attrs.update(sampled.counts)
+    return frame
+
+
+def _counts(sampled: int, pinned: int, clipped: int) -> dict[str, int]:
+    return {"sampled_bars": sampled, "pinned_bars": pinned, "clipped_context_bars": clipped}
+
+
+def _uniforms(seed: int, samples: int, horizon: int) -> NDArray[np.float32]:
+    """Return one pair per sample and bar [R, H, 2]: a frame's own, whatever is batched beside it."""
+    return np.random.Generator(np.random.Philox(key=seed)).random((samples, horizon, 2)).astype(np.float32)
+
+
+@contextmanager
+def _progress(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr that counts sampled bars of the horizon, if it is wanted."""
+    if not shown:
+        yield lambda steps: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as live:
+        task = live.add_task("sampling", total=total)
+        yield lambda steps: live.advance(task, steps)
+
+
+def _rule(temperature: float, top_k: int, top_p: float, *, upstream: bool) -> SamplingRule:
+    return SamplingRule(
+        number("T", temperature, 0.0, math.inf),
+        number("top_p", top_p, 0.0, 1.0),
+        whole("top_k", top_k, smallest=0),
+        upstream,
+    )

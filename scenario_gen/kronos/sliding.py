@@ -17,8 +17,10 @@ from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule
 
+STATES_AT_ONCE = 2**25  # numbers in one hidden state of the naive decoder (128 MB in float32)
 
-def check_horizon(horizon: int, window: int) -> None:
+
+def _check_horizon(horizon: int, window: int) -> None:
     """Refuse a horizon of which upstream would decode the last window alone.
 
     Raises:
@@ -28,7 +30,7 @@ def check_horizon(horizon: int, window: int) -> None:
         raise SpecError(
             f"a horizon of {horizon} bars under a sliding window of {window}: its tokens are decoded together",
             expected=f"at most {window} bars",
-            fix="use window: reanchor, or a shorter horizon",
+            fix="ask for fewer bars; a generator can also go on with window: reanchor",
         )
 
 
@@ -51,7 +53,7 @@ def sample_features(
         SpecError: the horizon is longer than the window.
     """
     window, horizon = checkpoint.max_context, uniforms.shape[1]
-    check_horizon(horizon, window)
+    _check_horizon(horizon, window)
     s1, s2, stamps = (x[:, -window:] for x in (s1, s2, stamps))  # no bar ever sees more
     decoder = FastDecoder(checkpoint)
     fits = min(window - s1.shape[1], horizon)
@@ -62,14 +64,22 @@ def sample_features(
     if fits == horizon:
         return decoder.decode_tokens(s1, s2, new1, new2)
     repeat = len(uniforms) // len(s1)
-    whole1, whole2 = (
+    old1, old2 = (
         torch.cat((old.repeat_interleave(repeat, 0), new), 1) for old, new in ((s1, new1), (s2, new2))
     )
     past = torch.cat((stamps, future_stamps[:, :fits]), 1).repeat_interleave(repeat, 0)
     ahead = future_stamps[:, fits:].repeat_interleave(repeat, 0)
-    new1, new2 = sample_tokens_naively(
-        checkpoint, whole1, whole2, past, ahead, uniforms[:, fits:], rule, advance
-    )
-    return decode_tokens_naively(
-        checkpoint, torch.cat((whole1, new1), 1), torch.cat((whole2, new2), 1), horizon
-    )
+    size = max(1, STATES_AT_ONCE // (window * checkpoint.model.config.d_model))
+    parts = []
+    for start in range(0, len(uniforms), size):
+        rows = slice(start, start + size)
+        tell = _ignore if start else advance  # a bar is finished once, not once per chunk
+        inputs = (old1[rows], old2[rows], past[rows], ahead[rows], uniforms[rows, fits:])
+        new1, new2 = sample_tokens_naively(checkpoint, *inputs, rule, tell)
+        whole1, whole2 = torch.cat((old1[rows], new1), 1), torch.cat((old2[rows], new2), 1)
+        parts.append(decode_tokens_naively(checkpoint, whole1, whole2, horizon))
+    return torch.cat(parts)
+
+
+def _ignore(steps: int) -> None:
+    del steps
