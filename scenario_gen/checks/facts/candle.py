@@ -12,6 +12,7 @@ from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.moments import Array, correlation, divide, log, log_spread, mean_ccf, row_dot
 
 LN2 = float(np.log(2.0))
+MIN_GAPS = 10  # a path with fewer has no distribution of gaps to speak of
 
 
 def parkinson(bars: Bars) -> Array:
@@ -93,8 +94,10 @@ def still_share(bars: Bars) -> Array:
 
 
 def session_gaps(bars: Bars) -> Array:
-    """Return the gaps of bars that open a session, NaN on the others, [path, bar]."""
-    return np.where(bars.opens_session, bars.g, np.nan)
+    """Return the gaps of bars that open a session, NaN on the others and in paths of fewer than ten sessions."""
+    opens = bars.opens_session
+    enough = opens.sum(axis=1) >= MIN_GAPS
+    return np.where(opens & enough[:, None], bars.g, np.nan)
 
 
 def gap_share(bars: Bars) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from scenario_gen.checks.facts import Bars, path_statistics
 from scenario_gen.checks.facts import candle as cd
@@ -98,9 +99,21 @@ def test_within_a_session_an_open_apart_from_the_close_before_is_no_gap() -> Non
     rest = bars.r[0] - np.where(opens, bars.g[0], 0)
     gaps = bars.g[0][opens]
     assert cd.gap_share(bars) == pytest.approx([(gaps**2).sum() / ((gaps**2).sum() + (rest**2).sum())])
-    assert np.isnan(cd.session_gaps(bars)[0]).tolist() == [False, True, False, True]
     never = replace(bars, session_open=np.zeros(4, dtype=bool))
     assert np.isnan(cd.gap_share(never)).all()
+
+
+def test_only_session_gaps_count_and_ten_of_them_are_needed() -> None:
+    opens = np.arange(60) % 6 == 0
+    bars = replace(random_bars(9, 2, 60), session_open=opens)
+    measured = path_statistics(bars, facts=["gap_Lkurt", "gap_body_corr"])
+    for row in range(2):
+        gaps, bodies = bars.g[row][opens], bars.b[row][opens]
+        assert measured["gap_Lkurt"][row] == pytest.approx(stats.lmoment(gaps, order=4, standardize=True))
+        assert measured["gap_body_corr"][row] == pytest.approx(np.corrcoef(gaps, bodies)[0, 1])
+    nine = replace(bars, session_open=opens & (np.arange(60) > 0))
+    assert np.isnan(path_statistics(nine, facts=["gap_Lkurt", "gap_body_corr"])["gap_Lkurt"]).all()
+    assert np.isnan(path_statistics(nine, facts=["gap_body_corr"])["gap_body_corr"]).all()
 
 
 def test_a_mirrored_market_has_the_opposite_asymmetries_and_the_same_rest() -> None:
