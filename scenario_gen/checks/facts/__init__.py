@@ -6,10 +6,11 @@ Owns the list of facts, the statistics and what a history cannot tell. Passes no
 from __future__ import annotations
 
 from scenario_gen.checks.facts.audit import Audit, audit_reference
-from scenario_gen.checks.facts.bars import Bars, Windows, windows
+from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.facts import FACT, FACTS, Fact
 from scenario_gen.checks.facts.gauge import Gauge, deseasonalise
 from scenario_gen.checks.facts.statistics import path_statistics
+from scenario_gen.checks.facts.windows import Windows, windows
 
 __all__ = [
     "FACT",

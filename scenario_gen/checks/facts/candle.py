@@ -31,7 +31,7 @@ def rogers_satchell(bars: Bars) -> Array:
 
 
 def garman_klass(bars: Bars) -> Array:
-    """Return the mean of R^2 / 2 - (2 ln 2 - 1) b^2 (Garman & Klass 1980, their eq. 20)."""
+    """Return the mean of R^2 / 2 - (2 ln 2 - 1) b^2 (Garman & Klass 1980)."""
     return np.asarray((0.5 * bars.R**2 - (2 * LN2 - 1) * bars.b**2).mean(axis=1))
 
 
@@ -144,7 +144,7 @@ def in_whole_sessions(bars: Bars) -> NDArray[np.bool_]:
     session = np.cumsum(bars.opens_session, axis=1)  # 0: begun before the path
     key = session + np.arange(len(bars))[:, None] * (bars.length + 1)
     regular = np.bincount(key.ravel(), weights=(places >= 0).ravel(), minlength=len(bars) * (bars.length + 1))
-    return np.asarray((session > 0) & (regular[key] == bars.session_bars))
+    return np.asarray(regular[key] == bars.session_bars)
 
 
 def _mean_where(x: Array, mask: NDArray[np.bool_]) -> Array:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.facts.bars import Bars, windows
-from scenario_gen.checks.facts.moments import Array, divide
+from scenario_gen.checks.facts.bars import Bars
+from scenario_gen.checks.facts.moments import Array, divide, log
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.facts.ticks import tick_size
+from scenario_gen.checks.facts.windows import windows
+from scenario_gen.errors import DataError
 from scenario_gen.market.candles import Candles
 
 LARGE = 0.95  # quantile of absolute returns above which a move counts as large
@@ -66,10 +68,8 @@ def season_of(bars: Bars) -> Season | None:
     """Learn the time-of-day pattern from bars in sessions; None where there are no sessions."""
     if bars.bar_of_day is None:
         return None
-    with np.errstate(divide="ignore"):
-        gap = np.log(_mean_by_place(bars, np.abs(bars.g)))
     return Season(
-        gap=_around_middle(gap),
+        gap=_around_middle(log(_mean_by_place(bars, np.abs(bars.g)))),
         shape=_around_middle(_mean_by_place(bars, bars.lr)),
         volume=None if bars.volume is None else _around_middle(_mean_by_place(bars, bars.v)),
     )
@@ -81,16 +81,20 @@ def deseasonalise(bars: Bars, season: Season) -> Bars:
     Gap, body and wicks of each bar are divided by the pattern's factor for its place in the session, volume
     likewise; prices are built up anew from the anchor. Bars off the usual slots stay as they are. The pattern
     comes from the reference alone, for both sides: a pattern fitted to each side would hide a wrong one.
+
+    Raises:
+        DataError: the bars' sessions are not those of the pattern.
     """
     places = _places(bars)
     if bars.session_bars != len(season.shape):
-        raise ValueError(
-            f"the bars have sessions of {bars.session_bars} bars, the pattern has {len(season.shape)}: "
-            "give both the reference's clock"
+        raise DataError(
+            f"the bars have sessions of {bars.session_bars} bars, the reference has {len(season.shape)}",
+            expected="the same sessions on both sides",
+            fix="build the bars with the reference's clock, or bring a reference with these sessions",
         )
     gap, shape = _factor(season.gap, places), _factor(season.shape, places)
     g, b = bars.g / gap, bars.b / shape
-    log_close = np.log(bars.anchor_close)[:, None] + np.cumsum(g + b, axis=1)
+    log_close = bars.log_path[:, :1] + np.cumsum(g + b, axis=1)
     log_open = log_close - b
     volume = bars.volume
     if volume is not None and season.volume is not None:

@@ -118,7 +118,7 @@ def memory_decay(acf: Array, bars: int) -> float:
 
 
 def extremal_index(x: Array, quantile: float = 0.95) -> float:
-    """Return theta, the intervals estimator of Ferro & Segers 2003 (JRSS B 65, eq. 5): 1 / mean cluster size.
+    """Return theta, the intervals estimator of Ferro & Segers 2003 (JRSS B 65): 1 / mean cluster size.
 
     Exceedances are those of each path's own quantile; times between them are pooled over paths.
 

@@ -58,7 +58,7 @@ def rolling_sums(x: Array, q: int) -> Array:
 
 
 def log_variance_ratio(r: Array, q: int) -> Array:
-    """Return ln VR(q) with overlapping sums and the unbiased variances of Lo & MacKinlay 1988 (RFS 1, eq. 13).
+    """Return ln VR(q) with overlapping sums and the unbiased variances of Lo & MacKinlay 1988 (RFS 1).
 
     VR = [sum (r_t + ... + r_{t+q-1} - q m)^2 / (q (n-q+1) (1 - q/n))] / [sum (r_t - m)^2 / (n-1)].
     """

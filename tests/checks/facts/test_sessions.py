@@ -12,6 +12,7 @@ from scenario_gen.checks.facts import Bars, Gauge, deseasonalise, path_statistic
 from scenario_gen.checks.facts.candle import in_whole_sessions, session_contrast
 from scenario_gen.checks.facts.gauge import season_of
 from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.errors import DataError
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.market.frequency import SECOND
 from tests.checks.facts.made import candles_of, random_bars
@@ -96,6 +97,9 @@ def test_half_days_and_holes_are_off_the_slots_or_not_whole() -> None:
     places = clock.bar_of_day(odd)
     assert places is not None
     assert places[20] == -1
+    learned = SessionClock.of(odd)
+    assert learned is not None
+    assert np.array_equal(learned.slots, clock.slots)  # a bar of one day is no place of every day
 
 
 def test_a_path_that_begins_within_a_session_goes_by_the_references_clock() -> None:
@@ -205,7 +209,7 @@ def test_only_facts_of_memory_are_measured_without_the_pattern() -> None:
 def test_bars_of_other_sessions_than_the_patterns_are_refused() -> None:
     gauge = Gauge.of(with_pattern())
     bars = windows(candles_of(trading_days(20, [("09:30", "11:30")])), 30, 1).bars
-    with pytest.raises(ValueError, match="sessions of 4 bars, the pattern has 13"):
+    with pytest.raises(DataError, match="sessions of 4 bars, the reference has 13"):
         deseasonalise(bars, gauge.season)
     with pytest.raises(ValueError, match="no place in a session"):
         deseasonalise(random_bars(1, 2, 30), gauge.season)
