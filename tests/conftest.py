@@ -1,11 +1,13 @@
-"""Fixtures for all rooms: a miniature checkpoint and real contexts from arch's built-in history."""
+"""Fixtures for all rooms: miniature checkpoints, real contexts from arch's built-in history, a Hub on loopback."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import close_session
 
 from scenario_gen.kronos import (
     Checkpoint,
@@ -13,10 +15,22 @@ from scenario_gen.kronos import (
     KronosTokenizer,
     ModelConfig,
     TokenizerConfig,
+    registry,
     save_checkpoint,
 )
+from scenario_gen.kronos.registry import KNOWN_MODELS, KnownModel
 from scenario_gen.kronos.representation import Increments
 from scenario_gen.market import Candles, load_candles
+from tests.kronos.hub_server import (
+    MODEL,
+    MODEL_COMMIT,
+    TOKENIZER,
+    TOKENIZER_COMMIT,
+    LoopbackHub,
+    files_of,
+)
+
+GOLDEN = Path(__file__).parent / "kronos" / "golden"
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +58,47 @@ def tiny_folder(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFa
 def sp500() -> Candles:
     """The real S&P 500, daily, 1999-2018."""
     return load_candles("sp500")
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """The miniature published checkpoint with upstream's own numbers."""
+    return GOLDEN
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hub cache of this test alone."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub_server(
+    hub_cache: Path, golden_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LoopbackHub]:
+    """The golden checkpoint as two repositories of a Hub that the code is pointed at."""
+    del hub_cache
+    close_session()  # a client that an earlier test left open knows other proxies
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    running = LoopbackHub()
+    monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+    running.publish(MODEL, MODEL_COMMIT, files_of(golden_folder / "model"))
+    running.publish(TOKENIZER, TOKENIZER_COMMIT, files_of(golden_folder / "tokenizer"))
+    yield running
+    running.close()
+    close_session()
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> KnownModel:
+    """A known model of a made-up name whose repositories are on the loopback Hub."""
+    known = KnownModel(
+        "stand-in", MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, 35_744, 43_024, 33, "of the tests"
+    )
+    monkeypatch.setattr(registry, "KNOWN_MODELS", (*KNOWN_MODELS, known))
+    return known

@@ -161,6 +161,57 @@ def list_models() -> None:
     show_models(known_models())
 
 
+@models_app.command("pull", epilog=EXIT_CODES)
+def pull(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A known name, or org/name@revision.", show_default=False)
+    ],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="Its tokenizer, where none is known: org/name@revision.", show_default=False),
+    ] = None,
+) -> None:
+    """Download a checkpoint from the Hugging Face Hub once; runs need no network afterwards.
+
+    A download that broke off goes on where it stopped when the same command is given again.
+    What came is checked: the Hub's hashes, the tensors, the number of parameters.
+
+    For example:
+
+      scenario-gen models pull small
+
+      scenario-gen models pull org/model@v2 --tokenizer org/tokenizer@v2
+    """
+    from scenario_gen.cli.models import pull_model
+    from scenario_gen.cli.progress import choose_progress
+
+    pull_model(name, tokenizer, choose_progress())
+
+
+@models_app.command("verify", epilog=EXIT_CODES)
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Known names, folders, or org/name@revision.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Check the checkpoints that are on this machine, without a network and without changing anything.
+
+    Hashes, tensor names, shapes and numbers of parameters; without names, every known model that is here.
+
+    For example:
+
+      scenario-gen models verify
+
+      scenario-gen models verify small checkpoints/mine
+    """
+    from scenario_gen.cli.models import verify_models
+
+    raise typer.Exit(verify_models(names or []))
+
+
 @app.command(epilog=EXIT_CODES)
 def train(
     config: Annotated[

@@ -3,11 +3,12 @@
     FOLDER/model/config.json, model.safetensors
     FOLDER/tokenizer/config.json, model.safetensors
     FOLDER/scenario_gen.json      ours only: representation, dependency form, cell volumes, training record
+    FOLDER/SHA256SUMS             ours only: hashes of the files above
     FOLDER/MODEL_CARD.md          ours only, for people
 
-A published model is two such ``config.json`` + ``model.safetensors`` folders without the last two files; it then
-has ``levels``, the decode form of the dependency layer and the window of its registry entry. safetensors only:
-nothing here can run code from a checkpoint.
+A published model is two such ``config.json`` + ``model.safetensors`` folders without the last three files; it then
+has ``levels``, the decode form of the dependency layer and the window of the published model of its size.
+safetensors only: nothing here can run code from a checkpoint.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.kronos.hashes import sha256_of, write_sums
 from scenario_gen.kronos.model import DependencyForm, Kronos
+from scenario_gen.kronos.registry import published_window
 from scenario_gen.kronos.representation import Levels, Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 
 CONFIG, WEIGHTS, EXTRAS = "config.json", "model.safetensors", "scenario_gen.json"
+OWN_FILES = (*(f"{part}/{name}" for part in ("model", "tokenizer") for name in (CONFIG, WEIGHTS)), EXTRAS)
+DEFAULT_WINDOW = 512  # bars; of the published models but mini
 MIN_WINDOW = 8  # bars; the shortest that still leaves a context when a segment is cut off
 Network = TypeVar("Network", Kronos, KronosTokenizer)
 
@@ -60,6 +65,20 @@ class Checkpoint:
     cell_log_volume: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of everything but the weights that decides paths: shapes, units, window, form, cell volumes."""
+        volumes = self.cell_log_volume
+        settings = [
+            self.model.config.to_mapping(),
+            self.tokenizer.config.to_mapping(),
+            self.representation.to_mapping(),
+            self.max_context,
+            self.dependency_form,
+            None if volumes is None else volumes.tolist(),
+        ]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
 
 def load_checkpoint(
     folder: Path, *, tokenizer_folder: Path | None = None, name: str = "", max_context: int | None = None
@@ -81,7 +100,7 @@ def load_checkpoint(
         model=model,
         tokenizer=tokenizer,
         representation=_representation(extras, folder, tokenizer),
-        max_context=max_context or extras.get("max_context", 512),
+        max_context=max_context or extras.get("max_context") or _usual_window(model),
         dependency_form="train" if extras.get("dependency_form") == "train" else "decode",
         cell_log_volume=None if volumes is None else _cell_volumes(volumes, model, folder),
         provenance={
@@ -111,6 +130,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         save_network(checkpoint.model, folder / "model")
         save_network(checkpoint.tokenizer, folder / "tokenizer")
         (folder / EXTRAS).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
+        write_sums(folder, OWN_FILES)
     except OSError as error:
         raise CheckpointError(
             f"{folder}: cannot be written: {error}", fix="choose a writable folder"
@@ -122,12 +142,6 @@ def save_network(network: Kronos | KronosTokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(network.config.to_mapping(), indent=1) + "\n", encoding="utf-8")
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_network(kind: type[Network], folder: Path) -> Network:
@@ -148,7 +162,7 @@ def load_network(kind: type[Network], folder: Path) -> Network:
                 f"{folder} has no {name}", expected=f"{CONFIG} and {WEIGHTS}", fix="complete the download"
             )
     config_kind = ModelConfig if issubclass(kind, Kronos) else TokenizerConfig
-    config = config_kind.from_mapping(_read_json(folder / CONFIG), str(folder / CONFIG))
+    config = config_kind.from_mapping(read_json(folder / CONFIG), str(folder / CONFIG))
     tensors, where = _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS)
     with torch.device("meta"):  # shapes without memory: a wrong configuration may ask for any amount
         _check_tensors(kind(config), tensors, where)
@@ -196,7 +210,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds something else.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -208,7 +227,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_extras(path: Path) -> dict[str, Any]:
     """Return what our own checkpoints add; nothing for a published one."""
-    extras = _read_json(path) if path.exists() else {}
+    extras = read_json(path) if path.exists() else {}
     kinds = {"representation": dict, "training": dict, "cell_log_volume": list | None}
     wrong = [key for key, kind in kinds.items() if key in extras and not isinstance(extras[key], kind)]
     wrong += ["representation"] if extras and "representation" not in extras else []
@@ -246,6 +265,10 @@ def _representation(extras: dict[str, Any], folder: Path, tokenizer: KronosToken
             expected=f"{EXTRAS} written together with these weights",
         )
     return representation
+
+
+def _usual_window(model: Kronos) -> int:
+    return published_window(sum(p.numel() for p in model.parameters())) or DEFAULT_WINDOW
 
 
 def _cell_volumes(raw: list[float], model: Kronos, folder: Path) -> Tensor:

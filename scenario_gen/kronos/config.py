@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from scenario_gen.errors import CheckpointError
 
+DEPENDENCY_HEADS = 4  # of the dependency layer, in every published checkpoint
 # Far above every published checkpoint: a damaged config.json must not make the machine build a giant.
 MAX_WIDTH = 65_536
 MAX_SIZES = {"n_layers": 256, "n_enc_layers": 256, "n_dec_layers": 256, "s1_bits": 20, "s2_bits": 20}
@@ -49,6 +51,23 @@ def _need_positive(config: Any, names: tuple[str, ...]) -> None:
             raise ValueError(f"{name} is {value}, more than {largest}")
 
 
+def _need_shares(config: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not _is_number(value) or not 0 <= value < 1:
+            raise ValueError(f"{name} is {value!r}, not a share from 0 up to 1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _need_even_heads(width: int, n_heads: int) -> None:
+    """Rotary positions turn pairs of numbers within each head."""
+    if width % (2 * n_heads):
+        raise ValueError(f"d_model {width} does not split into {n_heads} heads of an even width")
+
+
 @dataclass(frozen=True)
 class ModelConfig(_Config):
     """Shape of the decoder-only model over (s1, s2) token pairs."""
@@ -67,8 +86,11 @@ class ModelConfig(_Config):
 
     def __post_init__(self) -> None:
         _need_positive(self, ("n_layers", "d_model", "n_heads", "ff_dim", "s1_bits", "s2_bits"))
-        if self.d_model % self.n_heads or self.d_model % 4:
-            raise ValueError(f"d_model {self.d_model} is not divisible by n_heads {self.n_heads} and by 4")
+        _need_shares(self, ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p", "token_dropout_p"))
+        if not isinstance(self.learn_te, bool):
+            raise ValueError(f"learn_te is {self.learn_te!r}, neither true nor false")
+        _need_even_heads(self.d_model, self.n_heads)
+        _need_even_heads(self.d_model, DEPENDENCY_HEADS)
 
 
 @dataclass(frozen=True)
@@ -95,8 +117,11 @@ class TokenizerConfig(_Config):
     def __post_init__(self) -> None:
         sizes = ("d_in", "d_model", "n_heads", "ff_dim", "n_enc_layers", "n_dec_layers", "s1_bits", "s2_bits")
         _need_positive(self, (*sizes, "group_size"))
-        if self.d_model % self.n_heads:
-            raise ValueError(f"d_model {self.d_model} is not divisible by n_heads {self.n_heads}")
+        _need_shares(self, ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p"))
+        _need_even_heads(self.d_model, self.n_heads)
+        for name in ("beta", "gamma0", "gamma", "zeta"):
+            if not _is_number(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, not a number")
         if (self.s1_bits + self.s2_bits) % self.group_size:
             raise ValueError(
                 f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}"

@@ -6,43 +6,63 @@ the Hub recorded is deleted and refused, whether it was just fetched or lay in t
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.registry import NEEDED_FILES, cached_commit, hub_cache, is_cached, snapshot_folder
+from scenario_gen.kronos.failures import explain, offline_error
+from scenario_gen.kronos.hashes import is_hash, mismatch, recorded_by_the_hub
+from scenario_gen.kronos.registry import (
+    NEEDED_FILES,
+    blob_file,
+    cached_commit,
+    hub_cache,
+    is_cached,
+    snapshot_folder,
+)
+from scenario_gen.kronos.resume import fetch_blob
 
-UNREACHABLE = {
-    "ConnectError",
-    "ConnectTimeout",
-    "ProxyError",
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-}
-CUT_OFF = {"ReadError", "ReadTimeout", "RemoteProtocolError", "WriteError", "WriteTimeout"}
-SIZE_MISMATCH = "Consistency check failed"  # how the Hub library begins its message on a short file
+# Opens a stage of so many bytes under a title; what it yields is called with the bytes that have just come.
+Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
-def download(repository: str, revision: str) -> Path:
+class BrokenFileError(CheckpointError):
+    """A file's bytes are not those that the Hub recorded; it was deleted, so that a second try fetches it anew."""
+
+
+@contextmanager
+def silent(title: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Open a stage that shows nothing."""
+    del title, size
+    yield lambda steps: None
+
+
+def download(repository: str, revision: str, stage: Stage = silent) -> Path:
     """Return the folder of a Hub repository at a revision, fetching what the cache lacks.
 
     The folder's name is the commit. A full commit that is in the cache costs no request. A branch or a tag is
     looked up on the Hub every time, unless HF_HUB_OFFLINE is set: then it means the commit that was last fetched.
+    A download that broke off goes on where it stopped.
+
+    Args:
+        repository: ``organisation/name``.
+        revision: commit, tag or branch.
+        stage: hears of each large file and of its bytes as they come.
 
     Raises:
-        CheckpointError: no network, no such repository, revision or file, or a broken file.
+        BrokenFileError: bytes are not those that the Hub recorded.
+        CheckpointError: no network, no such repository, revision or file.
     """
     if is_cached(repository, revision):
         return _checked(snapshot_folder(repository, revision))
     if not offline():
-        return _fetch(repository, revision)
+        return _fetch(repository, revision, stage)
     commit = cached_commit(repository, revision)
     if commit is None:
-        raise _offline_error(f"{repository}@{revision}")
+        raise offline_error(f"{repository}@{revision}")
     return _checked(snapshot_folder(repository, commit))
 
 
@@ -54,11 +74,11 @@ def offline() -> bool:
 
 def _checked(folder: Path) -> Path:
     for name in NEEDED_FILES:
-        _verify(folder / name, _hash_in_cache(folder / name))
+        _refuse_broken(folder / name, recorded_by_the_hub(folder / name))
     return folder
 
 
-def _fetch(repository: str, revision: str) -> Path:
+def _fetch(repository: str, revision: str, stage: Stage) -> Path:
     """Fetch every needed file; the first one settles the commit that the others are taken from."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url  # network library
 
@@ -70,15 +90,18 @@ def _fetch(repository: str, revision: str) -> Path:
                 # Asked first because the download itself repeats this request for half a minute without a network.
                 url = hf_hub_url(repository, name, revision=at, endpoint=endpoint)
                 known = get_hf_file_metadata(url, endpoint=endpoint)
+                if is_hash(known.etag or "") and known.size and name.endswith(".safetensors"):
+                    with stage(f"{repository}@{(known.commit_hash or at)[:8]}", known.size) as advance:
+                        fetch_blob(url, blob_file(repository, str(known.etag)), known.size, advance)
                 path = Path(
                     hf_hub_download(repository, name, revision=at, endpoint=endpoint, cache_dir=hub_cache())
                 )
-                _verify(path, known.etag or "")
+                _refuse_broken(path, known.etag or "")
                 at = path.parent.name
     except CheckpointError:
         raise
     except Exception as error:  # the Hub library and the network below it raise many kinds
-        raise _explain(error, repository, revision, name) from None
+        raise explain(error, repository, revision, name) from None
     return path.parent
 
 
@@ -95,27 +118,10 @@ def _silent_library() -> Iterator[None]:
         library.set_verbosity(before)
 
 
-def _hash_in_cache(path: Path) -> str:
-    """Return the hash by which the cache files a blob; "" where the system has no links and so no such name."""
-    return path.readlink().name if path.is_symlink() else ""
-
-
-def _verify(path: Path, recorded: str) -> None:
-    """Compare a file with the Hub's hash: sha256 of large files, git's blob hash of small ones.
-
-    A mirror may send tags that are neither; there is nothing to compare then.
-    """
-    content = path.read_bytes() if len(recorded) == 40 else b""
-    if len(recorded) == 64:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    elif len(recorded) == 40:
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    else:
-        return
-    if found != recorded:
-        raise CheckpointError(
-            f"{path.name} of {path.parent} is broken: its hash is {found[:12]}..., not {recorded[:12]}...",
+def _refuse_broken(path: Path, recorded: str) -> None:
+    if problem := mismatch(path, recorded):
+        raise BrokenFileError(
+            f"{path.name} of {path.parent} is broken: {problem}",
             expected="the bytes that the Hub recorded",
             fix=_discard(path),
         )
@@ -129,103 +135,3 @@ def _discard(path: Path) -> str:
     except OSError:
         return f"delete {path.resolve()} and try again"
     return "try again: the broken file was deleted"
-
-
-def _explain(error: Exception, repository: str, revision: str, name: str) -> CheckpointError:
-    """Turn a failure of the Hub library into what happened and what to do."""
-    from huggingface_hub import errors
-
-    what = f"{repository}@{revision}"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return CheckpointError(f"{what}: the Hub has no such revision", fix="check the part after '@'")
-    if isinstance(error, errors.GatedRepoError):
-        return CheckpointError(
-            f"{what}: the repository is open only to those who accepted its terms",
-            fix="accept them on its page, then run 'hf auth login'",
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return CheckpointError(
-            f"{what}: the Hub has no such repository, or it is private",
-            expected="organisation/name",
-            fix="check the name; for a private repository run 'hf auth login'",
-        )
-    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
-        return CheckpointError(
-            f"{what} has no {name}", expected=" and ".join(NEEDED_FILES), fix="choose a Kronos repository"
-        )
-    if isinstance(error, errors.HFValidationError):
-        return CheckpointError(
-            f"{repository!r} cannot be the name of a repository: {_first_line(error)}",
-            expected="organisation/name@revision",
-        )
-    return _explain_transport(error, repository, revision)
-
-
-def _explain_transport(error: Exception, repository: str, revision: str) -> CheckpointError:
-    """Tell apart a Hub that cannot be reached, one that answers badly, and a download that broke off."""
-    from huggingface_hub import errors
-
-    what, kinds = f"{repository}@{revision}", _kinds(error)
-    if isinstance(error, errors.HfHubHTTPError):
-        return CheckpointError(
-            f"{what}: the Hub answered with status {error.response.status_code}", fix="try again later"
-        )
-    if "FileMetadataError" in kinds:
-        return CheckpointError(
-            f"{what}: what answers at {os.environ.get('HF_ENDPOINT') or 'the Hub'} is not a Hub",
-            fix="check HF_ENDPOINT, the proxy and the firewall",
-        )
-    if kinds & CUT_OFF or str(error).startswith(SIZE_MISMATCH):
-        return CheckpointError(
-            f"{what}: the download broke off: {_first_line(error)}",
-            fix="try again; what was complete is kept",
-        )
-    if kinds & UNREACHABLE:
-        return _unreachable_error(repository, revision)
-    if isinstance(error, OSError):
-        return CheckpointError(
-            f"{what} cannot be stored: {_first_line(error)}",
-            expected=f"room and the right to write in {hub_cache()}",
-            fix="set HF_HUB_CACHE to another folder",
-        )
-    return CheckpointError(
-        f"{what} could not be downloaded: {type(error).__name__}: {_first_line(error)}",
-        fix="check HF_ENDPOINT and the network, then try again",
-    )
-
-
-def _unreachable_error(repository: str, revision: str) -> CheckpointError:
-    commit = cached_commit(repository, revision)
-    if commit is not None:
-        return CheckpointError(
-            f"the Hub cannot be reached to tell which commit {repository}@{revision} is now",
-            expected="a network connection, or a full commit after '@'",
-            fix=f"name the one that is on this machine: {repository}@{commit}",
-        )
-    return CheckpointError(
-        f"{repository}@{revision} is not on this machine and the Hub cannot be reached",
-        expected="a network connection, or the files in the Hub's cache",
-        fix="connect once to download it, or use the embedded model with 'model: nano'",
-    )
-
-
-def _offline_error(what: str) -> CheckpointError:
-    return CheckpointError(
-        f"{what} is not on this machine and HF_HUB_OFFLINE forbids to fetch it",
-        expected=f"the files in the Hub's cache, {hub_cache()}",
-        fix="unset HF_HUB_OFFLINE once to download it, or use the embedded model with 'model: nano'",
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
-def _kinds(error: BaseException) -> set[str]:
-    """Return the names of the classes of an error and of what lies under it, whatever HTTP library raised it."""
-    kinds: set[str] = set()
-    seen: BaseException | None = error
-    while seen is not None:
-        kinds |= {kind.__name__ for kind in type(seen).__mro__}
-        seen = seen.__cause__ or seen.__context__
-    return kinds

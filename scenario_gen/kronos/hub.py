@@ -7,16 +7,60 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.checkpoint import Checkpoint, load_checkpoint
-from scenario_gen.kronos.fetch import download
-from scenario_gen.kronos.registry import EMBEDDED, KNOWN_MODELS, KnownModel
+from scenario_gen.kronos.fetch import BrokenFileError, Stage, download, silent
+from scenario_gen.kronos.registry import EMBEDDED, KnownModel, known_models, pinned_revision, published_as
 
-__all__ = ["download", "locate", "open_checkpoint"]
+__all__ = [
+    "Revision",
+    "Source",
+    "download",
+    "find_place",
+    "find_source",
+    "locate",
+    "open_checkpoint",
+    "places_of",
+    "pull",
+]
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A Hub repository at a commit, tag or branch."""
+
+    repository: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.revision}"
+
+
+Place: TypeAlias = Path | Revision
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the two halves of a checkpoint are to be found.
+
+    Attributes:
+        name: what the user called it.
+        model: where the model is.
+        tokenizer: where the tokenizer is; None for a folder that holds both.
+        known: the published or embedded model that this is; None for any other.
+    """
+
+    name: str
+    model: Place
+    tokenizer: Place | None
+    known: KnownModel | None = None
 
 
 def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
@@ -30,51 +74,105 @@ def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
     Raises:
         CheckpointError: nothing of that name, or it cannot be fetched or read.
     """
-    for known in KNOWN_MODELS:
-        if model == known.name:
-            return _open_known(known)
-    if Path(model).expanduser().is_dir():
-        folder = Path(model).expanduser()
-        return load_checkpoint(folder, tokenizer_folder=locate(tokenizer) if tokenizer else None)
-    if HUB_NAME.fullmatch(model):
-        if tokenizer is None:
-            raise CheckpointError(
-                f"{model!r} is a model on the Hub, but no tokenizer is named",
-                expected="generator.tokenizer, e.g. NeoQuasar/Kronos-Tokenizer-base",
-                fix="add the tokenizer that the model was trained with",
-            )
-        folder, tokenizer_folder = locate(model), locate(tokenizer)
-        checkpoint = load_checkpoint(folder, tokenizer_folder=tokenizer_folder, name=model)
-        checkpoint.provenance.update(repository=model.partition("@")[0], revision=folder.name)
-        if not Path(tokenizer).expanduser().is_dir():
-            checkpoint.provenance.update(
-                tokenizer_repository=tokenizer.partition("@")[0], tokenizer_revision=tokenizer_folder.name
-            )
-        return checkpoint
-    names = [known.name for known in KNOWN_MODELS]
-    near = difflib.get_close_matches(model, names, n=1)
+    source = find_source(model, tokenizer)
+    folder = _fetched(source.model)
+    tokenizer_folder = None if source.tokenizer is None else _fetched(source.tokenizer)
+    checkpoint = load_checkpoint(
+        folder,
+        tokenizer_folder=tokenizer_folder,
+        name="" if isinstance(source.model, Path) and not source.known else source.name,
+        max_context=source.known.context if source.known and source.known.repository else None,
+    )
+    for prefix, place, where in (
+        ("", source.model, folder),
+        ("tokenizer_", source.tokenizer, tokenizer_folder),
+    ):
+        if isinstance(place, Revision) and where is not None:
+            checkpoint.provenance[f"{prefix}repository"] = place.repository
+            checkpoint.provenance[f"{prefix}revision"] = where.name
+    return checkpoint
+
+
+def find_source(model: str, tokenizer: str | None = None) -> Source:
+    """Say where the checkpoint is that a spec names; nothing is fetched.
+
+    Raises:
+        CheckpointError: nothing of that name, or a tokenizer is missing or too many.
+    """
+    named = next((known for known in known_models() if known.name == model), None)
+    if named is not None:
+        if tokenizer is not None:
+            raise CheckpointError(f"{model} brings its own tokenizer", expected="no tokenizer beside it")
+        if not named.repository:
+            return Source(model, EMBEDDED / model, None, named)
+        return Source(
+            model,
+            Revision(named.repository, named.revision),
+            Revision(named.tokenizer_repository, named.tokenizer_revision),
+            named,
+        )
+    place = find_place(model, "model")
+    if isinstance(place, Path):
+        return Source(model, place, find_place(tokenizer, "tokenizer") if tokenizer else None)
+    known = published_as(place.repository)
+    if tokenizer is not None:
+        return Source(model, place, find_place(tokenizer, "tokenizer"), known)
+    if known is None:
+        raise CheckpointError(
+            f"{model!r} is a model on the Hub, but no tokenizer is named",
+            expected="generator.tokenizer, e.g. NeoQuasar/Kronos-Tokenizer-base",
+            fix="add the tokenizer that the model was trained with",
+        )
+    return Source(model, place, Revision(known.tokenizer_repository, known.tokenizer_revision), known)
+
+
+def find_place(name: str, what: str = "") -> Place:
+    """Return the folder or the Hub revision that a name stands for; nothing is fetched.
+
+    Without a revision, the repository of a known model or of its tokenizer stands for its pinned commit and any
+    other for its branch ``main``.
+
+    Args:
+        name: folder, or ``organisation/name@revision``.
+        what: ``model`` where the name of a known model would have done too.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    if HUB_NAME.fullmatch(name):
+        repository, _, revision = name.partition("@")
+        return Revision(repository, revision or pinned_revision(repository) or "main")
+    if what != "model":
+        raise CheckpointError(
+            f"{name!r} is neither a folder nor a name on the Hub", expected="organisation/name@revision"
+        )
+    names = [known.name for known in known_models()]
+    near = difflib.get_close_matches(name, names, n=1)
     raise CheckpointError(
-        f"no model {model!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        f"no model {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
         expected=f"one of {', '.join(names)}, a folder, or organisation/name@revision on the Hub",
         fix="see 'scenario-gen models list'",
     )
 
 
-def _open_known(known: KnownModel) -> Checkpoint:
-    if not known.repository:
-        return load_checkpoint(EMBEDDED / known.name, name=known.name)
-    folder = download(known.repository, known.revision)
-    tokenizer = download(known.tokenizer_repository, known.tokenizer_revision)
-    checkpoint = load_checkpoint(
-        folder, tokenizer_folder=tokenizer, name=known.name, max_context=known.context
-    )
-    checkpoint.provenance.update(
-        repository=known.repository,
-        revision=known.revision,
-        tokenizer_repository=known.tokenizer_repository,
-        tokenizer_revision=known.tokenizer_revision,
-    )
-    return checkpoint
+def places_of(name: str, tokenizer: str | None = None) -> list[Place]:
+    """Return where the networks of a model are: model and tokenizer, or one place alone.
+
+    One place is a folder (which may hold both), or a repository for which no tokenizer is known or named.
+
+    Raises:
+        CheckpointError: nothing of that name.
+    """
+    is_known = any(known.name == name for known in known_models())
+    place = None if is_known else find_place(name, "model")
+    if isinstance(place, Path) and tokenizer is None:
+        return [place]
+    if isinstance(place, Revision) and tokenizer is None and published_as(place.repository) is None:
+        return [place]
+    source = find_source(name, tokenizer)
+    return [source.model] if source.tokenizer is None else [source.model, source.tokenizer]
 
 
 def locate(name: str) -> Path:
@@ -83,11 +181,26 @@ def locate(name: str) -> Path:
     Raises:
         CheckpointError: it is neither, or it cannot be fetched.
     """
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
-    if not HUB_NAME.fullmatch(name):
-        raise CheckpointError(
-            f"{name!r} is neither a folder nor a name on the Hub", expected="organisation/name@revision"
-        )
-    repository, _, revision = name.partition("@")
-    return download(repository, revision or "main")
+    return _fetched(find_place(name))
+
+
+def pull(place: Revision, stage: Stage = silent, note: Callable[[str], None] = lambda _: None) -> Path:
+    """Fetch a Hub revision whole, whatever state the cache is in; a broken file is fetched anew, once.
+
+    Args:
+        place: what to fetch.
+        stage: hears of each large file and of its bytes.
+        note: hears of a broken file.
+
+    Raises:
+        CheckpointError: it cannot be fetched.
+    """
+    try:
+        return download(place.repository, place.revision, stage)
+    except BrokenFileError as error:
+        note(error.problem)
+        return download(place.repository, place.revision, stage)
+
+
+def _fetched(place: Place) -> Path:
+    return place if isinstance(place, Path) else download(place.repository, place.revision)

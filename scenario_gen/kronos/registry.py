@@ -27,6 +27,7 @@ class KnownModel:
         tokenizer_repository: Hub repository of the tokenizer that belongs to it.
         tokenizer_revision: pinned commit of the tokenizer.
         parameters: of the model, without the tokenizer.
+        tokenizer_parameters: of its tokenizer.
         context: bars that the window holds.
         note: one line for ``models list``.
     """
@@ -37,6 +38,7 @@ class KnownModel:
     tokenizer_repository: str
     tokenizer_revision: str
     parameters: int
+    tokenizer_parameters: int
     context: int
     note: str
 
@@ -56,15 +58,17 @@ class KnownModel:
 
 _TOKENIZER_BASE = ("NeoQuasar/Kronos-Tokenizer-base", "0e0117387f39004a9016484a186a908917e22426")
 _TOKENIZER_2K = ("NeoQuasar/Kronos-Tokenizer-2k", "26966d0035065a0cae0ebad7af8ece35bc1fb51c")
+_TOKENIZER_PARAMETERS = 3_958_042  # of both
 
 KNOWN_MODELS = (
-    KnownModel("nano", "", "", "", "", 1_234_816, 384, "embedded, works with no network"),
+    KnownModel("nano", "", "", "", "", 1_234_816, 227_927, 384, "embedded, works with no network"),
     KnownModel(
         "mini",
         "NeoQuasar/Kronos-mini",
         "f4e68697d9d5aed55cef5c96aabc3376bcad9f81",
         *_TOKENIZER_2K,
         4_108_032,
+        _TOKENIZER_PARAMETERS,
         2048,
         "long contexts",
     ),
@@ -74,6 +78,7 @@ KNOWN_MODELS = (
         "901c26c1332695a2a8f243eb2f37243a37bea320",
         *_TOKENIZER_BASE,
         24_741_376,
+        _TOKENIZER_PARAMETERS,
         512,
         "a good start with a GPU",
     ),
@@ -83,6 +88,7 @@ KNOWN_MODELS = (
         "2b554741eca47781b64468546e77fef3e85130e6",
         *_TOKENIZER_BASE,
         102_310_592,
+        _TOKENIZER_PARAMETERS,
         512,
         "the largest that is published",
     ),
@@ -92,6 +98,24 @@ KNOWN_MODELS = (
 def known_models() -> list[KnownModel]:
     """Return the models that a spec may name, the embedded one first."""
     return list(KNOWN_MODELS)
+
+
+def published_as(repository: str) -> KnownModel | None:
+    """Return the known model whose Hub repository this is."""
+    return next((known for known in KNOWN_MODELS if repository and known.repository == repository), None)
+
+
+def pinned_revision(repository: str) -> str | None:
+    """Return the commit at which a known model's or tokenizer's repository is pinned; None for any other."""
+    pairs = [(known.repository, known.revision) for known in KNOWN_MODELS]
+    pairs += [(known.tokenizer_repository, known.tokenizer_revision) for known in KNOWN_MODELS]
+    return dict(pairs).get(repository) or None
+
+
+def published_window(parameters: int) -> int | None:
+    """Return the window of the published model of that size: published configurations do not tell it."""
+    sizes = {known.parameters: known.context for known in KNOWN_MODELS if known.repository}
+    return sizes.get(parameters)
 
 
 def hub_cache() -> Path:
@@ -105,6 +129,11 @@ def hub_cache() -> Path:
 def snapshot_folder(repository: str, commit: str) -> Path:
     """Return where the Hub's cache keeps a commit of a repository, whether it is there or not."""
     return _repository_folder(repository) / "snapshots" / commit
+
+
+def blob_file(repository: str, tag: str) -> Path:
+    """Return where the Hub's cache keeps the bytes of a file, which it files under the Hub's tag of them."""
+    return _repository_folder(repository) / "blobs" / tag
 
 
 def is_cached(repository: str, revision: str) -> bool:

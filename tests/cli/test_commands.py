@@ -103,7 +103,10 @@ def test_validate_judges_every_spec_and_leaves_with_2_if_one_is_wrong(spec: Path
         "  temperature: 1.0           # below 1: calmer; above: wilder"
     )
     first, second = result.stderr.splitlines()[:2]
-    assert first == f"wrong.yaml:{line}: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
+    assert (
+        first
+        == f"wrong.yaml:{line}: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
+    )
     assert second.startswith("missing.yaml: no such file")
 
 
@@ -273,7 +276,18 @@ def test_an_interrupted_training_says_to_resume(invoke: Invoke, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("run",), ("validate",), ("init",), ("train",), ("models",), ("models", "list")]
+    "command",
+    [
+        (),
+        ("run",),
+        ("validate",),
+        ("init",),
+        ("train",),
+        ("models",),
+        ("models", "list"),
+        ("models", "pull"),
+        ("models", "verify"),
+    ],
 )
 def test_help_teaches(invoke: Invoke, command: tuple[str, ...]) -> None:
     result = invoke(*command, "--help")

@@ -6,19 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scenario_gen.kronos import (
-    Checkpoint,
-    load_checkpoint,
-)
-
-GOLDEN = Path(__file__).parent / "golden"
+from scenario_gen.kronos import Checkpoint, load_checkpoint
 
 
 @pytest.fixture(scope="session")
-def golden_folder() -> Path:
-    return GOLDEN
-
-
-@pytest.fixture(scope="session")
-def golden_checkpoint() -> Checkpoint:
-    return load_checkpoint(GOLDEN, name="golden")
+def golden_checkpoint(golden_folder: Path) -> Checkpoint:
+    return load_checkpoint(golden_folder, name="golden")

@@ -7,7 +7,10 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+MODEL, TOKENIZER = "made-up/golden-model", "made-up/golden-tokenizer"
+MODEL_COMMIT, TOKENIZER_COMMIT = "a1" * 20, "b2" * 20
 RESOLVE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
 
 
@@ -85,6 +88,10 @@ class LoopbackHub:
             return "RevisionNotFound"
         content = self.files.get((repository, commit, name))
         return "EntryNotFound" if content is None else (commit, content)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def is_large(name: str) -> bool:

@@ -1,0 +1,80 @@
+"""The ``models`` commands' work: fetch checkpoints, and check those that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from scenario_gen.cli.manners import USER_MISTAKE
+from scenario_gen.errors import CheckpointError
+from scenario_gen.execute.progress import Progress
+from scenario_gen.kronos.hub import Revision, places_of, pull
+from scenario_gen.kronos.registry import known_models
+from scenario_gen.kronos.verify import Verified, is_here, verify_model
+
+MEGABYTE = 1_000_000
+
+
+def pull_model(name: str, tokenizer: str | None, progress: Progress) -> None:
+    """Fetch a model, with its tokenizer where one is known or named; check what came and print where it is.
+
+    Raises:
+        CheckpointError: there is no such model, it cannot be fetched, or what came does not fit.
+    """
+    for place in places_of(name, tokenizer):
+        if isinstance(place, Revision):
+            folder = pull(place, lambda title, size: _megabytes(progress, title, size), progress.note)
+            typer.echo(f"{place}: {folder}")
+        else:
+            typer.echo(f"{place}: on this machine, nothing to pull")
+    typer.echo(words(verify_model(name, tokenizer)))
+
+
+def verify_models(names: Sequence[str]) -> int:
+    """Check models, or all known ones that are here; print what was found and mistakes to stderr.
+
+    Returns:
+        The exit code: 0, or 2 if anything is broken, or named and not here.
+    """
+    code = 0
+    for name in names or [known.name for known in known_models() if is_here(known)]:
+        try:
+            typer.echo(words(verify_model(name)))
+        except CheckpointError as error:
+            typer.echo(str(error), err=True)
+            code = USER_MISTAKE
+    for known in known_models() if not names else ():
+        if not is_here(known):
+            typer.echo(
+                f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)"
+            )
+    return code
+
+
+def words(found: Verified) -> str:
+    """Return in one line what was checked of a model and held."""
+    networks = [
+        f"{facts.kind} of {facts.parameters:,} parameters in {facts.tensors} tensors as configured"
+        for facts in found.networks
+    ]
+    hashes = f"{found.hashed} files with their recorded hash" if found.hashed else ""
+    bare = f"{found.unrecorded} files without a recorded hash" if found.unrecorded else ""
+    return f"{found.name}: whole; " + "; ".join(part for part in (hashes, bare, *networks) if part)
+
+
+@contextmanager
+def _megabytes(progress: Progress, title: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Open a stage that counts megabytes and hears of bytes."""
+    total, came, told = max(1, round(size / MEGABYTE)), 0, 0
+    with progress.stage(f"{title}, MB", total) as advance:
+
+        def add(count: int) -> None:
+            nonlocal came, told
+            came += count
+            done = total if came >= size else min(total, came // MEGABYTE)
+            advance(done - told)
+            told = done
+
+        yield add
