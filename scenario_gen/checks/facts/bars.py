@@ -18,6 +18,7 @@ from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import PRICE_FIELDS
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.rules import MAX_PRICE
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,11 +165,10 @@ class Bars:
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
-        """Paths whose prices are all finite and positive, [path]."""
-        prices = (self.open, self.high, self.low, self.close)
-        good = [np.all(np.isfinite(p) & (p > 0), axis=1) for p in prices]
-        anchored = np.isfinite(self.anchor_close) & (self.anchor_close > 0)
-        return np.asarray(np.logical_and.reduce([*good, anchored]), dtype=bool)
+        """Paths whose prices are all finite, positive and within what a history may hold (1e30), [path]."""
+        prices = (self.open, self.high, self.low, self.close, self.anchor_close[:, None])
+        good = [np.all((p >= 1 / MAX_PRICE) & (p <= MAX_PRICE), axis=1) for p in prices]
+        return np.asarray(np.logical_and.reduce(good), dtype=bool)
 
     @cached_property
     def opens_session(self) -> NDArray[np.bool_]:

@@ -108,9 +108,12 @@ def detrended(x: Array) -> Array:
 
 
 def divide(a: Array, b: Array | NDArray[np.int64]) -> Array:
-    """Return a / b where b is positive, NaN elsewhere."""
+    """Return a / b where b is positive and the ratio finite, NaN elsewhere."""
     out = np.full(np.broadcast(a, b).shape, np.nan)
-    return np.asarray(np.divide(a, b, out=out, where=b > 0))
+    with np.errstate(over="ignore"):  # by a denominator that is next to nothing
+        np.divide(a, b, out=out, where=b > 0)
+    out[np.isinf(out)] = np.nan
+    return out
 
 
 def log(x: Array) -> Array:
