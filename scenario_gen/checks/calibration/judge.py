@@ -1,0 +1,199 @@
+"""From observations to labels: every functional over all origins, and the generator as a whole.
+
+FAIL takes both certainty and size: q < .01, and a mean PIT off by a tenth or a 90 % band that holds fewer than 80 %
+or more than 97 % of what came. WARN is q < .05. Below 30 origins nothing is judged, only shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from scenario_gen.checks.account import Label
+from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage
+from scenario_gen.checks.calibration.drift import audit_drift
+from scenario_gen.checks.calibration.exceedances import Exceedances, count_exceedances
+from scenario_gen.checks.calibration.functionals import FUNCTIONALS
+from scenario_gen.checks.calibration.observe import SCORED, Observation
+from scenario_gen.checks.calibration.origins import FEWEST_JUDGED
+from scenario_gen.checks.calibration.pit import Uniformity, histogram, histogram_band, uniformity
+from scenario_gen.checks.calibration.results import (
+    Contamination,
+    FunctionalCalibration,
+    GeneratorCalibration,
+    Histogram,
+)
+from scenario_gen.checks.calibration.scores import compare_scores
+from scenario_gen.checks.inference.labels import worst
+
+Floats = NDArray[np.float64]
+
+FAIL_Q, WARN_Q = 0.01, 0.05
+FAIL_MEAN = 0.10
+FAIL_COVERAGE = (0.80, 0.97)  # of the 90 % band
+JUDGED_LEVEL = 0.9
+
+
+def judge_generator(
+    name: str,
+    identity: Mapping[str, Any],
+    observations: Sequence[Observation],
+    untestable: Mapping[str, str],
+    contamination: Contamination,
+    *,
+    omitted: Mapping[str, str],
+    seed: int,
+) -> GeneratorCalibration:
+    """Judge a generator by its observations, oldest origin first.
+
+    Args:
+        name: in words.
+        identity: what decides its paths.
+        observations: at least two.
+        untestable: by functional id, why it says nothing.
+        contamination: by the training data.
+        omitted: origins that could not be run, and why.
+        seed: of the bootstrap of excesses.
+    """
+    functionals = judge_functionals(observations, untestable)
+    drift = audit_drift(
+        np.array([one.generated for one in observations]),
+        np.array([one.realised for one in observations]),
+        enough=len(observations) >= FEWEST_JUDGED,
+    )
+    by_origin = scores_by_origin(observations)
+    labels = [one.label for one in functionals if one.label != "UNTESTABLE"]
+    return GeneratorCalibration(
+        name=name,
+        identity=dict(identity),
+        label=worst([*labels, drift.label]),
+        functionals=functionals,
+        band=band_coverage(np.array([one.band_pit for one in observations])),
+        scores={score: float(values.mean()) for score, values in by_origin.items()},
+        scores_by_origin={score: values.tolist() for score, values in by_origin.items()},
+        skills=[],
+        exceedances=judge_exceedances(observations, np.random.default_rng(seed)),
+        drift=drift,
+        contamination=contamination,
+        omitted=dict(omitted),
+    )
+
+
+def scores_by_origin(observations: Sequence[Observation]) -> dict[str, Floats]:
+    """Return every score of a generator [origin], by id."""
+    crps = [name for name in SCORED if name in observations[0].crps]
+    scores = {f"crps_{name}": np.array([one.crps[name] for one in observations]) for name in crps}
+    paths = {name: np.array([one.scores[name] for one in observations]) for name in observations[0].scores}
+    return scores | paths
+
+
+def with_skills(
+    ours: GeneratorCalibration, baselines: Sequence[GeneratorCalibration], origins: Sequence[str]
+) -> GeneratorCalibration:
+    """Return a generator's calibration with every score set against every baseline's.
+
+    Args:
+        ours: the generator.
+        baselines: at the same origins; where one of the two was omitted, neither is counted.
+        origins: stamps of all origins, oldest first.
+    """
+    skills = []
+    for other in baselines:
+        both = [stamp for stamp in origins if stamp not in ours.omitted and stamp not in other.omitted]
+        for score in ours.scores_by_origin if len(both) > 1 else ():
+            mine, theirs = (_at(one, score, origins, both) for one in (ours, other))
+            skills.append(compare_scores(score, other.name, mine, theirs))
+    return replace(ours, skills=skills)
+
+
+def _at(one: GeneratorCalibration, score: str, origins: Sequence[str], wanted: Sequence[str]) -> Floats:
+    """Return a generator's scores at some of the origins that it was not omitted from."""
+    seen = [stamp for stamp in origins if stamp not in one.omitted]
+    by_stamp = dict(zip(seen, one.scores_by_origin[score], strict=True))
+    return np.array([by_stamp[stamp] for stamp in wanted])
+
+
+def judge_exceedances(observations: Sequence[Observation], rng: np.random.Generator) -> list[Exceedances]:
+    """Judge the value at risk of every return, tail and level that was observed."""
+    return [
+        count_exceedances(
+            name,
+            tail,
+            level,
+            np.array([one.pits[name] for one in observations]),
+            np.array([one.excesses[name, tail, level] for one in observations]),
+            rng,
+        )
+        for name, tail, level in observations[0].excesses
+    ]
+
+
+def judge_functionals(
+    observations: Sequence[Observation], untestable: Mapping[str, str]
+) -> list[FunctionalCalibration]:
+    """Test and label every functional; p-values are adjusted over those that can be tested."""
+    pits = {name: np.array([one.pits[name] for one in observations]) for name in observations[0].pits}
+    tests = {name: uniformity(u) for name, u in pits.items()}
+    adjusted = stats.false_discovery_control([test.p for test in tests.values()])
+    q = dict(zip(tests, map(float, adjusted), strict=True))
+    judged = []
+    for one in FUNCTIONALS:
+        if one.id in tests:
+            crps = float(np.mean([seen.crps[one.id] for seen in observations]))
+            judged.append(judge_functional(one.id, one.title, pits[one.id], tests[one.id], q[one.id], crps))
+        else:
+            why = untestable.get(one.id, "not asked for")
+            judged.append(FunctionalCalibration(one.id, one.title, "UNTESTABLE", why))
+    return judged
+
+
+def judge_functional(
+    functional: str, title: str, pits: Floats, test: Uniformity, q: float, crps: float
+) -> FunctionalCalibration:
+    """Label one functional by its adjusted p-value and the size of what is wrong."""
+    covered = central_coverage(pits)
+    share = next(one.share for one in covered if one.level == JUDGED_LEVEL)
+    label, reason = label_of(len(pits), q, test.mean.mean, share)
+    low, high = histogram_band(len(pits))
+    return FunctionalCalibration(
+        functional=functional,
+        title=title,
+        label=label,
+        reason=reason,
+        pits=pits.tolist(),
+        mean=0.5 + test.mean.mean,
+        mean_low=0.5 + test.mean.mean - test.mean.half_width,
+        mean_high=0.5 + test.mean.mean + test.mean.half_width,
+        spread=0.25 + test.spread.mean,
+        p=test.p,
+        q=q,
+        p_ks=test.p_ks,
+        p_moments=test.p_moments,
+        p_dependence=test.p_dependence,
+        coverage=covered,
+        histogram=Histogram(histogram(pits), low, high),
+        crps=crps,
+    )
+
+
+def label_of(origins: int, q: float, off: float, covered: float) -> tuple[Label, str]:
+    """Return the label of a functional and its reason.
+
+    Args:
+        origins: how many were seen.
+        q: adjusted p-value.
+        off: mean PIT less 1/2.
+        covered: share of the origins inside the 90 % band.
+    """
+    found = f"PIT mean {0.5 + off:.2f}, {covered:.0%} inside the 90 % band, q = {q:.2g}"
+    if origins < FEWEST_JUDGED:
+        return "INCONCLUSIVE", f"{found}; {origins} origins, {FEWEST_JUDGED} are needed to judge"
+    low, high = FAIL_COVERAGE
+    if q < FAIL_Q and (abs(off) >= FAIL_MEAN or not low <= covered <= high):
+        return "FAIL", found
+    return ("WARN" if q < WARN_Q else "PASS"), found

@@ -1,0 +1,64 @@
+"""Where forecasts begin: never overlapping, never past the end, and the reason why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from scenario_gen.checks.calibration.origins import default_horizon, rolling_origins
+from scenario_gen.errors import CheckError, DataError
+
+
+@given(
+    st.integers(10, 3000), st.integers(2, 300), st.integers(1, 60), st.integers(2, 100), st.integers(0, 30)
+)
+def test_futures_do_not_overlap_and_end_with_the_history(
+    bars: int, context: int, horizon: int, count: int, extra: int
+) -> None:
+    try:
+        origins = rolling_origins(bars, context=context, horizon=horizon, count=count, stride=horizon + extra)
+    except DataError:
+        assert bars < context + 2 * horizon + extra
+        return
+    assert 2 <= len(origins) <= count
+    assert origins.rows[0] >= context
+    assert origins.rows[-1] + horizon == bars
+    assert set(np.diff(origins.rows)) == {horizon + extra}
+    if len(origins) < count:  # as many as there is room for
+        assert origins.rows[0] - context < horizon + extra
+
+
+def test_overlapping_futures_are_refused_with_the_reason() -> None:
+    with pytest.raises(CheckError, match="same surprise") as caught:
+        rolling_origins(5000, context=256, horizon=20, count=60, stride=1)
+    assert "at least the horizon, 20" in caught.value.expected
+
+
+def test_the_reason_is_true() -> None:
+    """A perfectly calibrated forecast of 20-bar sums is rejected at stride 1 and not at stride 20."""
+    rng = np.random.default_rng(1)
+    rejected = {1: 0, 20: 0}
+    for _ in range(200):
+        sums = np.convolve(rng.standard_normal(2019), np.ones(20), mode="valid") / np.sqrt(20)
+        for stride in rejected:
+            rejected[stride] += stats.kstest(stats.norm.cdf(sums[::stride]), "uniform").pvalue < 0.05
+    assert rejected[1] > 140  # 84 to 97 %
+    assert rejected[20] < 23  # 5 % and four errors of 200
+
+
+def test_a_history_without_room_says_how_much_it_needs() -> None:
+    with pytest.raises(DataError, match="room for 1 origins") as caught:
+        rolling_origins(280, context=256, horizon=20, count=60)
+    assert "at least 296 bars" in caught.value.expected
+    assert len(rolling_origins(296, context=256, horizon=20, count=60)) == 2
+
+
+@pytest.mark.parametrize(
+    ("bars", "horizon", "expected"),
+    [(5000, 63, 20), (5000, 10, 10), (1000, 63, 12), (420, 42, 5), (300, 63, 5), (5000, 1, 1), (300, 3, 3)],
+)
+def test_the_default_horizon_gives_sixty_origins_where_it_can(bars: int, horizon: int, expected: int) -> None:
+    assert default_horizon(bars, 256, horizon) == expected
