@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,11 +19,11 @@ from scenario_gen.errors import SpecError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
 from scenario_gen.generators.many import sample_from_contexts
+from scenario_gen.generators.opened import open_once
 from scenario_gen.generators.segments import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.device import choose_device
-from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.representation import Scale
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.sliding import sample_features
@@ -67,7 +66,7 @@ class KronosPaths:
     @classmethod
     def from_section(cls, section: KronosGenerator) -> KronosPaths:
         """Load the checkpoint that a spec names onto its device."""
-        checkpoint = _opened(section.model, section.tokenizer)
+        checkpoint = open_once(section.model, section.tokenizer, section.device)
         if section.temperature == "auto" or section.top_p == "auto":
             raise SpecError("temperature or top_p is auto", expected="a number where nothing is calibrated")
         rule = SamplingRule(section.temperature, section.top_p, section.top_k)
@@ -107,6 +106,7 @@ class KronosPaths:
             "device": str(self.device),
             "model_sha256": self.checkpoint.provenance.get("model_sha256", ""),
             "tokenizer_sha256": self.checkpoint.provenance.get("tokenizer_sha256", ""),
+            "settings_sha256": self.checkpoint.settings_sha256,
         }
 
     @property
@@ -285,12 +285,6 @@ class KronosPaths:
             if self.checkpoint.representation.kind == "levels"
             else min(n_features, len(context.fields))
         )
-
-
-@lru_cache(maxsize=2)
-def _opened(model: str, tokenizer: str | None) -> Checkpoint:
-    """Open a checkpoint once for all scenarios that name it."""
-    return open_checkpoint(model, tokenizer)
 
 
 def _rows_at_once(paths: int, *, shared: bool) -> Iterator[slice]:
