@@ -37,6 +37,16 @@ class Simulated:
     bars: Bars
     states: Floats
 
+    def stretch(self, start: int, length: int, path: int = 0) -> Bars:
+        """Return ``length`` bars of one path from bar ``start`` (at least 1) on, as one path."""
+        cut, b = slice(start, start + length), self.bars
+        columns = [x[path, cut] for x in (b.open, b.high, b.low, b.close, b.volume) if x is not None]
+        return Bars.of_arrays(*columns, anchor_close=b.close[path, start - 1])
+
+    def scaled(self, factor: float) -> Bars:
+        """Return the paths with every move multiplied by ``factor``."""
+        return Relative.of(self.bars).scaled(factor).onto(self.bars)
+
     def candles(self, path: int = 0) -> Candles:
         """Return one path as a daily history."""
         b = self.bars

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.facts import Audit, Bars, Fact, Gauge, audit_reference
-from scenario_gen.checks.inference.contrast import Ids
+from scenario_gen.checks.facts import Audit, Bars, Fact, audit_reference
+from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
@@ -45,12 +46,8 @@ def admit(
             fix="raise paths.count",
         )
     _refuse_broken(paths)
-    if context_ids is not None and np.shape(context_ids) != (len(paths),):
-        raise CheckError(
-            f"context_ids has shape {np.shape(context_ids)} for {len(paths)} paths",
-            expected="one context id per path",
-            fix="give the id of the context that each path was sampled from, or none",
-        )
+    if context_ids is not None:
+        _refuse_contexts(context_ids, len(paths))
     _refuse_frequency(paths, histories, timestamps)
 
 
@@ -71,6 +68,22 @@ def _refuse_broken(paths: Bars) -> None:
         )
 
 
+def _refuse_contexts(context_ids: Ids, paths: int) -> None:
+    if np.shape(context_ids) != (paths,):
+        raise CheckError(
+            f"context_ids has shape {np.shape(context_ids)} for {paths} paths",
+            expected="one context id per path",
+            fix="give the id of the context that each path was sampled from, or none",
+        )
+    contexts = len(np.unique(context_ids))
+    if 1 < contexts < MIN_CLUSTERS:
+        raise CheckError(
+            f"the paths come from {contexts} contexts: too few for a sample of contexts, too many for one",
+            expected=f"one context, or at least {MIN_CLUSTERS}, better 20",
+            fix="check the paths of each context by themselves",
+        )
+
+
 def _refuse_frequency(paths: Bars, histories: Sequence[Candles], timestamps: pd.DatetimeIndex | None) -> None:
     labels = {frequency(history.timestamps): None for history in histories}
     if timestamps is not None:
@@ -80,7 +93,9 @@ def _refuse_frequency(paths: Bars, histories: Sequence[Candles], timestamps: pd.
             )
         if len(timestamps) >= FEWEST_STAMPS:
             labels[frequency(timestamps)] = None
-    intraday = {paths.session_open is not None} | {Gauge.of(h).clock is not None for h in histories}
+    intraday = {paths.session_open is not None} | {
+        SessionClock.of(h.timestamps) is not None for h in histories
+    }
     if len(labels) > 1 or len(intraday) > 1:
         kinds = ", ".join(labels)
         raise CheckError(
@@ -133,6 +148,11 @@ def untestable(
         elif bars < fact.min_bars:
             reasons[fact.id] = f"needs paths of at least {fact.min_bars} bars, these have {bars}"
         elif not all(name in side for side in measured):
-            lacking = "the paths carry no volume" if "volume" in fact.needs else "the bars do not allow it"
-            reasons[fact.id] = lacking
+            reasons[fact.id] = _lacking(fact)
     return reasons
+
+
+def _lacking(fact: Fact) -> str:
+    if "volume" in fact.needs:
+        return "the paths carry no volume"
+    return "only a reference could say how to measure it, and none was given"

@@ -227,7 +227,7 @@ def _report(
         path_clusters=len(np.unique(asked.clusters)),
         windows=0 if cut is None else len(cut.clusters),
         clusters=0 if cut is None else cut.cluster_count,
-        reference_bars=max(len(h) for h in asked.histories) - 1 if cut is None else cut.bars_of_time,
+        reference_bars=max(len(h) for h in asked.histories) if cut is None else cut.bars_of_time,
         caps=caps,
         seed=asked.seed,
     )

@@ -94,7 +94,7 @@ class Design:
         path_clusters: clusters of paths (mode A: origins).
         windows: real windows (mode A: one per origin).
         clusters: clusters of real windows (mode A: origins).
-        reference_bars: bars of the reference, those of the first bar left out.
+        reference_bars: bars of the reference at distinct times (mode A: bars that came true).
         caps: why FAIL is called WARN in this run; empty where it is not.
         seed: of random groups, controls, splits and ties.
     """

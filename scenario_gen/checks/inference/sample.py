@@ -140,7 +140,7 @@ def cut_reference(
         bars=concatenate([bars for bars, _, _ in cut]),
         clusters=np.concatenate([np.full(len(bars), cluster) for bars, _, cluster in cut]),
         starts=np.concatenate([start for _, start, _ in cut]),
-        bars_of_time=len(stamps),
+        bars_of_time=len(np.unique(np.concatenate([_nanoseconds(h) for h in histories]))),
     )
 
 

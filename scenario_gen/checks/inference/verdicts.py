@@ -240,18 +240,18 @@ def _undefined(sample: Sample, fact: str) -> float:
 def _excess_undefined(fact: str, synthetic: Sample, real: Sample) -> tuple[float, float]:
     """Return by how much more paths than windows have no value, and the p-value of that; (0, 1) if not more.
 
-    Of a pooled ratio a single path often has none: there only the whole sample counts.
+    Each path counts by itself here: paths without movement are identical, and as one cluster they would look like
+    one accident. Of a pooled ratio a single path often has no value: there only the whole sample counts.
     """
     if FACT[fact].kind == "Q":
         whole = [_described(FACT[fact], sample)[0] is None for sample in (synthetic, real)]
         return (1.0, 0.0) if whole == [True, False] else (0.0, 1.0)
-    excess = _undefined(synthetic, fact) - _undefined(real, fact)
-    sides = [
-        Clustered.of((~np.isfinite(s.values(fact))).astype(np.float64), s.clusters) for s in (synthetic, real)
-    ]
-    if excess <= 0 or min(side.size for side in sides) < 2:
+    ours, theirs = (np.isnan(sample.values(fact)).astype(np.float64) for sample in (synthetic, real))
+    excess = float(ours.mean() - theirs.mean())
+    if excess <= 0 or real.cluster_count < MIN_CLUSTERS:
         return 0.0, 1.0
-    return float(excess), location(sides[0], sides[1]).p
+    sides = Clustered.of(ours, np.arange(len(ours))), Clustered.of(theirs, real.clusters)
+    return excess, location(sides[0], sides[1]).p
 
 
 def _outside(fact: str, synthetic: Sample, bench: Bench) -> float | None:

@@ -134,9 +134,10 @@ def _lines(paths: Bars, real: Bars, splits: Sequence[Split]) -> list[ScoreVerdic
 
     def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
         one, other = sides[is_real], sides[True]
+        same = min(len(rows), len(rest))
         return [
-            w1(one.r[rows], other.r[rest]),
-            w1(one.normalised[rows], other.normalised[rest]),
+            w1(one.r[rows[:same]], other.r[rest[:same]]),
+            w1(one.normalised[rows[:same]], other.normalised[rest[:same]]),
             curve_distance(one.acf_abs[rows], other.acf_abs[rest]),
             curve_distance(one.leverage[rows], other.leverage[rest]),
         ]

@@ -1,7 +1,7 @@
 """Scores beside their yardstick: the same score for held-out real windows against other real windows.
 
 Without it a score cannot be read: windows of two decades differ too. The reference's clusters are split at random
-into two halves, 40 times; one half is what is compared with, the other stands in for a perfect generator, and as
+into two halves, 30 times; one half is what is compared with, the other stands in for a perfect generator, and as
 many paths as it has windows are scored in its place. So both scores rest on the same numbers of points.
 """
 
@@ -14,13 +14,13 @@ import numpy as np
 
 from scenario_gen.checks.scores.points import Floats, Ids
 
-SPLITS = 40
+SPLITS = 30
 FEWEST_CLUSTERS = 10  # so that each half fills five folds
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one random split, all of one number but ``rest``.
+    """Rows of one random split, each in random order.
 
     Attributes:
         paths: rows of paths that are scored.
@@ -72,9 +72,9 @@ def random_splits(clusters: Ids, paths: int, rng: np.random.Generator, count: in
 def _split(clusters: Ids, paths: int, rng: np.random.Generator) -> Split:
     numbers = rng.permutation(np.unique(clusters))
     in_half = np.isin(clusters, numbers[: len(numbers) // 2])
-    held_out, rest = np.flatnonzero(in_half), np.flatnonzero(~in_half)
+    held_out, rest = (rng.permutation(np.flatnonzero(half)) for half in (in_half, ~in_half))
     size = min(len(held_out), paths)
-    return Split(rng.permutation(paths)[:size], rng.permutation(held_out)[:size], rest)
+    return Split(rng.permutation(paths)[:size], held_out[:size], rest)
 
 
 def measure(
