@@ -19,7 +19,7 @@ PATHS_AT_ONCE = 1024  # in one pass of the decoder; more are no faster and take 
 
 
 def sample_from_contexts(
-    checkpoint: Checkpoint,
+    decoder: FastDecoder,
     rule: SamplingRule,
     contexts: NDArray[np.float64],
     stamps: Tensor,
@@ -29,14 +29,13 @@ def sample_from_contexts(
     """Return the bars [context, path, bar, field] that follow each context.
 
     Args:
-        checkpoint: on its device.
+        decoder: of a checkpoint on its device.
         rule: how tokens are drawn.
         contexts: [context, T, field]; units are read from every row.
         stamps: of contexts and futures, int64 [context, T + bar, 5].
         uniforms: float64 [context, path, bar, 2].
         keep: how many of the last rows the model sees; with the horizon they must fit its window.
     """
-    decoder = FastDecoder(checkpoint)
     size = max(1, PATHS_AT_ONCE // uniforms.shape[1])
     parts = []
     for start in range(0, len(contexts), size):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +64,16 @@ class Checkpoint:
     dependency_form: DependencyForm = "decode"
     cell_log_volume: Tensor | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def on(self, device: torch.device) -> Checkpoint:
+        """Return the checkpoint on a device; the networks themselves are moved."""
+        volumes = self.cell_log_volume
+        return replace(
+            self,
+            model=self.model.to(device),
+            tokenizer=self.tokenizer.to(device),
+            cell_log_volume=None if volumes is None else volumes.to(device),
+        )
 
     @property
     def settings_sha256(self) -> str:

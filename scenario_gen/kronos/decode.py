@@ -1,175 +1,79 @@
 """The fast decoder: one context, many paths, and nothing computed twice.
 
 The context's keys and values are computed once per context and never copied per path: attention over them is one
-matrix product for all its paths. Each path's own suffix lies in preallocated buffers and joins the same softmax.
-Only the newest position goes through the heads and the dependency layer. The tokenizer decodes the paths against
-the same shared prefix. Equal to :mod:`scenario_gen.kronos.naive` as long as context and horizon fit the window.
+matrix product for all its paths. Each path's own bars lie in buffers of their own and join the same softmax. Only the
+newest position goes through the heads and the dependency layer. The tokenizer decodes the paths against the same
+shared prefix. Equal to :mod:`scenario_gen.kronos.naive` as long as context and horizon fit the window.
 
-Shapes: P contexts, R paths of each, N = P * R paths, T context bars, S new bars, D d_model, H heads, E head dim.
+Shapes: P contexts, R paths of each, N = P * R paths, T context bars, H new bars, D d_model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from scenario_gen.kronos.attention import NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.layers import Attention, Block, rotate
-from scenario_gen.kronos.sampling import SamplingRule, draw, probabilities
+from scenario_gen.kronos.chunks import Chunks, plan_chunks
+from scenario_gen.kronos.dense import Dense, Precision, choose_dtype
+from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
+from scenario_gen.kronos.layers import Block
+from scenario_gen.kronos.sampling import SamplingRule, draw, weights
 
-SCORE_LIMIT = 2**26  # numbers in one attention matrix (256 MB in float32) before paths are decoded in chunks
-
-
-@dataclass(frozen=True)
-class KeyValue:
-    """Keys and values of one layer: [P, H, T, E] of shared contexts, or [N, H, S, E] of paths' own bars."""
-
-    k: Tensor
-    v: Tensor
-
-
-class FusedBlock:
-    """A block with q, k, v in one product and w1, w3 in one; the checkpoint's own tensors stay untouched."""
-
-    def __init__(self, block: Block) -> None:
-        attn, ffn = block.self_attn, block.ffn
-        self.block = block
-        self.attn = attn
-        self.qkv_weight = torch.cat([p.weight for p in (attn.q_proj, attn.k_proj, attn.v_proj)])
-        self.qkv_bias = torch.cat([p.bias for p in (attn.q_proj, attn.k_proj, attn.v_proj)])
-        self.gate_weight = torch.cat((ffn.w1.weight, ffn.w3.weight))
-
-    def qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return q, k, v, each [B, H, S, E], for x [B, S, D]."""
-        fused = F.linear(self.block.norm1(x), self.qkv_weight, self.qkv_bias)
-        q, k, v = (self.attn.heads(part) for part in fused.chunk(3, dim=-1))
-        return q, k, v
-
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Add attention's output [B, H, S, E] and the feed-forward to x [B, S, D]."""
-        x = x + self.attn.merge(attended)
-        gate, up = F.linear(self.block.norm2(x), self.gate_weight).chunk(2, dim=-1)
-        return x + F.linear(F.silu(gate) * up, self.block.ffn.w2.weight)
-
-    def prefill(self, x: Tensor) -> tuple[Tensor, KeyValue]:
-        """Run contexts x [P, T, D] through the block; return their output and keys and values."""
-        q, k, v = self.qkv(x)
-        cos, sin = self.attn.rotary.angles(torch.arange(x.shape[1], device=x.device))
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        return self.finish(x, F.scaled_dot_product_attention(q, k, v, is_causal=True)), KeyValue(k, v)
-
-    def extend(self, x: Tensor, prefix: KeyValue) -> Tensor:
-        """Run whole suffixes x [N, S, D] that follow the prefix; causal among themselves."""
-        q, k, v = self.qkv(x)
-        steps = x.shape[1]
-        cos, sin = self.attn.rotary.angles(torch.arange(steps, device=x.device) + prefix.k.shape[2])
-        mask = torch.ones(steps, steps, dtype=torch.bool, device=x.device).triu(1)
-        return self.finish(x, attend(rotate(q, cos, sin), prefix, KeyValue(rotate(k, cos, sin), v), mask))
-
-
-def attend(q: Tensor, prefix: KeyValue, own: KeyValue, mask: Tensor | None = None) -> Tensor:
-    """Return attention [N, H, S, E] of q [N, H, S, E] over a shared prefix and each path's own bars.
-
-    One softmax over both: scores are shifted by their common maximum, exponentiated apart and divided by the
-    common sum, so nothing is concatenated and the prefix is never expanded to the paths.
-
-    Args:
-        q: queries of the N = P * R paths.
-        prefix: keys and values of the P contexts [P, H, T, E].
-        own: keys and values of the paths' own bars [N, H, S', E].
-        mask: True where a query may not see an own bar, [S, S'].
-    """
-    n, _, steps, dim = q.shape
-    contexts = prefix.k.shape[0]
-    repeat = n // contexts
-    q = q * dim**-0.5
-    shared = _group(q, contexts, repeat) @ prefix.k.transpose(-1, -2)  # [P, H, R*S, T]
-    private = q @ own.k.transpose(-1, -2)  # [N, H, S, S']
-    if mask is not None:
-        private = private.masked_fill(mask, -torch.inf)
-    peak_shared = shared.amax(-1, keepdim=True)  # [P, H, R*S, 1]
-    peak = torch.maximum(_ungroup(peak_shared, repeat, steps), private.amax(-1, keepdim=True))  # [N, H, S, 1]
-    shared = shared.sub_(_group(peak, contexts, repeat)).exp_()
-    private = private.sub(peak).exp_()
-    total = _ungroup(shared.sum(-1, keepdim=True), repeat, steps) + private.sum(-1, keepdim=True)
-    mixed = _ungroup(shared @ prefix.v, repeat, steps) + private @ own.v
-    return mixed / total
-
-
-def _group(x: Tensor, contexts: int, repeat: int) -> Tensor:
-    """Turn [N, H, S, E] into [P, H, R*S, E]."""
-    return x.unflatten(0, (contexts, repeat)).transpose(1, 2).flatten(2, 3)
-
-
-def _ungroup(x: Tensor, repeat: int, steps: int) -> Tensor:
-    """Turn [P, H, R*S, E] into [N, H, S, E]."""
-    return x.unflatten(2, (repeat, steps)).transpose(1, 2).flatten(0, 1)
-
-
-class DependencyCache:
-    """The dependency layer's keys and values over contexts and paths, in either form."""
-
-    def __init__(self, attn: Attention, positioned: bool) -> None:
-        self.attn = attn
-        self.positioned = positioned
-
-    def key_value(self, states: Tensor, start: int) -> KeyValue:
-        """Return keys and values [B, 4, S, E] of states [B, S, D] whose first stands at position ``start``."""
-        k, v = self.attn.heads(self.attn.k_proj(states)), self.attn.heads(self.attn.v_proj(states))
-        return KeyValue(self.turn(k, start), v)
-
-    def turn(self, x: Tensor, start: int) -> Tensor:
-        """Apply rotary positions where the form has them."""
-        if not self.positioned:
-            return x
-        cos, sin = self.attn.rotary.angles(torch.arange(x.shape[2], device=x.device) + start)
-        return rotate(x, cos, sin)
+SCORES_AT_ONCE = 2**22  # numbers in one attention matrix of the tokenizer (16 MB in float32)
 
 
 @dataclass(frozen=True)
-class Prefix:
-    """A prefilled batch of contexts: what every path of them shares."""
+class Prefilled:
+    """A batch of contexts that has been run: what every path of them shares."""
 
-    layers: list[KeyValue]
-    dependency: KeyValue
+    layers: list[Prefix]
+    dependency: Prefix
     last_state: Tensor  # [P, D], normed
     bars: int
 
-
-class PathBuffers:
-    """Preallocated keys and values of the paths' own bars, one pair per layer and one for the dependency layer."""
-
-    def __init__(self, prefix: Prefix, paths: int, horizon: int) -> None:
-        def empty(like: KeyValue) -> KeyValue:
-            shape = (paths, like.k.shape[1], horizon, like.k.shape[3])
-            return KeyValue(like.k.new_empty(shape), like.k.new_empty(shape))
-
-        self.layers = [empty(layer) for layer in prefix.layers]
-        self.dependency = empty(prefix.dependency)
-
-
-def _write(buffer: KeyValue, at: int, k: Tensor, v: Tensor) -> KeyValue:
-    """Store one bar's keys and values [N, H, 1, E] and return the view of all bars so far."""
-    buffer.k[:, :, at : at + 1] = k
-    buffer.v[:, :, at : at + 1] = v
-    return KeyValue(buffer.k[:, :, : at + 1], buffer.v[:, :, : at + 1])
+    def only(self, which: slice) -> Prefilled:
+        """Return some of the contexts."""
+        layers = [layer.only(which) for layer in self.layers]
+        return Prefilled(layers, self.dependency.only(which), self.last_state[which], self.bars)
 
 
 class FastDecoder:
-    """Sample many paths of a few contexts with one checkpoint."""
+    """Sample many paths of a few contexts with one checkpoint.
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    Args:
+        checkpoint: model, tokenizer and sampling form.
+        dtype: of the products with weights: ``float32``, ``bfloat16`` or ``auto``. Norms, rotary angles, softmax,
+            the residual stream and the logits stay in float32.
+
+    Raises:
+        CheckpointError: bfloat16 is asked for and the hardware has no instructions for it.
+    """
+
+    @torch.no_grad()
+    def __init__(self, checkpoint: Checkpoint, dtype: Precision = "auto") -> None:
         self.checkpoint = checkpoint
-        self.model = checkpoint.model
-        self.blocks = [FusedBlock(block) for block in _blocks(self.model.transformer)]
-        self.dependency = DependencyCache(
-            self.model.dep_layer.cross_attn, positioned=checkpoint.dependency_form == "train"
+        model = checkpoint.model
+        self.device = model.embedding.emb_s1.weight.device
+        self.dtype = choose_dtype(dtype, self.device)
+        self.embedding = FusedEmbedding(model.embedding)
+        self.blocks = [FusedBlock(cast(Block, block), self.dtype) for block in model.transformer]
+        self.dependency = FusedDependency(
+            model.dep_layer,
+            model.head,
+            model.norm,
+            model.embedding.emb_s1.weight,
+            positioned=checkpoint.dependency_form == "train",
         )
-        self.tokenizer_blocks = [FusedBlock(block) for block in _blocks(checkpoint.tokenizer.decoder)]
+        tokenizer = checkpoint.tokenizer
+        self.tokenizer_blocks = [FusedBlock(cast(Block, block), self.dtype) for block in tokenizer.decoder]
+        self.features = Dense(tokenizer.head.weight, tokenizer.head.bias)
+        self._buffers: list[list[NewestBars]] = []  # of finished chunks, for the next ones
 
     @torch.no_grad()
     def sample_tokens(
@@ -184,6 +88,8 @@ class FastDecoder:
     ) -> tuple[Tensor, Tensor]:
         """Return sampled tokens (s1, s2), int64 [N, H]; arguments as in ``sample_tokens_naively``.
 
+        Paths are stepped chunk after chunk (:mod:`scenario_gen.kronos.chunks`), so memory does not grow with them.
+
         Raises:
             ValueError: context and horizon do not fit the window.
         """
@@ -192,99 +98,136 @@ class FastDecoder:
             raise ValueError(
                 f"{s1.shape[1]} + {horizon} bars exceed the window {self.checkpoint.max_context}"
             )
-        repeat = n // len(s1)
+        contexts = len(s1)
         prefix = self.prefill(s1, s2, stamps)
-        buffers = PathBuffers(prefix, n, horizon)
-        time = self.model.time_emb(future_stamps).repeat_interleave(repeat, 0)  # [N, H, D]
-        state = prefix.last_state.repeat_interleave(repeat, 0)  # [N, D]
-        out = s1.new_empty((2, n, horizon))
-        for bar in range(horizon):
-            if bar > 0:
-                state = self._step(out[:, :, bar - 1], time[:, bar - 1], prefix, buffers, bar - 1)
-            out[:, :, bar] = self._draw_pair(state, prefix, buffers, bar, uniforms[:, bar], rule)
-            advance(1)
-        return out[0], out[1]
+        time = self.checkpoint.model.time_emb(future_stamps)  # [P, H, D]
+        draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, 2]
+        jobs, size = plan_chunks(contexts, n // contexts, self.device)
+        chunks = Chunks(advance, len(jobs))
+        out = s1.new_empty((2, contexts, n // contexts, horizon))
 
-    def prefill(self, s1: Tensor, s2: Tensor, stamps: Tensor) -> Prefix:
+        def work(job: tuple[slice, slice]) -> None:
+            which, rows = job
+            mine = draws[which, rows]
+            whole = torch.cat((mine, mine[:, : size - mine.shape[1]]), 1)  # products depend on their shape
+            tokens = self._steps(prefix.only(which), time[which], whole.flatten(0, 1), rule, chunks)
+            out[:, which, rows] = tokens.unflatten(1, whole.shape[:2])[:, :, : mine.shape[1]]
+
+        chunks.run(work, jobs, self.device)
+        return out[0].flatten(0, 1), out[1].flatten(0, 1)
+
+    def prefill(self, s1: Tensor, s2: Tensor, stamps: Tensor) -> Prefilled:
         """Run the contexts [P, T] once."""
-        x = self.model.embedding(s1, s2) + self.model.time_emb(stamps)
+        contexts, bars = s1.shape
+        x = self.embedding(s1.flatten(), s2.flatten()) + self.checkpoint.model.time_emb(stamps).flatten(0, 1)
         layers = []
         for block in self.blocks:
-            x, kv = block.prefill(x)
-            layers.append(kv)
-        states = self.model.norm(x)  # [P, T, D]
-        return Prefix(layers, self.dependency.key_value(states, 0), states[:, -1], s1.shape[1])
+            x, shared = block.prefill(x, contexts)
+            layers.append(shared)
+        states = self.dependency.state(x)
+        k, v = (
+            part.unflatten(1, (contexts, bars)).contiguous() for part in self.dependency.keys(states, 0, bars)
+        )
+        return Prefilled(layers, Prefix(k, v), states.unflatten(0, (contexts, bars))[:, -1], bars)
 
-    def _step(self, tokens: Tensor, time: Tensor, prefix: Prefix, buffers: PathBuffers, at: int) -> Tensor:
-        """Run every path's newest bar, tokens [2, N], time embedding [N, D]; return its normed state [N, D]."""
-        x = (self.model.embedding(tokens[0], tokens[1]) + time)[:, None]  # [N, 1, D]
-        position = torch.tensor([prefix.bars + at], device=x.device)
-        for block, shared, buffer in zip(self.blocks, prefix.layers, buffers.layers, strict=True):
-            q, k, v = block.qkv(x)
-            cos, sin = block.attn.rotary.angles(position)
-            own = _write(buffer, at, rotate(k, cos, sin), v)
-            x = block.finish(x, attend(rotate(q, cos, sin), shared, own))
-        state: Tensor = self.model.norm(x)
-        kv = self.dependency.key_value(state, prefix.bars + at)
-        _write(buffers.dependency, at, kv.k, kv.v)
-        return state[:, 0]
+    @torch.no_grad()
+    def _steps(
+        self, prefix: Prefilled, time: Tensor, uniforms: Tensor, rule: SamplingRule, chunks: Chunks
+    ) -> Tensor:
+        """Return tokens [2, N, H] of the paths whose uniforms [N, H, 2] are given."""
+        n, horizon = uniforms.shape[:2]
+        repeat = n // len(prefix.last_state)
+        buffers = self._borrow(prefix, n)
+        own, own_states = buffers[:-1], buffers[-1]
+        state = prefix.last_state.repeat_interleave(repeat, 0)  # [N, D]
+        tokens = torch.empty((2, n, horizon), dtype=torch.int64, device=uniforms.device)
+        for bar in range(horizon):
+            position = prefix.bars + bar - 1  # of the newest bar
+            if bar > 0:
+                s1, s2 = tokens[:, :, bar - 1]
+                x = self.embedding(s1, s2).unflatten(0, (-1, repeat)) + time[:, bar - 1, None]
+                state = self._step(x.flatten(0, 1), position, prefix, own, own_states)
+            seen = own_states if bar else NoBars()
+            self._draw_pair(state, position, prefix, seen, uniforms[:, bar], rule, tokens[:, :, bar])
+            chunks.step()
+        self._buffers.append(buffers)
+        return tokens
+
+    def _borrow(self, prefix: Prefilled, paths: int) -> list[NewestBars]:
+        """Return empty buffers for every layer and the dependency layer, used ones where they fit."""
+        while self._buffers:
+            buffers = self._buffers.pop()
+            if buffers[0].shape[1] == paths:
+                for buffer in buffers:
+                    buffer.clear()
+                return buffers
+        return [NewestBars(shared, paths) for shared in (*prefix.layers, prefix.dependency)]
+
+    def _step(
+        self, x: Tensor, position: int, prefix: Prefilled, own: list[NewestBars], own_states: NewestBars
+    ) -> Tensor:
+        """Run every path's newest bar, embedded [N, D], and return its normed state [N, D]."""
+        attn = self.blocks[0].attn
+        turns = self.blocks[0].turns.at(position, 1, 2 * attn.n_heads)
+        for block, shared, mine in zip(self.blocks, prefix.layers, own, strict=True):
+            q, k, v = block.project(x, turns)
+            mine.append(k, v)
+            x = block.finish(x, attend(q, shared, mine))
+        state = self.dependency.state(x)
+        own_states.append(*self.dependency.keys(state, position, 1))
+        return state
 
     def _draw_pair(
         self,
         state: Tensor,
-        prefix: Prefix,
-        buffers: PathBuffers,
-        bar: int,
+        position: int,
+        prefix: Prefilled,
+        own_states: Own,
         uniforms: Tensor,
         rule: SamplingRule,
-    ) -> Tensor:
-        """Return the next token pair [2, N], s2 given the drawn s1."""
-        head, volume = self.model.head, self.checkpoint.cell_log_volume
-        s1 = draw(probabilities(head.proj_s1(state), rule, volume), uniforms[:, 0])
-        attn = self.dependency.attn
-        q = attn.heads(attn.q_proj(self.model.embedding.emb_s1(s1)[:, None]))  # [N, 4, 1, E]
-        q = self.dependency.turn(q, prefix.bars + bar - 1)
-        own = KeyValue(buffers.dependency.k[:, :, :bar], buffers.dependency.v[:, :, :bar])
-        seen = attn.merge(attend(q, prefix.dependency, own) if bar else _attend_prefix(q, prefix.dependency))
-        dependent = self.model.dep_layer.norm(state + seen[:, 0])
-        s2 = draw(probabilities(head.proj_s2(dependent), rule), uniforms[:, 1])
-        return torch.stack((s1, s2))
+        out: Tensor,
+    ) -> None:
+        """Write the next token pair into ``out`` [2, N], s2 given the drawn s1."""
+        logits = self.dependency.s1_logits(state)
+        out[0] = draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 0])
+        logits = self.dependency.s2_logits(state, out[0], position, prefix.dependency, own_states)
+        out[1] = draw(weights(logits, rule), uniforms[:, 1])
 
     @torch.no_grad()
     def decode_tokens(self, context_s1: Tensor, context_s2: Tensor, s1: Tensor, s2: Tensor) -> Tensor:
         """Return features [N, H, d_in] of path tokens [N, H] that follow context tokens [P, T]."""
         tokenizer = self.checkpoint.tokenizer
-        z = tokenizer.post_quant_embed(tokenizer.tokenizer.from_tokens(context_s1, context_s2))
+        contexts, bars = context_s1.shape
+        z = tokenizer.post_quant_embed(tokenizer.tokenizer.from_tokens(context_s1, context_s2)).flatten(0, 1)
         shared = []
         for block in self.tokenizer_blocks:
-            z, kv = block.prefill(z)
-            shared.append(kv)
-        chunk = self._paths_per_chunk(len(context_s1), len(s1), s1.shape[1], context_s1.shape[1])
-        parts = []
-        for start in range(0, len(s1), chunk):
-            rows = slice(start, start + chunk)
-            x = tokenizer.post_quant_embed(tokenizer.tokenizer.from_tokens(s1[rows], s2[rows]))
-            for block, kv in zip(self.tokenizer_blocks, shared, strict=True):
-                x = block.extend(x, kv if len(kv.k) == 1 else KeyValue(kv.k[rows], kv.v[rows]))
-            parts.append(tokenizer.head(x))
-        return torch.cat(parts)
+            z, prefix = block.prefill(z, contexts)
+            shared.append(prefix)
+        n, horizon = s1.shape
+        repeat = n // contexts
+        most = max(1, SCORES_AT_ONCE // (horizon * (bars + horizon)))
+        jobs, _ = plan_chunks(contexts, repeat, self.device, most)
+        tokens = torch.stack((s1, s2)).unflatten(1, (contexts, repeat))
+        out = torch.empty((contexts, repeat, horizon, tokenizer.config.d_in), device=s1.device)
 
-    def _paths_per_chunk(self, contexts: int, paths: int, horizon: int, bars: int) -> int:
-        """Return how many paths to decode at once; several contexts with several paths each are not chunked."""
-        if contexts not in (1, paths):
-            return paths
-        row = self.checkpoint.tokenizer.config.n_heads * horizon * (bars + horizon)
-        return max(1, SCORE_LIMIT // row)
+        def work(job: tuple[slice, slice]) -> None:
+            which, rows = job
+            first, second = tokens[:, which, rows].flatten(1, 2)
+            decoded = self._decode_suffixes(first, second, bars, [prefix.only(which) for prefix in shared])
+            out[which, rows] = decoded.unflatten(0, (which.stop - which.start, -1))
 
+        Chunks(lambda _: None, len(jobs)).run(work, jobs, self.device)
+        return out.flatten(0, 1)
 
-def _attend_prefix(q: Tensor, prefix: KeyValue) -> Tensor:
-    """Attend [N, H, 1, E] to the prefix alone, before a path has bars of its own."""
-    contexts = prefix.k.shape[0]
-    repeat = len(q) // contexts
-    grouped = _group(q * q.shape[-1] ** -0.5, contexts, repeat)
-    weights = (grouped @ prefix.k.transpose(-1, -2)).softmax(-1)
-    return _ungroup(weights @ prefix.v, repeat, q.shape[2])
-
-
-def _blocks(modules: Iterable[torch.nn.Module]) -> list[Block]:
-    return [module for module in modules if isinstance(module, Block)]
+    @torch.no_grad()
+    def _decode_suffixes(self, s1: Tensor, s2: Tensor, bars: int, shared: list[Prefix]) -> Tensor:
+        """Return features [N, H, d_in] of tokens [N, H] that stand at positions ``bars`` and after."""
+        tokenizer = self.checkpoint.tokenizer
+        paths, horizon = s1.shape
+        x = tokenizer.post_quant_embed(tokenizer.tokenizer.from_tokens(s1, s2)).flatten(0, 1)
+        for block, prefix in zip(self.tokenizer_blocks, shared, strict=True):
+            turns = block.turns.at(bars, horizon, 2 * block.attn.n_heads)
+            q, k, v = block.project(x, turns)
+            own = WholeSuffix(*(part.unflatten(1, (paths, horizon)).contiguous() for part in (k, v)))
+            x = block.finish(x, attend(q, prefix, own))
+        return self.features(x).unflatten(0, (paths, horizon))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.sampling import SamplingRule, draw, probabilities
+from scenario_gen.kronos.sampling import SamplingRule, draw, weights
 
 
 @torch.no_grad()
@@ -44,11 +44,9 @@ def sample_tokens_naively(
     model, window = checkpoint.model, checkpoint.max_context
     for bar in range(horizon):
         states = model.states(s1[:, -window:], s2[:, -window:], stamps[:, -window:])
-        first = draw(
-            probabilities(model.s1_logits(states), rule, checkpoint.cell_log_volume), uniforms[:, bar, 0]
-        )
+        first = draw(weights(model.s1_logits(states), rule, checkpoint.cell_log_volume), uniforms[:, bar, 0])
         logits = model.s2_logits(states, first, checkpoint.dependency_form)
-        second = draw(probabilities(logits, rule), uniforms[:, bar, 1])
+        second = draw(weights(logits, rule), uniforms[:, bar, 1])
         s1, s2 = torch.cat((s1, first[:, None]), 1), torch.cat((s2, second[:, None]), 1)
         stamps = torch.cat((stamps, ahead[:, bar : bar + 1]), 1)
         advance(1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+LOG2E = math.log2(math.e)
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,16 @@ class SamplingRule:
 
 
 def probabilities(logits: Tensor, rule: SamplingRule, log_volume: Tensor | None = None) -> Tensor:
-    """Return the sampling probabilities float32 [N, V] for logits [N, V].
+    """Return the sampling probabilities float32 [N, V]: :func:`weights` over their sum."""
+    unscaled = weights(logits, rule, log_volume)
+    return unscaled / unscaled.sum(-1, keepdim=True)
+
+
+def weights(logits: Tensor, rule: SamplingRule, log_volume: Tensor | None = None) -> Tensor:
+    """Return what the sampling probabilities are proportional to, float32 [N, V], for logits [N, V].
 
     With ``log_volume`` [V] the density over the cells' volume is tempered instead of the code: the weights are
-    softmax(logits / T + (1 - 1/T) log v). At T = 1 both rules are the untempered model; as T falls to 0 the first
+    exp(logits / T + (1 - 1/T) log v). At T = 1 both rules are the untempered model; as T falls to 0 the first
     takes the densest cell, and the plain rule the likeliest.
     """
     logits = logits.float()
@@ -45,7 +54,7 @@ def probabilities(logits: Tensor, rule: SamplingRule, log_volume: Tensor | None 
         logits = logits.masked_fill(logits < kth, -torch.inf)
     if rule.top_p < 1 and not (rule.upstream and rule.top_k > 0):
         logits = _nucleus(logits, rule.top_p)
-    return logits.softmax(-1)
+    return ((logits - logits.amax(-1, keepdim=True)) * LOG2E).exp2_()  # exp2 is the faster exponential
 
 
 def _nucleus(logits: Tensor, top_p: float) -> Tensor:
@@ -57,12 +66,13 @@ def _nucleus(logits: Tensor, top_p: float) -> Tensor:
     return logits.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), -torch.inf)
 
 
-def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
+def draw(unscaled: Tensor, uniforms: Tensor) -> Tensor:
     """Return the token [N] at which the cumulative probability first exceeds the uniform [N] in [0, 1).
 
-    A token of probability 0 is never drawn, whatever the rounding.
+    ``unscaled`` [N, V] are probabilities up to a factor. A token of probability 0 is never drawn, whatever the
+    rounding.
     """
-    cumulative = probs.cumsum(-1)
+    cumulative = unscaled.cumsum(-1)
     total = cumulative[:, -1:]
     target = torch.minimum(
         uniforms.to(total.dtype)[:, None] * total, total.nextafter(torch.zeros_like(total))

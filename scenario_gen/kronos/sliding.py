@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from scenario_gen.errors import SpecError
-from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule
@@ -36,7 +35,7 @@ def _check_horizon(horizon: int, window: int) -> None:
 
 @torch.no_grad()
 def sample_features(
-    checkpoint: Checkpoint,
+    decoder: FastDecoder,
     s1: Tensor,
     s2: Tensor,
     stamps: Tensor,
@@ -47,15 +46,16 @@ def sample_features(
 ) -> Tensor:
     """Return sampled and decoded features [N, H, d_in] of contexts of any length [P, T].
 
-    Tokens equal those of :func:`scenario_gen.kronos.naive.sample_tokens_naively`, which explains the arguments.
+    Tokens equal those of :func:`scenario_gen.kronos.naive.sample_tokens_naively`, which explains
+    the arguments, for decoders in float32.
 
     Raises:
         SpecError: the horizon is longer than the window.
     """
+    checkpoint = decoder.checkpoint
     window, horizon = checkpoint.max_context, uniforms.shape[1]
     _check_horizon(horizon, window)
     s1, s2, stamps = (x[:, -window:] for x in (s1, s2, stamps))  # no bar ever sees more
-    decoder = FastDecoder(checkpoint)
     fits = min(window - s1.shape[1], horizon)
     new1, new2 = s1.new_empty((2, len(uniforms), 0))
     if fits > 0:

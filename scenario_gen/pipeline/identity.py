@@ -49,8 +49,15 @@ def versions() -> dict[str, str]:
 
 def device_of(prepared: Sequence[Prepared]) -> dict[str, str]:
     """Return what the paths were sampled on."""
-    devices = sorted({str(one.generator.identity.get("device", "cpu")) for one in prepared})
-    return {"device": ", ".join(devices), "dtype": "float32", "machine": platform.machine()}
+
+    def used(key: str, otherwise: str) -> str:
+        return ", ".join(sorted({str(one.generator.identity.get(key, otherwise)) for one in prepared}))
+
+    return {
+        "device": used("device", "cpu"),
+        "dtype": used("dtype", "float32"),
+        "machine": platform.machine(),
+    }
 
 
 def _sha256(content: bytes) -> str:

@@ -42,6 +42,7 @@ def sample(
     seed: int = 0,
     tokenizer: str | None = None,
     device: str = "auto",
+    dtype: str = "auto",
     window: str = "reanchor",
     block: int = DEFAULT_BLOCK,
 ) -> PathSet:
@@ -59,6 +60,7 @@ def sample(
         seed: of the per-path random numbers: path 17 is the same in any number of paths.
         tokenizer: tokenizer for a model that does not bring its own.
         device: ``auto``, ``cpu``, ``cuda``, ...
+        dtype: of the products with weights, ``float32`` or ``bfloat16``; ``auto`` is bfloat16 on a GPU.
         window: what to do past the model's window, ``reanchor`` or ``slide``.
         block: paths per matrix product; part of what decides the last digits.
 
@@ -81,6 +83,7 @@ def sample(
         "top_p": top_p,
         "top_k": top_k,
         "device": device,
+        "dtype": dtype,
         "window": window,
     }
     generator = open_generator(_bootstrap(settings) if model == "bootstrap" else _section(settings))
@@ -92,7 +95,7 @@ def _bootstrap(settings: dict[str, Any]) -> BootstrapGenerator:
     """Return the bootstrap's section; what only a Kronos model obeys must not be asked of it."""
     default = {name: field.default for name, field in KronosGenerator.model_fields.items()}
     ignored = [name for name, value in settings.items() if value != default[name]]
-    ignored = [name for name in ignored if name not in ("model", "device")]
+    ignored = [name for name in ignored if name not in ("model", "device", "dtype")]
     if ignored:
         raise SpecError(
             f"the bootstrap knows no {', '.join(ignored)}", expected="such settings with a Kronos model only"

@@ -113,6 +113,9 @@ class KronosGenerator(Section):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps"
     )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the products with weights; auto: bfloat16 on a GPU, else float32"
+    )
     window: Literal["reanchor", "slide"] = Field(
         default="reanchor", description="what to do past the model's window"
     )

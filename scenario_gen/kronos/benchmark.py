@@ -1,0 +1,269 @@
+"""How fast this machine samples: beside the naive decoder, and beside the best that its products allow.
+
+Everything is timed in one process and in turns, because the speed of shared machines drifts: only ratios within a
+run can be compared.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scenario_gen.errors import SpecError
+from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.dense import Dense, Precision
+from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
+from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.kronos.shapes import flops_per_bar
+
+NAIVE_PATHS, NAIVE_BARS = 8, 2
+CEILING_SIZES = (1024, 2048)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is sampled from one context."""
+
+    paths: int
+    context: int
+    horizon: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One size and how long it took, tokens and features together."""
+
+    paths: int
+    context: int
+    horizon: int
+    seconds: float
+    path_bars_per_second: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far bfloat16 leaves float32, on the same sequences.
+
+    Attributes:
+        rows: sequences, each a float32 path cut at another bar.
+        same_tokens: share of rows whose next pair of tokens is the same for the same uniforms.
+        s1_distance: mean total variation distance between the two distributions of the next s1, 0 to 1.
+        largest_s1_distance: the largest of them.
+    """
+
+    rows: int
+    same_tokens: float
+    s1_distance: float
+    largest_s1_distance: float
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What ``scenario-gen bench`` prints."""
+
+    model: str
+    weights: str
+    device: str
+    dtype: str
+    threads: int
+    size: Timing
+    path_bars_per_second: float
+    naive_path_bars_per_second: float
+    ratio_to_naive: float
+    ceiling_gflops: float
+    reached_gflops: float
+    share_of_ceiling: float
+    peak_memory_bytes: int
+    growth: list[Timing]
+    agreement: Agreement | None
+
+    def to_mapping(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def measure(
+    checkpoint: Checkpoint,
+    weights: str,
+    size: Size,
+    *,
+    dtype: Precision = "auto",
+    rounds: int = 2,
+    growth: bool = True,
+    say: Say = lambda _: None,
+) -> BenchResult:
+    """Time sampling, the naive decoder and the machine's products, ``rounds`` times in turns; the best of each counts.
+
+    Args:
+        checkpoint: already on its device.
+        weights: ``real`` or ``random``, for the record.
+        size: what to sample.
+        dtype: of the fast decoder's products; the naive decoder always computes in float32.
+        rounds: at least 1; one more round warms up at a small size.
+        growth: time smaller sizes, too, one dimension at a time.
+        say: told in words what is being timed.
+
+    Raises:
+        SpecError: context and horizon do not fit the model's window.
+        CheckpointError: the dtype is not for this machine.
+    """
+    _check(checkpoint, size)
+    decoder = FastDecoder(checkpoint, dtype)
+    say("warming up")
+    _seconds(decoder, Size(min(size.paths, 64), size.context, min(size.horizon, 4)))
+    fast, naive, ceiling = [], [], []
+    for turn in range(rounds):
+        say(f"round {turn + 1} of {rounds}: {size.paths:,} paths x {size.horizon} bars")
+        fast.append(_seconds(decoder, size))
+        peak = _peak_memory(decoder.device)  # before the naive decoder, which needs more
+        say(f"round {turn + 1} of {rounds}: the naive decoder, {NAIVE_PATHS} paths x {NAIVE_BARS} bars")
+        naive.append(_naive_seconds(checkpoint, size.context))
+        ceiling.append(_ceiling(decoder.device, decoder.dtype))
+    ours = _timing(size, min(fast))
+    theirs = NAIVE_PATHS * NAIVE_BARS / min(naive)
+    flops = flops_per_bar(checkpoint, size.context + size.horizon / 2) * ours.path_bars_per_second
+    return BenchResult(
+        model=checkpoint.name,
+        weights=weights,
+        device=_device_name(decoder.device),
+        dtype=str(decoder.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        size=ours,
+        path_bars_per_second=ours.path_bars_per_second,
+        naive_path_bars_per_second=theirs,
+        ratio_to_naive=ours.path_bars_per_second / theirs,
+        ceiling_gflops=max(ceiling) / 1e9,
+        reached_gflops=flops / 1e9,
+        share_of_ceiling=flops / max(ceiling),
+        peak_memory_bytes=peak,
+        growth=[_timing(one, _seconds(decoder, one)) for one in _smaller(size)] if growth else [],
+        agreement=agreement(checkpoint, size) if decoder.dtype == torch.bfloat16 else None,
+    )
+
+
+def _check(checkpoint: Checkpoint, size: Size) -> None:
+    needed, window = size.context + size.horizon, checkpoint.max_context
+    if needed > window:
+        raise SpecError(
+            f"context {size.context} + horizon {size.horizon} = {needed} bars; {checkpoint.name} holds {window}",
+            expected=f"a context of at most {window - size.horizon} bars with this horizon",
+            fix="give a smaller --context or --horizon",
+        )
+
+
+def _smaller(size: Size) -> Iterator[Size]:
+    """Yield sizes that are smaller in one dimension."""
+    for divisor in (4, 2):
+        yield Size(max(1, size.paths // divisor), size.context, size.horizon)
+    yield Size(size.paths, max(1, size.context // 2), size.horizon)
+    yield Size(size.paths, size.context, max(1, size.horizon // 2))
+
+
+def inputs(
+    checkpoint: Checkpoint, size: Size, seed: int = 1
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return random s1, s2, stamps, future stamps and uniforms on the checkpoint's device."""
+    generator = torch.Generator().manual_seed(seed)
+    config, bars = checkpoint.model.config, size.context + size.horizon
+    s1 = torch.randint(2**config.s1_bits, (1, size.context), generator=generator)
+    s2 = torch.randint(2**config.s2_bits, (1, size.context), generator=generator)
+    stamps = torch.randint(7, (1, bars, 5), generator=generator)
+    uniforms = torch.rand(size.paths, size.horizon, 2, generator=generator, dtype=torch.float64)
+    parts = (s1, s2, stamps[:, : size.context], stamps[:, size.context :], uniforms)
+    device = checkpoint.model.embedding.emb_s1.weight.device
+    moved = [part.to(device) for part in parts]
+    return moved[0], moved[1], moved[2], moved[3], moved[4]
+
+
+def _seconds(decoder: FastDecoder, size: Size) -> float:
+    s1, s2, *rest = inputs(decoder.checkpoint, size)
+    start = _now(decoder.device)
+    decoder.decode_tokens(s1, s2, *decoder.sample_tokens(s1, s2, rest[0], rest[1], rest[2], SamplingRule()))
+    return _now(decoder.device) - start
+
+
+def _naive_seconds(checkpoint: Checkpoint, context: int) -> float:
+    """Return the naive decoder's time, which also decodes its tokens to features."""
+    s1, s2, *rest = inputs(checkpoint, Size(NAIVE_PATHS, context, NAIVE_BARS))
+    start = _now(s1.device)
+    new1, new2 = sample_tokens_naively(checkpoint, s1, s2, rest[0], rest[1], rest[2], SamplingRule())
+    whole = [torch.cat((old.expand(NAIVE_PATHS, -1), new), 1) for old, new in ((s1, new1), (s2, new2))]
+    decode_tokens_naively(checkpoint, whole[0], whole[1], NAIVE_BARS)
+    return _now(s1.device) - start
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _timing(size: Size, seconds: float) -> Timing:
+    return Timing(size.paths, size.context, size.horizon, seconds, size.paths * size.horizon / seconds)
+
+
+@torch.no_grad()
+def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the most operations per second that a large square product reaches, by any kernel we know."""
+    best = 0.0
+    for n in CEILING_SIZES:
+        x, weight = (torch.randn(n, n, device=device) for _ in range(2))
+        packed, plain = Dense(weight, dtype=dtype), (x.to(dtype), weight.to(dtype))
+        for product in (lambda p=packed, a=plain[0]: p(a), lambda a=plain: F.linear(*a)):
+            best = max(best, 2.0 * n**3 / min(_timed(product, device) for _ in range(6)))
+    return best
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    start = _now(device)
+    work()
+    return _now(device) - start
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Return the most memory so far: of the process on a processor, of its tensors on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@torch.no_grad()
+def agreement(checkpoint: Checkpoint, size: Size, rows: int = 64) -> Agreement:
+    """Compare bfloat16 with float32 on the same sequences: float32 paths, each row cut after another bar."""
+    exact, rough = FastDecoder(checkpoint, "float32"), FastDecoder(checkpoint, "bfloat16")
+    horizon = max(2, min(size.horizon, 16))
+    s1, s2, stamps, ahead, uniforms = inputs(checkpoint, Size(rows, size.context, horizon))
+    new1, new2 = exact.sample_tokens(s1, s2, stamps, ahead, uniforms, SamplingRule())
+    whole1, whole2 = (torch.cat((old.expand(rows, -1), new), 1) for old, new in ((s1, new1), (s2, new2)))
+    every = torch.cat((stamps, ahead), 1)
+    distances, same = [], []
+    for bar in range(0, horizon, horizon // 2):
+        until, after = size.context + bar, slice(bar, bar + 1)
+        s1, s2, past = whole1[:, :until], whole2[:, :until], every[:, :until].expand(rows, -1, -1)
+        logits = [d.dependency.s1_logits(d.prefill(s1, s2, past).last_state) for d in (exact, rough)]
+        first, second = (x.softmax(-1) for x in logits)
+        distances.append((first - second).abs().sum(-1) / 2)
+        next_stamps, draws = ahead[:, after].expand(rows, -1, -1), uniforms[:, after]
+        drawn = [
+            torch.stack(d.sample_tokens(s1, s2, past, next_stamps, draws, SamplingRule()))
+            for d in (exact, rough)
+        ]
+        same.append((drawn[0] == drawn[1]).all(0).float().mean())
+    distance = torch.cat(distances)
+    return Agreement(
+        len(distance), float(torch.stack(same).mean()), float(distance.mean()), float(distance.max())
+    )

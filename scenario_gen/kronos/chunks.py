@@ -1,0 +1,102 @@
+"""Chunks of paths: how many are stepped together, by which threads, and how they report progress.
+
+A chunk is computed by one thread wherever there are enough chunks: threads that meet at the end of every product lose
+more time waiting than they win, and lose nearly all of it on a machine that is also doing something else. The size of
+a chunk never depends on the number of threads, so neither do the paths.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+# Paths that step together. On a processor what they work on then stays in its caches, and the memory of one chunk
+# serves the next; a GPU needs more of them to be busy.
+PATHS_AT_ONCE = {False: 256, True: 4096}  # by whether the device is a GPU
+WORTH_A_CHUNK = 32  # paths of one context from which on it is decoded by itself
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class StoppedError(Exception):
+    """Another chunk failed or was interrupted; this one's work is not wanted any more."""
+
+
+class Chunks:
+    """Runs chunks of paths and tells of finished bars.
+
+    Args:
+        advance: told of a bar when every chunk has finished one more, from whichever thread finished it.
+        count: chunks.
+    """
+
+    def __init__(self, advance: Callable[[int], None], count: int) -> None:
+        self._advance, self._count = advance, count
+        self._steps = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def step(self) -> None:
+        """Count one finished bar of one chunk.
+
+        Raises:
+            StoppedError: the work was broken off elsewhere.
+        """
+        if self._stop.is_set():
+            raise StoppedError
+        with self._lock:
+            self._steps += 1
+            if self._steps % self._count == 0:
+                self._advance(1)
+
+    def run(self, work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.device) -> list[Result]:
+        """Return the results in the order of the jobs.
+
+        On a processor as many threads as PyTorch was given work side by side, each on a chunk of its own; a GPU gets
+        one chunk after the other.
+        """
+        threads = torch.get_num_threads()
+        workers = min(threads, len(jobs)) if device.type == "cpu" else 1
+        if workers == 1:
+            return [work(job) for job in jobs]
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,))
+        try:
+            futures = [pool.submit(work, job) for job in jobs]
+            return [future.result() for future in futures]
+        finally:
+            self._stop.set()  # no effect where all is done
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)  # the workers' setting is also the default of new threads
+
+
+def plan_chunks(
+    contexts: int, repeat: int, device: torch.device, most: int | None = None
+) -> tuple[list[tuple[slice, slice]], int]:
+    """Cut ``repeat`` paths of each context into chunks of contexts and of their paths.
+
+    Contexts with many paths are taken one by one, each cut as evenly as can be into as few chunks as possible; contexts
+    with few paths are taken together.
+
+    Args:
+        contexts: P.
+        repeat: paths of each context.
+        device: where they are computed; a GPU takes all contexts together.
+        most: paths of a chunk, at most; default what suits the device.
+
+    Returns:
+        The chunks, each (slice of contexts, slice of their paths), and the paths of each context in a full chunk. The
+        last chunk of a context may hold fewer.
+    """
+    most = most or PATHS_AT_ONCE[device.type == "cuda"]
+    together = max(1, most // repeat) if repeat < WORTH_A_CHUNK or device.type == "cuda" else 1
+    count = max(1, -(-repeat // most))
+    size = -(-repeat // count)
+    return [
+        (slice(first, min(first + together, contexts)), slice(start, min(start + size, repeat)))
+        for first in range(0, contexts, together)
+        for start in range(0, repeat, size)
+    ], size
