@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, CandleAccount
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.results import Finding, Label
 
-CANDLES, OVERLAP = "candles", "training overlap"
+CANDLES, OVERLAP, EDGE = "candles", "training overlap", "edge of the levels"
+PINNED_PATHS_WARN = 0.01  # the 99 % tail measures read the outer hundredth of the paths
 
 
 def candle_finding(scenario: str, account: CandleAccount) -> Finding:
@@ -47,3 +51,26 @@ def overlap_finding(one: Prepared) -> Finding:
         band="a context that ends after the model's training data",
         scenario=one.name,
     )
+
+
+def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> list[Finding]:
+    """Return whether paths reach the edge of what price levels can express; nothing for models without an edge.
+
+    Args:
+        scenario: its name.
+        provenance: of its paths, with the counts of pinned bars and paths.
+        paths: how many were generated.
+    """
+    if provenance.get("representation") != "levels":
+        return []
+    pinned = int(provenance["pinned_paths"])
+    return [
+        Finding(
+            name=EDGE,
+            label="WARN" if pinned > PINNED_PATHS_WARN * paths else "PASS",
+            measured=f"{pinned} of {paths} paths have a price more than 4.5 standard deviations from the mean of the "
+            f"context ({provenance['pinned_bars']} bars); the model can express 5",
+            band=f"at most {PINNED_PATHS_WARN:.0%} of paths: the measures of the 99 % tail rest on as many",
+            scenario=scenario,
+        )
+    ]

@@ -26,7 +26,7 @@ from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import fan_bars, read_provenance, read_tally
-from scenario_gen.pipeline.findings import candle_finding, overlap_finding
+from scenario_gen.pipeline.findings import candle_finding, edge_finding, overlap_finding
 from scenario_gen.pipeline.named import named_paths
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.spec.models import Limits
@@ -39,7 +39,8 @@ DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))
 FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
 DOTS = 50
-ADDED_UP = {"pinned_bars", "clipped_own_bars"}  # counts of paths: the others are of the context, once per scenario
+# Counts of paths; the others are of the context, once per scenario.
+ADDED_UP = {"pinned_bars", "pinned_paths", "clipped_own_bars"}
 NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept bar by bar
 
 
@@ -87,6 +88,7 @@ def summarise(
             scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
             metrics.append(_named_metrics(one.name, strategies, merged.metrics))
             findings += [candle_finding(one.name, merged.account), overlap_finding(one)]
+            findings += edge_finding(one.name, merged.provenance, one.scenario.paths.count)
             advance(1)
     findings += limit_findings(scenarios, limits.model_dump(exclude_none=True))
     return scenarios, pd.concat(metrics, ignore_index=True), findings

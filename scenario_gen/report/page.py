@@ -18,6 +18,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.report import accounts, cards, cells, pictures, tables, words
 from scenario_gen.report.cells import PlacedScenario, Table
 from scenario_gen.report.charts import drawing
+from scenario_gen.report.edges import edge_sentences
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.repro import moment, repro_rows
 from scenario_gen.report.words import Sentence, name, visible
@@ -118,6 +119,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "fans": pictures.fans(run, placed, base),
         "dial": accounts.dial_table(placed, cards.generator_name),
         "dial_sentence": cards.dial_sentence(base),
+        "edges": edge_sentences(placed),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
         "accounts": [(p.title, cards.account_sentence(p)) for p in placed],
         "account": accounts.account_table(placed),

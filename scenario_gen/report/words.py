@@ -111,6 +111,16 @@ CANDLES_REPAIRED = (
     "Most in {scenario}: {share} of raw bars broke a rule. {rejected} of {paths} paths were dropped there."
 )
 
+EDGE_PATHS = (
+    "{scenario}: {bars} of {all_bars} generated bars, on {paths} of {all_paths} paths, have a price near the edge of "
+    "what this model can express, 5 standard deviations from the mean of its context. Beyond it there is nothing, so "
+    "tails end there."
+)
+EDGE_CONTEXT = (
+    "{scenario}: {bars} of {all_bars} context bars lie beyond what this model reads, most often in volume; it saw "
+    "them cut off."
+)
+
 SCOPE_SHARES = (
     "Nothing here is a statement about how often the real market does something. Shares are shares of generated "
     "paths, given this context, model and temperature."
