@@ -7,7 +7,8 @@ bars anew, so its units follow the path. ``slide``: the published sampler's slid
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from scenario_gen.generators.opened import open_once
 from scenario_gen.generators.segments import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.dense import Precision, choose_dtype
 from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.representation import Scale
 from scenario_gen.kronos.sampling import SamplingRule
@@ -62,6 +64,7 @@ class KronosPaths:
     rule: SamplingRule
     window: Literal["reanchor", "slide"]
     device: torch.device
+    dtype: Precision = "auto"
 
     @classmethod
     def from_section(cls, section: KronosGenerator) -> KronosPaths:
@@ -70,7 +73,7 @@ class KronosPaths:
         if section.temperature == "auto" or section.top_p == "auto":
             raise SpecError("temperature or top_p is auto", expected="a number where nothing is calibrated")
         rule = SamplingRule(section.temperature, section.top_p, section.top_k)
-        return cls.of(checkpoint, rule, section.window, section.device)
+        return cls.of(checkpoint, rule, section.window, section.device, section.dtype)
 
     @classmethod
     def of(
@@ -79,17 +82,17 @@ class KronosPaths:
         rule: SamplingRule,
         window: Literal["reanchor", "slide"] = "reanchor",
         device: str = "auto",
+        dtype: Precision = "auto",
     ) -> KronosPaths:
         """Put a loaded checkpoint onto a device."""
         place = choose_device(device, "generator.device")
-        volumes = checkpoint.cell_log_volume
-        moved = replace(
-            checkpoint,
-            model=checkpoint.model.to(place),
-            tokenizer=checkpoint.tokenizer.to(place),
-            cell_log_volume=None if volumes is None else volumes.to(place),
-        )
-        return cls(moved, rule, window, place)
+        choose_dtype(dtype, place)  # refuses what the device cannot do now, not at the first block
+        return cls(checkpoint.on(place), rule, window, place, dtype)
+
+    @cached_property
+    def decoder(self) -> FastDecoder:
+        """The decoder of every block: its folded weights and its buffers are made once."""
+        return FastDecoder(self.checkpoint, self.dtype)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -104,6 +107,7 @@ class KronosPaths:
             "top_k": self.rule.top_k,
             "window": self.window,
             "device": str(self.device),
+            "dtype": str(choose_dtype(self.dtype, self.device)).removeprefix("torch."),
             "model_sha256": self.checkpoint.provenance.get("model_sha256", ""),
             "tokenizer_sha256": self.checkpoint.provenance.get("tokenizer_sha256", ""),
             "settings_sha256": self.checkpoint.settings_sha256,
@@ -167,7 +171,7 @@ class KronosPaths:
             _stamps(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)
         ]
         values = sample_from_contexts(
-            self.checkpoint,
+            self.decoder,
             self.rule,
             np.stack([one.values[-seen:] for one in contexts]),
             torch.stack(stamps),
@@ -209,7 +213,6 @@ class KronosPaths:
         seed = shared[:, -self._context_bars(len(context), horizon) :]
         bars = np.empty((paths, horizon, self._width(context)))
         pinned, reclipped, clipped = np.zeros(paths, np.int64), np.zeros(paths, np.int64), 0
-        decoder = FastDecoder(self.checkpoint)  # its fused weights serve every segment, and go with the block
         for segment in plan_segments(len(context), horizon, self.checkpoint.max_context):
             until = stamps[: len(context) + segment.stop]
             for rows in _rows_at_once(paths, shared=segment.start == 0):
@@ -217,7 +220,7 @@ class KronosPaths:
                     seed = own_history(shared, bars[rows], segment.start, segment.keep)  # [N, keep, F]
                 draws = uniforms[rows, segment.start : segment.stop]
                 tell = ignore if rows.start else advance  # a bar is finished once, not once per chunk
-                part = self._segment(decoder, seed, segment.keep, until, draws, tell)
+                part = self._segment(seed, segment.keep, until, draws, tell)
                 bars[rows, segment.start : segment.stop] = part.bars
                 pinned[rows] += part.pinned
                 if segment.start:
@@ -228,7 +231,6 @@ class KronosPaths:
 
     def _segment(
         self,
-        decoder: FastDecoder,
         history: NDArray[np.float64],
         keep: int,
         stamps: torch.Tensor,
@@ -244,8 +246,8 @@ class KronosPaths:
         bars = uniforms.shape[1]
         stamps = stamps[-keep - bars :].expand(len(history), -1, -1)
         past, ahead = stamps[:, :keep], stamps[:, keep:]
-        new1, new2 = decoder.sample_tokens(s1, s2, past, ahead, uniforms, self.rule, advance)
-        features = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
+        new1, new2 = self.decoder.sample_tokens(s1, s2, past, ahead, uniforms, self.rule, advance)
+        features = self.decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
         return self._part(features, history, scale)
 
     def _slide(
@@ -257,7 +259,7 @@ class KronosPaths:
         scale = self.checkpoint.representation.fit(history)
         s1, s2 = self._tokens(history, scale)
         past, ahead = stamps[None, -horizon - seen : -horizon], stamps[None, -horizon:]
-        features = sample_features(self.checkpoint, s1, s2, past, ahead, uniforms, self.rule, advance)
+        features = sample_features(self.decoder, s1, s2, past, ahead, uniforms, self.rule, advance)
         part = self._part(features.cpu().numpy(), history, scale)
         return Sampled(part.bars, _pinned(part.pinned), int(part.clipped[0]))
 

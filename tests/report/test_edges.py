@@ -32,7 +32,8 @@ def test_pinned_bars_and_clipped_context_are_told(full: StressRun) -> None:
     told = [text_of(sentence) for sentence in edge_sentences(place(run))]
     assert told == [
         "base: 141 of 32\u202f256 generated bars, on 23 of 512 paths, have a price near the edge of what this model "
-        "can express, 5 standard deviations from the mean of its context. Beyond it there is nothing, so tails end there.",
+        "can express, 5 standard deviations from the mean of its context. Beyond it there is nothing, so tails end "
+        "there.",
         "base: 3 of 256 context bars lie beyond what this model reads, most often in volume; it saw them cut off.",
     ]
     page = seen(build_page(run))
