@@ -6,12 +6,12 @@ Owns refusals and the reasons for UNTESTABLE. Compares nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.facts import Audit, Bars, Fact, audit_reference
-from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.facts import Audit, Bars, Fact, Gauge, audit_reference
 from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market.candles import Candles
@@ -93,18 +93,47 @@ def _refuse_frequency(paths: Bars, histories: Sequence[Candles], timestamps: pd.
             )
         if len(timestamps) >= FEWEST_STAMPS:
             labels[frequency(timestamps)] = None
-    intraday = {paths.session_open is not None} | {
-        SessionClock.of(h.timestamps) is not None for h in histories
-    }
-    if len(labels) > 1 or len(intraday) > 1:
-        kinds = ", ".join(labels)
+    if len(labels) > 1:
         raise CheckError(
-            f"paths and reference are not of one frequency: {kinds}"
-            if len(labels) > 1
-            else f"the reference has {kinds} bars, but the paths' bars say otherwise about sessions",
+            f"paths and reference are not of one frequency: {', '.join(labels)}",
             expected="paths and reference with bars of the same length",
             fix="give the history that the contexts were taken from",
         )
+
+
+def on_one_gauge(paths: Bars, gauge: Gauge, timestamps: pd.DatetimeIndex | None = None) -> Bars:
+    """Return the paths with the reference's price step and, intraday, their places in its sessions.
+
+    Without stamps the bars must have been built with the reference's clock: a path inside one session does not
+    show where in it that is.
+
+    Raises:
+        CheckError: without stamps, the paths' sessions are not the reference's.
+    """
+    clock, paths = gauge.clock, paths.with_tick(gauge.tick)
+    if clock is not None and timestamps is not None:
+        places = clock.bar_of_day(timestamps)
+        return replace(
+            paths,
+            session_open=clock.opens(timestamps),
+            bar_of_day=None if places is None else np.broadcast_to(places, paths.close.shape),
+            session_bars=len(clock.slots),
+        )
+    theirs = None if clock is None else len(clock.slots)
+    ours = None if paths.session_open is None else paths.session_bars
+    if ours != theirs or (theirs and paths.bar_of_day is None):
+        raise CheckError(
+            f"the reference has {_sessions(theirs)}, the paths have {_sessions(ours)}",
+            expected="paths and reference with bars of the same length and the same sessions",
+            fix="give the paths' timestamps, build their bars with the reference's clock, or bring its history",
+        )
+    return paths
+
+
+def _sessions(bars: int | None) -> str:
+    if bars is None:
+        return "daily or longer bars"
+    return f"sessions of {bars} bars" if bars else "intraday bars without sessions"
 
 
 def applies(fact: Fact, paths: Bars) -> bool:

@@ -13,14 +13,13 @@ import numpy as np
 
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import FACTS, Audit, Bars, Fact, Gauge, audit_reference
-from scenario_gen.checks.inference.admission import applies, untestable
+from scenario_gen.checks.inference.admission import applies, on_one_gauge, untestable
 from scenario_gen.checks.inference.contrast import Floats
-from scenario_gen.checks.inference.labels import Evidence, judge
 from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits, pit
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict
 from scenario_gen.checks.inference.sample import Sample
-from scenario_gen.checks.inference.verdicts import adjusted, combine
+from scenario_gen.checks.inference.verdicts import adjusted, combine, label_of
 from scenario_gen.errors import CheckError
 from scenario_gen.market.candles import Candles
 
@@ -55,7 +54,7 @@ def check_facts_by_origin(
 
     Args:
         pairs: per origin, in time order, the paths sampled from its context and what came true as one path. An
-            iterator is read once, origin by origin.
+            iterator is read once, origin by origin. Intraday bars must be built with the reference's clock.
         reference: the instrument's history: says how to measure (price step, time of day) and what cannot be
             judged; without it nothing is audited.
         seed: breaks ties.
@@ -114,12 +113,11 @@ def _measured(number: int, paths: Bars, real: Bars, gauge: Gauge | None) -> tupl
             expected="paths that passed the candle rules",
             fix="run check_candles first and judge the paths that it keeps",
         )
-    tick = real.tick if gauge is None else gauge.tick
     sides = [
-        Sample.measure(bars.with_tick(tick), np.zeros(len(bars), dtype=np.int64), gauge)
-        for bars in (paths, real)
+        bars.with_tick(real.tick) if gauge is None else on_one_gauge(bars, gauge) for bars in (paths, real)
     ]
-    return sides[0], sides[1]
+    ours, theirs = (Sample.measure(bars, np.zeros(len(bars), dtype=np.int64), gauge) for bars in sides)
+    return ours, theirs
 
 
 def _refuse_mixed(origins: list[tuple[Sample, Sample]]) -> None:
@@ -190,17 +188,7 @@ def _label(ranks: _Ranks, found: Comparison | None, q: float | None) -> tuple[La
     excess = hac_mean(ranks.undefined)
     if found is None and excess.value <= 0:
         return "UNTESTABLE", "what came true has no value at any origin"
-    return judge(
-        Evidence(
-            effect=0.0 if found is None else found.effect,
-            q=1.0 if q is None else q,
-            mde=0.5 if found is None else found.location.mde,
-            control="",
-            control_p=None,
-            undefined=max(excess.value, 0.0),
-            undefined_p=excess.p,
-        )
-    )
+    return label_of(found, q, undefined=(max(excess.value, 0.0), excess.p))
 
 
 def _notes(origins: list[tuple[Sample, Sample]]) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from scenario_gen.checks.controls import negative_control
 from scenario_gen.checks.facts import FACTS, Audit, Bars, Fact, Gauge
-from scenario_gen.checks.inference.admission import admit, applies, merged_audit, untestable
+from scenario_gen.checks.inference.admission import admit, applies, merged_audit, on_one_gauge, untestable
 from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.match import like_context
 from scenario_gen.checks.inference.report import assemble
@@ -72,7 +72,8 @@ def check_facts(
             the instrument's own and says how to measure.
         context_ids: int64 [path], the context that each path was sampled from; None: one context, or none.
         context: the bars before the paths, where all paths have the same.
-        timestamps: stamps of the paths' bars, to compare their frequency with the reference's.
+        timestamps: stamps of the paths' bars: their frequency must be the reference's, and intraday they say where
+            in a session each bar stands. Without them intraday bars must come with the reference's clock.
         training: histories that the generator was trained on, for the copy test.
         seed: of random groups, controls and splits.
 
@@ -82,7 +83,9 @@ def check_facts(
     """
     histories = (reference,) if isinstance(reference, Candles) else tuple(reference)
     admit(paths, histories, context_ids, timestamps)
-    asked = _question(paths, histories, context_ids, context, training, seed)
+    gauge = Gauge.of(histories[0])
+    paths = on_one_gauge(paths, gauge, timestamps)
+    asked = _question(paths, histories, context_ids, context, training, gauge, seed)
     cut = cut_reference(histories, asked.paths.length, asked.gauge, first_place=_first_place(asked.paths))
     if cut is None or cut.cluster_count < MIN_CLUSTERS:
         return _too_short(asked, cut)
@@ -95,11 +98,11 @@ def _question(
     context_ids: Ids | None,
     context: Candles | None,
     training: Sequence[Candles],
+    gauge: Gauge,
     seed: int,
 ) -> _Question:
-    gauge = Gauge.of(histories[0])
     rows = spread_rows(len(paths), MOST_PATHS)
-    used = paths.select(rows).with_tick(gauge.tick)
+    used = paths.select(rows)
     ids = None if context_ids is None else np.asarray(context_ids)[rows]
     contexts = 0 if ids is None else len(np.unique(ids))
     mode: Mode = "C" if contexts == 1 or (ids is None and context is not None) else "B"

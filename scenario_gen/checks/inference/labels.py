@@ -35,6 +35,7 @@ class Evidence:
         undefined: by how much the share of paths without a value exceeds the reference's.
         undefined_p: p-value of that excess.
         cap: why FAIL would claim too much, "" where it would not.
+        direction: in which way the larger of the differences points, in words.
     """
 
     effect: float
@@ -45,6 +46,7 @@ class Evidence:
     undefined: float = 0.0
     undefined_p: float = 1.0
     cap: str = ""
+    direction: str = "different"
 
 
 def judge(evidence: Evidence) -> tuple[Label, str]:
@@ -61,9 +63,9 @@ def _uncapped(e: Evidence) -> tuple[Label, str]:
     if e.undefined >= FAIL_UNDEFINED and e.undefined_p < FAIL_Q:
         return "FAIL", lacking
     if e.q < FAIL_Q and e.effect >= FAIL_EFFECT:
-        return "FAIL", f"{found}: differs from the real windows"
+        return "FAIL", f"{found}: the paths are {e.direction}"
     if e.q < WARN_Q and e.effect >= WARN_EFFECT:
-        return "WARN", f"{found}: may differ from the real windows"
+        return "WARN", f"{found}: the paths may be {e.direction}"
     if e.undefined >= WARN_UNDEFINED and e.undefined_p < WARN_Q:
         return "WARN", lacking
     return _pass_with_power(e, found)

@@ -30,6 +30,17 @@ class Comparison:
     p: float
     effect: float
 
+    @property
+    def direction(self) -> str:
+        """Say which way the larger difference points: higher, lower, more spread out or less."""
+        if self.dispersion is not None and abs(self.location.value) < self.effect:
+            return (
+                "more spread out than reality"
+                if self.dispersion.value > 0
+                else "less spread out than reality"
+            )
+        return "higher than reality" if self.location.value > 0 else "lower than reality"
+
 
 @dataclass(frozen=True)
 class FactVerdict:

@@ -85,48 +85,75 @@ def adjusted(p: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(p, map(float, false_discovery_control(list(p.values()))), strict=True))
 
 
-def judge_facts(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> list[FactVerdict]:
-    """Return one verdict per fact, in their order."""
-    testable = [f for f in facts if f.id not in bench.untestable]
-    found = {f.id: compare(f.id, synthetic, bench.real, bench.side) for f in testable}
-    controls = {f.id: _control(f, bench) for f in testable if judged(f)}
-    q = adjusted({f.id: c.p for f in testable if judged(f) and (c := found[f.id]) is not None})
-    halves = _halves(bench.real, [f.id for f in testable if judged(f)])
-    halves_q = adjusted({name: half.p for name, half in halves.items()})
-    verdicts = []
-    for fact in facts:
-        if fact.id in bench.untestable:
-            verdicts.append(_untestable(fact, bench.untestable[fact.id]))
-            continue
-        half = halves.get(fact.id)
-        verdicts.append(
-            _verdict(
-                fact,
-                synthetic,
-                bench,
-                found[fact.id],
-                q.get(fact.id),
-                controls.get(fact.id),
-                half,
-                None if half is None else _halves_label(half, halves_q[fact.id]),
-            )
-        )
-    return verdicts
-
-
-def _verdict(
-    fact: Fact,
-    synthetic: Sample,
-    bench: Bench,
+def label_of(
     found: Comparison | None,
     q: float | None,
-    control: Comparison | None,
-    halves: Comparison | None,
-    halves_label: Label | None,
-) -> FactVerdict:
+    *,
+    undefined: tuple[float, float] = (0.0, 1.0),
+    control: tuple[str, float | None] = ("", None),
+    cap: str = "",
+) -> tuple[Label, str]:
+    """Return the label of a comparison and its reason in words.
+
+    Args:
+        found: the comparison; None where too few values are defined to make one.
+        q: its adjusted p-value.
+        undefined: by how much more paths than windows have no value, and the p-value of that.
+        control: the designated negative control and its p-value.
+        cap: why FAIL would claim too much.
+    """
+    if found is None:
+        where, effect, direction = 0.5, 0.0, ""
+    else:
+        where, effect, direction = found.location.mde, found.effect, found.direction
+    name, control_p = control
+    q = 1.0 if q is None else q
+    return judge(Evidence(effect, q, where, name, control_p, *undefined, cap=cap, direction=direction))
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """All that was compared in one fact: paths, control and halves, each with the reference."""
+
+    paths: Comparison | None
+    q: float | None = None
+    control: Comparison | None = None
+    halves: Comparison | None = None
+    halves_q: float | None = None
+
+
+def judge_facts(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> list[FactVerdict]:
+    """Return one verdict per fact, in their order."""
+    testable = [fact for fact in facts if fact.id not in bench.untestable]
+    compared = _compare_all(synthetic, bench, testable)
+    return [
+        _verdict(fact, compared[fact.id], synthetic, bench)
+        if fact.id in compared
+        else _untestable(fact, bench.untestable[fact.id])
+        for fact in facts
+    ]
+
+
+def _compare_all(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> dict[str, _Compared]:
+    """Compare in every fact; q is adjusted over those that are judged."""
+    found = {fact.id: compare(fact.id, synthetic, bench.real, bench.side) for fact in facts}
+    gates = [fact for fact in facts if judged(fact)]
+    halves = _halves(bench.real, [fact.id for fact in gates])
+    q = adjusted({fact.id: c.p for fact in gates if (c := found[fact.id]) is not None})
+    halves_q = adjusted({name: half.p for name, half in halves.items()})
+    controls = {fact.id: _control(fact, bench) for fact in gates}
+    return {
+        name: _Compared(paths, q.get(name), controls.get(name), halves.get(name), halves_q.get(name))
+        for name, paths in found.items()
+    }
+
+
+def _verdict(fact: Fact, compared: _Compared, synthetic: Sample, bench: Bench) -> FactVerdict:
     real = bench.real if bench.matched is None or fact.group != "scale" else bench.matched
-    label, reason = _label(fact, synthetic, bench, found, q, control)
+    shown = compared.paths if real is bench.real else compare(fact.id, synthetic, real)
+    label, reason = _label(fact, compared, synthetic, bench)
     ours, theirs = _described(fact, synthetic), _described(fact, real)
+    control, halves = compared.control, compared.halves
     return FactVerdict(
         fact=fact.id,
         group=fact.group,
@@ -137,44 +164,28 @@ def _verdict(
         real_sd=theirs[1],
         synthetic_mean=ours[0],
         synthetic_sd=ours[1],
-        comparison=found if real is bench.real else compare(fact.id, synthetic, real),
-        q=q,
-        mde=None if found is None else found.location.mde,
+        comparison=shown,
+        q=compared.q,
+        mde=None if shown is None else shown.location.mde,
         control=fact.control if judged(fact) else "",
         control_p=None if control is None else control.p,
         control_power=None if control is None else _power(control, bench.side),
         halves=halves,
-        halves_label=halves_label,
+        halves_label=None if halves is None else label_of(halves, compared.halves_q)[0],
         undefined_real=_undefined(real, fact.id),
         undefined_synthetic=_undefined(synthetic, fact.id),
         outside=_outside(fact.id, synthetic, bench),
     )
 
 
-def _label(
-    fact: Fact,
-    synthetic: Sample,
-    bench: Bench,
-    found: Comparison | None,
-    q: float | None,
-    control: Comparison | None,
-) -> tuple[Label | None, str]:
+def _label(fact: Fact, compared: _Compared, synthetic: Sample, bench: Bench) -> tuple[Label | None, str]:
     if not judged(fact):
         return None, _why_shown(fact, bench)
-    excess, excess_p = _excess_undefined(fact.id, synthetic, bench.real)
-    if found is None and excess == 0:
+    undefined = _excess_undefined(fact.id, synthetic, bench.real)
+    if compared.paths is None and undefined[0] == 0:
         return "UNTESTABLE", "fewer than 4 clusters of real windows or of paths have a value"
-    evidence = Evidence(
-        effect=0.0 if found is None else found.effect,
-        q=1.0 if q is None else q,
-        mde=0.5 if found is None else found.location.mde,
-        control=fact.control,
-        control_p=None if control is None else control.p,
-        undefined=excess,
-        undefined_p=excess_p,
-        cap=bench.cap,
-    )
-    return judge(evidence)
+    control = (fact.control, None if compared.control is None else compared.control.p)
+    return label_of(compared.paths, compared.q, undefined=undefined, control=control, cap=bench.cap)
 
 
 def _why_shown(fact: Fact, bench: Bench) -> str:
@@ -211,10 +222,6 @@ def _halves(real: Sample, facts: Sequence[str]) -> dict[str, Comparison]:
     later, earlier = real.select(late), real.select(~late)
     pairs = {fact: compare(fact, later, earlier) for fact in facts}
     return {fact: pair for fact, pair in pairs.items() if pair is not None}
-
-
-def _halves_label(half: Comparison, q: float) -> Label:
-    return judge(Evidence(half.effect, q, half.location.mde, "", None))[0]
 
 
 def _described(fact: Fact, sample: Sample) -> tuple[float | None, float | None]:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scenario_gen.checks.controls import Relative
 from scenario_gen.checks.controls.known import simulate
-from scenario_gen.checks.facts import Bars, path_statistics
+from scenario_gen.checks.facts import Bars, Gauge, path_statistics, windows
 from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.inference.results import FactVerdict
 from scenario_gen.errors import CheckError, DataError
@@ -189,7 +190,11 @@ WEEKLY = pd.date_range("2020-01-03", periods=60, freq="W-FRI")
         (PATHS, {"context_ids": np.arange(120) % 3}, "3 contexts"),
         (PATHS, {"timestamps": WEEKLY}, "weekly"),
         (PATHS, {"timestamps": WEEKLY[:20]}, "20 stamps for paths of 60 bars"),
-        (replace(PATHS, session_open=np.zeros(60, dtype=bool)), {}, "about sessions"),
+        (
+            replace(PATHS, session_open=np.zeros(60, dtype=bool)),
+            {},
+            "daily or longer bars, the paths have intraday",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_words(paths: Bars, extra: dict, message: str) -> None:
@@ -208,3 +213,45 @@ def test_histories_of_two_frequencies_are_refused() -> None:
     weekly = replace(HISTORY, timestamps=pd.date_range("1950-01-06", periods=2600, freq="W-FRI"))
     with pytest.raises(CheckError, match="daily, weekly"):
         check_facts(PATHS, [HISTORY, weekly], seed=1)
+
+
+DAYS = pd.bdate_range("2020-01-01", periods=120)
+STAMPS = pd.DatetimeIndex([day + pd.Timedelta(minutes=570 + 5 * k) for day in DAYS for k in range(48)])
+
+
+def intraday_history() -> Candles:
+    """120 days of five-minute bars whose first bars of a day are three times as wild."""
+    made = simulate(1, len(STAMPS), np.random.default_rng(13))
+    wild = np.where(np.arange(len(STAMPS)) % 48 < 6, 3.0, 1.0)
+    parts = Relative.of(made.bars)
+    parts = replace(parts, **{name: getattr(parts, name) * wild for name in ("g", "b", "hh", "ll")})
+    candles = made.candles()
+    bars = parts.onto(made.bars)
+    columns = [getattr(bars, name)[0] for name in ("open", "high", "low", "close", "volume")]
+    return Candles(STAMPS, np.column_stack(columns), candles.fields)
+
+
+def test_intraday_paths_stand_on_the_clock_of_the_reference() -> None:
+    history = intraday_history()
+    paths = simulate(150, 48, np.random.default_rng(14)).bars  # no time of day at all
+    inside = STAMPS[:48]
+    report = check_facts(paths, history, timestamps=inside, seed=1)
+    assert fact(report, "open_mid_rng").label == "FAIL"
+    assert report.groups["intraday"] == "FAIL"
+    with pytest.raises(CheckError, match="sessions of 48 bars, the paths have daily or longer"):
+        check_facts(paths, history, seed=1)
+    unplaced = replace(paths, session_open=np.zeros(48, dtype=bool), session_bars=48)
+    with pytest.raises(CheckError, match="sessions of 48 bars"):
+        check_facts(unplaced, history, seed=1)
+
+
+def test_real_sessions_pass_the_intraday_facts() -> None:
+    history = intraday_history()
+    gauge = Gauge.of(history)
+    half = len(STAMPS) // 2
+    held_out = windows(history.rows(half, len(STAMPS)), 48, 48, tick=gauge.tick, clock=gauge.clock).bars
+    assert held_out.bar_of_day is not None
+    starts = held_out.select(held_out.bar_of_day[:, 0] == held_out.bar_of_day[0, 0])
+    report = check_facts(starts, history.rows(0, half), context_ids=np.arange(len(starts)), seed=1)
+    assert fact(report, "open_mid_rng").label in ("PASS", "INCONCLUSIVE", "UNTESTABLE")
+    assert "FAIL" not in report.groups.values()

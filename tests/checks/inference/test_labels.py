@@ -8,8 +8,9 @@ from itertools import pairwise
 import pytest
 
 from scenario_gen.checks.account import Label
+from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.inference.labels import Evidence, judge, worst
-from scenario_gen.checks.inference.verdicts import adjusted
+from scenario_gen.checks.inference.verdicts import adjusted, combine
 
 QUIET = Evidence(effect=0.02, q=0.8, mde=0.12, control="gbm", control_p=0.5)
 
@@ -39,7 +40,9 @@ def test_evidence_becomes_its_label(evidence: Evidence, label: Label) -> None:
 
 
 def test_every_label_says_why() -> None:
-    assert "effect 0.10" in judge(replace(QUIET, q=0.001, effect=0.1))[1]
+    assert judge(replace(QUIET, q=0.001, effect=0.1, direction="lower than reality"))[1] == (
+        "effect 0.10, q 0.0010: the paths are lower than reality"
+    )
     assert "0.12 would have been found" in judge(QUIET)[1]
     assert "gbm was not caught" in judge(replace(QUIET, mde=0.4))[1]
     capped = judge(replace(QUIET, q=0.001, effect=0.2, cap="the reference has 900 bars"))[1]
@@ -76,3 +79,20 @@ def test_adjusted_p_values_reject_what_benjamini_and_hochberg_reject() -> None:
     assert sum(value <= 0.05 for value in q.values()) == 4
     assert q["3"] == pytest.approx(0.0095 * 15 / 4)
     assert adjusted({}) == {}
+
+
+def test_the_direction_is_that_of_the_larger_difference() -> None:
+    def contrast(value: float) -> Contrast:
+        return Contrast(value, 0.05, 20, 0.5, value - 0.1, value + 0.1)
+
+    words = {
+        (0.2, -0.1): "higher than reality",
+        (-0.2, 0.1): "lower than reality",
+        (0.1, 0.2): "more spread out than reality",
+        (0.1, -0.2): "less spread out than reality",
+    }
+    for (where, width), expected in words.items():
+        assert combine(contrast(where), contrast(width)).direction == expected
+    assert (
+        combine(contrast(0.1), contrast(-0.2), "greater").direction == "higher than reality"
+    )  # narrow is no fault
