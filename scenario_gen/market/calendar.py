@@ -30,6 +30,7 @@ from scenario_gen.market.inferred import (
     infer_rule,
 )
 from scenario_gen.market.stamps import ConstantStep, StampRule
+from scenario_gen.market.suspicious import always_open_flags
 
 ALWAYS_OPEN = "24/7"
 
@@ -107,16 +108,18 @@ class BarCalendar:
 
 
 def calendar_flags(timestamps: pd.DatetimeIndex, calendar: str) -> tuple[Flag, ...]:
-    """Flag bars that the declared exchange does not have, and sessions that have no bar.
+    """Flag bars that the declared exchange does not have, and sessions that have no bar; for 24/7, the pauses.
 
-    Only daily and intraday bars of a named exchange can be compared; everything else gives no flag.
+    Only daily and intraday bars can be compared; everything else gives no flag.
 
     Raises:
         DataError: the calendar is unknown.
     """
-    if not calendar or calendar == ALWAYS_OPEN or len(timestamps) < 2:
+    if not calendar or len(timestamps) < 2:
         return ()
     gap = spacing(timestamps)
+    if calendar == ALWAYS_OPEN:
+        return always_open_flags(timestamps, gap)
     if gap.kind not in ("daily", "intraday"):
         load_sessions(calendar, *_span(timestamps))  # an unknown code is refused for weekly bars as well
         return ()

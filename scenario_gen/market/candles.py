@@ -15,6 +15,7 @@ from scenario_gen.market.times import as_bound
 
 PRICE_FIELDS = ("open", "high", "low", "close")
 FIELDS = (*PRICE_FIELDS, "volume", "amount")
+SHOWN_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,22 @@ class Flag:
         rule: short name of what is suspicious.
         message: the same as a sentence, true for any part of the history.
         rows: 0-based rows of the bars concerned; none for a note on the whole source.
+        source_rows: the same bars as the source counts them, from 1; none where there is no source.
     """
 
     rule: str
     message: str
     rows: tuple[int, ...]
+    source_rows: tuple[int, ...] = ()
+
+    def within(self, start: int, stop: int) -> Flag:
+        """Return the flag for bars ``start`` to ``stop`` (exclusive), counted anew from 0."""
+        kept = [at for at, row in enumerate(self.rows) if start <= row < stop]
+        return replace(
+            self,
+            rows=tuple(self.rows[at] - start for at in kept),
+            source_rows=tuple(self.source_rows[at] for at in kept) if self.source_rows else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -80,17 +92,12 @@ class Candles:
 
     def rows(self, start: int, stop: int) -> Candles:
         """Return bars ``start`` to ``stop`` (exclusive); flags keep to those rows, notes on the source stay."""
-        kept = tuple(
-            replace(flag, rows=tuple(r - start for r in flag.rows if start <= r < stop))
-            for flag in self.flags
-        )
+        flags = ((flag, flag.within(start, stop)) for flag in self.flags)
         return replace(
             self,
             timestamps=self.timestamps[start:stop],
             values=self.values[start:stop],
-            flags=tuple(
-                flag for flag, was in zip(kept, self.flags, strict=True) if flag.rows or not was.rows
-            ),
+            flags=tuple(kept for flag, kept in flags if kept.rows or not flag.rows),
         )
 
     def split_at(self, end: date | str | None) -> tuple[Candles, Candles]:
@@ -125,14 +132,18 @@ class Candles:
         return self.rows(len(self) - bars, len(self))
 
     def flag_texts(self) -> list[str]:
-        """Return the flags as sentences with the number of bars and the first of them."""
-        return [self._flag_text(flag) for flag in self.flags]
+        """Return the flags as sentences, with the number of bars, their rows in the source and the first stamp."""
+        return [self.flag_text(flag) for flag in self.flags]
 
-    def _flag_text(self, flag: Flag) -> str:
+    def flag_text(self, flag: Flag) -> str:
+        """Return one flag as a sentence."""
         if not flag.rows:
             return f"{flag.rule}: {flag.message}"
-        bars = "1 bar" if len(flag.rows) == 1 else f"{len(flag.rows):,} bars, the first"
-        return f"{flag.rule} ({bars} at {self.timestamps[flag.rows[0]]}): {flag.message}"
+        many = f"{len(flag.rows):,} bars, the first" if len(flag.rows) > 1 else "1 bar"
+        at = self.timestamps[flag.rows[0]]
+        stamp = at.date() if at == at.normalize() else at
+        rows = f", {row_list(flag.source_rows)}" if flag.source_rows else ""
+        return f"{flag.rule} ({many} at {stamp}{rows}): {flag.message}"
 
     def sha256(self) -> str:
         """Return a hash of stamps, fields and values, for the report's identity block."""
@@ -140,3 +151,12 @@ class Candles:
         digest.update(np.ascontiguousarray(self.timestamps.as_unit("ns").asi8).tobytes())
         digest.update(np.ascontiguousarray(self.values).tobytes())
         return digest.hexdigest()
+
+
+def row_list(rows: tuple[int, ...]) -> str:
+    """Return rows as "row 17" or "rows 3, 4, 5 and 9 more"."""
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    shown = ", ".join(map(str, rows[:SHOWN_ROWS]))
+    more = f" and {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
+    return f"rows {shown}{more}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.market.calendar import calendar_flags
-from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag
+from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag, row_list
 from scenario_gen.market.columns import ADJUSTED, TIME_NAMES, read_numbers, tidy_columns, unused_columns
 from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing
 from scenario_gen.market.read import BUILT_IN, Table, read_source
-from scenario_gen.market.rules import RawBars, judge, suspicious_bars
+from scenario_gen.market.rules import RawBars, judge
+from scenario_gen.market.suspicious import off_session_flags, suspicious_bars
 from scenario_gen.market.times import as_bound, parse_stamps, to_timezone
 
 Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime
+VolumePolicy = Literal["auto", "drop", "require"]
+QUANTITIES = ("volume", "amount")
 
 
 def load_candles(
@@ -36,6 +39,7 @@ def load_candles(
     adjusted: bool = False,
     start: Bound | None = None,
     end: Bound | None = None,
+    volume: VolumePolicy = "auto",
 ) -> Candles:
     """Load one instrument's history and check it.
 
@@ -54,6 +58,9 @@ def load_candles(
             traded value as it was.
         start: first bar to keep; bars before it are not checked for prices.
         end: last bar to keep; a date means the whole of that day.
+        volume: what to do with a column of volume or amount that some bars have no value in: ``auto`` leaves the
+            column out, which a flag says (nothing is made up for those bars); ``require`` refuses the file;
+            ``drop`` leaves volume and amount out of any file.
 
     Returns:
         Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and
@@ -67,14 +74,19 @@ def load_candles(
     bars, notes = _raw_bars(table, frame, timezone)
     bars, reversed_note = _oldest_first(bars)
     bars = _cut(_without_empty_columns(bars), start, end)
+    bars, volume_notes = _with_whole_columns(bars, volume)
     if adjusted:
         _require_adjusted(bars)
     judge(bars if adjusted else _without(bars, ADJUSTED))
     if calendar is None:
         calendar = "XNYS" if isinstance(source, str) and source in BUILT_IN else ""
     candles = _candles(bars, adjusted=adjusted)
-    notes += reversed_note + _adjustment_note(bars, adjusted=adjusted)
-    flags = (*notes, *_flags(candles), *calendar_flags(candles.timestamps, calendar))
+    notes += reversed_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
+    found = (*_flags(candles, calendar), *calendar_flags(candles.timestamps, calendar))
+    flags = (
+        *notes,
+        *(replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist())) for flag in found),
+    )
     return replace(
         candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags
     )
@@ -178,6 +190,46 @@ def _without_empty_columns(bars: RawBars) -> RawBars:
     return _without(bars, *empty)
 
 
+def _with_whole_columns(bars: RawBars, policy: VolumePolicy) -> tuple[RawBars, tuple[Flag, ...]]:
+    """Drop volume and amount where the policy says so; a value that is there and wrong stays for the rules."""
+    if policy == "require":
+        return bars, ()
+    if policy == "drop":
+        return _without(bars, *QUANTITIES), ()
+    notes: tuple[Flag, ...] = ()
+    for name in QUANTITIES:
+        missing = _missing(bars, name)
+        if len(missing):
+            notes += (Flag(f"{name} left out", _hole_message(bars, name, missing), ()),)
+            bars = _without(bars, name)
+    return bars, notes
+
+
+def _missing(bars: RawBars, name: str) -> NDArray[np.int64]:
+    """Return the bars whose value is simply not there; none where the column has faults of another kind too."""
+    values = bars.columns.get(name)
+    if values is None or any(field == name for field, _, _ in bars.unreadable):
+        return np.empty(0, dtype=np.int64)
+    holes = np.isnan(values)
+    others = np.isinf(values) | (values < 0)
+    return np.flatnonzero(holes) if not others.any() else np.empty(0, dtype=np.int64)
+
+
+def _hole_message(bars: RawBars, name: str, missing: NDArray[np.int64]) -> str:
+    many = f"{len(missing):,} of {len(bars.stamps):,} bars have none ({row_list(tuple(bars.rows[missing].tolist()))})"
+    after = int(missing[-1]) + 1
+    early = after <= len(bars.stamps) // 2 and not bool(bars.stamps[after : after + 1].isna().any())
+    start = f", start after them (data.start: {_moment(bars.stamps[after])})" if early else ""
+    return (
+        f"{many}, so the column {name} is not used: fill them in at the source{start}, or have such files refused "
+        "with data.volume: require"
+    )
+
+
+def _moment(stamp: pd.Timestamp) -> str:
+    return str(stamp.date()) if stamp == stamp.normalize() else stamp.isoformat()
+
+
 def _without(bars: RawBars, *names: str) -> RawBars:
     return replace(bars, columns={name: values for name, values in bars.columns.items() if name not in names})
 
@@ -205,11 +257,12 @@ def _candles(bars: RawBars, *, adjusted: bool) -> Candles:
     return Candles(bars.stamps, np.column_stack([columns[name] for name in fields]), fields)
 
 
-def _flags(candles: Candles) -> tuple[Flag, ...]:
+def _flags(candles: Candles, calendar: str) -> tuple[Flag, ...]:
     if len(candles) < 2:
-        return suspicious_bars(candles.frame(), daily=False)
+        return suspicious_bars(candles.frame(), None)
     gap = spacing(candles.timestamps)
-    return (*suspicious_bars(candles.frame(), daily=gap.kind == "daily"), *_gap_flag(candles, gap))
+    stamps = () if calendar else off_session_flags(candles.timestamps, gap)
+    return (*suspicious_bars(candles.frame(), gap), *stamps, *_gap_flag(candles, gap))
 
 
 def _gap_flag(candles: Candles, gap: Spacing) -> tuple[Flag, ...]:

@@ -1,7 +1,7 @@
-"""The Candles contract as rules: which bars are refused, and which are kept but flagged.
+"""The Candles contract as rules: which bars are refused, with their rows and what to do.
 
-Every rule is vectorised and returns the offending rows; all rules are run before anything is refused, so that
-one message tells the whole truth about a file. Knows rows and lines, not file formats.
+What is valid is defined in ``validity``; bars that are kept but flagged are in ``suspicious``. All rules are run before
+anything is refused, so that one message tells the whole truth about a file. Knows rows and lines, not file formats.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.market.candles import PRICE_FIELDS, Flag
+from scenario_gen.market import validity
+from scenario_gen.market.candles import PRICE_FIELDS, SHOWN_ROWS
 from scenario_gen.market.frequency import nanoseconds
 
-FLOAT_NOISE = 1e-9  # relative; float32 sources keep high >= close exactly, arithmetic on float64 does not
 MAX_PRICE = 1e30
-SHOWN_ROWS = 3
-STALE_BARS = 5
-SPLIT_JUMP = 0.4
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -100,12 +97,12 @@ def repeated_stamps(bars: RawBars) -> Rows:
 
 def missing_prices(bars: RawBars) -> Rows:
     """Return bars with a price that is missing, no number or infinite."""
-    return np.flatnonzero(~np.all([np.isfinite(bars.columns[name]) for name in PRICE_FIELDS], axis=0))
+    return np.flatnonzero(validity.not_finite(bars.columns))
 
 
 def nonpositive_prices(bars: RawBars) -> Rows:
     """Return bars with a price of zero or less."""
-    return np.flatnonzero(np.any([bars.columns[name] <= 0 for name in PRICE_FIELDS], axis=0))
+    return np.flatnonzero(validity.too_small(bars.columns))
 
 
 def absurd_prices(bars: RawBars) -> Rows:
@@ -117,26 +114,17 @@ def absurd_prices(bars: RawBars) -> Rows:
 
 def high_too_low(bars: RawBars) -> Rows:
     """Return bars whose high is below their open, low or close, beyond float noise."""
-    top = np.fmax.reduce([bars.columns[name] for name in ("open", "low", "close")])
-    return np.flatnonzero(bars.columns["high"] < top * (1 - FLOAT_NOISE))
+    return np.flatnonzero(validity.high_too_low(bars.columns))
 
 
 def low_too_high(bars: RawBars) -> Rows:
     """Return bars whose low is above their open or close, beyond float noise."""
-    bottom = np.fmin(bars.columns["open"], bars.columns["close"])
-    return np.flatnonzero(bars.columns["low"] > bottom * (1 + FLOAT_NOISE))
+    return np.flatnonzero(validity.low_too_high(bars.columns))
 
 
 def bad_amounts(field: str) -> Callable[[RawBars], Rows]:
     """Return the rule for volume or amount: finite and >= 0 on every bar, where there is such a column."""
-
-    def find(bars: RawBars) -> Rows:
-        values = bars.columns.get(field)
-        if values is None:
-            return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-
-    return find
+    return lambda bars: np.flatnonzero(validity.no_quantity(bars.columns, field))
 
 
 _REDOWNLOAD = "correct these bars at their source or remove them"
@@ -166,11 +154,11 @@ RULES: tuple[Rule, ...] = (
     Rule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     Rule(
         "volume is missing, negative or not finite", bad_amounts("volume"), ("volume",),
-        "fill the volume in, write 0 where nothing traded, or leave the whole column out",
+        "fill the volume in, write 0 where nothing traded, or leave the column out with data.volume: drop",
     ),
     Rule(
         "amount is missing, negative or not finite", bad_amounts("amount"), ("amount",),
-        "fill the amount in, write 0 where nothing traded, or leave the whole column out",
+        "fill the amount in, write 0 where nothing traded, or leave the column out with data.volume: drop",
     ),
     Rule(
         "the adjusted close is missing, zero, negative or not finite",
@@ -206,14 +194,6 @@ def judge(bars: RawBars, rules: Iterable[Rule] = RULES) -> None:
     )
 
 
-def suspicious_bars(frame: pd.DataFrame, *, daily: bool) -> tuple[Flag, ...]:
-    """Flag bars that are possible but seldom real; ``frame`` holds valid bars indexed by their stamps."""
-    found = [_flag_wild(frame), _flag_stale(frame), _flag_idle(frame)]
-    if daily:
-        found.append(_flag_split(frame))
-    return tuple(flag for flag in found if flag is not None)
-
-
 def _known(bars: RawBars) -> tuple[Rows, Rows]:
     known = np.flatnonzero(~np.asarray(bars.stamps.isna()))
     return known, nanoseconds(bars.stamps[known])
@@ -235,38 +215,3 @@ def _stamp(bars: RawBars, row: int) -> str:
 
 def _number(value: float) -> str:
     return "missing" if np.isnan(value) else f"{value:.10g}"
-
-
-def _flag_wild(frame: pd.DataFrame) -> Flag | None:
-    before = frame["close"].to_numpy()[:-1]
-    wild = (frame["high"].to_numpy()[1:] > 10 * before) | (frame["low"].to_numpy()[1:] < before / 10)
-    what = "a high above ten times or a low below a tenth of the previous close: a misplaced decimal point?"
-    return _flag("ten times the previous close", np.flatnonzero(wild) + 1, what)
-
-
-def _flag_stale(frame: pd.DataFrame) -> Flag | None:
-    prices = frame[list(PRICE_FIELDS)].to_numpy()
-    same = np.concatenate([[False], np.all(prices[1:] == prices[:-1], axis=1)])
-    run = np.cumsum(~same)  # number of the run that each bar belongs to
-    rows = np.flatnonzero(np.bincount(run)[run] >= STALE_BARS)
-    what = f"no price changes for {STALE_BARS} and more bars: no trading, or a feed that hung?"
-    return _flag("stale prices", rows, what)
-
-
-def _flag_idle(frame: pd.DataFrame) -> Flag | None:
-    if "volume" not in frame:
-        return None
-    idle = (frame["volume"] == 0) & (frame["high"] > frame["low"])
-    what = "prices move on zero volume: is the volume recorded?"
-    return _flag("range without volume", np.flatnonzero(idle.to_numpy()), what)
-
-
-def _flag_split(frame: pd.DataFrame) -> Flag | None:
-    close = frame["close"].to_numpy()
-    jump = np.abs(close[1:] / close[:-1] - 1)
-    what = f"a close more than {SPLIT_JUMP:.0%} away from the one before: an unadjusted split?"
-    return _flag("jump like a split", np.flatnonzero(jump > SPLIT_JUMP) + 1, what)
-
-
-def _flag(rule: str, rows: Rows, what: str) -> Flag | None:
-    return Flag(rule, what, tuple(rows.tolist())) if len(rows) else None

@@ -61,6 +61,11 @@ class Data(Section):
     adjusted: bool = Field(
         default=False, description="scale prices by Adj Close / Close where the file has that column"
     )
+    volume: Literal["auto", "drop", "require"] = Field(
+        default="auto",
+        description="auto leaves volume out where some bars have none, and says so; require refuses such a file; "
+        "drop never uses it",
+    )
     name: str | None = Field(default=None, description="what to call the instrument in the report")
 
     @model_validator(mode="after")
@@ -193,6 +198,33 @@ class Checks(Section):
     on_invalid: Literal["repair", "reject", "fail"] = "repair"
 
 
+class Market(Section):
+    """What the exchange allows: generated candles are held to it. What is left out is not a rule."""
+
+    tick_size: float | None = Field(
+        default=None, gt=0.0, le=1e9, description="price step, e.g. 0.01; generated prices are rounded to it"
+    )
+    lot_size: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1e12,
+        description="step of the volume column; generated volume is rounded down",
+    )
+    price_limit: float | None = Field(
+        default=None,
+        gt=0.0,
+        lt=1.0,
+        description="0.10: no price further than 10 % from the previous session's close",
+    )
+    volume_unit: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1e12,
+        description="amount = volume x volume_unit x price, e.g. 100 where volume counts lots; "
+        "default: 1 or 100, whichever the history shows",
+    )
+
+
 class Broker(Section):
     """Costs and fills of the simulated account."""
 
@@ -242,6 +274,7 @@ class ResolvedScenario(Section):
     paths: Paths = Paths()
     generator: Generator = KronosGenerator()
     checks: Checks = Checks()
+    market: Market = Market()
     broker: Broker = Broker()
 
 

@@ -1,7 +1,8 @@
 """From one base and a list of overrides to resolved scenarios, remembering where every value was written.
 
-A scenario overrides what it names and keeps the rest of the base. Two things replace instead of merging: a
-generator of another kind, and data of another source or file (of the base's data, only start and end stay).
+A scenario overrides what it names and keeps the rest of the base. Three things replace instead of merging: a
+generator of another kind, data of another source or file (of the base's data, only start and end stay), and with
+such data the market: ticks and lots belong to an instrument.
 A baseline is the base with another generator. Knows nothing of YAML text beyond the places of values.
 """
 
@@ -25,6 +26,7 @@ from scenario_gen.spec.models import (
     GbmGenerator,
     GjrGenerator,
     KronosGenerator,
+    Market,
     Paths,
     ResolvedScenario,
     Section,
@@ -38,6 +40,7 @@ SECTIONS: dict[str, type[Section]] = {
     "bars": BarCounts,
     "paths": Paths,
     "checks": Checks,
+    "market": Market,
     "broker": Broker,
 }
 GENERATORS: dict[str, type[Section]] = {
@@ -49,7 +52,7 @@ GENERATORS: dict[str, type[Section]] = {
     "gbm": GbmGenerator,
 }
 BASELINES = tuple(kind for kind in GENERATORS if kind != "kronos")
-OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "broker")
+OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker")
 MAX_SCENARIOS = 200
 
 
@@ -76,6 +79,8 @@ class Overlay:
 def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> Overlay:
     """Apply an override that stands at ``at`` in the document to the base sections."""
     merged = Overlay({})
+    if _other_history(base.get("data"), override.get("data")):
+        base = {key: values for key, values in base.items() if key != "market"}
     for key in OVERRIDABLE:
         if key in override:
             below = _kept_beside(key, base.get(key), override[key])
@@ -91,10 +96,16 @@ def _kept_beside(key: str, base: Any, override: Any) -> Any:
         return None
     if key == "generator" and override.get("kind", base.get("kind", "kronos")) != base.get("kind", "kronos"):
         return None
-    other_history = any(name in override and override[name] != base.get(name) for name in ("source", "file"))
-    if key == "data" and other_history:
+    if key == "data" and _other_history(base, override):
         return {name: base[name] for name in ("start", "end") if name in base}
     return base
+
+
+def _other_history(base: Any, override: Any) -> bool:
+    """Return whether an override of the data section names another source or file."""
+    if not isinstance(base, Mapping) or not isinstance(override, Mapping):
+        return False
+    return any(name in override and override[name] != base.get(name) for name in ("source", "file"))
 
 
 def _merge(base: Any, override: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:

@@ -18,6 +18,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 from scenario_gen.errors import DataError
 from scenario_gen.kronos.representation import Increments, Representation
 from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.market.validity import columns_of, invalid
 from scenario_gen.training.config import DataConfig, WindowConfig
 
 Part = Literal["train", "later", "unseen"]
@@ -155,9 +156,7 @@ def _read_frame(path: Path, name: str) -> pd.DataFrame:
 
 
 def _check(values: NDArray[np.float32], stamps: NDArray[np.int64], name: str) -> None:
-    o, h, l, c, v = values.T  # noqa: E741  # field names
-    bad = ~np.isfinite(values).all(1) | (l <= 0) | (h < np.maximum(o, c)) | (l > np.minimum(o, c)) | (v < 0)
-    bad |= stamps == NOT_A_TIME
+    bad = invalid(columns_of(values, COLUMNS)) | (stamps == NOT_A_TIME)
     bad[1:] |= np.diff(stamps) <= 0
     if bad.any():
         rows = np.flatnonzero(bad)

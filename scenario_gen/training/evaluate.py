@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.validity import columns_of, invalid
 from scenario_gen.training.data import COLUMNS, Series
 
 HORIZONS = (1, 5, 20, 60)
@@ -125,19 +126,12 @@ def _score_one(
         float(crps_ensemble(realised, log_volatility, estimator="fair")),
         float(np.exp(np.median(log_volatility) - realised)),
         float(paths[:, -1].mean()),
-        _bad_share(values),
+        float(invalid(columns_of(values[..., :4], PRICE_FIELDS)).mean()),
     )
 
 
 def _volatility(close: Floats) -> float:
     return float(np.sqrt(np.mean(np.diff(np.log(close)) ** 2)))
-
-
-def _bad_share(values: NDArray[np.floating]) -> float:
-    """Return the share of bars whose high or low does not enclose open and close, or that are not positive."""
-    o, h, l, c = (values[..., i] for i in range(4))  # noqa: E741  # the fields' own letters
-    bad = (h < np.maximum(o, c)) | (l > np.minimum(o, c)) | (l <= 0) | ~np.isfinite(values[..., :4]).all(-1)
-    return float(bad.mean())
 
 
 def diebold_mariano(ours: Floats, theirs: Floats) -> float:

@@ -12,10 +12,6 @@ def refusal(frame):
     return str(caught.value)
 
 
-def rules_of(candles):
-    return {flag.rule: flag.rows for flag in candles.flags}
-
-
 @pytest.mark.parametrize(
     ("column", "value", "rule"),
     [
@@ -27,7 +23,6 @@ def rules_of(candles):
         ("high", 1e31, "a price is above 1e+30 or below 1e-30: 1 bar"),
         ("low", 1e-31, "a price is above 1e+30 or below 1e-30: 1 bar"),
         ("high", np.inf, "a price is missing or no finite number: 1 bar"),
-        ("volume", np.nan, "volume is missing, negative or not finite: 1 bar"),
         ("volume", -1.0, "volume is missing, negative or not finite: 1 bar"),
         ("volume", np.inf, "volume is missing, negative or not finite: 1 bar"),
     ],
@@ -88,53 +83,3 @@ def test_a_volume_column_without_any_value_counts_as_absent(bars):
     candles = load_candles(bars)
     assert candles.fields == ("open", "high", "low", "close")
     assert not candles.has_volume
-
-
-def test_clean_bars_carry_no_flag(bars):
-    assert load_candles(bars).flags == ()
-
-
-def test_a_misplaced_decimal_point_is_flagged_and_kept(bars):
-    bars.loc[bars.index[9], "high"] *= 100
-    candles = load_candles(bars)
-    assert rules_of(candles) == {"ten times the previous close": (9,)}
-    assert candles.column("high")[9] == bars["high"].iloc[9]
-
-
-def test_a_low_below_a_tenth_of_the_previous_close_is_flagged(bars):
-    bars.loc[bars.index[9], "low"] = bars["close"].iloc[8] / 11
-    assert rules_of(load_candles(bars)) == {"ten times the previous close": (9,)}
-
-
-@pytest.mark.parametrize(("run", "flagged"), [(4, False), (5, True)])
-def test_five_unchanged_bars_in_a_row_are_flagged_and_four_are_not(bars, run, flagged):
-    bars.iloc[10 : 10 + run, :4] = bars.iloc[10, :4].to_numpy()
-    expected = {"stale prices": tuple(range(10, 10 + run))} if flagged else {}
-    assert rules_of(load_candles(bars)) == expected
-
-
-def test_a_split_is_flagged_on_daily_bars_and_not_on_hourly_ones(bars, make_bars):
-    bars.iloc[30:, :4] *= 0.5
-    assert rules_of(load_candles(bars)) == {"jump like a split": (30,)}
-    hourly = make_bars(pd.date_range("2020-01-01", periods=60, freq="h"))
-    hourly.iloc[30:, :4] *= 0.5
-    assert load_candles(hourly).flags == ()
-
-
-def test_a_range_on_zero_volume_is_flagged(bars):
-    bars.loc[bars.index[5], "volume"] = 0
-    assert rules_of(load_candles(bars)) == {"range without volume": (5,)}
-
-
-def test_flags_follow_their_rows_and_notes_on_the_source_stay(bars):
-    bars["Adj Close"] = bars["close"] / 2
-    bars.loc[bars.index[5], "volume"] = 0
-    cut = load_candles(bars).rows(4, 8)
-    assert rules_of(cut) == {"adjusted prices on offer": (), "range without volume": (1,)}
-    assert rules_of(cut.rows(2, 4)) == {"adjusted prices on offer": ()}
-
-
-def test_a_flag_reads_as_a_sentence_with_its_first_bar(bars):
-    bars.loc[bars.index[5], "volume"] = 0
-    (text,) = load_candles(bars).flag_texts()
-    assert text.startswith("range without volume (1 bar at 2020-01-08")

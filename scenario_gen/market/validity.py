@@ -1,0 +1,68 @@
+"""What makes a candle valid: one definition for the door, for training data and for generated paths.
+
+Every rule takes columns of one shape ([bar], [path, bar], ...) and returns which bars break it. Knows no rows,
+no stamps and no remedies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenario_gen.market.candles import PRICE_FIELDS
+
+FLOAT_NOISE = 1e-9  # relative; float32 sources keep high >= close exactly, arithmetic on float64 does not
+
+Columns = Mapping[str, NDArray[np.floating[Any]]]
+Flags = NDArray[np.bool_]
+
+
+def columns_of(values: NDArray[np.floating[Any]], fields: Sequence[str]) -> Columns:
+    """Return the columns [...] of values [..., field], by name."""
+    return {name: values[..., place] for place, name in enumerate(fields)}
+
+
+def not_finite(columns: Columns) -> Flags:
+    """Return bars with a price that is missing, no number or infinite (rule V1)."""
+    return np.asarray(~np.all([np.isfinite(columns[name]) for name in PRICE_FIELDS], axis=0))
+
+
+def too_small(columns: Columns, least: float = 0.0) -> Flags:
+    """Return bars with a price of zero or less, or below ``least`` where that is above zero (rule V2)."""
+    return np.asarray(
+        np.any([(columns[name] <= 0) | (columns[name] < least) for name in PRICE_FIELDS], axis=0)
+    )
+
+
+def high_too_low(columns: Columns) -> Flags:
+    """Return bars whose high is below their open, low or close, beyond float noise (rule V3)."""
+    top = np.fmax.reduce([columns[name] for name in ("open", "low", "close")])
+    return np.asarray(columns["high"] < top * (1 - FLOAT_NOISE))
+
+
+def low_too_high(columns: Columns) -> Flags:
+    """Return bars whose low is above their open or close, beyond float noise (rule V3)."""
+    bottom = np.fmin(columns["open"], columns["close"])
+    return np.asarray(columns["low"] > bottom * (1 + FLOAT_NOISE))
+
+
+def no_quantity(columns: Columns, name: str) -> Flags:
+    """Return bars whose volume or amount is missing, infinite or negative (rule V4); none without the column."""
+    if name not in columns:
+        return np.zeros(columns["close"].shape, dtype=bool)
+    return np.asarray(~(np.isfinite(columns[name]) & (columns[name] >= 0)))
+
+
+def invalid(columns: Columns) -> Flags:
+    """Return bars that break any rule of a single candle: V1, V2, V3, and V4 where there is a volume."""
+    return (
+        not_finite(columns)
+        | too_small(columns)
+        | high_too_low(columns)
+        | low_too_high(columns)
+        | no_quantity(columns, "volume")
+        | no_quantity(columns, "amount")
+    )
