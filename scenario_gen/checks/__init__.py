@@ -6,6 +6,6 @@ Everything is counted on the raw output, before any repair. Knows paths and a co
 from __future__ import annotations
 
 from scenario_gen.checks.account import CandleAccount, RuleCount
-from scenario_gen.checks.candles import CheckedPaths, check_candles
+from scenario_gen.checks.candles import CandleRules, CheckedPaths, check_candles
 
-__all__ = ["CandleAccount", "CheckedPaths", "RuleCount", "check_candles"]
+__all__ = ["CandleAccount", "CandleRules", "CheckedPaths", "RuleCount", "check_candles"]

@@ -1,36 +1,35 @@
-"""Candle rules V1-V4, V6 and V9: found on the raw output, counted per rule, then repaired, rejected or refused.
+"""Candle rules V1 to V12: found on the raw output, counted per path and rule, then repaired, rejected or refused.
 
-The least distorting repair is chosen: high and low are moved out to enclose open and close, which are never moved;
-a negative volume becomes 0. A path with a non-finite or non-positive price is dropped, never imputed.
+The rules are set up once per context (:class:`CandleRules`) and applied to any number of blocks. What is wrong with a
+bar is found in ``breaches`` and ``suspects``, mended in ``repair``, counted in ``tally``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.checks.account import RuleCount, Tally
+from scenario_gen.checks.breaches import Exchange, Flags, find_breaches, session_close
+from scenario_gen.checks.notes import TITLES, history_breaches, misfits, notes_for, rule_notes
+from scenario_gen.checks.reference import ReferenceBounds
+from scenario_gen.checks.repair import repair_paths
+from scenario_gen.checks.suspects import Scales, Suspects, find_suspects
+from scenario_gen.checks.tally import RuleNote, Tally, count_paths, wickless_shares
 from scenario_gen.errors import CheckError
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Market
 
 Policy = Literal["repair", "reject", "fail"]
-Flags = NDArray[np.bool_]  # [path, bar]
 
-TITLES = {
-    "V1": "every value is a finite number",
-    "V2": "every price is above zero",
-    "V3": "high and low enclose open and close",
-    "V4": "volume is not negative",
-    "V6": "stamps increase and follow the context",
-    "V9": "the first open is no further from the context's last close than history allows",
-}
-TOLERANCE = 1e-9  # of the price; float32 casting keeps the order of prices, so valid candles pass exactly
-EWMA = 0.94
-SEAM_FACTOR = 1.5  # times the largest gap of the context, in units of its running volatility
+BAD = ("V1", "V2", "V3", "V4", "V6", "V8")  # a bar that breaks one of these is a bad bar
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class CheckedPaths:
     """What goes on to the backtest, and the account of what was found.
 
     Attributes:
-        paths: the kept paths, after any repair.
+        paths: the kept paths, after any repair; may be none.
         raw: the same paths before repair (for results with and without it).
         tally: counts that add up over blocks.
     """
@@ -47,147 +46,196 @@ class CheckedPaths:
     raw: PathSet
     tally: Tally
 
+    @property
+    def changed(self) -> NDArray[np.int64]:
+        """Ids of the kept paths that the repair changed."""
+        touched = (self.paths.values != self.raw.values).any(axis=(1, 2))
+        return np.asarray(self.paths.path_ids[touched])
 
-def check_candles(paths: PathSet, context: Candles, policy: Policy) -> CheckedPaths:
-    """Apply the rules to raw paths and the policy to what breaks them.
+
+@dataclass(frozen=True)
+class CandleRules:
+    """All rules, with the thresholds that one market, context and history give them.
+
+    Attributes:
+        context: the bars that the paths follow.
+        calendar: where the paths' stamps come from.
+        exchange: ticks, lots, price limit, sessions.
+        bounds: what the history allows of V9 to V12.
+        scales: the context's units.
+        horizon: bars of a path.
+        notes: what the account says of each rule.
+        misfits: flags where the history itself does not keep to what the spec says of the market.
+        wickless: share of the history's bars without an upper and without a lower wick.
+    """
+
+    context: Candles
+    calendar: BarCalendar
+    exchange: Exchange
+    bounds: ReferenceBounds
+    scales: Scales
+    horizon: int
+    notes: tuple[RuleNote, ...]
+    misfits: tuple[Flag, ...]
+    wickless: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls,
+        context: Candles,
+        horizon: int,
+        *,
+        market: Market | None = None,
+        history: Candles | None = None,
+        calendar: BarCalendar | None = None,
+    ) -> CandleRules:
+        """Set the rules up.
+
+        Args:
+            context: the bars that the paths follow, at least three.
+            horizon: bars of a path.
+            market: ticks, lots and limit; by default there are none.
+            history: the real bars up to the context's end; by default the context alone, which cannot say much.
+            calendar: where stamps come from; by default inferred from the history.
+
+        Raises:
+            DataError: the context is too short to show its frequency.
+        """
+        history = context if history is None else history
+        calendar = calendar or BarCalendar.infer(history.timestamps, history.calendar)
+        market = market or Market()
+        exchange = Exchange.of(market, history)
+        first_opens = bool(exchange.opens(context.timestamps[-1], calendar.future(1))[0])
+        bounds = ReferenceBounds.of(
+            history, exchange.clock, context=len(context), horizon=horizon, first_opens=first_opens
+        )
+        broken = history_breaches(exchange, history)
+        return cls(
+            context=context,
+            calendar=calendar,
+            exchange=exchange,
+            bounds=bounds,
+            scales=Scales.of(context, history),
+            horizon=horizon,
+            notes=rule_notes(exchange, bounds, broken),
+            misfits=misfits(market, broken),
+            wickless=wickless_shares(history.values[:, :4].astype(np.float32)),
+        )
+
+    def check(self, paths: PathSet, policy: Policy) -> CheckedPaths:
+        """Apply the rules to raw paths and the policy to what breaks them.
+
+        Raises:
+            CheckError: a rule is broken and the policy is ``fail``, or the paths do not belong to this context.
+        """
+        self._refuse_strangers(paths)
+        found = self.find(paths)
+        bad = np.any([found[rule].bars for rule in BAD if rule in found], axis=0)
+        if policy == "fail" and bad.any():
+            raise _refusal(found, bad)
+        rejected = bad.any(axis=1) if policy == "reject" else _beyond_repair(paths, found)
+        raw = paths.select(paths.path_ids[~rejected])
+        kept = self.repair(raw)
+        counts = count_paths(paths, found, bad, rejected, kept, self.find(kept), self._tick)
+        tally = Tally(counts, notes_for(paths, self.notes, found), policy, self.horizon, self.wickless)
+        return CheckedPaths(kept, raw, tally)
+
+    def find(self, paths: PathSet) -> dict[str, Suspects]:
+        """Return what each judged rule finds in raw or repaired paths."""
+        broken = find_breaches(paths, self.exchange, self._session_close, self._stamps, self._before)
+        suspects = find_suspects(paths, self.bounds, self.scales, self._opens)
+        if self.context.has_volume and "volume" not in paths.fields:
+            suspects.pop("V12", None)  # a locked bar is one that was traded, which these paths do not say
+        return {rule: Suspects.of_bars(flags) for rule, flags in broken.items()} | suspects
+
+    def repair(self, paths: PathSet) -> PathSet:
+        """Return paths that break none of V3 to V8, changed as little as that takes; repairing twice changes nothing.
+
+        Raises:
+            ValueError: a path has a price that is not finite and positive, or a volume that is not finite.
+        """
+        return repair_paths(paths, self.exchange, self._session_close, self._stamps, self._before)
+
+    @property
+    def _before(self) -> pd.Timestamp:
+        return self.context.timestamps[-1]
+
+    @property
+    def _tick(self) -> float:
+        return self.exchange.ticks.step if self.exchange.ticks else 0.0
+
+    @cached_property
+    def _stamps(self) -> pd.DatetimeIndex:
+        """The calendar's next stamps, twice as many as a path has: real bars may have left holidays out."""
+        return self.calendar.future(2 * self.horizon + 16)
+
+    @cached_property
+    def _opens(self) -> NDArray[np.bool_]:
+        return self.exchange.opens(self._before, self._stamps[: self.horizon])
+
+    @cached_property
+    def _session_close(self) -> float:
+        return session_close(self.context, self.exchange, self._stamps[0])
+
+    def _refuse_strangers(self, paths: PathSet) -> None:
+        """Refuse paths that these rules say nothing about."""
+        lacking = [name for name in PRICE_FIELDS if name not in paths.fields]
+        problem = ""
+        if lacking:
+            problem = f"the paths have no {', '.join(lacking)}"
+        elif paths.horizon != self.horizon:
+            problem = f"the paths have {paths.horizon} bars, the rules were set up for {self.horizon}"
+        elif (paths.timestamps.tz is None) != (self._before.tzinfo is None):
+            problem = "the stamps of the paths and of the context do not both have a time zone"
+        if problem:
+            raise CheckError(
+                problem,
+                expected="open, high, low and close of as many bars, stamped like the context",
+                fix="take context, horizon and paths from the same run",
+            )
+
+
+def check_candles(
+    paths: PathSet,
+    context: Candles,
+    policy: Policy,
+    *,
+    market: Market | None = None,
+    history: Candles | None = None,
+) -> CheckedPaths:
+    """Check a whole set of paths at once; arguments as for :meth:`CandleRules.of`.
 
     Raises:
         CheckError: a rule is broken and the policy is ``fail``, or no path is left.
     """
-    broken = broken_rules(paths, context)
-    seam = _seam_rule(paths, context)
-    hard = (broken["V1"] | broken["V2"]).any(axis=1)  # [path]
-    bad = broken["V1"] | broken["V2"] | broken["V3"] | broken["V4"] | broken["V6"]
-    if policy == "fail" and bad.any():
-        raise _refusal(broken, bad)
-    rejected = bad.any(axis=1) if policy == "reject" else hard
-    kept = paths.select(paths.path_ids[~rejected])
-    if not len(kept):
-        raise CheckError(
-            f"none of {len(paths)} paths is left: every one breaks a candle rule",
-            expected="a generator that gives valid candles",
-            fix="set checks.on_invalid: repair, lower the temperature, or choose another model",
-        )
-    repaired, change_bp = _repair(kept)
-    changed = (repaired.values != kept.values).any(axis=(1, 2))
-    tally = Tally(
-        paths=len(paths),
-        bars=bad.size,
-        untouched=int((~changed).sum()),
-        repaired=int(changed.sum()),
-        rejected=int(rejected.sum()),
-        bad_bars=int(bad.sum()),
-        rules=(*(_count(rule, flags, policy) for rule, flags in broken.items()), seam),
-        changes=len(change_bp),
-        change_bp_sum=float(change_bp.sum()),
-        change_bp_max=float(change_bp.max(initial=0.0)),
-        policy=policy,
+    rules = CandleRules.of(context, paths.horizon, market=market, history=history)
+    checked = rules.check(paths, policy)
+    if not len(checked.paths):
+        raise none_left(len(paths))
+    return checked
+
+
+def none_left(paths: int, scenario: str = "") -> CheckError:
+    """Return the error for an ensemble of which every path was rejected."""
+    where = f" of scenario {scenario}" if scenario else ""
+    return CheckError(
+        f"none of {paths} paths{where} is left: every one breaks a candle rule",
+        expected="a generator that gives valid candles",
+        fix="set checks.on_invalid: repair, lower the temperature, or choose another model",
     )
-    return CheckedPaths(repaired, kept, tally)
 
 
-def broken_rules(paths: PathSet, context: Candles) -> dict[str, Flags]:
-    """Return which bars [path, bar] break V1, V2, V3, V4 and V6."""
-    o, h, l, c = (paths.column(name).astype(np.float64) for name in ("open", "high", "low", "close"))  # noqa: E741
-    prices = np.stack((o, h, l, c))
-    finite: Flags = np.asarray(np.isfinite(paths.values).all(axis=-1))
-    slack = TOLERANCE * np.abs(c)
-    with np.errstate(invalid="ignore"):  # non-finite bars are counted under V1
-        disorder = (h < np.maximum(o, c) - slack) | (l > np.minimum(o, c) + slack)
-        negative: Flags = np.asarray((prices <= 0).any(axis=0))
-        volume = paths.column("volume") < 0 if "volume" in paths.fields else np.zeros_like(finite)
-    stamps = context.timestamps[-1:].append(paths.timestamps).as_unit("ns").asi8
-    late = stamps[1:] <= np.maximum.accumulate(stamps)[:-1]
-    return {
-        "V1": ~finite,
-        "V2": finite & negative,
-        "V3": finite & disorder,
-        "V4": finite & volume,
-        "V6": np.broadcast_to(late, finite.shape),
-    }
+def _beyond_repair(paths: PathSet, found: Mapping[str, Suspects]) -> Flags:
+    """Return which paths [path] have a value that would have to be made up: V1, V2, or a volume that is no number."""
+    no_number = ~np.isfinite(paths.values).all(axis=(1, 2))
+    return np.asarray(found["V1"].paths | found["V2"].paths | no_number)
 
 
-def _repair(paths: PathSet) -> tuple[PathSet, NDArray[np.float64]]:
-    """Return paths with V3 and V4 mended, and the size of every change of a high or low in basis points."""
-    values = paths.values.copy()
-    o, h, l, c = (paths.fields.index(name) for name in ("open", "high", "low", "close"))  # noqa: E741
-    body_top, body_bottom = (
-        np.maximum(values[..., o], values[..., c]),
-        np.minimum(values[..., o], values[..., c]),
-    )
-    values[..., h] = np.maximum(np.maximum(values[..., h], values[..., l]), body_top)
-    values[..., l] = np.minimum(np.minimum(paths.values[..., h], values[..., l]), body_bottom)
-    if "volume" in paths.fields:
-        v = paths.fields.index("volume")
-        values[..., v] = np.maximum(values[..., v], 0)
-    change = np.abs(values[..., [h, l]].astype(np.float64) - paths.values[..., [h, l]])
-    basis_points = 1e4 * change / values[..., [c]]
-    return replace(paths, values=values), basis_points[change > 0]
-
-
-def _count(rule: str, flags: Flags, policy: Policy) -> RuleCount:
-    bars = int(flags.sum())
-    return RuleCount(rule, TITLES[rule], bars, int(flags.any(axis=1).sum()), _action(rule, bars, policy))
-
-
-def _action(rule: str, bars: int, policy: Policy) -> str:
-    if not bars:
-        return "none needed"
-    if rule == "V6":
-        return "flagged: stamps are the calendar's, values are never sorted"
-    if rule in ("V1", "V2") or policy == "reject":
-        return "path rejected"
-    return "high and low moved out" if rule == "V3" else "set to 0"
-
-
-def _seam_rule(paths: PathSet, context: Candles) -> RuleCount:
-    """V9: flag paths whose first gap exceeds 1.5 times the largest gap of the context, in running volatility.
-
-    Gaps are compared with gaps of their own kind: session-opening bars with session-opening bars.
-    """
-    limit, why = _seam_limit(context, paths)
-    if limit is None:
-        return RuleCount("V9", TITLES["V9"], -1, -1, f"not judged: {why}")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gap = np.abs(np.log(paths.column("open")[:, 0].astype(np.float64) / paths.anchor_close))
-    far = int((gap > limit).sum())
-    return RuleCount("V9", TITLES["V9"], far, far, "flagged" if far else "none needed")
-
-
-def _seam_limit(context: Candles, paths: PathSet) -> tuple[float | None, str]:
-    """Return the largest first gap |ln(o / anchor)| that history allows, or None and the reason."""
-    stamps = context.timestamps.append(paths.timestamps[:1])
-    opens_day = np.asarray(stamps[1:].normalize() != stamps[:-1].normalize())
-    log_close = np.log(context.close)
-    gaps = np.abs(np.log(context.column("open")[1:]) - log_close[:-1])
-    volatility = running_volatility(np.diff(log_close))
-    same_kind = opens_day[:-1] == opens_day[-1]
-    same_kind[:10] = False  # the running volatility is still settling
-    if same_kind.sum() < 20:
-        return None, "fewer than 20 bars of the context open like the first generated bar"
-    ratio = gaps[same_kind] / volatility[:-1][same_kind]
-    if ratio.max() == 0:
-        return None, "every open of the context equals the close before it"
-    return float(SEAM_FACTOR * ratio.max() * volatility[-1]), ""
-
-
-def running_volatility(returns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the EWMA volatility (decay .94) known before each return and after the last, [T + 1].
-
-    It starts from the mean square of the first ten returns, and never falls below a millionth.
-    """
-    variance = np.empty(len(returns) + 1)
-    variance[0] = np.mean(returns[:10] ** 2)
-    for t, r in enumerate(returns):
-        variance[t + 1] = EWMA * variance[t] + (1 - EWMA) * r * r
-    return np.asarray(np.sqrt(np.maximum(variance, 1e-12)))
-
-
-def _refusal(broken: dict[str, Flags], bad: Flags) -> CheckError:
+def _refusal(found: Mapping[str, Suspects], bad: Flags) -> CheckError:
     counts = "; ".join(
-        f"{rule} ({TITLES[rule]}): {int(flags.sum())} bars in {int(flags.any(axis=1).sum())} paths"
-        for rule, flags in broken.items()
-        if flags.any()
+        f"{rule} ({TITLES[rule]}): {int(found[rule].bars.sum())} bars in {int(found[rule].paths.sum())} paths"
+        for rule in BAD
+        if rule in found and found[rule].paths.any()
     )
     return CheckError(
         f"checks.on_invalid is 'fail' and {int(bad.any(axis=1).sum())} of {len(bad)} paths break a rule: {counts}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,15 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.checks.account import RuleCount, Tally
-from scenario_gen.checks.candles import check_candles
+from scenario_gen.checks.candles import none_left
+from scenario_gen.checks.tally import Tally
 from scenario_gen.execute.blocks import Block, plan_blocks
 from scenario_gen.execute.draws import Draws
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.unrepaired import run_unrepaired
 from scenario_gen.store.folder import RunFolder
 
 FAN_POINTS = 130
@@ -32,7 +32,7 @@ def run_blocks(
     """Compute every block of a scenario that the folder does not hold yet.
 
     Raises:
-        CheckError: candles break a rule and the spec says ``fail``.
+        CheckError: candles break a rule and the spec says ``fail``, or no path is left.
         StrategyError: a strategy raised or answered something unusable.
         StoreError: the disk refuses.
     """
@@ -43,13 +43,18 @@ def run_blocks(
         progress.stage(f"{prepared.name}: sampling {paths.count} paths", len(blocks) * horizon) as sampled,
         progress.stage(f"{prepared.name}: backtesting", len(blocks) * len(strategies)) as tested,
     ):
+        kept = resumed = 0
         for block in blocks:
             if store.has_block(prepared.name, block.index):
                 sampled(horizon)
                 tested(len(strategies))
+                resumed += 1
                 continue
             arrays, frames = run_block(prepared, block, strategies, sampled, tested)
+            kept += len(arrays["path_ids"])
             store.save_block(prepared.name, block.index, arrays, frames)
+    if not kept and not resumed:  # a resumed scenario is judged when its blocks are merged
+        raise none_left(paths.count, prepared.name)
 
 
 def run_block(
@@ -62,14 +67,14 @@ def run_block(
     """Generate, check and backtest one block; return its arrays and frames, ready to be stored."""
     scenario = prepared.scenario
     raw = sample_block(prepared, block, sampled)
-    checked = check_candles(raw, prepared.context, scenario.checks.on_invalid)
+    checked = prepared.rules.check(raw, scenario.checks.on_invalid)
     kept = checked.paths
     fan = fan_bars(kept.horizon)
     arrays: dict[str, NDArray[Any]] = {
         "values": kept.values,
         "path_ids": kept.path_ids,
         "volatility_ratio": volatility_ratio(kept, prepared),
-        "account": _as_bytes(asdict(checked.tally)),
+        "account": _as_bytes(checked.tally.notes()),
         "provenance": _as_bytes({**raw.provenance, "fields": list(raw.fields)}),
     }
     rows = []
@@ -82,7 +87,12 @@ def run_block(
             arrays[f"equity_then_{place}"] = result.equity[:, len(prepared.continuation)]
         rows.append(result.metrics.assign(strategy=place).reset_index())
         tested(1)
-    return arrays, {"metrics": pd.concat(rows, ignore_index=True)}
+    frames = {
+        "metrics": pd.concat(rows, ignore_index=True),
+        "candles": checked.tally.counts,
+        "unrepaired": run_unrepaired(prepared, strategies, checked),
+    }
+    return arrays, frames
 
 
 def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:
@@ -107,10 +117,9 @@ def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     return np.asarray(realised / context)
 
 
-def read_tally(stored: NDArray[np.uint8]) -> Tally:
+def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame) -> Tally:
     """Read a block's candle tally back."""
-    raw = json.loads(stored.tobytes())
-    return Tally(**{**raw, "rules": tuple(RuleCount(**row) for row in raw["rules"])})
+    return Tally.from_notes(json.loads(stored.tobytes()), counts)
 
 
 def read_provenance(stored: NDArray[np.uint8]) -> dict[str, Any]:

@@ -19,12 +19,15 @@ def candle_finding(scenario: str, account: CandleAccount) -> Finding:
     broken = [
         f"{row.rule}: {row.bars} bars in {row.paths} paths, {row.action}"
         for row in account.rules
-        if row.bars > 0
+        if row.paths > 0
     ]
+    conditional = account.rejection is not None and account.rejection.conditional
+    told = "; the ensemble is conditional on acceptance" if conditional else ""
     return Finding(
         name=CANDLES,
         label=account.label,
-        measured=f"{share:.2%} of {account.bars} generated bars break a rule; {account.rejected} paths rejected",
+        measured=f"{share:.2%} of {account.bars} generated bars break a rule; {account.rejected} paths rejected"
+        f"{told}",
         band=f"at most {BAD_BARS_WARN:.0%} of bars (WARN) or {BAD_BARS_FAIL:.0%} (FAIL), no path without a price",
         scenario=scenario,
         offenders=broken,

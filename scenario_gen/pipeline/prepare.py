@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.checks.candles import CandleRules
 from scenario_gen.errors import DataError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, open_generator
@@ -43,6 +44,7 @@ class Prepared:
         calendar: where the future stamps come from.
         timestamps: stamps of the bars to generate.
         generator: what samples them.
+        rules: what every candle is held to, with the thresholds that the history gives.
     """
 
     scenario: ResolvedScenario
@@ -52,6 +54,7 @@ class Prepared:
     calendar: BarCalendar
     timestamps: pd.DatetimeIndex
     generator: Generator
+    rules: CandleRules
 
     @property
     def name(self) -> str:
@@ -106,10 +109,12 @@ def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progres
             generator = open_generator(_beside_the_spec(scenario.generator, base), history)
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, continuation, progress)
+            rules = CandleRules.of(
+                context, horizon, market=scenario.market, history=history, calendar=calendar
+            )
+            stamps = calendar.future(horizon)
             prepared.append(
-                Prepared(
-                    scenario, context, history, continuation, calendar, calendar.future(horizon), generator
-                )
+                Prepared(scenario, context, history, continuation, calendar, stamps, generator, rules)
             )
             advance(1)
     _tell(prepared, progress)
@@ -126,6 +131,7 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
         timezone=data.timezone,
         adjusted=data.adjusted,
         start=data.start,
+        volume=data.volume,
     )
     history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
     if not len(history):
@@ -171,9 +177,12 @@ def _tell_early_end(
 
 
 def _tell(prepared: list[Prepared], progress: Progress) -> None:
-    """Pass on what the loader flagged, each note once."""
-    notes = {
-        f"{one.context.name}: {flag.rule}: {flag.message}" for one in prepared for flag in one.context.flags
+    """Pass on what is odd about each history, and about what the spec declares of its market, each note once."""
+    by_length = sorted(prepared, key=lambda one: len(one.history))
+    flags = {
+        (one.history.name, one.history.source, flag.rule): one.history.flag_text(flag)
+        for one in by_length  # of several cuts of one history the longest is told
+        for flag in (*one.history.flags, *one.rules.misfits)
     }
-    for note in sorted(notes):
-        progress.note(note)
+    for (name, _, _), text in sorted(flags.items()):
+        progress.note(f"{name}: {text}")

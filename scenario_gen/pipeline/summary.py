@@ -21,7 +21,9 @@ from scenario_gen.backtest.distribution import (
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
-from scenario_gen.checks.account import CandleAccount, merge_tallies
+from scenario_gen.checks.account import CandleAccount
+from scenario_gen.checks.candles import none_left
+from scenario_gen.checks.merging import merge_tallies
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
 from scenario_gen.market.paths import PathSet
@@ -29,6 +31,7 @@ from scenario_gen.pipeline.blocks import fan_bars, read_provenance, read_tally
 from scenario_gen.pipeline.findings import candle_finding, edge_finding, overlap_finding
 from scenario_gen.pipeline.named import named_paths
 from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.unrepaired import repair_effects
 from scenario_gen.spec.models import Limits
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import ContextView, Fan, Finding, Realised, ScenarioResult, StrategyResult
@@ -51,6 +54,8 @@ class Merged:
     Attributes:
         path_ids: int64 [path] of the kept paths.
         metrics: one row per strategy (its place in the list) and path.
+        unrepaired: total return and drawdown before repair, one row per strategy (its place) and changed path.
+        candles: the counts of every candle rule, one row per raw path.
         equity: per strategy, float32 [path, fan point].
         equity_then: per strategy, the equity where the real continuation ends [path]; empty without one.
         close: closes at the fan points [path, fan point], the anchor first.
@@ -62,6 +67,8 @@ class Merged:
 
     path_ids: NDArray[np.int64]
     metrics: pd.DataFrame
+    unrepaired: pd.DataFrame
+    candles: pd.DataFrame
     equity: list[NDArray[np.float32]]
     equity_then: list[NDArray[np.float32]]
     close: NDArray[np.float64]
@@ -78,8 +85,12 @@ def summarise(
     store: RunFolder,
     progress: Progress,
 ) -> tuple[list[ScenarioResult], pd.DataFrame, list[Finding]]:
-    """Merge every scenario's blocks; return the results, all per-path metrics and the findings."""
-    scenarios, metrics, findings = [], [], []
+    """Merge every scenario's blocks; return the results, all per-path metrics and the findings.
+
+    Raises:
+        CheckError: every path of a scenario was rejected.
+    """
+    scenarios, metrics, candles, findings = [], [], [], []
     keep_named = len(prepared) * len(strategies) <= NAMED_LIMIT
     with progress.stage("summarising", len(prepared)) as advance:
         for place, one in enumerate(prepared):
@@ -87,9 +98,11 @@ def summarise(
             named = keep_named or place == 0
             scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
             metrics.append(_named_metrics(one.name, strategies, merged.metrics))
+            candles.append(merged.candles.assign(scenario=one.name))
             findings += [candle_finding(one.name, merged.account), overlap_finding(one)]
             findings += edge_finding(one.name, merged.provenance, one.scenario.paths.count)
             advance(1)
+    store.write_candles(pd.concat(candles, ignore_index=True))
     findings += limit_findings(scenarios, limits.model_dump(exclude_none=True))
     return scenarios, pd.concat(metrics, ignore_index=True), findings
 
@@ -99,31 +112,37 @@ def merge_blocks(one: Prepared, strategies: int, store: RunFolder) -> Merged:
     paths = one.scenario.paths
     fan = fan_bars(len(one.timestamps))[1:] - 1
     arrays: dict[str, list[NDArray[Any]]] = {}
-    frames, tallies, provenances = [], [], []
+    tables: dict[str, list[pd.DataFrame]] = {"metrics": [], "candles": [], "unrepaired": []}
+    tallies, provenances = [], []
     blocks = plan_blocks(paths.count, paths.block)
     writer = store.paths_writer(one.name) if paths.keep else nullcontext()
     with writer as out:
         for block in blocks:
-            stored, tables = store.load_block(one.name, block.index)
+            stored, frames = store.load_block(one.name, block.index)
             whole = block_paths(one, stored)
             stored["close"] = whole.close[:, fan]
             stored["block"] = np.full(len(whole), block.index)
-            tallies.append(read_tally(stored.pop("account")))
+            tallies.append(read_tally(stored.pop("account"), frames["candles"]))
             provenances.append(read_provenance(stored.pop("provenance")))
             stored.pop("values")
             for name, array in stored.items():
                 arrays.setdefault(name, []).append(array)
-            frames.append(tables["metrics"])
+            for name, frame in frames.items():
+                tables[name].append(frame)
             if out is not None:
                 out.write(whole)
     joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
+    if not len(joined["path_ids"]):
+        raise none_left(paths.count, one.name)
     anchor = np.full((len(joined["close"]), 1), one.context.close[-1])
     provenance = provenances[0]
     for name in ADDED_UP & provenance.keys():
         provenance[name] = sum(p[name] for p in provenances)
     return Merged(
         path_ids=joined["path_ids"],
-        metrics=pd.concat(frames, ignore_index=True),
+        metrics=_joined(tables["metrics"]),
+        unrepaired=_joined(tables["unrepaired"]),
+        candles=pd.concat(tables["candles"]).reset_index(),
         equity=[joined[f"equity_{i}"] for i in range(strategies)],
         equity_then=[joined[f"equity_then_{i}"] for i in range(strategies) if f"equity_then_{i}" in joined],
         close=np.concatenate((anchor, joined["close"]), axis=1),
@@ -132,6 +151,11 @@ def merge_blocks(one: Prepared, strategies: int, store: RunFolder) -> Merged:
         provenance=provenance,
         block_of=joined["block"],
     )
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return frames one below the other; empty ones, which know no types, are left out where there are others."""
+    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
 def block_paths(one: Prepared, stored: dict[str, NDArray[Any]]) -> PathSet:
@@ -182,6 +206,7 @@ def _scenario_result(
         price_fan=make_fan(merged.close, merged.path_ids, len(one.timestamps)),
         realised_close=[float(c) for c in one.continuation.close],
         strategies=results,
+        repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
     )
 
 
@@ -264,9 +289,20 @@ def context_view(one: Prepared) -> ContextView:
         bars_per_year=float(one.calendar.bars_per_year),
         timestamps=[stamp.isoformat() for stamp in shown.timestamps],
         **{name: _rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
-        flags=context.flag_texts(),
+        flags=_flag_texts(one),
         sha256=context.sha256(),
     )
+
+
+def _flag_texts(one: Prepared) -> list[str]:
+    """Return what is odd about the history and about what the spec says of its market, with what the context has."""
+    first = len(one.history) - len(one.context)
+    texts = []
+    for flag in (*one.history.flags, *one.rules.misfits):
+        inside = sum(row >= first for row in flag.rows)
+        seen = f" ({inside:,} of them in the context)" if flag.rows else ""
+        texts.append(one.history.flag_text(flag) + seen)
+    return texts
 
 
 def _rounded(values: NDArray[Any]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Tables that give an account: dial, candles, every metric, trades.
+"""Tables that give an account: dial, every metric, trades.
 
 Owns the columns of these tables. Does not judge.
 """
@@ -68,68 +68,6 @@ def _dial_cell(ratio: dict[str, float], axis: Axis, placed: PlacedScenario) -> C
         aria=", ".join(f"{key} {numbers.fixed(ratio[key], 2)}" for key in ("0.05", "0.5", "0.95")),
     )  # fmt: skip
     return Cell(strip=marks, css=f"gcell {'cr' if placed.scenario.role == 'baseline' else 'c1'}")
-
-
-def account_table(scenarios: Sequence[PlacedScenario]) -> Table:
-    """Return the candle account: a row per rule, a column per scenario, zero rows included."""
-    rules = list(dict.fromkeys((r.rule, r.title) for p in scenarios for r in p.scenario.candles.rules))
-    heads = (
-        Head("Rule", left=True),
-        *(Head(placed.title) for placed in scenarios),
-        Head("Action", left=True),
-    )
-    rows = [_rule_row(rule, title, scenarios) for rule, title in rules]
-    bad = tuple(
-        _count_cell(p.scenario.candles.bad_bars, p.scenario.candles.bars, f"{p.at}/candles/bad_bars")
-        for p in scenarios
-    )
-    rows.append(Row("Raw bars that broke a rule", cells=(*bad, Cell(css="hide-s")), css="tot"))
-    for title, key in (("Paths repaired", "repaired"), ("Paths rejected", "rejected")):
-        counts = tuple(
-            _count_cell(getattr(p.scenario.candles, key), p.scenario.candles.paths, f"{p.at}/candles/{key}")
-            for p in scenarios
-        )
-        rows.append(Row(title, cells=(*counts, Cell(css="hide-s"))))
-    change = tuple(_change_cell(placed) for placed in scenarios)
-    rows.append(Row("Change of a repaired price", "bp", (*change, Cell(css="hide-s"))))
-    labels = tuple(Cell(label=placed.scenario.candles.label) for placed in scenarios)
-    rows.append(Row("Label", cells=(*labels, Cell(css="hide-s"))))
-    return Table("", heads, tuple(rows), css="stack c3")
-
-
-def _rule_row(rule: str, title: str, scenarios: Sequence[PlacedScenario]) -> Row:
-    cells: list[Cell] = []
-    actions: list[str] = []
-    for placed in scenarios:
-        found = [
-            (n, r) for n, r in enumerate(placed.scenario.candles.rules) if (r.rule, r.title) == (rule, title)
-        ]
-        if not found:
-            cells.append(Cell(Shown(numbers.NOT_APPLICABLE)))
-            continue
-        number, entry = found[0]
-        cells.append(
-            _count_cell(entry.bars, placed.scenario.candles.bars, f"{placed.at}/candles/rules/{number}/bars")
-        )
-        actions.append(entry.action)
-    done = [action for action in actions if action != "none needed"] or actions
-    told = "; ".join(dict.fromkeys(name(action, 40) for action in done))
-    quiet = all(cell.shown is not None and not cell.shown.value for cell in cells)
-    cells.append(Cell(text=told or numbers.NOT_APPLICABLE, css="l"))
-    return Row(name(rule, 12), name(title, 80), tuple(cells), css="rule quiet" if quiet else "rule")
-
-
-def _count_cell(value: int, total: int, source: str) -> Cell:
-    note = numbers.fixed(100 * value / total, 2) + "%" if value and total else ""
-    return Cell(plain(float(value), "count", source), note=note)
-
-
-def _change_cell(placed: PlacedScenario) -> Cell:
-    account = placed.scenario.candles
-    if not account.repaired:
-        return Cell(Shown(numbers.NOT_APPLICABLE))
-    shown = plain(account.mean_change_bp, "number", f"{placed.at}/candles/mean_change_bp", decimals=1)
-    return Cell(shown, note=f"max {numbers.fixed(account.max_change_bp, 0)}")
 
 
 def metric_table(placed: Placed, titles: dict[str, tuple[str, numbers.Form]]) -> Table:

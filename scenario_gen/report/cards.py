@@ -296,10 +296,10 @@ def account_sentence(placed: PlacedScenario) -> list[Sentence]:
     """Return the candle account of one scenario in words: its terms add up, or the page is refused."""
     account, at = placed.scenario.candles, f"{placed.at}/candles"
     counted = {key: plain(float(getattr(account, key)), "count", f"{at}/{key}") for key in
-               ("paths", "untouched", "repaired", "rejected", "bars")}  # fmt: skip
+               ("paths", "untouched", "rounded", "repaired", "rejected", "bars")}  # fmt: skip
     share = f"{numbers.fixed(100 * account.bad_bars / account.bars, 2)}%" if account.bars else "0"
     bad = plain(float(account.bad_bars), "count", f"{at}/bad_bars")
-    terms = {key: counted[key] for key in ("paths", "untouched", "repaired", "rejected")}
+    terms = {key: counted[key] for key in ("paths", "untouched", "rounded", "repaired", "rejected")}
     return [
         say(words.ACCOUNT_PATHS, **terms),
         say(words.ACCOUNT_BARS, bad=bad, bars=counted["bars"], share=share),

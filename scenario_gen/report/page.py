@@ -15,7 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from scenario_gen.errors import StoreError
-from scenario_gen.report import accounts, cards, cells, pictures, tables, words
+from scenario_gen.report import accounts, candles, cards, cells, pictures, tables, words
 from scenario_gen.report.cells import PlacedScenario, Table
 from scenario_gen.report.charts import drawing
 from scenario_gen.report.edges import edge_sentences
@@ -122,7 +122,15 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "edges": edge_sentences(placed),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
         "accounts": [(p.title, cards.account_sentence(p)) for p in placed],
-        "account": accounts.account_table(placed),
+        "account": candles.account_table(placed),
+        "wickless": candles.wickless_table(placed),
+        "repair_sentence": candles.effect_sentence(placed),
+        "repair_effects": candles.effect_table(placed),
+        "repair_shifts": candles.shift_table(placed),
+        "rejection": candles.rejection_table(placed),
+        "conditional": candles.conditional_sentences(placed),
+        "thresholds": candles.thresholds(placed),
+        "flags": candles.flag_lines(placed),
         "outcomes": tables.outcome_table(run, placed, colours),
         "equity": pictures.equity(drawn),
         "metric_tables": [

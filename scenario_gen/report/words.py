@@ -134,8 +134,20 @@ SCOPE_ABSENT = (
     "absent here."
 )
 
-ACCOUNT_PATHS = "{paths} paths = {untouched} untouched + {repaired} repaired + {rejected} rejected."
+ACCOUNT_PATHS = (
+    "{paths} paths = {untouched} untouched + {rounded} only rounded + {repaired} repaired "
+    "+ {rejected} rejected."
+)
 ACCOUNT_BARS = "{bad} of {bars} raw bars broke a rule ({share})."
+REPAIR_NOTHING = "No kept path was changed, so the results with and without repair are the same."
+REPAIR_MOST = (
+    "Repair moves the mean return most for {strategy} in {scenario}: by {difference}, on the same paths with and "
+    "without it."
+)
+CONDITIONAL = (
+    "{scenario}: {rejected} of {paths} paths were rejected. The ensemble is conditional on acceptance: it shows the "
+    "market of the paths that passed."
+)
 SAME_ORDER = "The order of the strategies is the same in all {columns}: trust the order more than the number."
 OTHER_ORDER = (
     "The order of the strategies depends on the scenario. Where two brackets of a column overlap, their order is "

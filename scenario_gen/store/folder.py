@@ -4,6 +4,7 @@
     blocks/<scenario>/<block>/          finished blocks: arrays.npz, <name>.parquet, done.json
     run.json                            the StressRun
     metrics.parquet                     one row per scenario, strategy and path
+    candles.parquet                     one row per scenario and path, rejected ones too: counts of every candle rule
     paths/<scenario>.parquet            every path, where the spec says paths.keep
     index.html                          the report
 
@@ -41,8 +42,9 @@ from scenario_gen.store.results import StressRun
 
 SCHEMA = 1
 IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
+CANDLES = "candles.parquet"
 ARRAYS = "arrays.npz"  # of a block
-OWN_FILES = (IDENTITY, RUN, METRICS, PAGE)
+OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
 
@@ -111,7 +113,13 @@ class RunFolder:
             for kept in sorted((self.path / "paths").glob("*.parquet")):
                 kept.unlink()
             self._remove_partials()
-            for name in (RUN, METRICS, PAGE, IDENTITY):  # identity last: a clear cut short can be repeated
+            for name in (
+                RUN,
+                METRICS,
+                CANDLES,
+                PAGE,
+                IDENTITY,
+            ):  # identity last: a clear cut short can be repeated
                 (self.path / name).unlink(missing_ok=True)
             for folder in [
                 *sorted((self.path / "blocks").glob("*")),
@@ -173,6 +181,16 @@ class RunFolder:
         with atomic(self.path / METRICS) as partial:
             metrics.to_parquet(partial, index=False)
         return self.path / METRICS
+
+    def write_candles(self, counts: pd.DataFrame) -> Path:
+        """Write candles.parquet: one row per scenario and generated path, rejected ones included.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with atomic(self.path / CANDLES) as partial:
+            counts.to_parquet(partial, index=False)
+        return self.path / CANDLES
 
     def read_metrics(self) -> pd.DataFrame:
         """Read metrics.parquet back.

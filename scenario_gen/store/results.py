@@ -10,23 +10,37 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.distribution import Estimate, MetricSummary
-from scenario_gen.checks.account import CandleAccount, Label, RuleCount
+from scenario_gen.checks.account import (
+    CandleAccount,
+    FactShift,
+    Interval,
+    Label,
+    Rejection,
+    RuleCount,
+    Wickless,
+)
 
 __all__ = [
     "CandleAccount",
     "ContextView",
     "Estimate",
+    "FactShift",
     "Fan",
     "Finding",
+    "Interval",
     "Label",
     "MetricSummary",
     "NamedPath",
     "Realised",
+    "Rejection",
+    "RepairEffect",
+    "RepairedFigure",
     "RuleCount",
     "ScenarioResult",
     "StrategyResult",
     "StressRun",
     "Trade",
+    "Wickless",
 ]
 
 
@@ -107,6 +121,35 @@ class StrategyResult:
 
 
 @dataclass(frozen=True)
+class RepairedFigure:
+    """A quantile of one metric over the kept paths, with raw candles and with repaired ones."""
+
+    metric: str
+    level: float
+    raw: Estimate
+    repaired: Estimate
+
+
+@dataclass(frozen=True)
+class RepairEffect:
+    """One strategy with and without the repair of candles, on the same kept paths.
+
+    Attributes:
+        strategy: its name.
+        paths: how many of the kept paths the repair changed.
+        failed: on how many of these the strategy could not be run before repair; they are left out.
+        figures: quantiles with and without repair.
+        difference: mean over all kept paths of the total return with repair minus the one without.
+    """
+
+    strategy: str
+    paths: int
+    failed: int
+    figures: list[RepairedFigure]
+    difference: Estimate
+
+
+@dataclass(frozen=True)
 class ContextView:
     """What the report shows of the seed."""
 
@@ -143,6 +186,7 @@ class ScenarioResult:
     price_fan: Fan
     realised_close: list[float]  # what really happened, as far as the history goes; may be empty
     strategies: list[StrategyResult]
+    repair: list[RepairEffect] = field(default_factory=list)  # empty where nothing was repaired
 
 
 @dataclass(frozen=True)

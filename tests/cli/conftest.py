@@ -58,7 +58,7 @@ def scenario(name: str, role: Any) -> ScenarioResult:
         horizon=5,
         timestamps=[],
         paths=512,
-        candles=CandleAccount(512, 5, 512, 0, 0, 0, [], 0.0, 0.0, "repair", "PASS"),
+        candles=CandleAccount(512, 5, 512, 0, 0, 0, 0, 0, [], 0, 0.0, 0.0, 0.0, "repair", "PASS"),
         volatility_ratio={},
         price_fan=Fan([], {}, {}, []),
         realised_close=[],

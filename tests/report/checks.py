@@ -121,12 +121,16 @@ def _check_error(error: str, estimate: dict[str, float | None], form: str, point
 
 def check_accounts(page: str, run: StressRun) -> None:
     """Read the candle account of each scenario off the page and add it up."""
-    terms = re.compile(r"(\d+) paths = (\d+) untouched \+ (\d+) repaired \+ (\d+) rejected")
+    terms = re.compile(
+        r"(\d+) paths = (\d+) untouched \+ (\d+) only rounded \+ (\d+) repaired \+ (\d+) rejected"
+    )
     text = re.sub(r"\s+", " ", seen(page).replace("\u202f", ""))
     found = [tuple(int(term) for term in match) for match in terms.findall(text)]
     accounts = [scenario.candles for scenario in run.scenarios]
-    assert sorted(found) == sorted((a.paths, a.untouched, a.repaired, a.rejected) for a in accounts)
-    assert all(paths == untouched + repaired + rejected for paths, untouched, repaired, rejected in found)
+    assert sorted(found) == sorted(
+        (a.paths, a.untouched, a.rounded, a.repaired, a.rejected) for a in accounts
+    )
+    assert all(paths == sum(parts) for paths, *parts in found)
 
 
 def expected_limit_label(run: StressRun) -> str:

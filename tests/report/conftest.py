@@ -19,15 +19,20 @@ from scenario_gen.store.results import (
     CandleAccount,
     ContextView,
     Estimate,
+    FactShift,
     Fan,
+    Interval,
     MetricSummary,
     NamedPath,
     Realised,
+    RepairedFigure,
+    RepairEffect,
     RuleCount,
     ScenarioResult,
     StrategyResult,
     StressRun,
     Trade,
+    Wickless,
 )
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -224,10 +229,14 @@ def scenario(
     ]
     repaired = min(bad, paths)
     rules_found = [
-        RuleCount("V1", "finite", 0, 0, "none needed"), RuleCount("V2", "prices above zero", 0, 0, "none needed"),
+        RuleCount("V1", "finite", 0, 0, "none needed", "fault"),
+        RuleCount("V2", "prices above zero", 0, 0, "none needed", "fault"),
         RuleCount("V3", "high and low enclose open and close", bad, repaired, "repaired" if bad else "none needed"),
         RuleCount("V4", "volume not negative", 0, 0, "none needed"),
-        RuleCount("V6", "on the calendar, increasing", 0, 0, "none needed"),
+        RuleCount("V6", "on the calendar, increasing", 0, 0, "none needed", "fault"),
+        RuleCount("V7", "prices are whole ticks", -1, -1, "not judged: no tick is declared", "form", -1, -1),
+        RuleCount("V9", "first open near the last close", 2, 2, "flagged", "suspect", 2, 2, "3.1 sd: 1.5 x"),
+        RuleCount("V11-share", "share of unmoved bars", 0, 3, "flagged", "suspect", 4, 4, "0.0% to 1.6% of a path"),
     ]  # fmt: skip
     view = ContextView(
         "S&P 500", "made-up history", "2017-12-26", "2018-12-31", 256, float(context[-1]), "XNYS", 252.0,
@@ -235,15 +244,33 @@ def scenario(
         [], "ae2e7fb4" * 8,
     )  # fmt: skip
     account = CandleAccount(
-        paths, paths * horizon, paths - repaired, repaired, 0, bad, rules_found, 4.2 if bad else 0.0,
-        63.0 if bad else 0.0, "repair", "WARN" if bad else "PASS",
+        paths=paths, bars=paths * horizon, untouched=paths - repaired, rounded=0, repaired=repaired, rejected=0,
+        bad_bars=bad, bad_paths=repaired, rules=rules_found, changed_bars=bad, mean_change_bp=4.2 if bad else 0.0,
+        max_change_bp=63.0 if bad else 0.0, mean_change_range=0.31 if bad else 0.0, policy="repair",
+        label="WARN" if bad else "PASS",
+        wickless=[
+            Wickless("upper", Interval(0.08, 0.07, 0.09, paths), Interval(0.14, 0.13, 0.15, paths), 0.079),
+            Wickless("lower", Interval(0.07, 0.06, 0.08, paths), Interval(0.13, 0.12, 0.14, paths), 0.071),
+        ],
+        facts=[FactShift("body_frac", 0.5, 0.46, Interval(-0.26, -0.3, -0.22, repaired))] if bad else [],
     )  # fmt: skip
+    effects = [
+        RepairEffect(
+            result.name, repaired, 0,
+            [RepairedFigure("total_return", 0.5, Estimate(0.01, 0.0, 0.02, paths), Estimate(0.011, 0.001, 0.02, paths)),
+             RepairedFigure("total_return", 0.05, Estimate(None, n=paths, reason="not shown, needs N >= 400"),
+                            Estimate(None, n=paths, reason="not shown, needs N >= 400")),
+             RepairedFigure("max_drawdown", 0.95, Estimate(0.2, 0.18, 0.22, paths), Estimate(0.21, 0.19, 0.23, paths))],
+            Estimate(0.001 * number, 0.0005 * number, 0.0015 * number, paths),
+        )
+        for number, result in enumerate(results)
+    ]  # fmt: skip
     ratio = steps.std(axis=1) / 0.011 if horizon > 1 else np.abs(steps[:, 0]) / 0.011
     return ScenarioResult(
         name, role, generator, view, horizon, timestamps, paths, account,  # type: ignore[arg-type]
         {str(q): float(np.quantile(ratio, q)) for q in (0.05, 0.5, 0.95)},
         fan(np.concatenate([np.full((paths, 1), context[-1]), closes], axis=1)),
-        future.tolist() if happened else [], results,
+        future.tolist() if happened else [], results, effects if bad else [],
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_a_label_outside_the_six_is_refused() -> None:
 
 
 def test_lists_of_results_carry_their_index_in_the_message() -> None:
-    account = CandleAccount(1, 1, 1, 0, 0, 0, [], 0.0, 0.0, "repair", "PASS")
+    account = CandleAccount(1, 1, 1, 0, 0, 0, 0, 0, [], 0, 0.0, 0.0, 0.0, "repair", "PASS")
     broken = {**encode(account), "rules": [{"rule": "V1"}]}
     with pytest.raises(StoreError, match="at rules/0"):
         decode(CandleAccount, broken)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenario_gen.checks.candles import running_volatility
 from scenario_gen.checks.facts.sessions import SessionClock, opening_times
+from scenario_gen.checks.volatility import running_volatility
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import DAY, SECOND, long_gaps, nanoseconds, spacing
 

@@ -7,7 +7,6 @@ import pytest
 from arch.unitroot import VarianceRatio
 from scipy import integrate, stats
 
-from scenario_gen.checks.candles import running_volatility
 from scenario_gen.checks.facts.returns import (
     ewma_filtered,
     excess_kurtosis,
@@ -19,6 +18,7 @@ from scenario_gen.checks.facts.returns import (
     roughness,
     run_length,
 )
+from scenario_gen.checks.volatility import running_volatility
 
 
 def test_the_variance_ratio_is_archs() -> None:

@@ -1,0 +1,230 @@
+"""Which bars break rules V1 to V8: what a single bar, its neighbour or the exchange rules out.
+
+Owns the finding, not the counting or the mending. Every finder returns flags [path, bar]; a bar without finite prices
+is found by V1 alone. Rules V9 to V12, which compare with a reference, are in ``suspects``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.grid import Grid
+from scenario_gen.market import validity
+from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.frequency import nanoseconds, spacing
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Market
+
+Flags = NDArray[np.bool_]  # [path, bar]
+Prices = NDArray[np.floating[Any]]
+
+LIMIT_NOISE = 1e-6  # relative: twenty times what a float32 rounds a limit price by
+HALF_UP = 0.5 + 1e-9  # in ticks: 10 % up from 10.15 is 11.165, which exchanges round to 11.17
+UNITS = (1.0, 100.0)  # what one of the volume column may stand for where nobody says
+UNIT_HOLDS = 0.9  # share of the reference's bars on which amount = volume x unit x price must hold
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The exchange's rules, as far as they are declared or can be seen.
+
+    Attributes:
+        ticks: the grid of prices; None where there is none to hold prices to.
+        lots: the grid of volume; None likewise.
+        price_limit: share of the previous session's close; None without a limit.
+        unit: amount = volume x unit x price; None where no amount can be judged.
+        clock: the sessions of intraday bars; None for daily bars, each a session of its own.
+        unjudged: rule to the reason why it is not judged.
+    """
+
+    ticks: Grid | None
+    lots: Grid | None
+    price_limit: float | None
+    unit: float | None
+    clock: SessionClock | None
+    unjudged: dict[str, str]
+
+    @classmethod
+    def of(cls, market: Market, reference: Candles) -> Exchange:
+        """Read the declared rules; say of each rule that cannot be judged why."""
+        clock = SessionClock.of(reference.timestamps)
+        unit, no_unit = _unit(market, reference)
+        reasons = {
+            "V4-lots": _no_grid(market.lot_size, "lot_size", reference, "volume"),
+            "V4-idle": "" if reference.has_volume else "there is no volume",
+            "V5": no_unit,
+            "V7": _no_grid(market.tick_size, "tick_size", reference, "close"),
+            "V8": _no_limit(market, reference, clock),
+        }
+        unjudged = {rule: reason for rule, reason in reasons.items() if reason}
+        return cls(
+            ticks=Grid(market.tick_size) if market.tick_size and "V7" not in unjudged else None,
+            lots=Grid(market.lot_size) if market.lot_size and "V4-lots" not in unjudged else None,
+            price_limit=None if "V8" in unjudged else market.price_limit,
+            unit=unit,
+            clock=clock,
+            unjudged=unjudged,
+        )
+
+    def opens(self, before: pd.Timestamp, stamps: pd.DatetimeIndex) -> NDArray[np.bool_]:
+        """Return which bars open a session [bar]; ``before`` is the stamp of the bar before the first."""
+        if self.clock is None:
+            return np.ones(len(stamps), dtype=bool)
+        return self.clock.opens(pd.DatetimeIndex([before]).append(stamps))[1:]
+
+    def band(self, close: Prices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lowest and the highest price that the limit allows after a session's close.
+
+        A share of the close, as exchanges define it (and no log return), rounded half up to whole ticks and never less
+        than a tick away.
+        """
+        if self.price_limit is None:
+            raise ValueError("there is no price limit")
+        last: NDArray[np.float64] = np.asarray(close, dtype=np.float64)
+        if self.ticks is None:
+            return last * (1 - self.price_limit), last * (1 + self.price_limit)
+        step, at = self.ticks.step, np.round(last / self.ticks.step)  # [path], in ticks
+        low, high = (np.floor(at * (1 + side) + HALF_UP) for side in (-self.price_limit, self.price_limit))
+        return np.maximum(np.minimum(low, at - 1), 1) * step, np.maximum(high, at + 1) * step
+
+    @property
+    def leeway(self) -> float:
+        """How far beyond the limit is still a matter of rounding to ticks, in the prices' unit."""
+        return 0.5 * self.ticks.step if self.ticks else 0.0
+
+
+def find_breaches(
+    paths: PathSet,
+    exchange: Exchange,
+    reference_close: float,
+    expected: pd.DatetimeIndex,
+    before: pd.Timestamp,
+) -> dict[str, Flags]:
+    """Return which bars [path, bar] break each judged rule from V1 to V8.
+
+    Args:
+        paths: raw or repaired paths.
+        exchange: ticks, lots, limit and sessions.
+        reference_close: the close of the last session before the paths that was over when they begin.
+        expected: the calendar's stamps after the context, as far as the paths reach.
+        before: the stamp of the context's last bar.
+    """
+    columns = validity.columns_of(paths.values, paths.fields)
+    least = exchange.ticks.step * (1 - LIMIT_NOISE) if exchange.ticks else 0.0
+    finite = ~validity.not_finite(columns)
+    small = finite & validity.too_small(columns, least)
+    sound = finite & ~small
+    found = {
+        "V1": ~finite,
+        "V2": small,
+        "V3": finite & (validity.high_too_low(columns) | validity.low_too_high(columns)),
+        "V4": validity.no_quantity(columns, "volume") | validity.no_quantity(columns, "amount"),
+        "V6": np.broadcast_to(wrong_stamps(paths.timestamps, expected, before), finite.shape),
+    }
+    volume = columns.get("volume")
+    if volume is not None and "V4-idle" not in exchange.unjudged:
+        found["V4-idle"] = sound & (volume == 0) & (columns["high"] > columns["low"])
+    if volume is not None and exchange.lots is not None:
+        found["V4-lots"] = ~found["V4"] & ~exchange.lots.holds(np.nan_to_num(volume))
+    if exchange.unit is not None and {"volume", "amount"} <= set(columns):
+        found["V5"] = sound & ~found["V4"] & ~amount_fits(columns, exchange.unit, exchange.ticks)
+    if exchange.ticks is not None:
+        found["V7"] = sound & ~np.all([exchange.ticks.holds(columns[name]) for name in PRICE_FIELDS], axis=0)
+    if exchange.price_limit is not None:
+        found["V8"] = sound & _beyond_limit(paths, columns, exchange, reference_close, before)
+    return found
+
+
+def amount_fits(columns: validity.Columns, unit: float, ticks: Grid | None) -> Flags:
+    """Return bars whose amount is volume x unit x a price inside the bar, within a tick (rule V5)."""
+    volume, amount = (columns[name].astype(np.float64) for name in ("volume", "amount"))
+    low, high = (columns[name].astype(np.float64) for name in ("low", "high"))
+    slack = (ticks.step if ticks else 0.0) + LIMIT_NOISE * high
+    with np.errstate(divide="ignore", invalid="ignore"):
+        price = amount / (volume * unit)
+    inside = (price >= low - slack) & (price <= high + slack)
+    return np.where(volume > 0, inside, amount == 0)
+
+
+def session_close(context: Candles, exchange: Exchange, first: pd.Timestamp) -> float:
+    """Return the close of the last session that is over when the bar at ``first`` begins."""
+    opens = exchange.opens(context.timestamps[-1], pd.DatetimeIndex([first]))
+    if opens[0] or exchange.clock is None:
+        return float(context.close[-1])
+    starts = np.flatnonzero(exchange.clock.opens(context.timestamps)[1:]) + 1
+    return float(context.close[starts[-1] - 1] if len(starts) else context.close[0])
+
+
+def session_closes(close: Prices, opens: NDArray[np.bool_], before: float) -> Prices:
+    """Return for each bar [path, bar] the close of the session before it; ``before`` precedes the first."""
+    start = np.maximum.accumulate(np.where(opens, np.arange(close.shape[1]), 0))  # [bar]
+    known = np.concatenate((np.full((len(close), 1), before), close[:, :-1].astype(np.float64)), axis=1)
+    first_session = np.cumsum(opens) == 0
+    return np.where(first_session, before, known[:, start])
+
+
+def _beyond_limit(
+    paths: PathSet,
+    columns: validity.Columns,
+    exchange: Exchange,
+    reference_close: float,
+    before: pd.Timestamp,
+) -> Flags:
+    opens = exchange.opens(before, paths.timestamps)
+    low, high = exchange.band(session_closes(columns["close"], opens, reference_close))
+    prices = [columns[name] for name in PRICE_FIELDS]
+    noise = LIMIT_NOISE * high + exchange.leeway
+    return np.asarray((np.max(prices, axis=0) > high + noise) | (np.min(prices, axis=0) < low - noise))
+
+
+def wrong_stamps(
+    stamps: pd.DatetimeIndex, expected: pd.DatetimeIndex, before: pd.Timestamp
+) -> NDArray[np.bool_]:
+    """Return which stamps do not come later than every one before them, or are not the calendar's [bar]."""
+    line = nanoseconds(pd.DatetimeIndex([before]).append(stamps))
+    late = line[1:] <= np.maximum.accumulate(line)[:-1]
+    return late | ~np.isin(line[1:], nanoseconds(expected))
+
+
+def _unit(market: Market, reference: Candles) -> tuple[float | None, str]:
+    """Return what one of the volume column stands for, or None and the reason."""
+    if not {"volume", "amount"} <= set(reference.fields):
+        return None, "there is no amount"
+    if market.volume_unit is not None:
+        return market.volume_unit, ""
+    ticks = Grid(market.tick_size) if market.tick_size else None
+    columns = validity.columns_of(reference.values, reference.fields)
+    shares = {unit: float(amount_fits(columns, unit, ticks).mean()) for unit in UNITS}
+    best = max(UNITS, key=lambda unit: shares[unit])
+    if shares[best] >= UNIT_HOLDS:
+        return best, ""
+    return None, (
+        f"the history's amount is volume x price on {shares[1.0]:.0%} of bars and 100 x volume x price on "
+        f"{shares[100.0]:.0%}: set market.volume_unit"
+    )
+
+
+def _no_grid(step: float | None, key: str, reference: Candles, field: str) -> str:
+    if step is None:
+        return f"the spec declares no market.{key}"
+    if field not in reference.fields:
+        return f"there is no {field}"
+    if field == "close" and not Grid(step).is_resolved(largest := float(reference.close[-1])):
+        return f"paths are float32, which cannot hold ticks of {step:g} at a price of {largest:,.0f}"
+    return ""
+
+
+def _no_limit(market: Market, reference: Candles, clock: SessionClock | None) -> str:
+    if market.price_limit is None:
+        return "the spec declares no market.price_limit"
+    if clock is not None and not len(clock.slots):
+        return "these intraday bars show no sessions, so there is no previous session's close"
+    if clock is None and spacing(reference.timestamps).kind != "daily":
+        return "a limit per session says nothing of bars that are longer than a session"
+    return ""
