@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from scenario_gen.cli.bench import bench_app
+from scenario_gen.cli.calibrating import calibrate
 from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
 from scenario_gen.spec.models import MAX_PATHS
 
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="The Kronos checkpoints that scenario-gen knows.")
 app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.", show_default=False)]
 
@@ -237,6 +240,9 @@ def train(
     trained = train_checkpoint(config, out=out, data=data, resume=resume, progress=choose_progress())
     folder = out or Path("runs") / trained.name
     typer.echo(f"checkpoint: {folder} (use it as generator.model; its MODEL_CARD.md says what it is worth)")
+
+
+app.command(epilog=EXIT_CODES)(calibrate)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from scenario_gen.pipeline.sampling import sample
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
+from scenario_gen.store.cache import calibration_folder
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import StressRun
 
@@ -72,10 +73,10 @@ def run_spec(
     clock = Clock()
     spec = override(loaded.spec, device=device, paths=paths)
     strategies = load_strategies(spec.strategies, loaded.base, progress)
-    prepared = prepare(spec.scenarios, loaded.base, progress)
+    store = RunFolder(folder or spec.report.folder)
+    prepared = prepare(spec.scenarios, loaded.base, progress, kept=calibration_folder(store.path))
     clock.lap("preparing")
 
-    store = RunFolder(folder or spec.report.folder)
     identity = identity_of(spec, prepared, strategies)
     if store.prepare(identity, overwrite=overwrite):
         progress.note(f"going on with the run in {store.path}")

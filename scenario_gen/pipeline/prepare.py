@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.checks.calibration.dial import DialSearch
 from scenario_gen.checks.candles import CandleRules
 from scenario_gen.errors import DataError
 from scenario_gen.execute.progress import Progress
@@ -19,6 +20,8 @@ from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
+from scenario_gen.pipeline.calibrate import Settings
+from scenario_gen.pipeline.dial import settle
 from scenario_gen.spec.files import find_file
 from scenario_gen.spec.models import (
     Data,
@@ -45,6 +48,7 @@ class Prepared:
         timestamps: stamps of the bars to generate.
         generator: what samples them.
         rules: what every candle is held to, with the thresholds that the history gives.
+        dial: how temperature and top_p were chosen, where the spec says ``auto``; the scenario has the numbers.
     """
 
     scenario: ResolvedScenario
@@ -55,6 +59,7 @@ class Prepared:
     timestamps: pd.DatetimeIndex
     generator: Generator
     rules: CandleRules
+    dial: DialSearch | None = None
 
     @property
     def name(self) -> str:
@@ -91,8 +96,16 @@ def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress)
     return loaded
 
 
-def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progress) -> list[Prepared]:
+def prepare(
+    scenarios: Sequence[ResolvedScenario], base: Path, progress: Progress, *, kept: Path | None = None
+) -> list[Prepared]:
     """Load histories and models, cut contexts and lay out the future stamps of every scenario.
+
+    Args:
+        scenarios: of a spec.
+        base: the spec's folder.
+        progress: who hears of stages and notes.
+        kept: folder of finished searches for ``auto`` settings; None keeps none.
 
     Raises:
         DataError: a history cannot be used or is too short.
@@ -106,15 +119,18 @@ def prepare(scenarios: Sequence[ResolvedScenario], base: Path, progress: Progres
             context = history.context(scenario.bars.context)
             horizon = scenario.bars.horizon
             continuation = later.rows(0, min(len(later), horizon))
-            generator = open_generator(_beside_the_spec(scenario.generator, base), history)
+            settings = Settings.of_run(history, len(context), horizon, scenario.paths.seed)
+            found = _beside_the_spec(scenario.generator, base)
+            section, dial = settle(found, history, settings, cache=kept, progress=progress)
+            generator = open_generator(section, history)
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, continuation, progress)
+            ahead, settled = calendar.future(horizon), _settled(scenario, section)
             rules = CandleRules.of(
                 context, horizon, market=scenario.market, history=history, calendar=calendar
             )
-            stamps = calendar.future(horizon)
             prepared.append(
-                Prepared(scenario, context, history, continuation, calendar, stamps, generator, rules)
+                Prepared(settled, context, history, continuation, calendar, ahead, generator, rules, dial)
             )
             advance(1)
     _tell(prepared, progress)
@@ -154,6 +170,14 @@ def _beside_the_spec(section: GeneratorSection, base: Path) -> GeneratorSection:
         if value is not None and value not in KNOWN_NAMES and (base / value).is_dir()
     }
     return section.model_copy(update=found)
+
+
+def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedScenario:
+    """Return the scenario with the numbers that were chosen for ``auto``."""
+    if not isinstance(section, KronosGenerator):
+        return scenario
+    chosen = {"temperature": section.temperature, "top_p": section.top_p}
+    return scenario.model_copy(update={"generator": scenario.generator.model_copy(update=chosen)})
 
 
 def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progress: Progress) -> None:

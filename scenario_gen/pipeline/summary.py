@@ -206,6 +206,7 @@ def _scenario_result(
         price_fan=make_fan(merged.close, merged.path_ids, len(one.timestamps)),
         realised_close=[float(c) for c in one.continuation.close],
         strategies=results,
+        dial=one.dial,
         repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
     )
 

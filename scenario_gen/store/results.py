@@ -19,10 +19,12 @@ from scenario_gen.checks.account import (
     RuleCount,
     Wickless,
 )
+from scenario_gen.checks.calibration.dial import DialSearch
 
 __all__ = [
     "CandleAccount",
     "ContextView",
+    "DialSearch",
     "Estimate",
     "FactShift",
     "Fan",
@@ -187,6 +189,7 @@ class ScenarioResult:
     realised_close: list[float]  # what really happened, as far as the history goes; may be empty
     strategies: list[StrategyResult]
     repair: list[RepairEffect] = field(default_factory=list)  # empty where nothing was repaired
+    dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says auto
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""The ``calibrate`` command: a scenario of a spec, or a history and a model, and how far it may be trusted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scenario_gen.cli.manners import checked_device
+from scenario_gen.errors import SpecError
+from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED, KronosGenerator
+from scenario_gen.spec.scenarios import BASELINES, GENERATORS
+from scenario_gen.spec.wording import nearest, one_of
+
+if TYPE_CHECKING:
+    from scenario_gen.execute.progress import Progress
+    from scenario_gen.pipeline.calibration_runs import CalibrationReport, Wishes
+    from scenario_gen.spec.loader import LoadedSpec
+    from scenario_gen.spec.models import GeneratorSection
+
+MOST_ORIGINS, MOST_PATHS, MOST_STEPS, LONGEST = 2000, 10_000, 5000, 250
+
+
+def calibrate(
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="[SPEC]", help="A YAML spec.", show_default=False)
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="Which scenario of the spec; default: the first.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="A history instead of a spec: a file, sp500 or nasdaq.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="With --data: a Kronos model, or fhs, garch, gjr, gbm, bootstrap.")
+    ] = "nano",
+    temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
+    top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            help="With --data: the last bar to look at.",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"],
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.", show_default=False
+        ),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(min=1, max=LONGEST, help="Bars ahead; default: at most 20.", show_default=False),
+    ] = None,
+    origins: Annotated[int, typer.Option(min=2, max=MOST_ORIGINS, help="Forecasts at most.")] = 60,
+    paths: Annotated[int, typer.Option(min=2, max=MOST_PATHS, help="Paths of each forecast.")] = 199,
+    baselines: Annotated[
+        str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")
+    ] = "bootstrap,fhs",
+    one_step: Annotated[
+        int,
+        typer.Option(min=0, max=MOST_STEPS, help="Forecasts of the next bar's value at risk (1000 for 1 %)."),
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Of the paths.", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device, show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Let a generator forecast the past, and say whether what came looks like one of its paths.
+
+    From origins in the history, one horizon apart and all before the
+    context's end, the generator samples futures. Volatility, extremes,
+    ranges, volume and returns of what really came are ranked among them,
+    scored, and compared with simpler generators.
+
+    For example:
+
+      scenario-gen calibrate scenarios/quickstart.yaml
+
+      scenario-gen calibrate --data my.csv --model nano --temperature auto
+
+      scenario-gen calibrate --data sp500 --model garch --origins 200 --json
+    """
+    if (spec is None) == (data is None):
+        raise typer.BadParameter("give a spec, or a history with --data", param_hint="SPEC")
+    # mistakes first: they must not wait for heavy imports
+    loaded = None if spec is None else _loaded(spec, context, end, model, temperature, top_p)
+    section = _section(model, temperature, top_p, device)
+    kinds = _baselines(baselines)
+    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.pipeline.calibration_runs import Wishes, calibrate_spec
+
+    wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step)
+    progress = choose_progress(quiet=quiet or as_json)
+    if loaded is not None:
+        report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress)
+    else:
+        report = _of_data(str(data), end, section, wishes, progress)
+    _show(report, as_json=as_json)
+
+
+def _loaded(spec: Path, context: int | None, end: datetime | None, *settings: str) -> LoadedSpec:
+    """Load a spec; refuse options that would be silently ignored beside it."""
+    from scenario_gen.spec.loader import load_spec
+
+    if context is not None or end is not None or settings != ("nano", "1.0", "1.0"):
+        raise typer.BadParameter(
+            "--context, --end, --model, --temperature and --top-p go with --data; a spec says its own",
+            param_hint="SPEC",
+        )
+    return load_spec(spec)
+
+
+def _of_data(
+    data: str, end: datetime | None, section: GeneratorSection, wishes: Wishes, progress: Progress
+) -> CalibrationReport:
+    from scenario_gen.market.load import load_candles
+    from scenario_gen.pipeline.calibration_runs import calibrate_history
+
+    # midnight means the whole of that day, as in a spec
+    last = end.date() if end is not None and end == datetime.combine(end.date(), datetime.min.time()) else end
+    history = load_candles(data, end=last)
+    for text in history.flag_texts():
+        progress.note(f"{history.name}: {text}")
+    return calibrate_history(history, section, wishes, progress=progress)
+
+
+def _section(model: str, temperature: str, top_p: str, device: str | None) -> GeneratorSection:
+    """Return the generator section that the options describe."""
+    numbers = {"temperature": _number(temperature), "top_p": _number(top_p)}
+    if model in BASELINES:
+        if numbers != {"temperature": 1.0, "top_p": 1.0}:
+            raise SpecError(
+                f"{model} knows no temperature and no top_p", expected="these with a Kronos model only"
+            )
+        return GENERATORS[model]()  # type: ignore[return-value]
+    try:
+        return KronosGenerator.model_validate({"model": model, "device": device or "auto", **numbers})
+    except ValueError:
+        raise SpecError(
+            f"temperature {temperature}, top_p {top_p}",
+            expected="a temperature from 0 to 10 and a top_p above 0 and at most 1, or auto",
+        ) from None
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _baselines(text: str) -> tuple[str, ...]:
+    kinds = () if text == "none" else tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    for kind in kinds:
+        if kind not in BASELINES:
+            raise typer.BadParameter(
+                f"got {kind!r}, expected {one_of(BASELINES)}, or none{nearest(kind, BASELINES)}",
+                param_hint="--baselines",
+            )
+    return kinds
+
+
+def _show(report: CalibrationReport, *, as_json: bool) -> None:
+    if not as_json:
+        from scenario_gen.cli.calibration_tables import show_calibration
+
+        show_calibration(report)
+        return
+    import json
+
+    from scenario_gen.store.codec import encode
+
+    typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))

@@ -1,0 +1,139 @@
+"""Calibrating what a user names: a scenario of a spec, or a history and a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scenario_gen.checks.calibration.dial import DialSearch
+from scenario_gen.checks.calibration.origins import PATHS, WANTED, default_horizon
+from scenario_gen.checks.calibration.results import Calibration
+from scenario_gen.errors import SpecError
+from scenario_gen.execute.progress import Progress
+from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.market.candles import Candles
+from scenario_gen.pipeline.calibrate import BASELINES, Settings, calibrate
+from scenario_gen.pipeline.dial import settle
+from scenario_gen.pipeline.prepare import override, prepare
+from scenario_gen.pipeline.tails import one_step_tails
+from scenario_gen.spec.loader import LoadedSpec
+from scenario_gen.spec.models import BarCounts, GeneratorSection, ResolvedScenario
+from scenario_gen.store.cache import calibration_folder
+from scenario_gen.store.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user may ask of a calibration; None leaves it to the spec, or to the length of the history.
+
+    Attributes:
+        context: bars that each forecast sees.
+        horizon: bars ahead.
+        origins: how many at most.
+        paths: of each ensemble.
+        seed: of the paths.
+        baselines: kinds of generators to compare with.
+        one_step: forecasts of the next bar's value at risk; 0 for none.
+    """
+
+    context: int | None = None
+    horizon: int | None = None
+    origins: int = WANTED
+    paths: int = PATHS
+    seed: int | None = None
+    baselines: tuple[str, ...] = BASELINES
+    one_step: int = 0
+
+    def settings(self, bars: int, context: int, horizon: int, seed: int) -> Settings:
+        """Return settings for a history of so many bars, with what the user left open filled in."""
+        seen = self.context or context
+        return Settings(
+            context=seen,
+            horizon=self.horizon or default_horizon(bars, seen, horizon),
+            origins=self.origins,
+            paths=self.paths,
+            seed=seed if self.seed is None else self.seed,
+            baselines=self.baselines,
+        )
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """What ``scenario-gen calibrate`` answers.
+
+    Attributes:
+        calibration: of the generator and its baselines.
+        dial: the search, where temperature or top_p was ``auto``.
+    """
+
+    calibration: Calibration
+    dial: DialSearch | None
+
+
+def calibrate_spec(
+    loaded: LoadedSpec, scenario: str | None, wishes: Wishes, *, device: str | None, progress: Progress
+) -> CalibrationReport:
+    """Calibrate one scenario of a spec on the history up to its context's end.
+
+    Finished calibrations are kept in the run folder, and read from there.
+
+    Args:
+        loaded: the spec.
+        scenario: name of one of its scenarios; None for the first.
+        wishes: instead of the spec's numbers.
+        device: instead of the spec's.
+        progress: who hears of stages.
+
+    Raises:
+        SpecError: there is no such scenario.
+        ScenarioError: history or model cannot be used.
+    """
+    spec = override(loaded.spec, device=device, paths=None)
+    chosen = _named(spec.scenarios, scenario)
+    kept = calibration_folder(RunFolder(spec.report.folder).path)
+    (one,) = prepare([chosen], loaded.base, progress, kept=kept)
+    settings = wishes.settings(len(one.history), len(one.context), len(one.timestamps), chosen.paths.seed)
+    return _report(one.generator, one.history, settings, wishes, one.dial, kept, progress)
+
+
+def calibrate_history(
+    history: Candles, section: GeneratorSection, wishes: Wishes, *, progress: Progress
+) -> CalibrationReport:
+    """Calibrate a generator on a history, up to its last bar; nothing is kept.
+
+    Raises:
+        ScenarioError: history or model cannot be used.
+    """
+    usual = BarCounts()
+    settings = wishes.settings(len(history), usual.context, usual.horizon, 0)
+    settled, dial = settle(section, history, settings, cache=None, progress=progress)
+    generator = open_generator(settled)
+    return _report(generator, history, settings, wishes, dial, None, progress)
+
+
+def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> ResolvedScenario:
+    for one in scenarios:
+        if name in (None, one.name):
+            return one
+    names = ", ".join(one.name for one in scenarios)
+    raise SpecError(f"the spec has no scenario {name!r}", expected=f"one of {names}")
+
+
+def _report(
+    generator: Generator,
+    history: Candles,
+    settings: Settings,
+    wishes: Wishes,
+    dial: DialSearch | None,
+    kept: Path | None,
+    progress: Progress,
+) -> CalibrationReport:
+    found = calibrate(generator, history, settings, cache=kept, progress=progress)
+    if dial is not None:
+        same = "temperature and top_p were chosen on these same origins, which flatters them a little"
+        found = replace(found, notes=[*found.notes, same])
+    if wishes.one_step:
+        tails = one_step_tails(generator, history, settings, wishes.one_step, progress)
+        longer = [one for one in found.generator.exceedances if one.functional != "return_1"]
+        found = replace(found, generator=replace(found.generator, exceedances=[*tails, *longer]))
+    return CalibrationReport(found, dial)

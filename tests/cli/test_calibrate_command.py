@@ -1,0 +1,116 @@
+"""``scenario-gen calibrate``: a spec or a history in, tables or JSON out, mistakes told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Invoke = Callable[..., Any]
+
+STRATEGY = Path(__file__).parents[2] / "strategies" / "buy_and_hold.py"
+QUICK = ("--origins", "31", "--paths", "19", "--horizon", "5")
+
+SPEC = f"""\
+name: trial
+data: {{source: sp500, start: 2012-01-01, end: 2016-03-31}}
+bars: {{context: 64, horizon: 10}}
+generator: {{kind: fhs}}
+scenarios:
+  - {{name: base}}
+  - {{name: plain, generator: {{kind: gbm}}}}
+strategies: [{{use: "{STRATEGY}:BuyAndHold"}}]
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trial.yaml").write_text(SPEC)
+    return tmp_path / "trial.yaml"
+
+
+def test_a_history_is_calibrated_in_tables(invoke: Invoke) -> None:
+    result = invoke("calibrate", "--data", "sp500", "--model", "gbm", "--end", "2016-03-31", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    assert "gbm on S&P 500: FAIL" in result.stdout
+    assert "log realised volatility" in result.stdout
+    assert "skill against bootstrap (t)" in result.stdout
+    assert "nothing after 2016-03-31 was looked at" in result.stdout
+    assert "calibrating gbm" in result.stderr
+
+
+def test_json_holds_everything_and_nothing_else_is_printed(invoke: Invoke) -> None:
+    result = invoke("calibrate", "--data", "sp500", "--model", "fhs", "--baselines", "none", "--json", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["dial"] is None
+    assert len(found["calibration"]["origins"]) == 31
+    assert found["calibration"]["baselines"] == []
+    by_id = {one["functional"]: one for one in found["calibration"]["generator"]["functionals"]}
+    assert len(by_id["log_volatility"]["pits"]) == 31
+    assert {one["level"] for one in by_id["return_h"]["coverage"]} == {0.5, 0.8, 0.9, 0.95}
+
+
+def test_a_scenario_of_a_spec_is_calibrated_and_kept_in_its_run_folder(spec: Path, invoke: Invoke) -> None:
+    first = invoke("calibrate", spec, "--json", *QUICK)
+    again = invoke("calibrate", spec, "--json", *QUICK)
+    assert first.exit_code == 0, first.stderr
+    assert again.stdout == first.stdout  # its seconds too: it was read
+    assert len(list((spec.parent / "reports/trial/calibration").glob("*.json"))) == 1
+    assert json.loads(first.stdout)["calibration"]["generator"]["name"] == "fhs"
+    assert json.loads(first.stdout)["calibration"]["origins"][-1] < "2016-03-31"
+    other = invoke("calibrate", spec, "--scenario", "plain", "--json", *QUICK)
+    assert json.loads(other.stdout)["calibration"]["generator"]["name"] == "gbm"
+
+
+def test_next_bar_tails_are_judged_when_asked_for(invoke: Invoke) -> None:
+    words = ("--data", "sp500", "--model", "gbm", "--baselines", "none", "--one-step", "120", *QUICK)
+    result = invoke("calibrate", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "next bar, lower tail" in result.stdout
+    assert "of 120 beyond the 5% value at risk (6 expected)" in result.stdout
+
+
+def test_the_curve_of_auto_is_shown(
+    tiny_folder: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenario_gen.pipeline.dial.SEARCH_PATHS", 9)
+    result = invoke(
+        *("calibrate", "--data", "sp500", "--model", tiny_folder, "--context", "40", "--top-p", "auto"),
+        *("--baselines", "none", "--device", "cpu", *QUICK),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "Choosing top_p" in result.stdout
+    assert "chosen" in result.stdout
+    assert "which flatters them a little" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "give a spec, or a history"),
+        (("--data", "nothing.csv"), "nothing.csv"),
+        (("--data", "sp500", "--model", "nanoo"), "nanoo"),
+        (("--data", "sp500", "--baselines", "garhc"), "did you mean 'garch'"),
+        (("--data", "sp500", "--temperature", "hot"), "a temperature from 0 to 10"),
+        (("--data", "sp500", "--top-p", "0"), "a top_p above 0"),
+        (("--data", "sp500", "--model", "gbm", "--temperature", "2"), "gbm knows no temperature"),
+        (("--data", "sp500", "--end", "1999-03-01", "--model", "gbm"), "room for 0 origins"),
+        (("trial.yaml", "--scenario", "none"), "one of base, plain"),
+        (("trial.yaml", "--model", "gbm"), "a spec says its own"),
+        (("trial.yaml", "--context", "64"), "a spec says its own"),
+        (("missing.yaml",), "no such file"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    spec: Path, invoke: Invoke, words: tuple[str, ...], told: str
+) -> None:
+    result = invoke("calibrate", *words)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert spec.exists()
