@@ -75,18 +75,12 @@ class Prefix:
 
     def __init__(self, k: Tensor, v: Tensor) -> None:
         heads, contexts = k.shape[:2]
-        self.k, self.v = k, v
+        self.k = k
         self.parts: list[Part]
         if contexts == 1 and packs(k.device):
             self.parts = [_PackedHead(i, k[i, 0], v[i, 0]) for i in range(heads)]
         else:
             self.parts = [_AllHeads(k, v)]
-
-    def only(self, which: slice) -> Prefix:
-        """Return some of the contexts."""
-        if which.stop - which.start == self.k.shape[1]:
-            return self
-        return Prefix(self.k[:, which].contiguous(), self.v[:, which].contiguous())
 
 
 class _PackedHead:

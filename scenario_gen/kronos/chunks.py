@@ -1,8 +1,8 @@
 """Chunks of paths: how many are stepped together, by which threads, and how they report progress.
 
-A chunk is computed by one thread wherever there are enough chunks: threads that meet at the end of every product lose
-more time waiting than they win, and lose nearly all of it on a machine that is also doing something else. The size of
-a chunk never depends on the number of threads, so neither do the paths.
+On a processor a chunk is always computed by one thread: threads that meet at the end of every product lose more time
+waiting than they win, and lose nearly all of it on a machine that is also doing something else. Neither the size of a
+chunk nor the order of its sums depends on the number of threads, so neither do the paths.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 
 # Paths that step together. On a processor what they work on then stays in its caches, and the memory of one chunk
 # serves the next; a GPU needs more of them to be busy.
-PATHS_AT_ONCE = {False: 256, True: 4096}  # by whether the device is a GPU
-WORTH_A_CHUNK = 32  # paths of one context from which on it is decoded by itself
+PATHS_AT_ONCE = {False: 128, True: 4096}  # by whether the device is a GPU
+WORTH_A_CHUNK = 32  # paths of one context from which on a processor decodes it by itself
+CONTEXTS_AT_ONCE = 32  # of few paths each, in one chunk on a processor
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -59,16 +60,22 @@ class Chunks:
         On a processor as many threads as PyTorch was given work side by side, each on a chunk of its own; a GPU gets
         one chunk after the other.
         """
-        threads = torch.get_num_threads()
-        workers = min(threads, len(jobs)) if device.type == "cpu" else 1
-        if workers == 1:
+        if device.type != "cpu":
             return [work(job) for job in jobs]
-        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,))
+        threads = torch.get_num_threads()
+        pool = ThreadPoolExecutor(
+            min(threads, len(jobs)),
+            initializer=torch.set_num_threads,
+            initargs=(1,),
+            thread_name_prefix="chunk",
+        )
         try:
             futures = [pool.submit(work, job) for job in jobs]
             return [future.result() for future in futures]
+        except BaseException:
+            self._stop.set()
+            raise
         finally:
-            self._stop.set()  # no effect where all is done
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # the workers' setting is also the default of new threads
 
@@ -91,12 +98,18 @@ def plan_chunks(
         The chunks, each (slice of contexts, slice of their paths), and the paths of each context in a full chunk. The
         last chunk of a context may hold fewer.
     """
-    most = most or PATHS_AT_ONCE[device.type == "cuda"]
-    together = max(1, most // repeat) if repeat < WORTH_A_CHUNK or device.type == "cuda" else 1
-    count = max(1, -(-repeat // most))
-    size = -(-repeat // count)
+    gpu = device.type == "cuda"
+    most = min(most or PATHS_AT_ONCE[gpu], PATHS_AT_ONCE[gpu])
+    group = max(1, most // repeat) if repeat < WORTH_A_CHUNK or gpu else 1
+    group = group if gpu else min(group, CONTEXTS_AT_ONCE)
+    size = -(-repeat // max(1, -(-repeat // most)))
     return [
-        (slice(first, min(first + together, contexts)), slice(start, min(start + size, repeat)))
-        for first in range(0, contexts, together)
+        (slice(first, min(first + group, contexts)), slice(start, min(start + size, repeat)))
+        for first in range(0, contexts, group)
         for start in range(0, repeat, size)
     ], size
+
+
+def together(jobs: Sequence[tuple[slice, slice]]) -> list[slice]:
+    """Return the groups of contexts that the chunks take, each once."""
+    return list({which.start: which for which, _ in jobs}.values())

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scenario_gen.kronos.attention import NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.chunks import Chunks, plan_chunks
+from scenario_gen.kronos.chunks import Chunks, plan_chunks, together
 from scenario_gen.kronos.dense import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
 from scenario_gen.kronos.layers import Block
@@ -36,11 +36,6 @@ class Prefilled:
     dependency: Prefix
     last_state: Tensor  # [P, D], normed
     bars: int
-
-    def only(self, which: slice) -> Prefilled:
-        """Return some of the contexts."""
-        layers = [layer.only(which) for layer in self.layers]
-        return Prefilled(layers, self.dependency.only(which), self.last_state[which], self.bars)
 
 
 class FastDecoder:
@@ -99,23 +94,26 @@ class FastDecoder:
                 f"{s1.shape[1]} + {horizon} bars exceed the window {self.checkpoint.max_context}"
             )
         contexts = len(s1)
-        prefix = self.prefill(s1, s2, stamps)
         time = self.checkpoint.model.time_emb(future_stamps)  # [P, H, D]
         draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, 2]
         jobs, size = plan_chunks(contexts, n // contexts, self.device)
         chunks = Chunks(advance, len(jobs))
+        groups = together(jobs)
+        run = chunks.run(lambda which: self.prefill(s1[which], s2[which], stamps[which]), groups, self.device)
+        prefixes = {which.start: prefix for which, prefix in zip(groups, run, strict=True)}
         out = s1.new_empty((2, contexts, n // contexts, horizon))
 
         def work(job: tuple[slice, slice]) -> None:
             which, rows = job
             mine = draws[which, rows]
             whole = torch.cat((mine, mine[:, : size - mine.shape[1]]), 1)  # products depend on their shape
-            tokens = self._steps(prefix.only(which), time[which], whole.flatten(0, 1), rule, chunks)
+            tokens = self._steps(prefixes[which.start], time[which], whole.flatten(0, 1), rule, chunks)
             out[:, which, rows] = tokens.unflatten(1, whole.shape[:2])[:, :, : mine.shape[1]]
 
         chunks.run(work, jobs, self.device)
         return out[0].flatten(0, 1), out[1].flatten(0, 1)
 
+    @torch.no_grad()
     def prefill(self, s1: Tensor, s2: Tensor, stamps: Tensor) -> Prefilled:
         """Run the contexts [P, T] once."""
         contexts, bars = s1.shape
@@ -196,28 +194,39 @@ class FastDecoder:
     @torch.no_grad()
     def decode_tokens(self, context_s1: Tensor, context_s2: Tensor, s1: Tensor, s2: Tensor) -> Tensor:
         """Return features [N, H, d_in] of path tokens [N, H] that follow context tokens [P, T]."""
-        tokenizer = self.checkpoint.tokenizer
         contexts, bars = context_s1.shape
-        z = tokenizer.post_quant_embed(tokenizer.tokenizer.from_tokens(context_s1, context_s2)).flatten(0, 1)
-        shared = []
-        for block in self.tokenizer_blocks:
-            z, prefix = block.prefill(z, contexts)
-            shared.append(prefix)
         n, horizon = s1.shape
         repeat = n // contexts
         most = max(1, SCORES_AT_ONCE // (horizon * (bars + horizon)))
         jobs, _ = plan_chunks(contexts, repeat, self.device, most)
+        chunks, groups = Chunks(lambda _: None, len(jobs)), together(jobs)
+        run = chunks.run(
+            lambda which: self._prefill_tokenizer(context_s1[which], context_s2[which]), groups, self.device
+        )
+        shared = {which.start: prefix for which, prefix in zip(groups, run, strict=True)}
         tokens = torch.stack((s1, s2)).unflatten(1, (contexts, repeat))
-        out = torch.empty((contexts, repeat, horizon, tokenizer.config.d_in), device=s1.device)
+        width = self.checkpoint.tokenizer.config.d_in
+        out = torch.empty((contexts, repeat, horizon, width), device=s1.device)
 
         def work(job: tuple[slice, slice]) -> None:
             which, rows = job
             first, second = tokens[:, which, rows].flatten(1, 2)
-            decoded = self._decode_suffixes(first, second, bars, [prefix.only(which) for prefix in shared])
+            decoded = self._decode_suffixes(first, second, bars, shared[which.start])
             out[which, rows] = decoded.unflatten(0, (which.stop - which.start, -1))
 
-        Chunks(lambda _: None, len(jobs)).run(work, jobs, self.device)
+        chunks.run(work, jobs, self.device)
         return out.flatten(0, 1)
+
+    @torch.no_grad()
+    def _prefill_tokenizer(self, s1: Tensor, s2: Tensor) -> list[Prefix]:
+        """Run the contexts' tokens [P, T] through the tokenizer's decoder once."""
+        tokenizer = self.checkpoint.tokenizer
+        z = tokenizer.post_quant_embed(tokenizer.tokenizer.from_tokens(s1, s2)).flatten(0, 1)
+        shared = []
+        for block in self.tokenizer_blocks:
+            z, prefix = block.prefill(z, len(s1))
+            shared.append(prefix)
+        return shared
 
     @torch.no_grad()
     def _decode_suffixes(self, s1: Tensor, s2: Tensor, bars: int, shared: list[Prefix]) -> Tensor:
