@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scenario_gen.market.load import load_candles
     from scenario_gen.market.paths import PathSet
     from scenario_gen.pipeline import run, sample
+    from scenario_gen.pipeline.checking import check
     from scenario_gen.store.results import StressRun
 
 __version__ = "0.1.0"
@@ -27,12 +28,13 @@ _HOMES = {
     "Candles": "market.candles",
     "PathSet": "market.paths",
     "StressRun": "store.results",
+    "check": "pipeline.checking",
     "load_candles": "market.load",
     "run": "pipeline",
     "sample": "pipeline",
 }
 
-__all__ = ["Candles", "PathSet", "StressRun", "__version__", "load_candles", "run", "sample"]
+__all__ = ["Candles", "PathSet", "StressRun", "__version__", "check", "load_candles", "run", "sample"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,167 @@
+"""A check of given paths on the terminal: groups first, then facts, scores and candle rules. Computes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from scenario_gen.checks.inference import Comparison, FactVerdict
+    from scenario_gen.pipeline.check_results import CheckReport
+
+WIDTH_OF_A_LOG = 190
+SHOWN_ONLY = "shown"  # in place of a label where nothing is judged
+
+
+def show_check(report: CheckReport, console: Console | None = None) -> None:
+    """Print the verdicts of the groups, what they rest on, and what a reader must know."""
+    console = console or _console()
+    for line in _head(report):
+        console.print(line, markup=False, highlight=False)
+    console.print(groups_table(report))
+    console.print(facts_table(report))
+    if report.scores:
+        console.print(scores_table(report))
+    for line in _foot(report):
+        console.print(line, markup=False, highlight=False)
+
+
+def groups_table(report: CheckReport) -> Table:
+    """Return one row per group: its worst label, how many members carry which, and why."""
+    table = Table(
+        title="Verdicts", caption="a group carries its worst label; there is no average", caption_style="dim"
+    )
+    for name in ("label", "group", "members", "because"):
+        table.add_column(name, overflow="fold")
+    for group, label in report.verdicts.items():
+        counts = Counter(member for _, member, _ in report.members(group))
+        told = ", ".join(f"{count} {one}" for one, count in counts.items())
+        table.add_row(label, group, told, escape(report.reasons[group]))
+    return table
+
+
+def facts_table(report: CheckReport) -> Table:
+    """Return one row per fact that was measured: means, effect with its interval, and what it could have found."""
+    table = Table(
+        title=f"Stylized facts, mode {report.mode}",
+        caption="effect: 0 is no difference, +-.50 complete separation; MDE: the smallest found with a power of 80 %; "
+        "halves: the reference's later half against its earlier one",
+        caption_style="dim",
+    )
+    for name in ("label", "group", "fact", "what it measures"):
+        table.add_column(name)
+    for name in ("real", "paths", "effect [95 %]", "q", "MDE", "control: power", "halves"):
+        table.add_column(name, justify="right")
+    for fact in report.facts:
+        if fact.comparison is not None:
+            table.add_row(fact.label or SHOWN_ONLY, fact.group, fact.fact, fact.title, *_figures(fact))
+    return table
+
+
+def scores_table(report: CheckReport) -> Table:
+    """Return one row per score, beside the same score of real windows against real windows."""
+    table = Table(
+        title="The ensemble as a whole",
+        caption="real: the same score of held-out real windows, median; limit: what 95 % of them keep to",
+        caption_style="dim",
+    )
+    for name in ("label", "score", "what it measures"):
+        table.add_column(name)
+    for name in ("paths", "real", "limit"):
+        table.add_column(name, justify="right")
+    for one in report.scores:
+        figures = (_number(one.value), _number(one.real_median), _number(one.real_limit))
+        table.add_row(one.label or SHOWN_ONLY, one.score, one.title, *figures)
+    return table
+
+
+def _figures(fact: FactVerdict) -> list[str]:
+    control = f"{fact.control}: {fact.control_power:.0%}" if fact.control_power is not None else ""
+    halves = "" if fact.halves is None else f"{fact.halves.effect:.2f} {fact.halves_label}"
+    return [
+        _number(fact.real_mean),
+        _number(fact.synthetic_mean),
+        "" if fact.comparison is None else _effect(fact.comparison),
+        "" if fact.q is None else f"{fact.q:.2g}",
+        "" if fact.mde is None else f"{fact.mde:.2f}",
+        control,
+        halves,
+    ]
+
+
+def _effect(found: Comparison) -> str:
+    """Return the difference that counts, of location or of spread, with its interval."""
+    wider = found.dispersion is not None and abs(found.location.value) < found.effect
+    one = found.dispersion if wider and found.dispersion is not None else found.location
+    return f"{'spread ' if wider else ''}{one.value:+.2f} \\[{one.low:+.2f}, {one.high:+.2f}]"
+
+
+def _head(report: CheckReport) -> Iterator[str]:
+    paths, reference, design = report.paths, report.reference, report.design
+    contexts = "one context" if paths.contexts == 1 else f"{paths.contexts:,} contexts"
+    span = f"{_day(paths.first)} to {_day(paths.last)}"
+    yield f"{paths.source}: {paths.paths:,} paths of {paths.bars} bars from {contexts}, {span}"
+    span = f"{_day(reference.first)} to {_day(reference.last)}"
+    yield (
+        f"{reference.name} ({reference.source}): {reference.bars:,} {reference.frequency} bars, {span}; "
+        f"{design.windows:,} windows in {design.clusters} clusters of time"
+    )
+
+
+def _foot(report: CheckReport) -> Iterator[str]:
+    yield from _candle_lines(report)
+    for fact_reason, names in _untestable(report).items():
+        yield f"UNTESTABLE   {', '.join(names)}: {fact_reason}"
+    for cap in report.design.caps:
+        yield f"FAIL of a fact is called WARN here: {cap}"
+    if report.design.paths < report.design.paths_given:
+        yield f"facts were compared on {report.design.paths:,} of {report.design.paths_given:,} paths, evenly chosen"
+    if report.yardstick:
+        differ = ", ".join(report.yardstick)
+        yield f"the reference's own halves differ in {differ}: a perfect model of one would be flagged on the other"
+    yield from report.notes
+    yield from (f"reference: {note}" for note in [*report.audit.notes, *report.reference.flags])
+
+
+def _candle_lines(report: CheckReport) -> Iterator[str]:
+    account = report.candles
+    yield (
+        f"{account.label:<12} candles: {account.bad_bars:,} of {account.bars:,} bars break a rule; "
+        f"{account.untouched:,} paths untouched, {account.repaired:,} repaired, {account.rejected:,} rejected; facts "
+        "are measured after the repair"
+    )
+    for rule in account.rules:
+        if rule.bars > 0:
+            yield f"  {rule.rule} {rule.title}: broken by {rule.bars:,} bars of {rule.paths:,} paths, {rule.action}"
+        elif rule.bars < 0:
+            yield f"  {rule.rule} {rule.title}: {rule.action}"
+
+
+def _untestable(report: CheckReport) -> dict[str, list[str]]:
+    """Return reason to the names of the facts and scores that it keeps from being judged."""
+    reasons: dict[str, list[str]] = {}
+    for fact in report.facts:
+        if fact.label == "UNTESTABLE":
+            reasons.setdefault(fact.reason, []).append(fact.fact)
+    for score in report.scores:
+        if score.label == "UNTESTABLE":
+            reasons.setdefault(score.reason, []).append(score.score)
+    return reasons
+
+
+def _day(stamp: str) -> str:
+    return stamp.removesuffix("T00:00:00")
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3g}"
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_OF_A_LOG)

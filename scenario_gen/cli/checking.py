@@ -1,0 +1,98 @@
+"""The ``check`` command: paths of any generator against the history that they continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scenario_gen.cli.manners import USER_MISTAKE
+from scenario_gen.cli.progress import choose_progress
+from scenario_gen.spec.models import MAX_SEED
+
+if TYPE_CHECKING:
+    from scenario_gen.pipeline.check_results import CheckReport
+
+GATE_FAILED = 4
+CHECK_EXIT_CODES = (
+    "Exit codes: 0 nothing fails; 4 a gate fails; 2 a mistake in the arguments, the paths or the reference, or a "
+    "reference that could judge nothing; 1 a defect of scenario-gen (with a traceback)."
+)
+
+
+def check(
+    paths: Annotated[
+        Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)
+    ],
+    reference: Annotated[
+        str, typer.Option(help="The history that they continue: a file, sp500 or nasdaq.", show_default=False)
+    ],
+    context_end: Annotated[
+        str | None,
+        typer.Option(
+            help="The last bar before the paths; default: found from their stamps.", show_default=False
+        ),
+    ] = None,
+    resamples_history: Annotated[
+        bool,
+        typer.Option(
+            "--resamples-history", help="The generator is a bootstrap: do not judge it for copying."
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of random groups, controls and splits.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Check paths of any generator: valid candles, stylized facts, copies, diversity.
+
+    PATHS has the columns path, timestamp, open, high, low, close and, where
+    there is one, volume; what paths.keep writes is read too. All paths have
+    the same number of bars. They are compared with real windows of the
+    reference, none of them after the context's end.
+
+    For example:
+
+      scenario-gen check reports/mine/paths/base.parquet --reference sp500
+
+      scenario-gen check paths.csv --reference history.csv --context-end 2024-05-10 --json
+
+      scenario-gen check bootstrap.parquet --reference history.csv --resamples-history
+    """
+    from scenario_gen.pipeline.checking import check as check_paths
+
+    report = check_paths(
+        paths,
+        reference,
+        context_end=context_end,
+        resamples_history=resamples_history,
+        seed=seed,
+        progress=choose_progress(quiet=quiet or as_json),
+    )
+    _show(report, as_json=as_json)
+    raise typer.Exit(_exit_code(report))
+
+
+def _show(report: CheckReport, *, as_json: bool) -> None:
+    if not as_json:
+        from scenario_gen.cli.check_tables import show_check
+
+        show_check(report)
+        return
+    import json
+
+    from scenario_gen.store.codec import encode
+
+    typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
+
+
+def _exit_code(report: CheckReport) -> int:
+    """Return 4 where a gate fails, and 2 rather than 0 where nothing could be judged: that is no pass."""
+    if report.failed:
+        return GATE_FAILED
+    if not report.compared:
+        typer.echo(f"nothing could be judged: {'; '.join(dict.fromkeys(report.reasons.values()))}", err=True)
+        return USER_MISTAKE
+    return 0

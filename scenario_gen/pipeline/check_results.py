@@ -1,0 +1,168 @@
+"""What a check of given paths found, as frozen values: what ``scenario-gen check --json`` prints.
+
+Owns the verdict of each group. Computes no statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from scenario_gen.checks.account import CandleAccount, Label
+from scenario_gen.checks.facts import Audit
+from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, Mode, worst
+from scenario_gen.checks.scores import ScoreVerdict
+
+CANDLES, COPY = "candles", "copy"
+SCORE_GROUPS: dict[str, tuple[str, ...]] = {
+    "discriminative": ("c2st", "energy"),
+    COPY: ("copies",),
+    "diversity": ("distinct", "coverage"),
+}
+EXEMPT = "not judged: the generator is declared to resample history"
+
+
+@dataclass(frozen=True)
+class ReferenceView:
+    """The history that the paths were compared with.
+
+    Attributes:
+        name: of the instrument.
+        source: where it came from.
+        bars: bars that were used, none of them after the context's end.
+        left_out: bars of the source after the context's end.
+        first: stamp of the first bar.
+        last: stamp of the last bar used.
+        frequency: "daily", "5m", ...
+        sha256: of stamps, fields and values used.
+        flags: suspicious bars of it, in words.
+    """
+
+    name: str
+    source: str
+    bars: int
+    left_out: int
+    first: str
+    last: str
+    frequency: str
+    sha256: str
+    flags: list[str]
+
+
+@dataclass(frozen=True)
+class PathsView:
+    """The paths that were checked.
+
+    Attributes:
+        source: file name, or what they are.
+        paths: how many came.
+        bars: bars of each.
+        contexts: number of contexts that they continue.
+        fields: open, high, low, close and then volume and amount where they came.
+        first: the earliest stamp.
+        last: the latest stamp.
+    """
+
+    source: str
+    paths: int
+    bars: int
+    contexts: int
+    fields: list[str]
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found about given paths: one label per group, and the figures behind it. There is no single number.
+
+    Attributes:
+        verdicts: group to the worst label of its judged members: candles, the groups of facts, discriminative, copy
+            and diversity.
+        reasons: group to the reason of that label, in words.
+        mode: B: paths of many contexts against windows of history; C: paths of one context.
+        reference: what was compared with.
+        paths: what was compared.
+        candles: the account of the candle rules, on the paths as they came.
+        facts: one verdict per stylized fact, on the paths after repair.
+        scores: ensemble-level scores, each beside real windows against real windows.
+        audit: what the reference cannot tell.
+        design: sizes and clusters of the comparison, and why FAIL is called WARN where it is.
+        yardstick: facts in which the reference's later half differs from its earlier half.
+        notes: what else a reader must know.
+    """
+
+    verdicts: dict[str, Label]
+    reasons: dict[str, str]
+    mode: Mode
+    reference: ReferenceView
+    paths: PathsView
+    candles: CandleAccount
+    facts: list[FactVerdict]
+    scores: list[ScoreVerdict]
+    audit: Audit
+    design: Design
+    yardstick: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[str]:
+        """Groups that fail: with any of them the command leaves with 4."""
+        return [group for group, label in self.verdicts.items() if label == "FAIL"]
+
+    @property
+    def compared(self) -> bool:
+        """Whether any fact or score could be judged at all; a valid candle alone says nothing of realism."""
+        return any(label != "UNTESTABLE" for group, label in self.verdicts.items() if group != CANDLES)
+
+    def members(self, group: str) -> list[tuple[str, Label, str]]:
+        """Return name, label and reason of the judged members of a group of facts or scores."""
+        return [
+            (name, label, why) for of, name, label, why in _members(self.facts, self.scores) if of == group
+        ]
+
+
+def verdicts_of(
+    candles: CandleAccount, found: FactsReport, scores: list[ScoreVerdict], *, exempt: bool
+) -> tuple[dict[str, Label], dict[str, str]]:
+    """Return the label of each group and its reason; a group that nothing could judge is UNTESTABLE."""
+    labels: dict[str, Label] = {CANDLES: candles.label}
+    reasons = {
+        CANDLES: f"{candles.bad_bars} of {candles.bars} bars break a rule, {candles.rejected} paths rejected"
+    }
+    members: dict[str, list[tuple[str, Label, str]]] = {}
+    for group, name, label, why in _members(found.facts, scores):
+        members.setdefault(group, []).append((name, label, why))
+    for group in (*(name for name in members if name not in SCORE_GROUPS), *SCORE_GROUPS):
+        judged = members.get(group, [])
+        labels[group] = worst([label for _, label, _ in judged] or ["UNTESTABLE"])
+        reasons[group] = next(
+            (f"{name}: {why}" for name, label, why in judged if label == labels[group]),
+            EXEMPT
+            if exempt and group == COPY
+            else "; ".join(found.notes) or "nothing of it could be computed",
+        )
+    return labels, reasons
+
+
+def exempted(scores: Iterable[ScoreVerdict]) -> list[ScoreVerdict]:
+    """Return the scores with the copy test shown and not judged."""
+    return [
+        replace(score, label=None, reason=f"{EXEMPT}; {score.reason}")
+        if score.score in SCORE_GROUPS[COPY]
+        else score
+        for score in scores
+    ]
+
+
+def _members(
+    facts: Iterable[FactVerdict], scores: Iterable[ScoreVerdict]
+) -> Iterator[tuple[str, str, Label, str]]:
+    """Yield group, name, label and reason of everything that was judged."""
+    for fact in facts:
+        if fact.label is not None:
+            yield fact.group, fact.fact, fact.label, fact.reason
+    group_of = {name: group for group, names in SCORE_GROUPS.items() for name in names}
+    for score in scores:
+        if score.label is not None:
+            yield group_of[score.score], score.score, score.label, score.reason

@@ -1,0 +1,194 @@
+"""``scenario-gen check``: paths of any generator against the history that they continue.
+
+Puts the rooms in order: paths and reference are read, paths are anchored, candle rules are counted, stylized facts and
+scores are compared with real windows. No bar after the context's end is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from scenario_gen.checks.account import CandleAccount
+from scenario_gen.checks.candles import CandleRules
+from scenario_gen.checks.facts import Bars
+from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.inference import FactsReport, check_facts
+from scenario_gen.checks.inference.admission import MIN_PATHS
+from scenario_gen.checks.inference.sample import concatenate
+from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.errors import CheckError
+from scenario_gen.execute.progress import Progress, SilentProgress
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.frequency import frequency
+from scenario_gen.market.load import load_candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.anchoring import Anchored, Ensemble, anchored
+from scenario_gen.pipeline.check_results import (
+    CheckReport,
+    PathsView,
+    ReferenceView,
+    exempted,
+    verdicts_of,
+)
+from scenario_gen.pipeline.path_tables import PathTable, read_path_table
+
+Paths: TypeAlias = PathSet | Sequence[PathSet] | pd.DataFrame | str | Path
+History: TypeAlias = Candles | pd.DataFrame | str | Path
+CONTEXT = 256  # bars before the paths that say what volatility they continue
+
+
+def check(
+    paths: Paths,
+    reference: History,
+    *,
+    context_end: str | None = None,
+    resamples_history: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Check paths of any generator: whether they are valid candles, and like the market that they continue.
+
+    Paths with the same stamps continue one context; its last bar is the reference's last bar before their first stamp.
+    One context is judged in mode C, where an ensemble may be narrower than history; at least four contexts, best
+    twenty and more, in mode B. Candle rules are counted on the paths as they came; facts are measured after repair.
+
+    Args:
+        paths: a CSV or Parquet file or a data frame with the columns path (or path_id), timestamp, open, high, low,
+            close and, where there is one, volume; or a PathSet; or several PathSets, one per context.
+        reference: the instrument's history: Candles, a data frame, a file, "sp500" or "nasdaq".
+        context_end: the last bar of the reference to compare with; with one context also the bar that the paths set
+            out from. Default: the last bar before the paths. A date means the whole of that day.
+        resamples_history: the generator is a bootstrap of the reference: the copy test is shown and not judged.
+        seed: of random groups, controls and splits: the same seed gives the same report.
+        progress: who hears of stages.
+
+    Raises:
+        DataError: paths or reference cannot be read.
+        CheckError: paths and reference do not fit, or there are fewer than 20 paths.
+    """
+    progress = progress or SilentProgress()
+    history = reference if isinstance(reference, Candles) else load_candles(reference)
+    given, source = _given(paths)
+    found = anchored(given, history, context_end, source)
+    if len(found) < MIN_PATHS:
+        raise _too_few(f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}")
+    with progress.stage("candle rules", len(found.ensembles)) as advance:
+        kept, candles = _candles(found.ensembles, history, advance)
+    before = history.rows(0, found.end)
+    with progress.stage("stylized facts", 1) as advance:
+        facts = _facts(kept, found, before, seed)
+        advance(1)
+    return _report(found, before, history, candles, facts, source, exempt=resamples_history)
+
+
+def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
+    """Return the paths and what to call them."""
+    if isinstance(paths, PathSet):
+        return [paths], "the path set"
+    if isinstance(paths, list | tuple) and all(isinstance(one, PathSet) for one in paths):
+        return list(paths), "the path sets"
+    if isinstance(paths, pd.DataFrame | str | Path):
+        table = read_path_table(paths)
+        return table, table.name
+    raise CheckError(
+        f"paths cannot be read from {type(paths).__name__}",
+        expected="a file, a data frame, a PathSet, or a list of PathSets",
+        fix="pass the path of a file",
+    )
+
+
+def _candles(
+    ensembles: Sequence[Ensemble], history: Candles, advance: Callable[[int], None]
+) -> tuple[list[Ensemble], CandleAccount]:
+    """Return the paths that have prices, repaired, and the account of all.
+
+    Thresholds come from the history before each context; the account tells those of the last one.
+    """
+    kept, tallies = [], []
+    for one in ensembles:
+        before = history.rows(0, one.end)
+        rules = CandleRules.of(before.context(min(CONTEXT, len(before))), one.paths.horizon, history=before)
+        checked = rules.check(one.paths, "repair")
+        kept.append(Ensemble(checked.paths, one.end))
+        tallies.append(checked.tally)
+        advance(1)
+    return kept, merge_tallies(tallies[::-1])
+
+
+def _facts(ensembles: Sequence[Ensemble], found: Anchored, before: Candles, seed: int) -> FactsReport:
+    clock = SessionClock.of(before.timestamps)
+    bars = concatenate([Bars.of_paths(one.paths, clock=clock) for one in ensembles])
+    if len(bars) < MIN_PATHS:
+        raise _too_few(f"{len(found) - len(bars)} of {len(found)} paths were rejected, {len(bars)} are left")
+    if found.contexts == 1:
+        return check_facts(bars, before, context=before, seed=seed)
+    contexts = np.concatenate([np.full(len(one.paths), one.end) for one in ensembles])
+    return check_facts(bars, before, context_ids=contexts, seed=seed)
+
+
+def _too_few(problem: str) -> CheckError:
+    return CheckError(
+        f"{problem}, but realism is a property of an ensemble",
+        expected=f"at least {MIN_PATHS} paths, better some hundred",
+        fix="sample more paths",
+    )
+
+
+def _report(
+    found: Anchored,
+    before: Candles,
+    history: Candles,
+    candles: CandleAccount,
+    facts: FactsReport,
+    source: str,
+    *,
+    exempt: bool,
+) -> CheckReport:
+    scores = exempted(facts.scores) if exempt else facts.scores
+    verdicts, reasons = verdicts_of(candles, facts, scores, exempt=exempt)
+    return CheckReport(
+        verdicts=verdicts,
+        reasons=reasons,
+        mode=facts.mode,
+        reference=_reference_view(before, history),
+        paths=_paths_view(found, source),
+        candles=candles,
+        facts=facts.facts,
+        scores=scores,
+        audit=facts.audit,
+        design=facts.design,
+        yardstick=facts.yardstick,
+        notes=[*found.notes, *facts.notes],
+    )
+
+
+def _reference_view(before: Candles, history: Candles) -> ReferenceView:
+    return ReferenceView(
+        name=history.name,
+        source=history.source,
+        bars=len(before),
+        left_out=len(history) - len(before),
+        first=before.timestamps[0].isoformat(),
+        last=before.timestamps[-1].isoformat(),
+        frequency=frequency(before.timestamps),
+        sha256=before.sha256(),
+        flags=before.flag_texts(),
+    )
+
+
+def _paths_view(found: Anchored, source: str) -> PathsView:
+    sets = [one.paths for one in found.ensembles]
+    return PathsView(
+        source=Path(source).name,
+        paths=len(found),
+        bars=sets[0].horizon,
+        contexts=found.contexts,
+        fields=list(sets[0].fields),
+        first=min(one.timestamps[0] for one in sets).isoformat(),
+        last=max(one.timestamps[-1] for one in sets).isoformat(),
+    )
