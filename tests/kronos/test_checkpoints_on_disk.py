@@ -11,7 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos import Checkpoint, load_checkpoint, save_checkpoint
+from scenario_gen.kronos import (
+    Checkpoint,
+    Kronos,
+    KronosTokenizer,
+    ModelConfig,
+    TokenizerConfig,
+    load_checkpoint,
+    save_checkpoint,
+)
+from scenario_gen.kronos.hub import open_checkpoint
 
 
 @pytest.fixture
@@ -141,3 +150,51 @@ def test_cell_volumes_that_are_no_numbers_are_refused(tiny_checkpoint: Checkpoin
     path.write_text(json.dumps({**json.loads(path.read_text()), "cell_log_volume": ["x"] * 16}))
     with pytest.raises(CheckpointError, match="expected: 16 finite numbers"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        ("model", "resid_dropout_p", "much", "resid_dropout_p is 'much', not a share"),
+        ("model", "attn_dropout_p", 1.0, "attn_dropout_p is 1.0, not a share"),
+        ("model", "token_dropout_p", True, "token_dropout_p is True, not a share"),
+        ("model", "learn_te", "no", "learn_te is 'no', neither true nor false"),
+        ("model", "n_heads", 32, "d_model 32 does not split into 32 heads of an even width"),
+        ("model", "d_model", 20, "d_model 20 does not split into 4 heads of an even width"),
+        ("tokenizer", "n_heads", 5, "d_model 32 does not split into 5 heads of an even width"),
+        ("tokenizer", "ffn_dropout_p", None, "ffn_dropout_p is None, not a share"),
+        ("tokenizer", "zeta", "0.05", "zeta is '0.05', not a number"),
+        ("tokenizer", "group_size", 3, "10 bits do not split into groups of 3"),
+    ],
+)
+def test_a_value_that_no_network_can_have_is_named(
+    copy: Path, part: str, key: str, value: object, message: str
+) -> None:
+    path = copy / part / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(copy)
+
+
+def test_keys_of_a_later_configuration_are_passed_over_and_missing_ones_are_not(copy: Path) -> None:
+    path = copy / "model" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "architectures": ["Kronos"], "transformers_version": "9"}))
+    load_checkpoint(copy)
+    del config["n_layers"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="n_layers"):
+        load_checkpoint(copy)
+
+
+def test_a_copied_folder_of_a_published_model_has_that_models_window(tmp_path: Path) -> None:
+    """Published files do not tell the window: mini is known by its size. Random weights, 16 MB each."""
+    Kronos(ModelConfig(4, 256, 4, 512, 10, 10)).save_pretrained(tmp_path / "mini")
+    KronosTokenizer(TokenizerConfig(6, 256, 4, 512, 4, 4, 10, 10, 5)).save_pretrained(tmp_path / "tokenizer")
+    checkpoint = open_checkpoint(str(tmp_path / "mini"), str(tmp_path / "tokenizer"))
+    assert checkpoint.max_context == 2048
+    assert checkpoint.name == "mini"
+
+
+def test_any_other_folder_in_the_published_layout_has_512_bars(golden_folder: Path) -> None:
+    assert load_checkpoint(golden_folder).max_context == 512
