@@ -14,9 +14,6 @@ from typing import TypeVar
 
 import torch
 
-# Paths that step together. On a processor what they work on then stays in its caches, and the memory of one chunk
-# serves the next; a GPU needs more of them to be busy.
-PATHS_AT_ONCE = {False: 128, True: 4096}  # by whether the device is a GPU
 WORTH_A_CHUNK = 32  # paths of one context from which on a processor decodes it by itself
 CONTEXTS_AT_ONCE = 32  # of few paths each, in one chunk on a processor
 Job = TypeVar("Job")
@@ -80,8 +77,19 @@ class Chunks:
             torch.set_num_threads(threads)  # the workers' setting is also the default of new threads
 
 
+def paths_at_once(width: int, device: torch.device) -> int:
+    """Return how many paths of a model of this width step together.
+
+    On a processor as many as keep the calls' own cost small and what they work on in the caches; their memory then
+    serves the next chunk. A GPU needs more of them to be busy.
+    """
+    if device.type == "cuda":
+        return 4096
+    return 256 if width <= 256 else 128
+
+
 def plan_chunks(
-    contexts: int, repeat: int, device: torch.device, most: int | None = None
+    contexts: int, repeat: int, device: torch.device, most: int
 ) -> tuple[list[tuple[slice, slice]], int]:
     """Cut ``repeat`` paths of each context into chunks of contexts and of their paths.
 
@@ -92,14 +100,13 @@ def plan_chunks(
         contexts: P.
         repeat: paths of each context.
         device: where they are computed; a GPU takes all contexts together.
-        most: paths of a chunk, at most; default what suits the device.
+        most: paths of a chunk, at most.
 
     Returns:
         The chunks, each (slice of contexts, slice of their paths), and the paths of each context in a full chunk. The
         last chunk of a context may hold fewer.
     """
     gpu = device.type == "cuda"
-    most = min(most or PATHS_AT_ONCE[gpu], PATHS_AT_ONCE[gpu])
     group = max(1, most // repeat) if repeat < WORTH_A_CHUNK or gpu else 1
     group = group if gpu else min(group, CONTEXTS_AT_ONCE)
     size = -(-repeat // max(1, -(-repeat // most)))

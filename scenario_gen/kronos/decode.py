@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scenario_gen.kronos.attention import NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.chunks import Chunks, plan_chunks, together
+from scenario_gen.kronos.chunks import Chunks, paths_at_once, plan_chunks, together
 from scenario_gen.kronos.dense import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
 from scenario_gen.kronos.layers import Block
@@ -56,6 +56,7 @@ class FastDecoder:
         model = checkpoint.model
         self.device = model.embedding.emb_s1.weight.device
         self.dtype = choose_dtype(dtype, self.device)
+        self.paths_at_once = paths_at_once(model.config.d_model, self.device)
         self.embedding = FusedEmbedding(model.embedding)
         self.blocks = [FusedBlock(cast(Block, block), self.dtype) for block in model.transformer]
         self.dependency = FusedDependency(
@@ -96,7 +97,7 @@ class FastDecoder:
         contexts = len(s1)
         time = self.checkpoint.model.time_emb(future_stamps)  # [P, H, D]
         draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, 2]
-        jobs, size = plan_chunks(contexts, n // contexts, self.device)
+        jobs, size = plan_chunks(contexts, n // contexts, self.device, self.paths_at_once)
         chunks = Chunks(advance, len(jobs))
         groups = together(jobs)
         run = chunks.run(lambda which: self.prefill(s1[which], s2[which], stamps[which]), groups, self.device)
@@ -197,7 +198,7 @@ class FastDecoder:
         contexts, bars = context_s1.shape
         n, horizon = s1.shape
         repeat = n // contexts
-        most = max(1, SCORES_AT_ONCE // (horizon * (bars + horizon)))
+        most = min(self.paths_at_once, max(1, SCORES_AT_ONCE // (horizon * (bars + horizon))))
         jobs, _ = plan_chunks(contexts, repeat, self.device, most)
         chunks, groups = Chunks(lambda _: None, len(jobs)), together(jobs)
         run = chunks.run(

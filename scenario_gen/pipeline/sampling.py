@@ -27,7 +27,7 @@ from scenario_gen.spec.models import (
     KronosGenerator,
 )
 
-DEFAULT_BLOCK = 256
+DEFAULT_BLOCK = 512
 
 
 def sample(

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from scenario_gen.checks import check_candles
+from scenario_gen.checks.merging import merge_tallies
 from scenario_gen.errors import SpecError
 from scenario_gen.execute import Draws
 from scenario_gen.generators.kronos import KronosPaths
@@ -54,8 +55,8 @@ def test_blocks_in_any_order_give_the_same_paths(tiny_checkpoint: Checkpoint, co
 
 def test_paths_of_increments_are_valid_without_repair(tiny_checkpoint: Checkpoint, context: Candles) -> None:
     paths = _sample(tiny_checkpoint, context, 20, paths=64)
-    tally = check_candles(paths, context, "fail").tally
-    assert tally.bad_bars == 0
+    account = merge_tallies([check_candles(paths, context, "fail").tally])
+    assert account.bad_bars == 0
     assert paths.fields == ("open", "high", "low", "close", "volume")
     assert paths.values.dtype == np.float32
 
@@ -64,7 +65,7 @@ def test_levels_of_random_weights_break_rules_and_are_counted_not_hidden(context
     golden = load_checkpoint(GOLDEN)
     paths = _sample(golden, context, 20, paths=32)
     assert paths.fields == ("open", "high", "low", "close", "volume", "amount")
-    assert check_candles(paths, context, "repair").tally.bad_bars > 0
+    assert merge_tallies([check_candles(paths, context, "repair").tally]).bad_bars > 0
 
 
 @pytest.mark.parametrize("bars", [24, 25, 100])

@@ -41,7 +41,7 @@ def test_every_path_of_every_context_is_in_exactly_one_chunk(
 
 
 def test_chunks_of_one_context_are_as_even_as_can_be() -> None:
-    jobs, size = plan_chunks(1, 1000, CPU)
+    jobs, size = plan_chunks(1, 1000, CPU, 128)
     assert size == 125
     assert len(jobs) == 8
 

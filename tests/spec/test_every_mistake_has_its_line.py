@@ -8,7 +8,7 @@ from scenario_gen.spec import LoadedSpec, spec_from_dict
 
 Mistakes = Callable[[str], list[str]]
 
-GENERATOR_KEYS = "kind, model, tokenizer, temperature, top_p, top_k, device, window, drift"
+GENERATOR_KEYS = "kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, drift"
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 # What stands on line 4, and the whole message.
@@ -147,7 +147,7 @@ ONE_MISTAKE = [
     (
         "scenarios: [hot]",
         "scenarios[#1]: got 'hot', expected a mapping with the keys name, data, bars, paths, "
-        "generator, checks or broker",
+        "generator, checks, market or broker",
     ),
     ("scenarios: [{paths: {count: 1}}]", "scenarios[#1]: 'name' is missing"),
     ("scenarios: [{name: 3}]", "scenarios[#1].name: got 3, expected text"),
