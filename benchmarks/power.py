@@ -106,7 +106,7 @@ class Split:
 
     def verdicts(self, rng: np.random.Generator) -> Iterator[tuple[str, list[FactVerdict]]]:
         """Judge held-out real windows and every candidate."""
-        rows = rng.choice(len(self.held_out.windows), size=self.paths, replace=False)
+        rows = rng.permutation(len(self.held_out.windows))[: self.paths]
         real = self.held_out.windows.select(rows)
         yield "REAL held-out", self.judge(real, path_clusters(real, self.held_out.block_of[rows], rng))
         for name, make in self.candidates().items():

@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, list[list[ScoreVerdict]]] = defaultdict(list)
     for split, rng in random_splits(options.splits, options.length, options.paths):
-        rows = rng.choice(len(split.held_out.windows), size=options.paths, replace=False)
+        rows = rng.permutation(len(split.held_out.windows))[: options.paths]
         held_out = split.held_out.windows.select(rows)
         blocks = split.held_out.block_of[rows]
         found["REAL held-out"].append(scores(split, held_out, path_clusters(held_out, blocks, rng), rng))
