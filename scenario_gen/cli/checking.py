@@ -93,6 +93,10 @@ def _exit_code(report: CheckReport) -> int:
     if report.failed:
         return GATE_FAILED
     if not report.compared:
-        typer.echo(f"nothing could be judged: {'; '.join(dict.fromkeys(report.reasons.values()))}", err=True)
+        typer.echo(
+            f"nothing could be judged but the candle rules: {report.obstacle}\n"
+            "  to do:    bring a longer history, or longer paths",
+            err=True,
+        )
         return USER_MISTAKE
     return 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from scenario_gen.errors import CheckError
+from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import DAY, LONG_GAP, frequency, nanoseconds, spacing
 from scenario_gen.market.paths import PathSet
@@ -77,7 +77,7 @@ def anchored(
     _refuse_frequency(groups, reference, where)
     stamps = nanoseconds(reference.timestamps)
     ends = [int(np.searchsorted(stamps, _first(group))) for group in groups]
-    cut = max(ends) if context_end is None else len(reference.split_at(context_end)[0])
+    cut = max(ends) if context_end is None else _bars_until(reference, context_end)
     if len(set(ends)) == 1 and context_end is not None:
         _refuse_overlap(groups[0], cut, ends[0], context_end)
         ends = [cut] * len(ends)
@@ -91,6 +91,15 @@ def anchored(
     _refuse_old_history(ensembles, reference)
     _refuse_other_unit(ensembles, reference, where)
     return Anchored(ensembles, cut, [*_notes(ensembles, cut, reference)])
+
+
+def _bars_until(reference: Candles, context_end: str) -> int:
+    try:
+        return len(reference.split_at(context_end)[0])
+    except DataError as error:  # in the words of this command, not of a spec
+        raise DataError(
+            error.problem, expected=error.expected, fix="correct the context's end (--context-end)"
+        ) from None
 
 
 def _sets_of(table: PathTable) -> list[PathSet]:

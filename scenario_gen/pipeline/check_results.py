@@ -5,6 +5,7 @@ Owns the verdict of each group. Computes no statistic.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -114,6 +115,12 @@ class CheckReport:
     def compared(self) -> bool:
         """Whether any fact or score could be judged at all; a valid candle alone says nothing of realism."""
         return any(label != "UNTESTABLE" for group, label in self.verdicts.items() if group != CANDLES)
+
+    @property
+    def obstacle(self) -> str:
+        """What kept most facts from being judged, in words; "" where nothing did."""
+        reasons = Counter(fact.reason for fact in self.facts if fact.label == "UNTESTABLE")
+        return reasons.most_common(1)[0][0] if reasons else ""
 
     def members(self, group: str) -> list[tuple[str, Label, str]]:
         """Return name, label and reason of the judged members of a group of facts or scores."""

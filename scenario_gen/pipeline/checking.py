@@ -76,7 +76,9 @@ def check(
     given, source = _given(paths)
     found = anchored(given, history, context_end, source)
     if len(found) < MIN_PATHS:
-        raise _too_few(f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}")
+        raise _too_few(
+            f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths"
+        )
     with progress.stage("candle rules", len(found.ensembles)) as advance:
         kept, candles = _candles(found.ensembles, history, advance)
     before = history.rows(0, found.end)
@@ -124,18 +126,22 @@ def _facts(ensembles: Sequence[Ensemble], found: Anchored, before: Candles, seed
     clock = SessionClock.of(before.timestamps)
     bars = concatenate([Bars.of_paths(one.paths, clock=clock) for one in ensembles])
     if len(bars) < MIN_PATHS:
-        raise _too_few(f"{len(found) - len(bars)} of {len(found)} paths were rejected, {len(bars)} are left")
+        lost = f"{len(found) - len(bars):,} of {len(found):,} paths"
+        raise _too_few(
+            f"{lost} have values that are missing, infinite or not positive; {len(bars)} are left",
+            "look at what the generator gives",
+        )
     if found.contexts == 1:
         return check_facts(bars, before, context=before, seed=seed)
     contexts = np.concatenate([np.full(len(one.paths), one.end) for one in ensembles])
     return check_facts(bars, before, context_ids=contexts, seed=seed)
 
 
-def _too_few(problem: str) -> CheckError:
+def _too_few(problem: str, fix: str) -> CheckError:
     return CheckError(
         f"{problem}, but realism is a property of an ensemble",
         expected=f"at least {MIN_PATHS} paths, better some hundred",
-        fix="sample more paths",
+        fix=fix,
     )
 
 

@@ -1,0 +1,117 @@
+"""``scenario-gen check``: files in, verdicts out, exit 0, 4 or 2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenario_gen.market import load_candles
+from tests.pipeline.given import ManyContexts, OneContext
+
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def one() -> OneContext:
+    return OneContext.of(load_candles("nasdaq"), "2012-12-31")
+
+
+@pytest.fixture
+def copies(one: OneContext, tmp_path: Path) -> Path:
+    one.copies(60).to_parquet(tmp_path / "copies.parquet")
+    return tmp_path / "copies.parquet"
+
+
+def test_held_out_real_windows_leave_with_0(invoke: Invoke, tmp_path: Path) -> None:
+    many = ManyContexts.of(load_candles("nasdaq"), seed=2)
+    many.real().to_csv(tmp_path / "real.csv", index=False)
+    many.reference.frame().to_csv(tmp_path / "history.csv", index_label="date")
+    result = invoke("check", tmp_path / "real.csv", "--reference", tmp_path / "history.csv", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert "FAIL" not in found["verdicts"].values()
+    assert found["paths"]["contexts"] == 10
+
+
+def test_shuffled_bars_leave_with_4_and_the_tables_say_why(
+    one: OneContext, invoke: Invoke, tmp_path: Path
+) -> None:
+    one.control("shuffle", count=60).to_csv(tmp_path / "shuffled.csv", index=False)
+    result = invoke("check", tmp_path / "shuffled.csv", "--reference", "nasdaq")
+    assert result.exit_code == 4, result.stderr
+    told = " ".join(result.stdout.split())
+    assert "shuffled.csv: 60 paths of 60 bars from one context, 2013-01-02 to 2013-03-28" in told
+    assert "Verdicts" in told
+    assert "Stylized facts, mode C" in told
+    assert "acf_rng_1_5" in told
+    assert "MDE" in told
+    assert "1,510 bars of NASDAQ Composite after 2012-12-31 were left out" in told
+    assert "stylized facts" in result.stderr  # progress
+
+
+def test_json_holds_the_verdicts_and_all_figures(copies: Path, invoke: Invoke) -> None:
+    result = invoke("check", copies, "--reference", "nasdaq", "--context-end", "2012-12-31", "--json")
+    assert result.exit_code == 4
+    assert result.stderr == ""
+    found = json.loads(result.stdout)
+    assert {"verdicts", "facts", "candles", "scores", "mode", "audit", "reference"} <= set(found)
+    assert found["verdicts"]["copy"] == "FAIL"
+    assert found["mode"] == "C"
+    assert found["reference"]["bars"] == 3521
+    fact = next(fact for fact in found["facts"] if fact["fact"] == "lev_rng_1_5")
+    assert {
+        "real_mean",
+        "synthetic_mean",
+        "comparison",
+        "q",
+        "label",
+        "mde",
+        "control_power",
+        "halves",
+    } <= set(fact)
+
+
+def test_a_declared_bootstrap_is_not_judged_for_copying(copies: Path, invoke: Invoke) -> None:
+    result = invoke("check", copies, "--reference", "nasdaq", "--resamples-history", "--json")
+    assert result.exit_code == 0, result.stdout
+    assert json.loads(result.stdout)["verdicts"]["copy"] == "UNTESTABLE"
+
+
+def test_a_reference_that_could_judge_nothing_is_no_pass(
+    one: OneContext, copies: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    short = one.history.split_at("2012-12-31")[0].context(130)
+    short.frame().to_csv(tmp_path / "short.csv", index_label="date")
+    result = invoke("check", copies, "--reference", tmp_path / "short.csv")
+    assert result.exit_code == 2
+    assert "nothing could be judged but the candle rules: the reference holds 2 separate" in result.stderr
+    assert "UNTESTABLE" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("copies.parquet",), "--reference"),
+        (("missing.parquet", "--reference", "nasdaq"), "there is no file missing.parquet"),
+        (("copies.parquet", "--reference", "missing.csv"), "there is no file missing.csv"),
+        (("copies.parquet", "--reference", "nasdaq", "--context-end", "soon"), "is no date"),
+        (("copies.parquet", "--reference", "nasdaq", "--context-end", "2014-01-01"), "not after the context"),
+        (("empty.csv", "--reference", "nasdaq"), "empty.csv is empty"),
+        (("header.csv", "--reference", "nasdaq"), "and no bars"),
+        (("copies.parquet", "--reference", "header.csv"), "and no bars"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    copies: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(copies.parent)
+    Path("empty.csv").touch()
+    Path("header.csv").write_text("path,timestamp,open,high,low,close\n")
+    result = invoke("check", *words)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
