@@ -132,7 +132,9 @@ class KronosPaths:
         """
         horizon = len(timestamps)
         stamps = _stamps(context.timestamps.append(timestamps))
-        uniforms = torch.from_numpy(draws.uniforms(horizon, 2)).to(self.device)
+        uniforms = (
+            torch.from_numpy(draws.uniforms(horizon, 2)).float().to(self.device)
+        )  # some have no float64
         sampler = self._slide if self.window == "slide" else self._reanchor
         values, counts, clipped = sampler(context, stamps, uniforms, advance)
         fields = _fields(context, values.shape[-1])

@@ -60,7 +60,9 @@ def _sample_chunk(
     features = torch.from_numpy(representation.encode(contexts, scale)).to(device)
     s1, s2 = (tokens[:, -keep:] for tokens in checkpoint.tokenizer.encode(features))  # [P, keep]
     stamps = stamps[:, -keep - horizon :].to(device)
-    drawn = torch.from_numpy(uniforms.reshape(count * paths, horizon, 2)).to(device)
+    drawn = (
+        torch.from_numpy(uniforms.reshape(count * paths, horizon, 2)).float().to(device)
+    )  # some have no float64
     new1, new2 = decoder.sample_tokens(s1, s2, stamps[:, :keep], stamps[:, keep:], drawn, rule)
     sampled = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()  # [P * R, S, d_in]
     return np.stack([_bars_of(checkpoint, contexts, sampled, place, paths) for place in range(count)])

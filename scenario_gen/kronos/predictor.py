@@ -235,7 +235,7 @@ class KronosPredictor:
             s2,
             stamps[:, :bars],
             stamps[:, bars:],
-            torch.from_numpy(uniforms).to(self.device),
+            torch.from_numpy(uniforms).float().to(self.device),  # some have no float64
             rule,
             advance,
         )

@@ -11,6 +11,10 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import CheckpointError, DataError, ScenarioError, SpecError
+from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.base import open_generator
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.spec.models import KronosGenerator
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,23 @@ def test_the_first_paths_of_many_are_the_paths_of_few(context: sg.Candles, tiny_
         for n in (3, 20)
     )
     assert np.array_equal(few.values, many.values[:3])
+
+
+def test_the_first_hundred_of_ten_thousand_are_a_run_of_a_hundred(context: sg.Candles) -> None:
+    few, many = (sg.sample(context, horizon=2, paths=n, seed=5, device="cpu") for n in (100, 10_000))
+    assert np.array_equal(few.values, many.values[:100])
+
+
+def test_the_order_of_blocks_never_changes_a_path(context: sg.Candles) -> None:
+    generator = open_generator(KronosGenerator(device="cpu"))
+    timestamps = BarCalendar.infer(context.timestamps, context.calendar).future(3)
+
+    def block(first: int) -> np.ndarray:
+        return generator.sample(context, timestamps, Draws(7, np.arange(first, first + 64))).values
+
+    forwards = [block(first) for first in (0, 64, 128)]
+    backwards = [block(first) for first in (128, 64, 0)]
+    assert np.array_equal(np.concatenate(forwards), np.concatenate(backwards[::-1]))
 
 
 def test_another_seed_gives_other_paths(context: sg.Candles, tiny_folder: Path) -> None:
