@@ -15,6 +15,7 @@ from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.pipeline.blocks import run_blocks
 from scenario_gen.pipeline.identity import device_of, identity_of, versions
 from scenario_gen.pipeline.prepare import load_strategies, override, prepare
+from scenario_gen.pipeline.realism import check_realism
 from scenario_gen.pipeline.sampling import sample
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.report.page import write_report
@@ -86,6 +87,8 @@ def run_spec(
 
     scenarios, metrics, findings = summarise(prepared, strategies, spec.limits, store, progress)
     clock.lap("summarising")
+    realism = check_realism(prepared, store, identity, progress)
+    clock.lap("checking realism")
     result = StressRun(
         name=spec.name,
         title=spec.report.title or spec.name,
@@ -98,8 +101,8 @@ def run_spec(
         versions=versions(),
         device=device_of(prepared),
         seconds=clock.laps,
-        scenarios=scenarios,
-        findings=findings,
+        scenarios=realism.onto(scenarios),
+        findings=[*findings, *realism.findings],
     )
     store.write_metrics(metrics)
     store.write_run(result)

@@ -1,15 +1,30 @@
-"""Findings that the pipeline itself can judge: the candle account, and overlap with a model's training data."""
+"""Findings of a run: candle account, training overlap, edge of the levels, stylized facts, calibration.
+
+Owns how a judgement becomes a name, a label and a line. Judges little itself: labels come from the checks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, CandleAccount
+from scenario_gen.checks.calibration.results import Calibration
+from scenario_gen.checks.inference import worst
+from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
+from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.store.results import Finding, Label
+from scenario_gen.store.results import FactsReport, Finding, Label
 
 CANDLES, OVERLAP, EDGE = "candles", "training overlap", "edge of the levels"
+FACTS, CALIBRATION = "facts", "calibration"
+FACTS_BAND = f"real windows of the same length (FAIL: q < {FAIL_Q:g} and an effect of {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
+SCORES_BAND = "what 95 % of real windows against real windows keep to"
+CALIBRATION_BAND = (
+    "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
+    "holds less than 80 or more than 97 %)"
+)
 PINNED_PATHS_WARN = 0.01  # the 99 % tail measures read the outer hundredth of the paths
 
 
@@ -77,3 +92,94 @@ def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> li
             scenario=scenario,
         )
     ]
+
+
+def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:
+    """Return one finding per group of facts and scores: the label of its worst member, and which member that is."""
+    return [
+        Finding(
+            name=f"{FACTS}.{group}",
+            label=(label := worst([member.label for member in members])),
+            measured=_told(members, label),
+            band=SCORES_BAND if group in SCORE_GROUPS else FACTS_BAND,
+            scenario=scenario,
+            offenders=[member.name for member in members if member.label in ("FAIL", "WARN")],
+        )
+        for group, members in _groups(found).items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    label: Label
+    told: str
+    effect: float
+
+
+def _groups(found: FactsReport) -> dict[str, list[_Member]]:
+    """Return the judged members of each group, facts before scores."""
+    group_of = {name: group for group, names in SCORE_GROUPS.items() for name in names}
+    groups: dict[str, list[_Member]] = {}
+    for fact in found.facts:
+        if fact.label is not None:
+            means = (fact.real_mean, fact.synthetic_mean)
+            shown = "" if None in means else f"real {fact.real_mean:.3g}, paths {fact.synthetic_mean:.3g}; "
+            effect = 0.0 if fact.comparison is None else fact.comparison.effect
+            told = f"{fact.title}: {shown}{fact.reason}"
+            groups.setdefault(fact.group, []).append(_Member(fact.fact, fact.label, told, effect))
+    for score in found.scores:
+        if score.label is not None:
+            told = f"{score.title}: {score.reason}"
+            member = _Member(score.score, score.label, told, 0.0)
+            groups.setdefault(group_of[score.score], []).append(member)
+    return groups
+
+
+def _told(members: list[_Member], label: Label) -> str:
+    """Return how many members carry the label, and the one that is furthest off."""
+    alike = [member for member in members if member.label == label]
+    top = max(alike, key=lambda member: member.effect)
+    count = f"{len(alike)} of {len(members)} {label}; " if len(members) > 1 else ""
+    return f"{count}{top.told}"
+
+
+def unjudged_facts_finding(scenario: str, reason: str) -> Finding:
+    """Return the finding on paths that cannot be compared with real windows."""
+    return Finding(FACTS, "UNTESTABLE", reason, "paths that can be compared with real windows", scenario)
+
+
+def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
+    """Return the verdict on a calibrated generator, and whether its training data know the futures it was asked for."""
+    ours = found.generator
+    return [
+        Finding(
+            name=CALIBRATION,
+            label=ours.label,
+            measured=_calibration_told(found),
+            band=CALIBRATION_BAND,
+            scenario=scenario,
+            offenders=[one.functional for one in ours.functionals if one.label in ("FAIL", "WARN")],
+        ),
+        Finding(
+            name=f"{OVERLAP}: calibration",
+            label=ours.contamination.label,
+            measured=ours.contamination.reason,
+            band="futures that are later than the model's training data",
+            scenario=scenario,
+        ),
+    ]
+
+
+def _calibration_told(found: Calibration) -> str:
+    ours = found.generator
+    tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
+    alike = sorted((one for one in tested if one.label == ours.label), key=lambda one: one.q or 0.0)
+    told = f"{alike[0].title}: {alike[0].reason}" if alike else f"drift: {ours.drift.reason}"
+    count = f"{len(alike)} of {len(tested)} numbers of a path {ours.label}" if alike else "drift alone"
+    return f"{count} over {len(found.origins)} forecasts of {found.horizon} bars; {told}"
+
+
+def uncalibrated_finding(scenario: str, reason: str) -> Finding:
+    """Return the finding on a generator that this history cannot calibrate."""
+    return Finding(CALIBRATION, "UNTESTABLE", reason, "a history with room for 30 forecasts", scenario)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, rate
+from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.results import Finding, Label, ScenarioResult, StressRun
 from scenario_gen.store.verdict import (
     ALLOWED_DRAWDOWN_SHARE,
     CALIBRATION,
+    FACTS,
     LIMITS,
     LimitVerdict,
     cap,
@@ -24,7 +26,7 @@ from scenario_gen.store.verdict import (
     worst,
 )
 
-FACTS, OVERFITTING, OVERLAP, CANDLES = "facts", "overfitting", "training overlap", "candles"
+OVERFITTING, OVERLAP, CANDLES = "overfitting", "training overlap", "candles"
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
 
 
@@ -96,7 +98,7 @@ def headline(run: StressRun, base: PlacedScenario) -> list[Sentence]:
     limit = None if _nowhere(base, declared) else declared
     ranked = [p for p in base.strategies() if rate(decision_estimate(p.strategy, limit)) is not None]
     ranked.sort(key=lambda placed: -(rate(decision_estimate(placed.strategy, limit)) or 0.0))
-    fault = generator_fault(run, base.scenario)
+    fault = generator_fault(run, base)
     if not ranked:
         return [say(words.LIMITS_UNJUDGED, allowed="nothing to compare"), fault]
     high, low = ranked[0], ranked[-1]
@@ -134,27 +136,12 @@ def event(limit: float | None) -> Sentence:
     return say(words.EVENT_DRAWDOWN, limit=plain(limit, "level", "limits/max_drawdown"))
 
 
-def generator_fault(run: StressRun, scenario: ScenarioResult) -> Sentence:
-    """Return the strongest fault of the generator, and in which direction it errs."""
-    findings = group(run.findings, CALIBRATION)
-    label = worst(found.label for found in findings)
-    if label in (None, "UNTESTABLE", "ERROR"):
-        return say(words.FAULT_UNJUDGED)
-    if label != "PASS":
-        first = next(found for found in findings if found.label == label)
-        return say(words.FAULT_LABEL, label=words.Badge(first.label), measured=first.measured)
-    account = scenario.candles
-    if account.bars and account.bad_bars / account.bars >= 0.05:
-        return say(words.FAULT_CANDLES, bars=numbers.percent(account.bad_bars / account.bars))
-    return say(words.FAULT_NONE)
-
-
 def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> list[Card]:
     """Return the six cards, those with nothing to judge included."""
     return [
         limits_card(run, scenarios),
-        _finding_card("Generator: calibration", CALIBRATION, words.ABSENT["calibration"], run.findings),
-        _finding_card("Generator: stylized facts", FACTS, words.ABSENT["facts card"], run.findings),
+        Card("Generator: calibration", *calibration_card(run, scenarios)),
+        Card("Generator: stylized facts", *facts_card(run, scenarios)),
         candles_card(scenarios),
         _finding_card("Overfitting", OVERFITTING, _sets_in_words(base), run.findings),
         _finding_card("Training overlap", OVERLAP, words.ABSENT["training overlap"], run.findings),
@@ -199,7 +186,8 @@ def _limits_sentence(run: StressRun, judged: Sequence[Judged], label: Label | No
 
 def text_capped(label: Label | None) -> Sentence:
     """Return the sentence that names the cap in force."""
-    return say(words.CAPPED, label=words.Badge(label or "UNTESTABLE"))
+    told = words.CAPPED_FAULTS if label == "WARN" else words.CAPPED
+    return say(told, label=words.Badge(label or "UNTESTABLE"))
 
 
 def _allowed(run: StressRun, limit: str) -> Sentence:

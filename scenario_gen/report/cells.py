@@ -16,6 +16,7 @@ from scenario_gen.report.numbers import (
     share,
 )
 from scenario_gen.report.strips import (
+    FactStrip,
     Strip,
     Tick,
 )
@@ -53,6 +54,7 @@ class Cell:
     shown: Shown | None = None
     label: Label | None = None
     strip: Strip | None = None
+    fact: FactStrip | None = None
     text: str = ""
     note: str = ""
     css: str = ""

@@ -92,6 +92,13 @@ def plain(value: float | None, form: Form, source: str, *, decimals: int = 0) ->
     return Shown(render(value, form, decimals), value=value, form=form, decimals=decimals, source=source)
 
 
+def small_q(value: float | None, source: str) -> Shown:
+    """Return an adjusted p-value; below .0005 only that it is small."""
+    if value is not None and value < 0.0005:
+        return Shown("< 0.001")
+    return plain(value, "number", source, decimals=3 if value is not None and value < 0.1 else 2)
+
+
 def bracketed(estimate: Estimate, form: Form, source: str, *, decimals: int = 0) -> Shown:
     """Return an estimate with its 95 % interval in brackets."""
     shown = _value(estimate, form, source, decimals)

@@ -15,7 +15,18 @@ from typing import Any
 from markupsafe import Markup
 
 from scenario_gen.errors import StoreError
-from scenario_gen.report import accounts, candles, cards, cells, pictures, tables, words
+from scenario_gen.report import (
+    accounts,
+    calibration,
+    candles,
+    cards,
+    cells,
+    facts,
+    faults,
+    pictures,
+    tables,
+    words,
+)
 from scenario_gen.report.cells import PlacedScenario, Table
 from scenario_gen.report.charts import drawing
 from scenario_gen.report.edges import edge_sentences
@@ -113,13 +124,19 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "sections": _sections(run, placed, verdict, grid=sets is not None),
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
-        "cap": _cap(run, verdict),
+        "caps": faults.caps(run, placed),
         "summary": tables.summary_table(run, [base], placed),
         "summary_rest": _summary_rest(run, placed, base),
         "fans": pictures.fans(run, placed, base),
         "dial": accounts.dial_table(placed, cards.generator_name),
         "dial_sentence": cards.dial_sentence(base),
         "edges": edge_sentences(placed),
+        "calibrations": calibration.calibrations(placed),
+        "dials": calibration.dials(placed),
+        "uncalibrated": [
+            p.title for p in placed if p.scenario.role == "scenario" and not p.scenario.calibration
+        ],
+        **_facts_parts(placed, base),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
         "accounts": [(p.title, cards.account_sentence(p)) for p in placed],
         "account": candles.account_table(placed),
@@ -180,9 +197,12 @@ def _sections(
     labels: dict[str, Label | None] = {
         "generator": worst(card.label for card in verdict if card.title == "Generator: calibration"),
         "integrity": worst(card.label for card in verdict if card.title == "Candle integrity"),
+        "facts": worst(card.label for card in verdict if card.title == "Generator: stylized facts"),
         "tail": cards.tail_badge(run, placed),
     }
-    absent = {key: words.ABSENT[key] for key in ("facts", "paired", "exec")}
+    absent = {key: words.ABSENT[key] for key in ("paired", "exec")}
+    if not any(one.scenario.facts for one in placed):
+        absent["facts"] = words.ABSENT["facts"]
     absent["params"] = words.ABSENT["params grid" if grid else "params"]
     if len(placed) < 2:
         absent["across"] = words.ABSENT["across"]
@@ -199,11 +219,21 @@ def _sections(
     }
 
 
-def _cap(run: StressRun, verdict: list[cards.Card]) -> Sentence:
-    calibration = next(card for card in verdict if card.title == "Generator: calibration")
-    if not run.limits or calibration.label not in ("UNTESTABLE", "ERROR"):
-        return ()
-    return words.say(words.CAP_CAPTION, label=words.Badge("INCONCLUSIVE"))
+def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:
+    """Return what section 3 shows: the base scenario's facts, or the first that has some."""
+    own = base if base.scenario.facts else next((one for one in placed if one.scenario.facts), base)
+    beside = facts.beside_base(own, placed)
+    found = own.scenario.facts
+    return {
+        "facts_of": own,
+        "facts_beside": [(mark, one.title) for one, mark in beside],
+        "facts_sentences": facts.facts_sentences(own),
+        "facts_table": facts.facts_table(own, beside),
+        "facts_shown": facts.shown_table(own),
+        "facts_untestable": facts.untestable_lines(found) if found else [],
+        "scores_table": facts.scores_table(own),
+        "groups_table": facts.groups_table(placed),
+    }
 
 
 def _summary_rest(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -> Table | None:

@@ -57,6 +57,25 @@ class Strip:
         return self.outer is None and self.inner is None and self.median is None
 
 
+@dataclass(frozen=True)
+class Mark:
+    """The mean of one scenario's paths: position in percent, shape, and the side on which it leaves the strip."""
+
+    x: float
+    shape: str  # "mean", "low", "high"
+    beyond: str = ""  # "left", "right"
+
+
+@dataclass(frozen=True)
+class FactStrip:
+    """One fact on the scale of the real windows; positions in percent of the cell, 50 is the real mean."""
+
+    real: tuple[float, float] | None
+    paths: tuple[float, float] | None
+    marks: tuple[Mark, ...]
+    aria: str
+
+
 def axis_over(values: Iterable[float], *, ticks: int = 4) -> Axis:
     """Return an axis that covers all values and zero, with ticks at round numbers."""
     kept = [value for value in values if math.isfinite(value)] + [0.0]

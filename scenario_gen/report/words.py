@@ -35,10 +35,12 @@ SECTIONS: tuple[tuple[str, str], ...] = (
 )
 
 LEADS = {
-    "generator": "How each generator was set, and how volatile its paths are beside their context.",
+    "generator": "Forecasts of the past, set beside what came: the real future ranks among the paths as one of "
+    "them, or it does not. And how volatile each generator’s paths are.",
     "integrity": "Every raw bar is checked before anything is repaired. The table is an account: what was "
     "generated equals what was kept, repaired and rejected.",
-    "facts": "Statistics of the generated paths against real windows of the same length.",
+    "facts": "Each statistic of the paths against real windows of the same length, by the same estimator, up to the "
+    "context’s end. A difference of 0 cannot be told apart, of ½ is complete.",
     "outcomes": "Every strategy on the same paths, in each scenario and on each baseline generator.",
     "tail": "How often, and how deep: shares and quantiles of generated paths, each with its 95% interval.",
     "paired": "Differences on the same path, so that the market’s luck cancels.",
@@ -51,8 +53,8 @@ LEADS = {
 }
 
 ABSENT = {
-    "facts": "Not judged: no stylized facts are computed by this version, so the page cannot say how lifelike the "
-    "paths are beyond their volatility (section 1) and their candles (section 2).",
+    "facts": "Not judged: this run compared no paths with real windows. Leave checks.facts at true, with at least 20 "
+    "paths and a history of four horizons and more.",
     "paired": "Not judged: no differences are computed by this version. metrics.parquet has every metric of every "
     "path under its path_id, so the same path can be compared across strategies and scenarios there.",
     "across": "Not judged: the run has one generator. Add baselines: [bootstrap] to the spec, or a scenario with "
@@ -64,8 +66,8 @@ ABSENT = {
     "exec": "Not judged: the run used one set of costs. Change broker.fees, broker.slippage or broker.fill in a "
     "scenario to see what they do.",
     "calibration": "Not judged on this history: no rolling-origin test was run, so whether the bands are too "
-    "narrow or too wide is unknown.",
-    "facts card": "Not judged: no stylized facts were computed.",
+    "narrow or too wide is unknown. checks.calibration: true runs it.",
+    "facts card": "Not judged: no stylized facts were computed. checks.facts: true computes them.",
     "overfitting": "Not judged: {sets} tried; no deflated Sharpe ratio is computed by this version.",
     "training overlap": "The data cannot say: this run states no dates for the checkpoint’s training data, so "
     "memory of the context cannot be told apart from skill.",
@@ -83,11 +85,61 @@ REST = " and on {low} for {low_name}"
 FAULT_UNJUDGED = (
     "The generator’s calibration was not judged here: falls may be milder on this page than in reality."
 )
-FAULT_LABEL = "Of the generator’s calibration the worst label is {label}: {measured}."
+FAULT_LABEL = "Of the generator’s calibration the worst label is {label}."
+FAULT_CALIBRATION = "Set beside what came, the generator gets {label} for {what}{direction}"
+FAULT_FACTS = "beside real windows its paths get {label} for {what}"
+FAULT_BOTH = "{calibration}; {facts}."
+FAULT_ONE = "{fault}."
+MILDER, DEEPER = ": falls may be milder here than in reality", ": falls may be deeper here than in reality"
 FAULT_CANDLES = (
     "{bars} of raw bars broke a candle rule, so what the paths show rests on repaired or fewer candles."
 )
 FAULT_NONE = "No fault of the generator was found by the tests listed; section 1 says what they were."
+
+FACTS_FOUND = (
+    "{count} of {all} facts of {scenario} get {label} beside real windows of this market. Furthest off: {fact}, real "
+    "{real}, paths {paths}."
+)
+FACTS_PASSED = (
+    "No difference found in {all} facts of {scenario} that the data can judge, beside {windows} real windows."
+)
+FACTS_SCORES = "The ensemble of {scenario} as a whole gets {label}: {score}."
+FACTS_COUNT = (
+    "{scenario}: {paths} paths beside {windows} real windows of {bars} in {clusters} stretches of time. Facts: "
+    "{labels}."
+)
+FACTS_CAPPED = "A FAIL is called WARN here: {why}."
+HALVES_SOME = (
+    "The yardstick: between its own earlier and later half the market itself differs in {count} of these: {facts}. A "
+    "model of one half would be flagged there on the other."
+)
+HALVES_NONE = "The yardstick: between its own earlier and later half the market differs in none of these."
+
+CALIBRATION_DONE = (
+    "{origins} forecasts of {horizon} with {paths} paths each, from {first} to {last}, none of them overlapping and "
+    "none later than the context. A mean rank off by {mde} would be found four times in five."
+)
+CALIBRATION_OFF = "Off in {count} of {all} numbers of a path, {label} for {worst}: {way}."
+CALIBRATION_CARD = (
+    "{count} of {all} numbers of a path get {label} over {origins} past forecasts of {scenario}. Worst: {what}, "
+    "{share} of what came inside its 90% band."
+)
+CALIBRATION_DRIFT = "{label} for drift alone, over {origins} past forecasts of {scenario}: {reason}."
+CALIBRATION_KEPT = (
+    "No breach found in {all} numbers of a path over {origins} past forecasts of {scenario}: what came ranks evenly "
+    "among the paths."
+)
+CALIBRATION_FEW = (
+    "{origins} forecasts of {scenario} are too few to judge; 30 would be needed. A longer history gives more."
+)
+DRIFT = (
+    "{label} Drift over the horizon, in context deviations: paths {generated}, market {realised}. A strategy that is "
+    "long earns the generator’s drift."
+)
+DIAL_CHOSEN = (
+    "Chosen by calibration: {searched}, now temperature {temperature} and top_p {top_p}, on {origins} forecasts of "
+    "{horizon} from {first} to {last}."
+)
 
 LIMITS_BREACHED = (
     "{fails} of {all} (strategy × scenario × limit) breach: most of all {strategy} in {scenario}, where {event} "
@@ -101,9 +153,14 @@ ALLOWED = {
     "probability_of_loss": "a loss is allowed on at most {share} of paths",
 }
 CAPPED = "Held down to {label}, because the generator was not shown to be calibrated."
+CAPPED_FAULTS = "Held down to {label}, because of the generator’s faults in sections 1 to 3."
 CAP_CAPTION = (
-    "A favourable label is held down to {label} while the generator’s calibration is not judged; "
-    "an unfavourable one stands."
+    "A favourable label is held down to {label} where the generator’s calibration failed or is not judged "
+    "({scenarios}); an unfavourable one stands."
+)
+CAP_FACTS = (
+    "A favourable label is held down to {label} where tails, clustering, asymmetry, copies or diversity of the paths "
+    "FAIL ({scenarios})."
 )
 
 CANDLES_CLEAN = "No raw bar of {bars} broke a rule, over {scenarios}."

@@ -19,6 +19,7 @@ MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
 MAX_SEED = 2**63 - 1
 MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
+MAX_ORIGINS, MAX_ENSEMBLE, MAX_CALIBRATED = 2000, 10_000, 250  # of a calibration: forecasts, paths, bars
 MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
 NAMED_MODELS = ("nano", "mini", "small", "base")
 
@@ -90,7 +91,7 @@ class Paths(Section):
     count: int = Field(default=512, ge=1, le=MAX_PATHS)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     block: int = Field(
-        default=256, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity"
+        default=512, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity"
     )
     keep: bool = Field(default=False, description="write every path to paths/<scenario>.parquet")
 
@@ -192,10 +193,25 @@ GeneratorSection = (
 Generator = Annotated[GeneratorSection, Field(discriminator="kind")]
 
 
+class CalibrationBudget(Section):
+    """How much the calibration inside a run does."""
+
+    origins: int = Field(default=60, ge=2, le=MAX_ORIGINS, description="forecasts at most; 30 are judged")
+    paths: int = Field(default=99, ge=2, le=MAX_ENSEMBLE, description="of each forecast")
+    horizon: int | None = Field(
+        default=None, ge=1, le=MAX_CALIBRATED, description="bars ahead; default: the run's, at most 20"
+    )
+
+
 class Checks(Section):
-    """What to do with candles that break a rule."""
+    """What to do with candles that break a rule, and which checks of realism to run."""
 
     on_invalid: Literal["repair", "reject", "fail"] = "repair"
+    facts: bool = Field(default=True, description="compare the paths with real windows of the history")
+    calibration: bool | Literal["all"] | CalibrationBudget = Field(
+        default=True,
+        description="let the base scenario's generator forecast the past; all: every scenario's; or a budget",
+    )
 
 
 class Market(Section):

@@ -58,7 +58,13 @@ def accepted(model: type[BaseModel], field: str) -> str:
     if any(isinstance(kind, type) and issubclass(kind, date) for kind in kinds):
         return MOMENT
     names = [name for kind in kinds[1:] for name in get_args(kind)]  # the words that may stand for a number
-    return ", or ".join([_kind_words(kinds[0], info), *names])
+    nested = [_keys(kind) for kind in kinds[1:] if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return ", or ".join([_kind_words(kinds[0], info), *names, *nested])
+
+
+def _keys(model: type[BaseModel]) -> str:
+    """Name the keys of a mapping that may stand in a field's place, each with what it accepts."""
+    return "a mapping with " + ", ".join(f"{key} ({accepted(model, key)})" for key in model.model_fields)
 
 
 def choices(model: type[BaseModel], field: str) -> tuple[str, ...]:

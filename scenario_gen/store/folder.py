@@ -5,6 +5,8 @@
     run.json                            the StressRun
     metrics.parquet                     one row per scenario, strategy and path
     candles.parquet                     one row per scenario and path, rejected ones too: counts of every candle rule
+    facts.parquet                       one row per scenario and kept path: every statistic of the stylized facts
+    facts/, calibration/                finished checks, read again when the run is resumed
     paths/<scenario>.parquet            every path, where the spec says paths.keep
     index.html                          the report
 
@@ -42,9 +44,9 @@ from scenario_gen.store.results import StressRun
 
 SCHEMA = 1
 IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
-CANDLES = "candles.parquet"
+CANDLES, FACTS = "candles.parquet", "facts.parquet"
 ARRAYS = "arrays.npz"  # of a block
-OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, PAGE)
+OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, FACTS, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
 
@@ -112,11 +114,14 @@ class RunFolder:
                 shutil.rmtree(done.parent)
             for kept in sorted((self.path / "paths").glob("*.parquet")):
                 kept.unlink()
+            for check in sorted((self.path / "facts").glob("*.json")):
+                check.unlink()
             self._remove_partials()
             for name in (
                 RUN,
                 METRICS,
                 CANDLES,
+                FACTS,
                 PAGE,
                 IDENTITY,
             ):  # identity last: a clear cut short can be repeated
@@ -125,6 +130,7 @@ class RunFolder:
                 *sorted((self.path / "blocks").glob("*")),
                 self.path / "blocks",
                 self.path / "paths",
+                self.path / "facts",
             ]:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
@@ -191,6 +197,16 @@ class RunFolder:
         with atomic(self.path / CANDLES) as partial:
             counts.to_parquet(partial, index=False)
         return self.path / CANDLES
+
+    def write_facts(self, statistics: pd.DataFrame) -> Path:
+        """Write facts.parquet: one row per scenario and kept path.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with atomic(self.path / FACTS) as partial:
+            statistics.to_parquet(partial, index=False)
+        return self.path / FACTS
 
     def read_metrics(self) -> pd.DataFrame:
         """Read metrics.parquet back.

@@ -20,13 +20,17 @@ from scenario_gen.checks.account import (
     Wickless,
 )
 from scenario_gen.checks.calibration.dial import DialSearch
+from scenario_gen.checks.calibration.results import Calibration
+from scenario_gen.checks.inference.results import FactsReport
 
 __all__ = [
+    "Calibration",
     "CandleAccount",
     "ContextView",
     "DialSearch",
     "Estimate",
     "FactShift",
+    "FactsReport",
     "Fan",
     "Finding",
     "Interval",
@@ -190,6 +194,8 @@ class ScenarioResult:
     strategies: list[StrategyResult]
     repair: list[RepairEffect] = field(default_factory=list)  # empty where nothing was repaired
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says auto
+    facts: FactsReport | None = None  # paths against real windows; None where not asked for, or not possible
+    calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,14 @@ from scenario_gen.store.results import Estimate, Finding, Label, ScenarioResult,
 SEVERITY: tuple[Label, ...] = ("PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "ERROR", "FAIL")
 ALLOWED_DRAWDOWN_SHARE = 0.05  # a declared drawdown may be reached on at most this share of paths
 TOO_MANY_BAD_BARS = 0.05
-CALIBRATION = "calibration"
+CALIBRATION, FACTS = "calibration", "facts"
+MISLEADING = (
+    "tails",
+    "clustering",
+    "asymmetry",
+    "copy",
+    "diversity",
+)  # groups of facts that decide how deep falls go
 LIMITS = "limits"
 
 
@@ -95,25 +102,43 @@ def limit_findings(scenarios: Sequence[ScenarioResult], limits: Mapping[str, flo
 
 
 def group(findings: Iterable[Finding], name: str) -> list[Finding]:
-    """Return the findings of one group: those named ``name`` or ``name: ...``."""
-    return [found for found in findings if found.name == name or found.name.startswith(f"{name}:")]
+    """Return the findings of one group: those named ``name``, ``name: ...`` or ``name....``."""
+    return [
+        found for found in findings if found.name == name or found.name.startswith((f"{name}:", f"{name}."))
+    ]
 
 
 def cap(label: Label, scenario: ScenarioResult, findings: Sequence[Finding]) -> Label:
     """Hold a favourable label down to what the generator's own state allows; an unfavourable one stands.
 
-    No calibration finding: at most INCONCLUSIVE. Bad bars on 5 % or more: at most WARN.
+    No calibration finding: at most INCONCLUSIVE. Bad bars on 5 % or more, or facts that FAIL and decide how deep
+    falls go: at most WARN. A calibration that FAILs: at most INCONCLUSIVE.
     """
     if label != "PASS":
         return label
-    judged = worst(
-        found.label for found in group(findings, CALIBRATION) if found.scenario in ("", scenario.name)
-    )
+    judged = calibration_label(findings, scenario.name)
     if judged in (None, "UNTESTABLE", "ERROR"):
         return "INCONCLUSIVE"
     if scenario.candles.bars and scenario.candles.bad_bars / scenario.candles.bars >= TOO_MANY_BAD_BARS:
         return "WARN"
+    if failed_facts(findings, scenario.name):
+        return "WARN"
     return "INCONCLUSIVE" if judged == "FAIL" else label
+
+
+def calibration_label(findings: Sequence[Finding], scenario: str) -> Label | None:
+    """Return the worst label of a scenario's calibration; None where it was not calibrated."""
+    return worst(found.label for found in group(findings, CALIBRATION) if found.scenario in ("", scenario))
+
+
+def failed_facts(findings: Sequence[Finding], scenario: str) -> list[str]:
+    """Return the groups of a scenario's facts that FAIL and decide how deep its falls go."""
+    names = {f"{FACTS}.{part}": part for part in MISLEADING}
+    return [
+        names[found.name]
+        for found in findings
+        if found.label == "FAIL" and found.scenario == scenario and found.name in names
+    ]
 
 
 def _percent(value: float | None) -> str:

@@ -16,6 +16,7 @@ from scenario_gen.checks.facts import FACTS, Audit, Bars, Fact, Gauge
 from scenario_gen.checks.inference.admission import admit, applies, merged_audit, on_one_gauge, untestable
 from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.match import like_context
+from scenario_gen.checks.inference.once import Once
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict, Mode
 from scenario_gen.checks.inference.sample import Reference, Sample, cut_reference, path_clusters, spread_rows
@@ -44,6 +45,7 @@ class _Question:
     audit: Audit
     facts: list[Fact]
     seed: int
+    once: Once
 
     def rng(self, purpose: int) -> np.random.Generator:
         """Return random numbers of one purpose: more of one never shifts another's."""
@@ -59,6 +61,7 @@ def check_facts(
     timestamps: pd.DatetimeIndex | None = None,
     training: Sequence[Candles] = (),
     seed: int,
+    once: Once | None = None,
 ) -> FactsReport:
     """Judge paths by stylized facts and ensemble scores against real windows of the same length.
 
@@ -76,6 +79,7 @@ def check_facts(
             in a session each bar stands. Without them intraday bars must come with the reference's clock.
         training: histories that the generator was trained on, for the copy test.
         seed: of random groups, controls and splits.
+        once: what was measured of this reference before, for ensembles that follow each other; it is filled here.
 
     Raises:
         CheckError: the paths cannot be judged (too few, broken prices, another frequency).
@@ -83,10 +87,11 @@ def check_facts(
     """
     histories = (reference,) if isinstance(reference, Candles) else tuple(reference)
     admit(paths, histories, context_ids, timestamps)
-    gauge = Gauge.of(histories[0])
+    once = (once or Once()).of(histories, seed)
+    gauge = once.measured("gauge", lambda: Gauge.of(histories[0]))
     paths = on_one_gauge(paths, gauge, timestamps)
-    asked = _question(paths, histories, context_ids, context, training, gauge, seed)
-    cut = cut_reference(histories, asked.paths.length, asked.gauge, first_place=_first_place(asked.paths))
+    asked = _question(paths, histories, context_ids, context, training, gauge, seed, once)
+    cut = _cut(asked)
     if cut is None or cut.cluster_count < MIN_CLUSTERS:
         return _too_short(asked, cut)
     return _compared(asked, cut)
@@ -100,6 +105,7 @@ def _question(
     training: Sequence[Candles],
     gauge: Gauge,
     seed: int,
+    once: Once,
 ) -> _Question:
     rows = spread_rows(len(paths), MOST_PATHS)
     used = paths.select(rows)
@@ -117,15 +123,31 @@ def _question(
         context=context,
         training=training,
         gauge=gauge,
-        audit=merged_audit(histories),
+        audit=once.measured("audit", lambda: merged_audit(histories)),
         facts=[fact for fact in FACTS if applies(fact, used)],
         seed=seed,
+        once=once,
+    )
+
+
+def _cut(asked: _Question) -> Reference | None:
+    length, place = asked.paths.length, _first_place(asked.paths)
+    return asked.once.measured(
+        ("cut", length, place),
+        lambda: cut_reference(asked.histories, length, asked.gauge, first_place=place),
+    )
+
+
+def _real(asked: _Question, cut: Reference) -> Sample:
+    return asked.once.measured(
+        ("real", asked.paths.length, _first_place(asked.paths)),
+        lambda: Sample.measure(cut.bars, cut.clusters, asked.gauge),
     )
 
 
 def _compared(asked: _Question, cut: Reference) -> FactsReport:
     synthetic = Sample.measure(asked.paths, asked.clusters, asked.gauge)
-    real = Sample.measure(cut.bars, cut.clusters, asked.gauge)
+    real = _real(asked, cut)
     reasons = untestable(
         asked.facts, asked.paths.length, asked.audit, [set(synthetic.statistics), set(real.statistics)]
     )
@@ -163,11 +185,17 @@ def _matched(asked: _Question, cut: Reference) -> np.ndarray | None:
 
 def _controls(facts: Sequence[Fact], real: Sample, asked: _Question) -> dict[str, Sample]:
     """Return the controls that these facts name, as many paths as were given, measured like them."""
-    controls: dict[str, Sample] = {}
-    for name in sorted({fact.control for fact in facts} - {""}):
-        made = negative_control(name, real.bars, len(asked.paths), asked.rng(1))
-        controls[name] = Sample.measure(made, path_clusters(made, None, asked.rng(2)), asked.gauge)
-    return controls
+    names = sorted({fact.control for fact in facts} - {""})
+    shape = (asked.paths.length, _first_place(asked.paths), len(asked.paths))
+    return {
+        name: asked.once.measured(("control", name, *shape), lambda name=name: _control(name, real, asked))  # type: ignore[misc]
+        for name in names
+    }
+
+
+def _control(name: str, real: Sample, asked: _Question) -> Sample:
+    made = negative_control(name, real.bars, len(asked.paths), asked.rng(1))
+    return Sample.measure(made, path_clusters(made, None, asked.rng(2)), asked.gauge)
 
 
 def _scores(asked: _Question, synthetic: Sample, real: Sample, reasons: dict[str, str]) -> list[ScoreVerdict]:

@@ -68,6 +68,8 @@ class FactVerdict:
         undefined_synthetic: share of paths without a value.
         outside: share of paths outside the [.5 %, 99.5 %] range of the real windows; None with fewer than 40
             windows' worth of bars.
+        real_range: 5 and 95 % quantile over real windows; None for a pooled ratio, or where undefined.
+        synthetic_range: the same over the paths.
     """
 
     fact: str
@@ -90,6 +92,8 @@ class FactVerdict:
     undefined_real: float | None = None
     undefined_synthetic: float | None = None
     outside: float | None = None
+    real_range: tuple[float, float] | None = None
+    synthetic_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,8 @@ def _verdict(fact: Fact, compared: _Compared, synthetic: Sample, bench: Bench) -
         undefined_real=_undefined(real, fact.id),
         undefined_synthetic=_undefined(synthetic, fact.id),
         outside=_outside(fact.id, synthetic, bench),
+        real_range=_range(fact, real),
+        synthetic_range=_range(fact, synthetic),
     )
 
 
@@ -234,6 +236,15 @@ def _described(fact: Fact, sample: Sample) -> tuple[float | None, float | None]:
     if not len(values):
         return None, None
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _range(fact: Fact, sample: Sample) -> tuple[float, float] | None:
+    """Return the 5 and 95 % quantile over paths; a pooled ratio has none."""
+    values = _defined(sample.values(fact.id))
+    if fact.kind == "Q" or not len(values):
+        return None
+    low, high = np.quantile(values, [0.05, 0.95])
+    return float(low), float(high)
 
 
 def _defined(values: Floats) -> Floats:

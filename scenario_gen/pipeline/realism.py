@@ -1,0 +1,215 @@
+"""Realism inside a run: its paths against real windows, its generator against what came, and findings of both.
+
+Owns which scenarios are checked, in which order, and what is kept for a resumed run. Computes no statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from scenario_gen.checks.calibration.origins import default_horizon
+from scenario_gen.checks.facts import Bars, Gauge, path_statistics
+from scenario_gen.checks.inference import check_facts
+from scenario_gen.checks.inference.check import MOST_PATHS
+from scenario_gen.checks.inference.once import Once
+from scenario_gen.checks.inference.report import assemble
+from scenario_gen.checks.inference.sample import concatenate, spread_rows
+from scenario_gen.errors import CheckError, DataError
+from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.execute.progress import Progress
+from scenario_gen.pipeline.calibrate import Settings, calibrate
+from scenario_gen.pipeline.check_results import exempted
+from scenario_gen.pipeline.findings import (
+    calibration_findings,
+    facts_findings,
+    uncalibrated_finding,
+    unjudged_facts_finding,
+)
+from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.summary import block_paths
+from scenario_gen.spec.models import CalibrationBudget, KronosGenerator
+from scenario_gen.store.cache import cached, calibration_folder
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.results import Calibration, FactsReport, Finding, ScenarioResult
+
+SAME_ORIGINS = "temperature and top_p were chosen on these same origins, which flatters them a little"
+
+
+@dataclass(frozen=True)
+class RunRealism:
+    """What the checks of realism found in a run, by scenario.
+
+    Attributes:
+        facts: paths against real windows.
+        calibrations: generators against what came.
+        findings: one per scenario and group of facts, and one per calibrated scenario.
+    """
+
+    facts: Mapping[str, FactsReport] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+    def onto(self, scenarios: Sequence[ScenarioResult]) -> list[ScenarioResult]:
+        """Return the scenarios with what was found about them."""
+        return [
+            replace(one, facts=self.facts.get(one.name), calibration=self.calibrations.get(one.name))
+            for one in scenarios
+        ]
+
+
+def check_realism(
+    prepared: Sequence[Prepared], store: RunFolder, identity: Mapping[str, str], progress: Progress
+) -> RunRealism:
+    """Check every scenario that the spec asks to check; the blocks of all are in the folder.
+
+    Args:
+        prepared: the scenarios and baselines.
+        store: holds the paths, and keeps finished checks.
+        identity: of the run, which decides what is kept.
+        progress: who hears of stages.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    facts, told = facts_of_run(prepared, store, identity, progress)
+    calibrations, more = calibrations_of_run(prepared, store, progress)
+    return RunRealism(facts, calibrations, [*told, *more])
+
+
+def facts_of_run(
+    prepared: Sequence[Prepared], store: RunFolder, identity: Mapping[str, str], progress: Progress
+) -> tuple[dict[str, FactsReport], list[Finding]]:
+    """Compare each scenario's kept paths with real windows, write facts.parquet, and say what was found.
+
+    Baselines are shown beside and not judged: they have a report and no finding.
+    """
+    asked = [one for one in prepared if one.scenario.checks.facts]
+    once, frames = Once(), []
+    reports: dict[str, FactsReport] = {}
+    findings: list[Finding] = []
+    with progress.stage("stylized facts", len(asked)) as advance:
+        for one in asked:
+            bars, statistics = measure_paths(one, store, once)
+            frames.append(statistics)
+            is_scenario = one.scenario.role == "scenario"
+            try:
+                reports[one.name] = _judged(one, bars, store, identity, once)
+            except (CheckError, DataError) as error:
+                findings += [unjudged_facts_finding(one.name, error.problem)] if is_scenario else []
+            else:
+                findings += facts_findings(one.name, reports[one.name]) if is_scenario else []
+            advance(1)
+    if frames:
+        store.write_facts(pd.concat(frames, ignore_index=True))
+    return reports, findings
+
+
+def measure_paths(one: Prepared, store: RunFolder, once: Once) -> tuple[Bars, pd.DataFrame]:
+    """Return the paths to judge and the statistics of all, block by block.
+
+    Returns:
+        At most 2000 of the kept paths, evenly spread, and a row per kept path: scenario, path_id and statistics.
+    """
+    gauge = once.of([one.history], one.scenario.paths.seed).measured("gauge", lambda: Gauge.of(one.history))
+    plan = one.scenario.paths
+    chosen = spread_rows(plan.count, MOST_PATHS)
+    parts, frames = [], []
+    for block in plan_blocks(plan.count, plan.block):
+        stored, _ = store.load_block(one.name, block.index)
+        paths = block_paths(one, stored)
+        bars = Bars.of_paths(paths, tick=gauge.tick, clock=gauge.clock)
+        measured = path_statistics(bars, gauge=gauge)
+        frames.append(pd.DataFrame({"scenario": one.name, "path_id": paths.path_ids, **measured}))
+        parts.append(bars.select(np.isin(paths.path_ids, chosen)))
+    return concatenate(parts), pd.concat(frames, ignore_index=True)
+
+
+def _judged(
+    one: Prepared, bars: Bars, store: RunFolder, identity: Mapping[str, str], once: Once
+) -> FactsReport:
+    """Return the report of a scenario, the kept one where there is one."""
+    key = {"what": "facts", "scenario": one.name, "run": dict(identity)}
+    folder = store.path / "facts"
+    return cached(folder, key, FactsReport, lambda: _compare(one, bars, once))
+
+
+def _compare(one: Prepared, bars: Bars, once: Once) -> FactsReport:
+    found = check_facts(
+        bars,
+        one.history,
+        context=one.context,
+        timestamps=one.timestamps,
+        seed=one.scenario.paths.seed,
+        once=once,
+    )
+    if one.scenario.generator.kind != "bootstrap":
+        return found
+    return assemble(found.design, found.facts, exempted(found.scores), found.audit, found.notes)
+
+
+def calibrations_of_run(
+    prepared: Sequence[Prepared], store: RunFolder, progress: Progress
+) -> tuple[dict[str, Calibration], list[Finding]]:
+    """Let the generators that the spec asks for forecast the past of their context, beside two baselines.
+
+    A history that is too short is told as UNTESTABLE.
+    """
+    found: dict[str, Calibration] = {}
+    findings: list[Finding] = []
+    for one in to_calibrate(prepared):
+        try:
+            found[one.name] = _calibrated(one, store, progress)
+        except (CheckError, DataError) as error:
+            findings.append(uncalibrated_finding(one.name, str(error.problem)))
+            progress.note(f"{one.name}: not calibrated: {error.problem}")
+        else:
+            findings += calibration_findings(one.name, found[one.name])
+    return found, findings
+
+
+def to_calibrate(prepared: Sequence[Prepared]) -> list[Prepared]:
+    """Return the scenarios whose generator is calibrated.
+
+    Those that say ``all``; and the base: the scenario named base, else the first with a Kronos model, else the
+    first. Scenarios that differ from it in nothing that a calibration depends on share its result.
+    """
+    asked = [one for one in prepared if one.scenario.role == "scenario" and one.scenario.checks.calibration]
+    kronos = [one for one in asked if isinstance(one.scenario.generator, KronosGenerator)]
+    base = next((one for one in asked if one.name == "base"), next(iter(kronos or asked), None))
+    return [
+        one
+        for one in asked
+        if one.scenario.checks.calibration == "all" or (base is not None and _same_question(one, base))
+    ]
+
+
+def _same_question(one: Prepared, other: Prepared) -> bool:
+    return (
+        one.generator.identity == other.generator.identity
+        and settings_of(one) == settings_of(other)
+        and one.history.sha256() == other.history.sha256()
+    )
+
+
+def settings_of(one: Prepared) -> Settings:
+    """Return how a scenario's generator is calibrated: as the spec says, else by the length of its history."""
+    asked = one.scenario.checks.calibration
+    budget = asked if isinstance(asked, CalibrationBudget) else CalibrationBudget()
+    bars, context = len(one.history), len(one.context)
+    return Settings(
+        context=context,
+        horizon=budget.horizon or default_horizon(bars, context, len(one.timestamps)),
+        origins=budget.origins,
+        paths=budget.paths,
+        seed=one.scenario.paths.seed,
+    )
+
+
+def _calibrated(one: Prepared, store: RunFolder, progress: Progress) -> Calibration:
+    kept = calibration_folder(store.path)
+    found = calibrate(one.generator, one.history, settings_of(one), cache=kept, progress=progress)
+    return found if one.dial is None else replace(found, notes=[*found.notes, SAME_ORIGINS])

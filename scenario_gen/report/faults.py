@@ -1,0 +1,176 @@
+"""What is wrong with the generator, in words: the headline's last sentence, two cards, and the caps in force.
+
+Owns which of many findings is told first. The templates are in words, the labels in the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scenario_gen.checks.calibration.results import FunctionalCalibration
+from scenario_gen.checks.inference import FactVerdict
+from scenario_gen.report import numbers, words
+from scenario_gen.report.cells import PlacedScenario
+from scenario_gen.report.numbers import plain
+from scenario_gen.report.words import Badge, Sentence, name, say
+from scenario_gen.store.results import Calibration, FactsReport, Finding, Label, StressRun
+from scenario_gen.store.verdict import CALIBRATION, FACTS, calibration_label, failed_facts, group, worst
+
+BAD = ("FAIL", "WARN")
+WIDTH = (
+    "log_volatility",
+    "max_drawdown",
+    "path_range",
+    "mean_log_range",
+)  # numbers that say how far paths go
+
+
+def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
+    """Return the strongest faults of the base scenario's generator, and in which direction it errs."""
+    label = calibration_label(run.findings, base.scenario.name)
+    facts = _facts_fault(run, base)
+    if label in BAD:
+        told = _calibration_fault(base.scenario.calibration, label)
+        return (
+            say(words.FAULT_BOTH, calibration=told, facts=facts)
+            if facts
+            else say(words.FAULT_ONE, fault=told)
+        )
+    if label in (None, "UNTESTABLE", "ERROR"):
+        return say(words.FAULT_UNJUDGED)
+    if facts:
+        return _capital(say(words.FAULT_ONE, fault=facts))
+    if label != "PASS":
+        return say(words.FAULT_LABEL, label=Badge(label))
+    account = base.scenario.candles
+    if account.bars and account.bad_bars / account.bars >= 0.05:
+        return say(words.FAULT_CANDLES, bars=numbers.percent(account.bad_bars / account.bars))
+    return say(words.FAULT_NONE)
+
+
+def _calibration_fault(found: Calibration | None, label: Label) -> Sentence:
+    worst_one = None if found is None else _worst_functional(found, label)
+    what = "drift" if worst_one is None else worst_one.title
+    direction = ""
+    if worst_one is not None and worst_one.functional in WIDTH and worst_one.mean is not None:
+        direction = words.MILDER if worst_one.mean > 0.5 else words.DEEPER
+    return say(words.FAULT_CALIBRATION, label=Badge(label), what=what, direction=direction)
+
+
+def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:
+    found = base.scenario.facts
+    label = worst(f.label for f in group(run.findings, FACTS) if f.scenario == base.scenario.name)
+    if found is None or label is None or label not in BAD:
+        return ()
+    top = _worst_fact(found, label)
+    what = top[1].title if top else "the ensemble as a whole"
+    return say(words.FAULT_FACTS, label=Badge(label), what=what)
+
+
+def _worst_fact(found: FactsReport, label: Label) -> tuple[int, FactVerdict] | None:
+    alike = [(n, fact) for n, fact in enumerate(found.facts) if fact.label == label]
+    return max(alike, key=lambda e: e[1].comparison.effect if e[1].comparison else 0.0, default=None)
+
+
+def _worst_functional(found: Calibration, label: Label) -> FunctionalCalibration | None:
+    alike = [one for one in found.generator.functionals if one.label == label]
+    return min(alike, key=lambda one: one.q if one.q is not None else 1.0, default=None)
+
+
+def facts_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> tuple[Label, Sentence]:
+    """Return the worst label of any scenario's facts, and what earned it."""
+    findings = group(run.findings, FACTS)
+    label = worst(found.label for found in findings)
+    if label is None:
+        return "UNTESTABLE", (words.ABSENT["facts card"],)
+    top = next(found for found in findings if found.label == label)
+    named = {placed.scenario.name: placed for placed in scenarios}
+    placed = next((named[f.scenario] for f in findings if f.label == label and f.scenario in named), None)
+    if placed is None or placed.scenario.facts is None:
+        return label, (_sentence_of(top),)
+    return label, _facts_sentence(placed, placed.scenario.facts, label, top)
+
+
+def _facts_sentence(placed: PlacedScenario, found: FactsReport, label: Label, top: Finding) -> Sentence:
+    judged = [fact for fact in found.facts if fact.label not in (None, "UNTESTABLE")]
+    if label in ("PASS", "UNTESTABLE") and judged and all(fact.label == "PASS" for fact in judged):
+        windows = plain(float(found.design.windows), "count", f"{placed.at}/facts/design/windows")
+        return say(words.FACTS_PASSED, all=numbers.count(len(judged)), scenario=placed.title, windows=windows)
+    furthest = _worst_fact(found, label)
+    if furthest is None or furthest[1].real_mean is None:
+        score = next((one.title for one in found.scores if one.label == label), top.measured)
+        return say(words.FACTS_SCORES, scenario=placed.title, label=Badge(label), score=score)
+    number, fact = furthest
+    at = f"{placed.at}/facts/facts/{number}"
+    return say(
+        words.FACTS_FOUND,
+        count=numbers.count(sum(one.label == label for one in judged)),
+        all=numbers.count(len(judged)),
+        scenario=placed.title,
+        label=Badge(label),
+        fact=fact.title,
+        real=plain(fact.real_mean, "number", f"{at}/real_mean", decimals=2),
+        paths=plain(fact.synthetic_mean, "number", f"{at}/synthetic_mean", decimals=2),
+    )
+
+
+def calibration_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> tuple[Label, Sentence]:
+    """Return the worst label of any calibrated scenario, and what earned it."""
+    findings = group(run.findings, CALIBRATION)
+    label = worst(found.label for found in findings)
+    if label is None:
+        return "UNTESTABLE", (words.ABSENT["calibration"],)
+    top = next(found for found in findings if found.label == label)
+    placed = next((p for p in scenarios if p.scenario.name == top.scenario), None)
+    if placed is None or placed.scenario.calibration is None:
+        return label, (_sentence_of(top),)
+    return label, _calibration_sentence(placed, placed.scenario.calibration, label)
+
+
+def _calibration_sentence(placed: PlacedScenario, found: Calibration, label: Label) -> Sentence:
+    tested = [one for one in found.generator.functionals if one.label != "UNTESTABLE"]
+    alike = [one for one in tested if one.label == label]
+    shared = {"origins": numbers.count(len(found.origins)), "scenario": placed.title}
+    if label == "INCONCLUSIVE":
+        return say(words.CALIBRATION_FEW, **shared)
+    if label == "PASS":
+        return say(words.CALIBRATION_KEPT, all=numbers.count(len(tested)), **shared)
+    top = _worst_functional(found, label)
+    band = None if top is None else top.coverage_at(0.9)
+    if top is None or band is None:
+        return say(words.CALIBRATION_DRIFT, label=Badge(label), reason=found.generator.drift.reason, **shared)
+    return say(
+        words.CALIBRATION_CARD,
+        count=numbers.count(len(alike)),
+        all=numbers.count(len(tested)),
+        label=Badge(label),
+        what=top.title,
+        share=numbers.level(round(band.share, 2)),
+        **shared,
+    )
+
+
+def _sentence_of(found: Finding) -> str:
+    where = f" ({name(found.scenario)})" if found.scenario else ""
+    return f"{found.measured[:1].upper()}{found.measured[1:]}{where}."
+
+
+def caps(run: StressRun, scenarios: Sequence[PlacedScenario]) -> list[Sentence]:
+    """Return the caps on favourable labels that are in force, and in which scenarios."""
+    own = [p for p in scenarios if p.scenario.role == "scenario"] if run.limits else []
+    held = [
+        p.title for p in own
+        if calibration_label(run.findings, p.scenario.name) in (None, "UNTESTABLE", "ERROR", "FAIL")
+    ]  # fmt: skip
+    unlike = [p.title for p in own if failed_facts(run.findings, p.scenario.name)]
+    told = []
+    if held:
+        told.append(say(words.CAP_CAPTION, label=Badge("INCONCLUSIVE"), scenarios=", ".join(held)))
+    if unlike:
+        told.append(say(words.CAP_FACTS, label=Badge("WARN"), scenarios=", ".join(unlike)))
+    return told
+
+
+def _capital(sentence: Sentence) -> Sentence:
+    first, *rest = sentence
+    return (first[:1].upper() + first[1:] if isinstance(first, str) else first, *rest)
