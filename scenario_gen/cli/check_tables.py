@@ -136,10 +136,13 @@ def _candle_lines(report: CheckReport) -> Iterator[str]:
         "are measured after the repair"
     )
     for rule in account.rules:
-        if rule.bars > 0:
-            yield f"  {rule.rule} {rule.title}: broken by {rule.bars:,} bars of {rule.paths:,} paths, {rule.action}"
-        elif rule.bars < 0:
-            yield f"  {rule.rule} {rule.title}: {rule.action}"
+        if rule.paths > 0:
+            yield f"  {rule.rule} {rule.title}: not so in {rule.bars:,} bars of {rule.paths:,} paths, {rule.action}"
+    silent = [
+        f"{rule.rule} ({rule.action.removeprefix('not judged: ')})" for rule in account.rules if rule.bars < 0
+    ]
+    if silent:
+        yield f"  candle rules that were not judged: {', '.join(silent)}"
 
 
 def _untestable(report: CheckReport) -> dict[str, list[str]]:

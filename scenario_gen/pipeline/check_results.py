@@ -134,22 +134,33 @@ def verdicts_of(
 ) -> tuple[dict[str, Label], dict[str, str]]:
     """Return the label of each group and its reason; a group that nothing could judge is UNTESTABLE."""
     labels: dict[str, Label] = {CANDLES: candles.label}
-    reasons = {
-        CANDLES: f"{candles.bad_bars} of {candles.bars} bars break a rule, {candles.rejected} paths rejected"
-    }
+    reasons = {CANDLES: _candle_reason(candles)}
+    lacking = "; ".join(found.notes) or "nothing of it could be computed"
     members: dict[str, list[tuple[str, Label, str]]] = {}
     for group, name, label, why in _members(found.facts, scores):
         members.setdefault(group, []).append((name, label, why))
     for group in (*(name for name in members if name not in SCORE_GROUPS), *SCORE_GROUPS):
         judged = members.get(group, [])
         labels[group] = worst([label for _, label, _ in judged] or ["UNTESTABLE"])
-        reasons[group] = next(
-            (f"{name}: {why}" for name, label, why in judged if label == labels[group]),
-            EXEMPT
-            if exempt and group == COPY
-            else "; ".join(found.notes) or "nothing of it could be computed",
-        )
+        decisive = [(name, why) for name, label, why in judged if label == labels[group]]
+        reasons[group] = _reason(decisive) if decisive else EXEMPT if exempt and group == COPY else lacking
     return labels, reasons
+
+
+def _candle_reason(candles: CandleAccount) -> str:
+    broken = [
+        f"{row.rule} in {row.paths:,} paths"
+        for row in candles.rules
+        if row.paths > 0 and row.kind != "suspect"
+    ]
+    told = f" ({', '.join(broken)})" if broken else ""
+    return f"{candles.bad_bars:,} of {candles.bars:,} bars break a rule{told}, {candles.rejected:,} paths rejected"
+
+
+def _reason(decisive: list[tuple[str, str]]) -> str:
+    """Return the first member's reason in full, and the names of the others with the same label."""
+    (name, why), *others = decisive
+    return f"{name}: {why}" + (f"; also {', '.join(other for other, _ in others)}" if others else "")
 
 
 def exempted(scores: Iterable[ScoreVerdict]) -> list[ScoreVerdict]:

@@ -50,6 +50,7 @@ def test_shuffled_bars_leave_with_4_and_the_tables_say_why(
     assert "acf_rng_1_5" in told
     assert "MDE" in told
     assert "1,510 bars of NASDAQ Composite after 2012-12-31 were left out" in told
+    assert "candle rules that were not judged: V4-lots (" in told
     assert "stylized facts" in result.stderr  # progress
 
 

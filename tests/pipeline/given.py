@@ -25,7 +25,8 @@ def table(bars: Bars, stamps: np.ndarray, anchor: np.ndarray | float) -> pd.Data
         "path": np.repeat(np.arange(len(bars)), bars.length),
         "timestamp": np.broadcast_to(stamps, bars.close.shape).ravel(),
     }
-    return pd.DataFrame(columns | {name: getattr(chained, name).ravel() for name in FIELDS})
+    fields = FIELDS if chained.volume is not None else FIELDS[:4]
+    return pd.DataFrame(columns | {name: getattr(chained, name).ravel() for name in fields})
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,6 +117,19 @@ def test_a_path_set_with_another_anchor_is_told(one: OneContext, paths: pd.DataF
     assert found.ensembles[0].paths.anchor_close == 3000.0
 
 
+def test_stamps_of_another_zone_are_the_same_moments(one: OneContext) -> None:
+    hours = pd.date_range("2020-03-27", periods=200, freq="h", tz="UTC")
+    history = Candles(hours, one.history.values[:200], one.history.fields, "hourly")
+    values = history.values[None, 150:180].astype(np.float32).repeat(25, axis=0)
+    berlin = hours[150:180].tz_convert("Europe/Berlin")  # the clocks go forward on the 29th
+    given = PathSet(values, history.fields, berlin, np.arange(25), float(history.close[149]))
+    table = read_path_table(paths_frame(given))
+    assert str(table.zone) == "Europe/Berlin"
+    found = anchored(table, history, None, "p.csv")
+    assert [part.end for part in found.ensembles] == [150]
+    assert found.ensembles[0].paths.anchor_close == history.close[149]
+
+
 def without(column: str) -> Change:
     return lambda paths: paths.drop(columns=column)
 
