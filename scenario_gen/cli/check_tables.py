@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.check_results import CheckReport
 
 WIDTH_OF_A_LOG = 190
+WIDE = 150  # columns from which on there is room for words beside the figures of a fact
 SHOWN_ONLY = "shown"  # in place of a label where nothing is judged
 
 
@@ -24,7 +26,7 @@ def show_check(report: CheckReport, console: Console | None = None) -> None:
     for line in _head(report):
         console.print(line, markup=False, highlight=False)
     console.print(groups_table(report))
-    console.print(facts_table(report))
+    console.print(facts_table(report, console.width))
     if report.scores:
         console.print(scores_table(report))
     for line in _foot(report):
@@ -45,21 +47,32 @@ def groups_table(report: CheckReport) -> Table:
     return table
 
 
-def facts_table(report: CheckReport) -> Table:
-    """Return one row per fact that was measured: means, effect with its interval, and what it could have found."""
+def facts_table(report: CheckReport, width: int = WIDTH_OF_A_LOG) -> Table:
+    """Return one row per fact that was measured: means, effect with its interval, and what it could have found.
+
+    A narrow terminal gets fewer columns, and is told so: names and numbers are never cut.
+    """
+    wide = width >= WIDE
+    more = "MDE: the smallest found with a power of 80 %; halves: the reference's later half against its earlier one"
+    fewer = f"a terminal of {WIDE} columns, or a file, gets the smallest effect that would be found and the controls"
     table = Table(
         title=f"Stylized facts, mode {report.mode}",
-        caption="effect: 0 is no difference, +-.50 complete separation; MDE: the smallest found with a power of 80 %; "
-        "halves: the reference's later half against its earlier one",
+        caption=f"effect: 0 is no difference, +-.50 complete separation; {more if wide else fewer}",
         caption_style="dim",
+        box=box.HEAVY_HEAD if wide else box.SIMPLE,
     )
-    for name in ("label", "group", "fact", "what it measures"):
-        table.add_column(name)
-    for name in ("real", "paths", "effect [95 %]", "q", "MDE", "control: power", "halves"):
-        table.add_column(name, justify="right")
+    for name in ("label", "group", "fact") if wide else ("label", "fact"):
+        table.add_column(name, no_wrap=True)
+    if wide:
+        table.add_column("what it measures")
+    figures = ("real", "paths", "effect [95 %]", "q", "MDE", "control: power", "halves")
+    shown = len(figures) if wide else 4
+    for name in figures[:shown]:
+        table.add_column(name, justify="right", no_wrap=not name.startswith("effect"))
     for fact in report.facts:
         if fact.comparison is not None:
-            table.add_row(fact.label or SHOWN_ONLY, fact.group, fact.fact, fact.title, *_figures(fact))
+            names = (fact.group, fact.fact, fact.title) if wide else (fact.fact,)
+            table.add_row(fact.label or SHOWN_ONLY, *names, *_figures(fact)[:shown])
     return table
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+import scenario_gen as sg
+from scenario_gen.cli.check_tables import show_check
 from scenario_gen.market import load_candles
 from tests.pipeline.given import ManyContexts, OneContext
 
@@ -74,6 +78,21 @@ def test_json_holds_the_verdicts_and_all_figures(copies: Path, invoke: Invoke) -
         "control_power",
         "halves",
     } <= set(fact)
+
+
+@pytest.mark.parametrize(("width", "there"), [(80, False), (190, True)])
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_names(
+    one: OneContext, width: int, there: bool
+) -> None:
+    console = Console(width=width, file=io.StringIO())
+    show_check(sg.check(one.copies(40), one.history), console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    facts = told[told.index("Stylized facts") : told.index("The ensemble as a whole")]
+    assert "acf_rng_6_20" in facts
+    assert "INCONCLUSIVE" in facts
+    assert "…" not in facts
+    assert ("control: power" in facts) is there
+    assert ("a terminal of 150 columns" in " ".join(facts.split())) is not there
 
 
 def test_a_declared_bootstrap_is_not_judged_for_copying(copies: Path, invoke: Invoke) -> None:
