@@ -155,6 +155,20 @@ def test_without_volume_it_is_zero_and_without_amount_it_is_volume_times_the_mea
     assert not np.allclose(no_volume["close"], predicted(turnover)["close"])  # volume does matter
 
 
+def test_top_k_silences_top_p_in_predict_as_upstream_and_not_in_predict_paths(
+    networks: tuple[Kronos, KronosTokenizer], frames: list[Any]
+) -> None:
+    predictor = KronosPredictor(*networks, device="cpu", max_context=64)
+    settings: dict[str, Any] = {"top_k": 8, "sample_count": 10, "verbose": False}
+    narrow, wide = (predictor.predict(*frames[1], 12, top_p=p, **settings) for p in (0.05, 1.0))
+    pd.testing.assert_frame_equal(narrow, wide)
+    batched = predictor.predict_batch(*([part] for part in frames[1]), 12, top_p=0.05, **settings)
+    pd.testing.assert_frame_equal(batched[0], wide)
+    few, many = (predictor.predict_paths(*frames[1], 12, top_p=p, **settings) for p in (0.05, 1.0))
+    np.testing.assert_allclose(few, few[:1].repeat(10, axis=0), rtol=1e-5)  # 5 % is the likeliest token alone
+    assert not np.allclose(many, many[:1].repeat(10, axis=0), rtol=1e-3)
+
+
 def test_stamps_are_wall_clock_times_in_any_zone(
     networks: tuple[Kronos, KronosTokenizer], frames: list[Any]
 ) -> None:
