@@ -14,6 +14,10 @@ from typing import TypeVar
 
 import torch
 
+# Paths that step together, by whether they do so on a GPU. On a processor as many as keep the calls' own cost small
+# and what they work on in the caches; their memory then serves the next chunk. A GPU needs more of them to be busy.
+PATHS_AT_ONCE = {False: 256, True: 4096}
+MEMORY_AT_ONCE = 4 * 2**30  # bytes that the chunks of all threads may hold together
 WORTH_A_CHUNK = 32  # paths of one context from which on a processor decodes it by itself
 CONTEXTS_AT_ONCE = 32  # of few paths each, in one chunk on a processor
 Job = TypeVar("Job")
@@ -51,17 +55,20 @@ class Chunks:
             if self._steps % self._count == 0:
                 self._advance(1)
 
-    def run(self, work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.device) -> list[Result]:
+    def run(
+        self, work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.device, bytes_each: int = 1
+    ) -> list[Result]:
         """Return the results in the order of the jobs.
 
-        On a processor as many threads as PyTorch was given work side by side, each on a chunk of its own; a GPU gets
-        one chunk after the other.
+        On a processor as many threads as PyTorch was given work side by side, each on a chunk of its own, or as many
+        as ``MEMORY_AT_ONCE`` has room for when each holds ``bytes_each``; a GPU gets one chunk after the other.
         """
         if device.type != "cpu":
             return [work(job) for job in jobs]
         threads = torch.get_num_threads()
+        fitting = max(1, MEMORY_AT_ONCE // bytes_each)
         pool = ThreadPoolExecutor(
-            min(threads, len(jobs)),
+            min(threads, len(jobs), fitting),
             initializer=torch.set_num_threads,
             initargs=(1,),
             thread_name_prefix="chunk",
@@ -75,17 +82,6 @@ class Chunks:
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # the workers' setting is also the default of new threads
-
-
-def paths_at_once(width: int, device: torch.device) -> int:
-    """Return how many paths of a model of this width step together.
-
-    On a processor as many as keep the calls' own cost small and what they work on in the caches; their memory then
-    serves the next chunk. A GPU needs more of them to be busy.
-    """
-    if device.type == "cuda":
-        return 4096
-    return 256 if width <= 256 else 128
 
 
 def plan_chunks(

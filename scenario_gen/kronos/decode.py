@@ -17,9 +17,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from scenario_gen.kronos.attention import NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
+from scenario_gen.kronos.attention import PAGE, NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.chunks import Chunks, paths_at_once, plan_chunks, together
+from scenario_gen.kronos.chunks import PATHS_AT_ONCE, Chunks, plan_chunks, together
 from scenario_gen.kronos.dense import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
 from scenario_gen.kronos.layers import Block
@@ -56,7 +56,7 @@ class FastDecoder:
         model = checkpoint.model
         self.device = model.embedding.emb_s1.weight.device
         self.dtype = choose_dtype(dtype, self.device)
-        self.paths_at_once = paths_at_once(model.config.d_model, self.device)
+        self.paths_at_once = PATHS_AT_ONCE[self.device.type == "cuda"]
         self.embedding = FusedEmbedding(model.embedding)
         self.blocks = [FusedBlock(cast(Block, block), self.dtype) for block in model.transformer]
         self.dependency = FusedDependency(
@@ -111,7 +111,8 @@ class FastDecoder:
             tokens = self._steps(prefixes[which.start], time[which], whole.flatten(0, 1), rule, chunks)
             out[:, which, rows] = tokens.unflatten(1, whole.shape[:2])[:, :, : mine.shape[1]]
 
-        chunks.run(work, jobs, self.device)
+        paths = size * (groups[0].stop - groups[0].start)
+        chunks.run(work, jobs, self.device, self._bytes_of_own_bars(paths, horizon))
         return out[0].flatten(0, 1), out[1].flatten(0, 1)
 
     @torch.no_grad()
@@ -151,6 +152,11 @@ class FastDecoder:
             chunks.step()
         self._buffers.append(buffers)
         return tokens
+
+    def _bytes_of_own_bars(self, paths: int, horizon: int) -> int:
+        """Return what the buffers of a chunk take: keys and values of every layer and the dependency layer."""
+        config = self.checkpoint.model.config
+        return 2 * 4 * (config.n_layers + 1) * config.d_model * paths * -(-horizon // PAGE) * PAGE
 
     def _borrow(self, prefix: Prefilled, paths: int) -> list[NewestBars]:
         """Return empty buffers for every layer and the dependency layer, used ones where they fit."""

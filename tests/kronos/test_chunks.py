@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario_gen.kronos import Checkpoint
-from scenario_gen.kronos.chunks import Chunks, StoppedError, plan_chunks
+from scenario_gen.kronos.chunks import MEMORY_AT_ONCE, Chunks, StoppedError, plan_chunks
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
@@ -41,9 +42,9 @@ def test_every_path_of_every_context_is_in_exactly_one_chunk(
 
 
 def test_chunks_of_one_context_are_as_even_as_can_be() -> None:
-    jobs, size = plan_chunks(1, 1000, CPU, 128)
-    assert size == 125
-    assert len(jobs) == 8
+    jobs, size = plan_chunks(1, 1000, CPU, 256)
+    assert size == 250
+    assert len(jobs) == 4
 
 
 def test_progress_hears_of_a_bar_once_every_chunk_has_made_one() -> None:
@@ -66,6 +67,21 @@ def test_every_worker_computes_with_one_thread_and_the_caller_with_as_many_as_be
     assert [threads for threads, _ in found] == [1, 1]
     assert len({name for _, name in found}) == 2
     assert torch.get_num_threads() == 2
+
+
+def test_no_more_chunks_run_at_once_than_memory_has_room_for(two_threads: object) -> None:
+    def work(_: int) -> int:
+        with lock:
+            at_work.append(1)
+            most.append(len(at_work))
+        time.sleep(0.02)
+        with lock:
+            at_work.pop()
+        return most[-1]
+
+    lock, at_work, most = threading.Lock(), [], []  # type: ignore[var-annotated]
+    Chunks(lambda _: None, 4).run(work, range(4), CPU, bytes_each=MEMORY_AT_ONCE // 2 + 1)
+    assert max(most) == 1
 
 
 def test_when_one_chunk_fails_the_others_stop_and_its_error_is_raised(two_threads: object) -> None:
