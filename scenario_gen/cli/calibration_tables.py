@@ -165,6 +165,8 @@ def _omissions(*generators: GeneratorCalibration) -> Iterator[str]:
         if one.omitted:
             first = next(iter(one.omitted.values()))
             yield f"{one.name}: left out at {len(one.omitted)} origins: {first}"
+        if one.dropped:
+            yield f"{one.name}: {one.dropped} paths broke a candle rule beyond repair and were left out"
 
 
 def _percent(share: float | None) -> str:

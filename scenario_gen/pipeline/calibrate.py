@@ -76,6 +76,7 @@ class Forecast:
         context: what the ensemble was made from.
         paths: the ensemble, after repair.
         real: the real future, one path of the same bars.
+        dropped: paths that broke a candle rule beyond repair and are not in the ensemble.
     """
 
     generator: str
@@ -83,6 +84,7 @@ class Forecast:
     context: Candles
     paths: PathSet
     real: PathSet
+    dropped: int
 
 
 Witness = Callable[[Forecast], None]
@@ -166,7 +168,7 @@ def _calibrate(
         smallest_mean=smallest_mean(len(origins)),
         generator=with_skills(ours, others, stamps),
         baselines=others,
-        notes=_notes(history, origins, settings),
+        notes=_notes(generators[0], history, origins, settings),
         seconds=round(time.monotonic() - began, 2),
     )
 
@@ -184,12 +186,14 @@ def _run_and_judge(
     asked = [functional for functional, reason in why.items() if not reason]
     observations: list[Observation] = []
     omitted: dict[str, str] = {}
+    dropped = 0
     with progress.stage(f"calibrating {name}", len(origins)) as advance:
         for forecast in forecasts(generator, history, origins, settings, omitted):
             rng = np.random.default_rng([settings.seed, forecast.place])
             scale = Scale.of(forecast.context)
             observations.append(observe(forecast.paths, forecast.real, scale, asked, rng))
             witness(forecast)
+            dropped += forecast.dropped
             advance(1)
         advance(len(omitted))
     if len(observations) < 2:
@@ -206,6 +210,7 @@ def _run_and_judge(
         {functional: reason for functional, reason in why.items() if reason},
         contamination(generator.trained_until, futures),
         omitted=omitted,
+        dropped=dropped,
         seed=settings.seed,
     )
 
@@ -236,20 +241,34 @@ def forecasts(
     for start in range(0, len(alive), batch):
         places = alive[start : start + batch]
         for place, sampled in _sample(generator, history, origins, places, settings):
-            if isinstance(sampled, DataError):
-                omitted[_stamp(history, origins, place)] = sampled.problem
-                continue
-            row = origins.rows[place]
-            context = history.rows(row - origins.context, row)
-            future = history.rows(row, row + origins.horizon)
-            kept = check_candles(sampled, context, "repair").paths
-            real = PathSet.from_history(future, float(context.close[-1]))
-            yield Forecast(generator_label(generator), place, context, kept, real)
+            found = (
+                sampled if isinstance(sampled, str) else _beside_the_future(sampled, history, origins, place)
+            )
+            if isinstance(found, str):
+                omitted[_stamp(history, origins, place)] = found
+            else:
+                yield Forecast(generator_label(generator), place, *found)
+
+
+def _beside_the_future(
+    sampled: PathSet, history: Candles, origins: Origins, place: int
+) -> tuple[Candles, PathSet, PathSet, int] | str:
+    """Return context, repaired ensemble, real future and dropped paths; or why there is no ensemble."""
+    row = origins.rows[place]
+    context = history.rows(row - origins.context, row)
+    try:
+        kept = check_candles(sampled, context, "repair").paths
+    except CheckError as error:
+        return error.problem
+    if len(kept) < 2:
+        return f"{len(kept)} of {len(sampled)} paths are left: the others break a candle rule"
+    real = PathSet.from_history(history.rows(row, row + origins.horizon), float(context.close[-1]))
+    return context, kept, real, len(sampled) - len(kept)
 
 
 def _sample(
     generator: Generator, history: Candles, origins: Origins, places: Sequence[int], settings: Settings
-) -> Iterator[tuple[int, PathSet | DataError]]:
+) -> Iterator[tuple[int, PathSet | str]]:
     """Yield each origin's ensemble, or why there is none."""
     rows = [origins.rows[place] for place in places]
     contexts = [history.rows(row - origins.context, row) for row in rows]
@@ -267,12 +286,12 @@ def _sample(
 
 def _fit_and_sample(
     generator: FittedGenerator, past: Candles, context: Candles, ahead: pd.DatetimeIndex, draws: Draws
-) -> PathSet | DataError:
-    """Fit to what was known at an origin; a fit that fails there omits the origin, and is told."""
+) -> PathSet | str:
+    """Fit to what was known at an origin and sample; or return why the generator refuses."""
     try:
         return sample_contexts(generator.fitted_to(past), [context], [ahead], draws)[0]
     except DataError as error:
-        return error
+        return error.problem
 
 
 def generator_label(generator: Generator) -> str:
@@ -293,7 +312,7 @@ def _first(omitted: Mapping[str, str]) -> str:
     return next(iter(omitted.values()), "no reason was given")
 
 
-def _notes(history: Candles, origins: Origins, settings: Settings) -> list[str]:
+def _notes(generator: Generator, history: Candles, origins: Origins, settings: Settings) -> list[str]:
     """Say what a reader must know of how this was done."""
     first, last = (history.timestamps[origins.rows[place]].date().isoformat() for place in (0, -1))
     notes = [
@@ -302,4 +321,6 @@ def _notes(history: Candles, origins: Origins, settings: Settings) -> list[str]:
     ]
     if len(origins) < settings.origins:
         notes.append(f"the history has room for {len(origins)} origins, not for {settings.origins}")
+    if generator.identity.get("drift") == "neutral":
+        notes.append("drift neutral: every ensemble is rid of its own mean growth, a run's of its pilot's")
     return notes

@@ -23,9 +23,10 @@ from scenario_gen.spec.models import (
     MAX_HORIZON,
     MAX_PATHS,
     MAX_SEED,
-    BootstrapGenerator,
+    GeneratorSection,
     KronosGenerator,
 )
+from scenario_gen.spec.scenarios import BASELINES, GENERATORS
 
 DEFAULT_BLOCK = 512
 
@@ -53,7 +54,8 @@ def sample(
             checkpoints use the bars that fit their window (``provenance["context_bars"]``), published ones all.
         horizon: bars to generate.
         paths: how many futures.
-        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or ``bootstrap``.
+        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or a classical generator:
+            ``bootstrap``, ``fhs``, ``garch``, ``gjr`` (fitted to the whole of the candles given) or ``gbm``.
         temperature: 1 is the model as trained; lower is calmer, higher is wilder.
         top_p: keep the likeliest tokens up to this probability; below 1 narrows every path.
         top_k: keep the k likeliest tokens; 0 keeps all.
@@ -86,21 +88,22 @@ def sample(
         "dtype": dtype,
         "window": window,
     }
-    generator = open_generator(_bootstrap(settings) if model == "bootstrap" else _section(settings))
+    generator = open_generator(_classical(settings) if model in BASELINES else _section(settings))
     timestamps = BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
     return _join(list(_blocks(generator, candles, timestamps, paths, block, seed)))
 
 
-def _bootstrap(settings: dict[str, Any]) -> BootstrapGenerator:
-    """Return the bootstrap's section; what only a Kronos model obeys must not be asked of it."""
+def _classical(settings: dict[str, Any]) -> GeneratorSection:
+    """Return a classical generator's section; what only a Kronos model obeys must not be asked of it."""
     default = {name: field.default for name, field in KronosGenerator.model_fields.items()}
     ignored = [name for name, value in settings.items() if value != default[name]]
     ignored = [name for name in ignored if name not in ("model", "device", "dtype")]
     if ignored:
         raise SpecError(
-            f"the bootstrap knows no {', '.join(ignored)}", expected="such settings with a Kronos model only"
+            f"the {settings['model']} generator knows no {', '.join(ignored)}",
+            expected="such settings with a Kronos model only",
         )
-    return BootstrapGenerator()
+    return GENERATORS[settings["model"]]()  # type: ignore[return-value]
 
 
 def _section(settings: dict[str, Any]) -> KronosGenerator:

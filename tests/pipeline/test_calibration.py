@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from scenario_gen.checks.calibration.results import Calibration
+from scenario_gen.checks.facts import Bars
+from scenario_gen.checks.inference import check_facts_by_origin
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute import Draws, SilentProgress
 from scenario_gen.generators.base import Advance, Generator, ignore
@@ -171,6 +173,46 @@ def test_origins_that_cannot_be_run_are_left_out_and_told(history: Candles) -> N
     assert moody
     assert len(found.generator.functionals[0].pits) == 20 - len(still) - len(moody)
     assert {skill.origins for skill in found.generator.skills} == {20 - len(still) - len(moody)}
+
+
+@dataclass(frozen=True)
+class Faulty(Spy):
+    """Gives paths without a price: a few at every origin, all but one at some."""
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        paths = super().sample(context, timestamps, draws, advance)
+        values = paths.values.copy()
+        values[: len(values) - 1 if context.timestamps[-1].month == 6 else 3, 4, 3] = np.nan
+        return replace(paths, values=values)
+
+
+def test_paths_without_a_price_are_dropped_and_counted_and_an_empty_ensemble_is_left_out(
+    history: Candles,
+) -> None:
+    found = calibrate(Faulty(), history, replace(SMALL, baselines=()))
+    june = [stamp for stamp in found.origins if stamp[5:7] == "06"]
+    assert june
+    assert list(found.generator.omitted) == june
+    assert "1 of 39 paths are left" in found.generator.omitted[june[0]]
+    assert found.generator.dropped == 3 * (32 - len(june))
+
+
+def test_the_same_ensembles_rank_the_stylized_facts(history: Candles) -> None:
+    """The statistic-PIT wants whole paths: a witness turns them into bars, origin by origin."""
+    pairs: list[tuple[Bars, Bars]] = []
+
+    def keep(forecast: Forecast) -> None:
+        pairs.append((Bars.of_paths(forecast.paths), Bars.of_paths(forecast.real)))
+
+    settings = replace(SMALL, horizon=20, origins=30, baselines=())
+    found = calibrate(Spy(scale=0.7), history, settings, witness=keep)
+    report = check_facts_by_origin(pairs, seed=1)
+    by_id = {verdict.fact: verdict for verdict in report.facts}
+    assert report.mode == "A"
+    assert by_id["log_sd"].label in ("WARN", "FAIL")  # the level of volatility, as the functional says too
+    assert found.generator.functional("log_volatility").label in ("WARN", "FAIL")
 
 
 def test_a_generator_that_refuses_every_origin_is_refused(history: Candles) -> None:

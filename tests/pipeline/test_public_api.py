@@ -74,10 +74,11 @@ def test_another_seed_gives_other_paths(context: sg.Candles, tiny_folder: Path) 
     assert not np.array_equal(a.values, b.values)
 
 
-def test_a_frame_and_the_bootstrap_serve_too(context: sg.Candles) -> None:
-    paths = sg.sample(context.frame(), horizon=5, paths=3, model="bootstrap")
+@pytest.mark.parametrize("model", ["bootstrap", "fhs", "gbm"])
+def test_a_frame_and_a_classical_generator_serve_too(context: sg.Candles, model: str) -> None:
+    paths = sg.sample(context.frame(), horizon=5, paths=3, model=model)
     assert paths.values.shape == (3, 5, 5)
-    assert paths.provenance["generator"] == "bootstrap"
+    assert paths.provenance["generator"] == model
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_numpys_whole_numbers_are_whole_numbers(context: sg.Candles) -> None:
 def test_the_bootstrap_does_not_swallow_settings_that_it_cannot_follow(
     context: sg.Candles, setting: dict[str, object]
 ) -> None:
-    with pytest.raises(SpecError, match=f"the bootstrap knows no {next(iter(setting))}"):
+    with pytest.raises(SpecError, match=f"the bootstrap generator knows no {next(iter(setting))}"):
         sg.sample(context, horizon=5, paths=2, model="bootstrap", **setting)  # type: ignore[arg-type]
 
 

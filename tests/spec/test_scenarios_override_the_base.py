@@ -131,3 +131,20 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
     endless["data"] = endless
     with pytest.raises(SpecError, match="nested deeper than 20"):
         spec_from_dict(endless)
+
+
+def test_every_classical_generator_is_a_baseline_with_the_bases_treatment_of_drift(
+    load: Load, start: str
+) -> None:
+    text = (
+        start
+        + "generator: {temperature: auto, drift: neutral}\nbaselines: [bootstrap, fhs, garch, gjr, gbm]\n"
+    )
+    got = scenarios(load(text))
+    assert isinstance(got["base"].generator, KronosGenerator)
+    assert got["base"].generator.temperature == "auto"
+    baselines = [one for one in got.values() if one.role == "baseline"]
+    assert [one.generator.kind for one in baselines] == ["bootstrap", "fhs", "garch", "gjr", "gbm"]
+    assert {one.generator.drift for one in baselines} == {"neutral"}
+    plain = scenarios(load(start + "baselines: [garch]\n"))
+    assert plain["garch"].generator.drift == "as_sampled"

@@ -14,11 +14,13 @@ from scenario_gen.spec.loader import KEYS
 from scenario_gen.spec.models import ScenarioSpec
 
 FIELDS = [
-    "kind", "model", "temperature", "top_p", "top_k", "mean_block", "fit_bars", "decay", "drift", "context", "horizon", "count", "seed", "block",
+    "kind", "model", "temperature", "top_p", "top_k", "mean_block", "fit_bars", "decay", "drift",
+    "context", "horizon", "count", "seed", "block",
     "keep", "source", "file", "end", "start", "timezone", "use", "params", "folder", "fees", "cash", "fill",
 ]  # fmt: skip
 WORDS = [
-    "sp500", "prices.csv", "kronos", "bootstrap", "garch", "fhs", "auto", "neutral", "nano", "small", "a/b@c", "2017-06-30", "2017-06-30T12:00",
+    "sp500", "prices.csv", "kronos", "bootstrap", "garch", "fhs", "auto", "neutral",
+    "nano", "small", "a/b@c", "2017-06-30", "2017-06-30T12:00",
     "base", "strategies/trend.py:SmaCross", "strategies/trend.py:Plain", "strategies/broken.py:X", "UTC", "~x", "../..",
 ]  # fmt: skip
 

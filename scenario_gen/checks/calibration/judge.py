@@ -48,6 +48,7 @@ def judge_generator(
     *,
     omitted: Mapping[str, str],
     seed: int,
+    dropped: int = 0,
 ) -> GeneratorCalibration:
     """Judge a generator by its observations, oldest origin first.
 
@@ -59,6 +60,7 @@ def judge_generator(
         contamination: by the training data.
         omitted: origins that could not be run, and why.
         seed: of the bootstrap of excesses.
+        dropped: paths that were left out of the ensembles.
     """
     functionals = judge_functionals(observations, untestable)
     drift = audit_drift(
@@ -81,6 +83,7 @@ def judge_generator(
         drift=drift,
         contamination=contamination,
         omitted=dict(omitted),
+        dropped=dropped,
     )
 
 

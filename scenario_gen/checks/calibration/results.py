@@ -103,6 +103,7 @@ class GeneratorCalibration:
         drift: of the ensembles.
         contamination: by the training data.
         omitted: ISO stamps of origins at which it could not be run, and why.
+        dropped: paths that broke a candle rule beyond repair and were left out of their ensembles.
     """
 
     name: str
@@ -117,6 +118,7 @@ class GeneratorCalibration:
     drift: DriftAudit
     contamination: Contamination
     omitted: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
 
     def functional(self, name: str) -> FunctionalCalibration:
         """Return the functional with this id."""
