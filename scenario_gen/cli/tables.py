@@ -79,19 +79,28 @@ def _quantile(metrics: dict[str, MetricSummary], metric: str, level: str) -> Est
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """Return one line per name and label: the first finding in full, and how many more are like it."""
+    """Return one line per name and label: the first finding in full, and how many more are like it.
+
+    The groups of facts make one line per label, with their names; what they were compared with is in the report.
+    """
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.label != "PASS":
-            groups.setdefault((finding.name, finding.label), []).append(finding)
+            groups.setdefault((finding.name.partition(".")[0], finding.label), []).append(finding)
     lines = []
     for (name, label), group in groups.items():
         first = group[0]
         where = f" [{first.scenario}]" if first.scenario else ""
-        band = f" (expected {first.band})" if first.band else ""
+        band = f" (expected {first.band})" if first.band and first.name == name else ""
         more = f"; {len(group) - 1} more in the report" if len(group) > 1 else ""
-        lines.append(f"{label:<12} {name}{where}: {first.measured}{band}{more}")
+        lines.append(f"{label:<12} {_title(name, group)}{where}: {first.measured}{band}{more}")
     return lines
+
+
+def _title(name: str, group: Sequence[Finding]) -> str:
+    """Return a name with the parts that its findings are about: ``facts (tails, volume)``."""
+    parts = dict.fromkeys(found.name.partition(".")[2] for found in group)
+    return f"{name} ({', '.join(parts)})" if any(parts) else name
 
 
 def _console() -> Console:

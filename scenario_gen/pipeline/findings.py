@@ -19,7 +19,9 @@ from scenario_gen.store.results import FactsReport, Finding, Label
 
 CANDLES, OVERLAP, EDGE = "candles", "training overlap", "edge of the levels"
 FACTS, CALIBRATION = "facts", "calibration"
-FACTS_BAND = f"real windows of the same length (FAIL: q < {FAIL_Q:g} and an effect of {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
+FACTS_BAND = (
+    f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
+)
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
 CALIBRATION_BAND = (
     "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "

@@ -81,8 +81,6 @@ def _sentences(found: Calibration, at: str) -> list[Sentence]:
         origins=numbers.count(len(found.origins)),
         horizon=plural(found.horizon, "bar"),
         paths=plain(float(found.paths), "count", f"{at}/paths"),
-        first=found.origins[0][:10],
-        last=found.origins[-1][:10],
         mde=plain(found.smallest_mean, "number", f"{at}/smallest_mean", decimals=2),
     )
     off = [one for one in tested if one.label in ("FAIL", "WARN")]
@@ -205,7 +203,9 @@ def _functionals_table(found: Calibration, at: str) -> Table:
                 ),
                 Cell(small_q(one.q, f"{spot}/q")),
             )  # fmt: skip
-        rows.append(Row(one.title, cells=(*cells, Cell(label=one.label, css="l vd"))))
+        rows.append(
+            Row(f"{one.title[:1].upper()}{one.title[1:]}", cells=(*cells, Cell(label=one.label, css="l vd")))
+        )
     return Table("", heads, tuple(rows), css="stack")
 
 

@@ -140,8 +140,8 @@ def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScena
     """Return the six cards, those with nothing to judge included."""
     return [
         limits_card(run, scenarios),
-        Card("Generator: calibration", *calibration_card(run, scenarios)),
-        Card("Generator: stylized facts", *facts_card(run, scenarios)),
+        Card("Generator: calibration", *calibration_card(run, scenarios, base)),
+        Card("Generator: stylized facts", *facts_card(run, scenarios, base)),
         candles_card(scenarios),
         _finding_card("Overfitting", OVERFITTING, _sets_in_words(base), run.findings),
         _finding_card("Training overlap", OVERLAP, words.ABSENT["training overlap"], run.findings),

@@ -75,7 +75,7 @@ def shown_table(base: PlacedScenario) -> Table | None:
         return None
     why = {fact.fact: Cell(text=_capital(fact.reason), css="l why") for fact in found.facts}
     rows = [
-        Row(name(fact.title, 90), fact.fact, (*_means(base, number, fact), why[fact.fact]))
+        Row(_capital(name(fact.title, 90)), fact.fact, (*_means(base, number, fact), why[fact.fact]))
         for number, fact in enumerate(found.facts)
         if fact.label is None and fact.real_mean is not None
     ]
@@ -191,7 +191,7 @@ def _fact_row(
 ) -> Row:
     at = f"{base.at}/facts/facts/{number}"
     cells = (
-        Cell(fact=_strip(fact, beside), css="gcell"),
+        Cell(fact=_strip(fact, beside), css="gcell c1"),
         *_means(base, number, fact),
         _difference(fact, at, "comparison"),
         Cell(small_q(fact.q, f"{at}/q"), css="hide-s"),
@@ -199,7 +199,7 @@ def _fact_row(
         _difference(fact, at, "halves"),
         Cell(label=fact.label, css="l vd"),
     )
-    return Row(name(fact.title, 90), fact.fact, cells)
+    return Row(_capital(name(fact.title, 90)), fact.fact, cells)
 
 
 def _means(base: PlacedScenario, number: int, fact: FactVerdict) -> tuple[Cell, Cell]:

@@ -63,7 +63,7 @@ def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     if found is None or label is None or label not in BAD:
         return ()
     top = _worst_fact(found, label)
-    what = top[1].title if top else "the ensemble as a whole"
+    what = words.FACT_GROUPS.get(top[1].group, top[1].group) if top else "the ensemble as a whole"
     return say(words.FAULT_FACTS, label=Badge(label), what=what)
 
 
@@ -77,9 +77,11 @@ def _worst_functional(found: Calibration, label: Label) -> FunctionalCalibration
     return min(alike, key=lambda one: one.q if one.q is not None else 1.0, default=None)
 
 
-def facts_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> tuple[Label, Sentence]:
-    """Return the worst label of any scenario's facts, and what earned it."""
-    findings = group(run.findings, FACTS)
+def facts_card(
+    run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario
+) -> tuple[Label, Sentence]:
+    """Return the worst label of any scenario's facts, and what earned it: the base scenario first."""
+    findings = sorted(group(run.findings, FACTS), key=lambda found: found.scenario != base.scenario.name)
     label = worst(found.label for found in findings)
     if label is None:
         return "UNTESTABLE", (words.ABSENT["facts card"],)
@@ -114,9 +116,13 @@ def _facts_sentence(placed: PlacedScenario, found: FactsReport, label: Label, to
     )
 
 
-def calibration_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> tuple[Label, Sentence]:
-    """Return the worst label of any calibrated scenario, and what earned it."""
-    findings = group(run.findings, CALIBRATION)
+def calibration_card(
+    run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario
+) -> tuple[Label, Sentence]:
+    """Return the worst label of any calibrated scenario, and what earned it: the base scenario first."""
+    findings = sorted(
+        group(run.findings, CALIBRATION), key=lambda found: found.scenario != base.scenario.name
+    )
     label = worst(found.label for found in findings)
     if label is None:
         return "UNTESTABLE", (words.ABSENT["calibration"],)

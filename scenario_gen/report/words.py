@@ -87,7 +87,11 @@ FAULT_UNJUDGED = (
 )
 FAULT_LABEL = "Of the generator’s calibration the worst label is {label}."
 FAULT_CALIBRATION = "Set beside what came, the generator gets {label} for {what}{direction}"
-FAULT_FACTS = "beside real windows its paths get {label} for {what}"
+FAULT_FACTS = "beside real windows, {label} for {what}"
+FACT_GROUPS = {
+    "tails": "tails", "clustering": "clustering", "linear": "linear dependence", "asymmetry": "asymmetry",
+    "candle_shape": "candle shapes", "gaps": "gaps", "volume": "volume", "intraday": "time of day",
+}  # fmt: skip
 FAULT_BOTH = "{calibration}; {facts}."
 FAULT_ONE = "{fault}."
 MILDER, DEEPER = ": falls may be milder here than in reality", ": falls may be deeper here than in reality"
@@ -116,8 +120,8 @@ HALVES_SOME = (
 HALVES_NONE = "The yardstick: between its own earlier and later half the market differs in none of these."
 
 CALIBRATION_DONE = (
-    "{origins} forecasts of {horizon} with {paths} paths each, from {first} to {last}, none of them overlapping and "
-    "none later than the context. A mean rank off by {mde} would be found four times in five."
+    "{origins} forecasts of {horizon} with {paths} paths each, none of them overlapping and none later than the "
+    "context. A mean rank off by {mde} would be found four times in five."
 )
 CALIBRATION_OFF = "Off in {count} of {all} numbers of a path, {label} for {worst}: {way}."
 CALIBRATION_CARD = (

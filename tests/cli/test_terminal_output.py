@@ -123,6 +123,17 @@ def test_notes_are_all_that_a_quiet_run_tells(capsys: Any) -> None:
     assert capsys.readouterr() == ("", "a note\n")
 
 
+def test_groups_of_facts_share_a_line_per_label_that_names_them() -> None:
+    findings = [
+        Finding(f"facts.{group}", label, f"{group} differ", "windows", scenario="hot")
+        for group, label in (("tails", "FAIL"), ("gaps", "PASS"), ("volume", "FAIL"), ("linear", "WARN"))
+    ]
+    assert finding_lines(findings) == [
+        "FAIL         facts (tails, volume) [hot]: tails differ; 1 more in the report",
+        "WARN         facts (linear) [hot]: linear differ",
+    ]
+
+
 def test_findings_of_one_kind_share_a_line_that_counts_them() -> None:
     findings = [
         Finding("limits: max_drawdown", label, f"{i} %", "at most 5 %", scenario="hot")

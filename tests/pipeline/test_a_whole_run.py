@@ -32,6 +32,7 @@ def _spec(folder: Path, model: Path | None = None, **changes: Any) -> dict[str, 
         "bars": {"context": 40, "horizon": 20},
         "paths": {"count": 70, "seed": 3, "block": 32},
         "generator": generator,
+        "checks": {"facts": False, "calibration": False},
         "broker": {"fees": 0.001, "slippage": 0.0005},
         "strategies": [
             {"use": f"{STRATEGIES}/buy_and_hold.py:BuyAndHold"},

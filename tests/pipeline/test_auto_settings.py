@@ -118,6 +118,7 @@ def _spec(folder: Path, model: Path, **generator: Any) -> dict[str, Any]:
         "bars": {"context": 40, "horizon": 6},
         "paths": {"count": 8, "seed": 3, "block": 8},
         "generator": {"model": str(model), "device": "cpu", **generator},
+        "checks": {"facts": False, "calibration": False},
         "strategies": [{"use": f"{STRATEGIES}/buy_and_hold.py:BuyAndHold"}],
         "report": {"folder": str(folder)},
     }

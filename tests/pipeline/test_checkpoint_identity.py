@@ -37,6 +37,7 @@ def spec(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
         "paths": {"count": 8, "block": 8},
         "generator": {"kind": "kronos", "model": str(checkpoint), "device": "cpu"},
         "strategies": [{"use": f"{BUY_AND_HOLD}:BuyAndHold"}],
+        "checks": {"facts": False, "calibration": False},
         "report": {"folder": str(tmp_path / "run")},
     }
 

@@ -39,6 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.StressRun, Path]:
         "paths": {"count": 10, "seed": 9, "block": 4},
         "generator": {"kind": "kronos", "model": str(GOLDEN), "device": "cpu"},
         "strategies": [{"use": f"{ROOT}/strategies/buy_and_hold.py:BuyAndHold"}],
+        "checks": {"facts": False, "calibration": False},
         "report": {"folder": str(folder)},
     }
     return sg.run(spec), folder

@@ -19,9 +19,17 @@ PATHS = 24
 
 
 def _with_small_blocks(loaded: LoadedSpec) -> LoadedSpec:
-    """Shrink the blocks: a partial block is computed whole, and 24 paths are enough to see that a spec runs."""
+    """Shrink the blocks: a partial block is computed whole, and 24 paths are enough to see that a spec runs.
+
+    The default calibration takes longer than all the rest: tests of its own look at it.
+    """
     scenarios = tuple(
-        s.model_copy(update={"paths": s.paths.model_copy(update={"block": PATHS})})
+        s.model_copy(
+            update={
+                "paths": s.paths.model_copy(update={"block": PATHS}),
+                "checks": s.checks.model_copy(update={"calibration": False}),
+            }
+        )
         for s in loaded.spec.scenarios
     )
     return replace(loaded, spec=loaded.spec.model_copy(update={"scenarios": scenarios}))

@@ -100,7 +100,7 @@ def check_numbers(page: str, run: StressRun) -> int:
             as_text(stored, form),
             f"{as_text(stored, form)} of {_n(data, pointer)}",
         ), pointer
-        if pointer.endswith("/value"):
+        if pointer.endswith("/value") and "low" in look_up(data, pointer.removesuffix("/value")):
             _check_error(html.unescape(error), look_up(data, pointer.removesuffix("/value")), form, pointer)
     return len(found)
 

@@ -114,6 +114,16 @@ ONE_MISTAKE = [
         "checks: {on_invalid: repare}",
         "checks.on_invalid: got 'repare', expected repair, reject or fail; did you mean 'repair'?",
     ),
+    (
+        "checks: {calibration: {origins: 1}}",
+        "checks.calibration: got a mapping with origins, expected true or false, or all, or a mapping with origins (a "
+        "whole number from 2 to 2000), paths (a whole number from 2 to 10000), horizon (a whole number from 1 to 250)",
+    ),
+    (
+        "checks: {calibration: every}",
+        "checks.calibration: got 'every', expected true or false, or all, or a mapping with origins (a whole number "
+        "from 2 to 2000), paths (a whole number from 2 to 10000), horizon (a whole number from 1 to 250)",
+    ),
     ("broker: {cash: 0}", "broker.cash: got 0, expected a number above 0 and at most 1000000000000000"),
     ("broker: {fees: 0.5}", "broker.fees: got 0.5, expected a number of at least 0 and below 0.5"),
     (

@@ -1,0 +1,228 @@
+"""Sections 1 and 3 of the page: calibration, the dial that was searched, and stylized facts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from scenario_gen.checks.calibration.contamination import contamination
+from scenario_gen.checks.calibration.dial import RULE, DialPoint, DialSearch
+from scenario_gen.checks.calibration.functionals import Scale
+from scenario_gen.checks.calibration.judge import judge_generator, with_skills
+from scenario_gen.checks.calibration.observe import Observation, observe
+from scenario_gen.checks.controls import negative_control
+from scenario_gen.checks.facts import windows
+from scenario_gen.checks.inference import check_facts
+from scenario_gen.market import Candles, PathSet
+from scenario_gen.report import cards
+from scenario_gen.report.cells import place
+from scenario_gen.report.facts import REACH, beside_base, facts_table
+from scenario_gen.report.page import build_page
+from scenario_gen.report.words import FORBIDDEN, text_of
+from scenario_gen.store.results import Calibration, FactsReport, Finding, Label, StressRun
+
+ORIGINS, PATHS, BARS = 32, 49, 10
+
+
+def facts_of(history: Candles, control: str) -> FactsReport:
+    real = windows(history, 30, 30).bars
+    return check_facts(
+        negative_control(control, real, 100, np.random.default_rng(3)), history, context=history, seed=1
+    )
+
+
+def forecasts_of(history: Candles, width: float, seed: int) -> list[Observation]:
+    """Return forecasts of Gaussian paths whose volatility is off by a factor, beside what came."""
+    rng = np.random.default_rng(seed)
+    seen = []
+    for row in range(600, 600 + ORIGINS * BARS, BARS):
+        context, future = history.rows(row - 100, row), history.rows(row, row + BARS)
+        anchor = float(context.close[-1])
+        scale = width * float(np.std(np.diff(np.log(context.close))))
+        closes = anchor * np.exp(np.cumsum(scale * rng.standard_normal((PATHS, BARS)), axis=1))
+        opens = np.concatenate([np.full((PATHS, 1), anchor), closes[:, :-1]], axis=1)
+        bars = np.stack([opens, np.maximum(opens, closes), np.minimum(opens, closes), closes], axis=-1)
+        paths = PathSet(
+            bars.astype(np.float32), ("open", "high", "low", "close"), future.timestamps, np.arange(PATHS), anchor
+        )  # fmt: skip
+        real = PathSet.from_history(future, anchor)
+        asked = ("return_1", "return_h", "log_volatility", "max_drawdown")
+        seen.append(observe(paths, real, Scale.of(context), asked, rng))
+    return seen
+
+
+def calibration_of(history: Candles, width: float) -> Calibration:
+    why = {"mean_log_volume": "the history has no volume"}
+    stamps = [history.timestamps[row].isoformat() for row in range(600, 600 + ORIGINS * BARS, BARS)]
+    clean = contamination(None, stamps)
+    ours, other = (
+        judge_generator(name, {}, forecasts_of(history, w, seed), why, clean, omitted={}, seed=1)
+        for name, w, seed in (("nano", width, 1), ("fhs", 1.0, 2))
+    )
+    notes = ["32 origins"]
+    return Calibration(
+        "S&P 500", 100, BARS, BARS, stamps, PATHS, 1, 0.14, with_skills(ours, [other], stamps), [other], notes, 1.0
+    )  # fmt: skip
+
+
+def searched() -> DialSearch:
+    points = [
+        DialPoint(t, 1.0, 0.2 + (t - 1.1) ** 2, (t - 1.1) ** 2, 0.01, 0.5, 0.9, 0.88, 0.9 < t < 1.3)
+        for t in (0.7, 0.85, 1.0, 1.1, 1.2, 1.45)
+    ]
+    return DialSearch(
+        "temperature", 1.1, 1.0, points, RULE, "", 60, "2012-01-03T00:00:00", "2016-03-31T00:00:00", 20, 49
+    )
+
+
+@pytest.fixture(scope="module")
+def judged(full: StressRun, sp500: Candles) -> StressRun:
+    """The full run, checked: too narrow a generator with GBM's facts in base, real shuffles in the others."""
+    history = sp500.rows(0, 3000)
+    facts = {name: facts_of(history, name) for name in ("gbm", "shuffle")}
+    narrow = calibration_of(history, 0.5)
+    base, *others = full.scenarios
+    base = replace(base, facts=facts["gbm"], calibration=narrow, dial=searched())
+    scenarios = [base, *(replace(one, facts=facts["shuffle"]) for one in others)]
+    findings = [
+        Finding("facts.tails", facts["gbm"].groups["tails"], "", "", "base"),
+        Finding("calibration", narrow.generator.label, "", "", "base"),
+    ]
+    return replace(full, scenarios=scenarios, findings=findings)
+
+
+@pytest.fixture(scope="module")
+def page(judged: StressRun) -> str:
+    return build_page(judged)
+
+
+def section(page: str, key: str) -> str:
+    return page.split(f'<section id="{key}"')[1].split("</section>", maxsplit=1)[0]
+
+
+def test_every_number_of_both_sections_is_in_run_json(
+    judged: StressRun, page: str, checks: ModuleType
+) -> None:
+    assert checks.check_numbers(page, judged) > 700
+    for key, least in (("generator", 60), ("facts", 120)):
+        assert section(page, key).count("data-v=") > least
+
+
+@pytest.mark.parametrize("which", ["synthetic_mean", "mean", "share"])
+def test_a_changed_number_of_these_sections_is_caught(
+    judged: StressRun, page: str, checks: ModuleType, which: str
+) -> None:
+    pattern = rf'(data-p="scenarios/0/(?:facts|calibration)/[^"]*/{which}">)([^<]*)<'
+    mutated, count = re.subn(pattern, r"\g<1>1\2<", page, count=1)
+    assert count == 1
+    with pytest.raises(AssertionError):
+        checks.check_numbers(mutated, judged)
+
+
+def test_nothing_is_promised_and_nothing_is_missing(page: str, checks: ModuleType) -> None:
+    text = checks.seen(page)
+    assert [word for word in FORBIDDEN if re.search(rf"\b{word}\b", text, flags=re.IGNORECASE)] == []
+    assert re.findall(r"\bnan\b|\bNone\b|\binf\b|\{\{|Shown\(|Badge\(", text) == []
+    assert all(re.fullmatch(r"[MmLlHhVvAaCcZz0-9 .\-]*", d) for d in re.findall(r' d="([^"]*)"', page))
+
+
+def test_the_labels_of_the_facts_stand_in_their_rows(judged: StressRun, page: str) -> None:
+    rows = re.findall(
+        r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>', section(page, "facts"), flags=re.S
+    )  # fmt: skip
+    shown = {fact: re.findall(r'class="v (\w+)"', row) for fact, row in rows}
+    report = judged.scenarios[0].facts
+    assert report is not None
+    for fact in report.facts:
+        if fact.label not in (None, "UNTESTABLE"):
+            assert shown[fact.fact] == [fact.label]
+
+
+def test_reasons_why_the_data_cannot_say_are_told(judged: StressRun, page: str) -> None:
+    report = judged.scenarios[0].facts
+    assert report is not None
+    reasons = {fact.reason for fact in report.facts if fact.label == "UNTESTABLE"}
+    assert reasons
+    assert all(reason[1:] in section(page, "facts") for reason in reasons)
+
+
+def test_marks_stand_where_the_means_are_in_real_standard_deviations(judged: StressRun) -> None:
+    base, calm, hot, _ = place(judged)
+    beside = beside_base(base, [base, calm, hot])
+    assert [(one.title, mark) for one, mark in beside] == [("calm", "low"), ("hot", "high")]
+    table, report = facts_table(base, beside), judged.scenarios[0].facts
+    assert table is not None
+    assert report is not None
+    strips = {row.unit: row.cells[0].fact for row in table.rows if row.cells}
+    seen = 0
+    for fact in report.facts:
+        strip = strips.get(fact.fact)
+        if strip is None or fact.real_mean is None or fact.real_sd is None or fact.synthetic_mean is None:
+            continue
+        away = (fact.synthetic_mean - fact.real_mean) / fact.real_sd
+        mark = next(mark for mark in strip.marks if mark.shape == "mean")
+        if abs(away) > REACH:
+            assert (mark.x, mark.beyond) == ((100.0, "right") if away > 0 else (0.0, "left"))
+        else:
+            assert mark.x == pytest.approx(50 + 50 * away / REACH, abs=0.01)
+        seen += 1
+    assert seen > 20
+
+
+def test_the_verdict_names_the_worst_of_both_within_its_limits(judged: StressRun) -> None:
+    placed = place(judged)
+    text = " ".join(text_of(sentence) for sentence in cards.headline(judged, placed[0]))
+    assert len(text.split()) <= 60
+    assert "Set beside what came, the generator gets FAIL for" in text
+    assert "; beside real windows, FAIL for" in text
+    shown = {card.title: card for card in cards.cards(judged, placed, placed[0])}
+    for title in ("Generator: calibration", "Generator: stylized facts"):
+        assert shown[title].label == "FAIL"
+        assert len(text_of(shown[title].sentence).split()) <= 40
+
+
+def test_too_calm_a_generator_is_told_to_make_falls_milder(judged: StressRun) -> None:
+    text = text_of(cards.headline(judged, place(judged)[0])[1])
+    assert "falls may be milder here than in reality" in text
+
+
+@pytest.mark.parametrize(
+    ("label", "words"), [("PASS", "No breach found in"), ("INCONCLUSIVE", "too few to judge")]
+)
+def test_cards_say_what_was_looked_for_and_what_would_be_needed(
+    judged: StressRun, label: Label, words: str
+) -> None:
+    findings = [Finding("calibration", label, "", "", "base")]
+    run = replace(judged, findings=findings)
+    placed = place(run)
+    card = next(c for c in cards.cards(run, placed, placed[0]) if c.title == "Generator: calibration")
+    assert card.label == label
+    assert words in text_of(card.sentence)
+
+
+def test_the_caps_in_force_are_named_with_their_scenarios(page: str) -> None:
+    verdict = section(page, "verdict")
+    assert "failed or is not judged (base, calm, hot)" in verdict
+    assert "FAIL (base)" in verdict
+
+
+def test_the_searched_dial_is_drawn_with_its_choice(page: str) -> None:
+    generator = section(page, "generator")
+    assert "The dial that was searched: base" in generator
+    assert generator.count('class="ring"') == 2  # wide and narrow
+    assert "chosen 1.1" in generator
+
+
+def test_a_dial_of_one_setting_is_drawn_too(judged: StressRun) -> None:
+    base, *others = judged.scenarios
+    assert base.dial is not None
+    one = replace(base.dial, points=[p for p in base.dial.points if p.temperature == 1.1])
+    assert 'class="ring"' in build_page(replace(judged, scenarios=[replace(base, dial=one), *others]))
+
+
+def test_scenarios_that_were_not_calibrated_are_named(page: str) -> None:
+    assert "Not calibrated in this run: calm, hot." in section(page, "generator")
