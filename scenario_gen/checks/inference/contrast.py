@@ -86,8 +86,11 @@ def location(synthetic: Clustered, real: Clustered) -> Contrast:
 
     The statistic is A = P(synthetic > real) + P(equal) / 2. Its variance adds up, over both samples, the squared
     cluster sums of the placements (Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data",
-    Biometrics 53) with the factor G / (G - 1). The standard error is at least .25 / sqrt(G H), so that complete
-    separation stays testable; degrees of freedom are Welch's and at least min(G, H) - 1.
+    Biometrics 53) with the factor G / (G - 1). Placements lose their spread where the samples separate: with ten
+    clusters a side, real windows of 120 bars failed other real windows in 7 % of splits. So the variance is at
+    least that of the ranks in both samples together, of which A - 1/2 is the difference of means; the two agree
+    near A = 1/2. The standard error is at least .25 / sqrt(G H); degrees of freedom are Welch's and at least
+    min(G, H) - 1.
     """
     return _auc_contrast(synthetic, real, "two-sided")
 
@@ -103,13 +106,28 @@ def dispersion(synthetic: Clustered, real: Clustered, side: Side = "two-sided") 
 
 
 def _auc_contrast(synthetic: Clustered, real: Clustered, side: Side) -> Contrast:
-    above = placements(synthetic.values, real.values)
-    below = 1 - placements(real.values, synthetic.values)
-    parts = (
+    value = float(placements(synthetic.values, real.values).mean()) - 0.5
+    parts = max(placement_variances(synthetic, real), rank_variances(synthetic, real), key=sum)
+    return _contrast(value, parts, (synthetic.size, real.size), side)
+
+
+def placement_variances(synthetic: Clustered, real: Clustered) -> tuple[float, float]:
+    """Return what each sample adds to the variance of the AUC, from its places among the other's values."""
+    above, below = placements(synthetic.values, real.values), placements(real.values, synthetic.values)
+    return (
         _variance_of_mean(above, synthetic.clusters, synthetic.size),
         _variance_of_mean(below, real.clusters, real.size),
     )
-    return _contrast(float(above.mean()) - 0.5, parts, (synthetic.size, real.size), side)
+
+
+def rank_variances(synthetic: Clustered, real: Clustered) -> tuple[float, float]:
+    """Return what each sample adds to the variance of the AUC, from its ranks among all values."""
+    together = np.concatenate([synthetic.values, real.values])
+    ours, theirs = (
+        _variance_of_mean(placements(sample.values, together), sample.clusters, sample.size)
+        for sample in (synthetic, real)
+    )
+    return ours, theirs
 
 
 def _variance_of_mean(values: Floats, clusters: Ids, size: int) -> float:
