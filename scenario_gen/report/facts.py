@@ -89,7 +89,7 @@ def untestable_lines(found: FactsReport) -> list[tuple[str, str]]:
     for fact in found.facts:
         if fact.label == "UNTESTABLE":
             by_reason.setdefault(fact.reason, []).append(fact.title)
-    return [(", ".join(titles), _capital(reason)) for reason, titles in by_reason.items()]
+    return [(_capital(", ".join(titles)), reason) for reason, titles in by_reason.items()]
 
 
 def scores_table(base: PlacedScenario) -> Table | None:

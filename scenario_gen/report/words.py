@@ -163,8 +163,8 @@ CAP_CAPTION = (
     "({scenarios}); an unfavourable one stands."
 )
 CAP_FACTS = (
-    "A favourable label is held down to {label} where tails, clustering, asymmetry, copies or diversity of the paths "
-    "FAIL ({scenarios})."
+    "A favourable label is held down to {label} where tails, clustering or asymmetry of the paths FAIL, or copies of "
+    "history or of one another ({scenarios})."
 )
 
 CANDLES_CLEAN = "No raw bar of {bars} broke a rule, over {scenarios}."

@@ -132,12 +132,16 @@ def calibration_label(findings: Sequence[Finding], scenario: str) -> Label | Non
 
 
 def failed_facts(findings: Sequence[Finding], scenario: str) -> list[str]:
-    """Return the groups of a scenario's facts that FAIL and decide how deep its falls go."""
+    """Return the groups of a scenario's facts that FAIL and decide how deep its falls go.
+
+    Of diversity, repeated paths alone count: the paths of one context cover less than all of history by nature.
+    """
     names = {f"{FACTS}.{part}": part for part in MISLEADING}
     return [
         names[found.name]
         for found in findings
         if found.label == "FAIL" and found.scenario == scenario and found.name in names
+        if names[found.name] != "diversity" or "distinct" in found.offenders
     ]
 
 

@@ -207,7 +207,7 @@ def test_cards_say_what_was_looked_for_and_what_would_be_needed(
 def test_the_caps_in_force_are_named_with_their_scenarios(page: str) -> None:
     verdict = section(page, "verdict")
     assert "failed or is not judged (base, calm, hot)" in verdict
-    assert "FAIL (base)" in verdict
+    assert "copies of history or of one another (base)" in verdict
 
 
 def test_the_searched_dial_is_drawn_with_its_choice(page: str) -> None:

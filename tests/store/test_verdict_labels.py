@@ -95,6 +95,17 @@ def test_a_favourable_label_is_capped_by_the_generators_faults(
     assert cap("PASS", scenario(bad), findings) == expected
 
 
+@pytest.mark.parametrize(
+    ("offenders", "expected"), [(["coverage"], "PASS"), (["coverage", "distinct"], "WARN")]
+)
+def test_a_narrow_ensemble_of_one_context_is_no_fault_and_repeated_paths_are(
+    offenders: list[str], expected: Label
+) -> None:
+    name = scenario(0).name
+    diversity = Finding("facts.diversity", "FAIL", "", "", name, offenders)
+    assert cap("PASS", scenario(0), [Finding("calibration", "PASS", "", "", name), diversity]) == expected
+
+
 @pytest.mark.parametrize("label", ["FAIL", "WARN", "INCONCLUSIVE", "UNTESTABLE", "ERROR"])
 def test_an_unfavourable_label_stands(label: Label) -> None:
     assert cap(label, scenario(900), []) == label
