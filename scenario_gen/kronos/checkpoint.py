@@ -90,9 +90,7 @@ class Checkpoint:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def load_checkpoint(
-    folder: Path, *, tokenizer_folder: Path | None = None, name: str = "", max_context: int | None = None
-) -> Checkpoint:
+def load_checkpoint(folder: Path, *, tokenizer_folder: Path | None = None, name: str = "") -> Checkpoint:
     """Load a checkpoint folder, or a published model folder together with its tokenizer folder.
 
     Raises:
@@ -110,7 +108,7 @@ def load_checkpoint(
         model=model,
         tokenizer=tokenizer,
         representation=_representation(extras, folder, tokenizer),
-        max_context=max_context or extras.get("max_context") or _usual_window(model),
+        max_context=extras.get("max_context") or _usual_window(model),
         dependency_form="train" if extras.get("dependency_form") == "train" else "decode",
         cell_log_volume=None if volumes is None else _cell_volumes(volumes, model, folder),
         provenance={

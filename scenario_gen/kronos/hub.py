@@ -81,7 +81,6 @@ def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
         folder,
         tokenizer_folder=tokenizer_folder,
         name="" if isinstance(source.model, Path) and not source.known else source.name,
-        max_context=source.known.context if source.known and source.known.repository else None,
     )
     for prefix, place, where in (
         ("", source.model, folder),
