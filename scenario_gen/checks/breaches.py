@@ -56,6 +56,7 @@ class Exchange:
         clock = SessionClock.of(reference.timestamps)
         unit, no_unit = _unit(market, reference)
         reasons = {
+            "V4": "" if {"volume", "amount"} & set(reference.fields) else "there is no volume",
             "V4-lots": _no_grid(market.lot_size, "lot_size", reference, "volume"),
             "V4-idle": "" if reference.has_volume else "there is no volume",
             "V5": no_unit,
