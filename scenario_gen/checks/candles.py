@@ -142,7 +142,8 @@ class CandleRules:
 
     def find(self, paths: PathSet) -> dict[str, Suspects]:
         """Return what each judged rule finds in raw or repaired paths."""
-        broken = find_breaches(paths, self.exchange, self._session_close, self._stamps, self._before)
+        stamps = self._stamps_for(paths)
+        broken = find_breaches(paths, self.exchange, self._session_close, stamps, self._before)
         suspects = find_suspects(paths, self.bounds, self.scales, self._opens)
         if self.context.has_volume and "volume" not in paths.fields:
             suspects.pop("V12", None)  # a locked bar is one that was traded, which these paths do not say
@@ -154,7 +155,8 @@ class CandleRules:
         Raises:
             ValueError: a path has a price that is not finite and positive, or a volume that is not finite.
         """
-        return repair_paths(paths, self.exchange, self._session_close, self._stamps, self._before)
+        stamps = self._stamps_for(paths)
+        return repair_paths(paths, self.exchange, self._session_close, stamps, self._before)
 
     @property
     def _before(self) -> pd.Timestamp:
@@ -166,12 +168,17 @@ class CandleRules:
 
     @cached_property
     def _stamps(self) -> pd.DatetimeIndex:
-        """The calendar's next stamps, twice as many as a path has: real bars may have left holidays out."""
+        return self.calendar.future(self.horizon)
+
+    def _stamps_for(self, paths: PathSet) -> pd.DatetimeIndex:
+        """Return the calendar's next stamps: more of them for real bars, which may have left holidays out."""
+        if paths.timestamps[-1] <= self._stamps[-1]:
+            return self._stamps
         return self.calendar.future(2 * self.horizon + 16)
 
     @cached_property
     def _opens(self) -> NDArray[np.bool_]:
-        return self.exchange.opens(self._before, self._stamps[: self.horizon])
+        return self.exchange.opens(self._before, self._stamps)
 
     @cached_property
     def _session_close(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -192,6 +192,10 @@ def _without_empty_columns(bars: RawBars) -> RawBars:
 
 def _with_whole_columns(bars: RawBars, policy: VolumePolicy) -> tuple[RawBars, tuple[Flag, ...]]:
     """Drop volume and amount where the policy says so; a value that is there and wrong stays for the rules."""
+    if policy not in get_args(VolumePolicy):
+        raise DataError(
+            f"volume is {policy!r}", expected=" or ".join(get_args(VolumePolicy)), fix="correct data.volume"
+        )
     if policy == "require":
         return bars, ()
     if policy == "drop":

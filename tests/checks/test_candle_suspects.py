@@ -179,6 +179,21 @@ def test_a_gap_inside_a_session_is_flagged_in_units_of_the_paths_own_volatility(
     assert _rows(rules, paths)["V9-inside"][:2] == (1, 1)
 
 
+def test_a_block_without_any_path_has_nothing_to_flag(hours: Candles) -> None:
+    rules = CandleRules.of(hours.context(250), 20, history=hours)
+    none = _quiet(hours, 20).select(np.empty(0, dtype=np.int64))
+    assert all(not found.bars.any() for found in rules.find(rules.repair(none)).values())
+
+
+def test_weekly_paths_may_reach_as_far_as_stamps_do() -> None:
+    weeks = load_candles("sp500").rows(0, 2000)
+    weekly = replace(
+        weeks.rows(0, 200), timestamps=pd.date_range("2000-01-07", periods=200, freq="W-FRI"), calendar=""
+    )
+    rules = CandleRules.of(weekly, 10_000)  # to 2195; nanoseconds end in 2262
+    assert rules.find(_quiet(weekly, 10_000, n=1))["V6"].paths.sum() == 0
+
+
 def test_daily_bars_have_no_inside(history: Candles, rules: CandleRules) -> None:
     assert _rows(rules, _quiet(history, 20))["V9-inside"][2] == "not judged: every bar opens a session"
 

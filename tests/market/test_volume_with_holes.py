@@ -49,6 +49,11 @@ def test_drop_never_uses_volume_and_amount(bars):
     assert load_candles(bars, volume="drop").fields == ("open", "high", "low", "close")
 
 
+def test_an_unknown_policy_is_refused(bars):
+    with pytest.raises(DataError, match="volume is 'keep'"):
+        load_candles(bars, volume="keep")
+
+
 def test_an_amount_with_holes_goes_alone(bars):
     bars["amount"] = bars["volume"] * bars["close"]
     bars.iloc[0, 5] = np.nan
