@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from scenario_gen.checks.account import CandleAccount, RuleCount
 from scenario_gen.checks.candles import CandleRules, CheckedPaths, check_candles
+from scenario_gen.checks.repair import mend_paths
 
-__all__ = ["CandleAccount", "CandleRules", "CheckedPaths", "RuleCount", "check_candles"]
+__all__ = ["CandleAccount", "CandleRules", "CheckedPaths", "RuleCount", "check_candles", "mend_paths"]

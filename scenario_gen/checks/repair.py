@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scenario_gen.checks.breaches import LIMIT_NOISE, Exchange, amount_fits, wrong_stamps
 from scenario_gen.market.candles import PRICE_FIELDS
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.validity import columns_of
+from scenario_gen.market.validity import columns_of, not_finite, too_small
 
 Values = NDArray[np.float32]  # [path, bar, field]
 OPEN, HIGH, LOW, CLOSE = range(4)  # columns of a block of prices
@@ -57,6 +57,20 @@ def repair_paths(
     return replace(
         paths, values=np.stack([mended[name] for name in paths.fields], axis=-1), timestamps=stamps
     )
+
+
+def mend_paths(paths: PathSet) -> PathSet:
+    """Return the paths that have prices, their candles in order: the part of a repair that needs no context.
+
+    For ensembles of which no account is kept, such as those of a calibration: V1 to V4 as ``repair_paths`` mends them,
+    without a calendar, a market or thresholds.
+    """
+    columns = columns_of(paths.values, paths.fields)
+    lost = not_finite(columns) | too_small(columns) | ~np.isfinite(paths.values).all(axis=-1)
+    kept = paths.select(paths.path_ids[~lost.any(axis=1)])
+    before = paths.timestamps[0] - pd.Timedelta(1, unit="ns")
+    free = Exchange(ticks=None, lots=None, price_limit=None, unit=None, clock=None, unjudged={})
+    return repair_paths(kept, free, paths.anchor_close, paths.timestamps, before)
 
 
 def _mended_volume(volume: Values, exchange: Exchange) -> Values:

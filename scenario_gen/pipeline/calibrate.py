@@ -22,7 +22,7 @@ from scenario_gen.checks.calibration.observe import Observation, observe
 from scenario_gen.checks.calibration.origins import PATHS, WANTED, Origins, default_horizon, rolling_origins
 from scenario_gen.checks.calibration.pit import smallest_mean
 from scenario_gen.checks.calibration.results import Calibration, GeneratorCalibration
-from scenario_gen.checks.candles import check_candles
+from scenario_gen.checks.repair import mend_paths
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.execute.progress import Progress, SilentProgress
@@ -256,10 +256,7 @@ def _beside_the_future(
     """Return context, repaired ensemble, real future and dropped paths; or why there is no ensemble."""
     row = origins.rows[place]
     context = history.rows(row - origins.context, row)
-    try:
-        kept = check_candles(sampled, context, "repair").paths
-    except CheckError as error:
-        return error.problem
+    kept = mend_paths(sampled)
     if len(kept) < 2:
         return f"{len(kept)} of {len(sampled)} paths are left: the others break a candle rule"
     real = PathSet.from_history(history.rows(row, row + origins.horizon), float(context.close[-1]))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scenario_gen.checks import CandleRules
+from scenario_gen.checks import CandleRules, check_candles, mend_paths
 from scenario_gen.checks.grid import Grid
 from scenario_gen.market import Candles, PathSet, load_candles
 from scenario_gen.spec.models import Market
@@ -116,6 +116,19 @@ def test_off_the_grid_means_off_by_more_than_the_type_can_hold() -> None:
     assert not grid.holds(np.array([2500.010001])).any()
     assert grid.is_resolved(10_000.0)
     assert not grid.is_resolved(1_000_000.0)
+
+
+@given(prices, quantities, st.sampled_from([np.nan, -1.0, np.inf, 50.0]))
+@settings(max_examples=50, deadline=None)
+def test_mending_without_a_context_is_the_repair_of_a_market_without_rules(
+    four: np.ndarray, two: np.ndarray, odd: float
+) -> None:
+    raw = _paths(four, two)
+    raw.values[1, 2, 3] = odd
+    checked = check_candles(raw, replace(CONTEXT, fields=(*FIELDS[:5], "turnover")), "repair")  # no amount to judge
+    mended = mend_paths(raw)
+    assert np.array_equal(mended.values, checked.paths.values)
+    assert mended.path_ids.tolist() == checked.paths.path_ids.tolist()
 
 
 def test_paths_beyond_repair_are_refused_and_not_made_up() -> None:
