@@ -144,13 +144,14 @@ def find_breaches(
 
 def amount_fits(columns: validity.Columns, unit: float, ticks: Grid | None) -> Flags:
     """Return bars whose amount is volume x unit x a price inside the bar, within a tick (rule V5)."""
-    volume, amount = (columns[name].astype(np.float64) for name in ("volume", "amount"))
+    amount = columns["amount"]
+    traded = columns["volume"].astype(np.float64) * unit
     low, high = (columns[name].astype(np.float64) for name in ("low", "high"))
     slack = (ticks.step if ticks else 0.0) + LIMIT_NOISE * high
-    with np.errstate(divide="ignore", invalid="ignore"):
-        price = amount / (volume * unit)
-    inside = (price >= low - slack) & (price <= high + slack)
-    return np.where(volume > 0, inside, amount == 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite fits nothing
+        held = np.abs(np.spacing(amount))  # the amount's own type can tell no more apart
+        inside = (amount >= traded * (low - slack) - held) & (amount <= traded * (high + slack) + held)
+    return np.where(traded > 0, inside, amount == 0)
 
 
 def session_close(context: Candles, exchange: Exchange, first: pd.Timestamp) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -46,6 +46,7 @@ def _paths(four: np.ndarray, two: np.ndarray) -> PathSet:
 
 
 @given(prices, quantities, markets)
+@example(np.full((PATHS, BARS, 4), 3.5, np.float32), np.full((PATHS, BARS, 2), 1e-45, np.float32), Market())
 @settings(max_examples=150, deadline=None)
 def test_repair_mends_every_mendable_rule_and_repairing_twice_changes_nothing(
     four: np.ndarray, two: np.ndarray, market: Market
@@ -125,7 +126,9 @@ def test_mending_without_a_context_is_the_repair_of_a_market_without_rules(
 ) -> None:
     raw = _paths(four, two)
     raw.values[1, 2, 3] = odd
-    checked = check_candles(raw, replace(CONTEXT, fields=(*FIELDS[:5], "turnover")), "repair")  # no amount to judge
+    checked = check_candles(
+        raw, replace(CONTEXT, fields=(*FIELDS[:5], "turnover")), "repair"
+    )  # no amount to judge
     mended = mend_paths(raw)
     assert np.array_equal(mended.values, checked.paths.values)
     assert mended.path_ids.tolist() == checked.paths.path_ids.tolist()
