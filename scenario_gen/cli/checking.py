@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scenario_gen.cli.manners import USER_MISTAKE
-from scenario_gen.cli.progress import choose_progress
 from scenario_gen.spec.models import MAX_SEED
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def check(
 
       scenario-gen check bootstrap.parquet --reference history.csv --resamples-history
     """
+    from scenario_gen.cli.progress import choose_progress
     from scenario_gen.pipeline.checking import check as check_paths
 
     report = check_paths(

@@ -12,8 +12,9 @@ from scenario_gen.errors import SpecError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.calibrate import BASELINES, Settings, calibrate
+from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.dial import settle
+from scenario_gen.pipeline.forecasts import BASELINES, Settings
 from scenario_gen.pipeline.prepare import override, prepare
 from scenario_gen.pipeline.tails import one_step_tails
 from scenario_gen.spec.loader import LoadedSpec

@@ -26,7 +26,7 @@ from scenario_gen.errors import DataError, SpecError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import open_generator
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.calibrate import Settings, forecasts
+from scenario_gen.pipeline.forecasts import Settings, forecasts
 from scenario_gen.spec.models import GeneratorSection, KronosGenerator
 from scenario_gen.store.cache import cached
 

@@ -20,8 +20,8 @@ from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
-from scenario_gen.pipeline.calibrate import Settings
 from scenario_gen.pipeline.dial import settle
+from scenario_gen.pipeline.forecasts import Settings
 from scenario_gen.spec.files import find_file
 from scenario_gen.spec.models import (
     Data,

@@ -21,7 +21,7 @@ from scenario_gen.checks.inference.sample import concatenate, spread_rows
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
-from scenario_gen.pipeline.calibrate import Settings, calibrate
+from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import exempted
 from scenario_gen.pipeline.findings import (
     calibration_findings,
@@ -29,6 +29,7 @@ from scenario_gen.pipeline.findings import (
     uncalibrated_finding,
     unjudged_facts_finding,
 )
+from scenario_gen.pipeline.forecasts import Settings
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.spec.models import CalibrationBudget, KronosGenerator

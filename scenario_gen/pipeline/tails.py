@@ -15,7 +15,7 @@ from scenario_gen.checks.calibration.origins import rolling_origins
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.calibrate import Settings, forecasts, generator_label
+from scenario_gen.pipeline.forecasts import Settings, forecasts, generator_label
 
 
 def one_step_tails(

@@ -23,7 +23,8 @@ from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
-from scenario_gen.pipeline.calibrate import Forecast, Settings, calibrate
+from scenario_gen.pipeline.calibrate import calibrate
+from scenario_gen.pipeline.forecasts import Forecast, Settings
 from scenario_gen.pipeline.tails import one_step_tails
 from scenario_gen.store.codec import decode, encode
 
