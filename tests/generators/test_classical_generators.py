@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scenario_gen.checks import check_candles
+from scenario_gen.checks.merging import merge_tallies
 from scenario_gen.errors import DataError
 from scenario_gen.execute import Draws
 from scenario_gen.generators import open_generator
@@ -48,9 +49,9 @@ def _paths(generator: Generator, context: Candles, paths: int, bars: int = 20, f
 def test_no_path_needs_repair(section: GeneratorSection, history: Candles) -> None:
     context = history.context(256)
     paths = _paths(open_generator(section, history), context, 200, bars=63)
-    tally = check_candles(paths, context, "repair").tally
-    assert tally.counts["bad_bars"].sum() == 0
-    assert tally.untouched == 200
+    account = merge_tallies([check_candles(paths, context, "repair").tally])
+    assert account.bad_bars == 0
+    assert account.untouched == 200
     assert paths.values.dtype == np.float32
     assert paths.fields == ("open", "high", "low", "close", "volume")
     assert paths.anchor_close == context.close[-1]

@@ -9,6 +9,7 @@ import pytest
 from arch.bootstrap import optimal_block_length
 
 from scenario_gen.checks import check_candles
+from scenario_gen.checks.merging import merge_tallies
 from scenario_gen.errors import DataError
 from scenario_gen.execute import Draws
 from scenario_gen.generators.bootstrap import StationaryBootstrap, block_indices, optimal_mean_block
@@ -65,9 +66,9 @@ def test_the_mean_block_is_archs_optimum_for_absolute_returns(context: Candles) 
 def test_bootstrap_paths_need_no_repair(context: Candles) -> None:
     stamps = BarCalendar.infer(context.timestamps, "XNYS").future(40)
     paths = StationaryBootstrap().sample(context, stamps, Draws.block(1, 0, 100))
-    tally = check_candles(paths, context, "repair").tally
-    assert tally.counts["bad_bars"].sum() == 0
-    assert tally.untouched == 100
+    account = merge_tallies([check_candles(paths, context, "repair").tally])
+    assert account.bad_bars == 0
+    assert account.untouched == 100
 
 
 def test_without_volume_in_the_context_there_is_none_in_the_paths(context: Candles) -> None:
