@@ -1,8 +1,11 @@
 """GARCH and GJR-GARCH filtered historical simulation: a volatility that clusters and returns to its level.
 
 The volatility is fitted by maximum likelihood with Student's t innovations and a mean of zero (arch package), to
-the bars that end with the context: up to ``fit_bars`` of them, because 250 bars hardly identify a GARCH model. The
-innovations are not drawn from the t distribution but from the fitted bars themselves, whole candles divided by
+the bars that end with the context: up to ``fit_bars`` of them, because 250 bars hardly identify a GARCH model. Over 60
+forecasts of 20 bars the CRPS of log volatility is .232, .227, .236, .235 for 500, 1000, 2000 and 4000 bars on the S&P
+500 and .242, .263, .265, .253 on hourly bitcoin (exponentially weighted: .255 and .272): no length is best on both.
+
+The innovations are not drawn from the t distribution but from the fitted bars themselves, whole candles divided by
 their own fitted volatility (Barone-Adesi, Giannopoulos and Vosper 1999). Their mean is left in: it is the drift, in
 units of volatility. A drawn bar's volume is its volume over the usual volume of its time, times that of today.
 """

@@ -48,7 +48,7 @@ class Settings:
 
     @classmethod
     def of_run(cls, history: Candles, context: int, horizon: int, seed: int) -> Settings:
-        """Return what a run uses by default: at most 20 bars ahead, 60 origins, 199 paths, no baselines."""
+        """Return what a search for settings uses: at most 20 bars ahead, 60 origins, no baselines."""
         ahead = default_horizon(len(history), context, horizon)
         return cls(context, ahead, seed=seed, baselines=())
 

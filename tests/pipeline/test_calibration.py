@@ -20,6 +20,7 @@ from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.fhs import FilteredPaths
 from scenario_gen.generators.garch import GarchPaths
 from scenario_gen.generators.kronos import KronosPaths
+from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
@@ -247,6 +248,17 @@ def test_a_generator_is_not_its_own_baseline(history: Candles) -> None:
         StationaryBootstrap(), history, replace(SMALL, origins=4, baselines=("bootstrap", "gbm"))
     )
     assert [one.name for one in found.baselines] == ["gbm"]
+
+
+def test_drift_neutral_paths_are_calibrated_and_told(history: Candles) -> None:
+    found = calibrate(DriftNeutral(Spy()), history, replace(SMALL, baselines=()))
+    plain = calibrate(Spy(), history, replace(SMALL, baselines=()))
+    assert "rid of its own mean growth" in found.notes[-1]
+    # the mean price stands still, so the mean log return is half a variance below zero: 10 bars of 1 deviation a bar
+    # over sqrt(10) deviations, times half the volatility of 1 %
+    assert -0.05 < found.generator.drift.generated < 0
+    assert abs(plain.generator.drift.generated) > 0.1
+    assert found.generator.identity["drift"] == "neutral"
 
 
 def test_too_few_paths_overlap_and_no_room_are_refused(history: Candles) -> None:
