@@ -30,6 +30,8 @@ from scenario_gen.store.folder import CANDLES, RunFolder
 ROOT = Path(__file__).parents[2]
 STRATEGIES = ROOT / "strategies"
 Run = Callable[..., sg.StressRun]
+REPAIR = {"on_invalid": "repair", "facts": False, "calibration": False}  # candles alone
+REJECT = {**REPAIR, "on_invalid": "reject"}
 FOLLOWER = """
 from dataclasses import dataclass
 from scenario_gen.backtest import Bars, Signals
@@ -70,6 +72,7 @@ def _spec(folder: Path, **changes: Any) -> dict[str, Any]:
         "bars": {"context": 40, "horizon": 15},
         "paths": {"count": 60, "seed": 3, "block": 25},
         "generator": {"kind": "bootstrap"},
+        "checks": REPAIR,
         "strategies": [
             {"use": f"{STRATEGIES}/buy_and_hold.py:BuyAndHold"},
             {"use": f"{STRATEGIES}/donchian_breakout.py:DonchianBreakout", "params": {"entry": 5, "exit": 3}},
@@ -137,9 +140,7 @@ def test_ticks_round_every_path_and_keep_each_share_beside_the_unrounded_one(run
 
 
 def test_rejection_at_a_price_limit_leaves_the_calm_paths_and_says_so(run: Run, tmp_path: Path) -> None:
-    result = run(
-        market={"price_limit": 0.025}, checks={"on_invalid": "reject"}, paths={"count": 400, "seed": 3}
-    )
+    result = run(market={"price_limit": 0.025}, checks=REJECT, paths={"count": 400, "seed": 3})
     account = result.scenarios[0].candles
     assert 50 < account.rejected < 350
     assert account.rejection is not None
@@ -154,7 +155,7 @@ def test_rejection_at_a_price_limit_leaves_the_calm_paths_and_says_so(run: Run, 
 def test_every_path_has_its_counts_in_candles_parquet_the_rejected_ones_too(run: Run, tmp_path: Path) -> None:
     result = run(
         market={"price_limit": 0.025},
-        checks={"on_invalid": "reject"},
+        checks=REJECT,
         scenarios=[{"name": "a"}, {"name": "b"}],
     )
     counts = pd.read_parquet(tmp_path / "run" / CANDLES)
@@ -167,7 +168,11 @@ def test_every_path_has_its_counts_in_candles_parquet_the_rejected_ones_too(run:
 
 
 def test_a_block_of_which_nothing_is_left_does_not_end_the_run(run: Run) -> None:
-    rejecting = {"market": {"price_limit": 0.025}, "checks": {"on_invalid": "reject"}}
+    rejecting = {
+        "market": {"price_limit": 0.025},
+        "checks": REJECT,
+        "strategies": [{"use": f"{STRATEGIES}/buy_and_hold.py:BuyAndHold"}],
+    }
     whole = run(**rejecting).scenarios[0]
     alone = run("alone", paths={"count": 60, "seed": 3, "block": 1}, **rejecting).scenarios[0]
     assert 0 < alone.candles.rejected < 60
@@ -177,11 +182,7 @@ def test_a_block_of_which_nothing_is_left_does_not_end_the_run(run: Run) -> None
 
 def test_a_scenario_of_which_nothing_is_left_is_an_error_that_names_it(run: Run) -> None:
     with pytest.raises(CheckError, match="none of 60 paths of scenario narrow is left"):
-        run(
-            scenarios=[
-                {"name": "narrow", "market": {"price_limit": 0.001}, "checks": {"on_invalid": "reject"}}
-            ]
-        )
+        run(scenarios=[{"name": "narrow", "market": {"price_limit": 0.001}, "checks": REJECT}])
 
 
 def test_what_the_market_allows_is_part_of_a_runs_identity(run: Run) -> None:
