@@ -147,6 +147,15 @@ def test_bars_at_the_edge_of_the_levels_are_counted_path_by_path(context: Candle
     assert some.provenance["pinned_bars"] == pinned[3:5].sum()
 
 
+def test_bars_at_the_edge_are_counted_over_all_segments(context: Candles) -> None:
+    """Window 64, context 40: the first 24 bars are one segment, of the rest each has 16 at most."""
+    golden = replace(load_checkpoint(GOLDEN), max_context=64)
+    first, whole = (_sample(golden, context, bars, paths=16) for bars in (24, 100))
+    assert np.array_equal(first.values, whole.values[:, :24])
+    assert (whole.counts["pinned_bars"] >= first.counts["pinned_bars"]).all()
+    assert whole.counts["pinned_bars"].max() > 24
+
+
 def test_a_context_whose_features_are_clipped_is_counted(context: Candles) -> None:
     golden = load_checkpoint(GOLDEN)
     assert _sample(golden, context, 5).provenance["clipped_context_bars"] == 0

@@ -171,6 +171,10 @@ def test_a_file_of_another_size_than_announced_is_refused(hub_server: LoopbackHu
         open_checkpoint(*PINNED)
     assert f"{PINNED[0]}: the download broke off: Consistency check failed" in _message(caught)
     assert not is_cached(MODEL, MODEL_COMMIT)
+    hub_server.served_instead.clear()
+    assert (
+        open_checkpoint(*PINNED).name == PINNED[0]
+    )  # what came was no part of the file: nothing goes on from it
 
 
 def test_a_file_that_rotted_in_the_cache_is_deleted_and_refused(hub_server: LoopbackHub) -> None:
