@@ -168,7 +168,7 @@ BY_ID: Mapping[str, Functional] = {functional.id: functional for functional in F
 def untestable(functional: Functional, history: Candles, horizon: int) -> str:
     """Return why a functional says nothing on this history and horizon; "" where it does."""
     if horizon < functional.min_bars:
-        return f"the horizon has {horizon} bars, it needs {functional.min_bars}"
+        return f"the horizon has {horizon} bars; it needs {functional.min_bars} to say something of its own"
     if functional.needs == "volume" and (not history.has_volume or history.column("volume").max() <= 0):
         return "the history has no volume"
     if functional.needs == "range":
