@@ -10,6 +10,7 @@ import typer
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.calibrating import calibrate
 from scenario_gen.cli.checking import CHECK_EXIT_CODES, check
+from scenario_gen.cli.evaluating import evaluate
 from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
 from scenario_gen.spec.models import MAX_PATHS
 
@@ -244,6 +245,7 @@ def train(
 
 
 app.command(epilog=EXIT_CODES)(calibrate)
+app.command(epilog=EXIT_CODES)(evaluate)
 app.command(epilog=CHECK_EXIT_CODES)(check)
 
 

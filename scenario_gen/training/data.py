@@ -13,19 +13,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from scenario_gen.errors import DataError
 from scenario_gen.kronos.representation import Increments, Representation
 from scenario_gen.kronos.stamps import stamp_features
-from scenario_gen.market.validity import columns_of, invalid
 from scenario_gen.training.config import DataConfig, WindowConfig
+from scenario_gen.training.histories import History, read_listed
 
 Part = Literal["train", "later", "unseen"]
 MAX_FLAT_WINDOWS = 1000
-COLUMNS = ("open", "high", "low", "close", "volume")
-MANIFEST_COLUMNS = ("file", "asset_class", "symbol", "frequency")
-NOT_A_TIME = np.iinfo(np.int64).min  # how numpy stores a missing stamp
 CONSTANT = 1e-6  # a raw feature that spreads less than this in its own units does not vary
 
 
@@ -59,112 +55,37 @@ class Batch:
 
 
 def load_series(config: DataConfig, base: Path, embargo: int) -> list[Series]:
-    """Read every series of the manifest.
+    """Read every series of the manifest, and split each by time or hold it out.
 
     Raises:
         DataError: folder, manifest or a file is missing, or a series breaks the Candles contract.
     """
     folder = (base / config.folder).resolve()
-    manifest = _read_manifest(folder / config.manifest, config)
-    rows = [_load_one(folder, row, config, embargo) for row in manifest.itertuples()]
+    histories = read_listed(folder, config.manifest, config.classes, config.holdout_symbols)
+    rows = [_split(history, config, embargo) for history in histories]
     series = [s for s in rows if s is not None]
     if not series:
         raise DataError(f"{folder}: no series of the chosen classes is long enough", fix="check data.classes")
     return series
 
 
-def _read_manifest(path: Path, config: DataConfig) -> pd.DataFrame:
-    """Return the rows of the chosen classes, all text: a symbol such as 600519 must not become a number."""
-    try:
-        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}",
-            expected=f"a CSV with columns {', '.join(MANIFEST_COLUMNS)}",
-            fix="set data.folder in the training config, or pass --data",
-        ) from None
-    lacking = [name for name in MANIFEST_COLUMNS if name not in manifest.columns]
-    if lacking:
-        raise DataError(
-            f"{path} has no column {', '.join(lacking)}", expected=f"columns {', '.join(MANIFEST_COLUMNS)}"
-        )
-    if manifest.empty:
-        raise DataError(f"{path} lists no series", expected="one row per Parquet file")
-    for field, names, column in (
-        ("classes", config.classes, "asset_class"),
-        ("holdout_symbols", config.holdout_symbols, "symbol"),
-    ):
-        unknown = sorted(set(names) - set(manifest[column]))
-        if unknown:  # passed over, a held-out instrument with a typing error would be trained on
-            raise DataError(
-                f"data.{field} names {', '.join(unknown)}, which {path} does not list",
-                expected=f"values of the column {column}",
-                fix=f"mend data.{field} in the training config",
-            )
-    return manifest[manifest["asset_class"].isin(config.classes)] if config.classes else manifest
-
-
-def _load_one(folder: Path, row: pd.Series, config: DataConfig, embargo: int) -> Series | None:
-    """Read one series; a volume with holes counts as none, as only a whole one has units."""
-    frame = _read_frame(folder / row.file, row.file)
-    stamps = frame["timestamp"].dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
-    has_volume = bool(frame["volume"].notna().all())
-    frame = frame.assign(volume=frame["volume"].fillna(0.0))
-    with np.errstate(over="ignore"):  # a price beyond float32 becomes infinite, which the check refuses
-        columns = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in COLUMNS]
-        values = np.stack(columns, axis=1).astype(np.float32)
-    _check(values, stamps, row.file)
-    later = int(len(values) * (1 - config.holdout_share))
-    held_out = row.symbol in config.holdout_symbols
+def _split(history: History, config: DataConfig, embargo: int) -> Series | None:
+    """Set aside a history's last share, or all of it where the instrument is held out."""
+    later = int(len(history.values) * (1 - config.holdout_share))
+    held_out = history.symbol in config.holdout_symbols
     train_end = 0 if held_out else max(later - embargo, 0)
     if train_end < 2 * embargo and not held_out:
         return None  # too short to give a window and an embargo; the card counts the series that are used
     return Series(
-        row.file.removesuffix(".parquet"),
-        row.asset_class,
-        row.frequency,
-        values,
-        stamps,
-        has_volume,
+        history.name,
+        history.asset_class,
+        history.frequency,
+        history.values,
+        history.wall_ns,
+        history.has_volume,
         train_end,
         0 if held_out else later,
     )
-
-
-def _read_frame(path: Path, name: str) -> pd.DataFrame:
-    """Return a Parquet file's frame after a look at its columns and their types."""
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError, NotImplementedError) as error:  # Arrow's errors are kinds of these
-        raise DataError(
-            f"{name} cannot be read: {error}",
-            expected="a Parquet file",
-            fix="mend it or remove it from the manifest",
-        ) from None
-    expected = f"columns timestamp, {', '.join(COLUMNS)}"
-    lacking = [column for column in ("timestamp", *COLUMNS) if column not in frame.columns]
-    if lacking:
-        raise DataError(f"{name} has no column {', '.join(lacking)}", expected=expected)
-    if not is_datetime64_any_dtype(frame["timestamp"]):
-        raise DataError(
-            f"{name}: the column timestamp holds {frame['timestamp'].dtype}", expected="timestamps of Parquet"
-        )
-    for column in COLUMNS:
-        if not is_numeric_dtype(frame[column]) or is_bool_dtype(frame[column]):
-            raise DataError(f"{name}: the column {column} holds {frame[column].dtype}", expected="numbers")
-    return frame
-
-
-def _check(values: NDArray[np.float32], stamps: NDArray[np.int64], name: str) -> None:
-    bad = invalid(columns_of(values, COLUMNS)) | (stamps == NOT_A_TIME)
-    bad[1:] |= np.diff(stamps) <= 0
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        raise DataError(
-            f"{name}: {len(rows)} rows are not valid candles in time order, first row {rows[0] + 1}",
-            expected="finite positive prices, low <= open, close <= high, volume >= 0, increasing stamps",
-            fix="mend or remove the file from the manifest",
-        )
 
 
 @dataclass(frozen=True)

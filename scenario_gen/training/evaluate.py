@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.validity import columns_of, invalid
-from scenario_gen.training.data import COLUMNS, Series
+from scenario_gen.training.data import Series
+from scenario_gen.training.histories import COLUMNS
 
 HORIZONS = (1, 5, 20, 60)
 Floats = NDArray[np.float64]

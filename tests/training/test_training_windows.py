@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.kronos.representation import Increments, Scale
 from scenario_gen.training.config import DataConfig, WindowConfig
-from scenario_gen.training.data import COLUMNS, Series, WindowSampler, feature_moments, load_series
+from scenario_gen.training.data import Series, WindowSampler, feature_moments, load_series
+from scenario_gen.training.histories import COLUMNS
 
 BARS, CONTEXT = 64, 40
 PER_SERIES = 10_000  # row numbers of different series do not meet

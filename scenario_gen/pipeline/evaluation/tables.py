@@ -1,0 +1,222 @@
+"""An evaluation as tables of text, one definition for the terminal and for a model card. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from scenario_gen.pipeline.evaluation.observe import RETURNS, STEPS, TITLES
+from scenario_gen.pipeline.evaluation.results import Evaluation, GeneratorScores, GroupEvaluation, Versus
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: its title, what to know of it, the header and rows of cells."""
+
+    title: str
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+
+    def markdown(self, level: int = 3) -> str:
+        """Return the table as Markdown below a heading of this level."""
+        lines = [f"{'#' * level} {self.title}", ""]
+        lines += [_line(self.header), "|" + "---|" * len(self.header), *map(_line, self.rows)]
+        return "\n".join([*lines, "", self.caption]) if self.caption else "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def sheets(found: Evaluation) -> list[Sheet]:
+    """Return all tables of an evaluation, the most asked for first."""
+    tables = [scores_sheet(found), versus_sheet(found), calibration_sheet(found), facts_sheet(found)]
+    if len(found.groups) > 1:
+        tables.append(groups_sheet(found))
+    if len([one for one in found.pooled.generators if one.temperature is not None]) > 1:
+        tables.append(curve_sheet(found))
+    return [*tables, rules_sheet(found)]
+
+
+def scores_sheet(found: Evaluation) -> Sheet:
+    """Return the scores of every generator over all origins."""
+    pooled = found.pooled
+    header = ["generator", *(f"CRPS r{step}" for step in STEPS), "CRPS ln RV", "CRPS drawdown"]
+    header += [
+        *(f"in 90 % r{step}" for step in STEPS),
+        "in 90 % ln RV",
+        "volatility ratio",
+        "drift",
+        "bad bars",
+    ]
+    rows = []
+    for one in pooled.generators:
+        cells = [one.name, *(f"{judged.crps:.3f}" for judged in one.judged)]
+        cells += [f"{one.of(name).coverage['0.9']:.3f}" for name in (*RETURNS, "log_volatility")]
+        rows.append(
+            [*cells, f"{one.volatility_ratio:.3f}", f"{one.drift[str(STEPS[-1])]:+.3f}", _share(one.bad_bars)]
+        )
+    caption = (
+        "Fair CRPS, lower is better; returns and drawdown in context volatility times the root of their bars. "
+        "Volatility ratio: median over origins of the median path's over the realised one. Drift: mean return over "
+        f"{found.horizon} bars in the same units."
+    )
+    return Sheet(f"{found.model}: {span(pooled)}", caption, header, rows)
+
+
+def span(group: GroupEvaluation) -> str:
+    """Return how much a group holds, in words."""
+    return (
+        f"{group.origins} origins of {group.series} series in {group.clusters} spans of time, "
+        f"{group.first[:10]} to {group.last[:10]}"
+    )
+
+
+def versus_sheet(found: Evaluation) -> Sheet:
+    """Return skill and Diebold-Mariano t of the judged generator against each baseline."""
+    ours = found.pooled.generators[0]
+    baselines = list(dict.fromkeys(one.baseline for one in ours.versus))
+    rows = [
+        [TITLES[name], *(_skill(ours, name, baseline) for baseline in baselines)]
+        for name in dict.fromkeys(one.id for one in ours.versus)
+    ]
+    return Sheet(
+        f"{ours.name} against the baselines: skill (t)",
+        f"Skill above 0: better; t below -2: surely so, above 2: surely worse. {found.method}.",
+        ["CRPS of", *baselines],
+        rows,
+    )
+
+
+def _skill(ours: GeneratorScores, name: str, baseline: str) -> str:
+    one = _of(ours, name, baseline)
+    return f"{one.skill:+.1%} ({_number(one.t, '+.1f')})"
+
+
+def _of(ours: GeneratorScores, name: str, baseline: str) -> Versus:
+    return next(one for one in ours.versus if (one.id, one.baseline) == (name, baseline))
+
+
+def calibration_sheet(found: Evaluation) -> Sheet:
+    """Return coverage of all bands and the PITs of the judged generator."""
+    ours = found.pooled.generators[0]
+    rows = []
+    for one in ours.judged:
+        cells = [f"{share:.3f}" for share in one.coverage.values()]
+        mean = f"{one.pit_mean:.3f} ± {_number(one.pit_mean_error, '.3f')}"
+        rows.append([TITLES[one.id], *cells, mean, f"{one.pit_spread:.3f}"])
+    levels = [f"in {float(level):.0%}" for level in ours.judged[0].coverage]
+    caption = (
+        "PIT mean: .5, below where the paths lie too high; spread: .25, above where they are too narrow."
+    )
+    return Sheet(f"{ours.name}: calibration", caption, ["", *levels, "PIT mean", "PIT spread"], rows)
+
+
+def facts_sheet(found: Evaluation) -> Sheet:
+    """Return the stylized facts of real windows and of every generator."""
+    generators = found.pooled.generators
+    rows = []
+    for place, fact in enumerate(generators[0].facts):
+        cells = [f"{_number(one.facts[place].generated, '+.4f')}" for one in generators]
+        real, error = _number(fact.real, "+.4f"), _number(fact.error, ".4f")
+        rows.append([fact.id, real, *cells, _ratio(fact.generated, fact.real), error, str(fact.origins)])
+    header = [
+        "fact",
+        "real",
+        *(one.name for one in generators),
+        f"{generators[0].name} / real",
+        "error",
+        "origins",
+    ]
+    caption = (
+        f"Means over windows of {found.horizon} bars, real and generated by the same estimators (scenario-gen check "
+        "lists them); short windows pull autocorrelations down alike on both sides. Error: of generated less real."
+    )
+    return Sheet("Stylized facts", caption, header, rows)
+
+
+def groups_sheet(found: Evaluation) -> Sheet:
+    """Return one row per asset class and frequency: coverage, volatility ratio and t values."""
+    ours = found.pooled.generators[0]
+    baselines = list(dict.fromkeys(one.baseline for one in ours.versus))
+    header = ["class", "frequency", "series", "origins", "spans", *(f"in 90 % r{step}" for step in STEPS)]
+    header += ["in 90 % ln RV", "volatility ratio", "CRPS ln RV", *(f"t ln RV, {name}" for name in baselines)]
+    header += [f"t r{STEPS[-1]}, {name}" for name in baselines]
+    rows = []
+    for group in (found.pooled, *found.groups):
+        one = group.generators[0]
+        cells = [
+            group.asset_class,
+            group.frequency,
+            str(group.series),
+            str(group.origins),
+            str(group.clusters),
+        ]
+        cells += [f"{one.of(name).coverage['0.9']:.2f}" for name in (*RETURNS, "log_volatility")]
+        cells += [f"{one.volatility_ratio:.2f}", f"{one.of('log_volatility').crps:.3f}"]
+        for name in ("log_volatility", RETURNS[-1]):
+            cells += [_number(_of(one, name, baseline).t, "+.1f") for baseline in baselines]
+        rows.append(cells)
+    return Sheet(
+        f"{ours.name} by asset class and frequency", "t below 0: better than the baseline.", header, rows
+    )
+
+
+def curve_sheet(found: Evaluation) -> Sheet:
+    """Return what the temperature does."""
+    ours = [one for one in found.pooled.generators if one.temperature is not None]
+    header = ["temperature", "volatility ratio", "in 90 % r1", f"in 90 % r{STEPS[-1]}", "CRPS ln RV"]
+    header += ["bad bars", "ACF of log range, lags 1-5", "ACF of |r|, lags 1-5"]
+    rows = []
+    for one in sorted(ours, key=lambda scores: scores.temperature or 0.0):
+        facts = {fact.id: fact.generated for fact in one.facts}
+        rows.append(
+            [
+                f"{one.temperature:g}",
+                f"{one.volatility_ratio:.3f}",
+                *(f"{one.of(name).coverage['0.9']:.3f}" for name in (RETURNS[0], RETURNS[-1])),
+                f"{one.of('log_volatility').crps:.3f}",
+                _share(one.bad_bars),
+                *(_number(facts[name], "+.4f") for name in ("acf_rng_1_5", "acf_abs_1_5")),
+            ]
+        )
+    return Sheet("What the temperature does", "", header, rows)
+
+
+def rules_sheet(found: Evaluation) -> Sheet:
+    """Return the share of raw bars that break each candle rule."""
+    generators = found.pooled.generators
+    rules = list(generators[0].broken)
+    rows = [[rule, *(_share(one.broken[rule]) for one in generators)] for rule in rules]
+    rows.append(["any", *(_share(one.bad_bars) for one in generators)])
+    return Sheet("Raw bars that break a rule", "", ["rule", *(one.name for one in generators)], rows)
+
+
+def card_text(found: Evaluation) -> str:
+    """Return all tables as Markdown for a model card."""
+    return "\n\n".join(
+        ["\n".join(f"- {line}" for line in _told(found)), *(one.markdown() for one in sheets(found))]
+    )
+
+
+def _told(found: Evaluation) -> Iterator[str]:
+    yield (
+        f"`scenario-gen evaluate` on {found.data}: context {found.context}, {found.horizon} bars ahead, origins "
+        f"{found.horizon} bars apart, {found.paths} paths each, seed {found.seed}, top_p 1, scored after repair"
+    )
+    yield from found.notes
+
+
+def _share(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if np.isfinite(value) else "n/a"
+
+
+def _ratio(generated: float, real: float) -> str:
+    return _number(generated / real, ".2f") if real else "n/a"

@@ -1,0 +1,230 @@
+"""Histories to train on and to be judged by: a folder with a manifest, plain files, or a built-in history.
+
+Owns what is read from where, and that nothing unusable gets past the door. Knows no splits and no windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+from scenario_gen.errors import DataError
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.frequency import nanoseconds, spacing, wall_nanoseconds
+from scenario_gen.market.load import load_candles
+from scenario_gen.market.read import BUILT_IN
+from scenario_gen.market.validity import columns_of, invalid
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = ("file", "asset_class", "symbol", "frequency")
+NOT_A_TIME = np.iinfo(np.int64).min  # how numpy stores a missing stamp
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+UNLABELLED = "unlabelled"  # asset class of a file that no manifest speaks of
+
+
+@dataclass(frozen=True)
+class History:
+    """All bars of one instrument at one frequency.
+
+    Attributes:
+        name: what to call it: the file's name without its ending.
+        symbol: of the instrument.
+        asset_class: as the manifest has it.
+        frequency: as the manifest has it, else as the stamps show it.
+        values: float32 [T, 5]; volume 0 throughout where there is none.
+        wall_ns: int64 [T], the market's own wall clock.
+        has_volume: whether every bar has a volume.
+    """
+
+    name: str
+    symbol: str
+    asset_class: str
+    frequency: str
+    values: NDArray[np.float32]
+    wall_ns: NDArray[np.int64]
+    has_volume: bool
+
+
+def read_histories(place: str | Path) -> list[History]:
+    """Read a folder with a manifest, a folder of files, one file, or a built-in history.
+
+    Raises:
+        DataError: there is nothing to read there, or a file breaks the Candles contract.
+    """
+    if str(place) in BUILT_IN:
+        return [read_file(str(place))]
+    path = Path(place).expanduser()
+    if not path.is_dir():
+        return [read_file(path)]
+    if (path / MANIFEST).exists():
+        return read_listed(path, MANIFEST)
+    files = sorted(one for one in path.iterdir() if one.name.lower().endswith(SUFFIXES))
+    if not files:
+        raise DataError(
+            f"{path} has neither {MANIFEST} nor files ending in {', '.join(SUFFIXES)}",
+            expected="histories, one instrument per file",
+            fix="name the folder that holds them",
+        )
+    return read_files(files)
+
+
+def read_files(files: Sequence[str | Path], asset_class: str = UNLABELLED) -> list[History]:
+    """Read files, or built-in histories, of one asset class.
+
+    Raises:
+        DataError: a file breaks the Candles contract, or some have stamps with a time zone and some without.
+    """
+    zoned: dict[bool, str] = {}
+    histories = []
+    for file in files:
+        candles = load_candles(str(file))
+        zoned.setdefault(candles.timestamps.tz is not None, str(file))
+        if len(zoned) > 1:
+            raise DataError(
+                f"the stamps of {zoned[True]} have a time zone, those of {zoned[False]} have none",
+                expected="stamps that all have a time zone, or local times throughout",
+                fix="write the stamps of all files in one way",
+            )
+        histories.append(history_of(candles, asset_class))
+    return histories
+
+
+def read_file(file: str | Path) -> History:
+    """Read one file, or a built-in history; errors as of :func:`read_files`."""
+    return read_files([file])[0]
+
+
+def history_of(candles: Candles, asset_class: str = UNLABELLED) -> History:
+    """Return candles as a history, in float32 as they are trained on.
+
+    Raises:
+        DataError: a price does not fit float32, or there are fewer than two bars, which show no frequency.
+    """
+    values = np.zeros((len(candles), 5), dtype=np.float32)
+    with np.errstate(over="ignore"):  # a price beyond float32 becomes infinite, which the check refuses
+        values[:, :4] = candles.values[:, :4]
+        if candles.has_volume:
+            values[:, 4] = candles.column("volume")
+    _check(values, nanoseconds(candles.timestamps), candles.name)
+    return History(
+        name=candles.name,
+        symbol=candles.name,
+        asset_class=asset_class,
+        frequency=spacing(candles.timestamps).label,
+        values=values,
+        wall_ns=wall_nanoseconds(candles.timestamps),  # an hour comes twice where summer time ends
+        has_volume=candles.has_volume,
+    )
+
+
+def read_listed(
+    folder: Path, manifest: str, classes: Sequence[str] = (), holdout_symbols: Sequence[str] = ()
+) -> list[History]:
+    """Read every history that a manifest lists.
+
+    Args:
+        folder: where manifest and files are.
+        manifest: a CSV with the columns file, asset_class, symbol and frequency.
+        classes: asset classes to read; all if empty.
+        holdout_symbols: symbols that the manifest must list.
+
+    Raises:
+        DataError: the manifest or a file is missing, cannot be read, or breaks the Candles contract.
+    """
+    rows = _read_manifest(folder / manifest, classes, holdout_symbols)
+    return [_read_listed_file(folder, row) for row in rows.itertuples()]
+
+
+def _read_manifest(path: Path, classes: Sequence[str], holdout_symbols: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of the chosen classes, all text: a symbol such as 600519 must not become a number."""
+    try:
+        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}",
+            expected=f"a CSV with columns {', '.join(MANIFEST_COLUMNS)}",
+            fix="set data.folder in the training config, or pass --data",
+        ) from None
+    lacking = [name for name in MANIFEST_COLUMNS if name not in manifest.columns]
+    if lacking:
+        raise DataError(
+            f"{path} has no column {', '.join(lacking)}", expected=f"columns {', '.join(MANIFEST_COLUMNS)}"
+        )
+    if manifest.empty:
+        raise DataError(f"{path} lists no series", expected="one row per file")
+    for field, names, column in (
+        ("classes", classes, "asset_class"),
+        ("holdout_symbols", holdout_symbols, "symbol"),
+    ):
+        unknown = sorted(set(names) - set(manifest[column]))
+        if unknown:  # passed over, a held-out instrument with a typing error would be trained on
+            raise DataError(
+                f"data.{field} names {', '.join(unknown)}, which {path} does not list",
+                expected=f"values of the column {column}",
+                fix=f"mend data.{field} in the training config",
+            )
+    return manifest[manifest["asset_class"].isin(classes)] if classes else manifest
+
+
+def _read_listed_file(folder: Path, row: pd.Series) -> History:
+    """Read one file of a manifest; a volume with holes counts as none, as only a whole one has units."""
+    frame = _read_frame(folder / row.file, row.file)
+    stamps = frame["timestamp"].dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
+    has_volume = bool(frame["volume"].notna().all())
+    frame = frame.assign(volume=frame["volume"].fillna(0.0))
+    with np.errstate(over="ignore"):  # a price beyond float32 becomes infinite, which the check refuses
+        columns = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in COLUMNS]
+        values = np.stack(columns, axis=1).astype(np.float32)
+    _check(values, stamps, row.file)
+    return History(
+        name=row.file.removesuffix(".parquet"),
+        symbol=row.symbol,
+        asset_class=row.asset_class,
+        frequency=row.frequency,
+        values=values,
+        wall_ns=stamps,
+        has_volume=has_volume,
+    )
+
+
+def _read_frame(path: Path, name: str) -> pd.DataFrame:
+    """Return a Parquet file's frame after a look at its columns and their types."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError, NotImplementedError) as error:  # Arrow's errors are kinds of these
+        raise DataError(
+            f"{name} cannot be read: {error}",
+            expected="a Parquet file",
+            fix="mend it or remove it from the manifest",
+        ) from None
+    expected = f"columns timestamp, {', '.join(COLUMNS)}"
+    lacking = [column for column in ("timestamp", *COLUMNS) if column not in frame.columns]
+    if lacking:
+        raise DataError(f"{name} has no column {', '.join(lacking)}", expected=expected)
+    if not is_datetime64_any_dtype(frame["timestamp"]):
+        raise DataError(
+            f"{name}: the column timestamp holds {frame['timestamp'].dtype}", expected="timestamps of Parquet"
+        )
+    for column in COLUMNS:
+        if not is_numeric_dtype(frame[column]) or is_bool_dtype(frame[column]):
+            raise DataError(f"{name}: the column {column} holds {frame[column].dtype}", expected="numbers")
+    return frame
+
+
+def _check(values: NDArray[np.float32], stamps: NDArray[np.int64], name: str) -> None:
+    bad = invalid(columns_of(values, COLUMNS)) | (stamps == NOT_A_TIME)
+    bad[1:] |= np.diff(stamps) <= 0
+    if bad.any():
+        rows = np.flatnonzero(bad)
+        raise DataError(
+            f"{name}: {len(rows)} rows are not valid candles in time order, first row {rows[0] + 1}",
+            expected="finite positive prices, low <= open, close <= high, volume >= 0, increasing stamps",
+            fix="mend or remove the file from the manifest",
+        )
