@@ -1,0 +1,193 @@
+"""The figures of an evaluation: a perfect forecaster is calibrated, planted faults are seen, errors are clustered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scenario_gen.checks.calibration.longrun import mean_test
+from scenario_gen.market import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.evaluation.clustered import clustered_mean
+from scenario_gen.pipeline.evaluation.observe import FACTS, RULES, Seen, Truth, observe
+from scenario_gen.pipeline.evaluation.origins import HORIZON, Origin, Stretch
+from scenario_gen.pipeline.evaluation.results import GeneratorScores
+from scenario_gen.pipeline.evaluation.summarise import Column, summarise
+
+SIGMA, CONTEXT, ORIGINS, PATHS = 0.01, 64, 200, 99
+FIELDS = ("open", "high", "low", "close", "volume")
+
+
+def _bars(steps: np.ndarray, rng: np.random.Generator, anchor: float = 100.0) -> np.ndarray:
+    """Return valid candles [path, bar, 5] with these log returns [path, bar]."""
+    close = anchor * np.exp(np.cumsum(steps, axis=1))
+    opened = np.concatenate((np.full((len(close), 1), anchor), close[:, :-1]), axis=1)
+    wicks = np.exp(np.abs(rng.normal(0, SIGMA / 3, (2, *steps.shape))))
+    high, low = np.maximum(opened, close) * wicks[0], np.minimum(opened, close) / wicks[1]
+    return np.stack((opened, high, low, close, rng.lognormal(5, 0.3, steps.shape)), axis=-1)
+
+
+def _history(bars: int, seed: int) -> Candles:
+    rng = np.random.default_rng(seed)
+    stamps = pd.date_range("2000-01-03", periods=bars, freq="D").as_unit("ns")
+    return Candles(stamps, _bars(rng.normal(0, SIGMA, (1, bars)), rng)[0], FIELDS)
+
+
+def _forecast(
+    context: Candles, stamps: pd.DatetimeIndex, seed: int, volatility: float, drift: float
+) -> PathSet:
+    rng = np.random.default_rng([seed, 77])
+    steps = rng.normal(drift * SIGMA, volatility * SIGMA, (PATHS, HORIZON))
+    anchor = float(context.close[-1])
+    values = _bars(steps, rng, anchor).astype(np.float32)
+    return PathSet(values, FIELDS, stamps, np.arange(PATHS), anchor)
+
+
+@pytest.fixture(scope="module")
+def truths() -> list[Truth]:
+    history = _history(CONTEXT + ORIGINS * HORIZON, 1)
+    rows = range(CONTEXT, len(history) - HORIZON + 1, HORIZON)
+    return [Truth.of(history.rows(r - CONTEXT, r), history.rows(r, r + HORIZON), 0.0) for r in rows]
+
+
+def _observed(truths: Sequence[Truth], volatility: float = 1.0, drift: float = 0.0) -> list[Seen]:
+    seen = []
+    for place, truth in enumerate(truths):
+        context = Candles(pd.DatetimeIndex([]), np.full((1, 4), truth.paths.anchor_close), FIELDS[:4])
+        raw = _forecast(context, truth.paths.timestamps, place, volatility, drift)
+        found = observe(raw, truth, np.random.default_rng(place))
+        assert isinstance(found, Seen)
+        seen.append(found)
+    return seen
+
+
+def _summary(truths: Sequence[Truth], columns: Sequence[Column]) -> list[GeneratorScores]:
+    history = _history(CONTEXT + ORIGINS * HORIZON, 1)
+    stretch = Stretch("made", "fx", "daily", history, CONTEXT)
+    origins = [Origin(0, CONTEXT + HORIZON * place, place) for place in range(len(truths))]
+    facts = np.array([truth.facts for truth in truths])
+    return summarise([stretch], origins, columns, facts).generators
+
+
+@pytest.fixture(scope="module")
+def scores(truths: list[Truth]) -> dict[str, GeneratorScores]:
+    """A perfect forecaster, one too narrow, one with a drift; the perfect one is the others' baseline too."""
+    settings = {"perfect": (1.0, 0.0), "narrow": (0.6, 0.0), "drifting": (1.0, 0.3)}
+    columns = [Column(name, 1.0, False, _observed(truths, *values)) for name, values in settings.items()]
+    columns.append(Column("right", None, True, columns[0].seen))
+    return {one.name: one for one in _summary(truths, columns)}
+
+
+def test_a_perfect_forecaster_covers_what_its_bands_promise(scores: dict[str, GeneratorScores]) -> None:
+    """200 independent origins: standard error of a share p is sqrt(p (1 - p) / 200), at most .035; 24 shares, four
+    errors each: a false alarm in 24 x 6e-5 of runs."""
+    for judged in scores["perfect"].judged:
+        for level, share in judged.coverage.items():
+            p = float(level)
+            assert share == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / ORIGINS)), (judged.id, level)
+        assert judged.pit_mean == pytest.approx(0.5, abs=4 / np.sqrt(12 * ORIGINS))
+        assert judged.pit_spread == pytest.approx(0.25, abs=4 / np.sqrt(48 * ORIGINS))
+    # median of 200 log ratios whose spread is that of ln RV over 60 bars, 1 / sqrt(120): four errors x 1.25
+    assert np.log(scores["perfect"].volatility_ratio) == pytest.approx(0, abs=5 / np.sqrt(120 * ORIGINS))
+
+
+def test_the_crps_of_a_perfect_gaussian_is_the_closed_form(scores: dict[str, GeneratorScores]) -> None:
+    """E CRPS = 1 / sqrt(pi) deviations (Gneiting and Raftery 2007); the context's own deviation is the unit, whose
+    inverse has the mean 1 + 3/4 / 64; standard error of the mean of 200 about .03."""
+    for name in ("return_1", "return_60"):
+        assert scores["perfect"].of(name).crps == pytest.approx(1 / np.sqrt(np.pi), abs=0.1)
+
+
+def test_too_little_volatility_and_a_drift_are_seen(scores: dict[str, GeneratorScores]) -> None:
+    narrow, drifting = scores["narrow"], scores["drifting"]
+    assert narrow.volatility_ratio == pytest.approx(0.6, abs=0.02)
+    assert all(narrow.of(name).coverage["0.9"] < 0.8 for name in ("return_1", "return_60", "log_volatility"))
+    assert narrow.of("log_volatility").pit_mean > 0.9
+    # mean over 60 bars of .3 deviations each, in deviations times sqrt(60), the unit's inverse being 1.2 % off
+    assert drifting.drift["60"] == pytest.approx(0.3 * np.sqrt(HORIZON), rel=0.05)
+    against = {one.id: one for one in narrow.versus}
+    assert against["log_volatility"].t > 5
+    assert against["log_volatility"].skill < -1
+    assert {one.id: one.t for one in drifting.versus}["return_60"] > 3
+    assert all(one.t == 0 for one in scores["perfect"].versus)
+    assert scores["right"].versus == []
+
+
+def test_facts_are_measured_alike_on_both_sides(scores: dict[str, GeneratorScores]) -> None:
+    """Independent bars: the autocorrelation of |r| is about -1 / 60 on both sides, as the estimator is biased."""
+    facts = {one.id: one for one in scores["perfect"].facts}
+    assert set(facts) == set(FACTS)
+    for fact in facts.values():
+        assert fact.origins == ORIGINS
+        assert fact.generated == pytest.approx(fact.real, abs=4.5 * fact.error), fact.id
+    assert facts["acf_abs_1_5"].generated == pytest.approx(-1 / HORIZON, abs=0.003)
+
+
+def test_broken_bars_are_counted_by_rule_before_they_are_repaired(truths: list[Truth]) -> None:
+    truth = truths[0]
+    context = Candles(pd.DatetimeIndex([]), np.full((1, 4), truth.paths.anchor_close), FIELDS[:4])
+    raw = _forecast(context, truth.paths.timestamps, 3, 1.0, 0.0)
+    whole = observe(raw, truth, np.random.default_rng(0))
+    values = raw.values.copy()
+    values[:, ::4, 1] *= 0.5  # every fourth high below its close
+    values[:, 1::4, 4] = -1.0
+    values[0, 2, 3] = np.nan  # a path that cannot be repaired
+    broken = PathSet(values, FIELDS, raw.timestamps, raw.path_ids, raw.anchor_close)
+    seen = observe(broken, truth, np.random.default_rng(0))
+    assert isinstance(seen, Seen) and isinstance(whole, Seen)
+    shares = dict(zip((*RULES, "any"), seen.broken, strict=True))
+    assert shares["high below another price (V3)"] == pytest.approx(0.25)
+    assert shares["volume negative or missing (V4)"] == pytest.approx(0.25)
+    assert shares["any"] == pytest.approx(0.5 + 1 / (PATHS * HORIZON))
+    assert seen.dropped == pytest.approx(1 / PATHS)
+    assert whole.broken.max() == 0
+    values[1:, 2, 3] = np.inf
+    lost = PathSet(values, FIELDS, raw.timestamps, raw.path_ids, raw.anchor_close)
+    assert observe(lost, truth, np.random.default_rng(0)) == (
+        "0 of 99 paths are left: the others break a candle rule"
+    )
+
+
+def test_one_origin_per_span_has_the_error_of_newey_and_west() -> None:
+    values = np.random.default_rng(5).normal(size=50).cumsum()
+    found = clustered_mean(values, np.arange(50), np.full(50, "daily"))
+    expected = mean_test(values, 3)
+    assert (found.mean, found.error, found.clusters) == pytest.approx((expected.mean, expected.error, 50))
+    assert found.t == pytest.approx(expected.t)
+
+
+def test_copies_of_a_series_add_no_evidence() -> None:
+    values = np.random.default_rng(5).normal(size=40)
+    once = clustered_mean(values, np.arange(40), np.full(40, "daily"))
+    thrice = clustered_mean(np.tile(values, 3), np.tile(np.arange(40), 3), np.full(120, "daily"))
+    assert (thrice.mean, thrice.error) == pytest.approx((once.mean, once.error))
+    # other frequencies do count as independent
+    three = np.repeat(["1h", "4h", "daily"], 40)
+    assert clustered_mean(np.tile(values, 3), np.tile(np.arange(40), 3), three).error < 0.6 * once.error
+
+
+def test_shared_dates_reject_a_true_null_no_more_often_than_promised() -> None:
+    """Ten series that move together by half, 60 spans, 1000 draws: |t| > 2 is due in 5 %; the binomial error is .7 %,
+    and 3.5 % to 9 % allows for some 4.5 % of excess that the small sample makes. Without clusters it is over 40 %."""
+    rng = np.random.default_rng(8)
+    clusters, frequencies = np.tile(np.arange(60), 10), np.full(600, "daily")
+    rejected = plain = 0
+    for _ in range(1000):
+        values = (rng.normal(size=60) + rng.normal(size=(10, 60))).ravel()
+        rejected += abs(clustered_mean(values, clusters, frequencies).t) > 2
+        plain += abs(values.mean()) / (values.std() / np.sqrt(600)) > 2
+    assert 35 <= rejected <= 90
+    assert plain > 300
+
+
+def test_numbers_that_are_missing_are_left_out() -> None:
+    values = np.array([1.0, np.nan, 3.0, 2.0])
+    found = clustered_mean(values, np.arange(4), np.full(4, "1h"))
+    assert (found.mean, found.clusters) == (2.0, 3)
+    none = clustered_mean(np.full(3, np.nan), np.arange(3), np.full(3, "1h"))
+    assert np.isnan(none.mean) and np.isnan(none.t)
+    single = clustered_mean(np.array([1.0, 2.0]), np.zeros(2, np.int64), np.full(2, "1h"))
+    assert np.isnan(single.t) and single.mean == 1.5
