@@ -160,8 +160,12 @@ class Kronos(nn.Module, Pretrained):
             stamps: integer stamps [B, T + 1, 5].
             weight: weight of each predicted bar [B, T].
         """
-        logits1, logits2 = self(s1[:, :-1], s2[:, :-1], stamps[:, :-1], s1[:, 1:])
-        nll1 = F.cross_entropy(logits1.flatten(0, 1).float(), s1[:, 1:].flatten(), reduction="none")
-        nll2 = F.cross_entropy(logits2.flatten(0, 1).float(), s2[:, 1:].flatten(), reduction="none")
-        w = weight.flatten() / weight.sum()
+        judged = weight > 0  # the heads are a third of the work, and nothing is asked of the other rows
+        next_s1, next_s2 = s1[:, 1:], s2[:, 1:]
+        states = self.states(s1[:, :-1], s2[:, :-1], stamps[:, :-1])
+        dependent = self.dep_layer(states, self.embedding.emb_s1(next_s1))
+        logits1, logits2 = self.head.proj_s1(states[judged]), self.head.proj_s2(dependent[judged])
+        w = weight[judged] / weight.sum()
+        nll1 = F.cross_entropy(logits1.float(), next_s1[judged], reduction="none")
+        nll2 = F.cross_entropy(logits2.float(), next_s2[judged], reduction="none")
         return (nll1 * w).sum(), (nll2 * w).sum()

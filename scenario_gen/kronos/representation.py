@@ -25,6 +25,7 @@ VOLATILITY_FLOOR = 1e-6  # log-return units: below any tick of any market, above
 VOLUME_SPREAD_FLOOR = 0.1
 CLIP = 5.0  # standardised units, for both representations
 PINNED_SHARE = 0.9  # a level beyond this share of the clip, 4.5 of 5, counts as pinned to the edge
+NOTHING = 1e-6  # a gap or wick below this share of the volatility is none: far below a tick, above float64 noise
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,20 @@ class Levels:
 class Increments:
     """Gap, body, upper wick, lower wick and log volume, compressed and standardised.
 
+    Real bars often have no gap or no wick at all, as prices move in ticks. A tokenizer cannot tell such a bar from
+    one with a tiny wick unless the two lie apart, so each of the two atoms is given room of its own.
+
     Attributes:
         mean: of each raw feature over the training data, subtracted before the tokenizer.
         std: of each raw feature over the training data.
+        wickless: a wick of zero is put at minus this, and what decodes below zero is no wick.
+        gapless: a gap's distance from zero is lengthened by this, and what decodes nearer than half of it is no gap.
     """
 
     mean: tuple[float, ...] = field(default=(0.0, 0.0, 0.0, 0.0, 0.0))
     std: tuple[float, ...] = field(default=(1.0, 1.0, 1.0, 1.0, 1.0))
+    wickless: float = 0.0
+    gapless: float = 0.0
     kind: str = "increments"
     n_features: int = 5
 
@@ -163,20 +171,30 @@ class Increments:
         unit = scale.spread[:, :1]
         return np.stack(
             (
-                np.arcsinh((o - previous) / unit),
+                self._code_gap((o - previous) / unit),
                 np.arcsinh((c - o) / unit),
-                np.arcsinh(np.sqrt(np.maximum(h - np.maximum(o, c), 0.0) / unit)),
-                np.arcsinh(np.sqrt(np.maximum(np.minimum(o, c) - l, 0.0) / unit)),
+                self._code_wick((h - np.maximum(o, c)) / unit),
+                self._code_wick((np.minimum(o, c) - l) / unit),
                 _log_volume(values, scale.center, scale.spread[:, 1:]),
             ),
             axis=-1,
         )
 
+    def _code_gap(self, gap: Array) -> Array:
+        return np.where(np.abs(gap) < NOTHING, 0.0, np.arcsinh(gap) + np.copysign(self.gapless, gap))
+
+    def _code_wick(self, wick: Array) -> Array:
+        return np.where(wick < NOTHING, -self.wickless, np.arcsinh(np.sqrt(np.maximum(wick, 0.0))))
+
+    def _decode_gap(self, code: Array) -> Array:
+        length = np.maximum(np.abs(code) - self.gapless, 0.0)
+        return np.where(np.abs(code) < self.gapless / 2, 0.0, np.copysign(np.sinh(length), code))
+
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Return bars [N, H, 5]: volume last, to be dropped by a caller whose context has none."""
         raw = np.asarray(features, dtype=np.float64) * self.std + self.mean
         unit = scale.spread[:, :1]
-        gap, body = np.sinh(raw[..., 0]) * unit, np.sinh(raw[..., 1]) * unit
+        gap, body = self._decode_gap(raw[..., 0]) * unit, np.sinh(raw[..., 1]) * unit
         upper, lower = (np.sinh(np.maximum(raw[..., i], 0.0)) ** 2 * unit for i in (2, 3))
         c = np.log(np.asarray(anchor_close, dtype=np.float64))[:, None] + np.cumsum(gap + body, axis=1)
         o = c - body
@@ -186,7 +204,8 @@ class Increments:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return what a checkpoint stores."""
-        return {"kind": self.kind, "mean": list(self.mean), "std": list(self.std)}
+        atoms = {"wickless": self.wickless, "gapless": self.gapless}
+        return {"kind": self.kind, "mean": list(self.mean), "std": list(self.std), **atoms}
 
 
 def representation_from(raw: Mapping[str, Any], where: str) -> Representation:
@@ -200,11 +219,12 @@ def representation_from(raw: Mapping[str, Any], where: str) -> Representation:
         return Levels()
     if kind == "increments":
         mean, std = tuple(map(float, raw.get("mean", ()))), tuple(map(float, raw.get("std", ())))
-        if len(mean) == len(std) == 5 and min(std) > 0:
-            return Increments(mean, std)
+        wickless, gapless = float(raw.get("wickless", 0.0)), float(raw.get("gapless", 0.0))
+        if len(mean) == len(std) == 5 and min(std) > 0 and min(wickless, gapless) >= 0:
+            return Increments(mean, std, wickless, gapless)
     raise CheckpointError(
         f"{where}: the representation {dict(raw)!r} cannot be used",
-        expected="kind 'levels', or kind 'increments' with five means and five positive standard deviations",
+        expected="kind 'levels', or kind 'increments' with five means, five positive standard deviations and no negative wickless or gapless",
         fix="take scenario_gen.json from the folder that the weights came from",
     )
 

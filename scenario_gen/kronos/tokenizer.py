@@ -20,6 +20,7 @@ class TokenizerLoss(NamedTuple):
     coarse: Tensor  # squared error of the reconstruction from s1 alone
     fine: Tensor  # squared error of the reconstruction from s1 and s2
     penalty: Tensor
+    decoded: Tensor  # features [B, T, d_in] from s1 and s2, float32
 
 
 class KronosTokenizer(nn.Module, Pretrained):
@@ -64,12 +65,14 @@ class KronosTokenizer(nn.Module, Pretrained):
     def loss(self, x: Tensor) -> TokenizerLoss:
         """Return the reconstruction loss of both levels plus the quantizer's penalty."""
         c = self.config
-        z = self.latent(x)
+        z = self.latent(x).float()  # squares, entropies and signs near zero need more digits than bfloat16 has
         signs = self.tokenizer.signs(z)
-        coarse = F.mse_loss(self._decode(self.post_quant_embed_pre(signs[..., : c.s1_bits])), x)
-        fine = F.mse_loss(self._decode(self.post_quant_embed(signs)), x)
+        coarse = F.mse_loss(self._decode(self.post_quant_embed_pre(signs[..., : c.s1_bits])).float(), x)
+        decoded = self._decode(self.post_quant_embed(signs)).float()
+        fine = F.mse_loss(decoded, x)
         penalty = self.tokenizer.penalty(z, c.beta, c.gamma0, c.gamma, c.zeta)
-        return TokenizerLoss((coarse + fine + penalty) / 2, coarse.detach(), fine.detach(), penalty.detach())
+        total = (coarse + fine + penalty) / 2
+        return TokenizerLoss(total, coarse.detach(), fine.detach(), penalty.detach(), decoded)
 
 
 def _block(config: TokenizerConfig) -> Block:

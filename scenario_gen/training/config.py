@@ -47,12 +47,29 @@ class WindowConfig(_Section):
     volume_dropout: float = Field(0.1, ge=0, le=1, description="share of samples whose volume is hidden")
 
 
+class Atoms(_Section):
+    """Where ``increments`` put bars without a wick or a gap, so that a tokenizer can tell them from tiny ones."""
+
+    wickless: float = Field(0.5, ge=0, description="a wick of zero lies this far below the smallest")
+    gapless: float = Field(0.15, ge=0, description="every other gap lies this far from zero")
+
+
 class StageConfig(_Section):
-    """How long and how fast one stage learns: AdamW, warm-up and cosine decay."""
+    """How long and how fast one stage learns: warm-up and cosine decay.
+
+    ``muon`` takes the orthogonalised momentum of Jordan (2024) for the matrices of the blocks, at ``muon_rate``, and
+    AdamW for all else; ``adamw`` takes AdamW for all.
+    """
 
     steps: int = Field(ge=1)
     batch: int = Field(32, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
+    muon_rate: float = Field(0.01, gt=0, description="learning rate of the matrices under muon")
+    final_rate: float = Field(0.1, ge=0, le=1, description="share of the peak rate that the cosine ends at")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of products and activations; weights, sums and losses stay float32"
+    )
     warmup: int = Field(100, ge=0)
     weight_decay: float = Field(0.01, ge=0)
     clip_norm: float = Field(1.0, gt=0)
@@ -64,6 +81,11 @@ class StageConfig(_Section):
 class TokenizerStage(StageConfig):
     """Tokenizer stage: its own shape as in a published config.json."""
 
+    match: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the distance between the sorted features of a window and of what is decoded",
+    )
     shape: dict[str, Any]
 
 
@@ -81,6 +103,7 @@ class TrainConfig(_Section):
     threads: int = Field(2, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     representation: Literal["increments", "levels"] = "increments"
+    atoms: Atoms = Atoms()
     data: DataConfig
     window: WindowConfig = WindowConfig()
     tokenizer: TokenizerStage

@@ -22,6 +22,7 @@ from scenario_gen.training.card import write_card
 from scenario_gen.training.config import StageConfig, TrainConfig, load_config
 from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series
 from scenario_gen.training.record import cell_log_volumes, describe_series
+from scenario_gen.training.shapes import distance_of_shapes
 from scenario_gen.training.stage import StageFiles, run_stage
 
 VALIDATION_BATCHES = 4
@@ -81,7 +82,7 @@ def _learn(
         model=model,
         tokenizer=tokenizer,
         representation=samplers["train"].representation,
-        max_context=512,
+        max_context=config.window.bars,
         dependency_form="train",
         cell_log_volume=cell_log_volumes(tokenizer, samplers["train"], config.tokenizer.batch),
         provenance={
@@ -93,6 +94,10 @@ def _learn(
             "held_out_nats": held_out_nats(model, tokenizer, samplers, config),
         },
     )
+
+
+def _products_in(stage: StageConfig, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=stage.dtype == "bfloat16")
 
 
 @contextmanager
@@ -161,9 +166,12 @@ def _fit_representation(config: TrainConfig, series: list[Series]) -> Representa
         return Levels()
     window = config.window.model_copy(update={"volume_dropout": 0.0})
     priced = [s for s in series if s.has_volume and s.train_end > window.bars]
-    raw = WindowSampler(priced or series, window, Increments(), "train", config.data.group_power, config.seed)
+    atoms = config.atoms.model_dump()
+    raw = WindowSampler(
+        priced or series, window, Increments(**atoms), "train", config.data.group_power, config.seed
+    )
     mean, std = feature_moments(raw, batches=16, size=32)
-    return Increments(mean, std)
+    return Increments(mean, std, **atoms)
 
 
 def _train_tokenizer(
@@ -179,8 +187,14 @@ def _train_tokenizer(
     tokenizer = KronosTokenizer(TokenizerConfig.from_mapping(stage.shape, where)).to(device).train()
 
     def parts(sampler: WindowSampler, step: int) -> dict[str, Tensor]:
-        loss = tokenizer.loss(torch.from_numpy(sampler.batch(step, stage.batch).features).to(device))
-        return {"loss": loss.total, "coarse_mse": loss.coarse, "fine_mse": loss.fine}
+        x = torch.from_numpy(sampler.batch(step, stage.batch).features).to(device)
+        with _products_in(stage, device):
+            loss = tokenizer.loss(x)
+        parts = {"loss": loss.total, "coarse_mse": loss.coarse, "fine_mse": loss.fine}
+        if stage.match:
+            parts["match"] = distance_of_shapes(loss.decoded, x, sampler.representation)
+            parts["loss"] = parts["loss"] + stage.match * parts["match"]
+        return parts
 
     seconds = _train_network("tokenizer", tokenizer, stage, parts, samplers, folder, resume, progress)
     return tokenizer, seconds
@@ -200,7 +214,8 @@ def _train_model(
     model = Kronos(shape).to(device).train()
 
     def parts(sampler: WindowSampler, step: int) -> dict[str, Tensor]:
-        s1, s2 = model_losses(model, tokenizer, sampler, step, stage.batch)
+        with _products_in(stage, device):
+            s1, s2 = model_losses(model, tokenizer, sampler, step, stage.batch)
         return {"loss": s1 + s2, "s1_nats": s1.detach(), "s2_nats": s2.detach()}
 
     seconds = _train_network("model", model, stage, parts, samplers, folder, resume, progress)
@@ -239,7 +254,8 @@ def model_losses(
     """Return nats per bar of s1 and s2 on the sampler's batch of this step."""
     device = next(model.parameters()).device
     batch = sampler.batch(step, size)
-    with torch.no_grad():
+    # in float32: a bit near its border must not depend on the training's dtype
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         s1, s2 = tokenizer.encode(torch.from_numpy(batch.features).to(device))
     stamps, weight = (torch.from_numpy(x).to(device) for x in (batch.stamps, batch.weight))
     return model.loss(s1, s2, stamps, weight)

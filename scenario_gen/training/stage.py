@@ -20,6 +20,7 @@ from scenario_gen.errors import CheckpointError
 from scenario_gen.training.config import StageConfig
 
 LossFunction = Callable[[int], dict[str, Tensor]]
+BLOCKS = frozenset({"transformer", "encoder", "decoder", "dep_layer"})  # modules whose matrices Muon takes
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,49 @@ class StageFiles:
         return cls(folder / f"{stage}.state.pt", folder / "metrics.jsonl")
 
 
-def learning_rate(config: StageConfig, step: int) -> float:
-    """Return the rate at a step: linear warm-up, then a cosine to a tenth of the peak."""
+def rate_share(config: StageConfig, step: int) -> float:
+    """Return the share of the peak rate at a step: linear warm-up, then a cosine down to ``final_rate``."""
     if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
+        return (step + 1) / config.warmup
     done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done))))
+    return config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Optimizer:
+    """AdamW, or Muon for the matrices inside blocks and AdamW for embeddings, heads, norms and biases."""
+
+    def __init__(self, network: nn.Module, config: StageConfig) -> None:
+        self.config = config
+        with_muon = config.optimizer == "muon"
+        matrices, others = [], []
+        for name, p in network.named_parameters():
+            inside = with_muon and p.ndim == 2 and BLOCKS.intersection(name.split("."))
+            if p.requires_grad:
+                (matrices if inside else others).append(p)
+        decay = config.weight_decay
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = [
+            (torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay), config.learning_rate)
+        ]
+        if matrices:
+            muon = torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=decay)
+            self.parts.append((muon, config.muon_rate))
+
+    def step(self, step: int) -> None:
+        """Take one step at the rate of this step, and forget the gradients."""
+        for optimizer, peak in self.parts:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate_share(self.config, step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what :meth:`restore` takes."""
+        return [optimizer.state_dict() for optimizer, _ in self.parts]
+
+    def restore(self, states: list[dict[str, Any]]) -> None:
+        """Go on from a saved state."""
+        for (optimizer, _), state in zip(self.parts, states, strict=True):
+            optimizer.load_state_dict(state)
 
 
 class WeightAverage:
@@ -84,23 +122,18 @@ def run_stage(
     Raises:
         CheckpointError: the saved state cannot be used, or the loss is not finite.
     """
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.95)
-    )
+    optimizer = Optimizer(network, config)
     average = WeightAverage(network, config.average)
     start, spent = _restore(files.state, network, optimizer, average) if resume else (0, 0.0)
     _drop_later_lines(files.metrics, stage, start)
     advance(start)
     began = time.process_time()
     for step in range(start, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
         parts = losses(step)
-        optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
         _stop_if_lost(stage, step, norm)
-        optimizer.step()
+        optimizer.step(step)
         average.update(network, step)
         advance(1)
         _report(
@@ -168,7 +201,7 @@ def _report(
         return
     line: dict[str, Any] = {"stage": stage, "step": step + 1, "cpu_seconds": round(seconds, 1)}
     line |= {name: round(float(value.detach()), 5) for name, value in parts.items()}
-    line |= {"grad_norm": round(float(norm), 4), "learning_rate": learning_rate(config, step)}
+    line |= {"grad_norm": round(float(norm), 4), "learning_rate": config.learning_rate * rate_share(config, step)}
     if (step + 1) % config.validate_every == 0 or last:
         line |= {name: round(value, 5) for name, value in validate().items()}
     with metrics.open("a", encoding="utf-8") as stream:
@@ -178,14 +211,14 @@ def _report(
 def _save(
     path: Path,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     average: WeightAverage,
     step: int,
     seconds: float,
 ) -> None:
     state = {
         "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizer": optimizer.state(),
         "average": average.values,
         "step": step,
         "seconds": seconds,
@@ -197,7 +230,7 @@ def _save(
 
 
 def _restore(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage
+    path: Path, network: nn.Module, optimizer: Optimizer, average: WeightAverage
 ) -> tuple[int, float]:
     """Return the next step and the processor time spent so far; (0, 0) where nothing was saved."""
     if not path.exists():
@@ -205,7 +238,7 @@ def _restore(
     try:
         state = torch.load(path, weights_only=True, map_location=next(network.parameters()).device)
         network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
+        optimizer.restore(state["optimizer"])
         average.values = state["average"]
         torch.set_rng_state(state["random"].cpu())
     except Exception as error:  # a torn or foreign file can raise nearly anything
