@@ -25,7 +25,9 @@ VOLATILITY_FLOOR = 1e-6  # log-return units: below any tick of any market, above
 VOLUME_SPREAD_FLOOR = 0.1
 CLIP = 5.0  # standardised units, for both representations
 PINNED_SHARE = 0.9  # a level beyond this share of the clip, 4.5 of 5, counts as pinned to the edge
-NOTHING = 1e-6  # a gap or wick below this share of the volatility is none: far below a tick, above float64 noise
+NOTHING = (
+    1e-6  # a gap or wick below this share of the volatility is none: far below a tick, above float64 noise
+)
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,8 @@ def representation_from(raw: Mapping[str, Any], where: str) -> Representation:
             return Increments(mean, std, wickless, gapless)
     raise CheckpointError(
         f"{where}: the representation {dict(raw)!r} cannot be used",
-        expected="kind 'levels', or kind 'increments' with five means, five positive standard deviations and no negative wickless or gapless",
+        expected="kind 'levels', or kind 'increments' with five means, five positive standard deviations, "
+        "and wickless and gapless from 0 up",
         fix="take scenario_gen.json from the folder that the weights came from",
     )
 

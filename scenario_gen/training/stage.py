@@ -51,14 +51,18 @@ class Optimizer:
     def __init__(self, network: nn.Module, config: StageConfig) -> None:
         self.config = config
         with_muon = config.optimizer == "muon"
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, p in network.named_parameters():
             inside = with_muon and p.ndim == 2 and BLOCKS.intersection(name.split("."))
             if p.requires_grad:
                 (matrices if inside else others).append(p)
         decay = config.weight_decay
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
-            (torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay), config.learning_rate)
+            (
+                torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay),
+                config.learning_rate,
+            )
         ]
         if matrices:
             muon = torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=decay)
@@ -201,7 +205,10 @@ def _report(
         return
     line: dict[str, Any] = {"stage": stage, "step": step + 1, "cpu_seconds": round(seconds, 1)}
     line |= {name: round(float(value.detach()), 5) for name, value in parts.items()}
-    line |= {"grad_norm": round(float(norm), 4), "learning_rate": config.learning_rate * rate_share(config, step)}
+    line |= {
+        "grad_norm": round(float(norm), 4),
+        "learning_rate": config.learning_rate * rate_share(config, step),
+    }
     if (step + 1) % config.validate_every == 0 or last:
         line |= {name: round(value, 5) for name, value in validate().items()}
     with metrics.open("a", encoding="utf-8") as stream:
