@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scenario_gen.kronos import Checkpoint, Kronos, ModelConfig
+from scenario_gen.kronos.layers import causal_attention
 from scenario_gen.kronos.naive import sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule
 
@@ -101,3 +102,37 @@ def test_s2_follows_from_the_s1_that_was_drawn_and_not_from_the_likeliest(
         assert set(new2[new1 == drawn].tolist()) == {median}
         medians.add(median)
     assert len(medians) > 1  # s1 does matter
+
+
+@pytest.mark.parametrize("bars", [1, 3, 77, 128])
+def test_attention_by_blocks_of_queries_is_pytorchs_attention(bars: int) -> None:
+    """In float32 to rounding (sums of 128 terms of order one); the training's bfloat16 form is the same code."""
+    g = torch.Generator().manual_seed(bars)
+    ours = [torch.randn(2, 3, bars, 8, generator=g, requires_grad=True) for _ in range(3)]
+    theirs = [x.detach().clone().requires_grad_() for x in ours]
+    a = causal_attention(*ours)
+    b = torch.nn.functional.scaled_dot_product_attention(*theirs, is_causal=True)
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    weight = torch.randn(a.shape, generator=g)
+    for x, y in zip(
+        torch.autograd.grad((a * weight).sum(), ours),
+        torch.autograd.grad((b * weight).sum(), theirs),
+        strict=True,
+    ):
+        torch.testing.assert_close(x, y, atol=1e-4, rtol=1e-4)
+
+
+def test_the_loss_is_the_weighted_mean_over_the_judged_bars(golden_checkpoint: Checkpoint) -> None:
+    """Only judged rows go through the heads; the sum over all rows, most of them times zero, says the same."""
+    model, (s1, s2, stamps) = golden_checkpoint.model, _tokens(golden_checkpoint)
+    weight = torch.zeros(1, BARS - 1)
+    weight[0, 9:] = torch.linspace(0.5, 1, BARS - 10)
+    with torch.no_grad():
+        logits = model(s1[:, :-1], s2[:, :-1], stamps[:, :-1], s1[:, 1:])
+        nll = [
+            -torch.log_softmax(x, -1).gather(-1, y[:, 1:, None])[..., 0]
+            for x, y in zip(logits, (s1, s2), strict=True)
+        ]
+        expected = [(x * weight).sum() / weight.sum() for x in nll]
+        for x, y in zip(model.loss(s1, s2, stamps, weight), expected, strict=True):
+            torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,47 @@ from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.training.config import StageConfig
-from scenario_gen.training.stage import StageFiles, WeightAverage, learning_rate, run_stage
+from scenario_gen.training.stage import Optimizer, StageFiles, WeightAverage, rate_share, run_stage
 
 
 class Killed(Exception):  # noqa: N818  # a kill is no error
     """The process ends here."""
 
 
-def test_the_learning_rate_by_hand() -> None:
+def test_the_share_of_the_peak_rate_by_hand() -> None:
     """Four steps of warm-up, then eight of a cosine from 1 to .1: .1 + .45 x 1.7071 at a quarter, .55 half way."""
-    config = StageConfig(steps=12, learning_rate=1.0, warmup=4)
-    rates = [learning_rate(config, step) for step in range(13)]
-    np.testing.assert_allclose(rates[:5], [0.25, 0.5, 0.75, 1.0, 1.0], rtol=1e-12)
-    np.testing.assert_allclose(rates[6], 0.1 + 0.45 * (1 + 2**-0.5), rtol=1e-12)
-    np.testing.assert_allclose([rates[8], rates[12]], [0.55, 0.1], rtol=1e-12)
-    assert learning_rate(config, 99) == pytest.approx(0.1)
-    assert learning_rate(StageConfig(steps=3, learning_rate=0.5, warmup=0), 0) == 0.5
+    config = StageConfig(steps=12, warmup=4)
+    shares = [rate_share(config, step) for step in range(13)]
+    np.testing.assert_allclose(shares[:5], [0.25, 0.5, 0.75, 1.0, 1.0], rtol=1e-12)
+    np.testing.assert_allclose(shares[6], 0.1 + 0.45 * (1 + 2**-0.5), rtol=1e-12)
+    np.testing.assert_allclose([shares[8], shares[12]], [0.55, 0.1], rtol=1e-12)
+    assert rate_share(config, 99) == pytest.approx(0.1)
+    assert rate_share(StageConfig(steps=3, warmup=0), 0) == 1.0
+    assert rate_share(StageConfig(steps=3, warmup=0, final_rate=0.0), 3) == pytest.approx(0.0)
+
+
+def test_muon_takes_the_matrices_of_blocks_and_adamw_all_else() -> None:
+    """Its first step moves a matrix by an orthogonal one: every singular value of the change is near the rate.
+
+    Five Newton-Schulz iterations bring singular values into .7 .. 1.2 (Jordan 2024), not to 1 exactly.
+    """
+    config = StageConfig(
+        steps=10, optimizer="muon", muon_rate=0.5, learning_rate=0.25, warmup=0, weight_decay=0
+    )
+    network = nn.ModuleDict({"encoder": nn.Linear(8, 8, bias=False), "head": nn.Linear(8, 8, bias=False)})
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimizer = Optimizer(network, config)
+    torch.manual_seed(3)
+    for p in network.parameters():
+        p.grad = torch.randn(8, 8)
+    optimizer.step(0)
+    moved = {name: p.detach() - before[name] for name, p in network.named_parameters()}
+    singular = torch.linalg.svdvals(moved["encoder.weight"]) / 0.5
+    assert float(singular.min()) > 0.5
+    assert float(singular.max()) < 1.3
+    # Adam's first step is the rate times the sign of the gradient
+    torch.testing.assert_close(moved["head.weight"].abs(), torch.full((8, 8), 0.25), atol=1e-4, rtol=0)
+    assert all(p.grad is None for p in network.parameters())
 
 
 def test_averaged_weights_by_hand() -> None:
@@ -52,7 +78,13 @@ def test_averaged_weights_by_hand() -> None:
 def _network() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(4)
-        return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)).train()
+        parts = {
+            "0": nn.Linear(3, 8),
+            "encoder": nn.Linear(8, 8),
+            "drop": nn.Dropout(0.5),
+            "out": nn.Linear(8, 1),
+        }
+        return nn.Sequential(OrderedDict(parts)).train()
 
 
 def _run(
@@ -103,21 +135,21 @@ def test_the_loss_falls_and_reports_are_written(files: StageFiles) -> None:
     assert ["held_out" in line for line in lines] == [False, False, True]
 
 
-@pytest.mark.parametrize("kill_at", [1, 8, 55, 119])
+@pytest.mark.parametrize(("kill_at", "optimizer"), [(1, "adamw"), (8, "adamw"), (55, "muon"), (119, "adamw")])
 def test_a_killed_and_resumed_stage_ends_with_the_same_bits(
-    files: StageFiles, tmp_path: Path, kill_at: int
+    files: StageFiles, tmp_path: Path, kill_at: int, optimizer: str
 ) -> None:
     """With dropout, whose draws must go on where they were; saved every 7 steps, killed between two saves or
     just before one."""
     whole, part = _network(), _network()
-    straight = _run(whole, StageFiles.under(tmp_path / "whole", "part"))
+    straight = _run(whole, StageFiles.under(tmp_path / "whole", "part"), optimizer=optimizer)
     with pytest.raises(Killed):
-        _run(part, files, kill_at=kill_at)
+        _run(part, files, kill_at=kill_at, optimizer=optimizer)
     start = (kill_at - 1) // 7 * 7  # a step is told before it is saved
     fresh = _network()
     if start:
         nn.init.zeros_(fresh[0].weight)  # type: ignore[index,arg-type]  # initial weights must not matter any more
-    resumed = _run(fresh, files, resume=True)
+    resumed = _run(fresh, files, resume=True, optimizer=optimizer)
     assert resumed == straight[start:]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, fresh.state_dict()[name]), name
