@@ -6,6 +6,7 @@ engine (and vectorbt with it) is loaded when it is first asked for.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scenario_gen.backtest.distribution import (
@@ -23,33 +24,50 @@ from scenario_gen.backtest.strategy import Bars, Signals, Strategy
 
 if TYPE_CHECKING:
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
+    from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
+    from scenario_gen.backtest.warming import WarmUp, warm_up
 
 __all__ = [
     "METRICS",
     "BacktestResult",
     "Bars",
+    "CausalityProbe",
     "Dropped",
     "Estimate",
     "Expansion",
+    "Leak",
     "LoadedStrategy",
     "Metric",
     "MetricSummary",
     "Signals",
     "Strategy",
+    "WarmUp",
     "conditional_value_at_risk",
     "expand",
     "load_strategy",
     "percentile_of",
+    "probe_causality",
     "run_backtest",
     "share",
     "summarise_metric",
     "value_at_risk",
+    "warm_up",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("BacktestResult", "run_backtest"):
-        from scenario_gen.backtest import engine
+# Where to find what is loaded only when it is first asked for.
+LATER = {
+    "BacktestResult": "engine",
+    "run_backtest": "engine",
+    "CausalityProbe": "probe",
+    "Leak": "probe",
+    "probe_causality": "probe",
+    "WarmUp": "warming",
+    "warm_up": "warming",
+}
 
-        return getattr(engine, name)
+
+def __getattr__(name: str) -> Any:
+    if name in LATER:
+        return getattr(import_module(f"scenario_gen.backtest.{LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

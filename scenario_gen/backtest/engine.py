@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
-from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally
-from scenario_gen.backtest.strategy import METHODS, Bars
+from scenario_gen.backtest.strategy import Bars
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import Broker
@@ -145,7 +145,7 @@ def _nothing(paths: PathSet) -> BacktestResult:
 
 def _fill(strategy: LoadedStrategy, bars: Bars, market: simulate.Market, broker: Broker) -> simulate.Outcome:
     """Ask the strategy by the first of its methods and have the answer filled."""
-    method = next(name for name in METHODS if callable(getattr(strategy.instance, name, None)))
+    method = method_of(strategy)
     if method == "portfolio":
         answer: Any = usable_portfolio(strategy, ask(strategy, method, bars.lent(), broker), bars)
         return simulate.outcome_of(answer, market.close)

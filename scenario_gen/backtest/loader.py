@@ -124,6 +124,11 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
     return Expansion(tuple(kept), tuple(dropped))
 
 
+def method_of(strategy: LoadedStrategy) -> str:
+    """Return the first of ``METHODS`` that the strategy has: the one that is asked."""
+    return next(name for name in METHODS if callable(getattr(strategy.instance, name, None)))
+
+
 def _split(reference: str) -> tuple[str, str]:
     path, colon, name = reference.rpartition(":")
     if not (colon and path.endswith(".py") and name.isidentifier()):

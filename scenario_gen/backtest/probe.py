@@ -1,0 +1,279 @@
+"""The causality probe: whether a strategy decides today by what only tomorrow knows.
+
+A decision at the close of a bar may depend on that path's bars up to then, and on nothing else. So the future
+after many cuts is replaced by another one, and every decision up to the cut must stay the same to the last
+bit; the other paths are replaced, and a path's own decisions must stay; and the same question asked twice must
+be answered alike. A single differing bit is a proof, whatever the market; no difference on these paths is
+none, but the cuts cover context and path, and half of the futures are wild.
+
+All comparisons are between answers to bars of one shape, since sums of floats may round by how many there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.account import Ints
+from scenario_gen.backtest.decisions import Decisions, changed, decide, is_idle
+from scenario_gen.backtest.engine import bars_of
+from scenario_gen.backtest.futures import PRICES, Futures
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.strategy import Bars
+from scenario_gen.errors import StrategyError
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Broker
+
+Kind: TypeAlias = Literal[
+    "not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"
+]
+
+PATHS = 4
+CUTS = 48
+WHOLE = 0.25  # who sees farther ahead than this share of all bars is said to read the whole sample
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One decision that changed and should not have.
+
+    Attributes:
+        kind: what the strategy reads.
+        field: the field of its answer (``entries``, ``size``, ``weights``, ...; of a portfolio, ``order size``).
+        bar: the first bar whose decision changed, from 0 at the path's first; negative in the context.
+        timestamp: the same bar's stamp.
+        path: id of the path that shows it.
+        cut: the last bar left as it was, where later bars were replaced; else None.
+        reach: how many bars ahead are read, as far as seen; 0 where no later bar was replaced.
+    """
+
+    kind: Kind
+    field: str
+    bar: int
+    timestamp: pd.Timestamp
+    path: int
+    cut: int | None = None
+    reach: int = 0
+
+    def __str__(self) -> str:
+        causes = {
+            "not deterministic": "differs when the same bars are shown twice",
+            "reads other paths": "changes with the bars of other paths",
+        }
+        cause = causes.get(self.kind, f"changes with bars up to {self.reach} later")
+        place = f"bar {self.bar}" if self.bar >= 0 else f"context bar {self.bar}"
+        return f"{self.kind}: {self.field} at {self.timestamp} ({place}), path {self.path}, {cause}"
+
+
+@dataclass(frozen=True)
+class CausalityProbe:
+    """What the probe saw of one strategy.
+
+    Attributes:
+        label: FAIL with the leaks; UNTESTABLE with a reason; else PASS.
+        leaks: one example of every kind found, the gravest kind first.
+        reason: why nothing could be tested; empty otherwise.
+        cuts: after how many bars the future was replaced, each by a likely and by a wild one.
+        paths: how many paths were looked at.
+    """
+
+    label: Literal["PASS", "FAIL", "UNTESTABLE"]
+    leaks: tuple[Leak, ...] = ()
+    reason: str = ""
+    cuts: int = 0
+    paths: int = 0
+
+
+def probe_causality(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    *,
+    bars_per_year: float,
+    broker: Broker | None = None,
+    cuts: int = CUTS,
+    seed: int = 0,
+) -> CausalityProbe:
+    """Look for decisions that depend on later bars, on other paths or on chance.
+
+    Args:
+        strategy: whom to probe; it is asked six times, about ``2 * cuts`` columns of bars each time.
+        context: the real bars before the paths.
+        paths: some generated bars; the first four paths are used.
+        bars_per_year: what the strategy is told.
+        broker: what a ``portfolio`` strategy is given; default: no costs.
+        cuts: after how many bars to replace the future, spread evenly over context and path.
+        seed: of the other futures.
+
+    Raises:
+        StrategyError: the strategy raised on the bars as they are, or returned something unusable.
+    """
+    total = len(context) + paths.horizon
+    if len(paths) == 0 or total < 3:
+        return CausalityProbe("UNTESTABLE", reason=f"{len(paths)} paths of {total} bars are too few to probe")
+    used = min(len(paths), PATHS)
+    ends = np.repeat(np.unique(np.linspace(1, total - 2, cuts).round().astype(np.int64)), 2)  # [column]
+    source = (np.arange(len(ends)) // 2) % used  # which path a column copies
+    trial = _Trial(strategy, _columns(context, paths, source, bars_per_year), broker or Broker(), seed)
+    before = trial.ask(trial.futures, judged=True)
+    try:
+        leaks, idle = trial.leaks(before, ends)
+    except StrategyError as error:
+        reason = f"the strategy fails on replaced bars: {error.problem}"
+        return CausalityProbe("UNTESTABLE", reason=reason, cuts=len(ends) // 2, paths=used)
+    if idle:
+        reason = "the strategy wants nothing on any of these bars"
+        return CausalityProbe("UNTESTABLE", reason=reason, cuts=len(ends) // 2, paths=used)
+    named = tuple(found.leak(trial.bars, paths.path_ids[source]) for found in leaks)
+    return CausalityProbe("FAIL" if named else "PASS", named, cuts=len(ends) // 2, paths=used)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A leak in rows and columns of the trial's bars."""
+
+    kind: Kind
+    field: str
+    row: int
+    column: int
+    cut: int | None = None
+
+    def leak(self, bars: Bars, path_ids: NDArray[np.int64]) -> Leak:
+        return Leak(
+            kind=self.kind,
+            field=self.field,
+            bar=self.row - bars.context_bars,
+            timestamp=bars.close.index[self.row],
+            path=int(path_ids[self.column]),
+            cut=None if self.cut is None else self.cut - bars.context_bars,
+            reach=0 if self.cut is None else self.cut - self.row + 1,
+        )
+
+
+class _Trial:
+    """One strategy before the same bars again and again, with something replaced each time."""
+
+    def __init__(self, strategy: LoadedStrategy, bars: Bars, broker: Broker, seed: int) -> None:
+        self.strategy, self.bars, self.broker, self.seed = strategy, bars, broker, seed
+        self.futures = Futures.of(bars)
+
+    def leaks(self, before: Decisions, cuts: Ints) -> tuple[list[_Found], bool]:
+        """Return an example of every kind of leak, and whether nothing was ever wanted."""
+        again = self.ask(self.futures)
+        if found := _first(changed(before, again), "not deterministic"):
+            return [found], False  # what else differs may be chance
+        across, quiet = self._other_paths(before)
+        # With other paths in play, a column may change by another column's earlier cut: cut all at once then.
+        alone = across is None
+        rounds = (
+            [cuts, self._events(before)] if alone else [np.full_like(cuts, cut) for cut in np.unique(cuts)]
+        )
+        ahead: list[_Found] = []
+        for ends in rounds:
+            after = self.ask(self.replaced(ends))
+            quiet &= is_idle(after)
+            ahead += [found] if (found := self._look_ahead(before, after, ends)) else []
+        farthest = max(ahead, key=lambda found: (found.cut or 0) - found.row, default=None)
+        found_all = [found for found in (across, farthest) if found is not None]
+        return found_all, quiet and is_idle(before) and not found_all
+
+    def ask(self, futures: Futures, *, judged: bool = False) -> Decisions:
+        return decide(self.strategy, _framed(futures, self.bars), self.broker, judged=judged)
+
+    def replaced(self, cuts: Ints) -> Futures:
+        wild = np.arange(len(cuts)) % 2 == 1
+        return self.futures.replaced(cuts, wild, np.random.default_rng(self.seed))
+
+    def _other_paths(self, before: Decisions) -> tuple[_Found | None, bool]:
+        """Replace the path of every second column: the columns beside them must not notice."""
+        columns = self.bars.close.shape[1]
+        rng, anywhere = np.random.default_rng(self.seed), np.full(columns, self.bars.context_bars - 1)
+        other = self.futures.replaced(np.maximum(anywhere, 0), np.ones(columns, dtype=bool), rng)
+        quiet = True
+        for parity in (0, 1):
+            touched = np.arange(columns) % 2 == parity
+            after = self.ask(_mixed(other, self.futures, touched))
+            quiet &= is_idle(after)
+            masks = {name: mask & ~touched for name, mask in changed(before, after).items()}
+            if found := _first(masks, "reads other paths"):
+                return found, quiet
+        return None, quiet
+
+    def _events(self, decisions: Decisions) -> Ints:
+        """Return a bar per column at which its decisions are others than at the bar before, int64 [column].
+
+        Rules that seldom speak are caught there: if what they say hangs on a later bar, it changes.
+        """
+        news = np.zeros(self.bars.close.shape, dtype=bool)
+        for values in decisions.values():
+            flat = np.nan_to_num(values)
+            news[1:-1] |= flat[1:-1] != flat[:-2]
+        scores = news + np.random.default_rng(self.seed).random(
+            news.shape
+        )  # a column without news gets any bar
+        scores[[0, -1]] = -1.0
+        return np.asarray(scores.argmax(axis=0), dtype=np.int64)
+
+    def _look_ahead(self, before: Decisions, after: Decisions, cuts: Ints) -> _Found | None:
+        """Return the change that lies farthest before its cut."""
+        rows = np.arange(len(self.bars))[:, None]
+        best: tuple[int, str, int, int] | None = None
+        for name, mask in changed(before, after).items():
+            early = mask & (rows <= cuts)  # [bar, column]
+            if not early.any():
+                continue
+            reach = np.where(early.any(axis=0), cuts - early.argmax(axis=0) + 1, 0)
+            column = int(reach.argmax())
+            if best is None or reach[column] > best[0]:
+                best = (int(reach[column]), name, int(early[:, column].argmax()), column)
+        if best is None:
+            return None
+        reach_seen, name, row, column = best
+        kind: Kind = (
+            "reads the whole sample" if reach_seen > WHOLE * len(self.bars) else "reads the next bars"
+        )
+        return _Found(kind, name, row, column, int(cuts[column]))
+
+
+def _first(masks: dict[str, NDArray[np.bool_]], kind: Kind) -> _Found | None:
+    """Return the earliest change among all fields."""
+    found = []
+    for name, mask in masks.items():
+        if mask.any():
+            row, column = (int(place) for place in np.argwhere(mask)[0])
+            found.append(_Found(kind, name, row, column))
+    return min(found, key=lambda one: one.row, default=None)
+
+
+def _columns(context: Candles, paths: PathSet, source: Ints, bars_per_year: float) -> Bars:
+    """Return context and path of path ``source[column]`` in every column, named by its number."""
+    copies = PathSet(
+        values=paths.values[source],
+        fields=paths.fields,
+        timestamps=paths.timestamps,
+        path_ids=np.arange(len(source), dtype=np.int64),
+        anchor_close=paths.anchor_close,
+    )
+    return bars_of(context, copies, slice(None), bars_per_year)
+
+
+def _framed(futures: Futures, like: Bars) -> Bars:
+    """Return arrays as bars again."""
+    index, columns = like.close.index, like.close.columns
+    arrays = dict(zip(PRICES, futures.prices, strict=True))
+    frames = {name: pd.DataFrame(array, index=index, columns=columns) for name, array in arrays.items()}
+    volume = None if futures.volume is None else pd.DataFrame(futures.volume, index=index, columns=columns)
+    return Bars(**frames, volume=volume, context_bars=like.context_bars, bars_per_year=like.bars_per_year)
+
+
+def _mixed(one: Futures, other: Futures, touched: NDArray[np.bool_]) -> Futures:
+    """Return the columns of one where touched, else of the other."""
+    volume = None
+    if one.volume is not None and other.volume is not None:
+        volume = np.where(touched, one.volume, other.volume)
+    return Futures(np.where(touched, one.prices, other.prices), volume)

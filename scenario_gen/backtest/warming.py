@@ -1,0 +1,123 @@
+"""Whether the context was long enough: how many decisions on the path change with less, or more, history.
+
+A strategy that is warm decides the same whatever came long before. Knows nothing of money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.decisions import Decisions, changed, decide
+from scenario_gen.backtest.engine import bars_of
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.errors import StrategyError
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Broker
+
+PATHS = 32
+STEP = 0.25  # of the context's bars, less and more
+# Exponential averages never forget wholly: numbers that differ by less than a thousandth are the same decision.
+SAME = 1e-3
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How decisions on the path depend on the length of the context.
+
+    A decision is what the strategy says at one bar of one path: all its fields together.
+
+    Attributes:
+        context_bars: how many there were.
+        less: share of decisions that change with 25 % fewer of them, in [0, 1]; None where that leaves no bar.
+        more: the same with 25 % more; None where no older bars were given.
+        fields: for each field that changed, its share (less, more).
+        paths: how many paths were looked at.
+        failed: what the strategy raised on less or more history; empty where it did not.
+    """
+
+    context_bars: int
+    less: float | None
+    more: float | None
+    fields: dict[str, tuple[float | None, float | None]]
+    paths: int
+    failed: str = ""
+
+
+def warm_up(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    *,
+    bars_per_year: float,
+    broker: Broker | None = None,
+    older: Candles | None = None,
+) -> WarmUp:
+    """Count the decisions on the path that change with a quarter less, and a quarter more, context.
+
+    Args:
+        strategy: whom to ask.
+        context: the real bars before the paths.
+        paths: generated bars; the first 32 paths are used.
+        bars_per_year: what the strategy is told.
+        broker: what a ``portfolio`` strategy is given; default: no costs.
+        older: real bars that end where the context begins.
+
+    Raises:
+        StrategyError: the strategy raised on the context as it is, or returned something unusable.
+    """
+    used = paths.select(paths.path_ids[:PATHS])
+    bars, step = len(context), round(STEP * len(context))
+    told = broker or Broker()
+
+    def decided(history: Candles) -> Decisions:
+        """Return the decisions from the last context bar on."""
+        shown = bars_of(history, used, slice(None), bars_per_year)
+        answer = decide(strategy, shown, told)
+        return {name: values[shown.context_bars - 1 :] for name, values in answer.items()}
+
+    now, failed = decided(context), ""
+    masks: list[dict[str, NDArray[np.bool_]] | None] = [None, None]
+    fewer = context.rows(step, bars) if 0 < step < bars else None
+    for place, history in enumerate((fewer, _longer(context, older, step))):
+        if history is None:
+            continue
+        try:
+            masks[place] = changed(now, decided(history), SAME)
+        except StrategyError as error:
+            failed = failed or error.problem
+    less, more = masks
+    names = [name for name in now if any(mask is not None and mask[name].any() for mask in masks)]
+    return WarmUp(
+        context_bars=bars,
+        less=_any_share(less),
+        more=_any_share(more),
+        fields={name: (_share(less, name), _share(more, name)) for name in names},
+        paths=len(used),
+        failed=failed,
+    )
+
+
+def _longer(context: Candles, older: Candles | None, step: int) -> Candles | None:
+    """Return the context with ``step`` older bars before it, where there are as many."""
+    if older is None or len(older) < step or step == 0 or older.fields != context.fields:
+        return None
+    past = older.rows(len(older) - step, len(older))
+    return Candles(
+        past.timestamps.append(context.timestamps),
+        np.concatenate([past.values, context.values]),
+        context.fields,
+        name=context.name,
+        calendar=context.calendar,
+    )
+
+
+def _share(masks: dict[str, NDArray[np.bool_]] | None, name: str) -> float | None:
+    return None if masks is None else float(masks[name].mean())
+
+
+def _any_share(masks: dict[str, NDArray[np.bool_]] | None) -> float | None:
+    return None if masks is None else float(np.any(list(masks.values()), axis=0).mean())
