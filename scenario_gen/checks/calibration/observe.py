@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scenario_gen.checks.calibration.coverage import largest_deviation
 from scenario_gen.checks.calibration.exceedances import TAILS, VAR_LEVELS, Tail, expected_shortfall
 from scenario_gen.checks.calibration.functionals import BY_ID, FUNCTIONALS, Futures, Scale
-from scenario_gen.checks.calibration.pit import pit
 from scenario_gen.checks.calibration.scores import fair_crps, fair_energy_score, variogram_score
+from scenario_gen.checks.ranks import pit
 from scenario_gen.market.paths import PathSet
 
 Floats = NDArray[np.float64]

@@ -23,18 +23,6 @@ EDGE = 1e-9  # keeps a PIT of 0 or 1 finite under the normal quantile
 SMALLEST_MEAN = 0.81  # over sqrt(J): the |mean u - 1/2| found with a power of 80 %: (1.96 + .84) / sqrt(12)
 
 
-def pit(ensemble: Floats, real: float, rng: np.random.Generator) -> float:
-    """Return u = (#{paths < real} + U (1 + ties)) / (M + 1), in (0, 1).
-
-    Args:
-        ensemble: the number on each path [path].
-        real: the same number of what really came.
-        rng: breaks ties, and spreads the rank over its cell.
-    """
-    below, ties = int((ensemble < real).sum()), int((ensemble == real).sum())
-    return float((below + rng.random() * (1 + ties)) / (len(ensemble) + 1))
-
-
 @dataclass(frozen=True)
 class Uniformity:
     """Tests that PITs are uniform.

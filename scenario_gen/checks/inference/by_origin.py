@@ -13,13 +13,15 @@ import numpy as np
 
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import FACTS, Audit, Bars, Fact, Gauge, audit_reference
+from scenario_gen.checks.facts.statistics import entries
 from scenario_gen.checks.inference.admission import applies, on_one_gauge, untestable
 from scenario_gen.checks.inference.contrast import Floats
-from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits, pit
+from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict
 from scenario_gen.checks.inference.sample import Sample
 from scenario_gen.checks.inference.verdicts import adjusted, combine, label_of
+from scenario_gen.checks.ranks import pit
 from scenario_gen.errors import CheckError
 from scenario_gen.market.candles import Candles
 
@@ -28,20 +30,135 @@ MIN_PATHS, WANTED_PATHS = 19, 199  # per origin; with 19 a rank moves in steps o
 
 
 @dataclass(frozen=True)
-class _Ranks:
-    """One fact over all origins; NaN where an origin has no value.
+class _Rank:
+    """One fact at one origin; NaN where it has no value.
 
     Attributes:
-        u: [origin], rank of what came true among the paths.
-        real: [origin], the value that came true.
-        synthetic: [origin], mean over the paths.
-        undefined: [origin], share of paths without a value, less 1 where what came true has none either.
+        u: rank of what came true among the paths.
+        real: the value that came true.
+        synthetic: mean over the paths.
+        undefined: share of paths without a value, less 1 where what came true has none either.
     """
+
+    u: float
+    real: float
+    synthetic: float
+    undefined: float
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """One fact over all origins, each array [origin] of what :class:`_Rank` holds."""
 
     u: Floats
     real: Floats
     synthetic: Floats
     undefined: Floats
+
+    @classmethod
+    def of(cls, ranks: list[_Rank]) -> _Ranks:
+        """Stack the ranks of the origins."""
+        stacked = np.array([(rank.u, rank.real, rank.synthetic, rank.undefined) for rank in ranks]).T
+        return cls(*stacked)
+
+
+class FactsByOrigin:
+    """Takes origins one after the other and keeps their ranks alone: memory does not grow with the paths.
+
+    Origins must not overlap: what came true at one must end before the next begins. Judged from 30 origins on, best
+    with 60 and 199 paths each; the smallest difference found with 80 % power is about .81 / sqrt(origins).
+
+    Args:
+        reference: the instrument's history: says how to measure (price step, time of day) and what cannot be
+            judged; without it nothing is audited.
+        seed: breaks ties.
+    """
+
+    def __init__(self, *, reference: Candles | None = None, seed: int) -> None:
+        self._reference, self._seed = reference, seed
+        self._gauge = None if reference is None else Gauge.of(reference)
+        self._origins: list[dict[str, _Rank]] = []
+        self._paths: list[int] = []
+        self._like: Bars | None = None  # what came true first: all bars are of its kind
+
+    def __len__(self) -> int:
+        return len(self._origins)
+
+    def add(self, paths: Bars, real: Bars) -> None:
+        """Rank what came true at one origin among the paths that were sampled from its context.
+
+        Args:
+            paths: at least 19 valid paths. Intraday bars must be built with the reference's clock.
+            real: what came true, as one path of as many bars.
+
+        Raises:
+            CheckError: the two cannot be compared, or are not of the length and frequency of the origins before.
+        """
+        number = len(self)
+        _refuse_pair(number, paths, real)
+        if self._gauge is not None:
+            paths, real = (on_one_gauge(bars, self._gauge) for bars in (paths, real))
+        like = self._like or real
+        for bars in (paths, real):
+            _refuse_other_kind(bars, like)
+        one = np.zeros(len(paths), dtype=np.int64)
+        drawn = Sample.measure(paths.with_tick(real.tick), one, self._gauge)
+        came = Sample.measure(real, one[:1], self._gauge)
+        rng = np.random.default_rng([self._seed, number])
+        self._origins.append(
+            {
+                fact.id: _ranked(fact.id, drawn, came, rng)
+                for fact in FACTS
+                if applies(fact, real)
+                and {*entries(fact)} <= drawn.statistics.keys() & came.statistics.keys()
+            }
+        )
+        self._paths.append(len(paths))
+        self._like = like
+
+    def report(self) -> FactsReport:
+        """Return the verdicts over all origins.
+
+        Raises:
+            CheckError: no origin came.
+        """
+        if self._like is None:
+            raise CheckError(
+                "no origin came", expected=f"at least {MIN_ORIGINS} pairs of paths and what came true"
+            )
+        audit = Audit({}, ["the reference was not audited: none was given"])
+        if self._reference is not None:
+            audit = audit_reference(self._reference)
+        facts = [fact for fact in FACTS if applies(fact, self._like)]
+        ranked = set.intersection(*(set(origin) for origin in self._origins))
+        measured = {column for fact in facts if fact.id in ranked for column in entries(fact)}
+        reasons = untestable(facts, self._like.length, audit, [measured])
+        ranks = {
+            fact.id: _Ranks.of([origin[fact.id] for origin in self._origins])
+            for fact in facts
+            if fact.id not in reasons
+        }
+        return assemble(
+            self._design(self._like.length), _verdicts(facts, ranks, reasons), [], audit, self._notes()
+        )
+
+    def _design(self, bars: int) -> Design:
+        return Design(
+            mode="A",
+            bars=bars,
+            paths=sum(self._paths),
+            paths_given=sum(self._paths),
+            path_clusters=len(self),
+            windows=len(self),
+            clusters=len(self),
+            reference_bars=len(self) * bars,
+            caps=[],
+            seed=self._seed,
+        )
+
+    def _notes(self) -> list[str]:
+        fewest = min(self._paths)
+        return [f"{fewest} paths per origin; {WANTED_PATHS} are wanted"] if fewest < WANTED_PATHS else []
 
 
 def check_facts_by_origin(
@@ -49,52 +166,22 @@ def check_facts_by_origin(
 ) -> FactsReport:
     """Judge a generator by the rank of what came true, fact by fact, facts of scale included.
 
-    Origins must not overlap: what came true at one must end before the next begins. Judged from 30 origins on, best
-    with 60 and 199 paths each; the smallest difference found with 80 % power is about .81 / sqrt(origins).
-
     Args:
-        pairs: per origin, in time order, the paths sampled from its context and what came true as one path. An
-            iterator is read once, origin by origin. Intraday bars must be built with the reference's clock.
-        reference: the instrument's history: says how to measure (price step, time of day) and what cannot be
-            judged; without it nothing is audited.
+        pairs: per origin, in time order, the paths sampled from its context and what came true as one path, as
+            :meth:`FactsByOrigin.add` takes them. An iterator is read once, origin by origin.
+        reference: as in :class:`FactsByOrigin`.
         seed: breaks ties.
 
     Raises:
         CheckError: no origin, or pairs that cannot be compared.
     """
-    gauge = None if reference is None else Gauge.of(reference)
-    origins = [_measured(number, paths, real, gauge) for number, (paths, real) in enumerate(pairs)]
-    if not origins:
-        raise CheckError(
-            "no origin came", expected=f"at least {MIN_ORIGINS} pairs of paths and what came true"
-        )
-    _refuse_mixed(origins)
-    audit = Audit({}, ["the reference was not audited: none was given"])
-    if reference is not None:
-        audit = audit_reference(reference)
-    first = origins[0][0]
-    facts = [fact for fact in FACTS if applies(fact, first.bars)]
-    names = [set(sample.statistics) for pair in origins for sample in pair]
-    reasons = untestable(facts, first.bars.length, audit, names)
-    rng = np.random.default_rng([seed, 0])
-    ranks = {fact.id: _ranked(fact.id, origins, rng) for fact in facts if fact.id not in reasons}
-    design = Design(
-        mode="A",
-        bars=first.bars.length,
-        paths=sum(len(paths) for paths, _ in origins),
-        paths_given=sum(len(paths) for paths, _ in origins),
-        path_clusters=len(origins),
-        windows=len(origins),
-        clusters=len(origins),
-        reference_bars=len(origins) * first.bars.length,
-        caps=[],
-        seed=seed,
-    )
-    return assemble(design, _verdicts(facts, ranks, reasons), [], audit, _notes(origins))
+    found = FactsByOrigin(reference=reference, seed=seed)
+    for paths, real in pairs:
+        found.add(paths, real)
+    return found.report()
 
 
-def _measured(number: int, paths: Bars, real: Bars, gauge: Gauge | None) -> tuple[Sample, Sample]:
-    """Return both sides of one origin with their statistics, on one tick."""
+def _refuse_pair(number: int, paths: Bars, real: Bars) -> None:
     if len(real) != 1 or real.length != paths.length:
         raise CheckError(
             f"origin {number}: paths are [{len(paths)}, {paths.length}], what came true is "
@@ -113,33 +200,27 @@ def _measured(number: int, paths: Bars, real: Bars, gauge: Gauge | None) -> tupl
             expected="paths that passed the candle rules",
             fix="run check_candles first and judge the paths that it keeps",
         )
-    sides = [
-        bars.with_tick(real.tick) if gauge is None else on_one_gauge(bars, gauge) for bars in (paths, real)
-    ]
-    ours, theirs = (Sample.measure(bars, np.zeros(len(bars), dtype=np.int64), gauge) for bars in sides)
-    return ours, theirs
 
 
-def _refuse_mixed(origins: list[tuple[Sample, Sample]]) -> None:
-    lengths = sorted({paths.bars.length for paths, _ in origins})
-    if len(lengths) > 1:
-        raise CheckError(f"origins have horizons of {lengths} bars", expected="one horizon for all origins")
-    sessions = {side.bars.session_open is None for pair in origins for side in pair}
-    if len(sessions) > 1:
+def _refuse_other_kind(bars: Bars, like: Bars) -> None:
+    if bars.length != like.length:
+        raise CheckError(
+            f"origins have horizons of {like.length} and {bars.length} bars",
+            expected="one horizon for all origins",
+        )
+    if (bars.session_open is None) != (like.session_open is None):
         raise CheckError(
             "some bars are intraday and some are not", expected="paths and what came true of one frequency"
         )
 
 
-def _ranked(fact: str, origins: list[tuple[Sample, Sample]], rng: np.random.Generator) -> _Ranks:
-    u, real, synthetic, undefined = (np.full(len(origins), np.nan) for _ in range(4))
-    for j, (paths, outcome) in enumerate(origins):
-        values, came = paths.values(fact), float(outcome.values(fact)[0])
-        defined = values[np.isfinite(values)]
-        undefined[j] = 1 - len(defined) / len(values) - (not np.isfinite(came))
-        if len(defined) and np.isfinite(came):
-            u[j], real[j], synthetic[j] = pit(came, defined, rng), came, defined.mean()
-    return _Ranks(u, real, synthetic, undefined)
+def _ranked(fact: str, drawn: Sample, came: Sample, rng: np.random.Generator) -> _Rank:
+    values, real = drawn.values(fact), float(came.values(fact)[0])
+    defined = values[np.isfinite(values)]
+    undefined = 1 - len(defined) / len(values) - (not np.isfinite(real))
+    if not len(defined) or not np.isfinite(real):
+        return _Rank(np.nan, np.nan, np.nan, undefined)
+    return _Rank(pit(defined, real, rng), real, float(defined.mean()), undefined)
 
 
 def _verdicts(facts: list[Fact], ranks: dict[str, _Ranks], reasons: dict[str, str]) -> list[FactVerdict]:
@@ -189,8 +270,3 @@ def _label(ranks: _Ranks, found: Comparison | None, q: float | None) -> tuple[La
     if found is None and excess.value <= 0:
         return "UNTESTABLE", "what came true has no value at any origin"
     return label_of(found, q, undefined=(max(excess.value, 0.0), excess.p))
-
-
-def _notes(origins: list[tuple[Sample, Sample]]) -> list[str]:
-    fewest = min(len(paths) for paths, _ in origins)
-    return [f"{fewest} paths per origin; {WANTED_PATHS} are wanted"] if fewest < WANTED_PATHS else []

@@ -1,6 +1,6 @@
-"""Mode A: where the realised window stands among the paths that were sampled from its own context.
+"""Mode A: the test that what came true ranks evenly among the paths that were sampled from its own context.
 
-Owns the statistic-PIT and its test. Knows arrays of numbers.
+Owns the test of the statistic-PITs. Knows arrays of numbers.
 """
 
 from __future__ import annotations
@@ -10,12 +10,6 @@ import numpy as np
 from scenario_gen.checks.inference.contrast import Contrast, Floats, from_t
 
 HAC_LAG = 2  # neighbouring origins share their regime
-
-
-def pit(real: float, paths: Floats, rng: np.random.Generator) -> float:
-    """Return u = (#{paths < real} + U (1 + ties)) / (M + 1), uniform on (0, 1) if the paths are right."""
-    below, ties = int(np.sum(paths < real)), int(np.sum(paths == real))
-    return float((below + rng.random() * (1 + ties)) / (len(paths) + 1))
 
 
 def location_of_pits(u: Floats) -> Contrast:

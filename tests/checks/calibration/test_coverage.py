@@ -11,7 +11,7 @@ from scenario_gen.checks.calibration.coverage import (
     coverage,
     largest_deviation,
 )
-from scenario_gen.checks.calibration.pit import pit
+from scenario_gen.checks.ranks import pit
 
 
 def test_intervals_and_p_values_are_those_of_r() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from scenario_gen.checks.calibration.dial import Trial, choose_point, curve
 from scenario_gen.checks.calibration.observe import Observation
-from scenario_gen.checks.calibration.pit import pit
 from scenario_gen.checks.calibration.scores import fair_crps
+from scenario_gen.checks.ranks import pit
 
 ORIGINS = 60
 

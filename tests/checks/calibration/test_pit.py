@@ -18,10 +18,10 @@ from scenario_gen.checks.calibration.pit import (
     histogram,
     histogram_band,
     knueppel,
-    pit,
     smallest_mean,
     uniformity,
 )
+from scenario_gen.checks.ranks import pit
 
 NUMBERS = st.floats(-10, 10).map(round)  # few values: many ties
 
