@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scenario_gen.cli.bench import bench_app
-from scenario_gen.cli.calibrating import calibrate
+from scenario_gen.cli.calibrating import CALIBRATE_EXIT_CODES, calibrate
 from scenario_gen.cli.checking import CHECK_EXIT_CODES, check
 from scenario_gen.cli.evaluating import evaluate
 from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
@@ -244,7 +244,7 @@ def train(
     typer.echo(f"checkpoint: {folder} (use it as generator.model; its MODEL_CARD.md says what it is worth)")
 
 
-app.command(epilog=EXIT_CODES)(calibrate)
+app.command(epilog=CALIBRATE_EXIT_CODES)(calibrate)
 app.command(epilog=EXIT_CODES)(evaluate)
 app.command(epilog=CHECK_EXIT_CODES)(check)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import checked_device
+from scenario_gen.cli.manners import GATE_FAILED, checked_device
 from scenario_gen.errors import SpecError
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED, KronosGenerator
 from scenario_gen.spec.scenarios import BASELINES, GENERATORS
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from scenario_gen.spec.loader import LoadedSpec
     from scenario_gen.spec.models import GeneratorSection
 
+CALIBRATE_EXIT_CODES = (
+    "Exit codes: 0 nothing fails; 4 the calibration or a group of stylized facts fails; 2 a mistake in the arguments, "
+    "the spec or the data; 1 a defect of scenario-gen (with a traceback)."
+)
 MOST_ORIGINS, MOST_PATHS, MOST_STEPS, LONGEST = 2000, 10_000, 5000, 250
 
 
@@ -81,7 +85,8 @@ def calibrate(
     From origins in the history, one horizon apart and all before the
     context's end, the generator samples futures. Volatility, extremes,
     ranges, volume and returns of what really came are ranked among them,
-    scored, and compared with simpler generators.
+    scored, and compared with simpler generators; so are the stylized facts
+    (longer horizons, such as --horizon 60, let more of them be judged).
 
     For example:
 
@@ -107,6 +112,7 @@ def calibrate(
     else:
         report = _of_data(str(data), end, section, wishes, progress)
     _show(report, as_json=as_json)
+    raise typer.Exit(GATE_FAILED if report.failed else 0)
 
 
 def _loaded(spec: Path, context: int | None, end: datetime | None, *settings: str) -> LoadedSpec:

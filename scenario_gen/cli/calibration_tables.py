@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from scenario_gen.cli.check_tables import SHOWN_ONLY, fact_figures
 from scenario_gen.cli.tables import WIDTH_OF_A_LOG
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         FunctionalCalibration,
         GeneratorCalibration,
     )
+    from scenario_gen.checks.inference import FactsReport
     from scenario_gen.pipeline.calibration_runs import CalibrationReport
 
 SCORES = {
@@ -41,8 +43,12 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     console.print(functionals_table(found))
     if found.generator.skills:
         console.print(scores_table(found))
+    if found.facts is not None:
+        console.print(facts_table(found.facts))
     for line in lines(found):
         console.print(line, markup=False, highlight=False)
+    failed = f"fails: {', '.join(report.failed)}" if report.failed else "nothing fails"
+    console.print(failed, markup=False, highlight=False)
 
 
 def functionals_table(found: Calibration) -> Table:
@@ -94,6 +100,26 @@ def scores_table(found: Calibration) -> Table:
     return table
 
 
+def facts_table(found: FactsReport) -> Table:
+    """Return one row per stylized fact that was ranked: what came, the paths, and where it ranks among them."""
+    table = Table(
+        title=f"Stylized facts by origin, mode {found.mode}",
+        caption="effect: mean rank of what came, 0 is in the middle, + where the paths lie too high; spread: + where "
+        "they are too wide. Each outcome is ranked among the paths of its own context: the level of volatility counts",
+        caption_style="dim",
+    )
+    for name in ("label", "group", "fact"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what it measures")
+    for name in ("came", "paths", "effect [95 %]", "q", "MDE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for fact in found.facts:
+        if fact.comparison is not None:
+            figures = fact_figures(fact)[:5]
+            table.add_row(fact.label or SHOWN_ONLY, fact.group, fact.fact, fact.title, *figures)
+    return table
+
+
 def dial_table(search: DialSearch) -> Table:
     """Return the curve that was searched for temperature and top_p, with the choice marked."""
     table = Table(title=f"Choosing {search.searched}", caption=search.rule, caption_style="dim")
@@ -141,11 +167,22 @@ def lines(found: Calibration) -> Iterator[str]:
         f"[{drift.realised_low:+.2f}, {drift.realised_high:+.2f}]"
     )
     yield f"{ours.contamination.label:<12} training data: {ours.contamination.reason}"
+    yield from _untestable_facts(found)
     yield from _omissions(ours, *found.baselines)
     for other in found.baselines:
         yield f"{other.label:<12} {other.name}, as a whole"
     yield from found.notes
     yield f"a PIT mean off by {found.smallest_mean:.2f} would be found with a power of 80 %"
+
+
+def _untestable_facts(found: Calibration) -> Iterator[str]:
+    """Yield which facts these forecasts cannot judge, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for fact in found.facts.facts if found.facts is not None else ():
+        if fact.label == "UNTESTABLE":
+            reasons.setdefault(fact.reason, []).append(fact.fact)
+    for reason, names in reasons.items():
+        yield f"UNTESTABLE   {', '.join(names)}: {reason}"
 
 
 def _tail(one: Exceedances) -> str:

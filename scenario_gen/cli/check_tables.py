@@ -72,7 +72,7 @@ def facts_table(report: CheckReport, width: int = WIDTH_OF_A_LOG) -> Table:
     for fact in report.facts:
         if fact.comparison is not None:
             names = (fact.group, fact.fact, fact.title) if wide else (fact.fact,)
-            table.add_row(fact.label or SHOWN_ONLY, *names, *_figures(fact)[:shown])
+            table.add_row(fact.label or SHOWN_ONLY, *names, *fact_figures(fact)[:shown])
     return table
 
 
@@ -93,7 +93,8 @@ def scores_table(report: CheckReport) -> Table:
     return table
 
 
-def _figures(fact: FactVerdict) -> list[str]:
+def fact_figures(fact: FactVerdict) -> list[str]:
+    """Return real and synthetic mean, effect with its interval, q, MDE, control and halves of a fact."""
     control = f"{fact.control}: {fact.control_power:.0%}" if fact.control_power is not None else ""
     halves = "" if fact.halves is None else f"{fact.halves.effect:.2f} {fact.halves_label}"
     return [

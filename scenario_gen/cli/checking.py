@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import USER_MISTAKE
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE
 from scenario_gen.spec.models import MAX_SEED
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.check_results import CheckReport
 
-GATE_FAILED = 4
 CHECK_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 a gate fails; 2 a mistake in the arguments, the paths or the reference, or a "
     "reference that could judge nothing; 1 a defect of scenario-gen (with a traceback)."

@@ -14,6 +14,7 @@ from scenario_gen import __version__
 from scenario_gen.errors import ScenarioError
 
 USER_MISTAKE = 2
+GATE_FAILED = 4
 INTERRUPTED = 130
 DEFECT_NOTE = (
     "\nThis is a defect of scenario-gen, not a mistake of yours: please report it with the lines above."

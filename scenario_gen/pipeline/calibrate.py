@@ -1,7 +1,8 @@
 """Calibration of a generator on the user's own history: forecasts from the past, set beside what came.
 
 Puts the rooms in order: origins before the context's end, ensembles from the generator and from baselines, candle
-rules, statistics. A finished calibration is kept under the hash of all that decides it, so asking again is free.
+rules, statistics, and the stylized facts by the rank of what came (mode A). A finished calibration is kept under the
+hash of all that decides it, so asking again is free.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from scenario_gen.checks.calibration.observe import Observation, observe
 from scenario_gen.checks.calibration.origins import Origins, rolling_origins
 from scenario_gen.checks.calibration.pit import smallest_mean
 from scenario_gen.checks.calibration.results import Calibration, GeneratorCalibration
+from scenario_gen.checks.facts import Bars
+from scenario_gen.checks.facts.sessions import SessionClock
+from scenario_gen.checks.inference import FactsByOrigin, FactsReport
+from scenario_gen.checks.inference.by_origin import MIN_PATHS as FEWEST_RANKED
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.generators.base import Generator, open_generator
@@ -41,7 +46,6 @@ def calibrate(
     history: Candles,
     settings: Settings,
     *,
-    witness: Witness | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
@@ -51,8 +55,6 @@ def calibrate(
         generator: what is calibrated.
         history: bars up to the end of the run's context: nothing later is looked at.
         settings: how.
-        witness: is shown every forecast, generator by generator, oldest origin first (the statistic-PIT of the
-            stylized facts needs whole paths). A cached result is then not used.
         cache: folder of finished calibrations.
         progress: who hears of stages.
 
@@ -74,7 +76,7 @@ def calibrate(
     progress = progress or SilentProgress()
 
     def compute() -> Calibration:
-        return _calibrate([generator, *others], history, origins, settings, witness or unseen, progress)
+        return _calibrate([generator, *others], history, origins, settings, progress)
 
     key = {
         "what": "calibration",
@@ -83,7 +85,7 @@ def calibrate(
         "code": __version__,
         "settings": settings,
     }
-    return compute() if cache is None or witness is not None else cached(cache, key, Calibration, compute)
+    return compute() if cache is None else cached(cache, key, Calibration, compute)
 
 
 def _calibrate(
@@ -91,13 +93,17 @@ def _calibrate(
     history: Candles,
     origins: Origins,
     settings: Settings,
-    witness: Witness,
     progress: Progress,
 ) -> Calibration:
     began = time.monotonic()
     stamps = [history.timestamps[row - 1].isoformat() for row in origins.rows]
-    judged = [_run_and_judge(one, history, origins, settings, witness, progress) for one in generators]
-    ours, *others = judged
+    facts = _RankedFacts(history, settings.seed)
+    shown = [facts.look, *[unseen] * (len(generators) - 1)]
+    ours, *others = [
+        _run_and_judge(one, history, origins, settings, witness, progress)
+        for one, witness in zip(generators, shown, strict=True)
+    ]
+    ranked, more = facts.report()
     return Calibration(
         instrument=history.name,
         context=origins.context,
@@ -109,9 +115,32 @@ def _calibrate(
         smallest_mean=smallest_mean(len(origins)),
         generator=with_skills(ours, others, stamps),
         baselines=others,
-        notes=_notes(generators[0], history, origins, settings),
+        notes=[*_notes(generators[0], history, origins, settings), *more],
         seconds=round(time.monotonic() - began, 2),
+        facts=ranked,
     )
+
+
+class _RankedFacts:
+    """Stylized facts of the forecasts that it is shown: mode A, whose yardstick is what came true."""
+
+    def __init__(self, history: Candles, seed: int) -> None:
+        self._clock = SessionClock.of(history.timestamps)
+        self._found = FactsByOrigin(reference=history, seed=seed)
+        self._too_few = 0
+
+    def look(self, forecast: Forecast) -> None:
+        """Rank the facts of what came among those of the paths; an ensemble with too few paths is counted only."""
+        if len(forecast.paths) < FEWEST_RANKED:
+            self._too_few += 1
+            return
+        paths, real = (Bars.of_paths(one, clock=self._clock) for one in (forecast.paths, forecast.real))
+        self._found.add(paths, real)
+
+    def report(self) -> tuple[FactsReport | None, list[str]]:
+        """Return the verdicts, None where no origin could be ranked, and what a reader must know of that."""
+        lacking = f"stylized facts leave out {self._too_few} origins with fewer than {FEWEST_RANKED} paths"
+        return self._found.report() if len(self._found) else None, [lacking] if self._too_few else []
 
 
 def _run_and_judge(

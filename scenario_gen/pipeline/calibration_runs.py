@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scenario_gen.checks.account import Label
 from scenario_gen.checks.calibration.dial import DialSearch
 from scenario_gen.checks.calibration.origins import PATHS, WANTED, default_horizon
 from scenario_gen.checks.calibration.results import Calibration
@@ -21,6 +22,8 @@ from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, GeneratorSection, ResolvedScenario
 from scenario_gen.store.cache import calibration_folder
 from scenario_gen.store.folder import RunFolder
+
+SAME_ORIGINS = "temperature and top_p were chosen on these same origins, which flatters them a little"
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,19 @@ class CalibrationReport:
     """What ``scenario-gen calibrate`` answers.
 
     Attributes:
+        verdicts: "calibration" and the groups of stylized facts by origin (mode A), each with its worst label.
         calibration: of the generator and its baselines.
         dial: the search, where temperature or top_p was ``auto``.
     """
 
+    verdicts: dict[str, Label]
     calibration: Calibration
     dial: DialSearch | None
+
+    @property
+    def failed(self) -> list[str]:
+        """What fails: with any of it the command leaves with 4."""
+        return [name for name, label in self.verdicts.items() if label == "FAIL"]
 
 
 def calibrate_spec(
@@ -131,10 +141,10 @@ def _report(
 ) -> CalibrationReport:
     found = calibrate(generator, history, settings, cache=kept, progress=progress)
     if dial is not None:
-        same = "temperature and top_p were chosen on these same origins, which flatters them a little"
-        found = replace(found, notes=[*found.notes, same])
+        found = replace(found, notes=[*found.notes, SAME_ORIGINS])
     if wishes.one_step:
         tails = one_step_tails(generator, history, settings, wishes.one_step, progress)
         longer = [one for one in found.generator.exceedances if one.functional != "return_1"]
         found = replace(found, generator=replace(found.generator, exceedances=[*tails, *longer]))
-    return CalibrationReport(found, dial)
+    facts = {} if found.facts is None else found.facts.groups
+    return CalibrationReport({"calibration": found.generator.label, **facts}, found, dial)

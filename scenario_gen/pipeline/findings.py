@@ -16,12 +16,13 @@ from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.results import FactsReport, Finding, Label
+from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN
 
 CANDLES, OVERLAP, EDGE = "candles", "training overlap", "edge of the levels"
-FACTS, CALIBRATION = "facts", "calibration"
 FACTS_BAND = (
     f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 )
+RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
 CALIBRATION_BAND = (
     "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
@@ -97,13 +98,17 @@ def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> li
 
 
 def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:
-    """Return one finding per group of facts and scores: the label of its worst member, and which member that is."""
+    """Return one finding per group of facts and scores: the label of its worst member, and which member that is.
+
+    Facts by the rank of what came (mode A) are named apart: they judge the generator over many contexts.
+    """
+    name = FACTS_BY_ORIGIN if found.mode == "A" else FACTS
     return [
         Finding(
-            name=f"{FACTS}.{group}",
+            name=f"{name}.{group}",
             label=(label := worst([member.label for member in members])),
             measured=_told(members, label),
-            band=SCORES_BAND if group in SCORE_GROUPS else FACTS_BAND,
+            band=SCORES_BAND if group in SCORE_GROUPS else RANKS_BAND if found.mode == "A" else FACTS_BAND,
             scenario=scenario,
             offenders=[member.name for member in members if member.label in ("FAIL", "WARN")],
         )
@@ -152,7 +157,7 @@ def unjudged_facts_finding(scenario: str, reason: str) -> Finding:
 
 
 def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
-    """Return the verdict on a calibrated generator, and whether its training data know the futures it was asked for."""
+    """Return the verdicts on a calibrated generator, and whether its training data know the futures it forecast."""
     ours = found.generator
     return [
         Finding(
@@ -170,6 +175,7 @@ def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
             band="futures that are later than the model's training data",
             scenario=scenario,
         ),
+        *(facts_findings(scenario, found.facts) if found.facts is not None else ()),
     ]
 
 

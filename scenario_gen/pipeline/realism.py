@@ -22,6 +22,7 @@ from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
 from scenario_gen.pipeline.calibrate import calibrate
+from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
 from scenario_gen.pipeline.findings import (
     calibration_findings,
@@ -36,8 +37,6 @@ from scenario_gen.spec.models import CalibrationBudget, KronosGenerator
 from scenario_gen.store.cache import cached, calibration_folder
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Calibration, FactsReport, Finding, ScenarioResult
-
-SAME_ORIGINS = "temperature and top_p were chosen on these same origins, which flatters them a little"
 
 
 @dataclass(frozen=True)

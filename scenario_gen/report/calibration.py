@@ -13,6 +13,7 @@ from scenario_gen.report.calibration_figures import coverage_figure, dial_figure
 from scenario_gen.report.cells import Cell, Head, PlacedScenario, Row, Table
 from scenario_gen.report.figures import CURVE_NARROW, CURVE_WIDE
 from scenario_gen.report.numbers import Shown, plain, small_q
+from scenario_gen.report.origin_facts import origin_facts
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.store.results import Calibration, DialSearch
 
@@ -53,6 +54,7 @@ def _shown(placed: PlacedScenario, found: Calibration) -> dict[str, Any]:
             for one in found.generator.functionals
             if one.functional in DRAWN and one.histogram is not None
         ],
+        "facts": origin_facts(found.facts, f"{at}/facts"),
         "notes": [f"{note[:1].upper()}{note[1:]}." for note in found.notes],
         "omitted": len(found.generator.omitted),
         "origins": len(found.origins),

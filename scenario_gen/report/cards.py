@@ -18,6 +18,7 @@ from scenario_gen.store.verdict import (
     ALLOWED_DRAWDOWN_SHARE,
     CALIBRATION,
     FACTS,
+    FACTS_BY_ORIGIN,
     LIMITS,
     LimitVerdict,
     cap,
@@ -240,7 +241,7 @@ def other_findings(run: StressRun) -> list[Finding]:
     """Return the findings that no card shows."""
     known = [
         id(f)
-        for key in (CALIBRATION, FACTS, OVERFITTING, OVERLAP, LIMITS, CANDLES)
+        for key in (CALIBRATION, FACTS, FACTS_BY_ORIGIN, OVERFITTING, OVERLAP, LIMITS, CANDLES)
         for f in group(run.findings, key)
     ]
     return [finding for finding in run.findings if id(finding) not in known]

@@ -73,9 +73,10 @@ def shown_table(base: PlacedScenario) -> Table | None:
     found = base.scenario.facts
     if found is None:
         return None
+    at = f"{base.at}/facts/facts"
     why = {fact.fact: Cell(text=_capital(fact.reason), css="l why") for fact in found.facts}
     rows = [
-        Row(_capital(name(fact.title, 90)), fact.fact, (*_means(base, number, fact), why[fact.fact]))
+        Row(_capital(name(fact.title, 90)), fact.fact, (*means(fact, f"{at}/{number}"), why[fact.fact]))
         for number, fact in enumerate(found.facts)
         if fact.label is None and fact.real_mean is not None
     ]
@@ -132,11 +133,6 @@ def facts_sentences(base: PlacedScenario) -> list[Sentence]:
     found = base.scenario.facts
     if found is None:
         return []
-    labels = [fact.label for fact in found.facts if fact.label is not None]
-    counts: list[Sentence] = [
-        (f"{numbers.count(labels.count(label))} ", Badge(label)) for label in LABELS if label in labels
-    ]
-    joined = tuple(piece for n, part in enumerate(counts) for piece in ((", ",) if n else ()) + part)
     design, at = found.design, f"{base.at}/facts/design"
     told = [
         say(
@@ -146,13 +142,22 @@ def facts_sentences(base: PlacedScenario) -> list[Sentence]:
             windows=plain(float(design.windows), "count", f"{at}/windows"),
             bars=plural(design.bars, "bar"),
             clusters=plain(float(design.clusters), "count", f"{at}/clusters"),
-            labels=joined,
+            labels=label_counts(found),
         ),
         _halves_sentence(found),
     ]
     if design.caps:
         told.append(say(words.FACTS_CAPPED, why="; ".join(design.caps)))
     return told + [(f"{_capital(note)}.",) for note in found.notes]
+
+
+def label_counts(found: FactsReport) -> Sentence:
+    """Return how many judged facts carry each label, the worst first."""
+    labels = [fact.label for fact in found.facts if fact.label is not None]
+    counts: list[Sentence] = [
+        (f"{numbers.count(labels.count(label))} ", Badge(label)) for label in LABELS if label in labels
+    ]
+    return tuple(piece for n, part in enumerate(counts) for piece in ((", ",) if n else ()) + part)
 
 
 def _halves_sentence(found: FactsReport) -> Sentence:
@@ -192,18 +197,18 @@ def _fact_row(
     at = f"{base.at}/facts/facts/{number}"
     cells = (
         Cell(fact=_strip(fact, beside), css="gcell c1"),
-        *_means(base, number, fact),
-        _difference(fact, at, "comparison"),
+        *means(fact, at),
+        difference(fact, at, "comparison"),
         Cell(small_q(fact.q, f"{at}/q"), css="hide-s"),
         _power_cell(fact, at),
-        _difference(fact, at, "halves"),
+        difference(fact, at, "halves"),
         Cell(label=fact.label, css="l vd"),
     )
     return Row(_capital(name(fact.title, 90)), fact.fact, cells)
 
 
-def _means(base: PlacedScenario, number: int, fact: FactVerdict) -> tuple[Cell, Cell]:
-    at = f"{base.at}/facts/facts/{number}"
+def means(fact: FactVerdict, at: str) -> tuple[Cell, Cell]:
+    """Return the real mean of a fact and that of the paths."""
     digits = _digits(fact)
     return (
         Cell(plain(fact.real_mean, "number", f"{at}/real_mean", decimals=digits)),
@@ -215,7 +220,8 @@ def _digits(fact: FactVerdict) -> int:
     return 3 if fact.real_mean is not None and abs(fact.real_mean) < 0.095 else 2
 
 
-def _difference(fact: FactVerdict, at: str, which: str) -> Cell:
+def difference(fact: FactVerdict, at: str, which: str) -> Cell:
+    """Return the difference that counts, of location or of spread, with its interval."""
     found = fact.comparison if which == "comparison" else fact.halves
     css = "" if which == "comparison" else "hide-s"
     if found is None:

@@ -123,6 +123,10 @@ CALIBRATION_DONE = (
     "{origins} forecasts of {horizon} with {paths} paths each, none of them overlapping and none later than the "
     "context. A mean rank off by {mde} would be found four times in five."
 )
+ORIGIN_FACTS = (
+    "Each fact of what came is ranked among the paths of its own context, over {origins} forecasts of {bars}: "
+    "{labels}. So the level of volatility is judged too, and a change of regime misleads nobody."
+)
 CALIBRATION_OFF = "Off in {count} of {all} numbers of a path, {label} for {worst}: {way}."
 CALIBRATION_CARD = (
     "{count} of {all} numbers of a path get {label} over {origins} past forecasts of {scenario}. Worst: {what}, "
@@ -163,8 +167,8 @@ CAP_CAPTION = (
     "({scenarios}); an unfavourable one stands."
 )
 CAP_FACTS = (
-    "A favourable label is held down to {label} where tails, clustering or asymmetry of the paths FAIL, or copies of "
-    "history or of one another ({scenarios})."
+    "A favourable label is held down to {label} where tails, clustering, asymmetry or scale of the paths FAIL, or "
+    "copies of history or of one another ({scenarios})."
 )
 
 CANDLES_CLEAN = "No raw bar of {bars} broke a rule, over {scenarios}."

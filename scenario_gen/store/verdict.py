@@ -14,13 +14,14 @@ from scenario_gen.store.results import Estimate, Finding, Label, ScenarioResult,
 SEVERITY: tuple[Label, ...] = ("PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "ERROR", "FAIL")
 ALLOWED_DRAWDOWN_SHARE = 0.05  # a declared drawdown may be reached on at most this share of paths
 TOO_MANY_BAD_BARS = 0.05
-CALIBRATION, FACTS = "calibration", "facts"
+CALIBRATION, FACTS, FACTS_BY_ORIGIN = "calibration", "facts", "facts by origin"
 MISLEADING = (
     "tails",
     "clustering",
     "asymmetry",
     "copy",
     "diversity",
+    "scale",
 )  # groups of facts that decide how deep falls go
 LIMITS = "limits"
 
@@ -132,17 +133,19 @@ def calibration_label(findings: Sequence[Finding], scenario: str) -> Label | Non
 
 
 def failed_facts(findings: Sequence[Finding], scenario: str) -> list[str]:
-    """Return the groups of a scenario's facts that FAIL and decide how deep its falls go.
+    """Return the groups of a scenario's facts that FAIL and decide how deep its falls go, each once.
 
-    Of diversity, repeated paths alone count: the paths of one context cover less than all of history by nature.
+    Facts against real windows and facts by the rank of what came count alike. Of diversity, repeated paths alone
+    count: the paths of one context cover less than all of history by nature.
     """
-    names = {f"{FACTS}.{part}": part for part in MISLEADING}
-    return [
+    names = {f"{of}.{part}": part for of in (FACTS, FACTS_BY_ORIGIN) for part in MISLEADING}
+    failed = (
         names[found.name]
         for found in findings
         if found.label == "FAIL" and found.scenario == scenario and found.name in names
         if names[found.name] != "diversity" or "distinct" in found.offenders
-    ]
+    )
+    return list(dict.fromkeys(failed))
 
 
 def _percent(value: float | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scenario_gen.checks.calibration.origins import rolling_origins
 from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import check_facts_by_origin
@@ -25,7 +26,7 @@ from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
 from scenario_gen.pipeline.calibrate import calibrate
-from scenario_gen.pipeline.forecasts import Forecast, Settings
+from scenario_gen.pipeline.forecasts import Forecast, Settings, forecasts
 from scenario_gen.pipeline.tails import one_step_tails
 from scenario_gen.store.codec import decode, encode
 
@@ -79,18 +80,25 @@ def test_an_altered_future_alters_its_own_origin_alone(history: Candles) -> None
     assert before.functional("return_h").pits[-1] < after.functional("return_h").pits[-1]
 
 
-def test_the_witness_is_shown_every_ensemble_with_what_came(history: Candles) -> None:
-    shown: list[Forecast] = []
-    found = calibrate(Spy(), history, SMALL, witness=shown.append)
-    assert [one.generator for one in shown] == ["fhs"] * 32 + ["bootstrap"] * 32
-    assert [one.place for one in shown[:32]] == list(range(32))
+def _forecasts(generator: Generator, history: Candles, settings: Settings) -> list[Forecast]:
+    origins = rolling_origins(
+        len(history), context=settings.context, horizon=settings.horizon, count=settings.origins
+    )
+    return list(forecasts(generator, history, origins, settings))
+
+
+def test_every_forecast_comes_with_what_came(history: Candles) -> None:
+    shown = _forecasts(Spy(), history, SMALL)
+    assert [one.generator for one in shown] == ["fhs"] * 32
+    assert [one.place for one in shown] == list(range(32))
     for one in shown:
         assert len(one.paths) == 39
         assert len(one.real) == 1
         assert one.paths.timestamps.equals(one.real.timestamps)
         assert one.paths.anchor_close == one.real.anchor_close == one.context.close[-1]
     lifted = np.mean([(one.paths.close[:, -1] < one.real.close[0, -1]).mean() for one in shown[:32]])
-    assert found.generator.functional("return_h").mean == pytest.approx(lifted, abs=0.03)
+    mean = calibrate(Spy(), history, SMALL).generator.functional("return_h").mean
+    assert mean == pytest.approx(lifted, abs=0.03)
 
 
 def test_the_same_question_is_answered_from_the_folder(history: Candles, tmp_path: Path) -> None:
@@ -103,8 +111,6 @@ def test_the_same_question_is_answered_from_the_folder(history: Candles, tmp_pat
         calibrate(Spy(seen=seen), history, other, cache=tmp_path)
     calibrate(Spy(seen=seen), history.rows(1, len(history)), SMALL, cache=tmp_path)
     assert len(seen) == 4 * 32
-    calibrate(Spy(seen=seen), history, SMALL, cache=tmp_path, witness=lambda _: None)
-    assert len(seen) == 5 * 32  # a witness wants the ensembles
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1]", '{"instrument": 3}'])
@@ -201,20 +207,26 @@ def test_paths_without_a_price_are_dropped_and_counted_and_an_empty_ensemble_is_
     assert found.generator.dropped == 3 * (32 - len(june))
 
 
-def test_the_same_ensembles_rank_the_stylized_facts(history: Candles) -> None:
-    """The statistic-PIT wants whole paths: a witness turns them into bars, origin by origin."""
-    pairs: list[tuple[Bars, Bars]] = []
-
-    def keep(forecast: Forecast) -> None:
-        pairs.append((Bars.of_paths(forecast.paths), Bars.of_paths(forecast.real)))
-
-    settings = replace(SMALL, horizon=20, origins=30, baselines=())
-    found = calibrate(Spy(scale=0.7), history, settings, witness=keep)
-    report = check_facts_by_origin(pairs, seed=1)
+def test_the_same_ensembles_rank_the_stylized_facts_of_the_generator_alone(history: Candles) -> None:
+    settings = replace(SMALL, horizon=20, origins=30, baselines=("gbm",))
+    found = calibrate(Spy(scale=0.7), history, settings)
+    report = found.facts
+    assert report is not None
+    pairs = [
+        (Bars.of_paths(one.paths), Bars.of_paths(one.real))
+        for one in _forecasts(Spy(scale=0.7), history, settings)
+    ]
+    assert report == check_facts_by_origin(pairs, reference=history, seed=settings.seed)
     by_id = {verdict.fact: verdict for verdict in report.facts}
-    assert report.mode == "A"
+    assert (report.mode, report.design.windows) == ("A", 30)
     assert by_id["log_sd"].label in ("WARN", "FAIL")  # the level of volatility, as the functional says too
     assert found.generator.functional("log_volatility").label in ("WARN", "FAIL")
+
+
+def test_ensembles_too_small_to_be_ranked_are_told(history: Candles) -> None:
+    found = calibrate(Spy(), history, replace(SMALL, paths=18, origins=4, baselines=()))
+    assert found.facts is None
+    assert found.notes[-1] == "stylized facts leave out 4 origins with fewer than 19 paths"
 
 
 def test_a_generator_that_refuses_every_origin_is_refused(history: Candles) -> None:

@@ -28,7 +28,7 @@ from scenario_gen.store.results import Finding, StressRun
 from scenario_gen.store.verdict import cap, group
 
 HOLD = Path(__file__).parents[2] / "strategies" / "buy_and_hold.py"
-BUDGET = {"origins": 32, "paths": 39, "horizon": 5}
+BUDGET = {"origins": 32, "paths": 39, "horizon": 20}
 Run = tuple[StressRun, Path, dict[str, Any]]
 
 
@@ -128,13 +128,29 @@ def test_the_base_scenario_is_calibrated_as_the_command_would(done: Run) -> None
     run, _, spec = done
     assert [scenario.calibration is not None for scenario in run.scenarios] == [False, True, False]
     one = next(found for found in _prepared(spec) if found.name == "base")
-    again = calibrate(one.generator, one.history, Settings(64, 5, 32, 39, seed=3))
+    again = calibrate(one.generator, one.history, Settings(64, 20, 32, 39, seed=3))
     found = run.scenarios[1].calibration
     assert found is not None
     assert found.generator.functionals == again.generator.functionals
     assert [other.name for other in found.baselines] == ["bootstrap", "fhs"]
     (finding,) = group(run.findings, "calibration")
     assert (finding.scenario, finding.label) == ("base", found.generator.label)
+
+
+def test_the_facts_of_the_forecasts_of_the_past_are_findings_of_their_own(done: Run) -> None:
+    run, _, _ = done
+    calibration = run.scenarios[1].calibration
+    assert calibration is not None
+    assert calibration.facts is not None
+    assert calibration.facts.mode == "A"
+    labels = {f.name: f.label for f in group(run.findings, "facts by origin")}
+    assert labels == {f"facts by origin.{name}": label for name, label in calibration.facts.groups.items()}
+    # random weights: wicks and volatility of no market
+    assert labels["facts by origin.candle_shape"] == "FAIL"
+    assert "scale" not in {f.name for f in group(run.findings, "facts")}  # judged in mode A alone
+    page = build_page(run)
+    assert "Stylized facts of the same forecasts" in page
+    assert "over 32 forecasts of 20 bars" in page
 
 
 def test_asking_for_all_calibrates_every_scenario_and_no_baseline(done: Run) -> None:
@@ -213,6 +229,7 @@ def test_checks_that_were_not_asked_for_are_not_made_and_hold_labels_down(tmp_pa
 @pytest.mark.parametrize(
     ("facts", "calibration", "expected"),
     [((), "PASS", "PASS"), (("facts.tails",), "PASS", "WARN"), (("facts.volume",), "PASS", "PASS"),
+     (("facts by origin.scale",), "PASS", "WARN"), (("facts by origin.volume",), "PASS", "PASS"),
      (("facts.copy",), "PASS", "WARN"), (("facts.tails",), "FAIL", "WARN"), ((), "FAIL", "INCONCLUSIVE")],
 )  # fmt: skip
 def test_facts_that_decide_how_deep_falls_go_hold_a_favourable_label_down(

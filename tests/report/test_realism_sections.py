@@ -15,8 +15,9 @@ from scenario_gen.checks.calibration.functionals import Scale
 from scenario_gen.checks.calibration.judge import judge_generator, with_skills
 from scenario_gen.checks.calibration.observe import Observation, observe
 from scenario_gen.checks.controls import negative_control
+from scenario_gen.checks.controls.known import simulate
 from scenario_gen.checks.facts import windows
-from scenario_gen.checks.inference import check_facts
+from scenario_gen.checks.inference import check_facts, check_facts_by_origin
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.report import cards
 from scenario_gen.report.cells import place
@@ -55,6 +56,17 @@ def forecasts_of(history: Candles, width: float, seed: int) -> list[Observation]
     return seen
 
 
+def facts_by_origin() -> FactsReport:
+    """Return facts of paths that are too calm, beside what came of the same market."""
+    rng = np.random.default_rng(4)
+    market = simulate(1, 1200, rng)
+    pairs = (
+        (simulate(PATHS, 30, rng, market.states[0, start]).scaled(0.6), market.stretch(start, 30))
+        for start in range(200, 1160, 30)
+    )
+    return check_facts_by_origin(pairs, seed=1)
+
+
 def calibration_of(history: Candles, width: float) -> Calibration:
     why = {"mean_log_volume": "the history has no volume"}
     stamps = [history.timestamps[row].isoformat() for row in range(600, 600 + ORIGINS * BARS, BARS)]
@@ -84,7 +96,7 @@ def judged(full: StressRun, sp500: Candles) -> StressRun:
     """The full run, checked: too narrow a generator with GBM's facts in base, real shuffles in the others."""
     history = sp500.rows(0, 3000)
     facts = {name: facts_of(history, name) for name in ("gbm", "shuffle")}
-    narrow = calibration_of(history, 0.5)
+    narrow = replace(calibration_of(history, 0.5), facts=facts_by_origin())
     base, *others = full.scenarios
     base = replace(base, facts=facts["gbm"], calibration=narrow, dial=searched())
     scenarios = [base, *(replace(one, facts=facts["shuffle"]) for one in others)]
@@ -138,6 +150,21 @@ def test_the_labels_of_the_facts_stand_in_their_rows(judged: StressRun, page: st
     report = judged.scenarios[0].facts
     assert report is not None
     for fact in report.facts:
+        if fact.label not in (None, "UNTESTABLE"):
+            assert shown[fact.fact] == [fact.label]
+
+
+def test_facts_by_origin_stand_beside_the_calibration_with_their_labels(judged: StressRun, page: str) -> None:
+    table = section(page, "generator").split("Stylized facts of the same forecasts")[1]
+    rows = re.findall(
+        r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>', table, flags=re.S
+    )
+    shown = {fact: re.findall(r'class="v (\w+)"', row) for fact, row in rows}
+    calibration = judged.scenarios[0].calibration
+    assert calibration is not None
+    assert calibration.facts is not None
+    assert shown["log_sd"] == ["FAIL"]  # a volatility of x 0.6
+    for fact in calibration.facts.facts:
         if fact.label not in (None, "UNTESTABLE"):
             assert shown[fact.fact] == [fact.label]
 

@@ -11,6 +11,7 @@ from scenario_gen.checks.calibration.coverage import Coverage
 from scenario_gen.checks.calibration.drift import DriftAudit
 from scenario_gen.checks.calibration.exceedances import Exceedances
 from scenario_gen.checks.calibration.scores import Skill
+from scenario_gen.checks.inference.results import FactsReport
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class Calibration:
         baselines: the others.
         notes: what a reader must know of how this was done.
         seconds: it took.
+        facts: stylized facts of the generator by the rank of what came (mode A); None where too few paths were drawn.
     """
 
     instrument: str
@@ -156,6 +158,7 @@ class Calibration:
     baselines: list[GeneratorCalibration]
     notes: list[str]
     seconds: float
+    facts: FactsReport | None = None
 
     @property
     def by_name(self) -> Mapping[str, GeneratorCalibration]:

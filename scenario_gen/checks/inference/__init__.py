@@ -6,7 +6,7 @@ histories on one side, numbers on the other; nothing of generators or files.
 
 from __future__ import annotations
 
-from scenario_gen.checks.inference.by_origin import check_facts_by_origin
+from scenario_gen.checks.inference.by_origin import FactsByOrigin, check_facts_by_origin
 from scenario_gen.checks.inference.check import check_facts
 from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.inference.labels import worst
@@ -17,6 +17,7 @@ __all__ = [
     "Contrast",
     "Design",
     "FactVerdict",
+    "FactsByOrigin",
     "FactsReport",
     "Mode",
     "check_facts",

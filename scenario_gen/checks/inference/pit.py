@@ -35,4 +35,4 @@ def hac_mean(x: Floats) -> Contrast:
     lags = range(1, min(HAC_LAG, count - 1) + 1)
     long_run = d @ d + 2 * sum((1 - k / (HAC_LAG + 1)) * (d[k:] @ d[:-k]) for k in lags)
     se = max(float(np.sqrt(max(long_run, 0.0) / (count * (count - 1)))), 0.25 / count)
-    return from_t(float(x.mean()), se, count - 1)
+    return from_t(float(x.mean()), se, float(count - 1))
