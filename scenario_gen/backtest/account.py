@@ -51,7 +51,7 @@ class Account:
         equity: float64 [path, bar + 1]; the starting cash and then the equity at each close, never negative.
         exposure: float64 [path, bar], position value over equity at the close, negative when short.
         traded: float64 [path, bar], value bought plus value sold.
-        fees: float64 [path, bar].
+        fees: float64 [path, bar], the cost of borrowing included.
         ruin: int64 [path], the bar of ruin, or the number of bars where there is none.
     """
 
@@ -62,19 +62,22 @@ class Account:
     ruin: Ints
 
 
-def settle(orders: Orders, close: Floats, cash: Floats) -> Account:
+def settle(orders: Orders, close: Floats, cash: Floats, financing: Floats | None = None) -> Account:
     """Return the account of every path.
 
     Args:
         orders: all fills.
         close: float64 [path, bar].
         cash: float64 [path], starting cash.
+        financing: float64 [path, bar], what borrowing cost at each close; counted among the fees.
     """
     value = orders.size * orders.price
     units = np.cumsum(_per_bar(orders, orders.size, close.shape), axis=1)  # [path, bar]
     gross = np.cumsum(_per_bar(orders, np.abs(orders.size), close.shape), axis=1)
     position = np.where(np.abs(units) <= DUST * gross, 0.0, units) * close
     fees = _per_bar(orders, orders.fees, close.shape)
+    if financing is not None:
+        fees = fees + financing
     spent = np.cumsum(_per_bar(orders, value, close.shape) + fees, axis=1)
     equity = cash[:, None] - spent + position
     ruin = _first_true(equity <= RUINED * cash[:, None])

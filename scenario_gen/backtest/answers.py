@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.blame import shown, user_error
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.simulate import SignalOrders, is_portfolio
+from scenario_gen.backtest.orders import SignalOrders
+from scenario_gen.backtest.simulate import is_portfolio
 from scenario_gen.backtest.strategy import Bars, Signals
 from scenario_gen.errors import StrategyError
 
@@ -40,8 +41,18 @@ def ask(strategy: LoadedStrategy, method: str, *arguments: Any) -> Any:
     return answer
 
 
-def usable_signals(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice) -> SignalOrders:
+def usable_signals(
+    strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0, warm: bool = True
+) -> SignalOrders:
     """Return the decisions of ``rows`` as arrays [bar, path].
+
+    Args:
+        strategy: whose answer it is.
+        answer: what it returned.
+        bars: what it was shown.
+        rows: the decisions to read.
+        most: largest size, the broker's leverage.
+        warm: whether indicators must be there; else a size that is not is 0, and a stop none.
 
     Raises:
         StrategyError: not Signals, or a field of another shape, type or range.
@@ -55,7 +66,7 @@ def usable_signals(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slic
             "set stop_loss and trailing_stop",
             "one of the two, a trailing stop starts as a stop loss",
         )
-    reader = _Reader(strategy, bars, rows)
+    reader = _Reader(strategy, bars, rows, warm=warm)
     stop = answer.stop_loss if answer.trailing_stop is None else answer.trailing_stop
     stop_name = "stop_loss" if answer.trailing_stop is None else "trailing_stop"
     return SignalOrders(
@@ -63,22 +74,24 @@ def usable_signals(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slic
         exits=reader.flags("exits", answer.exits),
         short_entries=reader.flags("short_entries", answer.short_entries, optional=True),
         short_exits=reader.flags("short_exits", answer.short_exits, optional=True),
-        size=reader.numbers("size", 1.0 if answer.size is None else answer.size, 0.0, 1.0),
+        size=reader.numbers("size", 1.0 if answer.size is None else answer.size, 0.0, most, cold=0.0),
         stop_loss=reader.numbers(stop_name, stop, 0.0, 1.0, above=True),
         take_profit=reader.numbers("take_profit", answer.take_profit, 0.0, np.inf, above=True),
         trailing=answer.trailing_stop is not None,
     )
 
 
-def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice) -> Floats:
-    """Return the target weights of ``rows``, float64 [bar, path].
+def usable_weights(
+    strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0
+) -> Floats:
+    """Return the target weights of ``rows``, float64 [bar, path]; ``most`` is the broker's leverage.
 
     Raises:
-        StrategyError: not a frame like ``bars.close``, or not numbers in [-1, 1].
+        StrategyError: not a frame like ``bars.close``, or not numbers in [-most, most].
     """
     if not isinstance(answer, pd.DataFrame):
         raise _refused(strategy, "weights", f"returned {_kind(answer)}", "a DataFrame shaped like bars.close")
-    return _Reader(strategy, bars, rows, "weights").numbers("", answer, -1.0, 1.0)
+    return _Reader(strategy, bars, rows, "weights").numbers("", answer, -most, most)
 
 
 def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
@@ -109,8 +122,16 @@ def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
 class _Reader:
     """Reads fields of one answer: the rows that are filled, as arrays [bar, path]."""
 
-    def __init__(self, strategy: LoadedStrategy, bars: Bars, rows: slice, method: str = "signals") -> None:
-        self.strategy, self.bars, self.rows, self.method = strategy, bars, rows, method
+    def __init__(
+        self,
+        strategy: LoadedStrategy,
+        bars: Bars,
+        rows: slice,
+        method: str = "signals",
+        *,
+        warm: bool = True,
+    ) -> None:
+        self.strategy, self.bars, self.rows, self.method, self.warm = strategy, bars, rows, method, warm
 
     def flags(self, name: str, value: Any, *, optional: bool = False) -> NDArray[np.bool_]:
         """Return a bool field; None is all false where the field is optional."""
@@ -126,8 +147,10 @@ class _Reader:
             )
         return np.ascontiguousarray(frame.iloc[self.rows].to_numpy(dtype=bool))
 
-    def numbers(self, name: str, value: Any, low: float, high: float, *, above: bool = False) -> Floats:
-        """Return a number or frame as float64; None is NaN (no such stop)."""
+    def numbers(
+        self, name: str, value: Any, low: float, high: float, *, above: bool = False, cold: float = np.nan
+    ) -> Floats:
+        """Return a number or frame as float64; None is NaN (no such stop), and so is what is not warm (``cold``)."""
         if value is None:
             return np.full(self._shape(), np.nan)
         if isinstance(value, int | float | np.number) and not isinstance(value, bool):
@@ -135,6 +158,8 @@ class _Reader:
         else:
             array = self._array(name, value)
         inside = (array > low if above else array >= low) & (array < high if above else array <= high)
+        if not self.warm:
+            return np.where(inside, array, cold)
         if not inside.all():
             raise self._out_of_range(
                 name, array, inside, f"{'(' if above else '['}{low:g}, {high:g}{')' if above else ']'}"

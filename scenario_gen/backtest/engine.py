@@ -1,6 +1,7 @@
 """Running one strategy over all paths: ask it, have its wishes filled, count the money.
 
-The strategy sees context and path; the account starts flat and in cash at the path's first bar. A signal at
+The strategy sees context and path; the account starts in cash at the path's first bar, and flat unless the broker
+says ``position: carried``. A signal at
 the close of bar t is filled at the open of bar t + 1 (``next_open``; the last context bar's signal at the
 path's first open) or at the close of bar t (``close``). Knows nothing of files, specs beyond the broker, or
 distributions.
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
+from scenario_gen.backtest.carrying import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome
 from scenario_gen.backtest.strategy import Bars
+from scenario_gen.errors import SpecError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import Broker
@@ -67,7 +71,9 @@ def run_backtest(
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
+        SpecError: the broker limits orders by the volume, and there is none.
     """
+    _refuse_lack_of_volume(context, paths, broker)
     if len(paths) == 0:
         return _nothing(paths)
     pieces = [
@@ -114,10 +120,7 @@ def _run_chunk(
     bars_per_year: float,
 ) -> BacktestResult:
     bars = bars_of(context, paths, chunk, bars_per_year)
-    market = simulate.Market(
-        *(getattr(bars, name).to_numpy()[bars.context_bars :] for name in ("open", "high", "low", "close"))
-    )
-    outcome = _fill(strategy, bars, market, broker)
+    outcome = _fill(strategy, bars, broker)
     path_ids = paths.path_ids[chunk]
     tally = Tally.of(outcome.account, outcome.trades, bars_per_year)
     metrics = {metric.name: metric.function(tally) for metric in METRICS}
@@ -139,24 +142,50 @@ def _nothing(paths: PathSet) -> BacktestResult:
         ),
         equity=np.empty((0, paths.horizon + 1), dtype=np.float32),
         exposure=np.empty((0, paths.horizon), dtype=np.float32),
-        trades=pd.DataFrame(columns=list(simulate.TRADE_COLUMNS)),
+        trades=pd.DataFrame(columns=list(TRADE_COLUMNS)),
     )
 
 
-def _fill(strategy: LoadedStrategy, bars: Bars, market: simulate.Market, broker: Broker) -> simulate.Outcome:
+def _fill(strategy: LoadedStrategy, bars: Bars, broker: Broker) -> Outcome:
     """Ask the strategy by the first of its methods and have the answer filled."""
-    method = method_of(strategy)
+    method, market = method_of(strategy), market_of(bars, slice(bars.context_bars, None))
     if method == "portfolio":
         answer: Any = usable_portfolio(strategy, ask(strategy, method, bars.lent(), broker), bars)
         return simulate.outcome_of(answer, market.close)
-    answer = ask(strategy, method, bars.lent())
-    rows = _rows_filled(bars, broker)
+    answer, rows = ask(strategy, method, bars.lent()), rows_filled(bars, broker)
     if method == "weights":
-        return simulate.run_weights(market, usable_weights(strategy, answer, bars, rows), broker)
-    return simulate.run_signals(market, usable_signals(strategy, answer, bars, rows), broker)
+        weights = usable_weights(strategy, answer, bars, rows, most=broker.leverage)
+        return simulate.run_weights(market, weights, broker, bars.bars_per_year)
+    wanted = usable_signals(strategy, answer, bars, rows, most=broker.leverage)
+    if broker.position == "carried":
+        before = usable_signals(
+            strategy, answer, bars, slice(0, rows.start), most=broker.leverage, warm=False
+        )
+        wanted = with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
+    return simulate.run_signals(market, wanted, broker, bars.bars_per_year)
 
 
-def _rows_filled(bars: Bars, broker: Broker) -> slice:
+def market_of(bars: Bars, rows: slice) -> Market:
+    """Return some rows as the broker sees them."""
+    return Market(
+        open=bars.open.to_numpy()[rows],
+        high=bars.high.to_numpy()[rows],
+        low=bars.low.to_numpy()[rows],
+        close=bars.close.to_numpy()[rows],
+        volume=None if bars.volume is None else bars.volume.to_numpy()[rows],
+    )
+
+
+def rows_filled(bars: Bars, broker: Broker) -> slice:
     """Return the rows whose decisions are filled on the path's bars 0, 1, ..."""
     lag = 1 if broker.fill == "next_open" else 0
     return slice(bars.context_bars - lag, len(bars) - lag)
+
+
+def _refuse_lack_of_volume(context: Candles, paths: PathSet, broker: Broker) -> None:
+    if broker.volume_share is not None and not (context.has_volume and "volume" in paths.fields):
+        raise SpecError(
+            f"broker.volume_share is {broker.volume_share:g}, but the bars have no volume",
+            expected="a history and paths with volume",
+            fix="bring a history with volume, or remove broker.volume_share",
+        )

@@ -286,7 +286,7 @@ METRICS: tuple[Metric, ...] = (
         "fees",
         "Fees",
         "fraction",
-        "fees paid / E_0; slippage is in the fill prices and not in here",
+        "fees and the cost of borrowing / E_0; slippage is in the fill prices and not in here",
         "definition",
         lambda t: fees_paid(t.fees, t.equity),
     ),

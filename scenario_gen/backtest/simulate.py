@@ -1,5 +1,7 @@
 """The simulated broker: signals or weights in, filled orders out. The only module that imports vectorbt.
 
+What vectorbt simulates goes to vectorbt; a broker with minimum fees, lots, borrowing and the like to the ledger.
+
 vectorbt looks at stops before it looks at signals, once per row, so with one row per bar a position entered
 at the open would first be protected on the next bar. Signal runs therefore give each bar three rows, in the
 order in which things happen:
@@ -20,7 +22,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,72 +29,40 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Account, Floats, Orders, settle
+from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalOrders
 from scenario_gen.spec.models import Broker
 
 log = logging.getLogger(__name__)
 
-Bools = NDArray[np.bool_]
 ROWS = 3  # rows per bar of a signal run
 
-TRADE_COLUMNS = (
-    "path_id",
-    "side",
-    "entry_bar",
-    "entry_price",
-    "exit_bar",
-    "exit_price",
-    "size",
-    "pnl",
-    "fees",
-    "open",
-)
+
+def run_signals(market: Market, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
+    """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
+    wanted = wanted.without_conflicts()
+    if not broker.shorts:
+        wanted = wanted.long_only()
+    if broker.simple:
+        return _vectorbt_signals(market, wanted, broker)
+    return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome()
 
 
-@dataclass(frozen=True)
-class Market:
-    """The generated bars as the broker sees them: float64 [bar, path] each."""
-
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-
-
-@dataclass(frozen=True)
-class SignalOrders:
-    """What a signal strategy wants, one row per bar at which it may be filled.
-
-    Attributes:
-        entries: bool [bar, path], with ``exits``, ``short_entries`` and ``short_exits``.
-        size: share of equity, float64 [bar, path].
-        stop_loss: float64 [bar, path], NaN for none; with ``take_profit``.
-        trailing: whether ``stop_loss`` follows the best price.
-    """
-
-    entries: Bools
-    exits: Bools
-    short_entries: Bools
-    short_exits: Bools
-    size: Floats
-    stop_loss: Floats
-    take_profit: Floats
-    trailing: bool
+def run_weights(market: Market, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
+    """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
+    if not broker.shorts:
+        weights = np.maximum(weights, 0.0)
+    if broker.simple:
+        return _vectorbt_weights(market, weights, broker)
+    return ledger_weights(market, weights, broker, bars_per_year)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What happened to each account, and its round trips (``TRADE_COLUMNS``; path_id is a column number)."""
-
-    account: Account
-    trades: pd.DataFrame
-
-
-def run_signals(market: Market, wanted: SignalOrders, broker: Broker) -> Outcome:
-    """Simulate entries, exits and stops on every path."""
+def _vectorbt_signals(market: Market, wanted: SignalOrders, broker: Broker) -> Outcome:
     at_open = broker.fill == "next_open"
     price = market.open if at_open else market.close
     nothing, none = np.full_like(price, np.nan), np.zeros_like(price, dtype=bool)
-    enter_long, leave_long, enter_short, leave_short = _without_conflicts(wanted)
+    enter_long, leave_long = wanted.entries, wanted.exits
+    enter_short, leave_short = wanted.short_entries, wanted.short_exits
 
     def rows(leave: NDArray[Any], enter: NDArray[Any], stops: NDArray[Any]) -> NDArray[Any]:
         """Interleave three arrays [bar, path] to [3 * bar, path] in the order of this broker."""
@@ -123,8 +92,7 @@ def run_signals(market: Market, wanted: SignalOrders, broker: Broker) -> Outcome
     return outcome_of(portfolio, market.close, rows_per_bar=ROWS)
 
 
-def run_weights(market: Market, weights: Floats, broker: Broker) -> Outcome:
-    """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
+def _vectorbt_weights(market: Market, weights: Floats, broker: Broker) -> Outcome:
     portfolio = _vectorbt().Portfolio.from_orders(
         market.close,
         size=weights,
@@ -158,17 +126,6 @@ def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1) -> Outco
 def is_portfolio(answer: object) -> bool:
     """Whether an object is a ``vectorbt.Portfolio``."""
     return isinstance(answer, _vectorbt().Portfolio)
-
-
-def _without_conflicts(wanted: SignalOrders) -> tuple[Bools, Bools, Bools, Bools]:
-    """Drop entry and exit of the same side at the same bar, then entries of both sides at the same bar."""
-    enter_long, leave_long = wanted.entries & ~wanted.exits, wanted.exits & ~wanted.entries
-    enter_short, leave_short = (
-        wanted.short_entries & ~wanted.short_exits,
-        wanted.short_exits & ~wanted.short_entries,
-    )
-    both = enter_long & enter_short
-    return enter_long & ~both, leave_long, enter_short & ~both, leave_short
 
 
 def _costs(broker: Broker) -> Mapping[str, Any]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from scenario_gen.spec.broker import Broker as Broker  # noqa: PLC0414 - part of this module for its users
+from scenario_gen.spec.section import Section as Section  # noqa: PLC0414
 
 MAX_PATHS = 1_000_000
 MAX_CONTEXT = 8192
@@ -18,7 +21,6 @@ MAX_HORIZON = 10_000
 MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
 MAX_SEED = 2**63 - 1
-MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
 MAX_ORIGINS, MAX_ENSEMBLE, MAX_CALIBRATED = 2000, 10_000, 250  # of a calibration: forecasts, paths, bars
 MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
 NAMED_MODELS = ("nano", "mini", "small", "base")
@@ -35,12 +37,6 @@ def _date_from_text(value: Any) -> Any:
 
 
 Moment = Annotated[date | datetime | None, BeforeValidator(_date_from_text)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen; unknown keys, text or booleans for numbers, inf and nan are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Data(Section):
@@ -239,15 +235,6 @@ class Market(Section):
         description="amount = volume x volume_unit x price, e.g. 100 where volume counts lots; "
         "default: 1 or 100, whichever the history shows",
     )
-
-
-class Broker(Section):
-    """Costs and fills of the simulated account."""
-
-    cash: float = Field(default=100_000.0, gt=0, le=MAX_CASH)
-    fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side")
-    slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the price, per side")
-    fill: Literal["next_open", "close"] = "next_open"
 
 
 class StrategyUse(Section):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.spec.broker import in_numbers, problem
 from scenario_gen.spec.files import bad_name, same_file
 from scenario_gen.spec.meaning import check_data, check_data_file, check_model
 from scenario_gen.spec.models import (
@@ -79,6 +80,7 @@ class Overlay:
 def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> Overlay:
     """Apply an override that stands at ``at`` in the document to the base sections."""
     merged = Overlay({})
+    base, override = _costs_in_numbers(base, override)
     if _other_history(base.get("data"), override.get("data")):
         base = {key: values for key, values in base.items() if key != "market"}
     for key in OVERRIDABLE:
@@ -88,6 +90,17 @@ def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> 
         elif key in base:
             merged.values[key] = _keep(base[key], (key,), (key,), merged.origin)
     return merged
+
+
+def _costs_in_numbers(
+    base: Mapping[str, Any], override: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read ``2bp`` and ``x3`` in the broker sections."""
+    if "broker" in base:
+        base = {**base, "broker": in_numbers(base["broker"])}
+    if "broker" in override:
+        override = {**override, "broker": in_numbers(override["broker"], base.get("broker"))}
+    return base, override
 
 
 def _kept_beside(key: str, base: Any, override: Any) -> Any:
@@ -242,7 +255,19 @@ def _section(key: str, merged: Overlay, violations: Violations) -> Section | Non
         keys = ", ".join(model.model_fields)
         violations.add(merged.place((key,)), f"got {shown(values)}, expected a mapping with some of: {keys}")
         return None
+    if key == "broker" and _has_idle_multiples(values, merged, violations):
+        return None
     return violations.section(model, values, lambda where: merged.place((key, *where)))
+
+
+def _has_idle_multiples(values: Mapping[str, Any], merged: Overlay, violations: Violations) -> bool:
+    """Note costs such as ``x3`` that had no cost of the base to multiply."""
+    before = len(violations.found)
+    for name, value in values.items():
+        where = merged.place(("broker", name))
+        if words := problem(name, value, in_scenario=where[:1] == ("scenarios",)):
+            violations.add(where, words)
+    return len(violations.found) > before
 
 
 def _generator_model(values: Any, merged: Overlay, violations: Violations) -> type[Section] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from scenario_gen.spec.broker import COST_TEXT, COSTS
 from scenario_gen.spec.models import Limits, Report, Section, StrategyUse
 from scenario_gen.spec.scenarios import BASELINES, GENERATORS, SECTIONS
 
@@ -43,6 +44,14 @@ def _definitions() -> dict[str, Any]:
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     definitions["Report"].pop("required")  # the loader fills the folder in
+    costs = definitions["Broker"]["properties"]
+    for name in COSTS:  # the loader reads 2bp and, in a scenario, x3 as numbers
+        bounds = {
+            key: costs[name].pop(key)
+            for key in [*costs[name]]
+            if key not in ("title", "description", "default")
+        }
+        costs[name]["anyOf"] = [bounds, {"type": "string", "pattern": COST_TEXT}]
     return definitions
 
 

@@ -145,61 +145,100 @@ class LoopAccount:
     stop: float | None = None
     take: float | None = None
     trailing: bool = False
+    target_first: bool = False
     paid: float = 0.0
     traded: float = 0.0
+    room: float = np.inf  # units that this bar's volume still allows
+    span: float = 0.0  # this bar's high less its low
+    leaving: bool = False
     trades: list[dict[str, Any]] = field(default_factory=list)
 
-    def order(self, units: float, price: float) -> float:
-        """Trade at the price plus slippage; return the fill price."""
-        fill = price * (1 + np.sign(units) * self.broker.slippage)
-        fee = abs(units) * fill * self.broker.fees
-        self.cash -= units * fill + fee
-        self.units += units
+    def price(self, side: float, price: float) -> float:
+        broker = self.broker
+        return max(price * (1 + side * broker.slippage) + side * broker.slippage_range * self.span, 0.0)
+
+    def fee(self, value: float) -> float:
+        return max(self.broker.fee_per_order + self.broker.fees * value, self.broker.fee_minimum)
+
+    def affordable(self, budget: float, fill: float) -> float:
+        """The units that the budget buys, their fee included: what is left for them after either kind of fee."""
+        by_share = (budget - self.broker.fee_per_order) / (1 + self.broker.fees)
+        return max(0.0, min(by_share, budget - self.broker.fee_minimum) / fill)
+
+    def order(self, units: float, price: float) -> tuple[float, float, float]:
+        """Trade at the price plus slippage; return units, fill price and fee."""
+        side, size = np.sign(units), min(abs(units), self.room)
+        if self.broker.lot is not None:
+            size = np.floor(size / self.broker.lot + 1e-9) * self.broker.lot
+        fill = self.price(side, price)
+        fee = self.fee(size * fill) if size > 0 else 0.0
+        self.cash -= side * size * fill + fee
+        self.units += side * size
+        self.room -= size
         self.paid += fee
-        self.traded += abs(units) * fill
-        return float(fill)
+        self.traded += size * fill
+        return side * size, float(fill), fee
 
     def enter(self, side: int, price: float, share: float, bar: int) -> None:
-        fill = price * (1 + side * self.broker.slippage)
-        before = self.paid
-        # The share of equity pays for the position and for its fee.
-        self.entry = self.order(side * share * self.cash / (fill * (1 + self.broker.fees)), price)
+        units = side * self.affordable(share * self.cash, self.price(side, price))
+        size, self.entry, fee = self.order(units, price)
         self.best = self.entry
-        name = "long" if side > 0 else "short"
-        self.trades.append(
-            {
-                "side": name,
-                "entry_bar": bar,
-                "entry_price": self.entry,
-                "size": abs(self.units),
-                "fees": self.paid - before,
-                "open": True,
-            }
-        )
+        if size:
+            name = "long" if side > 0 else "short"
+            opened = {"side": name, "entry_bar": bar, "entry_price": self.entry, "size": abs(size)}
+            self.trades.append({**opened, "fees": fee, "open": True, "sold": 0.0, "received": 0.0})
 
     def leave(self, price: float, bar: int) -> None:
-        before, trade, side = self.paid, self.trades[-1], np.sign(self.units)
-        fill = self.order(-self.units, price)
-        self.units = 0.0
-        trade.update(exit_bar=bar, exit_price=fill, open=False, fees=trade["fees"] + self.paid - before)
-        trade["pnl"] = side * trade["size"] * (fill - trade["entry_price"]) - trade["fees"]
+        trade, side = self.trades[-1], np.sign(self.units)
+        size, fill, fee = self.order(-self.units, price)
+        trade["fees"] += fee
+        trade["sold"] += abs(size)
+        trade["received"] += abs(size) * fill
+        self.leaving = abs(self.units) > 1e-9
+        if not self.leaving:
+            self.units = 0.0
+            trade.update(exit_bar=bar, exit_price=trade["received"] / trade["sold"], open=False)
+            trade["pnl"] = side * (trade["received"] - trade["size"] * trade["entry_price"]) - trade["fees"]
+
+    def borrow(self, close: float, bars_per_year: float) -> None:
+        """Pay at the close for shares and money that are another's."""
+        cost = (max(-self.units, 0) * close + max(-self.cash, 0)) * self.broker.borrow / bars_per_year
+        self.cash -= cost
+        self.paid += cost
+        if self.trades and self.trades[-1]["open"]:
+            self.trades[-1]["fees"] += cost
+
+    def mark(self, close: float, bar: int) -> None:
+        """Count an open trade as if it were sold at the last close."""
+        trade = self.trades[-1] if self.trades else {"open": False}
+        if trade["open"]:
+            side, left = (1 if trade["side"] == "long" else -1), trade["size"] - trade["sold"]
+            received = trade["received"] + left * close
+            trade.update(exit_bar=bar, exit_price=received / trade["size"])
+            trade["pnl"] = side * (received - trade["size"] * trade["entry_price"]) - trade["fees"]
 
     def watch(self, bar: int, opened: float, high: float, low: float) -> None:
-        """Leave at a stop that the bar reaches; a gap through it fills at the open. The stop loss comes first."""
+        """Leave at a stop that the bar reaches; a gap through it fills at the open.
+
+        The stop loss comes first, or the target where ``target_first`` and the open is not beyond the stop.
+        """
         side = np.sign(self.units)
         if side == 0:
-            return None
+            return
         worst, peak = (low, high) if side > 0 else (high, low)
+        stops, takes = [], []
         if self.stop is not None:
             level = (self.best if self.trailing else self.entry) * (1 - side * self.stop)
             if side * worst <= side * level:
-                return self.leave(side * min(side * opened, side * level), bar)
+                stops = [side * min(side * opened, side * level)]
         if self.take is not None:
             level = self.entry * (1 + side * self.take)
             if side * peak >= side * level:
-                return self.leave(side * max(side * opened, side * level), bar)
+                takes = [side * max(side * opened, side * level)]
+        late = self.target_first and stops and stops[0] != opened
+        for price in (takes + stops if late else stops + takes)[:1]:
+            self.leave(price, bar)
         self.best = side * max(side * self.best, side * peak)
-        return None
 
     def decide(self, bar: int, price: float, wish: tuple[bool, bool, bool, bool], share: float) -> None:
         enter_long, leave_long, enter_short, leave_short = wish
@@ -207,17 +246,20 @@ class LoopAccount:
         enter_short, leave_short = enter_short and not leave_short, leave_short and not enter_short
         if enter_long and enter_short:
             enter_long = enter_short = False
-        if self.units > 0 and (leave_long or enter_short):
-            self.leave(price, bar)
-        if self.units < 0 and (leave_short or enter_long):
+        if (self.units > 0 and (leave_long or enter_short or self.leaving)) or (
+            self.units < 0 and (leave_short or enter_long or self.leaving)
+        ):
             self.leave(price, bar)
         if self.units == 0 and (enter_long or enter_short):
             self.enter(1 if enter_long else -1, price, share, bar)
 
     def rebalance(self, price: float, weight: float) -> None:
-        wanted = weight * (self.cash + self.units * price) / price - self.units
-        affordable = self.cash / (price * (1 + self.broker.slippage) * (1 + self.broker.fees))
-        self.order(min(wanted, affordable), price)
+        equity = self.cash + self.units * price
+        wanted = weight * equity / price - self.units
+        budget = self.cash + (self.broker.leverage - 1) * equity
+        wanted = min(wanted, self.affordable(budget, self.price(np.sign(wanted), price)))
+        if abs(wanted) * price > 1e-9 * self.broker.cash:  # less is rounding
+            self.order(wanted, price)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,9 @@ TOLERANCE = 6e-7
 def play(market, broker, wishes, share, stops, account_type):
     """Run the plain loop on every path; return equity [path, bar + 1], exposure and trades."""
     context, (paths, bars) = len(market.context), market.future("close").shape
-    opened, high, low, close = (market.future(name) for name in ("open", "high", "low", "close"))
+    opened, high, low, close, volume = (
+        market.future(name) for name in ("open", "high", "low", "close", "volume")
+    )
     lag = 1 if broker.fill == "next_open" else 0
     equity, exposure, trades = np.empty((paths, bars + 1)), np.empty((paths, bars)), []
     for p in range(paths):
@@ -26,19 +28,18 @@ def play(market, broker, wishes, share, stops, account_type):
         for t in range(bars):
             row = context + t - lag
             wish = tuple(bool(frame[row, p]) for frame in wishes)
+            account.span = high[p, t] - low[p, t]
+            account.room = np.inf if broker.volume_share is None else broker.volume_share * volume[p, t]
             if lag:
                 account.decide(t, opened[p, t], wish, share)
             account.watch(t, opened[p, t], high[p, t], low[p, t])
             if not lag:
                 account.decide(t, close[p, t], wish, share)
+            account.borrow(close[p, t], 252)
             equity[p, t + 1] = account.cash + account.units * close[p, t]
             exposure[p, t] = account.units * close[p, t] / equity[p, t + 1]
-        for trade in account.trades:
-            if trade["open"]:
-                side = 1 if trade["side"] == "long" else -1
-                pnl = side * trade["size"] * (close[p, -1] - trade["entry_price"]) - trade["fees"]
-                trade.update(exit_bar=bars - 1, exit_price=close[p, -1], pnl=pnl)
-            trades.append({"path_id": p, **trade})
+        account.mark(close[p, -1], bars - 1)
+        trades += [{"path_id": p, **trade} for trade in account.trades]
     return equity, exposure, pd.DataFrame(trades)
 
 
@@ -118,6 +119,7 @@ def test_weights_agree_with_the_loop(make_market, weighted, loaded, loop_account
         account, equity = loop_account(broker, broker.cash), [broker.cash]
         for t in range(40):
             account.rebalance(price[p, t], weights[first + t, p])
+            account.borrow(market.future("close")[p, t], 252)
             equity.append(account.cash + account.units * market.future("close")[p, t])
         assert min(equity) > 0
         np.testing.assert_allclose(result.equity[p], equity, rtol=TOLERANCE)
@@ -140,3 +142,76 @@ def test_stops_and_sizes_may_differ_by_bar_and_path(make_market, told, loaded, l
     for p, (share, stop) in enumerate([(1.0, 0.01), (0.5, 0.05)]):
         equity, _, _ = play(market, broker, wishes, share, {"stop": stop}, loop_account)
         np.testing.assert_allclose(result.equity[p], equity[p], rtol=TOLERANCE)
+
+
+BROKERS = st.builds(
+    Broker,
+    cash=st.just(50_000.0),
+    fees=st.sampled_from([0.0, 0.002]),
+    fee_per_order=st.sampled_from([0.0, 7.0]),
+    fee_minimum=st.sampled_from([0.0, 25.0]),
+    slippage=st.sampled_from([0.0, 0.001]),
+    slippage_range=st.sampled_from([0.0, 0.05]),
+    fill=st.sampled_from(["next_open", "close"]),
+    borrow=st.sampled_from([0.0, 0.5]),
+    leverage=st.sampled_from([1.0, 2.0]),
+    lot=st.sampled_from([None, 0.1, 10.0, 100.0]),
+    volume_share=st.sampled_from([None, 0.0005, 0.002]),  # of 1e5 to 1e6 units, for an account of some 500
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    broker=BROKERS,
+    stop=st.sampled_from([None, 0.004, 0.03]),
+    take=st.sampled_from([None, 0.005, 0.06]),
+    trailing=st.booleans(),
+)
+def test_a_demanding_broker_agrees_with_the_loop(
+    make_market, told, loaded, loop_account, seed, broker, stop, take, trailing
+):
+    market = make_market(paths=5, bars=25, seed=seed, volatility=0.02)
+    wishes = np.random.default_rng(seed).random((4, len(market.context) + 25, 5)) < 0.25
+    trailing = trailing and stop is not None
+    share = 0.8 * broker.leverage
+    extra = {"size": share, "take_profit": take, "trailing_stop" if trailing else "stop_loss": stop}
+    result = run_backtest(
+        loaded(told(*wishes, extra=extra)), market.context, market.paths, broker, bars_per_year=252
+    )
+    stops = {"stop": stop, "take": take, "trailing": trailing}
+    equity, exposure, trades = play(market, broker, wishes, share, stops, loop_account)
+    assert (equity > 0).all()
+    np.testing.assert_allclose(result.equity, equity, rtol=TOLERANCE)
+    np.testing.assert_allclose(result.exposure, exposure, rtol=TOLERANCE, atol=TOLERANCE)
+    if len(trades):
+        assert_same_trades(result.trades, trades, broker.cash)
+    else:
+        assert result.trades.empty
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), broker=BROKERS)
+def test_weights_with_a_demanding_broker_agree_with_the_loop(
+    make_market, weighted, loaded, loop_account, seed, broker
+):
+    market = make_market(paths=3, bars=30, seed=seed)
+    rng = np.random.default_rng(seed)
+    weights = broker.leverage * np.round(rng.uniform(-1, 1, (len(market.context) + 30, 3)), 2)
+    result = run_backtest(loaded(weighted(weights)), market.context, market.paths, broker, bars_per_year=252)
+    price, first = (
+        market.future("open" if broker.fill == "next_open" else "close"),
+        len(market.context) - (broker.fill == "next_open"),
+    )
+    high, low, close, volume = (market.future(name) for name in ("high", "low", "close", "volume"))
+    for p in range(3):
+        account, equity = loop_account(broker, broker.cash), [broker.cash]
+        for t in range(30):
+            account.span = high[p, t] - low[p, t]
+            account.room = np.inf if broker.volume_share is None else broker.volume_share * volume[p, t]
+            account.rebalance(price[p, t], weights[first + t, p])
+            account.borrow(close[p, t], 252)
+            equity.append(account.cash + account.units * close[p, t])
+        if min(equity) > 0:  # ruin has its own test
+            np.testing.assert_allclose(result.equity[p], equity, rtol=TOLERANCE)
+            assert result.metrics["fees"][p] == pytest.approx(account.paid / broker.cash, rel=1e-9)

@@ -128,8 +128,26 @@ ONE_MISTAKE = [
     ("broker: {fees: 0.5}", "broker.fees: got 0.5, expected a number of at least 0 and below 0.5"),
     (
         "broker: {fee: 0.5}",
-        "broker.fee: unknown key; did you mean 'fees'? Allowed here: cash, fees, slippage, fill",
+        "broker.fee: unknown key; did you mean 'fees'? Allowed here: cash, fees, fee_per_order, fee_minimum, "
+        "slippage, slippage_range, fill, shorts, borrow, leverage, lot, volume_share, position",
     ),
+    (
+        "broker: {slippage: x3}",
+        "broker.slippage: got 'x3', which multiplies the base's cost and so stands in a scenario; expected a number "
+        "here",
+    ),
+    (
+        "broker: {slippage: 2bps}",
+        "broker.slippage: got '2bps', expected a number of at least 0 and below 0.5",
+    ),
+    (
+        "broker: {fee_minimum: 2bp}",
+        "broker.fee_minimum: got '2bp', expected a number from 0 to 1000000000000000",
+    ),
+    ("broker: {leverage: 0.5}", "broker.leverage: got 0.5, expected a number from 1 to 20"),
+    ("broker: {lot: 0}", "broker.lot: got 0, expected a number above 0 and at most 1000000000000"),
+    ("broker: {position: held}", "broker.position: got 'held', expected flat or carried"),
+    ("broker: {shorts: no}", "broker.shorts: got 'no', expected true or false"),
     ("limits: {max_drawdown: 25}", "limits.max_drawdown: got 25, expected a number above 0 and below 1"),
     (
         "limits: 0.25",

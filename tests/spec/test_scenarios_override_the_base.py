@@ -148,3 +148,28 @@ def test_every_classical_generator_is_a_baseline_with_the_bases_treatment_of_dri
     assert {one.generator.drift for one in baselines} == {"neutral"}
     plain = scenarios(load(start + "baselines: [garch]\n"))
     assert plain["garch"].generator.drift == "as_sampled"
+
+
+def test_a_cost_may_be_written_in_basis_points(load: Load, start: str) -> None:
+    broker = scenarios(load(start + "broker: {fees: 5bp, slippage: 0.5 bp}\n"))["base"].broker
+    assert (broker.fees, broker.slippage) == (0.0005, 0.00005)
+
+
+def test_a_scenario_multiplies_the_costs_of_the_base(load: Load, start: str) -> None:
+    text = start + "broker: {fees: 5bp, slippage: 0.0002, fee_minimum: 2}\nscenarios:\n  - {name: base}\n"
+    got = scenarios(load(text + "  - {name: dear, broker: {slippage: x3, fees: x2.5, fee_minimum: x0}}\n"))
+    assert (got["dear"].broker.fees, got["dear"].broker.fee_minimum) == (0.00125, 0.0)
+    assert got["dear"].broker.slippage == 0.0006
+    assert got["base"].broker.slippage == 0.0002
+
+
+def test_a_multiple_of_a_cost_that_the_base_does_not_name_is_refused(load: Load, start: str) -> None:
+    with pytest.raises(SpecError, match=r"nothing to multiply: the base's broker names no 'slippage'"):
+        load(start + "broker: {fees: 0.001}\nscenarios: [{name: dear, broker: {slippage: x3}}]\n")
+
+
+def test_a_multiple_that_leaves_the_range_is_refused(load: Load, start: str) -> None:
+    with pytest.raises(
+        SpecError, match=r"broker.fees: got 0.9, expected a number of at least 0 and below 0.5"
+    ):
+        load(start + "broker: {fees: 0.009}\nscenarios: [{name: dear, broker: {fees: x100}}]\n")
