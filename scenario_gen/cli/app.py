@@ -12,6 +12,7 @@ from scenario_gen.cli.calibrating import CALIBRATE_EXIT_CODES, calibrate
 from scenario_gen.cli.checking import CHECK_EXIT_CODES, check
 from scenario_gen.cli.evaluating import evaluate
 from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
+from scenario_gen.cli.training import finetune, train
 from scenario_gen.spec.models import MAX_PATHS
 
 EXIT_CODES = (
@@ -217,34 +218,9 @@ def verify(
     raise typer.Exit(verify_models(names or []))
 
 
-@app.command(epilog=EXIT_CODES)
-def train(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A training config (YAML).", show_default=False)
-    ],
-    out: Annotated[Path | None, typer.Option(help="Where the checkpoint goes.", show_default=False)] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of Parquet histories.", show_default=False)
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
-) -> None:
-    """Train a Kronos checkpoint: its tokenizer, then its model.
-
-    For example:
-
-      scenario-gen train nano.yaml --data histories --out checkpoints/nano
-
-      scenario-gen train nano.yaml --data histories --out checkpoints/nano --resume
-    """
-    from scenario_gen.cli.progress import choose_progress
-    from scenario_gen.training import train as train_checkpoint
-
-    trained = train_checkpoint(config, out=out, data=data, resume=resume, progress=choose_progress())
-    folder = out or Path("runs") / trained.name
-    typer.echo(f"checkpoint: {folder} (use it as generator.model; its MODEL_CARD.md says what it is worth)")
-
-
 app.command(epilog=CALIBRATE_EXIT_CODES)(calibrate)
+app.command(epilog=EXIT_CODES)(train)
+app.command(epilog=EXIT_CODES)(finetune)
 app.command(epilog=EXIT_CODES)(evaluate)
 app.command(epilog=CHECK_EXIT_CODES)(check)
 

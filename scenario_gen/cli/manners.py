@@ -32,7 +32,11 @@ class PoliteGroup(TyperGroup):
             typer.echo(str(error), err=True)
             raise typer.Exit(USER_MISTAKE) from None
         except KeyboardInterrupt:
-            again = "add --resume to the same command to go on" if ctx.invoked_subcommand == "train" else ""
+            again = (
+                "add --resume to the same command to go on"
+                if ctx.invoked_subcommand in ("train", "finetune")
+                else ""
+            )
             typer.echo(f"interrupted; {again or 'run the same command again to resume'}", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:

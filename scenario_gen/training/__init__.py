@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenario_gen.training.run import train
+    from scenario_gen.training.run import finetune, train
 
-__all__ = ["train"]
+__all__ = ["finetune", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch and the training code only when training is asked for."""
-    if name == "train":
-        return import_module("scenario_gen.training.run").train
+    """Import torch and the training code only when they are asked for."""
+    if name in __all__:
+        return getattr(import_module("scenario_gen.training.run"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

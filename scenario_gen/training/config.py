@@ -1,34 +1,77 @@
-"""What a training config may say. The file is part of a checkpoint's identity: its hash goes into the card."""
+"""What a training config may say. The file is part of a checkpoint's identity: its hash goes into the card.
+
+Reading and checking one is :mod:`scenario_gen.training.read_config`'s.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import fields
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.market.read import BUILT_IN
 
-FEATURES = {"increments": 5, "levels": 6}  # width of a feature row, the tokenizer's d_in
-
-
-Shape = TypeVar("Shape", TokenizerConfig, ModelConfig)
+PLACES = ("folder", "files", "source", "vectorbt")
+StageName: TypeAlias = Literal["tokenizer", "model"]
+Kind: TypeAlias = Literal["increments", "levels"]
+Frozen: TypeAlias = str | dict[Literal["layers"], int | str]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataConfig(_Section):
+class VectorbtData(_Section):
+    """Bars through one of vectorbt's data classes, such as YFData or CCXTData."""
+
+    kind: str = Field(min_length=1, description="name of the class in vectorbt")
+    symbols: tuple[str, ...] = Field(min_length=1)
+    options: dict[str, Any] = Field({}, description="what its download is called with: start, timeframe ...")
+
+
+class Source(_Section):
+    """Where bars come from: exactly one of folder, files, source and vectorbt."""
+
+    folder: str | None = Field(None, description="folder with a manifest and one Parquet file per series")
+    manifest: str = "manifest.csv"
+    classes: tuple[str, ...] = Field((), description="with folder: asset classes to use; empty: all")
+    files: tuple[str, ...] = Field(
+        (), description="CSV or Parquet files, one instrument each; * and ? are read"
+    )
+    source: Literal["sp500", "nasdaq"] | None = Field(None, description="a built-in history")
+    vectorbt: VectorbtData | None = None
+    asset_class: str = Field(
+        "unlabelled", description="of files, source and vectorbt, for tables and balance"
+    )
+    start: date | None = Field(None, description="first day to use")
+    end: date | None = Field(None, description="last day to use")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        given = [name for name in PLACES if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"got {' and '.join(given) or 'none'} of {', '.join(PLACES)}; give exactly one")
+        return self
+
+    @property
+    def where(self) -> str:
+        """What to call the source in a message."""
+        if self.vectorbt is not None:
+            return f"{self.vectorbt.kind} of {', '.join(self.vectorbt.symbols)}"
+        return str(self.folder or self.source or ", ".join(self.files))
+
+
+class Mixed(Source):
+    """Other bars that some of the training samples are drawn from, so that a fine-tuned model forgets less."""
+
+    share: float = Field(gt=0, lt=1, description="of the samples")
+
+
+class DataConfig(Source):
     """Which bars, and which of them are kept out of training."""
 
-    folder: str = Field(description="folder with a manifest.csv and one Parquet file per series")
-    manifest: str = "manifest.csv"
-    classes: tuple[str, ...] = Field((), description="asset classes to use; empty: all")
     holdout_symbols: tuple[str, ...] = Field((), description="instruments that training never sees")
     holdout_share: float = Field(
         0.12, gt=0, lt=0.5, description="last share of every series kept out of training"
@@ -36,6 +79,26 @@ class DataConfig(_Section):
     group_power: float = Field(
         0.5, ge=0, le=1, description="weight of a (class, frequency) group is its bars to this power"
     )
+    mix: tuple[Mixed, ...] = Field(
+        (), description="other bars to mix in, none of which is held out for judging"
+    )
+
+    @model_validator(mode="after")
+    def _some_share_is_left(self) -> Self:
+        if sum(one.share for one in self.mix) >= 1:
+            raise ValueError("the shares of mix leave nothing for the data themselves")
+        return self
+
+    def at(self, place: str) -> Self:
+        """Return the same with the bars taken from another place: a folder with a manifest, a file, sp500 or nasdaq."""
+        moved: dict[str, Any] = dict.fromkeys(PLACES)
+        if place in BUILT_IN:
+            moved["source"] = place
+        elif Path(place).is_file():
+            moved["files"] = (str(Path(place).resolve()),)
+        else:
+            moved["folder"] = str(Path(place).resolve())
+        return self.model_copy(update={**moved, "files": moved["files"] or ()})
 
 
 class WindowConfig(_Section):
@@ -75,106 +138,81 @@ class StageConfig(_Section):
     clip_norm: float = Field(1.0, gt=0)
     average: float = Field(0.999, ge=0, lt=1, description="decay of the running average of the weights")
     validate_every: int = Field(500, ge=1)
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="stop after so many judgements on held-out bars without a better one; keep the best",
+    )
     save_every: int = Field(250, ge=1)
 
 
 class TokenizerStage(StageConfig):
-    """Tokenizer stage: its own shape as in a published config.json."""
+    """Tokenizer stage: its own shape as in a published config.json; a checkpoint to start from brings it."""
 
     match: float = Field(
         0.0,
         ge=0,
         description="weight of the distance between the sorted features of a window and of what is decoded",
     )
-    shape: dict[str, Any]
+    shape: dict[str, Any] | None = None
+
+
+class Lora(_Section):
+    """Low-rank adaptation (Hu et al. 2021): the weights stay, a product of two thin matrices is learned beside them."""
+
+    rank: int = Field(8, ge=1, le=1024)
+    alpha: float = Field(16.0, gt=0, description="the product is scaled by alpha / rank")
+    targets: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "out_proj", "w1", "w2", "w3"),
+        min_length=1,
+        description="names of the linear layers that get one",
+    )
 
 
 class ModelStage(StageConfig):
-    """Model stage: its own shape as in a published config.json."""
+    """Model stage: its own shape as in a published config.json; a checkpoint to start from brings it.
 
-    shape: dict[str, Any]
+    ``freeze`` and ``lora`` go with a checkpoint to start from. Frozen: embedding, time, head, dependency,
+    or ``layers: 0-5``.
+    """
+
+    shape: dict[str, Any] | None = None
+    freeze: tuple[Frozen, ...] = ()
+    lora: Lora | None = None
 
 
 class TrainConfig(_Section):
-    """A whole training run."""
+    """A whole training run.
+
+    Attributes:
+        init: checkpoint to start from: nano, mini, small, base, a folder, or org/name@revision. None: from scratch.
+        init_tokenizer: of an ``init`` on the Hub that has none known; or, without ``init``, the folder of a run
+            that trained a tokenizer alone.
+        stages: what is trained, in this order; None: both from scratch, the model alone from a checkpoint.
+    """
 
     name: str
+    init: str | None = None
+    init_tokenizer: str | None = None
+    stages: tuple[StageName, ...] | None = Field(None, min_length=1, max_length=2)
     seed: int = Field(0, ge=0, lt=2**63)
     threads: int = Field(2, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    representation: Literal["increments", "levels"] = "increments"
+    representation: Kind | None = Field(None, description="default: increments, or that of the checkpoint")
     atoms: Atoms = Atoms()
     data: DataConfig
     window: WindowConfig = WindowConfig()
-    tokenizer: TokenizerStage
-    model: ModelStage
+    tokenizer: TokenizerStage | None = None
+    model: ModelStage | None = None
 
+    @property
+    def trained(self) -> tuple[StageName, ...]:
+        """Which stages are trained."""
+        return self.stages or (("model",) if self.init else ("tokenizer", "model"))
 
-def load_config(path: Path) -> tuple[TrainConfig, str]:
-    """Read a training config; return it with the sha256 of its text.
-
-    Raises:
-        SpecError: the file is missing, is not YAML, or a field is wrong (all of them are named).
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SpecError(
-            f"{path}: cannot be read: {error}", fix="give the path of a YAML training config"
-        ) from None
-    try:
-        config = TrainConfig.model_validate(raw)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()]
-        raise SpecError(
-            f"{path}: " + "; ".join(lines), fix="see training/nano.yaml for every field"
-        ) from None
-    _check_window(config.window, path)
-    _check_shapes(config, path)
-    return config, hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_window(window: WindowConfig, path: Path) -> None:
-    if not window.context_min <= window.context_max < window.bars:
-        raise SpecError(
-            f"{path}: window.context_min {window.context_min} .. context_max {window.context_max} "
-            f"do not fit into window.bars {window.bars}",
-            expected="context_min <= context_max < bars",
-        )
-
-
-def _check_shapes(config: TrainConfig, path: Path) -> None:
-    """Build both configurations now: a shape that cannot work must not come to light after an hour."""
-    tokenizer = _shape(TokenizerConfig, config.tokenizer.shape, f"{path}: tokenizer.shape")
-    model = _shape(ModelConfig, config.model.shape, f"{path}: model.shape")
-    if (tokenizer.s1_bits, tokenizer.s2_bits) != (model.s1_bits, model.s2_bits):
-        raise SpecError(
-            f"{path}: tokenizer.shape has {tokenizer.s1_bits}+{tokenizer.s2_bits} bits, "
-            f"model.shape {model.s1_bits}+{model.s2_bits}",
-            expected="the same s1_bits and s2_bits in both",
-        )
-    if tokenizer.d_in != FEATURES[config.representation]:
-        raise SpecError(
-            f"{path}: tokenizer.shape.d_in is {tokenizer.d_in}",
-            expected=f"{FEATURES[config.representation]}, the features of {config.representation!r}",
-        )
-
-
-def _shape(kind: type[Shape], raw: dict[str, Any], where: str) -> Shape:
-    types = {field.name: field.type for field in fields(kind)}
-    for name, value in raw.items():
-        if name not in types:
-            raise SpecError(f"{where}.{name}: no such field", expected=", ".join(types))
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if types[name] == "float" and not (is_number and (0 <= value < 1 or not name.endswith("_p"))):
-            raise SpecError(
-                f"{where}.{name} is {value!r}",
-                expected="a probability below 1" if name[-2:] == "_p" else "a number",
-            )
-    try:
-        return kind.from_mapping(raw, where)
-    except CheckpointError as error:
-        raise SpecError(
-            error.problem, expected=error.expected, fix="see training/nano.yaml for a shape that works"
-        ) from None
+    def stage(self, name: StageName) -> TokenizerStage | ModelStage:
+        """Return a stage that is trained."""
+        found = self.tokenizer if name == "tokenizer" else self.model
+        if found is None:
+            raise ValueError(f"the stage {name} is not trained here")
+        return found

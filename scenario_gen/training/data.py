@@ -15,10 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.kronos.representation import Increments, Representation
+from scenario_gen.kronos.representation import VOLATILITY_FLOOR, Increments, Representation
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.training.config import DataConfig, WindowConfig
-from scenario_gen.training.histories import History, read_listed
+from scenario_gen.training.histories import History
+from scenario_gen.training.sources import Download, read_source
 
 Part = Literal["train", "later", "unseen"]
 MAX_FLAT_WINDOWS = 1000
@@ -37,6 +38,7 @@ class Series:
     has_volume: bool
     train_end: int  # bars before it may be trained on; 0 for an instrument that is held out
     later_start: int  # first bar of the held-out stretch; the gap between is the embargo
+    source: int = 0  # 0 for the data themselves, else the number of the source that is mixed in
 
 
 @dataclass(frozen=True)
@@ -54,28 +56,82 @@ class Batch:
     weight: NDArray[np.float32]
 
 
-def load_series(config: DataConfig, base: Path, embargo: int) -> list[Series]:
-    """Read every series of the manifest, and split each by time or hold it out.
+def load_series(
+    config: DataConfig, base: Path, embargo: int, download: Download | None = None
+) -> list[Series]:
+    """Read the histories that a config names, split each by time or hold it out, and add those to mix in.
+
+    Args:
+        config: of the data.
+        base: what relative paths are relative to.
+        embargo: bars between what is trained on and what is held out: a window, so that no bar is in both.
+        download: fetches vectorbt's data.
 
     Raises:
-        DataError: folder, manifest or a file is missing, or a series breaks the Candles contract.
+        DataError: something is missing, breaks the Candles contract, is too short or never moves.
     """
-    folder = (base / config.folder).resolve()
-    histories = read_listed(folder, config.manifest, config.classes, config.holdout_symbols)
-    rows = [_split(history, config, embargo) for history in histories]
+    listed = config.folder is not None
+    rows = [_split(one, config, embargo, listed=listed) for one in read_source(config, base, download)]
     series = [s for s in rows if s is not None]
     if not series:
-        raise DataError(f"{folder}: no series of the chosen classes is long enough", fix="check data.classes")
+        raise DataError(
+            f"{config.where}: no series of the chosen classes is long enough: {least_bars(config, embargo)} bars "
+            f"are needed with windows of {embargo}",
+            fix="shorten window.bars, bring longer series, or check data.classes",
+        )
+    for number, other in enumerate(config.mix, start=1):
+        series += [_mixed_in(one, embargo, number) for one in read_source(other, base, download)]
     return series
 
 
-def _split(history: History, config: DataConfig, embargo: int) -> Series | None:
-    """Set aside a history's last share, or all of it where the instrument is held out."""
+def least_bars(config: DataConfig, embargo: int) -> int:
+    """Return how many bars a series needs: two windows to train on, an embargo, and the share held out."""
+    return int(np.ceil(3 * embargo / (1 - config.holdout_share)))
+
+
+def _mixed_in(history: History, embargo: int, source: int) -> Series:
+    """Return a history of which everything is trained on, in its source's share of the samples."""
+    bars = len(history.values)
+    if bars <= embargo:
+        raise DataError(f"{history.name} has {bars} bars", expected=f"more than a window, {embargo}")
+    _require_movement(history, 0, bars)
+    return _series(history, bars, bars, source)
+
+
+def _split(history: History, config: DataConfig, embargo: int, *, listed: bool) -> Series | None:
+    """Set aside a history's last share, or all of it where the instrument is held out.
+
+    A series that is too short is left out where a manifest lists many, and an error where it was named itself.
+    """
     later = int(len(history.values) * (1 - config.holdout_share))
     held_out = history.symbol in config.holdout_symbols
     train_end = 0 if held_out else max(later - embargo, 0)
     if train_end < 2 * embargo and not held_out:
-        return None  # too short to give a window and an embargo; the card counts the series that are used
+        if listed:
+            return None  # too short to give a window and an embargo; the card counts the series that are used
+        raise DataError(
+            f"{history.name} has {len(history.values)} bars",
+            expected=f"at least {least_bars(config, embargo)} with windows of {embargo} bars and the last "
+            f"{config.holdout_share:.0%} held out",
+            fix="shorten window.bars, or bring a longer history",
+        )
+    _require_movement(history, 0, train_end or len(history.values))
+    if not held_out:
+        _require_movement(history, later, len(history.values))
+    return _series(history, train_end, 0 if held_out else later)
+
+
+def _require_movement(history: History, first: int, stop: int) -> None:
+    close = history.values[first:stop, 3]
+    if stop - first > 1 and close.min() == close.max():
+        raise DataError(
+            f"{history.name}: the close never moves from row {first + 1} to row {stop}",
+            expected="prices that change: their volatility is the unit of every sample",
+            fix="leave the series out, or cut the stretch away",
+        )
+
+
+def _series(history: History, train_end: int, later: int, source: int = 0) -> Series:
     return Series(
         history.name,
         history.asset_class,
@@ -84,13 +140,26 @@ def _split(history: History, config: DataConfig, embargo: int) -> Series | None:
         history.wall_ns,
         history.has_volume,
         train_end,
-        0 if held_out else later,
+        later,
+        source,
     )
 
 
 @dataclass(frozen=True)
 class WindowSampler:
-    """Draw training or held-out windows, balanced over (asset class, frequency) groups."""
+    """Draw training or held-out windows, balanced over (asset class, frequency) groups.
+
+    Attributes:
+        series: to draw from.
+        window: bars of a sample and of its context.
+        representation: candles to features.
+        part: which bars of the series.
+        group_power: weight of a group is its bars to this power.
+        seed: of the draws.
+        shares: of the samples, by the number of the source; sources that are mixed in are never held out.
+        rank: of the process among those that train together; each draws windows of its own.
+        ranks: processes that train together.
+    """
 
     series: list[Series]
     window: WindowConfig
@@ -98,6 +167,9 @@ class WindowSampler:
     part: Part
     group_power: float
     seed: int
+    shares: tuple[float, ...] = (1.0,)
+    rank: int = 0
+    ranks: int = 1
 
     def span(self, one: Series) -> tuple[int, int]:
         """Return the first and the last-plus-one bar of a series that this part may use."""
@@ -108,14 +180,16 @@ class WindowSampler:
         return (0, 0) if one.train_end else (0, len(one.values))
 
     def weights(self) -> NDArray[np.float64]:
-        """Return the probability of each series [S]: group bars to ``group_power``, then by bars."""
+        """Return the probability of each series [S]: its source's share, group bars to ``group_power``, then bars."""
         room = np.array(
             [max(0, (e - s) - self.window.bars) for s, e in map(self.span, self.series)], dtype=float
         )
-        groups = pd.Series([f"{s.asset_class}|{s.frequency}" for s in self.series])
-        total = pd.Series(room).groupby(groups).transform("sum").to_numpy()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            weight = np.where(room > 0, room / total * total**self.group_power, 0.0)
+        weight = np.zeros(len(room))
+        sources = np.array([one.source for one in self.series])
+        for source, share in enumerate(self.shares if self.part == "train" else (1.0,)):
+            mine = self._balanced(np.where(sources == source, room, 0.0))
+            if mine.sum() > 0:
+                weight += mine * (share / mine.sum() if len(self.shares) > 1 else 1.0)
         if weight.sum() == 0:
             raise DataError(
                 f"no series has {self.window.bars} bars for the part {self.part!r}",
@@ -123,13 +197,23 @@ class WindowSampler:
             )
         return np.asarray(weight / weight.sum())
 
+    def _balanced(self, room: NDArray[np.float64]) -> NDArray[np.float64]:
+        groups = pd.Series([f"{s.asset_class}|{s.frequency}" for s in self.series])
+        total = pd.Series(room).groupby(groups).transform("sum").to_numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(room > 0, room / total * total**self.group_power, 0.0)
+
     def batch(self, step: int, size: int) -> Batch:
-        """Return the batch of this step: the same one whenever it is asked for."""
+        """Return this rank's share of the batch of this step: the same one whenever it is asked for.
+
+        Every step and rank draws from a stream of its own, so that no batch is drawn twice.
+        """
+        turn = step * self.ranks + self.rank
         key = np.array(
-            [self.seed, step * 4 + {"train": 0, "later": 1, "unseen": 2}[self.part]], dtype=np.uint64
+            [self.seed, turn * 4 + {"train": 0, "later": 1, "unseen": 2}[self.part]], dtype=np.uint64
         )
         rng = np.random.Generator(np.random.Philox(key=key))
-        picks = rng.choice(len(self.series), size=size, p=self._cached_weights())
+        picks = rng.choice(len(self.series), size=size // self.ranks, p=self._cached_weights())
         windows = [self._window(self.series[i], rng) for i in picks]
         return Batch(*(np.stack(parts) for parts in zip(*windows, strict=True)))
 
@@ -152,10 +236,9 @@ class WindowSampler:
             values = one.values[None, rows, :fields]
             if fields == 5 and isinstance(self.representation, Increments):
                 values = _floor_volume(values, context)
-            try:
-                scale = self.representation.fit(values[:, :context])  # units from the context part only
-            except DataError:
+            if not _moves(values[0, :context, 3]):
                 continue  # a stretch that never moves has no unit; draw another
+            scale = self.representation.fit(values[:, :context])  # units from the context part only
             weight = (np.arange(1, self.window.bars) >= context).astype(np.float32)
             features = self.representation.encode(values, scale)[0]
             return features, stamp_features(one.wall_ns[rows]), weight
@@ -163,6 +246,11 @@ class WindowSampler:
             f"{one.name}: {MAX_FLAT_WINDOWS} windows in a row have a close that never moves",
             fix="remove the series from the manifest",
         )
+
+
+def _moves(close: NDArray[np.float32]) -> bool:
+    steps = np.diff(np.log(close.astype(np.float64)))
+    return bool(np.sqrt(np.mean(steps**2)) >= VOLATILITY_FLOOR)
 
 
 def _floor_volume(values: NDArray[np.float32], context: int) -> NDArray[np.float32]:

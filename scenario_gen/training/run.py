@@ -1,103 +1,175 @@
-"""The training story: data, tokenizer stage, cell volumes, model stage, held-out figures, card."""
+"""The training story: data, a start, tokenizer stage, cell volumes, model stage, held-out figures, card."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from scenario_gen.errors import CheckpointError
-from scenario_gen.execute.progress import Progress
+from scenario_gen.errors import CheckpointError, SpecError
+from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.kronos.checkpoint import Checkpoint, save_checkpoint
-from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.device import choose_device
-from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.representation import Increments, Levels, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.training.card import write_card
-from scenario_gen.training.config import StageConfig, TrainConfig, load_config
+from scenario_gen.training.config import TrainConfig
 from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series
+from scenario_gen.training.networks import (
+    Samplers,
+    Workshop,
+    held_out_nats,
+    train_model,
+    train_tokenizer,
+)
+from scenario_gen.training.ranks import Ranks, joined
+from scenario_gen.training.read_config import load_config
 from scenario_gen.training.record import cell_log_volumes, describe_series
-from scenario_gen.training.shapes import distance_of_shapes
-from scenario_gen.training.stage import StageFiles, run_stage
+from scenario_gen.training.sources import Download
+from scenario_gen.training.stage import Outcome
+from scenario_gen.training.start import TOKENIZER_ALONE, Start, open_start, save_tokenizer
 
-VALIDATION_BATCHES = 4
 CONFIG_COPY = "config.yaml"
+BEGUN = ("scenario_gen.json", TOKENIZER_ALONE, "tokenizer.state.pt", "model.state.pt")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run leaves.
+
+    Attributes:
+        folder: that it wrote.
+        checkpoint: usable as ``generator.model``; None where the tokenizer alone was trained.
+    """
+
+    folder: Path
+    checkpoint: Checkpoint | None
+
+
+def finetune(config_path: Path, **options: Any) -> Trained:
+    """Train on from a checkpoint; arguments and errors as of :func:`train`.
+
+    Raises:
+        SpecError: the config names no checkpoint to start from.
+    """
+    if load_config(config_path)[0].init is None:
+        raise SpecError(
+            f"{config_path}: init is missing: there is nothing to fine-tune",
+            expected="init: nano, mini, small, base, a folder, or org/name@revision",
+            fix="add init, or train from scratch with scenario-gen train",
+        )
+    return train(config_path, **options)
 
 
 def train(
-    config_path: Path, *, out: Path | None, data: Path | None, resume: bool, progress: Progress
-) -> Checkpoint:
-    """Train a checkpoint from scratch and write it, its metrics and its card to a folder.
+    config_path: Path,
+    *,
+    out: Path | None = None,
+    data: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    download: Download | None = None,
+) -> Trained:
+    """Train a checkpoint, from scratch or from another, and write it, its metrics and its card to a folder.
+
+    Under ``torchrun`` the processes train one checkpoint together; the first one writes it.
 
     Args:
         config_path: YAML training config.
         out: folder to write; default ``runs/<name>``.
-        data: folder with the manifest; default: the config's own, relative to the config file.
+        data: folder with a manifest, file or built-in history instead of the config's own places.
         resume: go on from the last saved step of each stage.
         progress: who is told of stages and steps.
+        download: fetches vectorbt's data.
 
     Raises:
         SpecError: the config is wrong, or its device is not on this machine.
         DataError: the data cannot be used.
-        CheckpointError: the folder holds a finished or begun training and ``resume`` is off, or it was begun with
-            another config, or cannot be written; or the loss is no longer finite.
+        CheckpointError: the start cannot be read; the folder holds a finished or begun training and ``resume`` is
+            off, or it was begun with another config, or cannot be written; or the loss is no longer finite.
     """
     config, digest = load_config(config_path)
-    device = choose_device(config.device, f"{config.name}: device")
-    folder = out or Path("runs") / config.name
-    text = config_path.read_bytes()
-    _refuse_to_overwrite(folder, text, resume)
-    source = config.data.model_copy(update={"folder": str(data.resolve())}) if data else config.data
-    series = load_series(source, config_path.parent, config.window.bars)
-    progress.note(f"{len(series)} series, {sum(len(s.values) for s in series):,} bars")
-    samplers = _samplers(config, series)
-    _make_folder(folder, text)
-    with _torch_set_up(config, device):
-        checkpoint = _learn(config, digest, series, samplers, folder, resume, device, progress)
-    save_checkpoint(checkpoint, folder)
-    write_card(folder, checkpoint)
-    return checkpoint
+    folder, text = out or Path("runs") / config.name, config_path.read_bytes()
+    with joined() as ranks:
+        progress = (progress or SilentProgress()) if ranks.first else SilentProgress()
+        device = choose_device(ranks.device(config.device), f"{config.name}: device")
+        _refuse_to_overwrite(folder, text, resume)
+        _check_ranks(config, ranks)
+        source = config.data.at(str(data)) if data else config.data
+        series = load_series(source, config_path.parent, config.window.bars, download)
+        progress.note(f"{len(series)} series, {sum(len(s.values) for s in series):,} bars")
+        start = open_start(config, config_path.parent)
+        samplers = _samplers(config, series, start)
+        ranks.wait()  # all have looked at the folder before the first one writes to it
+        if ranks.first:
+            _make_folder(folder, text)
+        ranks.wait()
+        with _torch_set_up(config, device):
+            shop = Workshop(config, samplers, folder, resume, device, ranks, progress)
+            return Trained(folder, _learn(shop, start, {"config_sha256": digest}, series))
 
 
-def _learn(
-    config: TrainConfig,
-    digest: str,
-    series: list[Series],
-    samplers: dict[str, WindowSampler],
-    folder: Path,
-    resume: bool,
-    device: torch.device,
-    progress: Progress,
-) -> Checkpoint:
-    """Train both stages, one after the other, and measure what came out."""
-    tokenizer, tokenizer_seconds = _train_tokenizer(config, samplers, folder, resume, device, progress)
-    model, model_seconds = _train_model(config, tokenizer, samplers, folder, resume, device, progress)
-    return Checkpoint(
+def _learn(shop: Workshop, start: Start, record: dict[str, Any], series: list[Series]) -> Checkpoint | None:
+    """Train the stages, one after the other, measure what came out, and write it."""
+    config, outcomes = shop.config, {}
+    tokenizer, volumes = start.tokenizer, start.cell_log_volume
+    record |= {"seed": config.seed, "stages": list(config.trained), "trained_on": describe_series(series)}
+    if start.record:
+        record |= {"init": start.record}
+    if config.tokenizer is not None:
+        tokenizer, outcomes["tokenizer"] = train_tokenizer(shop, config.tokenizer, start)
+        volumes = cell_log_volumes(tokenizer, shop.samplers["train"], config.tokenizer.batch)
+    if tokenizer is None:
+        raise AssertionError("a checked config has a tokenizer stage or brings a tokenizer")
+    tokenizer.to(shop.device)
+    if config.model is None:
+        _leave_tokenizer(shop, tokenizer, volumes, record | _spent(outcomes))
+        return None
+    nats_before = _nats_of_start(shop, start) if config.trained == ("model",) else {}
+    model, outcomes["model"] = train_model(shop, config.model, tokenizer, start)
+    record |= _spent(outcomes)
+    record["held_out_nats"] = held_out_nats(model, tokenizer, shop.samplers, config.model.batch)
+    checkpoint = Checkpoint(
         name=config.name,
         model=model,
         tokenizer=tokenizer,
-        representation=samplers["train"].representation,
-        max_context=config.window.bars,
+        representation=shop.samplers["train"].representation,
+        max_context=start.max_context or config.window.bars,
         dependency_form="train",
-        cell_log_volume=cell_log_volumes(tokenizer, samplers["train"], config.tokenizer.batch),
-        provenance={
-            "config_sha256": digest,
-            "seed": config.seed,
-            "trained_on": describe_series(series),
-            "tokenizer_cpu_seconds": round(tokenizer_seconds),
-            "model_cpu_seconds": round(model_seconds),
-            "held_out_nats": held_out_nats(model, tokenizer, samplers, config),
-        },
+        cell_log_volume=volumes,
+        provenance=record | nats_before,
     )
+    if shop.ranks.first:
+        save_checkpoint(checkpoint, shop.folder)
+        write_card(shop.folder, checkpoint)
+    return checkpoint
 
 
-def _products_in(stage: StageConfig, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=stage.dtype == "bfloat16")
+def _leave_tokenizer(
+    shop: Workshop, tokenizer: KronosTokenizer, volumes: Tensor | None, record: dict[str, Any]
+) -> None:
+    if shop.ranks.first:
+        representation = shop.samplers["train"].representation
+        save_tokenizer(shop.folder, tokenizer, representation, volumes, record)
+
+
+def _spent(outcomes: dict[str, Outcome]) -> dict[str, int]:
+    """Return processor time and steps of each stage, for the record."""
+    seconds = {f"{name}_cpu_seconds": round(outcome.seconds) for name, outcome in outcomes.items()}
+    return seconds | {f"{name}_steps": outcome.kept for name, outcome in outcomes.items()}
+
+
+def _nats_of_start(shop: Workshop, start: Start) -> dict[str, Any]:
+    """Return what the checkpoint to start from is worth on the same held-out windows, for the record."""
+    if start.model is None or start.tokenizer is None or shop.config.model is None:
+        return {}
+    networks = start.model.to(shop.device), start.tokenizer.to(shop.device)
+    return {"held_out_nats_before": held_out_nats(*networks, shop.samplers, shop.config.model.batch)}
 
 
 @contextmanager
@@ -115,7 +187,7 @@ def _torch_set_up(config: TrainConfig, device: torch.device) -> Iterator[None]:
 
 def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
     """Let nothing replace a training run, nor go on with it under another config."""
-    if not any((folder / name).exists() for name in ("scenario_gen.json", "tokenizer.state.pt")):
+    if not any((folder / name).exists() for name in BEGUN):
         return
     if not resume:
         raise CheckpointError(
@@ -131,6 +203,15 @@ def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
         )
 
 
+def _check_ranks(config: TrainConfig, ranks: Ranks) -> None:
+    for name, stage in (("tokenizer", config.tokenizer), ("model", config.model)):
+        if stage is not None and stage.batch % ranks.count:
+            raise SpecError(
+                f"{config.name}: {name}.batch is {stage.batch}, which {ranks.count} processes cannot share evenly",
+                expected=f"a multiple of {ranks.count}",
+            )
+
+
 def _make_folder(folder: Path, text: bytes) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,23 +222,24 @@ def _make_folder(folder: Path, text: bytes) -> None:
         ) from None
 
 
-def _samplers(config: TrainConfig, series: list[Series]) -> dict[str, WindowSampler]:
+def _samplers(config: TrainConfig, series: list[Series], start: Start) -> Samplers:
     """Return a sampler per part; a part without room for a window is found out now, not after training.
 
     Raises:
         DataError: no series is long enough for a part.
     """
-    representation = _fit_representation(config, series)
+    representation = start.representation or _fit_representation(config, series)
+    shares = (1 - sum(one.share for one in config.data.mix), *(one.share for one in config.data.mix))
     parts: list[Part] = ["train", "later"]
     if any(one.train_end == 0 for one in series):
         parts.append("unseen")
-    samplers: dict[str, WindowSampler] = {
-        part: WindowSampler(series, config.window, representation, part, config.data.group_power, config.seed)
-        for part in parts
-    }
+    whole = WindowSampler(
+        series, config.window, representation, "train", config.data.group_power, config.seed, shares
+    )
+    samplers = {part: replace(whole, part=part) for part in parts}
     for sampler in samplers.values():
         sampler.weights()
-    return samplers
+    return {str(part): sampler for part, sampler in samplers.items()}
 
 
 def _fit_representation(config: TrainConfig, series: list[Series]) -> Representation:
@@ -172,111 +254,3 @@ def _fit_representation(config: TrainConfig, series: list[Series]) -> Representa
     )
     mean, std = feature_moments(raw, batches=16, size=32)
     return Increments(mean, std, **atoms)
-
-
-def _train_tokenizer(
-    config: TrainConfig,
-    samplers: dict[str, WindowSampler],
-    folder: Path,
-    resume: bool,
-    device: torch.device,
-    progress: Progress,
-) -> tuple[KronosTokenizer, float]:
-    stage = config.tokenizer
-    where = f"{config.name}: tokenizer.shape"
-    tokenizer = KronosTokenizer(TokenizerConfig.from_mapping(stage.shape, where)).to(device).train()
-
-    def parts(sampler: WindowSampler, step: int) -> dict[str, Tensor]:
-        x = torch.from_numpy(sampler.batch(step, stage.batch).features).to(device)
-        with _products_in(stage, device):
-            loss = tokenizer.loss(x)
-        parts = {"loss": loss.total, "coarse_mse": loss.coarse, "fine_mse": loss.fine}
-        if stage.match:
-            parts["match"] = distance_of_shapes(loss.decoded, x, sampler.representation)
-            parts["loss"] = parts["loss"] + stage.match * parts["match"]
-        return parts
-
-    seconds = _train_network("tokenizer", tokenizer, stage, parts, samplers, folder, resume, progress)
-    return tokenizer, seconds
-
-
-def _train_model(
-    config: TrainConfig,
-    tokenizer: KronosTokenizer,
-    samplers: dict[str, WindowSampler],
-    folder: Path,
-    resume: bool,
-    device: torch.device,
-    progress: Progress,
-) -> tuple[Kronos, float]:
-    stage = config.model
-    shape = ModelConfig.from_mapping(stage.shape, f"{config.name}: model.shape")
-    model = Kronos(shape).to(device).train()
-
-    def parts(sampler: WindowSampler, step: int) -> dict[str, Tensor]:
-        with _products_in(stage, device):
-            s1, s2 = model_losses(model, tokenizer, sampler, step, stage.batch)
-        return {"loss": s1 + s2, "s1_nats": s1.detach(), "s2_nats": s2.detach()}
-
-    seconds = _train_network("model", model, stage, parts, samplers, folder, resume, progress)
-    return model, seconds
-
-
-def _train_network(
-    name: str,
-    network: Kronos | KronosTokenizer,
-    stage: StageConfig,
-    parts: Callable[[WindowSampler, int], dict[str, Tensor]],
-    samplers: dict[str, WindowSampler],
-    folder: Path,
-    resume: bool,
-    progress: Progress,
-) -> float:
-    """Run one stage on ``parts`` of its batches, leave the network frozen, and return the processor time."""
-    with progress.stage(f"training the {name}", stage.steps) as advance:
-        seconds = run_stage(
-            name,
-            network,
-            stage,
-            lambda step: parts(samplers["train"], step),
-            lambda: _means(lambda step: parts(samplers["later"], step), "later_"),
-            StageFiles.under(folder, name),
-            resume=resume,
-            advance=advance,
-        )
-    network.eval().requires_grad_(False)
-    return seconds
-
-
-def model_losses(
-    model: Kronos, tokenizer: KronosTokenizer, sampler: WindowSampler, step: int, size: int
-) -> tuple[Tensor, Tensor]:
-    """Return nats per bar of s1 and s2 on the sampler's batch of this step."""
-    device = next(model.parameters()).device
-    batch = sampler.batch(step, size)
-    # in float32: a bit near its border must not depend on the training's dtype
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        s1, s2 = tokenizer.encode(torch.from_numpy(batch.features).to(device))
-    stamps, weight = (torch.from_numpy(x).to(device) for x in (batch.stamps, batch.weight))
-    return model.loss(s1, s2, stamps, weight)
-
-
-@torch.no_grad()
-def _means(parts: Callable[[int], dict[str, Tensor]], prefix: str) -> dict[str, float]:
-    """Average a loss over the first held-out batches."""
-    rows = [parts(step) for step in range(VALIDATION_BATCHES)]
-    return {prefix + name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
-
-
-@torch.no_grad()
-def held_out_nats(
-    model: Kronos, tokenizer: KronosTokenizer, samplers: dict[str, WindowSampler], config: TrainConfig
-) -> dict[str, float]:
-    """Return nats per bar on later bars, on unseen instruments if any are held out, and at a uniform guess."""
-    out = {"uniform": float(np.log(2.0) * (model.config.s1_bits + model.config.s2_bits))}
-    for part in sorted(set(samplers) - {"train"}):
-        pairs = [
-            model_losses(model, tokenizer, samplers[part], step, config.model.batch) for step in range(8)
-        ]
-        out[part] = round(float(np.mean([float(s1 + s2) for s1, s2 in pairs])), 4)
-    return out

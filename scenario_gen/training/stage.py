@@ -1,12 +1,12 @@
-"""One training stage: AdamW, warm-up and cosine decay, averaged weights, resumable, a JSON line per report.
+"""One training stage: warm-up and cosine decay, averaged weights, early stop, resumable, a JSON line per report.
 
-Knows a loss function of (batch, step) and a network; not what they mean.
+Knows a loss function of (batch, step) and a network; not what they mean. Held-out figures are those of the averaged
+weights, which are what a stage leaves.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.training.averages import Best, WeightAverage
 from scenario_gen.training.config import StageConfig
+from scenario_gen.training.optimizer import Optimizer, rate_share
+from scenario_gen.training.ranks import Ranks
 
 LossFunction = Callable[[int], dict[str, Tensor]]
-BLOCKS = frozenset({"transformer", "encoder", "decoder", "dep_layer"})  # modules whose matrices Muon takes
+Validation = Callable[[], dict[str, float]]
+REPORT_EVERY = 50  # steps
+HELD_OUT_LOSS = "later_loss"  # the figure of a validation that an early stop goes by
 
 
 @dataclass(frozen=True)
@@ -37,74 +42,19 @@ class StageFiles:
         return cls(folder / f"{stage}.state.pt", folder / "metrics.jsonl")
 
 
-def rate_share(config: StageConfig, step: int) -> float:
-    """Return the share of the peak rate at a step: linear warm-up, then a cosine down to ``final_rate``."""
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended.
 
+    Attributes:
+        seconds: of processor time.
+        steps: that were done.
+        kept: finished steps at the weights that were kept: fewer than done after an early stop.
+    """
 
-class Optimizer:
-    """AdamW, or Muon for the matrices inside blocks and AdamW for embeddings, heads, norms and biases."""
-
-    def __init__(self, network: nn.Module, config: StageConfig) -> None:
-        self.config = config
-        with_muon = config.optimizer == "muon"
-        matrices: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
-        for name, p in network.named_parameters():
-            inside = with_muon and p.ndim == 2 and BLOCKS.intersection(name.split("."))
-            if p.requires_grad:
-                (matrices if inside else others).append(p)
-        decay = config.weight_decay
-        self.parts: list[tuple[torch.optim.Optimizer, float]] = [
-            (
-                torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay),
-                config.learning_rate,
-            )
-        ]
-        if matrices:
-            muon = torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=decay)
-            self.parts.append((muon, config.muon_rate))
-
-    def step(self, step: int) -> None:
-        """Take one step at the rate of this step, and forget the gradients."""
-        for optimizer, peak in self.parts:
-            for group in optimizer.param_groups:
-                group["lr"] = peak * rate_share(self.config, step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return what :meth:`restore` takes."""
-        return [optimizer.state_dict() for optimizer, _ in self.parts]
-
-    def restore(self, states: list[dict[str, Any]]) -> None:
-        """Go on from a saved state."""
-        for (optimizer, _), state in zip(self.parts, states, strict=True):
-            optimizer.load_state_dict(state)
-
-
-class WeightAverage:
-    """Running average of the weights, with the bias of its start removed by a growing decay."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.values = {name: p.detach().clone() for name, p in network.named_parameters()}
-
-    def update(self, network: nn.Module, step: int) -> None:
-        """Fold in the network's present weights."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, p in network.named_parameters():
-                self.values[name].lerp_(p.detach(), 1 - decay)
-
-    def copy_to(self, network: nn.Module) -> None:
-        """Overwrite the network's weights by the average."""
-        with torch.no_grad():
-            for name, p in network.named_parameters():
-                p.copy_(self.values[name])
+    seconds: float
+    steps: int
+    kept: int
 
 
 def run_stage(
@@ -112,57 +62,93 @@ def run_stage(
     network: nn.Module,
     config: StageConfig,
     losses: LossFunction,
-    validate: Callable[[], dict[str, float]],
+    validate: Validation,
     files: StageFiles,
     *,
     resume: bool,
     advance: Callable[[int], None],
-) -> float:
-    """Train ``network`` in place and leave it with its averaged weights; return the seconds of processor time.
+    ranks: Ranks | None = None,
+) -> Outcome:
+    """Train ``network`` in place and leave it with its averaged weights.
 
-    ``losses(step)`` gives named scalar tensors; ``loss`` is the one that is minimised. ``advance(n)`` is told of
-    finished steps. On a CPU a run that was stopped and resumed ends with the same bits as one that was not.
+    With ``patience`` the stage ends after so many judgements without a lower held-out loss and leaves the averaged
+    weights of the lowest, which may be those before the first step. On a CPU a run that was stopped and resumed ends
+    with the same bits as one that was not.
+
+    Args:
+        stage: name, for messages and metrics.
+        network: its parameters that require gradients are trained.
+        config: how.
+        losses: ``losses(step)`` gives named scalar tensors; ``loss`` is the one that is minimised.
+        validate: held-out figures; an early stop goes by ``later_loss``.
+        files: where to write.
+        resume: go on from the saved state, if there is one.
+        advance: is told of finished steps.
+        ranks: processes that train together; the first one writes.
 
     Raises:
         CheckpointError: the saved state cannot be used, or the loss is not finite.
     """
-    optimizer = Optimizer(network, config)
-    average = WeightAverage(network, config.average)
-    start, spent = _restore(files.state, network, optimizer, average) if resume else (0, 0.0)
-    _drop_later_lines(files.metrics, stage, start)
+    ranks = ranks or Ranks()
+    run = _Run(network, config)
+    start, spent = _restore(files.state, run) if resume else (0, 0.0)
+    if ranks.first:
+        _drop_later_lines(files.metrics, stage, start)
     advance(start)
-    began = time.process_time()
-    for step in range(start, config.steps):
-        parts = losses(step)
+    began, done = time.process_time(), start
+    if run.best is not None and done == 0:
+        run.judge(validate, 0, ranks)
+    while done < config.steps and not run.has_waited_enough:
+        parts = losses(done)
         parts["loss"].backward()
+        ranks.average_gradients(network)
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-        _stop_if_lost(stage, step, norm)
-        optimizer.step(step)
-        average.update(network, step)
+        _stop_if_lost(stage, done, norm)
+        run.optimizer.step(done)
+        run.average.update(network, done)
+        done += 1
         advance(1)
-        _report(
-            stage,
-            step,
-            config,
-            parts,
-            norm,
-            files.metrics,
-            spent + time.process_time() - began,
-            lambda: _judge(network, validate),
-        )
-        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            _save(files.state, network, optimizer, average, step + 1, spent + time.process_time() - began)
-    average.copy_to(network)
-    return spent + time.process_time() - began
+        last = done == config.steps
+        judged = run.judge(validate, done, ranks) if done % config.validate_every == 0 or last else {}
+        seconds = spent + time.process_time() - began
+        if ranks.first and (judged or done % REPORT_EVERY == 0):
+            rate = config.learning_rate * rate_share(config, done - 1)
+            numbers = {name: float(value.detach()) for name, value in parts.items()}
+            figures = {**numbers, "grad_norm": float(norm), "learning_rate": rate, **judged}
+            _report(files.metrics, {"stage": stage, "step": done, "cpu_seconds": round(seconds, 1)}, figures)
+        if ranks.first and (done % config.save_every == 0 or last or run.has_waited_enough):
+            _save(files.state, run, done, seconds)
+    kept = run.keep(done)
+    return Outcome(spent + time.process_time() - began, done, kept)
 
 
-def _judge(network: nn.Module, validate: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Run the validation without dropout, which also leaves the random state as it was."""
-    network.eval()
-    try:
-        return validate()
-    finally:
-        network.train()
+class _Run:
+    """What changes while a stage runs, and is saved and restored together."""
+
+    def __init__(self, network: nn.Module, config: StageConfig) -> None:
+        self.network = network
+        self.patience = config.patience
+        self.optimizer = Optimizer(network, config)
+        self.average = WeightAverage(network, config.average)
+        self.best = None if config.patience is None else Best()
+
+    @property
+    def has_waited_enough(self) -> bool:
+        """Whether so many judgements have passed without a better one."""
+        return self.best is not None and self.patience is not None and self.best.since >= self.patience
+
+    def judge(self, validate: Validation, done: int, ranks: Ranks) -> dict[str, float]:
+        """Return the held-out figures of the averaged weights; the random state stays as it was."""
+        with self.average.applied(self.network):
+            judged = validate()
+        if self.best is not None:
+            self.best.see(ranks.first_ones(judged[HELD_OUT_LOSS]), done, self.average)
+        return judged
+
+    def keep(self, done: int) -> int:
+        """Leave the network with its averaged or best weights; return the finished steps at them."""
+        (self.best or self.average).copy_to(self.network)
+        return done if self.best is None else self.best.step
 
 
 def _stop_if_lost(stage: str, step: int, norm: Tensor) -> None:
@@ -189,44 +175,19 @@ def _drop_later_lines(metrics: Path, stage: str, start: int) -> None:
     metrics.write_text("".join(kept), encoding="utf-8")
 
 
-def _report(
-    stage: str,
-    step: int,
-    config: StageConfig,
-    parts: dict[str, Tensor],
-    norm: Tensor,
-    metrics: Path,
-    seconds: float,
-    validate: Callable[[], dict[str, float]],
-) -> None:
-    """Append a JSON line every 50 steps, with held-out figures every ``validate_every`` and at the end."""
-    last = step + 1 == config.steps
-    if (step + 1) % 50 and not last:
-        return
-    line: dict[str, Any] = {"stage": stage, "step": step + 1, "cpu_seconds": round(seconds, 1)}
-    line |= {name: round(float(value.detach()), 5) for name, value in parts.items()}
-    line |= {
-        "grad_norm": round(float(norm), 4),
-        "learning_rate": config.learning_rate * rate_share(config, step),
-    }
-    if (step + 1) % config.validate_every == 0 or last:
-        line |= {name: round(value, 5) for name, value in validate().items()}
+def _report(metrics: Path, line: dict[str, Any], figures: dict[str, float]) -> None:
+    """Append a JSON line."""
+    line |= {name: value if name == "learning_rate" else round(value, 5) for name, value in figures.items()}
     with metrics.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 
 
-def _save(
-    path: Path,
-    network: nn.Module,
-    optimizer: Optimizer,
-    average: WeightAverage,
-    step: int,
-    seconds: float,
-) -> None:
+def _save(path: Path, run: _Run, step: int, seconds: float) -> None:
     state = {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state(),
-        "average": average.values,
+        "network": run.network.state_dict(),
+        "optimizer": run.optimizer.state(),
+        "average": run.average.values,
+        "best": None if run.best is None else run.best.state(),
         "step": step,
         "seconds": seconds,
         "random": torch.get_rng_state(),  # dropout draws from it
@@ -236,17 +197,17 @@ def _save(
     partial.replace(path)
 
 
-def _restore(
-    path: Path, network: nn.Module, optimizer: Optimizer, average: WeightAverage
-) -> tuple[int, float]:
+def _restore(path: Path, run: _Run) -> tuple[int, float]:
     """Return the next step and the processor time spent so far; (0, 0) where nothing was saved."""
     if not path.exists():
         return 0, 0.0
     try:
-        state = torch.load(path, weights_only=True, map_location=next(network.parameters()).device)
-        network.load_state_dict(state["network"])
-        optimizer.restore(state["optimizer"])
-        average.values = state["average"]
+        state = torch.load(path, weights_only=True, map_location=next(run.network.parameters()).device)
+        run.network.load_state_dict(state["network"])
+        run.optimizer.restore(state["optimizer"])
+        run.average.values = state["average"]
+        if run.best is not None:
+            run.best.restore(state["best"])
         torch.set_rng_state(state["random"].cpu())
     except Exception as error:  # a torn or foreign file can raise nearly anything
         raise CheckpointError(

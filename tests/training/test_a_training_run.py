@@ -56,7 +56,7 @@ class KilledAt(SilentProgress):
 
 def _train(config: Path, out: Path, data: Path, **options: Any) -> Any:
     defaults: dict[str, Any] = {"resume": False, "progress": SilentProgress()}
-    return train(config, out=out, data=data, **(defaults | options))
+    return train(config, out=out, data=data, **(defaults | options)).checkpoint
 
 
 def _record(folder: Path) -> dict[str, Any]:

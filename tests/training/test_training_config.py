@@ -11,7 +11,7 @@ import pytest
 
 import scenario_gen.training
 from scenario_gen.errors import SpecError
-from scenario_gen.training.config import load_config
+from scenario_gen.training.read_config import load_config
 
 SHIPPED = Path(scenario_gen.training.__file__).parent / "nano.yaml"
 

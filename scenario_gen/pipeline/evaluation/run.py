@@ -38,9 +38,9 @@ from scenario_gen.spec.models import (
     GeneratorSection,
     KronosGenerator,
 )
-from scenario_gen.training.config import load_config
 from scenario_gen.training.data import load_series
 from scenario_gen.training.histories import read_histories
+from scenario_gen.training.read_config import load_config
 
 BASELINES: dict[str, GeneratorSection] = {
     "bootstrap": BootstrapGenerator(),
@@ -106,7 +106,7 @@ class Material:
                 fix="give one of them",
             )
         config, _ = load_config(self.config)
-        source = config.data.model_copy(update={"folder": str(Path(self.data).resolve())})
+        source = config.data.at(self.data).model_copy(update={"mix": ()})
         return held_out(load_series(source, Path(), config.window.bars), self.part)
 
 
