@@ -5,6 +5,7 @@ Knows how to ask a class for bars; what is in them is judged at the market's doo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,11 @@ def download(kind: str, symbols: Sequence[str], options: Mapping[str, Any]) -> l
 def _fetch(data_class: Any, symbol: str, options: Mapping[str, Any]) -> Candles:
     where = f"{data_class.__name__} of {symbol}"
     try:
-        bars = data_class.download(symbol, **options).get()
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of pandas to vectorbt, of vendors' clients: not for the user to mend
+            bars = data_class.download(symbol, **options).get()
     except Exception as error:  # a vendor's client may raise anything
         raise DataError(
             f"{where} cannot be fetched: {type(error).__name__}: {error}",

@@ -116,11 +116,12 @@ class KronosPaths:
     @property
     def trained_until(self) -> str:
         """Last date of the training data: from our own record, or as the published models' author states it."""
-        rows = self.checkpoint.provenance.get("trained_on", [])
-        if rows:
-            return str(max(row["last"] for row in rows))
-        is_published = str(self.checkpoint.provenance.get("repository", "")).startswith("NeoQuasar/")
-        return PUBLISHED_TRAINING_END if is_published else ""
+        record = self.checkpoint.provenance
+        start = record.get("init", {})  # what a fine-tuned checkpoint was trained on from has seen its share
+        dates = [str(row["last"]) for row in (*record.get("trained_on", []), *start.get("trained_on", []))]
+        if any(str(one.get("repository", "")).startswith("NeoQuasar/") for one in (record, start)):
+            dates.append(PUBLISHED_TRAINING_END)
+        return max(dates, default="")
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore

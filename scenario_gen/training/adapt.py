@@ -17,7 +17,12 @@ from scenario_gen.errors import SpecError
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.training.config import Frozen, Lora, ModelStage
 
-PARTS = {"embedding": "embedding", "time": "time_emb", "head": "head", "dependency": "dep_layer"}
+PARTS = {
+    "embedding": ("embedding",),
+    "time": ("time_emb",),
+    "dependency": ("dep_layer",),
+    "head": ("norm", "head"),
+}
 
 
 class LowRank(nn.Module):
@@ -77,7 +82,7 @@ def frozen_modules(model: Kronos, entry: Frozen, where: str) -> list[nn.Module]:
         if first <= last < layers:
             return list(model.transformer[first : last + 1])
     elif entry in PARTS:
-        return [getattr(model, PARTS[entry])]
+        return [getattr(model, name) for name in PARTS[entry]]
     raise SpecError(
         f"{where}.freeze: got {entry!r}",
         expected=f"{', '.join(PARTS)}, or layers: 0-{layers - 1} or a part of them",

@@ -34,9 +34,10 @@ def card_text(checkpoint: Checkpoint, evaluation: str = "") -> str:
         "The last share of every series and the held-out instruments were not trained on; between the two lies an "
         "embargo of one window. Units (volatility, volume) of every sample come from its context rows alone.",
         "## Training",
+        *_start(record),
         _settings(record),
         "## Held-out likelihood",
-        _nats(record.get("held_out_nats", {})),
+        _nats(record.get("held_out_nats", {}), record.get("held_out_nats_before", {})),
         "## Held-out paths",
         evaluation or NOT_EVALUATED,
     ]
@@ -72,6 +73,24 @@ def _data_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, f"| all | | {sum(r['series'] for r in rows)} | | {total:,} | | |"])
 
 
+def _start(record: dict[str, Any]) -> list[str]:
+    """Return what the checkpoint was trained on from, and what that had seen."""
+    init = record.get("init")
+    if not init:
+        return []
+    where = f" ({init['repository']}@{init['revision'][:12]})" if "repository" in init else ""
+    seen = init.get("trained_on", [])
+    bars = (
+        f"; it had been trained on {sum(r['bars'] for r in seen):,} bars up to {_last(seen)}" if seen else ""
+    )
+    stages = " and ".join(record.get("stages", []))
+    return [f"Trained on from `{init['name']}`{where}: {stages}{bars}. The table above is what came on top."]
+
+
+def _last(rows: list[dict[str, Any]]) -> str:
+    return max(str(row["last"]) for row in rows)
+
+
 def _settings(record: dict[str, Any]) -> str:
     hours = [record.get(f"{stage}_cpu_seconds", 0) / 3600 for stage in ("tokenizer", "model")]
     return (
@@ -81,7 +100,7 @@ def _settings(record: dict[str, Any]) -> str:
     )
 
 
-def _nats(nats: dict[str, float]) -> str:
+def _nats(nats: dict[str, float], before: dict[str, float]) -> str:
     if not nats:
         return "Not recorded."
     names = {
@@ -89,5 +108,9 @@ def _nats(nats: dict[str, float]) -> str:
         "unseen": "instruments never seen",
         "uniform": "a uniform guess",
     }
-    told = [f"{text} {nats[key]:.2f}" for key, text in names.items() if key in nats]
+    told = [f"{text} {nats[key]:.2f}{_from(before, key)}" for key, text in names.items() if key in nats]
     return f"Nats per bar of both tokens, on windows that were not trained on: {', '.join(told)}."
+
+
+def _from(before: dict[str, float], part: str) -> str:
+    return f" ({before[part]:.2f} before)" if part in before and part != "uniform" else ""

@@ -103,6 +103,24 @@ def write_config() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def write_finetuning() -> Callable[..., Path]:
+    """Write a config that trains the model of a checkpoint on, with changes as above, and return the file."""
+
+    def write(folder: Path, init: Path | str, **changes: Any) -> Path:
+        raw = _config(**changes)
+        raw |= {"name": "tuned", "init": str(init)}
+        if "tokenizer" not in raw.get("stages", ()):
+            del raw["tokenizer"]
+        for stage in ("tokenizer", "model"):
+            raw.get(stage, {}).pop("shape", None)
+        path = folder / "tuned.yaml"
+        path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two series that are trained on, one with no volume, and one that is held out."""
     frames = {
