@@ -247,7 +247,7 @@ def test_train_passes_on_its_options(invoke: Invoke, monkeypatch: pytest.MonkeyP
 
     def train(config: Path, **options: Any) -> SimpleNamespace:
         seen.update(options, config=config)
-        return SimpleNamespace(name="nano")
+        return SimpleNamespace(folder=options["out"], checkpoint=SimpleNamespace(provenance={}))
 
     module.train = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "scenario_gen.training", module)
