@@ -18,7 +18,7 @@ CANDLES, COPY = "candles", "copy"
 SCORE_GROUPS: dict[str, tuple[str, ...]] = {
     "discriminative": ("c2st", "energy"),
     COPY: ("copies",),
-    "diversity": ("distinct", "coverage"),
+    "diversity": ("distinct", "spread", "coverage"),
 }
 EXEMPT = "not judged: the generator is declared to resample history"
 

@@ -135,15 +135,15 @@ def calibration_label(findings: Sequence[Finding], scenario: str) -> Label | Non
 def failed_facts(findings: Sequence[Finding], scenario: str) -> list[str]:
     """Return the groups of a scenario's facts that FAIL and decide how deep its falls go, each once.
 
-    Facts against real windows and facts by the rank of what came count alike. Of diversity, repeated paths alone
-    count: the paths of one context cover less than all of history by nature.
+    Facts against real windows and facts by the rank of what came count alike. Of diversity, paths that
+    repeat one another or lie too close together count: those of one context cover less than all of history by nature.
     """
     names = {f"{of}.{part}": part for of in (FACTS, FACTS_BY_ORIGIN) for part in MISLEADING}
     failed = (
         names[found.name]
         for found in findings
         if found.label == "FAIL" and found.scenario == scenario and found.name in names
-        if names[found.name] != "diversity" or "distinct" in found.offenders
+        if names[found.name] != "diversity" or {"distinct", "spread"} & {*found.offenders}
     )
     return list(dict.fromkeys(failed))
 

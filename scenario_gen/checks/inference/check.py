@@ -209,6 +209,7 @@ def _scores(asked: _Question, synthetic: Sample, real: Sample, reasons: dict[str
         (Points(x, synthetic.clusters), Points(y, some.clusters)),
         history=asked.histories[0],
         known=_known(asked),
+        one_context=asked.mode == "C",
         rng=asked.rng(3),
     )
 

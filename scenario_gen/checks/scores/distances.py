@@ -30,6 +30,12 @@ def energy_distance(within_x: Distances, within_y: Distances, between: Distances
     return 2 * means[0] - means[1] - means[2]
 
 
+def mean_apart(within: Distances) -> float:
+    """Return the mean distance between two different points."""
+    count = len(within)
+    return float(within.sum(dtype=np.float64) / max(count * (count - 1), 1))
+
+
 @dataclass(frozen=True)
 class Neighbourhood:
     """Precision, recall, density and coverage of paths among real windows."""

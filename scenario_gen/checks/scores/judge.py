@@ -6,7 +6,7 @@ Owns the list of scores and their labels. Thresholds follow the power study; see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.scores.classifier import FOLDS, out_of_fold_auc
 from scenario_gen.checks.scores.copying import TOO_CLOSE, Library, copies
-from scenario_gen.checks.scores.distances import distances, energy_distance, prdc
+from scenario_gen.checks.scores.distances import distances, energy_distance, mean_apart, prdc
 from scenario_gen.checks.scores.diversity import FEWEST_BARS, distinct_share
 from scenario_gen.checks.scores.lines import LAGS, curve_distance, lagged_products, path_normalised, w1
 from scenario_gen.checks.scores.points import Floats, Ids, Points
 from scenario_gen.checks.scores.results import ScoreVerdict
+from scenario_gen.checks.scores.stretches import THIN, Stretches, spread_label
 from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Measured, Split, measure, random_splits
 from scenario_gen.market.candles import Candles
 
@@ -26,15 +27,16 @@ MOST_POINTS = 2000
 TOLD_APART = 0.80  # AUC above which a classifier really tells paths from windows
 MEMORISED = 0.35  # AUC below which it takes paths for windows that it has seen
 FAR = 3.0  # times the real median above which an energy distance is a fault
-THIN = 0.5  # times the real median below which coverage is a fault
+REPEATS = "paths are taken for windows seen before: they repeat the reference"
 COPIED_WARN, COPIED_FAIL = 0.01, 0.05
 DISTINCT = 0.99
-JUDGED = ("c2st", "energy", "coverage", "copies", "distinct")
+JUDGED = ("c2st", "energy", "coverage", "spread", "copies", "distinct")
 
 TITLES = {
     "c2st": "can a classifier tell paths from real windows, by their facts? (AUC)",
     "energy": "energy distance between paths and real windows, in the space of facts",
     "coverage": "share of real windows that have a path near them",
+    "spread": "mean distance between two paths, in the space of facts",
     "precision": "share of paths that lie among real windows",
     "recall": "share of real windows that lie among paths",
     "density": "real windows around a path",
@@ -54,6 +56,7 @@ def judge_scores(
     *,
     history: Candles,
     known: Sequence[Candles],
+    one_context: bool = False,
     rng: np.random.Generator,
 ) -> list[ScoreVerdict]:
     """Return every score of an ensemble.
@@ -64,23 +67,57 @@ def judge_scores(
         points: both in the space of their facts.
         history: real bars that say how close history comes to itself.
         known: histories that the generator could have copied.
+        one_context: the paths continue one context (mode C): where classifier, energy distance and coverage differ
+            from windows of all times, single stretches of real time say whether that means anything.
         rng: of the splits.
     """
     always = [_distinct(paths), _copies(paths, history, known)]
     names = [name for name in TITLES if name not in ("distinct", "copies")]
-    clusters = len(np.unique(points[1].clusters))
-    if clusters < FEWEST_CLUSTERS or not points[1].x.shape[1]:
-        reason = f"{clusters} clusters of real windows; a yardstick needs {FEWEST_CLUSTERS}"
+    reason = _no_yardstick(points[1])
+    if reason:
         return always + [_without(name, reason) for name in names]
     splits = random_splits(points[1].clusters, len(points[0]), rng)
     in_space = _classifier(points, splits) + _in_space(points, splits)
+    if one_context:
+        in_space = _of_one_context(in_space, Stretches.of(points[1]))
     return always + in_space + _lines(paths, real, splits)
+
+
+def _no_yardstick(real: Points) -> str:
+    """Return why real windows cannot be held against each other; "" where they can."""
+    if not real.x.shape[1]:
+        return "no judged fact varies over windows of this length: there is no space to compare in"
+    clusters = len(np.unique(real.clusters))
+    if clusters < FEWEST_CLUSTERS:
+        return f"{clusters} clusters of real windows; a yardstick needs {FEWEST_CLUSTERS}"
+    return ""
+
+
+def _of_one_context(verdicts: list[ScoreVerdict], stretches: Stretches) -> list[ScoreVerdict]:
+    """Return the scores in the space of facts with the labels that one context deserves."""
+    judged = []
+    for one in verdicts:
+        is_fine = one.label in (None, "PASS") and one.score != "spread"
+        if is_fine or one.value is None or one.reason == REPEATS:
+            judged.append(one)
+        elif one.score == "spread":
+            label, reason = spread_label(one.value, stretches)
+            middle, least = (
+                float(np.quantile(stretches.spread, q)) if len(stretches) else None for q in (0.5, 0.05)
+            )
+            judged.append(
+                replace(one, label=label, reason=reason, real_median=middle, real_limit=least, beyond=None)
+            )
+        else:
+            label, reason = stretches.verdict(one.score, one.value)
+            judged.append(replace(one, label=label, reason=reason))
+    return judged
 
 
 def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[ScoreVerdict]:
     paths, real = points
     if len(np.unique(paths.clusters)) < FOLDS:
-        return [_without("c2st", f"the paths form fewer than {FOLDS} clusters")]
+        return [_without("c2st", f"fewer than {FOLDS} contexts, or groups of paths that are not identical")]
 
     def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
         return [out_of_fold_auc((real if is_real else paths).select(rows), real.select(rest))]
@@ -89,11 +126,7 @@ def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[
     if found.value > found.limit():
         return [_verdict("c2st", found, "FAIL" if found.value > TOLD_APART else "WARN")]
     if found.value < min(MEMORISED, found.limit(low=True)):
-        return [
-            _verdict(
-                "c2st", found, "WARN", "paths are taken for windows seen before: they repeat the reference"
-            )
-        ]
+        return [_verdict("c2st", found, "WARN", REPEATS)]
     return [_verdict("c2st", found, "PASS")]
 
 
@@ -106,13 +139,14 @@ def _in_space(points: tuple[Points, Points], splits: Sequence[Split]) -> list[Sc
         within, between = (among_real, among_real) if is_real else (among_paths, across)
         parts = within[np.ix_(rows, rows)], among_real[np.ix_(rest, rest)], between[np.ix_(rows, rest)]
         near = prdc(*parts)
-        return [energy_distance(*parts), near.coverage, near.precision, near.recall, near.density]
+        shares = (near.coverage, near.precision, near.recall, near.density)
+        return [energy_distance(*parts), mean_apart(parts[0]), *shares]
 
-    names = ("energy", "coverage", "precision", "recall", "density")
+    names = ("energy", "spread", "coverage", "precision", "recall", "density")
     found = measure(splits, names, score)
     verdicts = [_verdict("energy", found["energy"], _energy_label(found["energy"]))]
     for name in names[1:]:
-        label = _coverage_label(found[name]) if name == "coverage" else None
+        label = _low_label(found[name]) if name in ("spread", "coverage") else None
         verdicts.append(_verdict(name, found[name], label, low=True))
     return verdicts
 
@@ -123,7 +157,7 @@ def _energy_label(found: Measured) -> Label:
     return "FAIL" if found.value > FAR * found.real_median else "WARN"
 
 
-def _coverage_label(found: Measured) -> Label:
+def _low_label(found: Measured) -> Label:
     if found.value >= found.limit(low=True):
         return "PASS"
     return "FAIL" if found.value < THIN * found.real_median else "WARN"
