@@ -86,11 +86,14 @@ def _downloaded(asked: VectorbtData) -> list[Candles]:
 
 
 def _tell(trained: Trained) -> None:
-    """Print what came out; under torchrun, once."""
+    """Draw the learning curves and print what came out; under torchrun, once."""
     import os
+
+    from scenario_gen.report.learning import draw_learning
 
     if os.environ.get("RANK", "0") != "0":
         return
+    draw_learning(trained.folder)
     if trained.checkpoint is None:
         typer.echo(f"tokenizer: {trained.folder} (name it as init_tokenizer to train a model with it)")
         return

@@ -96,7 +96,7 @@ def _settings(record: dict[str, Any]) -> str:
     return (
         f"`config.yaml` beside the weights, sha256 `{record.get('config_sha256', 'not recorded')}`, seed "
         f"{record.get('seed', 'not recorded')}. Processor time: tokenizer {hours[0]:.2f} core-hours, model "
-        f"{hours[1]:.2f} core-hours. {record.get('remarks', '')}".rstrip()
+        f"{hours[1]:.2f} core-hours. Learning curves: `metrics.jsonl`. {record.get('remarks', '')}".rstrip()
     )
 
 

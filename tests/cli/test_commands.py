@@ -9,6 +9,7 @@ import pytest
 import scenario_gen
 from scenario_gen.cli.manners import DEFECT_NOTE, command_line
 from scenario_gen.errors import DataError
+from scenario_gen.report import learning
 from scenario_gen.spec import LoadedSpec
 from scenario_gen.store.results import StressRun
 
@@ -249,10 +250,13 @@ def test_train_passes_on_its_options(invoke: Invoke, monkeypatch: pytest.MonkeyP
         seen.update(options, config=config)
         return SimpleNamespace(folder=options["out"], checkpoint=SimpleNamespace(provenance={}))
 
+    drawn: list[Path] = []
+    monkeypatch.setattr(learning, "draw_learning", drawn.append)
     module.train = train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "scenario_gen.training", module)
     monkeypatch.setattr(scenario_gen, "training", module, raising=False)
     result = invoke("train", "nano.yaml", "--out", "o", "--data", "d", "--resume")
+    assert drawn == [Path("o")]
     assert "checkpoint: o " in result.stdout
     assert result.exit_code == 0, result.output
     assert [seen[key] for key in ("config", "out", "data", "resume")] == [

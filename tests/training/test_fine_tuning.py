@@ -242,6 +242,7 @@ def test_the_command_tells_what_was_gained_and_needs_a_start(
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "nats per held-out bar" in result.stdout
+    assert "held-out bars" in (tmp_path / "run" / "learning.svg").read_text()
     assert "training the model" in result.stderr
     scratch = CliRunner().invoke(app, ["finetune", str(write_config(tmp_path))])
     assert scratch.exit_code == 2
