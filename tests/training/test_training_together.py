@@ -129,7 +129,7 @@ def test_a_process_that_is_killed_and_started_again_ends_with_the_same_bits(
         for name in ("ffn_dropout_p", "resid_dropout_p")
     }
     patience = {"model__patience": 500, "model__validate_every": 10}
-    config = write_config(tmp_path, model__steps=300, model__save_every=10, **dropout, **patience)
+    config = write_config(tmp_path, model__steps=120, model__save_every=10, **dropout, **patience)
     words = ("train", config, "--data", small_data, "--out", tmp_path / "part")
     process = _command(*words)
     state, deadline = tmp_path / "part" / "model.state.pt", time.monotonic() + 200
