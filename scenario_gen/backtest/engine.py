@@ -29,6 +29,7 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import Broker
 
 COLUMN_CHUNK = 512
+CHUNK_CELLS = 2**21  # bars x paths at most in a chunk: some thirty arrays of 16 MiB live at once
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def run_backtest(
     broker: Broker,
     *,
     bars_per_year: float,
-    column_chunk: int = COLUMN_CHUNK,
+    column_chunk: int | None = None,
 ) -> BacktestResult:
     """Backtest one strategy on every path.
 
@@ -67,7 +68,8 @@ def run_backtest(
         paths: the generated bars.
         broker: cash, costs and fills.
         bars_per_year: to annualise with.
-        column_chunk: how many paths to hold in memory at once; the results do not depend on it.
+        column_chunk: how many paths to hold in memory at once; default: 512, or fewer long ones. The results do not
+            depend on it.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
@@ -76,9 +78,10 @@ def run_backtest(
     _refuse_lack_of_volume(context, paths, broker)
     if len(paths) == 0:
         return _nothing(paths)
+    width = column_chunk or min(COLUMN_CHUNK, max(1, CHUNK_CELLS // (len(context) + paths.horizon)))
     pieces = [
         _run_chunk(strategy, context, paths, broker, chunk=chunk, bars_per_year=bars_per_year)
-        for chunk in (slice(start, start + column_chunk) for start in range(0, len(paths), column_chunk))
+        for chunk in (slice(start, start + width) for start in range(0, len(paths), width))
     ]
     return BacktestResult(
         metrics=pd.concat([piece.metrics for piece in pieces]),

@@ -3,16 +3,18 @@
 What vectorbt simulates goes to vectorbt; a broker with minimum fees, lots, borrowing and the like to the ledger.
 
 vectorbt looks at stops before it looks at signals, once per row, so with one row per bar a position entered
-at the open would first be protected on the next bar. Signal runs therefore give each bar three rows, in the
-order in which things happen:
+at the open would first be protected on the next bar; and on one row it cannot leave one side and enter the other
+with a share of what that left. Signal runs therefore give each bar up to three rows, in the order in which things
+happen:
 
     fill at the next open        fill at the close
     1. leave, at the open        1. stops, between low and high
     2. enter, at the open        2. leave, at the close
     3. stops, between low, high  3. enter, at the close
 
-The rows of orders carry no close, which keeps the stops asleep on them: comparisons with NaN are false.
-Because the position is flat before an entry, vectorbt's share of cash is a share of equity.
+Without stops there is no row for them, and a run of one side leaves and enters on one row: it cannot do both at
+the same bar. Beside stops, the rows of orders carry no close, which keeps the stops asleep on them: comparisons
+with NaN are false. Because the position is flat before an entry, vectorbt's share of cash is a share of equity.
 
 Knows arrays [bar, path] and a broker; knows neither strategies nor metrics.
 """
@@ -21,8 +23,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,8 +36,6 @@ from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalO
 from scenario_gen.spec.models import Broker
 
 log = logging.getLogger(__name__)
-
-ROWS = 3  # rows per bar of a signal run
 
 
 def run_signals(market: Market, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
@@ -57,39 +57,66 @@ def run_weights(market: Market, weights: Floats, broker: Broker, bars_per_year: 
     return ledger_weights(market, weights, broker, bars_per_year)
 
 
+class _Row(NamedTuple):
+    """What happens on one of a bar's rows."""
+
+    leaves: bool
+    enters: bool
+    stops: bool
+
+
+def _rows_of(wanted: SignalOrders, *, guarded: bool, at_open: bool) -> tuple[_Row, ...]:
+    """Return the fewest rows per bar that keep the order of events."""
+    two_sided = wanted.entries.any() and wanted.short_entries.any()
+    fills = (_Row(True, False, False), _Row(False, True, False)) if two_sided else (_Row(True, True, False),)
+    if not guarded:
+        return fills
+    stops = _Row(False, False, True)
+    return (*fills, stops) if at_open else (stops, *fills)
+
+
 def _vectorbt_signals(market: Market, wanted: SignalOrders, broker: Broker) -> Outcome:
     at_open = broker.fill == "next_open"
+    guarded = not (np.isnan(wanted.stop_loss).all() and np.isnan(wanted.take_profit).all())
+    rows = _rows_of(wanted, guarded=guarded, at_open=at_open)
     price = market.open if at_open else market.close
     nothing, none = np.full_like(price, np.nan), np.zeros_like(price, dtype=bool)
-    enter_long, leave_long = wanted.entries, wanted.exits
-    enter_short, leave_short = wanted.short_entries, wanted.short_exits
 
-    def rows(leave: NDArray[Any], enter: NDArray[Any], stops: NDArray[Any]) -> NDArray[Any]:
-        """Interleave three arrays [bar, path] to [3 * bar, path] in the order of this broker."""
-        order = (leave, enter, stops) if at_open else (stops, leave, enter)
-        return np.stack(order, axis=1).reshape(-1, price.shape[1])
+    def on(chosen: Sequence[bool], values: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+        """Return values on the chosen rows of each bar and others on the rest, [rows * bar, path]."""
+        if len(rows) == 1:
+            return values if chosen[0] else others
+        picked = [values if one else others for one in chosen]
+        return np.stack(picked, axis=1).reshape(-1, price.shape[1])
 
+    leaves, enters, stops = ([row[event] for row in rows] for event in range(3))
+    everywhere = [True] * len(rows)
+    guards: dict[str, Any] = {}
+    if guarded:
+        guards = {
+            "open": on(stops, market.open, nothing),
+            "high": on(stops, market.high, nothing),
+            "low": on(stops, market.low, nothing),
+            "sl_stop": on(everywhere, wanted.stop_loss, nothing),
+            "sl_trail": wanted.trailing,
+            "tp_stop": on(everywhere, wanted.take_profit, nothing),
+            "stop_entry_price": "fillprice",
+            "stop_exit_price": "stopmarket",
+        }
     portfolio = _vectorbt().Portfolio.from_signals(
-        rows(nothing, nothing, market.close),
-        entries=rows(none, enter_long, none),
-        exits=rows(leave_long | enter_short, none, none),
-        short_entries=rows(none, enter_short, none),
-        short_exits=rows(leave_short | enter_long, none, none),
-        price=rows(price, price, price),
-        open=rows(nothing, nothing, market.open),
-        high=rows(nothing, nothing, market.high),
-        low=rows(nothing, nothing, market.low),
-        size=rows(wanted.size, wanted.size, wanted.size),
+        on(stops if guarded else everywhere, market.close, nothing),
+        entries=on(enters, wanted.entries, none),
+        exits=on(leaves, wanted.exits | wanted.short_entries, none),
+        short_entries=on(enters, wanted.short_entries, none),
+        short_exits=on(leaves, wanted.short_exits | wanted.entries, none),
+        price=on(everywhere, price, nothing),
+        size=on(everywhere, wanted.size, nothing),
         size_type="percent",
-        sl_stop=rows(wanted.stop_loss, wanted.stop_loss, wanted.stop_loss),
-        sl_trail=wanted.trailing,
-        tp_stop=rows(wanted.take_profit, wanted.take_profit, wanted.take_profit),
-        stop_entry_price="fillprice",
-        stop_exit_price="stopmarket",
         upon_opposite_entry="ignore",  # only a short that could not be bought back is still there at an entry
+        **guards,
         **_costs(broker),
     )
-    return outcome_of(portfolio, market.close, rows_per_bar=ROWS)
+    return outcome_of(portfolio, market.close, rows_per_bar=len(rows))
 
 
 def _vectorbt_weights(market: Market, weights: Floats, broker: Broker) -> Outcome:

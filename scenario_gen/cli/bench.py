@@ -53,3 +53,26 @@ def bench(
     from scenario_gen.cli.benching import bench_model
 
     bench_model(model, paths, context_bars, horizon, device, dtype, rounds, growth=growth, as_json=as_json)
+
+
+@bench_app.command("backtest")
+def backtest(
+    paths: Annotated[int, typer.Option(min=1, max=1_000_000, help="Paths to run over.")] = 10_000,
+    bars: Annotated[int, typer.Option(min=2, max=10_000, help="Bars on each path.")] = 252,
+    context: Annotated[int, typer.Option(min=50, max=8192, help="Bars before each path.")] = 256,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Times in turns; the best counts.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time whole backtests beside the bare vectorbt calls for the same signals and fills.
+
+    Ours is the strategy, its checks, the fills and all metrics; theirs is
+    indicators and Portfolio.from_signals, with no figure asked. The first call,
+    which pays for imports, is shown apart.
+
+    For example:
+
+      scenario-gen bench backtest --json
+    """
+    from scenario_gen.cli.bench_backtest import bench_backtest
+
+    bench_backtest(paths, bars, context, rounds, as_json=as_json)
