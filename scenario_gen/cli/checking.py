@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE
-from scenario_gen.spec.models import MAX_SEED
+from scenario_gen.spec.models import MAX_SEED, Market
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.check_results import CheckReport
@@ -30,6 +31,31 @@ def check(
         str | None,
         typer.Option(
             help="The last bar before the paths; default: found from their stamps.", show_default=False
+        ),
+    ] = None,
+    tick_size: Annotated[
+        float | None, typer.Option(min=0.0, help="Price step that all prices keep to.", show_default=False)
+    ] = None,
+    lot_size: Annotated[
+        float | None, typer.Option(min=0.0, help="Step of the volume column.", show_default=False)
+    ] = None,
+    price_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="0.1: no price further from the session's last close.", show_default=False
+        ),
+    ] = None,
+    volume_unit: Annotated[
+        float | None, typer.Option(min=0.0, help="amount = volume x unit x price.", show_default=False)
+    ] = None,
+    calendar: Annotated[
+        str | None,
+        typer.Option(help="XNYS, 24/7, ...: whose sessions the stamps keep to.", show_default=False),
+    ] = None,
+    training: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A history that the generator was trained on; may be repeated.", show_default=False
         ),
     ] = None,
     resamples_history: Annotated[
@@ -58,7 +84,10 @@ def check(
       scenario-gen check paths.csv --reference history.csv --context-end 2024-05-10 --json
 
       scenario-gen check bootstrap.parquet --reference history.csv --resamples-history
+
+      scenario-gen check paths.csv --reference shares.csv --tick-size 0.01 --lot-size 100
     """
+    market = _market(tick_size=tick_size, lot_size=lot_size, price_limit=price_limit, volume_unit=volume_unit)
     from scenario_gen.cli.progress import choose_progress
     from scenario_gen.pipeline.checking import check as check_paths
 
@@ -66,12 +95,27 @@ def check(
         paths,
         reference,
         context_end=context_end,
+        market=market,
+        calendar=calendar,
+        training=training or (),
         resamples_history=resamples_history,
         seed=seed,
         progress=choose_progress(quiet=quiet or as_json),
     )
     _show(report, as_json=as_json)
     raise typer.Exit(_exit_code(report))
+
+
+def _market(**given: float | None) -> Market:
+    """Return what the exchange allows; refuse what a spec's market section would refuse."""
+    try:
+        return Market.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = f"--{str(first['loc'][0]).replace('_', '-')}"
+        raise typer.BadParameter(
+            f"got {first['input']:g}: {first['msg'].lower()}", param_hint=option
+        ) from None
 
 
 def _show(report: CheckReport, *, as_json: bool) -> None:

@@ -81,7 +81,8 @@ class CheckReport:
         verdicts: group to the worst label of its judged members: candles, the groups of facts, discriminative, copy
             and diversity.
         reasons: group to the reason of that label, in words.
-        mode: B: paths of many contexts against windows of history; C: paths of one context.
+        mode: A: what came, ranked among the paths of its own context; B: paths of many contexts against windows of
+            history; C: paths of one context.
         reference: what was compared with.
         paths: what was compared.
         candles: the account of the candle rules, on the paths as they came.

@@ -1,12 +1,14 @@
 """``scenario-gen check``: paths of any generator against the history that they continue.
 
 Puts the rooms in order: paths and reference are read, paths are anchored, candle rules are counted, stylized facts and
-scores are compared with real windows. No bar after the context's end is looked at.
+scores are compared with real windows, none of them after the context's end. Later bars are looked at in mode A alone,
+as what came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +21,7 @@ from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.inference.admission import MIN_PATHS
+from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.checks.merging import merge_tallies
 from scenario_gen.errors import CheckError
@@ -35,7 +38,9 @@ from scenario_gen.pipeline.check_results import (
     exempted,
     verdicts_of,
 )
+from scenario_gen.pipeline.outcomes import facts_by_origin
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
+from scenario_gen.spec.models import Market
 
 Paths: TypeAlias = PathSet | Sequence[PathSet] | pd.DataFrame | str | Path
 History: TypeAlias = Candles | pd.DataFrame | str | Path
@@ -47,6 +52,9 @@ def check(
     reference: History,
     *,
     context_end: str | None = None,
+    market: Market | None = None,
+    calendar: str | None = None,
+    training: Sequence[History] = (),
     resamples_history: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -55,7 +63,9 @@ def check(
 
     Paths with the same stamps continue one context; its last bar is the reference's last bar before their first stamp.
     One context is judged in mode C, where an ensemble may be narrower than history; at least four contexts, best
-    twenty and more, in mode B. Candle rules are counted on the paths as they came; facts are measured after repair.
+    twenty and more, in mode B. Thirty contexts and more whose futures are in the reference are judged in mode A: the
+    facts of what came are ranked among the paths of its own context, scale included. Candle rules are counted on the
+    paths as they came; facts are measured after repair.
 
     Args:
         paths: a CSV or Parquet file or a data frame with the columns path (or path_id), timestamp, open, high, low,
@@ -63,6 +73,9 @@ def check(
         reference: the instrument's history: Candles, a data frame, a file, "sp500" or "nasdaq".
         context_end: the last bar of the reference to compare with; with one context also the bar that the paths set
             out from. Default: the last bar before the paths. A date means the whole of that day.
+        market: ticks, lots and price limit that the candles must keep to; by default there are none.
+        calendar: an exchange such as XNYS, or 24/7, whose sessions the stamps must keep to; by default inferred.
+        training: histories that the generator was trained on, for the copy test.
         resamples_history: the generator is a bootstrap of the reference: the copy test is shown and not judged.
         seed: of random groups, controls and splits: the same seed gives the same report.
         progress: who hears of stages.
@@ -72,7 +85,8 @@ def check(
         CheckError: paths and reference do not fit, or there are fewer than 20 paths.
     """
     progress = progress or SilentProgress()
-    history = reference if isinstance(reference, Candles) else load_candles(reference)
+    history = _history(reference, calendar)
+    known = [_history(one, None) for one in training]
     given, source = _given(paths)
     found = anchored(given, history, context_end, source)
     if len(found) < MIN_PATHS:
@@ -80,12 +94,23 @@ def check(
             f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths"
         )
     with progress.stage("candle rules", len(found.ensembles)) as advance:
-        kept, candles = _candles(found.ensembles, history, advance)
+        kept, candles, misfits = _candles(found.ensembles, history, market, advance)
     before = history.rows(0, found.end)
     with progress.stage("stylized facts", 1) as advance:
-        facts = _facts(kept, found, before, seed)
+        facts = _facts(kept, found, before, known, seed)
+        past = len(history) if context_end is None else found.end
+        ranked = facts_by_origin(kept, history, before=before, known=past, seed=seed)
+        if ranked is not None:
+            facts = in_mode_a(ranked, facts)
         advance(1)
-    return _report(found, before, history, candles, facts, source, exempt=resamples_history)
+    report = _report(found, before, history, candles, facts, source, exempt=resamples_history)
+    return replace(report, notes=[*report.notes, *misfits])
+
+
+def _history(given: History, calendar: str | None) -> Candles:
+    if not isinstance(given, Candles):
+        return load_candles(given, calendar=calendar)
+    return given if calendar is None else replace(given, calendar=calendar)
 
 
 def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
@@ -105,24 +130,28 @@ def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
 
 
 def _candles(
-    ensembles: Sequence[Ensemble], history: Candles, advance: Callable[[int], None]
-) -> tuple[list[Ensemble], CandleAccount]:
-    """Return the paths that have prices, repaired, and the account of all.
+    ensembles: Sequence[Ensemble], history: Candles, market: Market | None, advance: Callable[[int], None]
+) -> tuple[list[Ensemble], CandleAccount, list[str]]:
+    """Return the paths that have prices, repaired, the account of all, and where history breaks the market's rules.
 
-    Thresholds come from the history before each context; the account tells those of the last one.
+    Thresholds come from the history before each context; account and misfits tell of the last one.
     """
-    kept, tallies = [], []
+    kept, tallies, misfits = [], [], list[str]()
     for one in ensembles:
         before = history.rows(0, one.end)
-        rules = CandleRules.of(before.context(min(CONTEXT, len(before))), one.paths.horizon, history=before)
+        context = before.context(min(CONTEXT, len(before)))
+        rules = CandleRules.of(context, one.paths.horizon, market=market, history=before)
         checked = rules.check(one.paths, "repair")
         kept.append(Ensemble(checked.paths, one.end))
         tallies.append(checked.tally)
+        misfits = [before.flag_text(flag) for flag in rules.misfits]
         advance(1)
-    return kept, merge_tallies(tallies[::-1])
+    return kept, merge_tallies(tallies[::-1]), misfits
 
 
-def _facts(ensembles: Sequence[Ensemble], found: Anchored, before: Candles, seed: int) -> FactsReport:
+def _facts(
+    ensembles: Sequence[Ensemble], found: Anchored, before: Candles, training: Sequence[Candles], seed: int
+) -> FactsReport:
     clock = SessionClock.of(before.timestamps)
     bars = concatenate([Bars.of_paths(one.paths, clock=clock) for one in ensembles])
     if len(bars) < MIN_PATHS:
@@ -132,9 +161,20 @@ def _facts(ensembles: Sequence[Ensemble], found: Anchored, before: Candles, seed
             "look at what the generator gives",
         )
     if found.contexts == 1:
-        return check_facts(bars, before, context=before, seed=seed)
+        return check_facts(bars, before, context=before, training=training, seed=seed)
     contexts = np.concatenate([np.full(len(one.paths), one.end) for one in ensembles])
-    return check_facts(bars, before, context_ids=contexts, seed=seed)
+    return check_facts(bars, before, context_ids=contexts, training=training, seed=seed)
+
+
+def in_mode_a(ranked: FactsReport, windows: FactsReport) -> FactsReport:
+    """Return facts by the rank of what came with the scores that only windows of history can judge."""
+    note = (
+        f"mode A: what came after {ranked.design.windows} contexts is in the reference and is ranked among their "
+        "paths; windows of history judge the ensemble as a whole alone"
+    )
+    return assemble(
+        ranked.design, ranked.facts, windows.scores, ranked.audit, [note, *windows.notes, *ranked.notes]
+    )
 
 
 def _too_few(problem: str, fix: str) -> CheckError:

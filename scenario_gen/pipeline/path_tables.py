@@ -23,6 +23,7 @@ from scenario_gen.market.read import Table, read_source
 from scenario_gen.market.times import parse_stamps
 
 ID_NAMES = ("path", "path id")  # "path_id" in a file
+ASSET_NAMES = ("asset", "symbol", "ticker", "instrument")
 COLUMNS = "path (or path_id), timestamp, open, high, low, close, and volume where there is one"
 SHOWN = 3
 
@@ -61,6 +62,7 @@ def read_path_table(source: pd.DataFrame | str | Path) -> PathTable:
     """
     table = _raw_table(source)
     frame = tidy_columns(table.frame, table.where)
+    _refuse_assets(frame, table.where)
     codes, labels = _paths_of_rows(frame, table.where)
     bars = _bars_per_path(codes, labels, table.where)
     order = np.argsort(codes, kind="stable")  # [row], path by path, the rows of each in their order
@@ -85,6 +87,18 @@ def _raw_table(source: pd.DataFrame | str | Path) -> Table:
         named = any(name is not None for name in source.index.names)
         return read_source(source.reset_index() if named else source)
     return read_source(Path(source))  # as a path: the built-in histories are no paths
+
+
+def _refuse_assets(frame: pd.DataFrame, where: str) -> None:
+    """Refuse paths of several assets: how assets move together is UNTESTABLE here, and each has its own reference."""
+    for name in ASSET_NAMES:
+        if name in frame and (count := frame[name].nunique()) > 1:
+            some = ", ".join(map(str, frame[name].unique()[:SHOWN]))
+            raise DataError(
+                f"{where} holds {count} assets in its column {name!r}: {some}{', ...' if count > SHOWN else ''}",
+                expected="paths of one asset, which one reference can judge; dependence between assets is not tested",
+                fix="check the paths of each asset by themselves, against its own history",
+            )
 
 
 def _paths_of_rows(frame: pd.DataFrame, where: str) -> tuple[Numbers, pd.Index]:

@@ -30,6 +30,33 @@ def copies(one: OneContext, tmp_path: Path) -> Path:
     return tmp_path / "copies.parquet"
 
 
+def test_the_markets_rules_and_training_data_are_options(
+    one: OneContext, invoke: Invoke, tmp_path: Path
+) -> None:
+    one.control("shuffle", count=60).to_csv(tmp_path / "paths.csv", index=False)
+    words = (
+        "check",
+        tmp_path / "paths.csv",
+        "--reference",
+        "nasdaq",
+        "--calendar",
+        "XNYS",
+        "--training",
+        "sp500",
+    )
+    result = invoke(*words, "--tick-size", "0.05", "--price-limit", "0.2", "--json")
+    assert result.exit_code == 4, result.stderr
+    rules = {row["rule"]: row for row in json.loads(result.stdout)["candles"]["rules"]}
+    assert rules["V7"]["paths"] == 60
+    assert rules["V8"]["bars"] >= 0  # judged
+    wrong_ones = {"--tick-size": "0", "--price-limit": "1", "--calendar": "XNIS", "--training": "no.csv"}
+    for option, value in wrong_ones.items():
+        wrong = invoke(*words[:4], option, value)
+        assert wrong.exit_code == 2
+        assert value in wrong.stderr
+        assert "Traceback" not in wrong.stderr
+
+
 def test_held_out_real_windows_leave_with_0(invoke: Invoke, tmp_path: Path) -> None:
     many = ManyContexts.of(load_candles("nasdaq"), seed=2)
     many.real().to_csv(tmp_path / "real.csv", index=False)

@@ -1,0 +1,119 @@
+"""``scenario_gen.check`` with what the user knows of market, training and what came: mode A, ticks, copies, assets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scenario_gen as sg
+from scenario_gen.checks.controls.known import Simulated, simulate
+from scenario_gen.checks.facts import windows
+from scenario_gen.errors import DataError
+from scenario_gen.market import Candles, load_candles
+from scenario_gen.pipeline.check_results import CheckReport
+from scenario_gen.spec.models import Market
+from tests.pipeline.given import OneContext, table
+
+ORIGINS, LENGTH, PATHS, START = 40, 30, 99, 2600
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[Simulated, Candles]:
+    market = simulate(1, START + ORIGINS * LENGTH, np.random.default_rng(11))
+    return market, market.candles()
+
+
+def forecasts(market: Simulated, history: Candles, factor: float = 1.0, every: int = LENGTH) -> pd.DataFrame:
+    """Paths of the true law from many contexts, all moves multiplied by a factor, as a table."""
+    rng, parts = np.random.default_rng(12), []
+    for number, row in enumerate(range(START, START + (ORIGINS - 1) * LENGTH + 1, every)):
+        made = simulate(PATHS, LENGTH, rng, market.states[0, row]).scaled(factor)
+        stamps = history.timestamps[row : row + LENGTH].to_numpy()
+        part = table(made, stamps, float(history.close[row - 1]))
+        parts.append(part.assign(path=part["path"] + PATHS * number))
+    return pd.concat(parts, ignore_index=True)
+
+
+def label(report: CheckReport, fact: str) -> str | None:
+    return next(one.label for one in report.facts if one.fact == fact)
+
+
+def test_contexts_whose_futures_are_known_are_judged_by_what_came(known: tuple[Simulated, Candles]) -> None:
+    market, history = known
+    report = sg.check(forecasts(market, history), history)
+    assert (report.mode, report.design.windows, report.paths.contexts) == ("A", ORIGINS, ORIGINS)
+    assert report.verdicts["scale"] == "PASS"
+    # a perfect generator has a FAIL among its facts in fewer than 2 % of runs (BENCHMARKS.md)
+    assert "FAIL" not in {one.label for one in report.facts}
+    assert any("what came after 40 contexts is in the reference" in note for note in report.notes)
+    assert {one.score for one in report.scores} >= {"c2st", "energy", "copies"}
+
+
+def test_a_volatility_of_seven_tenths_is_caught_where_windows_of_history_are_blind(
+    known: tuple[Simulated, Candles],
+) -> None:
+    market, history = known
+    calm = forecasts(market, history, 0.7)
+    report = sg.check(calm, history)
+    assert report.verdicts["scale"] == "FAIL"
+    assert label(report, "log_sd") == "FAIL"
+    blind = sg.check(calm, history, context_end=str(history.timestamps[START + 9 * LENGTH].date()))
+    assert (blind.mode, label(blind, "log_sd")) == ("B", None)  # what came is beyond what may be looked at
+
+
+def test_outcomes_that_overlap_are_not_counted_twice(known: tuple[Simulated, Candles]) -> None:
+    market, history = known
+    report = sg.check(forecasts(market, history, every=LENGTH // 2), history)
+    assert report.paths.contexts == 2 * ORIGINS - 1
+    assert (report.mode, report.design.windows) == ("A", ORIGINS)
+
+
+@pytest.fixture(scope="module")
+def one() -> OneContext:
+    return OneContext.of(load_candles("nasdaq"), "2012-12-31")
+
+
+def test_candles_are_held_to_the_markets_ticks_lots_and_limit(one: OneContext) -> None:
+    paths = one.control("shuffle", count=40)
+    free = sg.check(paths, one.history)
+    held = sg.check(paths, one.history, market=Market(tick_size=0.01, lot_size=7000, price_limit=0.03))
+    rules = {row.rule: row for row in held.candles.rules}
+    assert {row.rule for row in free.candles.rules if row.bars < 0} >= {"V7", "V8", "V4-lots"}
+    assert rules["V7"].paths == rules["V4-lots"].paths == 40  # chained anew, so off both grids
+    assert rules["V8"].paths > 0
+    assert any(
+        "market.price_limit" in note for note in held.notes
+    )  # the NASDAQ itself moved by more than 3 % in a day
+    assert free.candles.repaired < held.candles.repaired
+
+
+def test_a_calendar_that_the_stamps_break_is_told(one: OneContext) -> None:
+    paths = one.control("shuffle", count=40)
+    paths["timestamp"] = np.tile(pd.date_range("2013-01-02", periods=60).to_numpy(), 40)  # weekends too
+    rules = {row.rule: row for row in sg.check(paths, one.history, calendar="XNYS").candles.rules}
+    assert rules["V6"].paths == 40
+
+
+def test_copies_of_the_training_data_are_found_where_they_are_named(one: OneContext) -> None:
+    foreign = simulate(1, 3000, np.random.default_rng(3)).candles()
+    copied = one.table(windows(foreign, 60, 29).bars)
+    assert sg.check(copied, one.history).verdicts["copy"] != "FAIL"
+    assert sg.check(copied, one.history, training=[foreign]).verdicts["copy"] == "FAIL"
+
+
+def test_paths_of_several_assets_are_refused_and_the_reason_is_told(one: OneContext) -> None:
+    paths = one.control("shuffle", count=40)
+    same = sg.check(paths.assign(asset="A"), one.history)
+    assert same.paths.paths == 40
+    with pytest.raises(DataError, match="holds 2 assets in its column 'symbol': A, B") as told:
+        sg.check(paths.assign(Symbol=np.where(paths["path"] < 20, "A", "B")), one.history)
+    assert "dependence between assets is not tested" in str(told.value)
+
+
+def test_two_bars_leave_no_space_to_compare_in(one: OneContext) -> None:
+    paths = one.control("shuffle", count=60)
+    short = paths.groupby("path").head(2)
+    c2st = next(one for one in sg.check(short, one.history).scores if one.score == "c2st")
+    assert c2st.label == "UNTESTABLE"
+    assert "no space to compare in" in c2st.reason
