@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -61,10 +62,17 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Expansion:
-    """The strategies that one entry of the spec unfolds to, and the combinations that were dropped."""
+    """The strategies that one entry of the spec unfolds to, and the combinations that do not run.
+
+    Attributes:
+        strategies: those that run.
+        dropped: those that the strategy itself refused.
+        excluded: how many the entry's own ``where`` left out.
+    """
 
     strategies: tuple[LoadedStrategy, ...]
     dropped: tuple[Dropped, ...] = ()
+    excluded: int = 0
 
     def __iter__(self) -> Iterator[LoadedStrategy]:
         return iter(self.strategies)
@@ -100,7 +108,7 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
     path, class_name = _split(use.use)
     file = _find(path, base)
     cls = _class_in(file, class_name)
-    sets = parameter_sets(cls, use.params)
+    sets = parameter_sets(cls, use.params, use.where)
     kept: list[LoadedStrategy] = []
     dropped: list[Dropped] = []
     for params in sets:
@@ -121,7 +129,8 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             expected="at least one combination that the strategy accepts",
             fix=f"correct the params of {use.use}",
         )
-    return Expansion(tuple(kept), tuple(dropped))
+    listed = math.prod(len(value) for value in use.params.values() if isinstance(value, list))
+    return Expansion(tuple(kept), tuple(dropped), listed - len(sets))
 
 
 def method_of(strategy: LoadedStrategy) -> str:

@@ -15,17 +15,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Union
 
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.models import MAX_PARAMETER_SETS
+from scenario_gen.spec.constraints import Constraint
+from scenario_gen.spec.models import MAX_GRID, MAX_PARAMETER_SETS
 
 PLAIN = (bool, int, float, str)
 
 
-def parameter_sets(cls: type, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+def parameter_sets(cls: type, params: Mapping[str, Any], where: str | None = None) -> list[dict[str, Any]]:
     """Return every combination of the listed values, in the order written, checked against the fields.
 
+    Args:
+        cls: the strategy.
+        params: a value or a list of values for each parameter.
+        where: a condition that combinations must meet, e.g. ``fast < slow``.
+
     Raises:
-        StrategyError: a name or a type is wrong, a value is missing or listed twice, or the grid is too
-            large.
+        StrategyError: a name, a type or the condition is wrong, a value is missing or listed twice, or the grid is
+            too large or empty.
     """
     hints = _annotations(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
@@ -33,13 +39,41 @@ def parameter_sets(cls: type, params: Mapping[str, Any]) -> list[dict[str, Any]]
     _refuse_missing(cls, params, fields)
     axes = {name: _axis(cls, name, value, hints[name]) for name, value in params.items()}
     count = math.prod(len(values) for values in axes.values())
-    if count > MAX_PARAMETER_SETS:
+    if count > (MAX_PARAMETER_SETS if where is None else MAX_GRID):
+        raise _too_large(cls, count, MAX_PARAMETER_SETS if where is None else MAX_GRID)
+    sets = list(_product(axes))
+    if where is None:
+        return sets
+    kept = _meeting(cls, sets, where)
+    if len(kept) > MAX_PARAMETER_SETS:
+        raise _too_large(cls, len(kept), MAX_PARAMETER_SETS)
+    return kept
+
+
+def _meeting(cls: type, sets: list[dict[str, Any]], where: str) -> list[dict[str, Any]]:
+    """Return the combinations that meet the condition."""
+    try:
+        constraint = Constraint.parse(where)
+        kept = [params for params in sets if constraint.holds(params)]
+    except ValueError as error:
         raise StrategyError(
-            f"the parameter grid of {cls.__name__} has {count} combinations",
-            expected=f"at most {MAX_PARAMETER_SETS}",
-            fix="list fewer values",
+            f"where: {error}", expected="a condition on the params, e.g. fast < slow", fix="correct 'where'"
+        ) from None
+    if not kept:
+        raise StrategyError(
+            f"none of the {len(sets)} combinations for {cls.__name__} meets {where!r}",
+            expected="at least one that does",
+            fix="correct 'where' or the params",
         )
-    return list(_product(axes))
+    return kept
+
+
+def _too_large(cls: type, count: int, most: int) -> StrategyError:
+    return StrategyError(
+        f"the parameter grid of {cls.__name__} has {count} combinations",
+        expected=f"at most {most}",
+        fix="list fewer values, or leave some out with a 'where' such as fast < slow",
+    )
 
 
 def described(instance: Any) -> dict[str, Any]:
@@ -119,6 +153,13 @@ def _axis(cls: type, name: str, value: Any, annotation: Any) -> list[Any]:
 
 
 def _typed(cls: type, name: str, value: Any, annotation: Any) -> Any:
+    choices = _choices(annotation)
+    if choices and not any(value == one and type(value) is type(one) for one in choices):
+        raise StrategyError(
+            f"{cls.__name__}.{name} was given {value!r}",
+            expected=f"one of {', '.join(map(repr, choices))}, or a list of such values",
+            fix=nearest(str(value), [str(one) for one in choices]) + f"correct params.{name}",
+        )
     accepted = _plain_types(annotation)
     if accepted is None or (value is None and type(None) in accepted):
         return value
@@ -129,6 +170,11 @@ def _typed(cls: type, name: str, value: Any, annotation: Any) -> Any:
     if type(value) is int and float in accepted:
         return float(value)
     raise _wrong_type(cls, name, value, accepted)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a ``Literal``; nothing for other annotations."""
+    return typing.get_args(annotation) if typing.get_origin(annotation) is typing.Literal else ()
 
 
 def _plain_types(annotation: Any) -> tuple[type, ...] | None:

@@ -91,6 +91,8 @@ def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress)
     for use in uses:
         expansion = expand(use, base)
         loaded += expansion.strategies
+        if expansion.excluded:
+            progress.note(f"{use.use}: {expansion.excluded} combinations do not meet where: {use.where}")
         for dropped in expansion.dropped:
             progress.note(f"left out {dropped.name}: {dropped.reason}")
     return loaded

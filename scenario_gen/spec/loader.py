@@ -160,7 +160,14 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
         if not violations.mapping(item, ("strategies", position), tuple(StrategyUse.model_fields)):
             continue
         built = violations.section(StrategyUse, item, lambda where, at=position: ("strategies", at, *where))  # type: ignore[misc]
-        check_use(item.get("use"), item.get("params", {}), base, ("strategies", position), violations)
+        check_use(
+            item.get("use"),
+            item.get("params", {}),
+            base,
+            ("strategies", position),
+            violations,
+            item.get("where"),
+        )
         if item.get("name") is not None:
             check_name(item["name"], ("strategies", position, "name"), violations)
         if built is not None:
@@ -172,7 +179,8 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
 def _judge_sizes(
     scenarios: tuple[ResolvedScenario, ...], strategies: tuple[StrategyUse, ...], violations: Violations
 ) -> None:
-    check_sizes(scenarios, sum(parameter_sets(use.params) for use in strategies), violations)
+    if not violations.found:  # a grid that cannot be counted is noted already
+        check_sizes(scenarios, sum(parameter_sets(use.params, use.where) for use in strategies), violations)
 
 
 def _sha256(text: str) -> str:

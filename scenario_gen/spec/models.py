@@ -20,6 +20,7 @@ MAX_CONTEXT = 8192
 MAX_HORIZON = 10_000
 MAX_BLOCK = 4096
 MAX_PARAMETER_SETS = 1000
+MAX_GRID = 100_000  # combinations that a 'where' may choose from
 MAX_SEED = 2**63 - 1
 MAX_ORIGINS, MAX_ENSEMBLE, MAX_CALIBRATED = 2000, 10_000, 250  # of a calibration: forecasts, paths, bars
 MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
@@ -242,6 +243,10 @@ class StrategyUse(Section):
 
     use: str = Field(description="file.py:Name, relative to the spec's folder or the current one")
     params: dict[str, Any] = Field(default_factory=dict, description="a value, or a list of values: a grid")
+    where: str | None = Field(
+        default=None,
+        description="condition on the grid, e.g. fast < slow; combinations that break it do not run",
+    )
     name: str | None = None
 
 

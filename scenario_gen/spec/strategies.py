@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.spec.constraints import Constraint
 from scenario_gen.spec.files import find_file, missing_file
-from scenario_gen.spec.models import MAX_PARAMETER_SETS, StrategyUse
+from scenario_gen.spec.models import MAX_GRID, MAX_PARAMETER_SETS, StrategyUse
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.wording import nearest, shown
 from scenario_gen.spec.yaml_lines import Where
@@ -45,15 +46,26 @@ def grid(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield dict(zip(params, combination, strict=True))
 
 
-def parameter_sets(params: Mapping[str, Any]) -> int:
-    """Return how many combinations :func:`grid` would yield, without making them."""
-    return math.prod(len(value) for value in params.values() if isinstance(value, list | tuple))
+def parameter_sets(params: Mapping[str, Any], condition: str | None = None) -> int:
+    """Return how many combinations of :func:`grid` meet a condition; without one, none is made to be counted.
+
+    Raises:
+        ValueError: the condition cannot be read, or not be decided.
+    """
+    count = math.prod(len(value) for value in params.values() if isinstance(value, list | tuple))
+    if condition is None or count > MAX_GRID:
+        return count
+    constraint = Constraint.parse(condition)
+    return sum(constraint.holds(one) for one in grid(params))
 
 
-def check_use(use: Any, params: Any, base: Path, where: Where, violations: Violations) -> None:
-    """Note everything that is wrong with one strategy's ``use`` and ``params``."""
+def check_use(
+    use: Any, params: Any, base: Path, where: Where, violations: Violations, condition: Any = None
+) -> None:
+    """Note everything that is wrong with one strategy's ``use``, ``params`` and ``where``."""
     if isinstance(params, Mapping):
         _check_values(params, (*where, "params"), violations)
+        _check_size(params, condition if isinstance(condition, str) else None, where, violations)
     if not isinstance(use, str):
         return
     file, name = split_use(use)
@@ -107,9 +119,26 @@ def _check_values(params: Mapping[str, Any], where: Where, violations: Violation
             violations.add((*where, key), "got .inf or .nan, expected finite numbers")
         elif len({repr(option) for option in options}) < len(options):
             violations.add((*where, key), "the same value is there twice; keep each value once")
-    count = parameter_sets(params)
-    if count > MAX_PARAMETER_SETS:
-        violations.add(where, f"the lists make {count} parameter sets, expected at most {MAX_PARAMETER_SETS}")
+
+
+def _check_size(
+    params: Mapping[str, Any], condition: str | None, where: Where, violations: Violations
+) -> None:
+    """Note a condition that cannot be decided or leaves nothing, and a grid that is too large."""
+    try:
+        count = parameter_sets(params, condition)
+    except ValueError as error:
+        violations.add((*where, "where"), str(error))
+        return
+    if condition is not None and count > MAX_GRID:
+        words = f"the lists make {count} combinations, expected at most {MAX_GRID} to choose from"
+        violations.add((*where, "params"), words)
+    elif count > MAX_PARAMETER_SETS:
+        hint = "" if condition is not None else "; a 'where' such as fast < slow leaves some out"
+        words = f"the lists make {count} parameter sets, expected at most {MAX_PARAMETER_SETS}{hint}"
+        violations.add((*where, "params"), words)
+    elif count == 0 and condition is not None:
+        violations.add((*where, "where"), f"no combination of the params meets '{condition}'")
 
 
 def _parse(path: Path, shown_as: str, where: Where, violations: Violations) -> ast.Module | None:

@@ -67,6 +67,47 @@ def test_combinations_that_the_strategy_refuses_are_dropped_and_reported(folder)
     ]
 
 
+def test_combinations_that_break_the_condition_are_left_out_and_counted(folder):
+    use = StrategyUse(
+        use="cross.py:Cross", params={"fast": [5, 20, 30], "slow": [25, 60]}, where="2 * fast < slow"
+    )
+    grid = expand(use, folder)
+    assert [(s.params["fast"], s.params["slow"]) for s in grid] == [(5, 25), (5, 60), (20, 60)]
+    assert (grid.excluded, grid.dropped) == (3, ())
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("fast > slow", "none of the 4 combinations for Cross meets 'fast > slow'"),
+        ("fast << slow", "'fast << slow' is not allowed, expected names of parameters"),
+        ("fast", "'fast' is no condition"),
+        ("fast < rate", "'rate' is not among the params"),
+        ("fast <", "expected a condition like fast < slow"),
+    ],
+)
+def test_a_condition_that_cannot_be_used_is_refused(folder, where, words):
+    use = StrategyUse(use="cross.py:Cross", params={"fast": [5, 20], "slow": [40, 60]}, where=where)
+    assert words in refusal(expand, use, folder)
+
+
+def test_a_large_grid_may_be_cut_down_by_a_condition(folder):
+    params = {"fast": list(range(1, 41)), "slow": list(range(2, 42))}
+    assert "has 1600 combinations" in refusal(cross, folder, **params)
+    use = StrategyUse(use="cross.py:Cross", params=params, where="fast < slow and slow < 40")
+    assert len(expand(use, folder)) == 38 * 39 / 2  # pairs from 1 to 39 less those that share a number
+
+
+def test_a_field_of_choices_takes_nothing_else(tmp_path):
+    source = STRATEGY.replace('kind: str = "sma"', 'kind: Literal["sma", "ema"] = "sma"')
+    source = source.replace("import dataclass\n", "import dataclass\nfrom typing import Literal\n")
+    (tmp_path / "cross.py").write_text(source)
+    assert [s.params["kind"] for s in cross(tmp_path, kind=["ema", "sma"])] == ["ema", "sma"]
+    message = refusal(cross, tmp_path, kind="emma")
+    assert "Cross.kind was given 'emma'" in message
+    assert "did you mean 'ema'?" in message
+
+
 def test_a_single_set_that_the_strategy_refuses_is_an_error_with_its_line(folder):
     message = refusal(cross, folder, fast=60)
     assert "Cross(fast=60) raised ValueError: fast must be below slow" in message

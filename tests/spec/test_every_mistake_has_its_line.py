@@ -394,5 +394,6 @@ def test_a_grid_beyond_the_bound_is_refused(mistakes: Mistakes, start: str) -> N
     values = "[" + ", ".join(map(str, range(1, 34))) + "]"
     text = start.replace(":SmaCross}", f":SmaCross, params: {{fast: {values}, slow: {values}}}}}")
     assert mistakes(text) == [
-        "demo.yaml:3: strategies[SmaCross].params: the lists make 1089 parameter sets, expected at most 1000"
+        "demo.yaml:3: strategies[SmaCross].params: the lists make 1089 parameter sets, expected at most 1000; a "
+        "'where' such as fast < slow leaves some out"
     ]

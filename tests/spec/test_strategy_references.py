@@ -148,3 +148,26 @@ def test_a_grid_is_every_combination_in_the_order_of_the_spec() -> None:
 def test_a_strategy_without_parameters_is_one_parameter_set() -> None:
     assert list(grid({})) == [{}]
     assert parameter_sets({}) == 1
+
+
+CROSS = "  - {use: strategies/trend.py:SmaCross, params: {fast: [5, 20], slow: [10, 30]}"
+
+
+def test_a_condition_leaves_combinations_out(load: Callable[[str], LoadedSpec]) -> None:
+    (use,) = load(HEAD + CROSS + ", where: fast < slow}\n").spec.strategies
+    assert parameter_sets(use.params) == 4
+    assert parameter_sets(use.params, use.where) == 3
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("fast > 2 * slow", "no combination of the params meets 'fast > 2 * slow'"),
+        ("fast.real < 3", "'fast.real' is not allowed, expected names of parameters, numbers, texts"),
+        ("fast < window", "'window' is not among the params"),
+        ("'5'", "got '5', expected a condition"),
+    ],
+)
+def test_a_condition_that_cannot_be_used_has_its_line(mistakes: Mistakes, where: str, words: str) -> None:
+    (line,) = mistakes(HEAD + CROSS + f", where: {where}" + "}\n")
+    assert line.startswith("demo.yaml:4: strategies[SmaCross].where: ")

@@ -1,0 +1,141 @@
+"""Constraints on a grid of parameters, such as ``fast < slow``: parsed, never executed.
+
+Names of parameters, plain values, comparisons, arithmetic, ``and``, ``or`` and ``not``; no calls, no attributes, no
+powers. Knows values; knows nothing of strategies.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_LENGTH = 500
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_COMBINE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_SIGN: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_NUMBERS = (int, float)
+ALLOWED = "names of parameters, numbers, texts, + - * / // %, comparisons, and, or, not"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One condition that every combination of a grid must meet.
+
+    Attributes:
+        text: as written, e.g. ``fast < slow and slow <= 200``.
+        tree: the same, parsed and found harmless.
+        names: the parameters it speaks of.
+    """
+
+    text: str
+    tree: ast.expr
+    names: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Constraint:
+        """Read a condition.
+
+        Raises:
+            ValueError: it is no condition, or says more than conditions may; the message says what.
+        """
+        if len(text) > MAX_LENGTH:
+            raise ValueError(f"got {len(text)} characters, expected at most {MAX_LENGTH}")
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ValueError(f"got {text!r}, expected a condition like fast < slow") from None
+        for node in ast.walk(tree):
+            _refuse_all_but_conditions(node)
+        if not _is_condition(tree):
+            raise ValueError(f"{text!r} is no condition, expected one like fast < slow")
+        return cls(text, tree, frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Return whether a combination meets the condition.
+
+        Raises:
+            ValueError: a value cannot be compared or computed with, such as a text with a number.
+        """
+        try:
+            return _truth(self.tree, params)
+        except KeyError as error:
+            raise ValueError(f"{error.args[0]!r} is not among the params") from None
+        except (TypeError, ArithmeticError) as error:
+            shown = ", ".join(f"{name}={params[name]!r}" for name in sorted(self.names))
+            raise ValueError(f"{self.text!r} cannot be decided for {shown}: {error}") from None
+
+
+def _refuse_all_but_conditions(node: ast.AST) -> None:
+    match node:
+        case ast.Constant(value=value):
+            fine = isinstance(value, int | float | str)
+        case ast.BinOp(op=how) | ast.UnaryOp(op=how):
+            fine = type(how) in _COMBINE or type(how) in _SIGN or isinstance(how, ast.Not)
+        case ast.Compare(ops=ops):
+            fine = all(type(how) in _COMPARE for how in ops)
+        case _:
+            parts = (ast.BoolOp, ast.Name, ast.operator, ast.cmpop, ast.boolop, ast.unaryop, ast.expr_context)
+            fine = isinstance(node, parts)
+    if not fine:
+        raise ValueError(f"{ast.unparse(node)!r} is not allowed, expected {ALLOWED}")
+
+
+def _is_condition(node: ast.expr) -> bool:
+    if isinstance(node, ast.BoolOp):
+        return all(_is_condition(part) for part in node.values)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.Not) and _is_condition(node.operand)
+    return isinstance(node, ast.Compare)
+
+
+def _truth(node: ast.expr, params: Mapping[str, Any]) -> bool:
+    match node:
+        case ast.BoolOp(op=ast.And(), values=parts):
+            return all(_truth(part, params) for part in parts)
+        case ast.BoolOp(values=parts):
+            return any(_truth(part, params) for part in parts)
+        case ast.UnaryOp(op=ast.Not(), operand=part):
+            return not _truth(part, params)
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            values = [_value(part, params) for part in (left, *others)]
+            pairs = zip(values, ops, values[1:], strict=False)
+            return all(_COMPARE[type(how)](one, other) for one, how, other in pairs)
+    return bool(_value(node, params))
+
+
+def _value(node: ast.expr, params: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return params[name]
+        case ast.BinOp(left=left, op=how, right=right):
+            return _COMBINE[type(how)](_number(_value(left, params)), _number(_value(right, params)))
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=part):
+            return _SIGN[type(sign)](_number(_value(part, params)))
+    return _truth(node, params)
+
+
+def _number(value: Any) -> Any:
+    """Return a number; texts are compared, not added."""
+    if not isinstance(value, _NUMBERS):
+        raise TypeError(f"{value!r} is not a number")
+    return value
