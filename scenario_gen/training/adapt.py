@@ -7,7 +7,6 @@ plain linear layers. Products are merged into the weights when training is over,
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from scenario_gen.errors import SpecError
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.training.config import Frozen, Lora, ModelStage
 
-PARTS = {
+MODULES = {
     "embedding": ("embedding",),
     "time": ("time_emb",),
     "dependency": ("dep_layer",),
@@ -73,19 +72,17 @@ def frozen_modules(model: Kronos, entry: Frozen, where: str) -> list[nn.Module]:
     """Return what an entry of ``freeze`` names: a part, or ``{layers: 3}``, ``{layers: 0-5}``.
 
     Raises:
-        SpecError: the model has no such part.
+        SpecError: the model has no such layers.
     """
-    layers = len(model.transformer)
-    if isinstance(entry, dict):
-        span = re.fullmatch(r"(\d+)(?:-(\d+))?", str(entry.get("layers", "")))
-        first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
-        if first <= last < layers:
-            return list(model.transformer[first : last + 1])
-    elif entry in PARTS:
-        return [getattr(model, name) for name in PARTS[entry]]
+    if isinstance(entry, str):
+        return [getattr(model, name) for name in MODULES[entry]]
+    first, _, last = entry["layers"].partition("-")
+    span = range(int(first), int(last or first) + 1)
+    if span and span[-1] < len(model.transformer):
+        return [model.transformer[number] for number in span]
     raise SpecError(
-        f"{where}.freeze: got {entry!r}",
-        expected=f"{', '.join(PARTS)}, or layers: 0-{layers - 1} or a part of them",
+        f"{where}.freeze: got layers: {entry['layers']}",
+        expected=f"layers: 0-{len(model.transformer) - 1}, or some of them",
     )
 
 

@@ -5,18 +5,33 @@ Reading and checking one is :mod:`scenario_gen.training.read_config`'s.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from scenario_gen.market.read import BUILT_IN
 
 PLACES = ("folder", "files", "source", "vectorbt")
 StageName: TypeAlias = Literal["tokenizer", "model"]
 Kind: TypeAlias = Literal["increments", "levels"]
-Frozen: TypeAlias = str | dict[Literal["layers"], int | str]
+FILE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+PARTS = ("embedding", "time", "dependency", "head")  # of a model, which can be frozen; layers by number
+
+
+def _frozen(entry: Any) -> str | dict[str, str]:
+    if isinstance(entry, str) and entry in PARTS:
+        return entry
+    if isinstance(entry, dict) and list(entry) == ["layers"]:
+        span = str(entry["layers"])
+        if re.fullmatch(r"\d+(-\d+)?", span):
+            return {"layers": span}
+    raise ValueError(f"got {entry!r}, expected {', '.join(PARTS)}, or {{layers: 0-5}}")
+
+
+Frozen: TypeAlias = Annotated[str | dict[str, str], PlainValidator(_frozen)]
 
 
 class _Section(BaseModel):
@@ -90,15 +105,24 @@ class DataConfig(Source):
         return self
 
     def at(self, place: str) -> Self:
-        """Return the same with the bars taken from another place: a folder with a manifest, a file, sp500 or nasdaq."""
-        moved: dict[str, Any] = dict.fromkeys(PLACES)
+        """Return the same with the bars taken from elsewhere: a folder, a file, sp500 or nasdaq.
+
+        A folder without a manifest stands for the CSV and Parquet files in it.
+        """
+        path = Path(place).expanduser().resolve()
+        moved: dict[str, Any] = {"folder": None, "files": (), "source": None, "vectorbt": None}
         if place in BUILT_IN:
             moved["source"] = place
-        elif Path(place).is_file():
-            moved["files"] = (str(Path(place).resolve()),)
+        elif path.is_dir() and (path / self.manifest).exists():
+            moved["folder"] = str(path)
+        elif path.is_dir():
+            moved["files"] = tuple(
+                str(path / f"*{suffix}") for suffix in FILE_SUFFIXES if any(path.glob(f"*{suffix}"))
+            )
+            moved["folder"] = None if moved["files"] else str(path)
         else:
-            moved["folder"] = str(Path(place).resolve())
-        return self.model_copy(update={**moved, "files": moved["files"] or ()})
+            moved["files"] = (str(path),)
+        return self.model_copy(update=moved)
 
 
 class WindowConfig(_Section):

@@ -20,12 +20,12 @@ from scenario_gen.market.frequency import nanoseconds, spacing, wall_nanoseconds
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.read import BUILT_IN
 from scenario_gen.market.validity import columns_of, invalid
+from scenario_gen.training.config import FILE_SUFFIXES
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "asset_class", "symbol", "frequency")
 NOT_A_TIME = np.iinfo(np.int64).min  # how numpy stores a missing stamp
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
 UNLABELLED = "unlabelled"  # asset class of a file that no manifest speaks of
 
 
@@ -65,10 +65,10 @@ def read_histories(place: str | Path) -> list[History]:
         return [read_file(path)]
     if (path / MANIFEST).exists():
         return read_listed(path, MANIFEST)
-    files = sorted(one for one in path.iterdir() if one.name.lower().endswith(SUFFIXES))
+    files = sorted(one for one in path.iterdir() if one.name.lower().endswith(FILE_SUFFIXES))
     if not files:
         raise DataError(
-            f"{path} has neither {MANIFEST} nor files ending in {', '.join(SUFFIXES)}",
+            f"{path} has neither {MANIFEST} nor files ending in {', '.join(FILE_SUFFIXES)}",
             expected="histories, one instrument per file",
             fix="name the folder that holds them",
         )

@@ -100,10 +100,10 @@ def train(
         device = choose_device(ranks.device(config.device), f"{config.name}: device")
         _refuse_to_overwrite(folder, text, resume)
         _check_ranks(config, ranks)
+        start = open_start(config, config_path.parent)
         source = config.data.at(str(data)) if data else config.data
         series = load_series(source, config_path.parent, config.window.bars, download)
         progress.note(f"{len(series)} series, {sum(len(s.values) for s in series):,} bars")
-        start = open_start(config, config_path.parent)
         samplers = _samplers(config, series, start)
         ranks.wait()  # all have looked at the folder before the first one writes to it
         if ranks.first:

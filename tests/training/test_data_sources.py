@@ -179,3 +179,24 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
         _load(tmp_path, files=["gone.csv"])
     with pytest.raises(DataError, match=r"data\.holdout_symbols names SPY, which is not among the data"):
         _load(tmp_path, source="sp500", holdout_symbols=["SPY"])
+
+
+def test_the_data_option_takes_a_folder_a_file_or_a_built_in_history(
+    tmp_path: Path, walk: Walk, small_data: Path
+) -> None:
+    walk(300, 1).to_csv(tmp_path / "b.csv", index=False)
+    walk(300, 2).to_parquet(tmp_path / "a.parquet")
+    config = DataConfig.model_validate({"source": "sp500", "holdout_share": 0.2})
+    names = {
+        place: [one.name for one in load_series(config.at(str(place)), Path("elsewhere"), 64)]
+        for place in (tmp_path, tmp_path / "a.parquet", small_data)
+    }
+    assert names[tmp_path] == ["b", "a"]
+    assert names[tmp_path / "a.parquet"] == ["a"]
+    assert names[small_data] == ["crypto_1h__SEEN", "fx_1h__QUIET", "crypto_1h__HELD"]
+    assert config.at("nasdaq").source == "nasdaq"
+    with pytest.raises(DataError, match=r"there is no file .*gone\.csv"):
+        load_series(config.at(str(tmp_path / "gone.csv")), Path(), 64)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"manifest\.csv cannot be read"):
+        load_series(config.at(str(tmp_path / "empty")), Path(), 64)

@@ -208,9 +208,11 @@ def test_both_stages_of_a_checkpoint_are_trained_on(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model__freeze": ["heads"]}, "tuned: model.freeze: got 'heads'"),
-        ({"model__freeze": [{"layers": "0-2"}]}, "got {'layers': '0-2'}"),
-        ({"model__freeze": [{"layers": "1-0"}]}, "got {'layers': '1-0'}"),
+        ({"model__freeze": ["heads"]}, "model.freeze.0: got 'heads', expected embedding"),
+        ({"model__freeze": ["head", {"layer": 1}]}, "model.freeze.1: got {'layer': 1}, expected embedding"),
+        ({"model__freeze": [{"layers": "all"}]}, "got {'layers': 'all'}, expected embedding"),
+        ({"model__freeze": [{"layers": "0-2"}]}, "tuned: model.freeze: got layers: 0-2"),
+        ({"model__freeze": [{"layers": "1-0"}]}, "got layers: 1-0"),
         ({"model__lora": {"targets": ["q"]}}, "lora.targets names q, which the blocks do not have"),
         (
             {"model__freeze": ["embedding", "time", {"layers": "0-1"}, "dependency", "head"]},
