@@ -63,6 +63,10 @@ def evaluate(
         ),
     ] = None,
     temperature: Annotated[str, typer.Option(help="A number, or several for the curve: .6,1,1.6.")] = "1",
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Another model to be compared with; may be given again.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the paths.")] = 0,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)
@@ -86,6 +90,8 @@ def evaluate(
 
       scenario-gen evaluate runs/mine --data histories --config mine.yaml --part later --card
 
+      scenario-gen evaluate runs/mine --data my.csv --start 2024-01-01 --against nano
+
       scenario-gen evaluate nano --data my.csv --temperature .6,.8,1,1.3,1.6,2 --json
     """
     temperatures = _temperatures(temperature)
@@ -99,7 +105,9 @@ def evaluate(
 
     if card:
         _require_own_folder(model)
-    settings = Settings(context, paths, origins, group_origins, temperatures, seed, device)
+    settings = Settings(
+        context, paths, origins, group_origins, temperatures, seed, device, tuple(against or ())
+    )
     material = _material(data, config, part, start, holdout_share)
     found = evaluate_model(model, material, settings, progress=choose_progress(quiet=quiet or as_json))
     if card:

@@ -191,3 +191,28 @@ def test_numbers_that_are_missing_are_left_out() -> None:
     assert np.isnan(none.mean) and np.isnan(none.t)
     single = clustered_mean(np.array([1.0, 2.0]), np.zeros(2, np.int64), np.full(2, "1h"))
     assert np.isnan(single.t) and single.mean == 1.5
+
+
+def test_a_group_holds_its_own_origins_and_no_others(truths: list[Truth]) -> None:
+    """Of 200 origins 100 are fx daily, 60 fx 1h and 40 crypto daily; the first group's ensembles are too wide."""
+    history = _history(CONTEXT + ORIGINS * HORIZON, 1)
+    keys = [("fx", "daily"), ("fx", "1h"), ("crypto", "daily")]
+    stretches = [Stretch(f"s{n}", *key, history, CONTEXT) for n, key in enumerate(keys)]
+    owners = np.repeat([0, 1, 2], [100, 60, 40])
+    origins = [Origin(int(owner), CONTEXT + HORIZON * n, n) for n, owner in enumerate(owners)]
+    seen = [*_observed(truths[:100], 2.0), *_observed(truths[100:])]
+    columns, facts = [Column("x", 1.0, False, seen)], np.array([truth.facts for truth in truths])
+    found = {
+        key: summarise(stretches, origins, columns, facts, *key)
+        for key in (("fx", "daily"), ("fx", "1h"), ("fx", "all"), ("all", "all"))
+    }
+    assert {key: (one.origins, one.series, one.clusters) for key, one in found.items()} == {
+        ("fx", "daily"): (100, 1, 100),
+        ("fx", "1h"): (60, 1, 60),
+        ("fx", "all"): (160, 2, 160),
+        ("all", "all"): (200, 3, 200),
+    }
+    assert found["fx", "daily"].generators[0].volatility_ratio == pytest.approx(2.0, abs=0.1)
+    assert found["fx", "1h"].generators[0].volatility_ratio == pytest.approx(1.0, abs=0.05)
+    assert found["fx", "1h"].first == truths[100].paths.timestamps[0].isoformat()
+    assert found["fx", "1h"].last == truths[159].paths.timestamps[-1].isoformat()

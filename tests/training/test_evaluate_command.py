@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,29 @@ def test_tables_tell_scores_calibration_facts_and_the_curve(tiny_folder: Path) -
     ):
         assert text in result.stdout
     assert "evaluating EWMA-FHS" in result.stderr
+
+
+def test_another_model_is_compared_with_on_the_same_origins(
+    tiny_checkpoint: Checkpoint, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """The same weights under another name: every score is the same, and no difference has a t value."""
+    save_checkpoint(replace(tiny_checkpoint, name="twin"), tmp_path / "twin")
+    words = (
+        tiny_folder,
+        "--data",
+        "sp500",
+        "--start",
+        "2018-01-01",
+        "--against",
+        tmp_path / "twin",
+        "--json",
+    )
+    result = _invoke(*words, *QUICK)
+    assert result.exit_code == 0, result.stderr
+    ours, twin, *_ = json.loads(result.stdout)["pooled"]["generators"]
+    assert (ours["name"], twin["name"], twin["versus"]) == ("tiny", "twin", [])
+    assert [one["t"] for one in ours["versus"] if one["baseline"] == "twin"] == [0.0] * 6
+    assert ours["judged"] == twin["judged"]
 
 
 def test_the_card_of_a_folder_takes_the_tables(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:

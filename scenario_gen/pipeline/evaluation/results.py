@@ -137,7 +137,7 @@ class Evaluation:
         seed: of the paths.
         trained_until: last date of the training data; "" where it is not recorded.
         pooled: all origins.
-        groups: by asset class and frequency.
+        groups: by asset class and frequency, and by asset class where it has several frequencies.
         method: of the errors and t values.
         notes: what a reader must know besides.
         seconds: that it took.

@@ -29,7 +29,7 @@ from scenario_gen.pipeline.evaluation.origins import (
     held_out,
     stretches,
 )
-from scenario_gen.pipeline.evaluation.results import Evaluation
+from scenario_gen.pipeline.evaluation.results import ALL, Evaluation
 from scenario_gen.pipeline.evaluation.summarise import Column, summarise
 from scenario_gen.spec.models import (
     BootstrapGenerator,
@@ -61,7 +61,8 @@ class Settings:
         per_group: origins of each (asset class, frequency) at most; None for all.
         temperatures: the first is judged, or 1 where it is among them; the others make the curve.
         seed: of the paths and of randomised ranks.
-        device: of the model.
+        device: of the models.
+        against: other models to be compared with, as the baselines are.
     """
 
     context: int = 256
@@ -71,6 +72,7 @@ class Settings:
     temperatures: tuple[float, ...] = (1.0,)
     seed: int = 0
     device: str = "auto"
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,20 @@ def evaluate(model: str, material: Material, settings: Settings, *, progress: Pr
     """
     began = time.monotonic()
     judged, *curve = _generators(model, settings)
+    rivals = [*_others(settings, judged.name), *_baselines()]
     found = material.read()
     chosen = choose_origins(
         found, context=settings.context, per_series=settings.per_series, per_group=settings.per_group
     )
     progress.note(f"{len(found)} series, {len(chosen.origins)} origins, {settings.paths} paths from each")
     truths = _truths(found, chosen.origins, settings.context)
-    columns, omitted = _columns([judged, *curve, *_baselines()], found, chosen, truths, settings, progress)
+    columns, omitted = _columns([judged, *curve, *rivals], found, chosen, truths, settings, progress)
     kept = [place for place in range(len(chosen.origins)) if place not in omitted]
     origins = [chosen.origins[place] for place in kept]
     facts = np.array([truths[place].facts for place in kept])
-    keys = sorted({(found[one.stretch].asset_class, found[one.stretch].frequency) for one in origins})
+    groups = sorted({(found[one.stretch].asset_class, found[one.stretch].frequency) for one in origins})
+    mixed = sorted({one for one, _ in groups if sum(other == one for other, _ in groups) > 1})
+    keys = sorted([*groups, *((asset_class, ALL) for asset_class in mixed)])
     return Evaluation(
         model=judged.name,
         identity=dict(judged.generator.identity),
@@ -146,7 +151,7 @@ def evaluate(model: str, material: Material, settings: Settings, *, progress: Pr
         seed=settings.seed,
         trained_until=judged.generator.trained_until or "",
         pooled=summarise(found, origins, columns, facts),
-        groups=[summarise(found, origins, columns, facts, key) for key in keys],
+        groups=[summarise(found, origins, columns, facts, *key) for key in keys],
         method=METHOD,
         notes=_notes(material, chosen, omitted),
         seconds=round(time.monotonic() - began, 1),
@@ -172,6 +177,14 @@ def _generators(model: str, settings: Settings) -> Iterator[Contestant]:
         yield Contestant(
             f"{name} T {temperature:g}" if settings.temperatures != (1.0,) else name, temperature, generator
         )
+
+
+def _others(settings: Settings, judged: str) -> Iterator[Contestant]:
+    """Yield the models to be compared with, at temperature 1."""
+    for model in settings.against:
+        generator = open_generator(KronosGenerator(model=model, device=settings.device))
+        name = str(generator.identity["model"])
+        yield Contestant(model if name == judged else name, None, generator)
 
 
 def _baselines() -> list[Contestant]:

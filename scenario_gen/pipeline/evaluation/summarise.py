@@ -67,21 +67,24 @@ def summarise(
     origins: Sequence[Origin],
     columns: Sequence[Column],
     real_facts: Floats,
-    key: tuple[str, str] | None = None,
+    asset_class: str = ALL,
+    frequency: str = ALL,
 ) -> GroupEvaluation:
-    """Return the figures of one (asset class, frequency), or of all origins.
+    """Return the figures of one asset class, of one of its frequencies, or of all origins.
 
     Args:
         stretches: histories.
         origins: [J].
         columns: of every generator, on the same origins.
         real_facts: [J, K].
-        key: the group; None for all.
+        asset_class: whose origins; or all.
+        frequency: whose origins; or all.
     """
     chosen = [
         place
         for place, one in enumerate(origins)
-        if key in (None, (stretches[one.stretch].asset_class, stretches[one.stretch].frequency))
+        if asset_class in (ALL, stretches[one.stretch].asset_class)
+        and frequency in (ALL, stretches[one.stretch].frequency)
     ]
     mine = [origins[place] for place in chosen]
     rows = Rows(
@@ -91,7 +94,6 @@ def summarise(
         Column(c.name, c.temperature, c.is_baseline, [c.seen[place] for place in chosen]) for c in columns
     ]
     stamps = [stretches[one.stretch].candles.timestamps for one in mine]
-    asset_class, frequency = key or (ALL, ALL)
     return GroupEvaluation(
         asset_class=asset_class,
         frequency=frequency,
