@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, CandleAccount
+from scenario_gen.checks.calibration.drift import NOTABLE, EnsembleDrift
 from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.inference import worst
 from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
@@ -18,7 +19,7 @@ from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.results import FactsReport, Finding, Label
 from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN
 
-CANDLES, OVERLAP, EDGE = "candles", "training overlap", "edge of the levels"
+CANDLES, OVERLAP, EDGE, DRIFT = "candles", "training overlap", "edge of the levels", "drift"
 FACTS_BAND = (
     f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 )
@@ -95,6 +96,21 @@ def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> li
             scenario=scenario,
         )
     ]
+
+
+def drift_finding(one: Prepared, drift: EnsembleDrift) -> Finding:
+    """Say which way a scenario's paths lean: what merely holding earns on them, and whether that decides a backtest."""
+    sure = drift.log_return_low > 0 or drift.log_return_high < 0
+    large = drift.deviations is not None and abs(drift.deviations) > NOTABLE
+    gain = f"{drift.growth:+.2%} [{drift.growth_low:+.2%}, {drift.growth_high:+.2%}]"
+    share = "" if drift.deviations is None else f", {drift.deviations:+.2f} deviations of a path's return"
+    return Finding(
+        name=DRIFT,
+        label="WARN" if large and sure else "PASS",
+        measured=f"holding gains {gain} on average over {len(one.timestamps)} bars{share}",
+        band=f"a mean within {NOTABLE:g} deviations: beyond, the generator's drift decides what a long strategy earns",
+        scenario=one.name,
+    )
 
 
 def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from scenario_gen.checks.calibration.drift import EnsembleDrift, ensemble_drift
 from scenario_gen.checks.calibration.origins import default_horizon
 from scenario_gen.checks.facts import Bars, Gauge, path_statistics
 from scenario_gen.checks.inference import check_facts
@@ -26,6 +28,7 @@ from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
 from scenario_gen.pipeline.findings import (
     calibration_findings,
+    drift_finding,
     facts_findings,
     uncalibrated_finding,
     unjudged_facts_finding,
@@ -45,18 +48,25 @@ class RunRealism:
 
     Attributes:
         facts: paths against real windows.
+        drifts: which way the paths lean.
         calibrations: generators against what came.
         findings: one per scenario and group of facts, and one per calibrated scenario.
     """
 
     facts: Mapping[str, FactsReport] = field(default_factory=dict)
+    drifts: Mapping[str, EnsembleDrift] = field(default_factory=dict)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
 
     def onto(self, scenarios: Sequence[ScenarioResult]) -> list[ScenarioResult]:
         """Return the scenarios with what was found about them."""
         return [
-            replace(one, facts=self.facts.get(one.name), calibration=self.calibrations.get(one.name))
+            replace(
+                one,
+                facts=self.facts.get(one.name),
+                drift=self.drifts.get(one.name),
+                calibration=self.calibrations.get(one.name),
+            )
             for one in scenarios
         ]
 
@@ -75,14 +85,14 @@ def check_realism(
     Raises:
         StoreError: the disk refuses.
     """
-    facts, told = facts_of_run(prepared, store, identity, progress)
+    found = facts_of_run(prepared, store, identity, progress)
     calibrations, more = calibrations_of_run(prepared, store, progress)
-    return RunRealism(facts, calibrations, [*told, *more])
+    return replace(found, calibrations=calibrations, findings=[*found.findings, *more])
 
 
 def facts_of_run(
     prepared: Sequence[Prepared], store: RunFolder, identity: Mapping[str, str], progress: Progress
-) -> tuple[dict[str, FactsReport], list[Finding]]:
+) -> RunRealism:
     """Compare each scenario's kept paths with real windows, write facts.parquet, and say what was found.
 
     Baselines are shown beside and not judged: they have a report and no finding.
@@ -90,12 +100,16 @@ def facts_of_run(
     asked = [one for one in prepared if one.scenario.checks.facts]
     once, frames = Once(), []
     reports: dict[str, FactsReport] = {}
+    drifts: dict[str, EnsembleDrift] = {}
     findings: list[Finding] = []
     with progress.stage("stylized facts", len(asked)) as advance:
         for one in asked:
-            bars, statistics = measure_paths(one, store, once)
+            bars, statistics, last = measure_paths(one, store, once)
             frames.append(statistics)
             is_scenario = one.scenario.role == "scenario"
+            if len(last) > 1:
+                drifts[one.name] = ensemble_drift(last[:, None], float(one.context.close[-1]))
+                findings += [drift_finding(one, drifts[one.name])] if is_scenario else []
             try:
                 reports[one.name] = _judged(one, bars, store, identity, once)
             except (CheckError, DataError) as error:
@@ -105,19 +119,22 @@ def facts_of_run(
             advance(1)
     if frames:
         store.write_facts(pd.concat(frames, ignore_index=True))
-    return reports, findings
+    return RunRealism(reports, drifts, findings=findings)
 
 
-def measure_paths(one: Prepared, store: RunFolder, once: Once) -> tuple[Bars, pd.DataFrame]:
+def measure_paths(
+    one: Prepared, store: RunFolder, once: Once
+) -> tuple[Bars, pd.DataFrame, NDArray[np.float64]]:
     """Return the paths to judge and the statistics of all, block by block.
 
     Returns:
-        At most 2000 of the kept paths, evenly spread, and a row per kept path: scenario, path_id and statistics.
+        At most 2000 of the kept paths, evenly spread; a row per kept path: scenario, path_id and statistics; and the
+        last close of every kept path.
     """
     gauge = once.of([one.history], one.scenario.paths.seed).measured("gauge", lambda: Gauge.of(one.history))
     plan = one.scenario.paths
     chosen = spread_rows(plan.count, MOST_PATHS)
-    parts, frames = [], []
+    parts, frames, last = [], [], []
     for block in plan_blocks(plan.count, plan.block):
         stored, _ = store.load_block(one.name, block.index)
         paths = block_paths(one, stored)
@@ -125,7 +142,8 @@ def measure_paths(one: Prepared, store: RunFolder, once: Once) -> tuple[Bars, pd
         measured = path_statistics(bars, gauge=gauge)
         frames.append(pd.DataFrame({"scenario": one.name, "path_id": paths.path_ids, **measured}))
         parts.append(bars.select(np.isin(paths.path_ids, chosen)))
-    return concatenate(parts), pd.concat(frames, ignore_index=True)
+        last.append(bars.close[:, -1])
+    return concatenate(parts), pd.concat(frames, ignore_index=True), np.concatenate(last)
 
 
 def _judged(

@@ -43,6 +43,7 @@ from scenario_gen.store.kept import PathsWriter
 from scenario_gen.store.results import StressRun
 
 SCHEMA = 1
+PAGE_MARK = b'<meta name="generator" content="scenario-gen">'  # in the head of every report
 IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
 CANDLES, FACTS = "candles.parquet", "facts.parquet"
 ARRAYS = "arrays.npz"  # of a block
@@ -68,7 +69,7 @@ class RunFolder:
 
         Args:
             identity: hashes or versions of spec, data, weights and code.
-            overwrite: remove what an earlier run wrote here; other files are left alone.
+            overwrite: remove what an earlier run wrote here, or a report that stands alone; other files stay.
 
         Raises:
             StoreError: another run lives here, files of unknown origin bear our names, or the disk refuses.
@@ -77,6 +78,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         found = self.identity()
         if found is None:
+            if overwrite and self._is_report_alone():
+                self.clear()
             self._refuse_strangers()
         elif overwrite:
             self.clear()
@@ -139,8 +142,18 @@ class RunFolder:
         for partial in self.path.rglob(f".*{TEMPORARY}"):
             partial.unlink(missing_ok=True)
 
+    def _strangers(self) -> list[str]:
+        return [name for name in (*OWN_FILES, "blocks", "paths") if (self.path / name).exists()]
+
+    def _is_report_alone(self) -> bool:
+        """Say whether a report is all that is here of a run, as where only the page was committed or sent on."""
+        if self._strangers() != [PAGE]:
+            return False
+        with disk_trouble("read", self.path / PAGE), (self.path / PAGE).open("rb") as page:
+            return PAGE_MARK in page.read(4096)
+
     def _refuse_strangers(self) -> None:
-        strangers = [name for name in (*OWN_FILES, "blocks", "paths") if (self.path / name).exists()]
+        strangers = self._strangers()
         if strangers:
             raise StoreError(
                 f"{self.path} already holds {', '.join(strangers)}, but no {IDENTITY}: no run made them",
@@ -184,9 +197,7 @@ class RunFolder:
         missing = [key for key in METRIC_KEYS if key not in metrics.columns]
         if missing:
             raise ValueError(f"metrics lack the columns {missing}")
-        with atomic(self.path / METRICS) as partial:
-            metrics.to_parquet(partial, index=False)
-        return self.path / METRICS
+        return self._write_table(METRICS, metrics)
 
     def write_candles(self, counts: pd.DataFrame) -> Path:
         """Write candles.parquet: one row per scenario and generated path, rejected ones included.
@@ -194,9 +205,7 @@ class RunFolder:
         Raises:
             StoreError: the disk refuses.
         """
-        with atomic(self.path / CANDLES) as partial:
-            counts.to_parquet(partial, index=False)
-        return self.path / CANDLES
+        return self._write_table(CANDLES, counts)
 
     def write_facts(self, statistics: pd.DataFrame) -> Path:
         """Write facts.parquet: one row per scenario and kept path.
@@ -204,9 +213,12 @@ class RunFolder:
         Raises:
             StoreError: the disk refuses.
         """
-        with atomic(self.path / FACTS) as partial:
-            statistics.to_parquet(partial, index=False)
-        return self.path / FACTS
+        return self._write_table(FACTS, statistics)
+
+    def _write_table(self, name: str, table: pd.DataFrame) -> Path:
+        with atomic(self.path / name) as partial:
+            table.to_parquet(partial, index=False)
+        return self.path / name
 
     def read_metrics(self) -> pd.DataFrame:
         """Read metrics.parquet back.

@@ -20,6 +20,7 @@ from scenario_gen.checks.account import (
     Wickless,
 )
 from scenario_gen.checks.calibration.dial import DialSearch
+from scenario_gen.checks.calibration.drift import EnsembleDrift
 from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.inference.results import FactsReport
 
@@ -196,6 +197,7 @@ class ScenarioResult:
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says auto
     facts: FactsReport | None = None  # paths against real windows; None where not asked for, or not possible
     calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
+    drift: EnsembleDrift | None = None  # of its kept paths; None likewise
 
 
 @dataclass(frozen=True)

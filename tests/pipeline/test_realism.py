@@ -23,7 +23,7 @@ from scenario_gen.pipeline.realism import to_calibrate
 from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.folder import PAGE_MARK, RunFolder
 from scenario_gen.store.results import Finding, StressRun
 from scenario_gen.store.verdict import cap, group
 
@@ -151,6 +151,30 @@ def test_the_facts_of_the_forecasts_of_the_past_are_findings_of_their_own(done: 
     page = build_page(run)
     assert "Stylized facts of the same forecasts" in page
     assert "over 32 forecasts of 20 bars" in page
+
+
+def test_the_drift_of_every_kept_path_is_told_with_its_interval(done: Run) -> None:
+    run, folder, spec = done
+    assert all(scenario.drift is not None for scenario in run.scenarios)
+    one = next(found for found in _prepared(spec) if found.name == "base")
+    closes = [
+        block_paths(one, RunFolder(folder).load_block("base", index)[0]).close[:, -1] for index in (0, 1)
+    ]
+    growth = np.concatenate(closes).astype(np.float64) / one.context.close[-1]
+    drift = run.scenarios[1].drift
+    assert drift is not None
+    assert drift.growth == pytest.approx(growth.mean() - 1)
+    wide = 1.96 * growth.std(ddof=1) / np.sqrt(48)
+    assert (drift.growth_low, drift.growth_high) == pytest.approx(
+        (drift.growth - wide, drift.growth + wide), rel=1e-3
+    )
+    findings = {f.scenario: f for f in group(run.findings, "drift")}
+    assert set(findings) == {"calm", "base"}
+    assert f"{drift.growth:+.2%} [{drift.growth_low:+.2%}" in findings["base"].measured
+    assert drift.deviations is not None
+    sure = drift.log_return_low > 0 or drift.log_return_high < 0
+    assert (findings["base"].label == "WARN") == (abs(drift.deviations) > 0.25 and sure)
+    assert PAGE_MARK.decode() in build_page(run)[:4096]  # by which a report is known that stands alone
 
 
 def test_asking_for_all_calibrates_every_scenario_and_no_baseline(done: Run) -> None:

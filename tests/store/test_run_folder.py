@@ -15,7 +15,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.market.paths import PathSet
 from scenario_gen.store import files
 from scenario_gen.store.files import safe_name, write_bytes
-from scenario_gen.store.folder import RunFolder, identity_hash
+from scenario_gen.store.folder import PAGE_MARK, RunFolder, identity_hash
 from scenario_gen.store.results import StressRun
 
 IDENTITY = {"spec": "a" * 64, "data": "b" * 64, "weights": "c" * 64, "code": "0.1.0"}
@@ -75,6 +75,25 @@ def test_files_of_unknown_origin_are_never_replaced(tmp_path: Path, name: str, *
     with pytest.raises(StoreError, match="no run made them"):
         RunFolder(tmp_path).prepare(IDENTITY, overwrite=overwrite)
     assert (tmp_path / name).read_text() == "not ours"
+
+
+def test_overwrite_replaces_a_report_that_stands_alone_and_no_page_of_others(tmp_path: Path) -> None:
+    folder, ours = RunFolder(tmp_path), f"<!doctype html><head>{PAGE_MARK.decode()}</head>"
+    (tmp_path / "report.png").write_bytes(b"png")
+    (tmp_path / "index.html").write_text(ours)
+    with pytest.raises(StoreError, match="no run made them"):
+        folder.prepare(IDENTITY)
+    assert not folder.prepare(IDENTITY, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["identity.json", "report.png"]
+
+    (tmp_path / "identity.json").unlink()
+    (tmp_path / "index.html").write_text("<!doctype html><head></head> my own page")
+    with pytest.raises(StoreError, match="no run made them"):
+        folder.prepare(IDENTITY, overwrite=True)
+    (tmp_path / "index.html").write_text(ours)
+    (tmp_path / "metrics.parquet").write_bytes(b"whose?")
+    with pytest.raises(StoreError, match="no run made them"):
+        folder.prepare(IDENTITY, overwrite=True)
 
 
 def test_a_folder_with_other_files_can_hold_a_run(tmp_path: Path) -> None:
