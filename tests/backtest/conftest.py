@@ -41,6 +41,11 @@ def walk(
     return np.stack([opened, high, low, close, rng.uniform(1e5, 1e6, (paths, bars))], axis=2)
 
 
+@pytest.fixture(scope="session", name="walk")
+def walk_fixture() -> Callable[..., np.ndarray]:
+    return walk
+
+
 @pytest.fixture(scope="session")
 def make_market() -> Callable[..., Market]:
     """Build a market of random candles, or of given ones: values [path, bar, ohlc]."""

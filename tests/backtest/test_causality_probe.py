@@ -191,7 +191,9 @@ def test_a_portfolio_is_judged_by_its_orders(probe):
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
-def test_no_shipped_strategy_is_flagged(market, file):
+def test_no_shipped_strategy_is_flagged(make_market, walk, file):
+    past = walk(np.random.default_rng(2), 1, 260, 0.02, 0.0, 100.0)[0]
+    market = make_market(paths=4, bars=60, seed=11, context=past)
     name = "".join(part.title() for part in file.stem.split("_"))
     strategy = expand(StrategyUse(use=f"{file.name}:{name}"), FOLDER)[0]
     seen = probe_causality(strategy, market.context, market.paths, bars_per_year=252)

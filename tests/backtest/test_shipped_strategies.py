@@ -19,6 +19,11 @@ SHIPPED = {
     "donchian_breakout.py:DonchianBreakout": {"entry": 10, "exit": 5, "stop_loss": 0.03},
     "rsi_reversion.py:RsiReversion": {"period": 5, "low": 35, "high": 65},
     "volatility_target.py:VolatilityTarget": {"target": 0.15, "window": 10, "cap": 0.9},
+    "bollinger_reversion.py:BollingerReversion": {"window": 10, "width": 1.5},
+    "macd_trend.py:MacdTrend": {"fast": 4, "slow": 9, "smooth": 3},
+    "time_series_momentum.py:TimeSeriesMomentum": {"lookback": 20, "target": 0.2, "center": 10},
+    "turtle.py:Turtle": {"entry": 10, "exit": 5, "period": 8, "risk": 0.005},
+    "turn_of_month.py:TurnOfMonth": {"before": 2, "after": 4},
 }
 
 
@@ -39,8 +44,9 @@ def test_the_list_above_is_complete():
 
 
 @pytest.mark.parametrize("use", SHIPPED)
-def test_a_shipped_strategy_runs_with_its_defaults_and_trades(make_market, use):
-    market = make_market(paths=40, bars=60, seed=1)
+def test_a_shipped_strategy_runs_with_its_defaults_and_trades(make_market, walk, use):
+    past = walk(np.random.default_rng(1), 1, 260, 0.02, 0.0, 100.0)[0]
+    market = make_market(paths=40, bars=60, seed=1, context=past)
     result = run(load(use), market)
     assert result.metrics["trades"].sum() > 0
     assert np.isfinite(result.metrics["total_return"]).all()
