@@ -41,6 +41,7 @@ def load_config(path: Path) -> tuple[TrainConfig, str]:
         raise SpecError("\n".join(lines), fix=EXAMPLES) from None
     _check_window(config, path)
     _check_stages(config, path)
+    _check_start(config, path)
     _check_shapes(config, path)
     return config, hashlib.sha256(text.encode()).hexdigest()
 
@@ -79,7 +80,7 @@ def _check_window(config: TrainConfig, path: Path) -> None:
 
 
 def _check_stages(config: TrainConfig, path: Path) -> None:
-    """See that every stage has its section, and that nothing stands there that would be silently left out."""
+    """See that every stage has its section, and that no section stands there that would be silently left out."""
     trained = config.trained
     if trained not in (("tokenizer",), ("model",), ("tokenizer", "model")):
         raise SpecError(
@@ -87,9 +88,9 @@ def _check_stages(config: TrainConfig, path: Path) -> None:
         )
     for name, section in (("tokenizer", config.tokenizer), ("model", config.model)):
         if (name in trained) != (section is not None):
-            have, want = ("there is", "is not") if section is not None else ("there is no", "is")
+            have, want = ("a", "is not") if section is not None else ("no", "is")
             raise SpecError(
-                f"{path}: {have} section {name}, which {want} among the stages: {', '.join(trained)}",
+                f"{path}: there is {have} section {name}, which {want} among the stages: {', '.join(trained)}",
                 fix=f"add or remove the section {name}, or mend stages; {EXAMPLES}",
             )
         if section is not None and (section.shape is None) != (config.init is not None):
@@ -97,15 +98,23 @@ def _check_stages(config: TrainConfig, path: Path) -> None:
                 f"{path}: {name}.shape is {'missing' if section.shape is None else 'given'}, and init is {config.init}",
                 expected="a shape from scratch; none with init, which brings its own",
             )
-    if trained == ("model",) and config.init is None and config.init_tokenizer is None:
+
+
+def _check_start(config: TrainConfig, path: Path) -> None:
+    """See that what is not trained comes from somewhere, and that only what is there is adapted."""
+    if config.init is not None:
+        return
+    if "tokenizer" not in config.trained and config.init_tokenizer is None:
         raise SpecError(
             f"{path}: stages trains the model alone, and there is no tokenizer to train it with",
             expected="init, or init_tokenizer: the folder of a run that trained a tokenizer",
         )
-    if config.init is None and "tokenizer" in trained and config.init_tokenizer is not None:
-        raise SpecError(f"{path}: init_tokenizer is given, and the stage tokenizer trains another one")
-    model = config.model
-    if model is not None and config.init is None and (model.freeze or model.lora):
+    if "tokenizer" in config.trained and config.init_tokenizer is not None:
+        raise SpecError(
+            f"{path}: init_tokenizer is given, and the stage tokenizer trains another one",
+            fix="leave init_tokenizer out, or the stage",
+        )
+    if config.model is not None and (config.model.freeze or config.model.lora):
         raise SpecError(
             f"{path}: model.freeze and model.lora go with a checkpoint to start from", expected="init"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from typer.testing import CliRunner
 from scenario_gen.cli.app import app
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.execute.progress import SilentProgress
+from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint, save_checkpoint
 from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.model import Kronos
+from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.training import finetune, train
 from scenario_gen.training.adapt import LowRank, adapt, merge_products
 from scenario_gen.training.config import ModelStage
@@ -203,6 +206,23 @@ def test_both_stages_of_a_checkpoint_are_trained_on(
     changed = [n for n, t in _weights(tmp_path / "run", "tokenizer").items() if not torch.equal(t, theirs[n])]
     assert changed
     assert _changed(tmp_path / "run", start)
+
+
+@pytest.mark.parametrize(
+    ("start", "last"),
+    [
+        ({}, "2020-01-31"),
+        ({"trained_on": [{"last": "2018-02-01"}, {"last": "2021-02-01"}]}, "2021-02-01"),
+        ({"trained_on": [], "repository": "NeoQuasar/Kronos-small"}, "2024-02-29"),
+        ({"trained_on": [], "repository": "somebody/else"}, "2020-01-31"),
+    ],
+)
+def test_what_the_start_had_seen_counts_as_seen(
+    tiny_checkpoint: Checkpoint, start: dict[str, Any], last: str
+) -> None:
+    record = {"trained_on": [{"last": "2020-01-31"}], "init": start}
+    tuned = KronosPaths.of(replace(tiny_checkpoint, provenance=record), SamplingRule(), device="cpu")
+    assert tuned.trained_until == last
 
 
 @pytest.mark.parametrize(

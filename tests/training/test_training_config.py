@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import scenario_gen.training
 from scenario_gen.errors import SpecError
+from scenario_gen.training.data import load_series
 from scenario_gen.training.read_config import load_config
+from scenario_gen.training.run import _samplers
+from scenario_gen.training.start import open_start
 
-SHIPPED = Path(scenario_gen.training.__file__).parent / "nano.yaml"
+SHIPPED = Path(scenario_gen.training.__file__).parent
 
 
 def test_a_config_is_read_with_the_hash_of_its_text(
@@ -25,8 +29,18 @@ def test_a_config_is_read_with_the_hash_of_its_text(
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_shipped_config_is_read() -> None:
-    assert load_config(SHIPPED)[0].name == "nano"
+def test_the_shipped_configs_are_read() -> None:
+    names = {path.stem: load_config(path)[0].name for path in SHIPPED.glob("*.yaml")}
+    assert names == {"nano": "nano", "finetune_example": "my-sp500"}
+
+
+def test_the_example_of_fine_tuning_has_its_data_and_its_start() -> None:
+    """All that comes before the first step; the steps themselves take minutes."""
+    config, _ = load_config(SHIPPED / "finetune_example.yaml")
+    series = load_series(config.data, SHIPPED, config.window.bars)
+    samplers = _samplers(config, series, open_start(config, SHIPPED))
+    assert samplers["train"].batch(0, 2).features.shape == (2, config.window.bars, 5)
+    assert samplers["later"].batch(0, 2).features.shape == (2, config.window.bars, 5)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +77,56 @@ def test_a_wrong_field_is_named(
     assert str(path) in caught.value.problem
     assert named in caught.value.problem
     assert caught.value.expected or caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda raw: raw.pop("model"), "there is no section model, which is among the stages"),
+        (
+            lambda raw: raw.update(stages=["model"]),
+            "there is a section tokenizer, which is not among the stages",
+        ),
+        (lambda raw: raw.update(stages=["model", "tokenizer"]), "stages: got model, tokenizer"),
+        (lambda raw: raw.update(stages=[]), "stages: Tuple should have at least 1 item"),
+        (lambda raw: raw["model"].pop("shape"), "model.shape is missing, and init is None"),
+        (
+            lambda raw: raw.update(init="nano", stages=["tokenizer", "model"]),
+            "tokenizer.shape is given, and init is nano",
+        ),
+        (
+            lambda raw: raw["model"].update(freeze=["head"]),
+            "model.freeze and model.lora go with a checkpoint",
+        ),
+        (
+            lambda raw: (raw.pop("tokenizer"), raw.update(stages=["model"])),
+            "trains the model alone, and there is no tokenizer",
+        ),
+        (lambda raw: raw.update(init_tokenizer="x"), "the stage tokenizer trains another one"),
+    ],
+)
+def test_stages_and_their_sections_must_agree(
+    tmp_path: Path, write_config: Callable[..., Path], change: Callable[[dict[str, Any]], Any], named: str
+) -> None:
+    path = write_config(tmp_path)
+    raw = yaml.safe_load(path.read_text())
+    change(raw)
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(SpecError) as caught:
+        load_config(path)
+    assert named in caught.value.problem
+    assert caught.value.expected or caught.value.fix
+
+
+def test_a_wrong_field_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("name: x\ninit: nano\ndata:\n  source: sp500\n\n  holdout_shar: .2\nmodel: {batch: 2}\n")
+    with pytest.raises(SpecError) as caught:
+        load_config(path)
+    assert caught.value.problem.splitlines() == [
+        f"{path}:6: data.holdout_shar: Extra inputs are not permitted",
+        f"{path}:7: model.steps: Field required",
+    ]
 
 
 def test_all_wrong_fields_are_named_at_once(tmp_path: Path, write_config: Callable[..., Path]) -> None:
