@@ -100,7 +100,7 @@ def evaluate(
     if config is None and part != "both":
         raise typer.BadParameter("only a training config says what was held out", param_hint="--part")
     from scenario_gen.cli.progress import choose_progress
-    from scenario_gen.pipeline.evaluation.run import Settings
+    from scenario_gen.pipeline.evaluation.forecast import Settings
     from scenario_gen.pipeline.evaluation.run import evaluate as evaluate_model
 
     if card:

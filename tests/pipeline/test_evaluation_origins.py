@@ -11,10 +11,12 @@ import pytest
 
 from scenario_gen.errors import CheckpointError, DataError, SpecError
 from scenario_gen.execute.progress import SilentProgress
+from scenario_gen.kronos import Checkpoint, save_checkpoint
 from scenario_gen.market import Candles
+from scenario_gen.pipeline.evaluation.forecast import Settings, _batches
 from scenario_gen.pipeline.evaluation.origins import HORIZON, Stretch, choose_origins, held_out, stretches
 from scenario_gen.pipeline.evaluation.results import Evaluation
-from scenario_gen.pipeline.evaluation.run import Material, Settings, evaluate
+from scenario_gen.pipeline.evaluation.run import Material, evaluate
 from scenario_gen.store.codec import encode
 from scenario_gen.training.data import Series
 from scenario_gen.training.histories import history_of, read_histories
@@ -157,3 +159,21 @@ def test_what_cannot_be_evaluated_says_why(folder: Path, tiny_folder: Path, tmp_
     both = Material(str(folder), config=tmp_path / "c.yaml", share=0.1)
     with pytest.raises(SpecError, match="says what was held out, and so do"):
         both.read()
+
+
+def test_contexts_are_sampled_together_in_runs_of_one_kind() -> None:
+    assert [list(run) for run in _batches([4, 4, 5, 5, 5, 4], 2)] == [[0, 1], [2, 3], [4], [5]]
+    assert [list(run) for run in _batches([4], 9)] == [[0]]
+
+
+def test_futures_in_the_time_of_the_training_are_told(
+    folder: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Daily bars from 2000-01-03: futures begin at bars 40 and 340 of s1, 60 and 240 of s2; March 15 is bar 72."""
+    record = {"trained_on": [{"last": "2000-03-15"}]}
+    save_checkpoint(replace(tiny_checkpoint, provenance=record), tmp_path / "seen")
+    notes = _run(folder, tmp_path / "seen").notes
+    assert any(
+        note.startswith("2 of 4 futures begin before the model's training data end (2000-03-15)")
+        for note in notes
+    )
