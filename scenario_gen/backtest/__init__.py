@@ -24,6 +24,7 @@ from scenario_gen.backtest.strategy import Bars, Signals, Strategy
 
 if TYPE_CHECKING:
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
+    from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
     from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
     from scenario_gen.backtest.warming import WarmUp, warm_up
 
@@ -35,6 +36,7 @@ __all__ = [
     "Dropped",
     "Estimate",
     "Expansion",
+    "IntrabarOrders",
     "Leak",
     "LoadedStrategy",
     "Metric",
@@ -44,6 +46,7 @@ __all__ = [
     "WarmUp",
     "conditional_value_at_risk",
     "expand",
+    "intrabar_orders",
     "load_strategy",
     "percentile_of",
     "probe_causality",
@@ -60,6 +63,8 @@ LATER = {
     "BacktestResult": "engine",
     "run_backtest": "engine",
     "CausalityProbe": "probe",
+    "IntrabarOrders": "intrabar",
+    "intrabar_orders": "intrabar",
     "Leak": "probe",
     "probe_causality": "probe",
     "WarmUp": "warming",

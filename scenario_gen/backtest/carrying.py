@@ -31,9 +31,7 @@ def with_carried(wanted: SignalOrders, before: SignalOrders, context: Market, br
     lag = len(context.close) - len(before.entries)  # the first bars have no decision before them
     bars = Market(*(getattr(context, name)[lag:] for name in ("open", "high", "low", "close")))
     held = Broker(fill=broker.fill, leverage=broker.leverage)
-    before, first = before.without_conflicts(), wanted.without_conflicts()
-    if not broker.shorts:
-        before, first = before.long_only(), first.long_only()
+    before, first = (one.fillable(shorts=broker.shorts) for one in (before, wanted))
     ledger, watch = ledger_signals(bars, before, held, bars_per_year=1.0)
     long = (ledger.units > 0) & ~first.exits[0] & ~first.short_entries[0]
     short = (ledger.units < 0) & ~first.short_exits[0] & ~first.entries[0]

@@ -21,7 +21,7 @@ from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals,
 from scenario_gen.backtest.carrying import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally
-from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalOrders
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError
 from scenario_gen.market.candles import Candles
@@ -78,10 +78,9 @@ def run_backtest(
     _refuse_lack_of_volume(context, paths, broker)
     if len(paths) == 0:
         return _nothing(paths)
-    width = column_chunk or min(COLUMN_CHUNK, max(1, CHUNK_CELLS // (len(context) + paths.horizon)))
     pieces = [
         _run_chunk(strategy, context, paths, broker, chunk=chunk, bars_per_year=bars_per_year)
-        for chunk in (slice(start, start + width) for start in range(0, len(paths), width))
+        for chunk in chunks(context, paths, column_chunk)
     ]
     return BacktestResult(
         metrics=pd.concat([piece.metrics for piece in pieces]),
@@ -89,6 +88,12 @@ def run_backtest(
         exposure=np.concatenate([piece.exposure for piece in pieces]),
         trades=pd.concat([piece.trades for piece in pieces], ignore_index=True),
     )
+
+
+def chunks(context: Candles, paths: PathSet, width: int | None = None) -> list[slice]:
+    """Return the slices of paths to hold in memory one after the other."""
+    most = width or min(COLUMN_CHUNK, max(1, CHUNK_CELLS // (len(context) + paths.horizon)))
+    return [slice(start, start + most) for start in range(0, len(paths), most)]
 
 
 def bars_of(context: Candles, paths: PathSet, chunk: slice, bars_per_year: float) -> Bars:
@@ -125,14 +130,19 @@ def _run_chunk(
     bars = bars_of(context, paths, chunk, bars_per_year)
     outcome = _fill(strategy, bars, broker)
     path_ids = paths.path_ids[chunk]
-    tally = Tally.of(outcome.account, outcome.trades, bars_per_year)
-    metrics = {metric.name: metric.function(tally) for metric in METRICS}
     return BacktestResult(
-        metrics=pd.DataFrame(metrics, index=pd.Index(path_ids, name="path_id")),
+        metrics=metrics_of(outcome, path_ids, bars_per_year),
         equity=outcome.account.equity.astype(np.float32),
         exposure=outcome.account.exposure.astype(np.float32),
         trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
     )
+
+
+def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: float) -> pd.DataFrame:
+    """Return every metric of every path, index path_id."""
+    tally = Tally.of(outcome.account, outcome.trades, bars_per_year)
+    metrics = {metric.name: metric.function(tally) for metric in METRICS}
+    return pd.DataFrame(metrics, index=pd.Index(path_ids, name="path_id"))
 
 
 def _nothing(paths: PathSet) -> BacktestResult:
@@ -155,17 +165,21 @@ def _fill(strategy: LoadedStrategy, bars: Bars, broker: Broker) -> Outcome:
     if method == "portfolio":
         answer: Any = usable_portfolio(strategy, ask(strategy, method, bars.lent(), broker), bars)
         return simulate.outcome_of(answer, market.close)
-    answer, rows = ask(strategy, method, bars.lent()), rows_filled(bars, broker)
+    answer = ask(strategy, method, bars.lent())
     if method == "weights":
-        weights = usable_weights(strategy, answer, bars, rows, most=broker.leverage)
+        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), most=broker.leverage)
         return simulate.run_weights(market, weights, broker, bars.bars_per_year)
+    return simulate.run_signals(market, wanted_of(strategy, answer, bars, broker), broker, bars.bars_per_year)
+
+
+def wanted_of(strategy: LoadedStrategy, answer: Any, bars: Bars, broker: Broker) -> SignalOrders:
+    """Return the orders of the path that an answer of ``signals`` asks for, a carried position included."""
+    rows = rows_filled(bars, broker)
     wanted = usable_signals(strategy, answer, bars, rows, most=broker.leverage)
-    if broker.position == "carried":
-        before = usable_signals(
-            strategy, answer, bars, slice(0, rows.start), most=broker.leverage, warm=False
-        )
-        wanted = with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
-    return simulate.run_signals(market, wanted, broker, bars.bars_per_year)
+    if broker.position == "flat":
+        return wanted
+    before = usable_signals(strategy, answer, bars, slice(0, rows.start), most=broker.leverage, warm=False)
+    return with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
 
 
 def market_of(bars: Bars, rows: slice) -> Market:

@@ -61,6 +61,10 @@ class SignalOrders:
     take_profit: Floats
     trailing: bool
 
+    def fillable(self, *, shorts: bool) -> SignalOrders:
+        """Return what a broker fills: without conflicts, and where it allows no shorts long only."""
+        return self.without_conflicts() if shorts else self.without_conflicts().long_only()
+
     def without_conflicts(self) -> SignalOrders:
         """Drop entry and exit of the same side at the same bar, then entries of both sides at the same bar."""
         enter_long, leave_long = self.entries & ~self.exits, self.exits & ~self.entries

@@ -40,9 +40,7 @@ log = logging.getLogger(__name__)
 
 def run_signals(market: Market, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
-    wanted = wanted.without_conflicts()
-    if not broker.shorts:
-        wanted = wanted.long_only()
+    wanted = wanted.fillable(shorts=broker.shorts)
     if broker.simple:
         return _vectorbt_signals(market, wanted, broker)
     return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome()

@@ -59,8 +59,7 @@ def test_signals(make_market, seed, often, fill, fees, slippage, shorts, trailin
     )
     broker = Broker(cash=1e4, fees=fees, slippage=slippage, fill=fill, shorts=shorts)
     theirs = simulate.run_signals(market, wanted, broker, 252)
-    plain = wanted.without_conflicts()
-    ours = ledger_signals(market, plain if shorts else plain.long_only(), broker, 252)[0].outcome()
+    ours = ledger_signals(market, wanted.fillable(shorts=shorts), broker, 252)[0].outcome()
     assert_same(ours, theirs, broker.cash)
     if not shorts:
         assert (theirs.account.exposure >= 0).all()
