@@ -1,0 +1,30 @@
+"""How much of a strategy's result is the luck of its choice: deflated Sharpe, cross-validation, stability.
+
+Knows arrays and parameter sets; knows neither strategies' code nor how results are shown.
+"""
+
+from scenario_gen.backtest.overfitting.sharpe import (
+    SharpeRecord,
+    annualised,
+    deflated_sharpe,
+    expected_maximum,
+    expected_maximum_sharpe,
+    minimum_backtest_years,
+    minimum_track_record,
+    probabilistic_sharpe,
+)
+from scenario_gen.backtest.overfitting.trials import DeflatedSharpe, deflate_best, effective_trials
+
+__all__ = [
+    "DeflatedSharpe",
+    "SharpeRecord",
+    "annualised",
+    "deflate_best",
+    "deflated_sharpe",
+    "effective_trials",
+    "expected_maximum",
+    "expected_maximum_sharpe",
+    "minimum_backtest_years",
+    "minimum_track_record",
+    "probabilistic_sharpe",
+]
