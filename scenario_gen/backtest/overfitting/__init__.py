@@ -3,6 +3,7 @@
 Knows arrays and parameter sets; knows neither strategies' code nor how results are shown.
 """
 
+from scenario_gen.backtest.overfitting.cscv import Overfitting, overfitting_on_paths, overfitting_probability
 from scenario_gen.backtest.overfitting.sharpe import (
     SharpeRecord,
     annualised,
@@ -17,6 +18,7 @@ from scenario_gen.backtest.overfitting.trials import DeflatedSharpe, deflate_bes
 
 __all__ = [
     "DeflatedSharpe",
+    "Overfitting",
     "SharpeRecord",
     "annualised",
     "deflate_best",
@@ -26,5 +28,7 @@ __all__ = [
     "expected_maximum_sharpe",
     "minimum_backtest_years",
     "minimum_track_record",
+    "overfitting_on_paths",
+    "overfitting_probability",
     "probabilistic_sharpe",
 ]
