@@ -89,15 +89,22 @@ def _vectorbt_signals(market: Market, wanted: SignalOrders, broker: Broker) -> O
 
     leaves, enters, stops = ([row[event] for row in rows] for event in range(3))
     everywhere = [True] * len(rows)
+
+    def always(values: Floats) -> Floats | float:
+        """Return values on every row; one number where all are the same, which spares memory."""
+        first = values[0, 0]
+        same = (values == first).all() or np.isnan(values).all()
+        return float(first) if same else on(everywhere, values, nothing)
+
     guards: dict[str, Any] = {}
     if guarded:
         guards = {
             "open": on(stops, market.open, nothing),
             "high": on(stops, market.high, nothing),
             "low": on(stops, market.low, nothing),
-            "sl_stop": on(everywhere, wanted.stop_loss, nothing),
+            "sl_stop": always(wanted.stop_loss),
             "sl_trail": wanted.trailing,
-            "tp_stop": on(everywhere, wanted.take_profit, nothing),
+            "tp_stop": always(wanted.take_profit),
             "stop_entry_price": "fillprice",
             "stop_exit_price": "stopmarket",
         }
@@ -108,7 +115,7 @@ def _vectorbt_signals(market: Market, wanted: SignalOrders, broker: Broker) -> O
         short_entries=on(enters, wanted.short_entries, none),
         short_exits=on(leaves, wanted.short_exits | wanted.entries, none),
         price=on(everywhere, price, nothing),
-        size=on(everywhere, wanted.size, nothing),
+        size=always(wanted.size),
         size_type="percent",
         upon_opposite_entry="ignore",  # only a short that could not be bought back is still there at an entry
         **guards,
