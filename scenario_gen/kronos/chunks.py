@@ -18,8 +18,10 @@ import torch
 # and what they work on in the caches; their memory then serves the next chunk. A GPU needs more of them to be busy.
 PATHS_AT_ONCE = {False: 256, True: 4096}
 MEMORY_AT_ONCE = 4 * 2**30  # bytes that the chunks of all threads may hold together
-WORTH_A_CHUNK = 32  # paths of one context from which on a processor decodes it by itself
-CONTEXTS_AT_ONCE = 32  # of few paths each, in one chunk on a processor
+CONTEXTS_AT_ONCE = 32  # in one chunk on a processor
+GROUPED = (
+    2  # times as many paths step together where they have several contexts: calls cost more there than caches
+)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -89,8 +91,8 @@ def plan_chunks(
 ) -> tuple[list[tuple[slice, slice]], int]:
     """Cut ``repeat`` paths of each context into chunks of contexts and of their paths.
 
-    Contexts with many paths are taken one by one, each cut as evenly as can be into as few chunks as possible; contexts
-    with few paths are taken together.
+    A context with more paths than a chunk holds is cut as evenly as can be into as few chunks as possible; contexts
+    with fewer are taken together: a step of one context costs its calls, however few its paths are.
 
     Args:
         contexts: P.
@@ -102,9 +104,8 @@ def plan_chunks(
         The chunks, each (slice of contexts, slice of their paths), and the paths of each context in a full chunk. The
         last chunk of a context may hold fewer.
     """
-    gpu = device.type == "cuda"
-    group = max(1, most // repeat) if repeat < WORTH_A_CHUNK or gpu else 1
-    group = group if gpu else min(group, CONTEXTS_AT_ONCE)
+    group = max(1, most // repeat)
+    group = group if device.type == "cuda" else min(group, CONTEXTS_AT_ONCE)
     size = -(-repeat // max(1, -(-repeat // most)))
     return [
         (slice(first, min(first + group, contexts)), slice(start, min(start + size, repeat)))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scenario_gen.kronos.attention import PAGE, NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.chunks import PATHS_AT_ONCE, Chunks, plan_chunks, together
+from scenario_gen.kronos.chunks import GROUPED, PATHS_AT_ONCE, Chunks, plan_chunks, together
 from scenario_gen.kronos.dense import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
 from scenario_gen.kronos.layers import Block
@@ -97,7 +97,8 @@ class FastDecoder:
         contexts = len(s1)
         time = self.checkpoint.model.time_emb(future_stamps)  # [P, H, D]
         draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, 2]
-        jobs, size = plan_chunks(contexts, n // contexts, self.device, self.paths_at_once)
+        most = self.paths_at_once * (GROUPED if contexts > 1 else 1)
+        jobs, size = plan_chunks(contexts, n // contexts, self.device, most)
         chunks = Chunks(advance, len(jobs))
         groups = together(jobs)
         run = chunks.run(lambda which: self.prefill(s1[which], s2[which], stamps[which]), groups, self.device)

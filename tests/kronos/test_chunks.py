@@ -47,6 +47,12 @@ def test_chunks_of_one_context_are_as_even_as_can_be() -> None:
     assert len(jobs) == 4
 
 
+def test_contexts_of_some_paths_step_together_as_far_as_a_chunk_holds_them() -> None:
+    jobs, size = plan_chunks(10, 99, CPU, 512)
+    assert size == 99
+    assert [which.stop - which.start for which, _ in jobs] == [5, 5]
+
+
 def test_progress_hears_of_a_bar_once_every_chunk_has_made_one() -> None:
     heard: list[int] = []
     chunks = Chunks(heard.append, count=3)
@@ -105,13 +111,13 @@ def test_when_one_chunk_fails_the_others_stop_and_its_error_is_raised(two_thread
     assert stopped.is_set()
 
 
-@pytest.mark.parametrize("contexts", [1, 3])
-def test_the_number_of_threads_never_changes_a_bit(contexts: int, two_threads: object) -> None:
+@pytest.mark.parametrize(("contexts", "repeat"), [(1, 300), (3, 300), (11, 99)])
+def test_the_number_of_threads_never_changes_a_bit(contexts: int, repeat: int, two_threads: object) -> None:
     """Of the embedded model; products of a few numbers may be split otherwise among threads."""
     g = torch.Generator().manual_seed(5)
     s1, s2 = (torch.randint(512, (contexts, 20), generator=g) for _ in range(2))
     stamps = torch.zeros(contexts, 26, 5, dtype=torch.int64)
-    uniforms = torch.rand(contexts * 300, 6, 2, generator=g)
+    uniforms = torch.rand(contexts * repeat, 6, 2, generator=g)
 
     nano = open_checkpoint("nano")
 
