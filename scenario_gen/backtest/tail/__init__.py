@@ -1,0 +1,34 @@
+"""What happens when it goes badly: tail losses, drawdowns, ruin, their causes, and where real history lies.
+
+Knows equity, exposure and prices as arrays; knows neither strategies' code nor how results are shown.
+"""
+
+from scenario_gen.backtest.tail.drawdowns import (
+    Drawdowns,
+    RuinCurve,
+    conditional_drawdown_at_risk,
+    recovery_bars,
+    ruin_curves,
+    summarise_drawdowns,
+)
+from scenario_gen.backtest.tail.losses import (
+    TailLoss,
+    expected_shortfall,
+    tail_losses,
+    terminal_returns,
+    worst_bar,
+)
+
+__all__ = [
+    "Drawdowns",
+    "RuinCurve",
+    "TailLoss",
+    "conditional_drawdown_at_risk",
+    "expected_shortfall",
+    "recovery_bars",
+    "ruin_curves",
+    "summarise_drawdowns",
+    "tail_losses",
+    "terminal_returns",
+    "worst_bar",
+]
