@@ -18,13 +18,16 @@ from scenario_gen.backtest.tail.losses import (
     terminal_returns,
     worst_bar,
 )
+from scenario_gen.backtest.tail.marker import Marker, historical_marker
 
 __all__ = [
     "Drawdowns",
+    "Marker",
     "RuinCurve",
     "TailLoss",
     "conditional_drawdown_at_risk",
     "expected_shortfall",
+    "historical_marker",
     "recovery_bars",
     "ruin_curves",
     "summarise_drawdowns",
