@@ -24,6 +24,8 @@ from scenario_gen.backtest.strategy import Bars, Signals, Strategy
 
 if TYPE_CHECKING:
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
+    from scenario_gen.backtest.inference.nulls import RandomEntries, buy_and_hold, random_entries
+    from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
     from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
     from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
     from scenario_gen.backtest.warming import WarmUp, warm_up
@@ -41,17 +43,23 @@ __all__ = [
     "LoadedStrategy",
     "Metric",
     "MetricSummary",
+    "RandomEntries",
     "Signals",
+    "Skill",
     "Strategy",
     "WarmUp",
+    "buy_and_hold",
     "conditional_value_at_risk",
     "expand",
     "intrabar_orders",
+    "judge_together",
     "load_strategy",
     "percentile_of",
     "probe_causality",
+    "random_entries",
     "run_backtest",
     "share",
+    "skill",
     "summarise_metric",
     "value_at_risk",
     "warm_up",
@@ -62,6 +70,12 @@ __all__ = [
 LATER = {
     "BacktestResult": "engine",
     "run_backtest": "engine",
+    "RandomEntries": "inference.nulls",
+    "buy_and_hold": "inference.nulls",
+    "random_entries": "inference.nulls",
+    "Skill": "inference.skill",
+    "judge_together": "inference.skill",
+    "skill": "inference.skill",
     "CausalityProbe": "probe",
     "IntrabarOrders": "intrabar",
     "intrabar_orders": "intrabar",
