@@ -3,6 +3,7 @@
 Knows equity, exposure and prices as arrays; knows neither strategies' code nor how results are shown.
 """
 
+from scenario_gen.backtest.tail.causes import CAUSES, Cause, Played, TailCauses, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.drawdowns import (
     Drawdowns,
     RuinCurve,
@@ -21,16 +22,22 @@ from scenario_gen.backtest.tail.losses import (
 from scenario_gen.backtest.tail.marker import Marker, historical_marker
 
 __all__ = [
+    "CAUSES",
+    "Cause",
     "Drawdowns",
     "Marker",
+    "Played",
     "RuinCurve",
+    "TailCauses",
     "TailLoss",
     "conditional_drawdown_at_risk",
+    "costs_by_bar",
     "expected_shortfall",
     "historical_marker",
     "recovery_bars",
     "ruin_curves",
     "summarise_drawdowns",
+    "tail_causes",
     "tail_losses",
     "terminal_returns",
     "worst_bar",
