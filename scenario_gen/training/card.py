@@ -33,6 +33,7 @@ def card_text(checkpoint: Checkpoint, evaluation: str = "") -> str:
         _data_table(record.get("trained_on", [])),
         "The last share of every series and the held-out instruments were not trained on; between the two lies an "
         "embargo of one window. Units (volatility, volume) of every sample come from its context rows alone.",
+        *_mixed(record),
         "## Training",
         *_start(record),
         _settings(record),
@@ -71,6 +72,12 @@ def _data_table(rows: list[dict[str, Any]]) -> str:
     ]
     total = sum(r["bars"] for r in rows)
     return "\n".join([*lines, f"| all | | {sum(r['series'] for r in rows)} | | {total:,} | | |"])
+
+
+def _mixed(record: dict[str, Any]) -> list[str]:
+    """Return what was mixed in, of which nothing was held out."""
+    told = [f"{one['from']} ({one['share']:.0%} of the samples)" for one in record.get("mix", [])]
+    return [f"Mixed in, with nothing of it held out: {', '.join(told)}."] if told else []
 
 
 def _start(record: dict[str, Any]) -> list[str]:

@@ -121,6 +121,8 @@ def _learn(shop: Workshop, start: Start, record: dict[str, Any], series: list[Se
     record |= {"seed": config.seed, "stages": list(config.trained), "trained_on": describe_series(series)}
     if start.record:
         record |= {"init": start.record}
+    if config.data.mix:
+        record |= {"mix": [{"from": Path(one.where).name, "share": one.share} for one in config.data.mix]}
     if config.tokenizer is not None:
         tokenizer, outcomes["tokenizer"] = train_tokenizer(shop, config.tokenizer, start)
         volumes = cell_log_volumes(tokenizer, shop.samplers["train"], config.tokenizer.batch)

@@ -64,8 +64,10 @@ def test_a_fine_tuned_checkpoint_learns_the_market_and_keeps_tokenizer_and_units
 ) -> None:
     """Prices that go up, down, up, down: the direction alone is worth up to log 2 = .69 nats a bar."""
     data = write_series(tmp_path / "data", {("fx", "SWING", "1h"): walk(2000, 1, swing=0.02)})
+    walk(300, 4).to_csv(tmp_path / "other.csv", index=False)
+    mix = [{"files": ["other.csv"], "share": 0.05}]
     config = write_finetuning(
-        tmp_path, start, data__holdout_symbols=[], model__steps=120, model__learning_rate=0.01
+        tmp_path, start, data__holdout_symbols=[], data__mix=mix, model__steps=120, model__learning_rate=0.01
     )
     tuned = _tune(config, tmp_path / "run", data)
     record = tuned.provenance
@@ -83,6 +85,7 @@ def test_a_fine_tuned_checkpoint_learns_the_market_and_keeps_tokenizer_and_units
     card = (tmp_path / "run" / "MODEL_CARD.md").read_text()
     assert "Trained on from `tiny`" in card
     assert "before" in card
+    assert "Mixed in, with nothing of it held out: other.csv (5% of the samples)." in card
 
 
 def test_frozen_parts_stay_as_they_were(
