@@ -34,8 +34,8 @@ from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.unrepaired import repair_effects
 from scenario_gen.spec.models import Limits
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.limits import limit_findings
 from scenario_gen.store.results import ContextView, Fan, Finding, Realised, ScenarioResult, StrategyResult
-from scenario_gen.store.verdict import limit_findings
 
 # of the exceedance curve, together with the user's own limit
 DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))

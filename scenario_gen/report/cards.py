@@ -9,21 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scenario_gen.report import numbers, words
-from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, rate
+from scenario_gen.report.cells import (
+    Placed,
+    PlacedScenario,
+    decision_estimate,
+    decision_share,
+    quantile,
+    rate,
+)
 from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.words import Sentence, name, plural, say
+from scenario_gen.store.limits import BY_NAME, LIMITS, LimitVerdict, judge_strategy
 from scenario_gen.store.results import Finding, Label, ScenarioResult, StressRun
 from scenario_gen.store.verdict import (
-    ALLOWED_DRAWDOWN_SHARE,
     CALIBRATION,
     FACTS,
     FACTS_BY_ORIGIN,
-    LIMITS,
-    LimitVerdict,
     cap,
     group,
-    judge_strategy,
     worst,
 )
 
@@ -50,16 +54,25 @@ class Judged:
 
     @property
     def shown(self) -> Shown:
-        """The share as it stands on the page."""
-        if self.verdict.limit == "probability_of_loss":
-            return numbers.share(self.verdict.measured, f"{self.placed.at}/probability_of_loss")
-        return decision_share(self.placed, _declared_drawdown(self.placed, self.verdict))
+        """The measured figure as it stands on the page."""
+        match BY_NAME[self.verdict.limit].place:
+            case ("drawdown_beyond",):
+                return decision_share(self.placed, self.verdict.declared)
+            case ("probability_of_loss",):
+                return numbers.share(self.verdict.measured, f"{self.placed.at}/probability_of_loss")
+            case (kind, level):
+                return numbers.bracketed(self.verdict.measured, "percent", f"{self.placed.at}/{kind}/{level}")
+            case (_, metric, level):
+                form, decimals = words.METRICS[metric][1], 2 * (metric == "sharpe")
+                return quantile(self.placed, metric, level, form, decimals=decimals)
+        raise AssertionError(self.verdict.limit)  # a limit of a new kind: a defect of ours
 
-
-def _declared_drawdown(placed: Placed, verdict: LimitVerdict) -> float | None:
-    return next(
-        (level for level, share in placed.strategy.drawdown_beyond if share is verdict.measured), None
-    )
+    @property
+    def excess(self) -> tuple[bool, float]:
+        """How far beyond the limit: shares of paths first, since figures of several units have no order."""
+        figure = rate(self.verdict.measured) or 0.0
+        of_paths = BY_NAME[self.verdict.limit].unit == "share of paths"
+        return of_paths, abs(figure - self.verdict.allowed)
 
 
 CLASSICAL = {
@@ -169,14 +182,12 @@ def _limits_sentence(run: StressRun, judged: Sequence[Judged], label: Label | No
     unsure = [entry for entry in judged if entry.verdict.label == "INCONCLUSIVE"]
     every = plural(len(judged), "judgement")
     if fails:
-        top = max(fails, key=lambda entry: (rate(entry.verdict.measured) or 0.0) - entry.verdict.allowed)
-        limit = run.limits.get("max_drawdown") if top.verdict.limit == "max_drawdown" else None
+        top = max(fails, key=lambda entry: entry.excess)
         return say(
             words.LIMITS_BREACHED, fails=numbers.count(len(fails)), all=every, strategy=top.placed.title,
-            scenario=top.scenario.title, event=event(limit), share=words.of_paths(top.shown),
-            allowed=_allowed(run, top.verdict.limit),
+            scenario=top.scenario.title, measured=_measured(run, top), allowed=_allowed(top.verdict),
         )  # fmt: skip
-    told = _allowed(run, judged[0].verdict.limit) if judged else ""
+    told = _allowed(judged[0].verdict) if judged else ""
     if unsure:
         return say(words.LIMITS_OPEN, open=numbers.count(len(unsure)), all=every, allowed=told)
     if label in (None, "UNTESTABLE"):
@@ -191,10 +202,22 @@ def text_capped(label: Label | None) -> Sentence:
     return say(told, label=words.Badge(label or "UNTESTABLE"))
 
 
-def _allowed(run: StressRun, limit: str) -> Sentence:
-    allowed = ALLOWED_DRAWDOWN_SHARE if limit == "max_drawdown" else run.limits[limit]
-    declared = plain(run.limits[limit], "level", f"limits/{limit}")
-    return say(words.ALLOWED[limit], limit=declared, share=numbers.level(allowed))
+def _measured(run: StressRun, entry: Judged) -> Sentence:
+    """Return ``drawdown reached 10% on 31.1% [29.2, 33.2] of paths`` or ``CVaR 95% is 16.3% [15.1, 17.0]``."""
+    limit = BY_NAME[entry.verdict.limit]
+    if limit.unit != "share of paths":
+        return say(words.LIMIT_FIGURE, title=limit.title, figure=entry.shown)
+    declared = run.limits.get("max_drawdown") if limit.name == "max_drawdown" else None
+    return say(words.LIMIT_SHARE, event=event(declared), share=words.of_paths(entry.shown))
+
+
+def _allowed(verdict: LimitVerdict) -> Sentence:
+    limit, at = BY_NAME[verdict.limit], f"limits/{verdict.limit}"
+    declared = plain(verdict.declared, "number" if limit.unit == "ratio" else "level", at, decimals=2)
+    if limit.name in words.ALLOWED:
+        return say(words.ALLOWED[limit.name], limit=declared, share=numbers.level(verdict.allowed))
+    side = words.FLOOR if verdict.at_least else words.CEILING
+    return say(side, title=limit.title, limit=declared)
 
 
 def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:

@@ -21,6 +21,7 @@ from scenario_gen.report.strips import (
     Tick,
 )
 from scenario_gen.report.words import name
+from scenario_gen.store.limits import drawdown_share
 from scenario_gen.store.results import (
     Estimate,
     Label,
@@ -29,7 +30,6 @@ from scenario_gen.store.results import (
     StrategyResult,
     StressRun,
 )
-from scenario_gen.store.verdict import drawdown_share
 
 
 @dataclass(frozen=True)

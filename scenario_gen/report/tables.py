@@ -38,8 +38,9 @@ from scenario_gen.report.strips import (
     tick_labels,
 )
 from scenario_gen.report.words import name
+from scenario_gen.store.limits import judge_strategy
 from scenario_gen.store.results import Estimate, ScenarioResult, StressRun
-from scenario_gen.store.verdict import cap, judge_strategy, worst
+from scenario_gen.store.verdict import cap, worst
 
 TINTS = (0.02, 0.1, 0.25, 0.5)  # a share beyond these gets the next darker cell
 

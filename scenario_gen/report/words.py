@@ -150,16 +150,19 @@ DIAL_CHOSEN = (
 )
 
 LIMITS_BREACHED = (
-    "{fails} of {all} (strategy × scenario × limit) breach: most of all {strategy} in {scenario}, where {event} "
-    "on {share}; {allowed}."
+    "{fails} of {all} (strategy × scenario × limit) breach: most of all {strategy} in {scenario}, where "
+    "{measured}; {allowed}."
 )
+LIMIT_SHARE = "{event} on {share}"
+LIMIT_FIGURE = "{title} is {figure}"
 LIMITS_OPEN = "No breach shown, and {open} of {all} too close to tell with these paths; {allowed}."
 LIMITS_KEPT = "No breach found in {all}, on the interval of each share; {allowed}. {capped}"
-LIMITS_UNJUDGED = "The data cannot say: the run counted no path against the declared limits; {allowed}."
+LIMITS_UNJUDGED = "The data cannot say: the run has no figure to hold against the declared limits; {allowed}."
 ALLOWED = {
     "max_drawdown": "a drawdown of {limit} is allowed on at most {share} of paths",
     "probability_of_loss": "a loss is allowed on at most {share} of paths",
 }
+FLOOR, CEILING = "{title} must be {limit} at least", "{title} may be {limit} at most"
 CAPPED = "Held down to {label}, because the generator was not shown to be calibrated."
 CAPPED_FAULTS = "Held down to {label}, because of the generator’s faults in sections 1 to 3."
 CAP_CAPTION = (

@@ -250,13 +250,28 @@ class StrategyUse(Section):
     name: str | None = None
 
 
-class Limits(Section):
-    """The user's own limits; shares of generated paths beyond them are reported."""
+Loss = Annotated[float | None, Field(gt=0.0, lt=1.0)]
+Floor = Annotated[float | None, Field(gt=-1.0, le=10.0)]
+SharpeFloor = Annotated[float | None, Field(ge=-10.0, le=10.0)]
 
-    max_drawdown: float | None = Field(
-        default=None, gt=0.0, lt=1.0, description="0.25 means a fall of 25 % from a peak"
+
+class Limits(Section):
+    """The user's own limits, each judged on the 95 % interval of what the paths say; a breach ends a run with 3."""
+
+    max_drawdown: Loss = Field(
+        default=None, description="0.25: a fall of 25 % from a peak, allowed on at most 5 % of the paths"
     )
-    probability_of_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
+    probability_of_loss: Loss = Field(default=None, description="largest share of paths that lose")
+    var_95: Loss = Field(default=None, description="largest loss that 95 % of the paths stay within")
+    var_99: Loss = Field(default=None, description="largest loss that 99 % of the paths stay within")
+    cvar_95: Loss = Field(default=None, description="largest mean loss of the worst 5 % of the paths")
+    cvar_99: Loss = Field(default=None, description="largest mean loss of the worst 1 % of the paths")
+    min_return_p05: Floor = Field(default=None, description="smallest 5 % quantile of the total return")
+    min_return_p25: Floor = Field(default=None, description="smallest 25 % quantile of the total return")
+    min_return_p50: Floor = Field(default=None, description="smallest median total return")
+    min_sharpe_p05: SharpeFloor = Field(default=None, description="smallest 5 % quantile of the Sharpe ratio")
+    min_sharpe_p25: SharpeFloor = Field(default=None, description="smallest 25 % quantile of the Sharpe ratio")
+    min_sharpe_p50: SharpeFloor = Field(default=None, description="smallest median Sharpe ratio")
 
 
 class Report(Section):

@@ -210,6 +210,8 @@ class Finding:
     band: str
     scenario: str = ""
     offenders: list[str] = field(default_factory=list)
+    strategy: str = ""  # whom it is about, where that is one strategy
+    evidence: list[dict[str, Any]] = field(default_factory=list)  # the offenders as numbers and words by name
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from scenario_gen.store.limits import judge_figure, judge_strategy, limit_findings
 from scenario_gen.store.results import Estimate, Finding, Label
-from scenario_gen.store.verdict import cap, judge_share, judge_strategy, limit_findings, worst
+from scenario_gen.store.verdict import cap, worst
 
 
 def share(count: int, n: int) -> Estimate:
@@ -38,12 +39,12 @@ def scenario(bad: int = 0, role: str = "scenario", strategies: tuple[Any, ...] =
     ],
 )
 def test_a_limit_is_judged_on_the_interval(count: int, n: int, allowed: float, label: Label) -> None:
-    assert judge_share(share(count, n), allowed) == label
+    assert judge_figure(share(count, n), allowed) == label
 
 
 def test_nothing_counted_is_untestable_and_no_interval_is_inconclusive() -> None:
-    assert judge_share(Estimate(None, reason="no paths"), 0.05) == "UNTESTABLE"
-    assert judge_share(Estimate(0.0), 0.05) == "INCONCLUSIVE"
+    assert judge_figure(Estimate(None, reason="no paths"), 0.05) == "UNTESTABLE"
+    assert judge_figure(Estimate(0.0), 0.05) == "INCONCLUSIVE"
 
 
 def test_the_declared_drawdown_is_looked_up_and_five_percent_of_paths_are_allowed() -> None:
