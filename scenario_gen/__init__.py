@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scenario_gen.market.load import load_candles
     from scenario_gen.market.paths import PathSet
     from scenario_gen.pipeline import run, sample
+    from scenario_gen.pipeline.backtesting import backtest_paths
     from scenario_gen.pipeline.checking import check
     from scenario_gen.store.results import StressRun
 
@@ -28,13 +29,24 @@ _HOMES = {
     "Candles": "market.candles",
     "PathSet": "market.paths",
     "StressRun": "store.results",
+    "backtest_paths": "pipeline.backtesting",
     "check": "pipeline.checking",
     "load_candles": "market.load",
     "run": "pipeline",
     "sample": "pipeline",
 }
 
-__all__ = ["Candles", "PathSet", "StressRun", "__version__", "check", "load_candles", "run", "sample"]
+__all__ = [
+    "Candles",
+    "PathSet",
+    "StressRun",
+    "__version__",
+    "backtest_paths",
+    "check",
+    "load_candles",
+    "run",
+    "sample",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from scenario_gen.cli.backtesting import BACKTEST_EXIT_CODES, backtest
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.calibrating import CALIBRATE_EXIT_CODES, calibrate
 from scenario_gen.cli.checking import CHECK_EXIT_CODES, check
 from scenario_gen.cli.evaluating import evaluate
 from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
+from scenario_gen.cli.pairs import PairsCommand
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.spec.models import MAX_PATHS
 
@@ -55,7 +57,7 @@ def scenario_gen(
     del version
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=BACKTEST_EXIT_CODES)
 def run(
     spec: SpecFile,
     folder: Annotated[
@@ -93,7 +95,8 @@ def run(
     from scenario_gen.cli.running import run_and_show
 
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite)
-    run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command)
+    code = run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command)
+    raise typer.Exit(code)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -223,6 +226,7 @@ app.command(epilog=EXIT_CODES)(train)
 app.command(epilog=EXIT_CODES)(finetune)
 app.command(epilog=EXIT_CODES)(evaluate)
 app.command(epilog=CHECK_EXIT_CODES)(check)
+app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 
 
 def main() -> None:

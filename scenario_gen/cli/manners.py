@@ -14,6 +14,7 @@ from scenario_gen import __version__
 from scenario_gen.errors import ScenarioError
 
 USER_MISTAKE = 2
+LIMIT_BREACHED = 3
 GATE_FAILED = 4
 INTERRUPTED = 130
 DEFECT_NOTE = (

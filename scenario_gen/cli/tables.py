@@ -19,7 +19,7 @@ NOT_THERE = Estimate(None, reason="not measured")
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
     """Print one row per scenario and strategy, then one line per kind of finding that is not a PASS."""
-    console = console or _console()
+    console = console or make_console()
     console.print(results_table(run))
     for line in finding_lines(run.findings):
         console.print(line, markup=False, highlight=False)
@@ -30,12 +30,12 @@ def results_table(run: StressRun) -> Table:
     table = Table(title=run.title, caption="[95 % interval of the Monte Carlo error]", caption_style="dim")
     table.add_column("scenario")
     table.add_column("strategy")
-    for title in ("median return", "5 % quantile", "paths that lose", "95 % drawdown", "CVaR 95"):
+    for title in result_columns():
         table.add_column(title, justify="right")
     for scenario in run.scenarios:
         for strategy in scenario.strategies:
             label = f"{scenario.name} (baseline)" if scenario.role == "baseline" else scenario.name
-            table.add_row(label, strategy.name, *_cells(strategy))
+            table.add_row(label, strategy.name, *result_cells(strategy))
         table.add_section()
     return table
 
@@ -49,7 +49,7 @@ def show_models(models: Iterable[KnownModel], console: Console | None = None) ->
         here = "yes" if model.available else "no: downloaded when first used" if model.repository else "no"
         size = f"{model.parameters / 1e6:.1f} M"
         table.add_row(model.name, model.where, size, str(model.context), here, model.note)
-    (console or _console()).print(table)
+    (console or make_console()).print(table)
 
 
 def percent(estimate: Estimate) -> str:
@@ -62,7 +62,13 @@ def percent(estimate: Estimate) -> str:
     return f"{value} \\[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
-def _cells(strategy: StrategyResult) -> list[str]:
+def result_columns() -> tuple[str, ...]:
+    """Return the titles of :func:`result_cells`."""
+    return ("median return", "5 % quantile", "paths that lose", "95 % drawdown", "CVaR 95")
+
+
+def result_cells(strategy: StrategyResult) -> list[str]:
+    """Return a strategy's figures with their intervals."""
     metrics = {summary.metric: summary for summary in strategy.metrics}
     estimates = [
         _quantile(metrics, "total_return", "0.5"),
@@ -78,7 +84,7 @@ def _quantile(metrics: dict[str, MetricSummary], metric: str, level: str) -> Est
     return metrics[metric].quantiles.get(level, NOT_THERE) if metric in metrics else NOT_THERE
 
 
-def finding_lines(findings: Sequence[Finding]) -> list[str]:
+def finding_lines(findings: Sequence[Finding], *, rest: str = "in the report") -> list[str]:
     """Return one line per name and label: the first finding in full, and how many more are like it.
 
     The groups of facts make one line per label, with their names; what they were compared with is in the report.
@@ -92,7 +98,7 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
         first = group[0]
         where = f" [{first.scenario}]" if first.scenario else ""
         band = f" (expected {first.band})" if first.band and first.name == name else ""
-        more = f"; {len(group) - 1} more in the report" if len(group) > 1 else ""
+        more = f"; {len(group) - 1} more {rest}" if len(group) > 1 else ""
         lines.append(f"{label:<12} {_title(name, group)}{where}: {first.measured}{band}{more}")
     return lines
 
@@ -103,6 +109,7 @@ def _title(name: str, group: Sequence[Finding]) -> str:
     return f"{name} ({', '.join(parts)})" if any(parts) else name
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """Return the terminal, or a width of our own where there is none."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_OF_A_LOG)

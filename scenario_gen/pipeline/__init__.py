@@ -15,6 +15,7 @@ from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.pipeline.blocks import run_blocks
 from scenario_gen.pipeline.identity import device_of, identity_of, versions
 from scenario_gen.pipeline.prepare import load_strategies, override, prepare
+from scenario_gen.pipeline.probing import probe_strategies
 from scenario_gen.pipeline.realism import check_realism
 from scenario_gen.pipeline.sampling import sample
 from scenario_gen.pipeline.summary import summarise
@@ -87,6 +88,8 @@ def run_spec(
 
     scenarios, metrics, findings = summarise(prepared, strategies, spec.limits, store, progress)
     clock.lap("summarising")
+    scenarios[0], probed = probe_strategies(prepared[0], strategies, scenarios[0], store, progress)
+    clock.lap("probing")
     realism = check_realism(prepared, store, identity, progress)
     clock.lap("checking realism")
     result = StressRun(
@@ -102,7 +105,7 @@ def run_spec(
         device=device_of(prepared),
         seconds=clock.laps,
         scenarios=realism.onto(scenarios),
-        findings=[*findings, *realism.findings],
+        findings=[*findings, *probed, *realism.findings],
     )
     store.write_metrics(metrics)
     store.write_run(result)

@@ -11,16 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.distribution import (
-    conditional_value_at_risk,
-    percentile_of,
-    share,
-    summarise_metric,
-    value_at_risk,
-)
+from scenario_gen.backtest.distribution import percentile_of
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.checks.account import CandleAccount
 from scenario_gen.checks.candles import none_left
 from scenario_gen.checks.merging import merge_tallies
@@ -31,17 +24,13 @@ from scenario_gen.pipeline.blocks import fan_bars, read_provenance, read_tally
 from scenario_gen.pipeline.findings import candle_finding, edge_finding, overlap_finding
 from scenario_gen.pipeline.named import named_paths
 from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.strategy_results import make_fan, rounded, strategy_result
 from scenario_gen.pipeline.unrepaired import repair_effects
 from scenario_gen.spec.models import Limits
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.limits import limit_findings
-from scenario_gen.store.results import ContextView, Fan, Finding, Realised, ScenarioResult, StrategyResult
+from scenario_gen.store.results import ContextView, Finding, Realised, ScenarioResult, StrategyResult
 
-# of the exceedance curve, together with the user's own limit
-DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))
-FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
-DOTS = 50
 # Counts of paths; the others are of the context, once per scenario.
 ADDED_UP = {"pinned_bars", "pinned_paths", "clipped_own_bars"}
 NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept bar by bar
@@ -223,25 +212,16 @@ def _strategy_result(
 ) -> StrategyResult:
     rows = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
     returns = rows["total_return"].to_numpy()
-    falls = rows["max_drawdown"].to_numpy()
-    steps = sorted({*DRAWDOWN_STEPS, *([limits.max_drawdown] if limits.max_drawdown else [])})
-    seed = one.scenario.paths.seed % 2**32
-    return StrategyResult(
-        name=strategy.name,
-        use=strategy.use,
-        params=strategy.params,
-        metrics=[summarise_metric(rows[metric.name].to_numpy(), metric.name) for metric in METRICS],
-        probability_of_loss=share(returns < 0),
-        drawdown_beyond=[(step, share(falls >= step)) for step in steps],
-        var={level: value_at_risk(returns, float(level)) for level in ("0.95", "0.99")},
-        cvar={
-            level: conditional_value_at_risk(returns, float(level), seed=seed) for level in ("0.95", "0.99")
-        },
-        equity_fan=make_fan(merged.equity[place].astype(np.float64), merged.path_ids, len(one.timestamps)),
+    shown = named_paths(one, strategy, returns, merged.path_ids, merged.block_of, store) if named else []
+    return strategy_result(
+        strategy,
+        rows,
+        merged.equity[place],
+        len(one.timestamps),
+        limits,
+        seed=one.scenario.paths.seed % 2**32,
         realised=_realised(one, strategy, place, merged),
-        named_paths=named_paths(one, strategy, returns, merged.path_ids, merged.block_of, store)
-        if named
-        else [],
+        named=shown,
     )
 
 
@@ -261,20 +241,6 @@ def _realised(one: Prepared, strategy: LoadedStrategy, place: int, merged: Merge
     )
 
 
-def make_fan(values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int) -> Fan:
-    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots."""
-    quantiles = np.quantile(values, FAN_LEVELS, axis=0)
-    order = np.argsort(values[:, -1], kind="stable")
-    examples = [order[min(int(rank * len(order)), len(order) - 1)] for rank in EXAMPLE_RANKS]
-    dots = np.quantile(values[:, -1], (np.arange(DOTS) + 0.5) / DOTS)
-    return Fan(
-        bars=[int(bar) for bar in fan_bars(horizon)],
-        quantiles={str(level): _rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
-        examples={str(int(path_ids[row])): _rounded(values[row]) for row in examples},
-        dots=_rounded(dots),
-    )
-
-
 def context_view(one: Prepared) -> ContextView:
     """Return what the report shows of the seed: its ends and the bars just before the anchor."""
     context = one.context
@@ -289,7 +255,7 @@ def context_view(one: Prepared) -> ContextView:
         calendar=one.calendar.code,
         bars_per_year=float(one.calendar.bars_per_year),
         timestamps=[stamp.isoformat() for stamp in shown.timestamps],
-        **{name: _rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
+        **{name: rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
         flags=_flag_texts(one),
         sha256=context.sha256(),
     )
@@ -304,8 +270,3 @@ def _flag_texts(one: Prepared) -> list[str]:
         seen = f" ({inside:,} of them in the context)" if flag.rows else ""
         texts.append(one.history.flag_text(flag) + seen)
     return texts
-
-
-def _rounded(values: NDArray[Any]) -> list[float]:
-    """Return floats with seven significant digits: what float32 paths hold."""
-    return [float(f"{value:.7g}") for value in values]

@@ -270,7 +270,9 @@ class Limits(Section):
     min_return_p25: Floor = Field(default=None, description="smallest 25 % quantile of the total return")
     min_return_p50: Floor = Field(default=None, description="smallest median total return")
     min_sharpe_p05: SharpeFloor = Field(default=None, description="smallest 5 % quantile of the Sharpe ratio")
-    min_sharpe_p25: SharpeFloor = Field(default=None, description="smallest 25 % quantile of the Sharpe ratio")
+    min_sharpe_p25: SharpeFloor = Field(
+        default=None, description="smallest 25 % quantile of the Sharpe ratio"
+    )
     min_sharpe_p50: SharpeFloor = Field(default=None, description="smallest median Sharpe ratio")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.distribution import Estimate, MetricSummary
+from scenario_gen.backtest.warming import WarmUp
 from scenario_gen.checks.account import (
     CandleAccount,
     FactShift,
@@ -47,6 +48,7 @@ __all__ = [
     "StrategyResult",
     "StressRun",
     "Trade",
+    "WarmUp",
     "Wickless",
 ]
 
@@ -125,6 +127,7 @@ class StrategyResult:
     equity_fan: Fan
     realised: Realised | None
     named_paths: list[NamedPath]
+    warm_up: WarmUp | None = None  # how decisions depend on the context's length; of the first scenario alone
 
 
 @dataclass(frozen=True)

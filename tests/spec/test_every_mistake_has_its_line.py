@@ -150,15 +150,16 @@ ONE_MISTAKE = [
     ("broker: {shorts: no}", "broker.shorts: got 'no', expected true or false"),
     (
         "limits: {min_sharp_p25: 0.2}",
-        "limits.min_sharp_p25: unknown key; did you mean 'min_sharpe_p25'? Allowed here: max_drawdown, probability_of_loss, "
-        "var_95, var_99, cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25, "
-        "min_sharpe_p50",
+        "limits.min_sharp_p25: unknown key; did you mean 'min_sharpe_p25'? Allowed here: max_drawdown, "
+        "probability_of_loss, var_95, var_99, cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, "
+        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50",
     ),
     ("limits: {max_drawdown: 25}", "limits.max_drawdown: got 25, expected a number above 0 and below 1"),
     (
         "limits: 0.25",
-        "limits: got 0.25, expected a mapping with the keys max_drawdown, probability_of_loss, var_95, var_99, cvar_95, "
-        "cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25 or min_sharpe_p50",
+        "limits: got 0.25, expected a mapping with the keys max_drawdown, probability_of_loss, var_95, var_99, "
+        "cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25 or "
+        "min_sharpe_p50",
     ),
     ("report: {folder: 3}", "report.folder: got 3, expected text that is not empty"),
     ("report: {folder: ''}", "report.folder: got '', expected text that is not empty"),

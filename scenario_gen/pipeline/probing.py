@@ -1,0 +1,74 @@
+"""Every strategy of a run before a few of its paths: causality and warm-up, on the first scenario.
+
+The answer is a property of the strategy's code: it is asked once, on bars that the run itself was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.execute.progress import Progress
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
+from scenario_gen.pipeline.summary import block_paths
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.results import Finding, ScenarioResult
+
+
+def probe_strategies(
+    one: Prepared,
+    strategies: Sequence[LoadedStrategy],
+    result: ScenarioResult,
+    store: RunFolder,
+    progress: Progress,
+) -> tuple[ScenarioResult, list[Finding]]:
+    """Probe every strategy on one scenario; return its result with the warm-up of each, and two findings each.
+
+    Args:
+        one: the scenario, whose blocks are in the store.
+        strategies: of the run, in the order of the result's.
+        result: the scenario's result.
+        store: where the blocks are.
+        progress: who hears of stages.
+
+    Raises:
+        StrategyError: a strategy raised, or returned something unusable.
+    """
+    paths = _some_paths(one, store)
+    older = one.history.rows(0, len(one.history) - len(one.context))
+    probed, findings = [], []
+    per_year, broker = one.calendar.bars_per_year, one.scenario.broker
+    with progress.stage("probing for look-ahead", len(strategies)) as advance:
+        for strategy, found in zip(strategies, result.strategies, strict=True):
+            findings.append(
+                look_ahead_finding(
+                    strategy, one.context, paths, broker, bars_per_year=per_year, scenario=one.name
+                )
+            )
+            warm, finding = warm_up_of(
+                strategy,
+                one.context,
+                paths,
+                broker,
+                bars_per_year=per_year,
+                older=older if len(older) else None,
+                scenario=one.name,
+            )
+            findings.append(finding)
+            probed.append(replace(found, warm_up=warm))
+            advance(1)
+    return replace(result, strategies=probed), findings
+
+
+def _some_paths(one: Prepared, store: RunFolder) -> PathSet:
+    """Return the paths of the first block that kept any."""
+    plan = one.scenario.paths
+    for block in plan_blocks(plan.count, plan.block):
+        stored, _ = store.load_block(one.name, block.index)
+        if len(stored["path_ids"]):
+            break
+    return block_paths(one, stored)

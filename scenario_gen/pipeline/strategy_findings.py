@@ -1,0 +1,123 @@
+"""What is asked of every strategy itself: whether it looks ahead, and whether its warm-up was long enough.
+
+Owns how the causality probe and the warm-up become findings. Both look at a few paths; neither knows money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
+from scenario_gen.backtest.warming import WarmUp, warm_up
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.spec.models import Broker
+from scenario_gen.store.results import Finding, Label
+
+LOOK_AHEAD, WARM_UP = "look_ahead", "warm_up"
+LOOK_AHEAD_BAND = "the same decisions, to the last bit, whatever comes after a bar or on other paths"
+WARM_UP_WARN = 0.01  # of the decisions on the path: beyond it results hang on where the history was cut
+WARM_UP_BAND = (
+    f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
+)
+
+
+def look_ahead_finding(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    broker: Broker,
+    *,
+    bars_per_year: float,
+    scenario: str = "",
+) -> Finding:
+    """Probe one strategy for decisions that later bars, other paths or chance change.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    found = probe_causality(strategy, context, paths, bars_per_year=bars_per_year, broker=broker)
+    return Finding(
+        name=LOOK_AHEAD,
+        label=found.label,
+        measured=f"{strategy.name}: {_told(found)}",
+        band=LOOK_AHEAD_BAND,
+        scenario=scenario,
+        offenders=[str(leak) for leak in found.leaks],
+        strategy=strategy.name,
+        evidence=[_evidence(leak) for leak in found.leaks],
+    )
+
+
+def warm_up_of(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    broker: Broker,
+    *,
+    bars_per_year: float,
+    older: Candles | None = None,
+    scenario: str = "",
+) -> tuple[WarmUp, Finding]:
+    """Count the decisions that change with less and more context; say whether they are too many.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    found = warm_up(strategy, context, paths, bars_per_year=bars_per_year, broker=broker, older=older)
+    return found, Finding(
+        name=WARM_UP,
+        label=_warm_label(found),
+        measured=f"{strategy.name}: {_warm_told(found)}",
+        band=WARM_UP_BAND,
+        scenario=scenario,
+        offenders=[*found.fields],
+        strategy=strategy.name,
+    )
+
+
+def _told(found: CausalityProbe) -> str:
+    if found.leaks:
+        more = f"; {len(found.leaks) - 1} more kind" if len(found.leaks) > 1 else ""
+        return f"{found.leaks[0]}{more}"
+    if found.reason:
+        return found.reason
+    return f"no decision changed with the bars after {found.cuts} cuts, on {found.paths} paths"
+
+
+def _evidence(leak: Leak) -> dict[str, Any]:
+    """Return a leak as plain values; the column of a strategy's frames is the path's id."""
+    values = asdict(leak)
+    return {
+        "kind": values["kind"],
+        "field": values["field"],
+        "bar": values["bar"],
+        "timestamp": leak.timestamp.isoformat(),
+        "column": values["path"],
+        "cut": values["cut"],
+        "reach": values["reach"],
+    }
+
+
+def _warm_label(found: WarmUp) -> Label:
+    decisive = found.less if found.more is None else found.more
+    if decisive is None:
+        return "UNTESTABLE"
+    return "WARN" if decisive > WARM_UP_WARN else "PASS"
+
+
+def _warm_told(found: WarmUp) -> str:
+    if found.less is None and found.more is None:
+        return (
+            found.failed
+            or f"a context of {found.context_bars} bars cannot be shortened, and no older bars are known"
+        )
+    parts = [
+        f"{share:.1%} with a quarter {side}"
+        for side, share in (("less", found.less), ("more", found.more))
+        if share is not None
+    ]
+    failed = f"; it raised on another length: {found.failed}" if found.failed else ""
+    return f"of its decisions change {' and '.join(parts)} of {found.context_bars} bars of context{failed}"

@@ -1,0 +1,195 @@
+"""What a run says of the strategies themselves: look-ahead, warm-up, limits and the exit code that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+import scenario_gen as sg
+from scenario_gen.cli.running import exit_code
+from scenario_gen.errors import DataError, SpecError
+from scenario_gen.pipeline.backtest_results import BacktestReport
+from scenario_gen.pipeline.backtesting import backtest_paths
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.kept import paths_frame
+from scenario_gen.store.results import Finding, StressRun
+
+ROOT = Path(__file__).parents[2]
+HOLD, SMA = f"{ROOT}/strategies/buy_and_hold.py:BuyAndHold", f"{ROOT}/strategies/sma_cross.py:SmaCross"
+AHEAD = """
+from dataclasses import dataclass
+import pandas as pd
+from scenario_gen.backtest import Bars
+
+@dataclass(frozen=True)
+class WholeSample:
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        z = (bars.close - bars.close.mean()) / bars.close.std()
+        return (z < 0).astype(float)
+"""
+
+
+def _spec(folder: Path, **changes: Any) -> dict[str, Any]:
+    (folder / "ahead.py").write_text(AHEAD, encoding="utf-8")
+    return {
+        "name": "asked",
+        "data": {"source": "sp500", "end": "2016-03-31"},
+        "bars": {"context": 60, "horizon": 20},
+        "paths": {"count": 64, "seed": 3, "block": 32, "keep": True},
+        "generator": {"kind": "bootstrap"},
+        "scenarios": [{"name": "base"}, {"name": "dear", "broker": {"fees": 0.01}}],
+        "checks": {"facts": False, "calibration": False},
+        "strategies": [
+            {"use": HOLD},
+            {"use": SMA, "params": {"fast": 5, "slow": 50}},
+            {"use": f"{folder}/ahead.py:WholeSample"},
+        ],
+        "limits": {"max_drawdown": 0.5},
+        "report": {"folder": str(folder / "run")},
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("asked")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> StressRun:
+    return sg.run(_spec(folder))
+
+
+def of(run: StressRun | BacktestReport, name: str) -> dict[str, Finding]:
+    return {found.strategy: found for found in run.findings if found.name == name}
+
+
+def test_every_strategy_is_probed_once_and_the_one_that_looks_ahead_fails(run: StressRun) -> None:
+    found = of(run, "look_ahead")
+    labels = {name: finding.label for name, finding in found.items()}
+    assert labels == {"BuyAndHold": "PASS", "SmaCross(fast=5, slow=50)": "PASS", "WholeSample": "FAIL"}
+    (leak,) = found["WholeSample"].evidence
+    assert (leak["kind"], leak["field"]) == ("reads the whole sample", "weights")
+    assert 0 <= leak["column"] < 64
+    assert {finding.scenario for finding in found.values()} == {"base"}
+
+
+def test_the_warm_up_of_every_strategy_is_in_the_first_scenario(run: StressRun, folder: Path) -> None:
+    read = RunFolder(folder / "run").read_run()
+    assert read == run
+    hold, sma, _ = (strategy.warm_up for strategy in read.scenarios[0].strategies)
+    assert hold is not None
+    assert (hold.less, hold.more, hold.context_bars) == (0.0, 0.0, 60)
+    # 45 bars do not fill a mean of 50, so some decisions on the first bars of the path are others; 75 bars do.
+    assert sma is not None
+    assert sma.less is not None
+    assert sma.less > 0.0
+    assert sma.more == 0.0
+    assert of(run, "warm_up")["SmaCross(fast=5, slow=50)"].label == "PASS"
+    assert all(strategy.warm_up is None for strategy in read.scenarios[1].strategies)
+
+
+def test_a_context_too_short_for_an_indicator_is_told(folder: Path, sp500: sg.Candles) -> None:
+    before = sp500.split_at("2016-03-31")[0]
+    paths = sg.sample(before, horizon=20, paths=30, model="bootstrap")
+    use = {"use": SMA, "params": {"fast": 5, "slow": 50}}
+    short = backtest_paths(paths, use, context=before, context_bars=40)
+    found = of(short, "warm_up")["SmaCross(fast=5, slow=50)"]
+    assert found.label == "WARN"
+    assert "with a quarter more of 40 bars of context" in found.measured
+
+
+Words = list[tuple[str, str]]
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        ([], 0),
+        ([("limits: max_drawdown", "PASS"), ("limits: cvar_95", "INCONCLUSIVE")], 0),
+        ([("limits: cvar_95", "FAIL")], 3),
+        ([("look_ahead", "FAIL")], 4),
+        ([("look_ahead", "FAIL"), ("limits: cvar_95", "FAIL")], 3),
+        ([("calibration", "FAIL"), ("candles", "FAIL"), ("warm_up", "WARN")], 0),
+        ([("look_ahead", "UNTESTABLE"), ("limits: cvar_95", "UNTESTABLE")], 0),
+    ],
+)
+def test_only_a_breached_limit_leaves_with_three_and_only_looking_ahead_with_four(
+    findings: Words, code: int
+) -> None:
+    made = [Finding(name, label, "", "", strategy="Rule") for name, label in findings]  # type: ignore[arg-type]
+    assert exit_code(made) == code
+
+
+def test_a_run_leaves_with_three_when_a_limit_is_breached(tmp_path: Path, invoke: Callable[..., Any]) -> None:
+    spec = _spec(tmp_path, limits={"max_drawdown": 0.001}, scenarios=[{"name": "base"}])
+    spec["strategies"] = spec["strategies"][:1]
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    result = invoke("run", tmp_path / "scenario.yaml", "--quiet")
+    assert result.exit_code == 3, result.stderr
+    assert "limits breached: max_drawdown (1 judgements)" in result.stderr
+    assert (tmp_path / "run" / "index.html").exists()
+
+
+def test_paths_that_a_run_kept_give_the_run_s_own_figures(
+    run: StressRun, folder: Path, sp500: sg.Candles
+) -> None:
+    """The command and the run are two ways to the same numbers, to the last bit."""
+    kept = RunFolder(folder / "run").paths_path("base")
+    context = sp500.split_at("2016-03-31")[0]
+    found = backtest_paths(
+        kept, [HOLD, {"use": SMA, "params": {"fast": 5, "slow": 50}}], context=context, context_bars=60
+    )
+    for ours, theirs in zip(found.strategies, run.scenarios[0].strategies, strict=False):
+        assert ours.metrics == theirs.metrics
+        assert ours.equity_fan == theirs.equity_fan
+
+
+def test_frames_sets_and_files_of_paths_are_the_same(sp500: sg.Candles) -> None:
+    before = sp500.split_at("2016-03-31")[0]
+    paths = sg.sample(before, horizon=10, paths=25, model="bootstrap")
+    table = paths_frame(paths)
+    one, other = (backtest_paths(given, HOLD, context=before) for given in (paths, table))
+    assert one.strategies == other.strategies
+
+
+def test_without_a_context_holding_earns_the_last_close_over_the_first_open(sp500: sg.Candles) -> None:
+    paths = sg.sample(sp500.split_at("2016-03-31")[0], horizon=10, paths=25, model="bootstrap")
+    (found,) = backtest_paths(paths_frame(paths), HOLD).strategies
+    by_hand = paths.close[:, -1].astype(float) / paths.column("open")[:, 0] - 1
+    mean = next(one.mean.value for one in found.metrics if one.metric == "total_return")
+    assert mean == pytest.approx(by_hand.mean(), rel=1e-6)  # float32 prices
+
+
+def test_paths_of_several_contexts_are_refused(sp500: sg.Candles) -> None:
+    before = sp500.split_at("2016-03-31")[0]
+    table = paths_frame(sg.sample(before, horizon=10, paths=4, model="bootstrap"))
+    late = table["path_id"] > 1
+    table.loc[late, "timestamp"] += pd.Timedelta(days=7)
+    for context in (None, before):
+        with pytest.raises(DataError, match="2 different sets of stamps"):
+            backtest_paths(table, HOLD, context=context)
+
+
+def test_paths_that_set_out_from_different_prices_need_a_context(sp500: sg.Candles) -> None:
+    table = paths_frame(sg.sample(sp500.context(100), horizon=10, paths=4, model="bootstrap"))
+    table.loc[table["path_id"] > 1, ["open", "high", "low", "close"]] *= 3
+    with pytest.raises(DataError, match="no one price precedes them"):
+        backtest_paths(table, HOLD)
+
+
+def test_one_bar_shows_no_frequency(sp500: sg.Candles) -> None:
+    table = paths_frame(sg.sample(sp500.context(100), horizon=1, paths=25, model="bootstrap"))
+    with pytest.raises(DataError, match="one bar, which shows no frequency"):
+        backtest_paths(table, HOLD)
+    assert backtest_paths(table, HOLD, bars_per_year=252).bars_per_year == 252
+
+
+def test_no_strategy_is_a_mistake(sp500: sg.Candles) -> None:
+    with pytest.raises(SpecError, match="no strategy was given"):
+        backtest_paths(sg.sample(sp500, horizon=5, paths=3, model="bootstrap"), [])

@@ -1,0 +1,131 @@
+"""Every limit that a spec may declare is measured where its words say, and judged on the interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scenario_gen.spec.models import Limits
+from scenario_gen.store.limits import (
+    KNOWN_LIMITS,
+    band,
+    breached,
+    judge_figure,
+    judge_strategy,
+    strategy_findings,
+    told,
+)
+from scenario_gen.store.results import Estimate, Fan, Finding, MetricSummary, StrategyResult
+
+REFUSED = Estimate(None, n=50, reason="not shown, needs N >= 400")
+
+
+def summary(metric: str, figures: dict[str, Estimate]) -> MetricSummary:
+    return MetricSummary(metric, Estimate(0.0), 0.1, figures)
+
+
+def strategy(**changes: Any) -> StrategyResult:
+    """Every figure that a limit reads, each with a value of its own."""
+    values: dict[str, Any] = {
+        "name": "Rule",
+        "use": "rule.py:Rule",
+        "params": {},
+        "metrics": [
+            summary(
+                "total_return",
+                {
+                    "0.05": Estimate(-0.12, -0.14, -0.10, 512),
+                    "0.25": Estimate(-0.03, -0.04, -0.02, 512),
+                    "0.5": Estimate(0.02, 0.01, 0.03, 512),
+                },
+            ),
+            summary(
+                "sharpe",
+                {
+                    "0.05": Estimate(-2.0, -2.2, -1.8, 512),
+                    "0.25": Estimate(-0.6, -0.8, -0.4, 512),
+                    "0.5": Estimate(0.4, 0.3, 0.5, 512),
+                },
+            ),
+        ],
+        "probability_of_loss": Estimate(0.4, 0.36, 0.44, 512, 205),
+        "drawdown_beyond": [
+            (0.1, Estimate(0.2, 0.17, 0.24, 512, 102)),
+            (0.2, Estimate(0.0, 0.0, 0.006, 512, 0)),
+        ],
+        "var": {"0.95": Estimate(0.12, 0.10, 0.14, 512), "0.99": REFUSED},
+        "cvar": {"0.95": Estimate(0.15, 0.13, 0.17, 512), "0.99": REFUSED},
+        "equity_fan": Fan([], {}, {}, []),
+        "realised": None,
+        "named_paths": [],
+    }
+    return StrategyResult(**{**values, **changes})
+
+
+def test_the_spec_and_the_judges_know_the_same_limits() -> None:
+    assert [limit.name for limit in KNOWN_LIMITS] == list(Limits.model_fields)
+
+
+# limit, levels that are met, undecided and breached, and the figure that is judged
+CASES = [
+    ("max_drawdown", 0.2, None, 0.1, 0.2),
+    ("probability_of_loss", 0.45, 0.40, 0.35, 0.4),
+    ("var_95", 0.14, 0.12, 0.09, 0.12),
+    ("cvar_95", 0.17, 0.15, 0.12, 0.15),
+    ("min_return_p05", -0.14, -0.12, -0.09, -0.12),
+    ("min_return_p25", -0.04, -0.03, -0.01, -0.03),
+    ("min_return_p50", 0.01, 0.02, 0.04, 0.02),
+    ("min_sharpe_p05", -2.2, -2.0, -1.7, -2.0),
+    ("min_sharpe_p25", -0.8, -0.6, -0.3, -0.6),
+    ("min_sharpe_p50", 0.3, 0.4, 0.6, 0.4),
+]
+
+
+@pytest.mark.parametrize(("name", "met", "undecided", "broken", "figure"), CASES)
+def test_a_limit_is_met_undecided_or_breached_by_its_own_figure(
+    name: str, met: float, undecided: float | None, broken: float, figure: float
+) -> None:
+    labels = {"PASS": met, "INCONCLUSIVE": undecided, "FAIL": broken}
+    for label, level in labels.items():
+        if level is None:
+            continue
+        (verdict,) = judge_strategy(strategy(), {name: level})
+        assert (verdict.limit, verdict.declared, verdict.label) == (name, level, label)
+    assert verdict.measured.value == figure
+
+
+@pytest.mark.parametrize("name", ["var_99", "cvar_99"])
+def test_a_figure_that_too_few_paths_support_leaves_the_limit_untestable_and_says_how_many(name: str) -> None:
+    (verdict,) = judge_strategy(strategy(), {name: 0.2})
+    assert verdict.label == "UNTESTABLE"
+    assert told(verdict).endswith("not measured (not shown, needs N >= 400)")
+
+
+def test_a_result_without_the_figure_is_untestable() -> None:
+    (verdict,) = judge_strategy(strategy(metrics=[]), {"min_sharpe_p25": 0.0})
+    assert (verdict.label, verdict.measured.reason) == ("UNTESTABLE", "not measured")
+
+
+def test_an_interval_that_ends_on_the_limit_keeps_it() -> None:
+    assert judge_figure(Estimate(0.1, 0.05, 0.15), 0.15) == "PASS"
+    assert judge_figure(Estimate(0.1, 0.05, 0.15), 0.05) == "INCONCLUSIVE"
+    assert judge_figure(Estimate(0.1, 0.05, 0.15), 0.05, at_least=True) == "PASS"
+    assert judge_figure(Estimate(0.1, 0.05, 0.15), 0.15, at_least=True) == "INCONCLUSIVE"
+
+
+def test_findings_name_the_limit_the_strategy_the_figure_and_what_is_allowed() -> None:
+    drawdown, sharpe = strategy_findings(strategy(), {"max_drawdown": 0.1, "min_sharpe_p25": 0.0}, "base")
+    assert (drawdown.name, drawdown.label, drawdown.strategy) == ("limits: max_drawdown", "FAIL", "Rule")
+    assert drawdown.measured == "Rule: 20.0% of 512 paths [17.0%, 24.0%]"
+    assert drawdown.band == "a drawdown of 10.0% on at most 5.0% of paths"
+    assert sharpe.measured == "Rule: 25% quantile of the Sharpe ratio -0.60 [-0.80, -0.40]"
+    assert sharpe.band == "at least 0.00"
+    assert breached([drawdown, sharpe, Finding("look_ahead", "FAIL", "", "")]) == [drawdown, sharpe]
+
+
+def test_a_count_that_is_no_rate_is_told_as_a_count() -> None:
+    few = strategy(probability_of_loss=Estimate(None, 0.003, 0.017, 512, 4, "fewer than 10 paths"))
+    (verdict,) = judge_strategy(few, {"probability_of_loss": 0.1})
+    assert (verdict.label, told(verdict)) == ("PASS", "4 of 512 paths [0.3%, 1.7%]")
+    assert band(verdict) == "at most 10.0% of paths"
