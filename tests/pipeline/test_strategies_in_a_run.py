@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import scenario_gen as sg
+from scenario_gen.cli.app import app
 from scenario_gen.cli.running import exit_code
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.pipeline.backtest_results import BacktestReport
@@ -126,11 +127,11 @@ def test_only_a_breached_limit_leaves_with_three_and_only_looking_ahead_with_fou
     assert exit_code(made) == code
 
 
-def test_a_run_leaves_with_three_when_a_limit_is_breached(tmp_path: Path, invoke: Callable[..., Any]) -> None:
+def test_a_run_leaves_with_three_when_a_limit_is_breached(tmp_path: Path) -> None:
     spec = _spec(tmp_path, limits={"max_drawdown": 0.001}, scenarios=[{"name": "base"}])
     spec["strategies"] = spec["strategies"][:1]
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
-    result = invoke("run", tmp_path / "scenario.yaml", "--quiet")
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "scenario.yaml"), "--quiet"])
     assert result.exit_code == 3, result.stderr
     assert "limits breached: max_drawdown (1 judgements)" in result.stderr
     assert (tmp_path / "run" / "index.html").exists()
