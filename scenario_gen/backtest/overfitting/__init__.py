@@ -14,12 +14,15 @@ from scenario_gen.backtest.overfitting.sharpe import (
     minimum_track_record,
     probabilistic_sharpe,
 )
+from scenario_gen.backtest.overfitting.stability import GridPoint, Stability, parameter_stability
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe, deflate_best, effective_trials
 
 __all__ = [
     "DeflatedSharpe",
+    "GridPoint",
     "Overfitting",
     "SharpeRecord",
+    "Stability",
     "annualised",
     "deflate_best",
     "deflated_sharpe",
@@ -30,5 +33,6 @@ __all__ = [
     "minimum_track_record",
     "overfitting_on_paths",
     "overfitting_probability",
+    "parameter_stability",
     "probabilistic_sharpe",
 ]
