@@ -25,6 +25,7 @@ from scenario_gen.backtest.strategy import Bars, Signals, Strategy
 if TYPE_CHECKING:
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
     from scenario_gen.backtest.inference.nulls import RandomEntries, buy_and_hold, random_entries
+    from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
     from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
     from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
     from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
@@ -43,12 +44,15 @@ __all__ = [
     "LoadedStrategy",
     "Metric",
     "MetricSummary",
+    "PairedComparison",
     "RandomEntries",
     "Signals",
     "Skill",
     "Strategy",
     "WarmUp",
     "buy_and_hold",
+    "compare_each_other",
+    "compare_with",
     "conditional_value_at_risk",
     "expand",
     "intrabar_orders",
@@ -73,6 +77,9 @@ LATER = {
     "RandomEntries": "inference.nulls",
     "buy_and_hold": "inference.nulls",
     "random_entries": "inference.nulls",
+    "PairedComparison": "inference.paired",
+    "compare_each_other": "inference.paired",
+    "compare_with": "inference.paired",
     "Skill": "inference.skill",
     "judge_together": "inference.skill",
     "skill": "inference.skill",

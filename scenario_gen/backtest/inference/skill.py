@@ -19,6 +19,7 @@ import numpy as np
 
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.backtest.distribution import CONFIDENCE, Estimate, share
+from scenario_gen.backtest.inference.mean_test import MeanTest
 from scenario_gen.backtest.inference.multiplicity import holm
 from scenario_gen.backtest.inference.nulls import RandomEntries
 
@@ -26,8 +27,6 @@ Label = Literal["skilled", "not told apart", "worse", "not judged"]
 
 LEVEL = 0.05  # of the two-sided test: a strategy without skill is called skilled at half of this
 FEWEST_PATHS = 30
-# Results that differ by less are the same: engine and null add the same numbers in another order.
-NO_DIFFERENCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def skill(returns: Floats, null: RandomEntries) -> Skill:
             nothing,
             refusal,
         )
-    test = _Test.of(returns - _by_path(null))
+    test = MeanTest.of(returns - _by_path(null))
     return Skill(
         label=_label(test.mean, test.p),
         mean=test.estimate(),
@@ -125,34 +124,6 @@ def judge_together(skills: Mapping[str, Skill]) -> dict[str, Skill]:
         else one
         for name, one in skills.items()
     }
-
-
-@dataclass(frozen=True)
-class _Test:
-    """Student's t test that a mean is 0; contributions that are all the same have no error."""
-
-    mean: float
-    error: float
-    z: float
-    p: float
-    n: int
-
-    @classmethod
-    def of(cls, contributions: Floats) -> _Test:
-        from scipy.stats import t
-
-        n, mean = len(contributions), float(contributions.mean())
-        error = float(contributions.std(ddof=1)) / math.sqrt(n)
-        if abs(mean) < NO_DIFFERENCE and error < NO_DIFFERENCE:
-            return cls(mean, error, 0.0, 1.0, n)
-        z = mean / max(error, NO_DIFFERENCE)
-        return cls(mean, error, z, float(2 * t.sf(abs(z), n - 1)), n)
-
-    def estimate(self) -> Estimate:
-        from scipy.stats import t
-
-        margin = float(t.ppf(0.5 + CONFIDENCE / 2, self.n - 1)) * self.error
-        return Estimate(self.mean, self.mean - margin, self.mean + margin, n=self.n)
 
 
 def _label(mean: float, p: float) -> Label:
@@ -189,7 +160,7 @@ def _random_called_skilled(null: RandomEntries) -> Estimate:
     draws = null.returns.shape[1]
     if draws < 2:
         return Estimate(None, n=draws, reason="needs at least two draws")
-    tests = [_Test.of(_beside_the_rest(null, draw)) for draw in range(draws)]
+    tests = [MeanTest.of(_beside_the_rest(null, draw)) for draw in range(draws)]
     return share(np.array([_label(test.mean, test.p) == "skilled" for test in tests]))
 
 
