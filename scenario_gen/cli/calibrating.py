@@ -149,7 +149,7 @@ def _section(model: str, temperature: str, top_p: str, device: str | None) -> Ge
             raise SpecError(
                 f"{model} knows no temperature and no top_p", expected="these with a Kronos model only"
             )
-        return GENERATORS[model]()  # type: ignore[return-value]
+        return GENERATORS[model]()
     try:
         return KronosGenerator.model_validate({"model": model, "device": device or "auto", **numbers})
     except ValueError:

@@ -10,9 +10,9 @@ Shapes: P contexts, R paths of each, N = P * R paths, T context bars, H new bars
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbeddin
 from scenario_gen.kronos.layers import Block
 from scenario_gen.kronos.sampling import SamplingRule, draw, weights
 
+Shared = TypeVar("Shared")
 SCORES_AT_ONCE = 2**22  # numbers in one attention matrix of the tokenizer (16 MB in float32)
 
 
@@ -100,9 +101,7 @@ class FastDecoder:
         most = self.paths_at_once * (GROUPED if contexts > 1 else 1)
         jobs, size = plan_chunks(contexts, n // contexts, self.device, most)
         chunks = Chunks(advance, len(jobs))
-        groups = together(jobs)
-        run = chunks.run(lambda which: self.prefill(s1[which], s2[which], stamps[which]), groups, self.device)
-        prefixes = {which.start: prefix for which, prefix in zip(groups, run, strict=True)}
+        prefixes = self._shared(chunks, jobs, lambda which: self.prefill(s1[which], s2[which], stamps[which]))
         out = s1.new_empty((2, contexts, n // contexts, horizon))
 
         def work(job: tuple[slice, slice]) -> None:
@@ -112,9 +111,17 @@ class FastDecoder:
             tokens = self._steps(prefixes[which.start], time[which], whole.flatten(0, 1), rule, chunks)
             out[:, which, rows] = tokens.unflatten(1, whole.shape[:2])[:, :, : mine.shape[1]]
 
-        paths = size * (groups[0].stop - groups[0].start)
+        paths = size * (jobs[0][0].stop - jobs[0][0].start)
         chunks.run(work, jobs, self.device, self._bytes_of_own_bars(paths, horizon))
         return out[0].flatten(0, 1), out[1].flatten(0, 1)
+
+    def _shared(
+        self, chunks: Chunks, jobs: Sequence[tuple[slice, slice]], prefill: Callable[[slice], Shared]
+    ) -> dict[int, Shared]:
+        """Return what the paths of each group of contexts share, by the group's first context."""
+        groups = together(jobs)
+        run = chunks.run(prefill, groups, self.device)
+        return {which.start: shared for which, shared in zip(groups, run, strict=True)}
 
     @torch.no_grad()
     def prefill(self, s1: Tensor, s2: Tensor, stamps: Tensor) -> Prefilled:
@@ -207,11 +214,10 @@ class FastDecoder:
         repeat = n // contexts
         most = min(self.paths_at_once, max(1, SCORES_AT_ONCE // (horizon * (bars + horizon))))
         jobs, _ = plan_chunks(contexts, repeat, self.device, most)
-        chunks, groups = Chunks(lambda _: None, len(jobs)), together(jobs)
-        run = chunks.run(
-            lambda which: self._prefill_tokenizer(context_s1[which], context_s2[which]), groups, self.device
+        chunks = Chunks(lambda _: None, len(jobs))
+        shared = self._shared(
+            chunks, jobs, lambda which: self._prefill_tokenizer(context_s1[which], context_s2[which])
         )
-        shared = {which.start: prefix for which, prefix in zip(groups, run, strict=True)}
         tokens = torch.stack((s1, s2)).unflatten(1, (contexts, repeat))
         width = self.checkpoint.tokenizer.config.d_in
         out = torch.empty((contexts, repeat, horizon, width), device=s1.device)

@@ -16,7 +16,6 @@ from scenario_gen.kronos.tokenizer import KronosTokenizer
 # layers, d_model, heads, feed-forward; group size of the tokenizer that goes with it
 PUBLISHED = {"mini": (4, 256, 4, 512, 5), "small": (8, 512, 8, 1024, 4), "base": (12, 832, 16, 2048, 4)}
 BITS = 10
-DEPENDENCY_HEADS = 4
 
 
 def model_for_timing(name: str) -> tuple[Checkpoint, str]:

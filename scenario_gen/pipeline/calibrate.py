@@ -71,7 +71,7 @@ def calibrate(
         count=settings.origins,
         stride=settings.stride,
     )
-    others = [open_generator(GENERATORS[kind]()) for kind in settings.baselines]  # type: ignore[arg-type]
+    others = [open_generator(GENERATORS[kind]()) for kind in settings.baselines]
     others = [one for one in others if one.identity["kind"] != generator.identity["kind"]]
     progress = progress or SilentProgress()
 

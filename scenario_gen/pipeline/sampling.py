@@ -103,7 +103,7 @@ def _classical(settings: dict[str, Any]) -> GeneratorSection:
             f"the {settings['model']} generator knows no {', '.join(ignored)}",
             expected="such settings with a Kronos model only",
         )
-    return GENERATORS[settings["model"]]()  # type: ignore[return-value]
+    return GENERATORS[settings["model"]]()
 
 
 def _section(settings: dict[str, Any]) -> KronosGenerator:

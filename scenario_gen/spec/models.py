@@ -96,6 +96,10 @@ class Paths(Section):
 Auto = Literal["auto"]  # chosen by calibration on origins before the context
 Temperature = Annotated[float, Field(ge=0.0, le=10.0)] | Auto
 TopP = Annotated[float, Field(gt=0.0, le=1.0)] | Auto
+FitBars = Annotated[
+    int,
+    Field(ge=MIN_FIT, le=MAX_FIT, description="bars to fit, ending with the context; or all there are"),
+]
 Drift = Annotated[
     Literal["as_sampled", "neutral"],
     Field(
@@ -155,12 +159,7 @@ class GarchGenerator(Section):
     """Filtered historical simulation with a GARCH(1, 1) volatility, fitted with Student's t innovations."""
 
     kind: Literal["garch"] = "garch"
-    fit_bars: int = Field(
-        default=1000,
-        ge=MIN_FIT,
-        le=MAX_FIT,
-        description="bars to fit, ending with the context; or all there are",
-    )
+    fit_bars: FitBars = 1000
     drift: Drift = "as_sampled"
 
 
@@ -168,12 +167,7 @@ class GjrGenerator(Section):
     """As garch, with a volatility that answers more to falls (Glosten, Jagannathan and Runkle 1993)."""
 
     kind: Literal["gjr"] = "gjr"
-    fit_bars: int = Field(
-        default=1000,
-        ge=MIN_FIT,
-        le=MAX_FIT,
-        description="bars to fit, ending with the context; or all there are",
-    )
+    fit_bars: FitBars = 1000
     drift: Drift = "as_sampled"
 
 

@@ -25,6 +25,7 @@ from scenario_gen.spec.models import (
     FhsGenerator,
     GarchGenerator,
     GbmGenerator,
+    GeneratorSection,
     GjrGenerator,
     KronosGenerator,
     Market,
@@ -44,7 +45,7 @@ SECTIONS: dict[str, type[Section]] = {
     "market": Market,
     "broker": Broker,
 }
-GENERATORS: dict[str, type[Section]] = {
+GENERATORS: dict[str, type[GeneratorSection]] = {
     "kronos": KronosGenerator,
     "bootstrap": BootstrapGenerator,
     "fhs": FhsGenerator,

@@ -244,7 +244,7 @@ def test_a_checkpoint_is_calibrated_beside_its_baselines(
 ) -> None:
     tiny = KronosPaths.of(tiny_checkpoint, SamplingRule(1.0), device="cpu")
     found = calibrate(tiny, history, replace(SMALL, context=40, baselines=("bootstrap", "fhs")))
-    assert list(found.by_name) == ["tiny", "bootstrap", "fhs"]
+    assert [one.name for one in (found.generator, *found.baselines)] == ["tiny", "bootstrap", "fhs"]
     assert found.generator.contamination.label == "UNTESTABLE"  # random weights have no record
     assert found.baselines[0].contamination.label == "PASS"
     assert {(skill.baseline, skill.score) for skill in found.generator.skills} >= {

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks.calibration.longrun import mean_test
+from scenario_gen.checks.longrun import mean_test
 from scenario_gen.market import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.evaluation.clustered import clustered_mean

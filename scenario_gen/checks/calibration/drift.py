@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scenario_gen.checks.account import Label
-from scenario_gen.checks.calibration.longrun import mean_test
 from scenario_gen.checks.calibration.pit import HAC_LAG
+from scenario_gen.checks.longrun import mean_test
 
 Floats = NDArray[np.float64]
 

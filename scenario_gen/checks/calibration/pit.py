@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scenario_gen.checks.calibration.longrun import MeanTest, mean_test
+from scenario_gen.checks.longrun import MeanTest, mean_test
 
 Floats = NDArray[np.float64]
 

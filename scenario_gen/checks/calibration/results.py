@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,8 +158,3 @@ class Calibration:
     notes: list[str]
     seconds: float
     facts: FactsReport | None = None
-
-    @property
-    def by_name(self) -> Mapping[str, GeneratorCalibration]:
-        """All generators by name, the calibrated one first."""
-        return {one.name: one for one in (self.generator, *self.baselines)}

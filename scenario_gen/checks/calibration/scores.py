@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.calibration.longrun import mean_test
+from scenario_gen.checks.longrun import mean_test
 
 Floats = NDArray[np.float64]
 

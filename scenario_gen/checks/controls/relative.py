@@ -50,16 +50,7 @@ class Relative:
 
     def onto(self, template: Bars) -> Bars:
         """Chain the bars [path, bar] into prices from the template's anchors, with its sessions and tick."""
-        log_close = np.log(template.anchor_close)[:, None] + np.cumsum(self.g + self.b, axis=1)
-        log_open = log_close - self.b
-        return replace(
-            template,
-            open=np.exp(log_open),
-            high=np.exp(log_open + self.hh),
-            low=np.exp(log_open + self.ll),
-            close=np.exp(log_close),
-            volume=self.volume,
-        )
+        return template.chained(self.g, self.b, self.hh, self.ll, self.volume)
 
     def _each(self, change: Any) -> Relative:
         volume = None if self.volume is None else change(self.volume)

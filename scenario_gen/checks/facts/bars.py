@@ -176,6 +176,19 @@ class Bars:
         opens = True if self.session_open is None else self.session_open
         return np.broadcast_to(opens, self.close.shape)
 
+    def chained(self, g: Array, b: Array, hh: Array, ll: Array, volume: Array | None) -> Bars:
+        """Return bars of these gaps, bodies, highs and lows [path, bar], built up from the own anchors."""
+        log_close = log(self.anchor_close)[:, None] + np.cumsum(g + b, axis=1)
+        log_open = log_close - b
+        return replace(
+            self,
+            open=np.exp(log_open),
+            high=np.exp(log_open + hh),
+            low=np.exp(log_open + ll),
+            close=np.exp(log_close),
+            volume=volume,
+        )
+
     @cached_property
     def _log_open(self) -> Array:
         return log(self.open)

@@ -93,21 +93,11 @@ def deseasonalise(bars: Bars, season: Season) -> Bars:
             fix="build the bars with the reference's clock, or bring a reference with these sessions",
         )
     gap, shape = _factor(season.gap, places), _factor(season.shape, places)
-    g, b = bars.g / gap, bars.b / shape
-    log_close = bars.log_path[:, :1] + np.cumsum(g + b, axis=1)
-    log_open = log_close - b
     volume = bars.volume
     if volume is not None and season.volume is not None:
         volume = volume / _factor(season.volume, places)
-    return replace(
-        bars,
-        open=np.exp(log_open),
-        high=np.exp(log_open + bars.hh / shape),
-        low=np.exp(log_open + bars.ll / shape),
-        close=np.exp(log_close),
-        volume=volume,
-        least_range=bars.half_tick / shape,
-    )
+    flat = bars.chained(bars.g / gap, bars.b / shape, bars.hh / shape, bars.ll / shape, volume)
+    return replace(flat, least_range=bars.half_tick / shape)
 
 
 def _places(bars: Bars) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from scenario_gen.checks.inference.contrast import Contrast, Floats, from_t
+from scenario_gen.checks.longrun import neighbours
 
 HAC_LAG = 2  # neighbouring origins share their regime
 
@@ -32,7 +33,6 @@ def hac_mean(x: Floats) -> Contrast:
     """
     count = len(x)
     d = x - x.mean()
-    lags = range(1, min(HAC_LAG, count - 1) + 1)
-    long_run = d @ d + 2 * sum((1 - k / (HAC_LAG + 1)) * (d[k:] @ d[:-k]) for k in lags)
+    long_run = float(d @ d) + neighbours(d, HAC_LAG)
     se = max(float(np.sqrt(max(long_run, 0.0) / (count * (count - 1)))), 0.25 / count)
     return from_t(float(x.mean()), se, float(count - 1))

@@ -23,7 +23,6 @@ from scenario_gen.checks.scores.stretches import THIN, Stretches, spread_label
 from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Measured, Split, measure, random_splits
 from scenario_gen.market.candles import Candles
 
-MOST_POINTS = 2000
 TOLD_APART = 0.80  # AUC above which a classifier really tells paths from windows
 MEMORISED = 0.35  # AUC below which it takes paths for windows that it has seen
 FAR = 3.0  # times the real median above which an energy distance is a fault

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import integrate, stats
 
-from scenario_gen.checks.calibration.longrun import mean_test
 from scenario_gen.checks.calibration.pit import (
     HAC_LAG,
     _uniform_moment,
@@ -21,6 +20,7 @@ from scenario_gen.checks.calibration.pit import (
     smallest_mean,
     uniformity,
 )
+from scenario_gen.checks.longrun import mean_test
 from scenario_gen.checks.ranks import pit
 
 NUMBERS = st.floats(-10, 10).map(round)  # few values: many ties

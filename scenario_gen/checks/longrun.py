@@ -52,8 +52,11 @@ def mean_test(series: NDArray[np.float64], lag: int) -> MeanTest:
 
 def long_run_variance(series: NDArray[np.float64], lag: int) -> float:
     """Return the larger of the variance and the Bartlett-weighted long-run variance, both with divisor n."""
-    count = len(series)
     d = series - series.mean()
-    weights = [1 - k / (lag + 1) for k in range(1, min(lag, count - 1) + 1)]
-    neighbours = sum(2 * w * float(d[k:] @ d[:-k]) for k, w in enumerate(weights, start=1))
-    return (float(d @ d) + max(neighbours, 0.0)) / count
+    return (float(d @ d) + max(neighbours(d, lag), 0.0)) / len(series)
+
+
+def neighbours(d: NDArray[np.float64], lag: int) -> float:
+    """Return the products of neighbours up to ``lag``, on both sides and with Bartlett weights, of a centred series."""
+    lags = range(1, min(lag, len(d) - 1) + 1)
+    return sum(2 * (1 - k / (lag + 1)) * float(d[k:] @ d[:-k]) for k in lags)
