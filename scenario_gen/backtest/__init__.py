@@ -24,6 +24,7 @@ from scenario_gen.backtest.strategy import Bars, Signals, Strategy
 
 if TYPE_CHECKING:
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
+    from scenario_gen.backtest.inference.agreement import Agreement, generators_side_by_side
     from scenario_gen.backtest.inference.nulls import RandomEntries, buy_and_hold, random_entries
     from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
     from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METRICS",
+    "Agreement",
     "BacktestResult",
     "Bars",
     "CausalityProbe",
@@ -55,6 +57,7 @@ __all__ = [
     "compare_with",
     "conditional_value_at_risk",
     "expand",
+    "generators_side_by_side",
     "intrabar_orders",
     "judge_together",
     "load_strategy",
@@ -77,6 +80,8 @@ LATER = {
     "RandomEntries": "inference.nulls",
     "buy_and_hold": "inference.nulls",
     "random_entries": "inference.nulls",
+    "Agreement": "inference.agreement",
+    "generators_side_by_side": "inference.agreement",
     "PairedComparison": "inference.paired",
     "compare_each_other": "inference.paired",
     "compare_with": "inference.paired",
