@@ -88,11 +88,11 @@ def test_common_paths_tell_what_single_medians_could_not():
     assert found.shape == "peak"
 
 
-def test_equal_sets_are_flat_or_undecided_but_hardly_ever_a_peak():
+def test_equal_sets_are_flat():
     shapes = [parameter_stability(GRID[:5], results([0.0] * 5, seed=seed)).shape for seed in range(100)]
-    # The best of five was chosen on the same paths: by luck it has an advantage more often than once in twenty, and
-    # its neighbours have none of it. Among five exchangeable sets that is at most 5 x 2.5 %: 23 of 100 is + 3 s.e.
-    assert shapes.count("peak") <= 23
+    # The best is chosen by its plain median, which is mostly the paths' common luck, so an advantage on the same paths
+    # is beyond its error in 2.5 % at most: six of 100 or more have a probability of 4 %; the seeds are fixed.
+    assert shapes.count("flat") >= 95
 
 
 def test_a_metric_that_some_paths_lack_is_compared_where_it_is_defined():
