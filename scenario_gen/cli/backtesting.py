@@ -61,7 +61,9 @@ def backtest(
         float | None,
         typer.Option(min=1, max=1e7, help="To annualise with; default: the calendar's.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the bootstrap intervals.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of random entries and bootstrap intervals.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:

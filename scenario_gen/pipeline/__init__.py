@@ -18,6 +18,7 @@ from scenario_gen.pipeline.prepare import load_strategies, override, prepare
 from scenario_gen.pipeline.probing import probe_strategies
 from scenario_gen.pipeline.realism import check_realism
 from scenario_gen.pipeline.sampling import sample
+from scenario_gen.pipeline.scenario_evidence import scenario_evidence
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
@@ -89,7 +90,8 @@ def run_spec(
     scenarios, metrics, findings = summarise(prepared, strategies, spec.limits, store, progress)
     clock.lap("summarising")
     scenarios[0], probed = probe_strategies(prepared[0], strategies, scenarios[0], store, progress)
-    clock.lap("probing")
+    scenarios, judged = scenario_evidence(prepared, strategies, scenarios, store, progress)
+    clock.lap("judging strategies")
     realism = check_realism(prepared, store, identity, progress)
     clock.lap("checking realism")
     result = StressRun(
@@ -105,7 +107,7 @@ def run_spec(
         device=device_of(prepared),
         seconds=clock.laps,
         scenarios=realism.onto(scenarios),
-        findings=[*findings, *probed, *realism.findings],
+        findings=[*findings, *probed, *judged, *realism.findings],
     )
     store.write_metrics(metrics)
     store.write_run(result)

@@ -19,6 +19,8 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.backtest_results import BacktestReport, ContextUsed
 from scenario_gen.pipeline.blocks import fan_bars
 from scenario_gen.pipeline.check_results import PathsView
+from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
+from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Paths, given_paths
 from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
 from scenario_gen.pipeline.strategy_results import strategy_result
@@ -58,7 +60,7 @@ def backtest_paths(
         limits: as in a spec; default: none.
         bars_per_year: to annualise with; default: from the calendar.
         base: folder that strategy files are looked for in first; default: the current one.
-        seed: of the bootstrap of CVaR.
+        seed: of random entries and of the bootstrap of CVaR.
         progress: who hears of stages and notes.
 
     Raises:
@@ -80,6 +82,8 @@ def backtest_paths(
             results.append(result)
             findings += found
             advance(1)
+    results = with_evidence(_ground(given, account, seed), loaded, results, progress, "judging strategies")
+    findings += evidence_findings(results)
     return _report(given, account, declared, results, findings, dropped)
 
 
@@ -128,6 +132,18 @@ def _backtest(
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.model_dump(exclude_none=True))
     return result, [ahead, warming, *judged]
+
+
+def _ground(given: GivenPaths, broker: Broker, seed: int) -> Ground:
+    return Ground(
+        history=given.history,
+        context=given.context,
+        paths=given.paths.select(given.paths.path_ids[:MAX_PATHS]),
+        later=given.later.rows(0, min(len(given.later), given.paths.horizon)),
+        broker=broker,
+        bars_per_year=given.bars_per_year,
+        seed=seed,
+    )
 
 
 def _report(

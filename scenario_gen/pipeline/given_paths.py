@@ -41,7 +41,7 @@ class GivenPaths:
         paths: that can be traded; float32 [path, bar, field].
         given: how many came.
         context: the bars that strategies see before them.
-        older: real bars before the context; may be empty.
+        history: real bars up to the paths' begin, the context included.
         later: real bars after it, where the history goes on; may be empty.
         calendar: of the bars; None where it cannot be told, and then ``bars_per_year`` was given.
         bars_per_year: to annualise with.
@@ -53,13 +53,18 @@ class GivenPaths:
     paths: PathSet
     given: int
     context: Candles
-    older: Candles
+    history: Candles
     later: Candles
     calendar: str
     bars_per_year: float
     source: str
     candles: Finding
     notes: tuple[str, ...]
+
+    @property
+    def older(self) -> Candles:
+        """The real bars before the context; may be empty."""
+        return self.history.rows(0, len(self.history) - len(self.context))
 
 
 def given_paths(
@@ -102,7 +107,7 @@ def given_paths(
         paths=checked.paths,
         given=len(behind.paths),
         context=seen,
-        older=before.rows(0, len(before) - len(seen)),
+        history=before,
         later=history.rows(behind.end, len(history)),
         calendar=calendar.code,
         bars_per_year=bars_per_year or float(calendar.bars_per_year),
@@ -187,7 +192,7 @@ def _without_context(paths: PathSet, source: str, bars_per_year: float | None) -
         paths=PathSet(paths.values, paths.fields, paths.timestamps, paths.path_ids, level),
         given=len(paths),
         context=context,
-        older=context.rows(0, 0),
+        history=context,
         later=context.rows(0, 0),
         calendar="given" if calendar is None else calendar.code,
         bars_per_year=bars_per_year or float(calendar.bars_per_year if calendar else 0.0),

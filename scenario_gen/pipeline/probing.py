@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
-from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.scenario_evidence import first_paths
 from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
-from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Finding, ScenarioResult
+
+FEW = 64  # paths: the probe looks at four, the warm-up at 32
 
 
 def probe_strategies(
@@ -38,7 +38,7 @@ def probe_strategies(
     Raises:
         StrategyError: a strategy raised, or returned something unusable.
     """
-    paths = _some_paths(one, store)
+    paths = first_paths(one, store, FEW)
     older = one.history.rows(0, len(one.history) - len(one.context))
     probed, findings = [], []
     per_year, broker = one.calendar.bars_per_year, one.scenario.broker
@@ -62,13 +62,3 @@ def probe_strategies(
             probed.append(replace(found, warm_up=warm))
             advance(1)
     return replace(result, strategies=probed), findings
-
-
-def _some_paths(one: Prepared, store: RunFolder) -> PathSet:
-    """Return the paths of the first block that kept any."""
-    plan = one.scenario.paths
-    for block in plan_blocks(plan.count, plan.block):
-        stored, _ = store.load_block(one.name, block.index)
-        if len(stored["path_ids"]):
-            break
-    return block_paths(one, stored)

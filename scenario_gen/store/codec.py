@@ -114,6 +114,8 @@ def _decode_list(kind: Any, data: Any, at: str) -> list[Any]:
 
 def _decode_tuple(kind: Any, data: Any, at: str) -> tuple[Any, ...]:
     items = get_args(kind)
+    if items[1:] == (Ellipsis,):
+        return tuple(_decode_list(list[items[0]], data, at))  # type: ignore[valid-type]  # a type only known here
     if not isinstance(data, list) or len(data) != len(items):
         _refuse(data, f"a list of {len(items)}", at)
     return tuple(

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.distribution import Estimate, MetricSummary
+from scenario_gen.backtest.inference.paired import PairedComparison
+from scenario_gen.backtest.inference.skill import Skill
+from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.warming import WarmUp
 from scenario_gen.checks.account import (
     CandleAccount,
@@ -24,10 +27,12 @@ from scenario_gen.checks.calibration.dial import DialSearch
 from scenario_gen.checks.calibration.drift import EnsembleDrift
 from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.inference.results import FactsReport
+from scenario_gen.store.strategies import Choice, Tail
 
 __all__ = [
     "Calibration",
     "CandleAccount",
+    "Choice",
     "ContextView",
     "DialSearch",
     "Estimate",
@@ -37,16 +42,20 @@ __all__ = [
     "Finding",
     "Interval",
     "Label",
+    "Marker",
     "MetricSummary",
     "NamedPath",
+    "PairedComparison",
     "Realised",
     "Rejection",
     "RepairEffect",
     "RepairedFigure",
     "RuleCount",
     "ScenarioResult",
+    "Skill",
     "StrategyResult",
     "StressRun",
+    "Tail",
     "Trade",
     "WarmUp",
     "Wickless",
@@ -128,6 +137,13 @@ class StrategyResult:
     realised: Realised | None
     named_paths: list[NamedPath]
     warm_up: WarmUp | None = None  # how decisions depend on the context's length; of the first scenario alone
+    nulls: Skill | None = None  # distance to random entries with its own trades
+    paired: list[PairedComparison] = field(
+        default_factory=list
+    )  # with holding, and with each other, path by path
+    tail: Tail | None = None
+    marker: list[Marker] = field(default_factory=list)  # what it really made before the paths, and after
+    overfitting: Choice | None = None  # of its grid of parameters; the same for all its sets
 
 
 @dataclass(frozen=True)

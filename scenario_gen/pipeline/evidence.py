@@ -1,0 +1,181 @@
+"""Strategies held against something on the same paths: null strategies, holding, each other, history, their own grid.
+
+Puts the inference of the backtest room in order for one scenario: each strategy is run once more with every trade and
+every bar's equity at hand. Computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.engine import BacktestResult, run_backtest
+from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
+from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
+from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
+from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
+from scenario_gen.backtest.tail.losses import tail_losses, terminal_returns, worst_bar
+from scenario_gen.backtest.tail.marker import Marker, Stretch, historical_marker
+from scenario_gen.execute.progress import Progress
+from scenario_gen.generators.base import Advance
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.choices import choices
+from scenario_gen.spec.models import Broker
+from scenario_gen.store.results import StrategyResult
+from scenario_gen.store.strategies import Tail
+
+MAX_PATHS = 10_000  # the first of a scenario: whole paths and all trades of one strategy are held in memory
+MAX_EACH_OTHER = 12  # strategies that are compared pair by pair; of more, each with holding alone
+SHORTEST_CONTEXT = 3  # bars that show a standard deviation
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What the strategies of one scenario stand on.
+
+    Attributes:
+        history: real bars up to the context's end, the context included.
+        context: the last of them, which strategies see.
+        paths: whole paths; at most ``MAX_PATHS``.
+        later: what really happened, up to the horizon; may be empty.
+        broker: costs and fills.
+        bars_per_year: to annualise with.
+        seed: of random entries.
+    """
+
+    history: Candles
+    context: Candles
+    paths: PathSet
+    later: Candles
+    broker: Broker
+    bars_per_year: float
+    seed: int
+
+    def run(self, strategy: LoadedStrategy, context: Candles, paths: PathSet) -> BacktestResult:
+        """Run a strategy with this broker."""
+        return run_backtest(strategy, context, paths, self.broker, bars_per_year=self.bars_per_year)
+
+
+def with_evidence(
+    ground: Ground,
+    strategies: Sequence[LoadedStrategy],
+    results: Sequence[StrategyResult],
+    progress: Progress,
+    title: str,
+) -> list[StrategyResult]:
+    """Return the results with skill, paired comparisons, tail, markers and the luck of the choice.
+
+    Args:
+        ground: paths and history.
+        strategies: in the order of the results.
+        results: what is known so far.
+        progress: who hears of stages.
+        title: of the stage.
+
+    Raises:
+        StrategyError: a strategy raised on real bars, or answered something unusable.
+    """
+    judged = []
+    metrics: dict[str, pd.DataFrame] = {}
+    skills: dict[str, Skill] = {}
+    with progress.stage(title, 2 * len(strategies)) as advance:
+        for strategy, known in zip(strategies, results, strict=True):
+            ran = ground.run(strategy, ground.context, ground.paths)
+            metrics[strategy.name] = ran.metrics
+            if len(ground.paths) > 1:
+                null = random_entries(ran, ground.paths, ground.broker, seed=ground.seed)
+                skills[strategy.name] = skill(ran.metrics["total_return"].to_numpy(), null)
+            judged.append(replace(known, tail=_tail(ground, ran), marker=_markers(ground, strategy, ran)))
+            advance(1)
+        found = _with_choices(ground, strategies, judged, advance)
+    together, pairs = judge_together(skills), _pairs(ground, metrics)
+    return [
+        replace(
+            one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name]
+        )
+        for one in found
+    ]
+
+
+def _with_choices(
+    ground: Ground, strategies: Sequence[LoadedStrategy], results: Sequence[StrategyResult], advance: Advance
+) -> list[StrategyResult]:
+    by_use: dict[str, list[LoadedStrategy]] = {}
+    for strategy in strategies:
+        by_use.setdefault(strategy.use, []).append(strategy)
+    found = {}
+    for use, sets in by_use.items():
+        found[use] = choices(
+            sets,
+            ground.history,
+            ground.context,
+            ground.paths,
+            ground.broker,
+            bars_per_year=ground.bars_per_year,
+        )
+        advance(len(sets))
+    return [replace(one, overfitting=found[one.use]) for one in results]
+
+
+def _pairs(ground: Ground, metrics: dict[str, pd.DataFrame]) -> list[PairedComparison]:
+    """Compare every strategy with holding and, where they are few, with every other one."""
+    held = buy_and_hold(ground.context, ground.paths, ground.broker, bars_per_year=ground.bars_per_year)
+    beside = compare_with({**metrics, BUY_AND_HOLD: held.metrics}, BUY_AND_HOLD)
+    return [*beside, *(compare_each_other(metrics) if len(metrics) <= MAX_EACH_OTHER else ())]
+
+
+def _tail(ground: Ground, ran: BacktestResult) -> Tail:
+    paths, closes = ground.paths, ground.context.close
+    causes = None
+    if len(closes) >= SHORTEST_CONTEXT:
+        costs = costs_by_bar(ran.trades, paths.path_ids, paths.horizon)
+        causes = tail_causes(
+            Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes)
+        )
+    return Tail(
+        worst_bar=tail_losses(worst_bar(ran.equity)),
+        drawdowns=summarise_drawdowns(ran.equity),
+        ruin=ruin_curves(ran.equity),
+        causes=causes,
+        paths=len(paths),
+    )
+
+
+def _markers(ground: Ground, strategy: LoadedStrategy, ran: BacktestResult) -> list[Marker]:
+    """Place what the strategy really made: on the bars before the paths, and on those that came after."""
+    horizon, seen = ground.paths.horizon, len(ground.context)
+    markers = []
+    before = len(ground.history) - horizon
+    if before >= seen:
+        warm, last = ground.history.rows(before - seen, before), ground.history.rows(before, before + horizon)
+        markers.append(_marker(ground, strategy, ran.equity, warm, last, "context"))
+    if len(ground.later):
+        markers.append(_marker(ground, strategy, ran.equity, ground.context, ground.later, "continuation"))
+    return markers
+
+
+def _marker(
+    ground: Ground,
+    strategy: LoadedStrategy,
+    equity: NDArray[np.float32],
+    context: Candles,
+    real: Candles,
+    stretch: Stretch,
+) -> Marker:
+    bars = len(real)
+    made = ground.run(strategy, context, PathSet.from_history(real, float(context.close[-1])))
+    return historical_marker(
+        float(made.metrics["total_return"].iloc[0]),
+        terminal_returns(equity[:, : bars + 1]),
+        stretch=stretch,
+        metric="Total return",
+        real_bars=bars,
+        path_bars=bars,
+    )

@@ -1,0 +1,77 @@
+"""The evidence of every scenario of a run: its blocks read back, its strategies held against something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.execute.progress import Progress
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
+from scenario_gen.pipeline.evidence_findings import evidence_findings
+from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.pipeline.summary import block_paths
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.results import Finding, ScenarioResult
+
+MOST_RESULTS = (
+    60  # strategies x scenarios that are held against something; of more, those of the first scenario
+)
+
+
+def scenario_evidence(
+    prepared: Sequence[Prepared],
+    strategies: Sequence[LoadedStrategy],
+    results: Sequence[ScenarioResult],
+    store: RunFolder,
+    progress: Progress,
+) -> tuple[list[ScenarioResult], list[Finding]]:
+    """Return the scenarios with the evidence on their strategies, and findings; baselines are not judged.
+
+    Raises:
+        StrategyError: a strategy raised on real bars, or answered something unusable.
+    """
+    scenarios, findings = list(results), []
+    everywhere = len(prepared) * len(strategies) <= MOST_RESULTS
+    for place, (one, result) in enumerate(zip(prepared, results, strict=True)):
+        if place and not everywhere:
+            progress.note(f"{one.name}: skill, pairs and tails are judged in {results[0].name} alone")
+            continue
+        ground = Ground(
+            history=one.history,
+            context=one.context,
+            paths=first_paths(one, store),
+            later=one.continuation,
+            broker=one.scenario.broker,
+            bars_per_year=one.calendar.bars_per_year,
+            seed=one.scenario.paths.seed,
+        )
+        title = f"{one.name}: strategies beside chance, holding and history"
+        found = with_evidence(ground, strategies, result.strategies, progress, title)
+        scenarios[place] = replace(result, strategies=found)
+        if one.scenario.role == "scenario":
+            findings += evidence_findings(found, one.name)
+    return scenarios, findings
+
+
+def first_paths(one: Prepared, store: RunFolder, most: int = MAX_PATHS) -> PathSet:
+    """Return the first kept paths of a scenario, at most so many."""
+    plan, parts, count = one.scenario.paths, [], 0
+    for block in plan_blocks(plan.count, plan.block):
+        stored, _ = store.load_block(one.name, block.index)
+        part = block_paths(one, stored)
+        parts.append(part)
+        count += len(part)
+        if count >= most:
+            break
+    first = parts[0]
+    return replace(
+        first,
+        values=np.concatenate([part.values for part in parts])[:most],
+        path_ids=np.concatenate([part.path_ids for part in parts])[:most],
+        counts={},
+    )
