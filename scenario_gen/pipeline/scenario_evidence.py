@@ -35,7 +35,8 @@ def scenario_evidence(
     Raises:
         StrategyError: a strategy raised on real bars, or answered something unusable.
     """
-    scenarios, findings = list(results), []
+    scenarios = list(results)
+    findings: list[Finding] = []
     everywhere = len(prepared) * len(strategies) <= MOST_RESULTS
     for place, (one, result) in enumerate(zip(prepared, results, strict=True)):
         if place and not everywhere:
@@ -54,7 +55,12 @@ def scenario_evidence(
         found = with_evidence(ground, strategies, result.strategies, progress, title)
         scenarios[place] = replace(result, strategies=found)
         if one.scenario.role == "scenario":
-            findings += evidence_findings(found, one.name)
+            told = {(finding.name, finding.measured) for finding in findings}  # a grid on one history: once
+            findings += [
+                finding
+                for finding in evidence_findings(found, one.name)
+                if (finding.name, finding.measured) not in told
+            ]
     return scenarios, findings
 
 

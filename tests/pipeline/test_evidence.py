@@ -34,7 +34,7 @@ class Seer:
     sign: int = 1
 
     def weights(self, bars: Bars) -> pd.DataFrame:
-        ahead = bars.close.shift(-2) / bars.close.shift(-1) - 1  # from the next open's bar to the one after
+        ahead = bars.open.shift(-2) / bars.open.shift(-1) - 1  # from the next fill to the one after
         return (self.sign * ahead > 0).astype(float)
 """
 
@@ -103,7 +103,10 @@ def test_history_is_placed_before_and_after_the_anchor(
     hold = run[0].scenarios[0].strategies[0]
     assert [marker.stretch for marker in hold.marker] == ["context", "continuation"]
     before, after = sp500.split_at(END)
-    by_hand = [before.close[-1] / before.open[-24] - 1, after.close[23] / after.open[0] - 1]
+    by_hand = [
+        before.close[-1] / before.column("open")[-24] - 1,
+        after.close[23] / after.column("open")[0] - 1,
+    ]
     # float32 prices and equity
     assert [marker.value for marker in hold.marker] == pytest.approx(by_hand, abs=2e-6)
     assert hold.realised is not None
