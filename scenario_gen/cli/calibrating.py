@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import GATE_FAILED, checked_device
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, checked_device
 from scenario_gen.errors import SpecError
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED, KronosGenerator
 from scenario_gen.spec.scenarios import BASELINES, GENERATORS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CALIBRATE_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 the calibration or a group of stylized facts fails; 2 a mistake in the arguments, "
-    "the spec or the data; 1 a defect of scenario-gen (with a traceback)."
+    "the spec or the data, or too few forecasts to judge anything; 1 a defect of scenario-gen (with a traceback)."
 )
 MOST_ORIGINS, MOST_PATHS, MOST_STEPS, LONGEST = 2000, 10_000, 5000, 250
 
@@ -112,7 +112,7 @@ def calibrate(
     else:
         report = _of_data(str(data), end, section, wishes, progress)
     _show(report, as_json=as_json)
-    raise typer.Exit(GATE_FAILED if report.failed else 0)
+    raise typer.Exit(_exit_code(report))
 
 
 def _loaded(spec: Path, context: int | None, end: datetime | None, *settings: str) -> LoadedSpec:
@@ -175,6 +175,20 @@ def _baselines(text: str) -> tuple[str, ...]:
                 param_hint="--baselines",
             )
     return kinds
+
+
+def _exit_code(report: CalibrationReport) -> int:
+    """Return 4 where a gate fails, and 2 rather than 0 where nothing could be judged: that is no pass."""
+    if report.failed:
+        return GATE_FAILED
+    if not report.judged:
+        typer.echo(
+            f"nothing could be judged: {len(report.calibration.origins)} forecasts, and 30 are needed\n"
+            "  to do:    bring a longer history, or shorten the context or the horizon",
+            err=True,
+        )
+        return USER_MISTAKE
+    return 0
 
 
 def _show(report: CalibrationReport, *, as_json: bool) -> None:

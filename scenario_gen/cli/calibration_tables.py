@@ -47,8 +47,8 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
         console.print(facts_table(found.facts))
     for line in lines(found):
         console.print(line, markup=False, highlight=False)
-    failed = f"fails: {', '.join(report.failed)}" if report.failed else "nothing fails"
-    console.print(failed, markup=False, highlight=False)
+    told = f"fails: {', '.join(report.failed)}" if report.failed else "nothing fails"
+    console.print(told if report.judged else "nothing was judged", markup=False, highlight=False)
 
 
 def functionals_table(found: Calibration) -> Table:

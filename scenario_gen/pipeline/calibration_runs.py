@@ -80,6 +80,11 @@ class CalibrationReport:
         """What fails: with any of it the command leaves with 4."""
         return [name for name, label in self.verdicts.items() if label == "FAIL"]
 
+    @property
+    def judged(self) -> bool:
+        """Whether the forecasts were enough to judge anything; figures alone are no pass."""
+        return any(label not in ("INCONCLUSIVE", "UNTESTABLE") for label in self.verdicts.values())
+
 
 def calibrate_spec(
     loaded: LoadedSpec, scenario: str | None, wishes: Wishes, *, device: str | None, progress: Progress

@@ -57,6 +57,15 @@ def test_stylized_facts_of_long_enough_forecasts_are_ranked_and_fail_a_generator
     assert found["calibration"]["facts"]["mode"] == "A"
 
 
+def test_too_few_forecasts_to_judge_are_shown_and_are_no_pass(invoke: Invoke) -> None:
+    words = ("--data", "sp500", "--model", "fhs", "--baselines", "none", "--origins", "4", "--paths", "19")
+    result = invoke("calibrate", *words, "--horizon", "5")
+    assert result.exit_code == 2
+    assert "nothing could be judged: 4 forecasts, and 30 are needed" in result.stderr
+    assert "log realised volatility" in result.stdout
+    assert result.stdout.rstrip().endswith("nothing was judged")
+
+
 def test_json_holds_everything_and_nothing_else_is_printed(invoke: Invoke) -> None:
     result = invoke("calibrate", "--data", "sp500", "--model", "fhs", "--baselines", "none", "--json", *QUICK)
     found = json.loads(result.stdout)
