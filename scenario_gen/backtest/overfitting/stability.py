@@ -1,8 +1,9 @@
 """Is the best parameter set the top of a plateau or an isolated peak: a set beside its neighbours in the grid.
 
-A set that beats its neighbours by far has found something that no small change of mind survives. Sets are compared on
-the same paths, so that the market's luck cancels. Knows parameter values and results; knows neither strategies nor how
-the results came about.
+A set that beats its neighbours by far has found something that no small change of mind survives. Sets are ranked by
+their median, and compared by the mean difference on the same paths, where the market's luck cancels (a median
+difference would be 0 as soon as two sets trade alike on half of the paths). Knows parameter values and results; knows
+neither strategies nor how the results came about.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import Estimate, quantile
+from scenario_gen.backtest.distribution import Estimate, mean, quantile
 
 Shape = Literal["plateau", "peak", "flat", "undecided", "none"]
 
@@ -28,7 +29,7 @@ class GridPoint:
         median: its median result over paths.
         neighbours: the sets, by their place in the grid, that differ in one number by one step.
         neighbours_median: the mean of the neighbours' medians; None without neighbours.
-        above: median over paths of its result less the mean of its neighbours' on the same path; below 0 where the
+        above: mean over paths of its result less the mean of its neighbours' on the same path; below 0 where the
             neighbours are better.
     """
 
@@ -47,8 +48,8 @@ class Stability:
         axes: the numbers that the grid varies, each with its values in order.
         points: the sets, in the order given.
         best: the set with the largest median; None where no set has one.
-        advantage: median over paths of the best set's result less that of the grid's median set on the same path. The
-            set was chosen on these paths, so this is the upper end of what may be expected of it.
+        advantage: mean over paths of the best set's result less the grid's median on the same path. The set was chosen
+            on these paths, so this is the upper end of what may be expected of it.
         kept: share of that advantage that the neighbours have as well: 1 on a plateau, 0 on an isolated peak.
         shape: ``plateau`` where the neighbours keep more than half of the advantage, ``peak`` where they keep less,
             ``undecided`` where the interval does not tell, ``flat`` where the best set has no advantage beyond its
@@ -86,7 +87,7 @@ def parameter_stability(params: Sequence[Mapping[str, Any]], results: Floats) ->
         return Stability(axes, points, None, Estimate(None, reason=reason), None, "none", reason)
     best = int(np.nanargmax(np.array(medians, dtype=np.float64)))
     over_grid = results[best] - _across(results, np.nanmedian)
-    advantage = quantile(over_grid, 0.5)
+    advantage = mean(over_grid)
     if not neighbours[best]:
         reason = "the best set has no neighbour in the grid"
         return Stability(axes, points, best, advantage, None, "none", reason)
@@ -97,7 +98,7 @@ def parameter_stability(params: Sequence[Mapping[str, Any]], results: Floats) ->
         best=best,
         advantage=advantage,
         kept=_kept(points[best].above, advantage),
-        shape=_shape(advantage, quantile(over_near - over_grid / 2, 0.5)),
+        shape=_shape(advantage, mean(over_near - over_grid / 2)),
     )
 
 
@@ -134,7 +135,7 @@ def _point(
 ) -> GridPoint:
     above, around = Estimate(None, reason="no neighbour in the grid"), None
     if near:
-        above = quantile(results[place] - _across(results[list(near)], np.nanmean), 0.5)
+        above = mean(results[place] - _across(results[list(near)], np.nanmean))
         medians = [quantile(results[other], 0.5).value for other in near]
         known = [median for median in medians if median is not None]
         around = float(np.mean(known)) if known else None

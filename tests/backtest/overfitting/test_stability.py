@@ -65,7 +65,7 @@ def test_a_set_that_a_constraint_removed_is_nobodys_neighbour():
 def test_an_isolated_peak_is_called_one():
     found = parameter_stability(GRID, results(peak()))
     assert (found.best, found.shape) == (MIDDLE, "peak")
-    # Medians of 400 differences with a deviation of .011 have an error of 1.25 x .011 / 20 = .0007.
+    # Means of 400 differences with a deviation of .011 have an error of .011 / 20 = .0006.
     assert found.points[MIDDLE].above.value == pytest.approx(0.05, abs=0.003)
     assert found.advantage.value == pytest.approx(0.05, abs=0.003)
     assert found.kept == pytest.approx(0, abs=0.08)
@@ -90,9 +90,17 @@ def test_common_paths_tell_what_single_medians_could_not():
 
 def test_equal_sets_are_flat():
     shapes = [parameter_stability(GRID[:5], results([0.0] * 5, seed=seed)).shape for seed in range(100)]
-    # The best is chosen by its plain median, which is mostly the paths' common luck, so an advantage on the same paths
-    # is beyond its error in 2.5 % at most: six of 100 or more have a probability of 4 %; the seeds are fixed.
-    assert shapes.count("flat") >= 95
+    # Any one of five is ahead of the middle beyond its error in 2.5 %, so the chosen one in 12.5 % at most: of 100, 22
+    # are three standard errors above that. (Measured on 300 seeds: 4 %, and a peak in 2 %.)
+    assert shapes.count("flat") >= 78
+
+
+def test_a_peak_that_shows_on_a_third_of_the_paths_is_not_hidden_by_the_rest():
+    # On two thirds of the paths all sets trade alike: every median difference is exactly 0.
+    values = np.random.default_rng(4).normal(0, 0.01, 600) + np.zeros((25, 1))
+    values[MIDDLE, :200] += 0.05
+    found = parameter_stability(GRID, values)
+    assert (found.best, found.shape) == (MIDDLE, "peak")
 
 
 def test_a_metric_that_some_paths_lack_is_compared_where_it_is_defined():
