@@ -24,11 +24,12 @@ STRETCHES: dict[Stretch, str] = {
     "context": "on the context, the real bars before the paths",
     "continuation": "on the real bars that followed the context",
 }
-# What may have made the real result unlike the paths, beside chance.
-REASONS: dict[Stretch, str] = {
-    "context": "the stretch was unusual, the paths are unlike the market, or the parameters were chosen on it",
-    "continuation": "the stretch was unusual, or the paths are unlike the market",
-}
+# What may have made the real result unlike the paths, beside chance. Parameters are chosen for high results only, and
+# never on bars that came after.
+REASONS = "the stretch was unusual, or the paths are unlike the market"
+REASONS_IF_CHOSEN = (
+    "the stretch was unusual, the paths are unlike the market, or the parameters were chosen on it"
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def _text(stretch: Stretch, metric: str, value: float, percentile: Estimate, pla
     if place == "undecided":
         return f"{figure} Too few paths to tell whether that is within the middle 95 % of them."
     side = "higher" if place == "high" else "lower"
+    reasons = REASONS_IF_CHOSEN if stretch == "context" and place == "high" else REASONS
     return (
-        f"{figure} That is {side} than on nearly all paths: {REASONS[stretch]}. The percentile alone does not tell "
+        f"{figure} That is {side} than on nearly all paths: {reasons}. The percentile alone does not tell "
         "which; the calibration of the generator and the cross-validation of the parameters do."
     )
