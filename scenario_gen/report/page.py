@@ -38,6 +38,7 @@ from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import Label, StressRun
 from scenario_gen.store.verdict import worst
 
+MOST_TABLED = 40  # strategies; of a larger grid, the tables of all would outweigh the page
 BUDGET = 3_000_000
 COLOURS = ("1", "2", "3", "4")
 
@@ -110,6 +111,9 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
     colours = choose_colours(base, limit)
     verdict = cards.cards(run, placed, base)
     drawn = pictures.drawn(base.strategies(colours), limit)
+    every = base.strategies(colours)
+    tabled = drawn if len(every) > MOST_TABLED else every
+    shown = [number for number, each in enumerate(every) if each in tabled]
     sets = tables.sets_table(run, base)
     return {
         "run": run,
@@ -148,16 +152,15 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "conditional": candles.conditional_sentences(placed),
         "thresholds": candles.thresholds(placed),
         "flags": candles.flag_lines(placed),
-        "outcomes": tables.outcome_table(run, placed, colours),
+        "outcomes": tables.outcome_table(run, placed, colours, shown),
         "equity": pictures.equity(drawn),
-        "metric_tables": [
-            (p.title, p.parameters, accounts.metric_table(p, words.METRICS)) for p in base.strategies(colours)
-        ],
+        "metric_tables": [(p.title, p.parameters, accounts.metric_table(p, words.METRICS)) for p in tabled],
+        "untabled": len(every) - len(tabled),
         "definitions": words.DEFINITIONS,
         "curve": pictures.curve(drawn, limit),
         "curve_key": [(p.title, p.css) for p in drawn],
-        "tail": tables.tail_table(base),
-        "drawdowns": tables.drawdown_table(base),
+        "tail": tables.tail_table(tabled),
+        "drawdowns": tables.drawdown_table(tabled),
         "across": _across(placed, limit),
         "drills": pictures.drills(drawn, base),
         "undrawn": len(base.scenario.strategies) - len(drawn),

@@ -120,10 +120,20 @@ def _limit_cell(run: StressRun, scenario: ScenarioResult, placed: Placed) -> Cel
     return Cell(label=cap(judged, scenario, run.findings) if judged else None, css="l vd")
 
 
-def outcome_table(run: StressRun, scenarios: Sequence[PlacedScenario], colours: Sequence[str]) -> Table:
-    """Return one group per strategy, one row per scenario, with strips of return and drawdown."""
+def outcome_table(
+    run: StressRun, scenarios: Sequence[PlacedScenario], colours: Sequence[str], shown: Sequence[int]
+) -> Table:
+    """Return one group per strategy, one row per scenario, with strips of return and drawdown.
+
+    Args:
+        run: for its limits.
+        scenarios: with baselines.
+        colours: of each strategy.
+        shown: numbers of the strategies to show, in order.
+    """
     limit = run.limits.get("max_drawdown")
-    everything = [placed for scenario in scenarios for placed in scenario.strategies(colours)]
+    strategies = [scenario.strategies(colours) for scenario in scenarios]
+    everything = [each[number] for each in strategies for number in shown if number < len(each)]
     returns, falls = (_axis(everything, key) for key in ("total_return", "max_drawdown"))
     heads = (
         Head("Scenario", left=True),
@@ -134,10 +144,10 @@ def outcome_table(run: StressRun, scenarios: Sequence[PlacedScenario], colours: 
         Head(f"Drawdown ≥ {numbers.level(limit)}" if limit is not None else "95% quantile of drawdown"),
     )
     rows: list[Row] = []
-    most = max(len(scenario.scenario.strategies) for scenario in scenarios)
-    for number in range(most):
-        for first, scenario in enumerate(s for s in scenarios if number < len(s.scenario.strategies)):
-            placed = scenario.strategies(colours)[number]
+    for number in shown:
+        having = [pair for pair in zip(scenarios, strategies, strict=True) if number < len(pair[1])]
+        for first, (scenario, each) in enumerate(having):
+            placed = each[number]
             rows += [Row(placed.title, placed.parameters, css="grp")] if first == 0 else []
             rows.append(_outcome_row(scenario, placed, (returns, falls), limit))
     axes = (("Total return", few_labels(returns)), ("Deepest drawdown", few_labels(falls)))
@@ -185,11 +195,11 @@ def _strip_cell(placed: Placed, key: str, axis: Axis, decisive: tuple[str, float
     return Cell(strip=marks, css=f"gcell {css}")
 
 
-def tail_table(scenario: PlacedScenario) -> Table:
+def tail_table(strategies: Sequence[Placed]) -> Table:
     """Return VaR, CVaR, drawdown and time under water of one scenario's strategies."""
     heads = ("VaR 95%", "CVaR 95%", "VaR 99%", "CVaR 99%", "Drawdown, 95% quantile")
     rows = []
-    for placed in scenario.strategies():
+    for placed in strategies:
         strategy, at = placed.strategy, placed.at
         cells = []
         for level in ("0.95", "0.99"):
@@ -211,7 +221,7 @@ def tail_table(scenario: PlacedScenario) -> Table:
     return with_reasons(Table("", (Head("Strategy", left=True), *columns), tuple(rows), css="stack"))
 
 
-def drawdown_table(scenario: PlacedScenario) -> Table:
+def drawdown_table(strategies: Sequence[Placed]) -> Table:
     """Return the drawdown's quantiles, for runs that counted too few drawdowns for a curve."""
     levels = (("0.5", "median"), ("0.75", "75%"), ("0.95", "95%"), ("0.99", "99%"))
     rows = [
@@ -220,7 +230,7 @@ def drawdown_table(scenario: PlacedScenario) -> Table:
             placed.parameters,
             tuple(Cell(quantile(placed, "max_drawdown", level, "percent")) for level, _ in levels),
         )
-        for placed in scenario.strategies()
+        for placed in strategies
     ]
     heads = (Head("Strategy", left=True), *(Head(text) for _, text in levels))
     return with_reasons(Table("", heads, tuple(rows), css="stack"))
