@@ -151,8 +151,24 @@ def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1) -> Outco
     alive = records["idx"] // rows_per_bar <= account.ruin[records["col"]]
     last = np.minimum(np.arange(len(close))[:, None], account.ruin)  # [bar, path]
     marks = np.repeat(np.take_along_axis(close, last, axis=0), rows_per_bar, axis=0)
-    marked = portfolio.replace(close=pd.DataFrame(marks), order_records=records[alive])
-    return Outcome(account, _round_trips(marked.positions.values, rows_per_bar, account))
+    return Outcome(account, _round_trips(_positions(records[alive], marks), rows_per_bar, account))
+
+
+def _positions(orders: NDArray[Any], close: Floats) -> NDArray[Any]:
+    """Return vectorbt's position records of some order records, open ones marked at the last close.
+
+    What ``Portfolio.positions`` computes, without the cost of building and copying its wrappers.
+    """
+    from vectorbt.portfolio import dispatch
+
+    def by_column(records: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the order of records by column, and how many each column has."""
+        return np.argsort(records["col"], kind="stable"), np.bincount(
+            records["col"], minlength=close.shape[1]
+        )
+
+    trades = dispatch.get_exit_trades(orders, close, by_column(orders), engine=_engine())
+    return np.asarray(dispatch.get_positions(trades, by_column(trades), engine=_engine()))
 
 
 def is_portfolio(answer: object) -> bool:
