@@ -1,4 +1,4 @@
-"""The simulated broker: signals or weights in, filled orders out. The only module that imports vectorbt.
+"""The simulated broker: signals or weights in, filled orders out.
 
 What vectorbt simulates goes to vectorbt; a broker with minimum fees, lots, borrowing and the like to the ledger.
 

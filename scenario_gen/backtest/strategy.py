@@ -3,8 +3,10 @@
 A strategy is a small frozen dataclass in a file of the user's own. Its fields are its parameters, and it has
 one of three methods, looked for in this order:
 
-* ``portfolio(self, bars, broker)`` returns a finished ``vectorbt.Portfolio`` over the generated bars only;
-* ``weights(self, bars)`` returns target weights of equity in [-1, 1], rebalanced at every bar;
+* ``portfolio(self, bars, broker)`` returns a finished ``vectorbt.Portfolio`` over the generated bars only, and is
+  itself responsible for whatever the broker charges and forbids;
+* ``weights(self, bars)`` returns target weights of equity, rebalanced at every bar: in [-1, 1], or as far as the
+  broker's leverage goes;
 * ``signals(self, bars)`` returns :class:`Signals`.
 
 This module knows neither money nor vectorbt, so that a strategy file is imported in no time.
@@ -71,14 +73,15 @@ class Signals:
     An entry while already in a position of that side does nothing. An entry of the other side closes the
     position first. An entry and an exit of the same side at the same bar cancel each other, and so do a long
     and a short entry. Stops are watched inside each bar from the moment of entry; where a stop loss and a
-    take profit lie in the same bar, the stop loss is taken to come first.
+    take profit lie in the same bar, the stop loss is taken to come first (``intrabar_orders`` tries both orders).
 
     Attributes:
         entries: bool, open a long position.
         exits: bool, close a long position.
         short_entries: bool, open a short position; None for a long-only strategy.
         short_exits: bool, close a short position.
-        size: share of equity to commit, in [0, 1]; a number, or a frame read at the bar of the entry signal.
+        size: share of equity to commit, from 0 to the broker's leverage (1 unless the spec says more); a number, or
+            a frame read at the bar of the entry signal.
         stop_loss: adverse move from the fill price at which to leave, e.g. 0.05; a number or a frame.
         trailing_stop: the same from the best price of earlier bars since entry; excludes ``stop_loss``.
         take_profit: favourable move from the fill price at which to leave; a number or a frame.
@@ -105,7 +108,7 @@ class WeightStrategy(Protocol):
     """A strategy that says what share of equity to hold."""
 
     def weights(self, bars: Bars) -> pd.DataFrame:
-        """Return target weights of equity in [-1, 1], decided at the close of each bar."""
+        """Return target weights of equity, decided at the close of each bar."""
 
 
 class PortfolioStrategy(Protocol):
