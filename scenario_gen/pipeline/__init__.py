@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.execute.progress import Progress, SilentProgress
+from scenario_gen.pipeline.agreement import agreement_of
 from scenario_gen.pipeline.blocks import run_blocks
 from scenario_gen.pipeline.identity import device_of, identity_of, versions
 from scenario_gen.pipeline.prepare import load_strategies, override, prepare
@@ -91,6 +92,7 @@ def run_spec(
     clock.lap("summarising")
     scenarios[0], probed = probe_strategies(prepared[0], strategies, scenarios[0], store, progress)
     scenarios, judged = scenario_evidence(prepared, strategies, scenarios, store, progress)
+    agreement, compared = agreement_of(prepared, strategies, metrics)
     clock.lap("judging strategies")
     realism = check_realism(prepared, store, identity, progress)
     clock.lap("checking realism")
@@ -107,7 +109,8 @@ def run_spec(
         device=device_of(prepared),
         seconds=clock.laps,
         scenarios=realism.onto(scenarios),
-        findings=[*findings, *probed, *judged, *realism.findings],
+        findings=[*findings, *probed, *judged, *compared, *realism.findings],
+        agreement=agreement,
     )
     store.write_metrics(metrics)
     store.write_run(result)

@@ -116,7 +116,7 @@ def _choice_told(choice: Choice) -> str:
     )
     if choice.history.probability.value is None:
         return f"{told}; not cross-validated: {choice.history.reason}"
-    return f"{told}; probability of backtest overfitting {interval(choice.history.probability)}"
+    return f"{told}; PBO by cross-validation {interval(choice.history.probability)}"
 
 
 def interval(estimate: Estimate) -> str:

@@ -19,6 +19,7 @@ from scenario_gen.report.cells import (
 )
 from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
+from scenario_gen.report.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.limits import BY_NAME, LIMITS, LimitVerdict, judge_strategy
 from scenario_gen.store.results import Finding, Label, ScenarioResult, StressRun
@@ -113,6 +114,10 @@ def headline(run: StressRun, base: PlacedScenario) -> list[Sentence]:
     ranked = [p for p in base.strategies() if rate(decision_estimate(p.strategy, limit)) is not None]
     ranked.sort(key=lambda placed: -(rate(decision_estimate(placed.strategy, limit)) or 0.0))
     fault = generator_fault(run, base)
+    ahead = looking_ahead(run)
+    if ahead:  # nothing else that such a strategy shows means anything
+        names = ", ".join(name(one) for one in ahead[:3])
+        return [say(words.HEADLINE_AHEAD, names=names), fault]
     if not ranked:
         return [say(words.LIMITS_UNJUDGED, allowed="nothing to compare"), fault]
     high, low = ranked[0], ranked[-1]

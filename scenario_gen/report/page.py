@@ -24,6 +24,7 @@ from scenario_gen.report import (
     facts,
     faults,
     pictures,
+    strategies,
     tables,
     words,
 )
@@ -165,6 +166,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "drills": pictures.drills(drawn, base),
         "undrawn": len(base.scenario.strategies) - len(drawn),
         "sets": sets,
+        **_strategy_parts(run, placed, base),
         "broker": _flat(pictures.broker(run, base)),
         "repro": repro_rows(run, base),
         "labels": words.LABELS,
@@ -202,11 +204,20 @@ def _sections(
         "integrity": worst(card.label for card in verdict if card.title == "Candle integrity"),
         "facts": worst(card.label for card in verdict if card.title == "Generator: stylized facts"),
         "tail": cards.tail_badge(run, placed),
+        "outcomes": worst(strategies.labels(run.findings, strategies.LOOK_AHEAD, "warm_up")),
+        "paired": worst(strategies.labels(run.findings, "nulls")),
+        "across": worst(strategies.labels(run.findings, "agreement")),
+        "params": worst(strategies.labels(run.findings, cards.OVERFITTING)),
     }
-    absent = {key: words.ABSENT[key] for key in ("paired", "exec")}
+    absent = {"exec": words.ABSENT["exec"]}
+    if not any(one.nulls or one.paired for p in placed for one in p.scenario.strategies):
+        absent["paired"] = words.ABSENT["paired"]
     if not any(one.scenario.facts for one in placed):
         absent["facts"] = words.ABSENT["facts"]
-    absent["params"] = words.ABSENT["params grid" if grid else "params"]
+    if not grid:
+        absent["params"] = words.ABSENT["params"]
+    elif not any(one.overfitting for p in placed for one in p.scenario.strategies):
+        absent["params"] = words.ABSENT["params grid"]
     if len(placed) < 2:
         absent["across"] = words.ABSENT["across"]
     return {
@@ -236,6 +247,21 @@ def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str
         "facts_untestable": facts.untestable_lines(found) if found else [],
         "scores_table": facts.scores_table(own),
         "groups_table": facts.groups_table(placed),
+    }
+
+
+def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:
+    """Return what sections 4 to 9 show of the strategies themselves; None where the run did not look."""
+    return {
+        "rules": strategies.rules_table(run, placed),
+        "history": strategies.history_table(base),
+        "limits": strategies.limits_table(run, placed),
+        "trouble": strategies.trouble_table(base),
+        "causes": strategies.causes_table(base),
+        "holding": strategies.holding_table(base),
+        "chance": strategies.chance_table(base),
+        "agreement": strategies.agreement_table(run),
+        "choices": strategies.choice_table(base),
     }
 
 

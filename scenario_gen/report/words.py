@@ -55,25 +55,28 @@ LEADS = {
 ABSENT = {
     "facts": "Not judged: this run compared no paths with real windows. Leave checks.facts at true, with at least 20 "
     "paths and a history of four horizons and more.",
-    "paired": "Not judged: no differences are computed by this version. metrics.parquet has every metric of every "
-    "path under its path_id, so the same path can be compared across strategies and scenarios there.",
+    "paired": "Not judged: this run compared no strategies path by path. Run the spec again with --overwrite.",
     "across": "Not judged: the run has one generator. Add baselines: [bootstrap] to the spec, or a scenario with "
     "another temperature.",
     "params": "Not judged: one parameter set per strategy was tried. Give a list of values, for example "
     "params: {fast: [10, 20]}, to try a grid.",
-    "params grid": "Not judged: the deflated Sharpe ratio and the share of backtests that overfitting would "
-    "explain are not computed by this version.",
+    "params grid": "Not judged: this run did not try its parameter sets on history. Run the spec again with "
+    "--overwrite.",
     "exec": "Not judged: the run used one set of costs. Change broker.fees, broker.slippage or broker.fill in a "
     "scenario to see what they do.",
     "calibration": "Not judged on this history: no rolling-origin test was run, so whether the bands are too "
     "narrow or too wide is unknown. checks.calibration: true runs it.",
     "facts card": "Not judged: no stylized facts were computed. checks.facts: true computes them.",
-    "overfitting": "Not judged: {sets} tried; no deflated Sharpe ratio is computed by this version.",
+    "overfitting": "Not judged: {sets} tried, and none of them on history. Run the spec again with --overwrite.",
     "training overlap": "The data cannot say: this run states no dates for the checkpoint’s training data, so "
     "memory of the context cannot be told apart from skill.",
     "limits": "Not judged: the spec declares no limits. Add limits: {{max_drawdown: 0.25}} to have them judged.",
 }
 
+HEADLINE_AHEAD = (
+    "Looks ahead: {names}. Such a rule decides by bars that it cannot know yet, so its numbers on this page mean "
+    "nothing; section 4 names bar, path and kind."
+)
 HEADLINE_LIMIT = (
     "On {paths} generated paths of {horizon} in scenario {scenario}, {none}{event} on {high} for "
     "{high_name}{rest}."

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.distribution import Estimate, MetricSummary
+from scenario_gen.backtest.inference.agreement import Agreement
 from scenario_gen.backtest.inference.paired import PairedComparison
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.tail.marker import Marker
@@ -30,6 +31,7 @@ from scenario_gen.checks.inference.results import FactsReport
 from scenario_gen.store.strategies import Choice, Tail
 
 __all__ = [
+    "Agreement",
     "Calibration",
     "CandleAccount",
     "Choice",
@@ -250,4 +252,5 @@ class StressRun:
     seconds: dict[str, float]  # per stage
     scenarios: list[ScenarioResult]
     findings: list[Finding]
+    agreement: Agreement | None = None  # the base scenario beside its baselines; None where there are none
     schema: int = 1
