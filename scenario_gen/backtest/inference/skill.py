@@ -5,7 +5,11 @@ times of trading were better than others on the markets that the generator makes
 is another question (see ``agreement``).
 
 Only means are judged. Without any foresight a strategy may well have a median above its null's: on a random
-walk, small profits taken and losses held give a high median and the same mean. Knows numbers per path.
+walk, small profits taken and losses held give a high median and the same mean.
+
+Stops and targets trade inside bars, random entries at fills only. On bars of a continuous random walk that makes no
+difference. Where wicks are shorter than its, stops save and targets give away what lies beyond their level, and the
+other way round where they are longer: that counts as skill, or the lack of it, on these paths. Knows numbers per path.
 """
 
 from __future__ import annotations

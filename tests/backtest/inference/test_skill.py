@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.backtest.inference.nulls import RandomEntries
+from scenario_gen.backtest import run_backtest
+from scenario_gen.backtest.inference.nulls import RandomEntries, random_entries
 from scenario_gen.backtest.inference.skill import FEWEST_PATHS, LEVEL, judge_together, skill
+from scenario_gen.spec.models import Broker
 
 PATHS, BARS, DRAWS = 120, 60, 8
 
@@ -151,6 +153,29 @@ def test_a_rule_is_skilled_where_returns_do_what_it_waits_for(
         assert judged.label == label
         assert judged.mean.low <= judged.mean.value <= judged.mean.high
         assert judged.mean.value == pytest.approx(judged.strategy_mean - judged.null_mean)
+
+
+@pytest.mark.parametrize("fill", ["next_open", "close"])
+def test_stops_are_no_skill_on_bars_of_a_continuous_random_walk(make_market, told, loaded, fill):
+    rng = np.random.default_rng(3)
+    paths, sd = 3000, 0.02
+    body = walks(rng, paths, sd=sd)
+    # The lowest point of a Brownian bridge, exactly: Karatzas and Shreve (1991), Brownian Motion, 4.3.40.
+    low = (body - np.sqrt(body**2 - 2 * sd**2 * np.log(rng.random(body.shape)))) / 2
+    close = 100 * np.exp(np.cumsum(body, axis=1))
+    opened = close * np.exp(-body)
+    values = np.stack([opened, np.maximum(opened, close), opened * np.exp(low), close], axis=2)
+    values[..., 2] = np.minimum(values[..., 2], np.minimum(opened, close))
+    market = make_market(values=values, context=np.full((40, 4), 100.0))
+    wishes = rng.random((40 + BARS, paths))
+    strategy = loaded(told(wishes < 0.2, wishes > 0.95, extra={"stop_loss": 0.02}))
+    broker = Broker(fill=fill)
+    result = run_backtest(strategy, market.context, market.paths, broker, bars_per_year=252)
+    judged = skill(
+        result.metrics["total_return"].to_numpy(), random_entries(result, market.paths, broker, seed=1)
+    )
+    assert result.metrics["trades"].mean() > 5
+    assert abs(judged.z) < 3.3  # normal: a false alarm once in a thousand seeds
 
 
 def test_the_interval_of_the_median_difference_covers_none_as_often_as_promised(
