@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from scenario_gen.checks.account import CandleAccount, Label
+from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import Audit
 from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, Mode, worst
 from scenario_gen.checks.scores import ScoreVerdict
 
-CANDLES, COPY = "candles", "copy"
+CANDLES, COPY, CALIBRATION = "candles", "copy", "calibration"
 SCORE_GROUPS: dict[str, tuple[str, ...]] = {
     "discriminative": ("c2st", "energy"),
     COPY: ("copies",),
@@ -79,7 +80,7 @@ class CheckReport:
 
     Attributes:
         verdicts: group to the worst label of its judged members: candles, the groups of facts, discriminative, copy
-            and diversity.
+            and diversity; and calibration where it was run.
         reasons: group to the reason of that label, in words.
         mode: A: what came, ranked among the paths of its own context; B: paths of many contexts against windows of
             history; C: paths of one context.
@@ -92,6 +93,7 @@ class CheckReport:
         design: sizes and clusters of the comparison, and why FAIL is called WARN where it is.
         yardstick: facts in which the reference's later half differs from its earlier half.
         notes: what else a reader must know.
+        calibration: numbers of the paths by the rank of what came, in mode A.
     """
 
     verdicts: dict[str, Label]
@@ -106,6 +108,7 @@ class CheckReport:
     design: Design
     yardstick: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    calibration: GeneratorCalibration | None = None
 
     @property
     def failed(self) -> list[str]:
@@ -146,6 +149,20 @@ def verdicts_of(
         decisive = [(name, why) for name, label, why in judged if label == labels[group]]
         reasons[group] = _reason(decisive) if decisive else EXEMPT if exempt and group == COPY else lacking
     return labels, reasons
+
+
+def with_calibration(report: CheckReport, found: GeneratorCalibration | None) -> CheckReport:
+    """Return the report with the verdict on a calibration, where there is one."""
+    if found is None:
+        return report
+    alike = [one for one in found.functionals if one.label == found.label]
+    reason = f"{alike[0].title}: {alike[0].reason}" if alike else f"drift: {found.drift.reason}"
+    return replace(
+        report,
+        verdicts={**report.verdicts, CALIBRATION: found.label},
+        reasons={**report.reasons, CALIBRATION: reason},
+        calibration=found,
+    )
 
 
 def _candle_reason(candles: CandleAccount) -> str:

@@ -37,8 +37,9 @@ from scenario_gen.pipeline.check_results import (
     ReferenceView,
     exempted,
     verdicts_of,
+    with_calibration,
 )
-from scenario_gen.pipeline.outcomes import facts_by_origin
+from scenario_gen.pipeline.outcomes import calibrated, facts_by_origin, known_futures
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
 from scenario_gen.spec.models import Market
 
@@ -64,8 +65,8 @@ def check(
     Paths with the same stamps continue one context; its last bar is the reference's last bar before their first stamp.
     One context is judged in mode C, where an ensemble may be narrower than history; at least four contexts, best
     twenty and more, in mode B. Thirty contexts and more whose futures are in the reference are judged in mode A: the
-    facts of what came are ranked among the paths of its own context, scale included. Candle rules are counted on the
-    paths as they came; facts are measured after repair.
+    facts of what came are ranked among the paths of its own context, scale included, and the paths are calibrated.
+    Candle rules are counted on the paths as they came; facts are measured after repair.
 
     Args:
         paths: a CSV or Parquet file or a data frame with the columns path (or path_id), timestamp, open, high, low,
@@ -99,12 +100,13 @@ def check(
     with progress.stage("stylized facts", 1) as advance:
         facts = _facts(kept, found, before, known, seed)
         past = len(history) if context_end is None else found.end
-        ranked = facts_by_origin(kept, history, before=before, known=past, seed=seed)
-        if ranked is not None:
-            facts = in_mode_a(ranked, facts)
+        origins = known_futures(kept, history, known=past, context=CONTEXT)
+        if origins:
+            facts = in_mode_a(facts_by_origin(origins, before, seed), facts)
+        calibration = calibrated(origins, before, seed) if origins else None
         advance(1)
     report = _report(found, before, history, candles, facts, source, exempt=resamples_history)
-    return replace(report, notes=[*report.notes, *misfits])
+    return replace(with_calibration(report, calibration), notes=[*report.notes, *misfits])
 
 
 def _history(given: History, calendar: str | None) -> Candles:

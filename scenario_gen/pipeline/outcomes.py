@@ -1,45 +1,66 @@
-"""Given paths beside what really came: contexts whose future is in the reference, judged in mode A.
+"""Given paths beside what really came: contexts whose future is in the reference are origins of forecasts.
 
-Owns which contexts count as origins. Computes no statistic.
+Owns which contexts count as origins, and how they are judged: stylized facts in mode A, and calibration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from scenario_gen.checks.calibration.contamination import contamination
+from scenario_gen.checks.calibration.functionals import FUNCTIONALS, Scale, untestable
+from scenario_gen.checks.calibration.judge import judge_generator
+from scenario_gen.checks.calibration.observe import observe
+from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
 from scenario_gen.checks.inference.by_origin import MIN_ORIGINS, MIN_PATHS
+from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.anchoring import Ensemble
 
+NOT_SAID = ""  # what training data the given paths come from
 
-def facts_by_origin(
-    ensembles: Sequence[Ensemble], history: Candles, *, before: Candles, known: int, seed: int
-) -> FactsReport | None:
-    """Judge paths of many contexts by the rank of what came; None where fewer than 30 origins can be had.
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Paths of one context and what came.
+
+    Attributes:
+        context: the bars before the paths.
+        paths: at least 19 paths, after repair.
+        came: the real future, one path of the same bars.
+    """
+
+    context: Candles
+    paths: PathSet
+    came: PathSet
+
+
+def known_futures(
+    ensembles: Sequence[Ensemble], history: Candles, *, known: int, context: int
+) -> list[Origin]:
+    """Return the origins that can be judged by what came; none where there are fewer than 30.
 
     An origin is a context with at least 19 paths whose future, bar for bar at the stamps of the paths, is in the
-    history, and begins after the origin before it has ended.
+    history, and begins after that of the origin before it has ended.
 
     Args:
         ensembles: one per context, in the order of time, after repair.
         history: the whole reference.
-        before: the bars that the paths are compared with, which say how to measure.
-        known: bars of the history that may be looked at.
-        seed: breaks ties.
+        known: bars of it that may be looked at.
+        context: bars before the paths that say what volatility they continue.
     """
-    origins = list(_origins(ensembles, history.rows(0, known)))
-    if len(origins) < MIN_ORIGINS:
-        return None
-    clock = SessionClock.of(before.timestamps)
-    pairs = ((Bars.of_paths(paths, clock=clock), Bars.of_paths(came, clock=clock)) for paths, came in origins)
-    return check_facts_by_origin(pairs, reference=before, seed=seed)
+    origins = list(_origins(ensembles, history.rows(0, known), context))
+    return origins if len(origins) >= MIN_ORIGINS else []
 
 
-def _origins(ensembles: Sequence[Ensemble], history: Candles) -> Iterator[tuple[PathSet, PathSet]]:
+def _origins(ensembles: Sequence[Ensemble], history: Candles, context: int) -> Iterator[Origin]:
     free = 0  # first bar that no origin has used
     for one in ensembles:
         stop = one.end + one.paths.horizon
@@ -47,5 +68,38 @@ def _origins(ensembles: Sequence[Ensemble], history: Candles) -> Iterator[tuple[
             continue
         future = history.rows(one.end, stop)
         if future.timestamps.equals(one.paths.timestamps):
-            yield one.paths, PathSet.from_history(future, float(history.close[one.end - 1]))
+            came = PathSet.from_history(future, float(history.close[one.end - 1]))
+            yield Origin(history.rows(max(one.end - context, 0), one.end), one.paths, came)
             free = stop
+
+
+def facts_by_origin(origins: Sequence[Origin], before: Candles, seed: int) -> FactsReport:
+    """Judge stylized facts by the rank of what came; ``before`` says how to measure, the seed breaks ties."""
+    clock = SessionClock.of(before.timestamps)
+    pairs = ((Bars.of_paths(one.paths, clock=clock), Bars.of_paths(one.came, clock=clock)) for one in origins)
+    return check_facts_by_origin(pairs, reference=before, seed=seed)
+
+
+def calibrated(origins: Sequence[Origin], before: Candles, seed: int) -> GeneratorCalibration | None:
+    """Judge the numbers of a path by the rank of what came; None where fewer than two contexts ever moved."""
+    horizon = origins[0].paths.horizon
+    why = {one.id: untestable(one, before, horizon) for one in FUNCTIONALS}
+    if "volume" not in origins[0].paths.fields:
+        why |= {one.id: "the paths carry no volume" for one in FUNCTIONALS if one.needs == "volume"}
+    asked = [name for name, reason in why.items() if not reason]
+    scales = [Scale.of(one.context) for one in origins]
+    moving = [(one, scale) for one, scale in zip(origins, scales, strict=True) if scale.volatility >= STILL]
+    if len(moving) < 2:
+        return None
+    return judge_generator(
+        "the given paths",
+        {},
+        [
+            observe(one.paths, one.came, scale, asked, np.random.default_rng([seed, place]))
+            for place, (one, scale) in enumerate(moving)
+        ],
+        {name: reason for name, reason in why.items() if reason},
+        contamination(NOT_SAID, [one.came.timestamps[0].isoformat() for one, _ in moving]),
+        omitted={},
+        seed=seed,
+    )

@@ -13,6 +13,7 @@ from scenario_gen.errors import DataError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.pipeline.check_results import CheckReport
 from scenario_gen.spec.models import Market
+from scenario_gen.store.codec import decode, encode
 from tests.pipeline.given import OneContext, table
 
 ORIGINS, LENGTH, PATHS, START = 40, 30, 99, 2600
@@ -48,6 +49,10 @@ def test_contexts_whose_futures_are_known_are_judged_by_what_came(known: tuple[S
     assert "FAIL" not in {one.label for one in report.facts}
     assert any("what came after 40 contexts is in the reference" in note for note in report.notes)
     assert {one.score for one in report.scores} >= {"c2st", "energy", "copies"}
+    assert report.calibration is not None
+    assert report.verdicts["calibration"] == report.calibration.label in ("PASS", "WARN")
+    assert {one.label for one in report.calibration.functionals} <= {"PASS", "WARN"}
+    assert decode(CheckReport, encode(report)) == report
 
 
 def test_a_volatility_of_seven_tenths_is_caught_where_windows_of_history_are_blind(
@@ -58,8 +63,11 @@ def test_a_volatility_of_seven_tenths_is_caught_where_windows_of_history_are_bli
     report = sg.check(calm, history)
     assert report.verdicts["scale"] == "FAIL"
     assert label(report, "log_sd") == "FAIL"
+    assert report.verdicts["calibration"] == "FAIL"
+    assert "PIT mean" in report.reasons["calibration"]
     blind = sg.check(calm, history, context_end=str(history.timestamps[START + 9 * LENGTH].date()))
     assert (blind.mode, label(blind, "log_sd")) == ("B", None)  # what came is beyond what may be looked at
+    assert "calibration" not in blind.verdicts
 
 
 def test_outcomes_that_overlap_are_not_counted_twice(known: tuple[Simulated, Candles]) -> None:
