@@ -77,7 +77,8 @@ def skill(returns: Floats, null: RandomEntries) -> Skill:
 
     The difference of means is a U-statistic of paths and round trips. A path enters it three times: with the
     strategy's result, as the place of others' round trips, and as the owner of its own elsewhere. The standard
-    error is that of the sum of the three per path (Hoeffding 1948, Annals of Mathematical Statistics 19).
+    error is that of the sum of the three per path (Hoeffding 1948, Annals of Mathematical Statistics 19). What is
+    left to chance between draws counts twice in it, which makes the test a little cautious where draws are few.
 
     Args:
         returns: float64 [path], total return of the strategy.
