@@ -257,6 +257,7 @@ def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedSc
         "history": strategies.history_table(base),
         "limits": strategies.limits_table(run, placed),
         "trouble": strategies.trouble_table(base),
+        "ruin": strategies.ruin_table(base),
         "causes": strategies.causes_table(base),
         "holding": strategies.holding_table(base),
         "chance": strategies.chance_table(base),

@@ -110,20 +110,17 @@ def _limit_source(one: Placed, limit: str, declared: float) -> str:
 
 
 def trouble_table(scenario: PlacedScenario) -> Table | None:
-    """Return worst bar, drawdown at risk, recovery and ruin of one scenario's strategies, or None."""
+    """Return worst bar, drawdown at risk and recovery of one scenario's strategies, or None."""
     rows: list[Row] = []
-    losses: tuple[float, ...] = ()
     for one in scenario.strategies():
         tail, at = one.strategy.tail, f"{one.at}/tail"
         if tail is None:
             continue
-        losses = tuple(curve.loss for curve in tail.ruin)
         cells = [
             Cell(bracketed(tail.worst_bar[0].var, "percent", f"{at}/worst_bar/0/var")),
             Cell(bracketed(tail.drawdowns.at_risk["0.95"], "percent", f"{at}/drawdowns/at_risk/0.95")),
             Cell(share(tail.drawdowns.recovered, f"{at}/drawdowns/recovered")),
             Cell(bracketed(tail.drawdowns.recovery["0.5"], "count", f"{at}/drawdowns/recovery/0.5")),
-            *(Cell(share(curve.final, f"{at}/ruin/{n}/final")) for n, curve in enumerate(tail.ruin)),
         ]
         rows.append(Row(one.title, one.parameters, tuple(cells)))
     heads = (
@@ -132,8 +129,22 @@ def trouble_table(scenario: PlacedScenario) -> Table | None:
         Head("Drawdown at risk, 95%"),
         Head("Deepest drawdown made good"),
         Head("Bars to that, median"),
-        *(Head(f"Lost {numbers.level(loss)} by the end") for loss in losses),
     )
+    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+
+
+def ruin_table(scenario: PlacedScenario) -> Table | None:
+    """Return the shares of paths that have lost so much of the start by the end, or None."""
+    rows: list[Row] = []
+    losses: tuple[float, ...] = ()
+    for one in scenario.strategies():
+        tail, at = one.strategy.tail, f"{one.at}/tail"
+        if tail is None:
+            continue
+        losses = tuple(curve.loss for curve in tail.ruin)
+        cells = tuple(Cell(share(curve.final, f"{at}/ruin/{n}/final")) for n, curve in enumerate(tail.ruin))
+        rows.append(Row(one.title, one.parameters, cells))
+    heads = (Head("Strategy", left=True), *(Head(f"Lost {numbers.level(loss)}") for loss in losses))
     return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
 
 
