@@ -38,7 +38,7 @@ def test_the_table_shows_how_cost_grows() -> None:
     [
         (["--dtype", "half"], "half"),
         (["--model", "mni"], "mini"),
-        (["--context", "380", "--horizon", "112"], "384"),
+        (["--context", "480", "--horizon", "112"], "512"),
         (["--device", "tpu"], "tpu"),
     ],
 )
