@@ -46,7 +46,7 @@ def test_it_fits_the_package_and_brings_its_card_and_config() -> None:
         "held-out series",
         "stationary bootstrap",
         "EWMA-FHS",
-        "Diebold-Mariano",
+        "against the baselines: skill (t)",
     ):
         assert word in card
     assert (folder / "config.yaml").is_file()
