@@ -44,7 +44,7 @@ def test_it_fits_the_package_and_brings_its_card_and_config() -> None:
         "## Training data",
         "bars trained on",
         "held-out series",
-        "stationary bootstrap",
+        "| bootstrap |",
         "EWMA-FHS",
         "against the baselines: skill (t)",
     ):
