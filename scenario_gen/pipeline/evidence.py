@@ -18,6 +18,7 @@ from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD, buy_and_hold, ra
 from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
 from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.overfitting.stability import parameter_stability
 from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
 from scenario_gen.backtest.tail.losses import tail_losses, terminal_returns, worst_bar
@@ -94,7 +95,7 @@ def with_evidence(
                 skills[strategy.name] = skill(ran.metrics["total_return"].to_numpy(), null)
             judged.append(replace(known, tail=_tail(ground, ran), marker=_markers(ground, strategy, ran)))
             advance(1)
-        found = _with_choices(ground, strategies, judged, advance)
+        found = _with_choices(ground, strategies, judged, metrics, advance)
     together, pairs = judge_together(skills), _pairs(ground, metrics)
     return [
         replace(
@@ -105,14 +106,20 @@ def with_evidence(
 
 
 def _with_choices(
-    ground: Ground, strategies: Sequence[LoadedStrategy], results: Sequence[StrategyResult], advance: Advance
+    ground: Ground,
+    strategies: Sequence[LoadedStrategy],
+    results: Sequence[StrategyResult],
+    metrics: dict[str, pd.DataFrame],
+    advance: Advance,
 ) -> list[StrategyResult]:
     by_use: dict[str, list[LoadedStrategy]] = {}
     for strategy in strategies:
         by_use.setdefault(strategy.use, []).append(strategy)
     found = {}
     for use, sets in by_use.items():
-        found[use] = choices(
+        returns = np.stack([metrics[one.name]["total_return"].to_numpy() for one in sets])
+        surface = parameter_stability([one.params for one in sets], returns)
+        choice = choices(
             sets,
             ground.history,
             ground.context,
@@ -120,6 +127,7 @@ def _with_choices(
             ground.broker,
             bars_per_year=ground.bars_per_year,
         )
+        found[use] = replace(choice, shape=surface.shape, advantage=surface.advantage, kept=surface.kept)
         advance(len(sets))
     return [replace(one, overfitting=found[one.use]) for one in results]
 

@@ -20,7 +20,13 @@ HELD = "buy and hold"
 LABEL = "l vd"
 READINGS = {"skilled": "higher", "worse": "lower", "not told apart": "no difference shown"}
 PAIRED = {"better": "better", "worse": "worse", "not told apart": "no difference shown"}
-DRAWDOWN_LEVELS = ("0.95", "0.99")
+SHAPES = {
+    "plateau": "a plateau",
+    "peak": "an isolated peak",
+    "flat": "level ground",
+    "undecided": "undecided",
+    "none": "no neighbours",
+}
 
 
 def rules_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | None:
@@ -300,6 +306,7 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
             Cell(plain(deflated.deflated, "number", f"{at}/deflated/deflated", decimals=2)),
             Cell(bracketed(found.history.probability, "percent", f"{at}/history/probability")),
             Cell(bracketed(found.paths.probability, "percent", f"{at}/paths/probability")),
+            Cell(text=SHAPES[found.shape], css="l"),
         )
         rows.append(Row(name(one.strategy.use.rpartition(":")[2]), "", cells))
     heads = (
@@ -310,6 +317,7 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
         Head("Deflated Sharpe ratio"),
         Head("PBO on history"),
         Head("PBO on paths"),
+        Head("Highest median on", left=True),
     )
     return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scenario_gen.backtest.distribution import Estimate
 from scenario_gen.backtest.overfitting.cscv import Overfitting
+from scenario_gen.backtest.overfitting.stability import Shape
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
 from scenario_gen.backtest.tail.causes import TailCauses
 from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
 from scenario_gen.backtest.tail.losses import TailLoss
+
+NO_SURFACE = Estimate(None, reason="not asked")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Choice:
         deflated: the set with the largest Sharpe ratio on history, and what is left of it.
         history: probability of backtest overfitting on history.
         paths: the same on each path by itself, averaged.
+        shape: what the set with the largest median return on the paths stands on: ``plateau``, ``peak``, ``flat``,
+            ``undecided`` or ``none``.
+        advantage: its mean return less the grid's median on the same path; it was chosen on these paths.
+        kept: share of that which its neighbours in the grid have as well; None where there is none.
     """
 
     sets: int
@@ -50,3 +58,6 @@ class Choice:
     deflated: DeflatedSharpe
     history: Overfitting
     paths: Overfitting
+    shape: Shape = "none"
+    advantage: Estimate = NO_SURFACE
+    kept: float | None = None

@@ -122,6 +122,8 @@ def test_a_grid_is_judged_once_and_stands_under_each_of_its_sets(run: tuple[Stre
     assert choice is not None
     assert (choice.sets, choice.history_bars, choice.deflated.trials) == (4, 2520, 4)
     assert choice.paths.paths == 120
+    assert choice.shape in ("plateau", "peak", "flat", "undecided")
+    assert (hold.overfitting.shape, hold.overfitting.kept) == ("none", None)
     findings = [one for one in run[0].findings if one.name == "overfitting"]
     assert [one.measured.partition(":")[0] for one in findings] == ["BuyAndHold", "SmaCross"]
 
