@@ -43,6 +43,8 @@ def container_of(origin: Any, args: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(st.text(max_size=4), values_of(args[1]), max_size=2)
     assert origin is tuple
+    if args[1:] == (...,):
+        return st.lists(values_of(args[0]), max_size=2).map(tuple)
     return st.tuples(*(values_of(arg) for arg in args))
 
 
