@@ -22,6 +22,7 @@ from scenario_gen.pipeline.check_results import PathsView
 from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
 from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Paths, given_paths
+from scenario_gen.pipeline.intrabar import intrabar_finding
 from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
 from scenario_gen.pipeline.strategy_results import strategy_result
 from scenario_gen.spec.models import Broker, Limits, StrategyUse
@@ -131,7 +132,8 @@ def _backtest(
     found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=seed)
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.model_dump(exclude_none=True))
-    return result, [ahead, warming, *judged]
+    orders = intrabar_finding(strategy, context, paths, broker, bars_per_year=per_year, seed=seed)
+    return result, [ahead, warming, *orders, *judged]
 
 
 def _ground(given: GivenPaths, broker: Broker, seed: int) -> Ground:

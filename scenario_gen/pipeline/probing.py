@@ -1,4 +1,4 @@
-"""Every strategy of a run before a few of its paths: causality and warm-up, on the first scenario.
+"""Every strategy of a run before some of its paths: causality, warm-up and order within bars, on the first scenario.
 
 The answer is a property of the strategy's code: it is asked once, on bars that the run itself was made of.
 """
@@ -10,13 +10,12 @@ from dataclasses import replace
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.execute.progress import Progress
+from scenario_gen.pipeline.intrabar import ORDERS_PATHS, intrabar_finding
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.scenario_evidence import first_paths
 from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Finding, ScenarioResult
-
-FEW = 64  # paths: the probe looks at four, the warm-up at 32
 
 
 def probe_strategies(
@@ -26,7 +25,7 @@ def probe_strategies(
     store: RunFolder,
     progress: Progress,
 ) -> tuple[ScenarioResult, list[Finding]]:
-    """Probe every strategy on one scenario; return its result with the warm-up of each, and two findings each.
+    """Probe every strategy on one scenario; return its result with the warm-up of each, and two or three findings each.
 
     Args:
         one: the scenario, whose blocks are in the store.
@@ -38,7 +37,7 @@ def probe_strategies(
     Raises:
         StrategyError: a strategy raised, or returned something unusable.
     """
-    paths = first_paths(one, store, FEW)
+    paths = first_paths(one, store, ORDERS_PATHS)  # the probe looks at four, the warm-up at 32
     older = one.history.rows(0, len(one.history) - len(one.context))
     probed, findings = [], []
     per_year, broker = one.calendar.bars_per_year, one.scenario.broker
@@ -59,6 +58,15 @@ def probe_strategies(
                 scenario=one.name,
             )
             findings.append(finding)
+            findings += intrabar_finding(
+                strategy,
+                one.context,
+                paths,
+                broker,
+                bars_per_year=per_year,
+                seed=one.scenario.paths.seed,
+                scenario=one.name,
+            )
             probed.append(replace(found, warm_up=warm))
             advance(1)
     return replace(result, strategies=probed), findings

@@ -208,8 +208,11 @@ def _sections(
         "paired": worst(strategies.labels(run.findings, "nulls")),
         "across": worst(strategies.labels(run.findings, "agreement")),
         "params": worst(strategies.labels(run.findings, cards.OVERFITTING)),
+        "exec": worst(strategies.labels(run.findings, strategies.INTRABAR)),
     }
-    absent = {"exec": words.ABSENT["exec"]}
+    absent: dict[str, str] = {}
+    if labels["exec"] is None:
+        absent["exec"] = words.ABSENT["exec"]
     if not any(one.nulls or one.paired for p in placed for one in p.scenario.strategies):
         absent["paired"] = words.ABSENT["paired"]
     if not any(one.scenario.facts for one in placed):
@@ -254,6 +257,7 @@ def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedSc
     """Return what sections 4 to 9 show of the strategies themselves; None where the run did not look."""
     return {
         "rules": strategies.rules_table(run, placed),
+        "orders": strategies.orders_table(run, placed),
         "history": strategies.history_table(base),
         "limits": strategies.limits_table(run, placed),
         "trouble": strategies.trouble_table(base),

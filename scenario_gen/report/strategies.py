@@ -15,7 +15,7 @@ from scenario_gen.store.limits import BY_NAME, judge_strategy
 from scenario_gen.store.results import Finding, Label, StressRun
 from scenario_gen.store.verdict import group
 
-LOOK_AHEAD = "look_ahead"
+LOOK_AHEAD, INTRABAR = "look_ahead", "intrabar"
 HELD = "buy and hold"
 LABEL = "l vd"
 READINGS = {"skilled": "higher", "worse": "lower", "not told apart": "no difference shown"}
@@ -61,6 +61,25 @@ def _leak(finding: Finding) -> str:
 
 def _after_name(finding: Finding) -> str:
     return finding.measured.removeprefix(f"{finding.strategy}: ")
+
+
+def orders_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | None:
+    """Return what the order of stop and target within a bar is worth to each strategy that has both, or None."""
+    found = {finding.strategy: finding for finding in group(run.findings, INTRABAR)}
+    rows = [
+        Row(
+            one.title,
+            one.parameters,
+            (
+                Cell(label=found[one.strategy.name].label, css=LABEL),
+                Cell(text=_after_name(found[one.strategy.name]), css="l gen"),
+            ),
+        )
+        for one in placed[0].strategies()
+        if one.strategy.name in found
+    ]
+    heads = (Head("Strategy", left=True), Head("Label", left=True), Head("What was seen", left=True))
+    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
 
 
 def limits_table(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Table | None:

@@ -62,8 +62,8 @@ ABSENT = {
     "params: {fast: [10, 20]}, to try a grid.",
     "params grid": "Not judged: this run did not try its parameter sets on history. Run the spec again with "
     "--overwrite.",
-    "exec": "Not judged: the run used one set of costs. Change broker.fees, broker.slippage or broker.fill in a "
-    "scenario to see what they do.",
+    "exec": "Not judged: the run used one set of costs, and no strategy has both a stop and a target. "
+    "Change broker.fees, broker.slippage or broker.fill in a scenario to see what they do.",
     "calibration": "Not judged on this history: no rolling-origin test was run, so whether the bands are too "
     "narrow or too wide is unknown. checks.calibration: true runs it.",
     "facts card": "Not judged: no stylized facts were computed. checks.facts: true computes them.",
