@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scenario_gen.cli.manners import AsJson, Quiet
 from scenario_gen.cli.pairs import read_pairs
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 
@@ -64,8 +65,8 @@ def backtest(
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of random entries and bootstrap intervals.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run strategies on given paths of any generator, and judge them.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, checked_device
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet, checked_device
 from scenario_gen.errors import SpecError
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED, KronosGenerator
 from scenario_gen.spec.scenarios import BASELINES, GENERATORS
@@ -77,8 +77,8 @@ def calibrate(
         str | None,
         typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device, show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Let a generator forecast the past, and say whether what came looks like one of its paths.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet
 from scenario_gen.spec.models import MAX_SEED, Market
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def check(
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Of random groups, controls and splits.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check paths of any generator: valid candles, stylized facts, copies, diversity.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import checked_device
+from scenario_gen.cli.manners import AsJson, Quiet, checked_device
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 from scenario_gen.spec.wording import one_of
 
@@ -74,8 +74,8 @@ def evaluate(
     card: Annotated[
         bool, typer.Option("--card", help="Write the tables into the folder's MODEL_CARD.md.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what a checkpoint is worth out of sample: coverage, PIT, CRPS, candles and stylized facts.
 

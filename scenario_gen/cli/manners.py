@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,6 +17,8 @@ USER_MISTAKE = 2
 LIMIT_BREACHED = 3
 GATE_FAILED = 4
 INTERRUPTED = 130
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 DEFECT_NOTE = (
     "\nThis is a defect of scenario-gen, not a mistake of yours: please report it with the lines above."
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scenario_gen.cli.manners import Quiet
+
 if TYPE_CHECKING:
     from scenario_gen.market.candles import Candles
     from scenario_gen.training.config import VectorbtData
@@ -26,7 +28,6 @@ Data = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 def train(

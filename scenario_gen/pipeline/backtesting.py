@@ -22,8 +22,7 @@ from scenario_gen.pipeline.check_results import PathsView
 from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
 from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Paths, given_paths
-from scenario_gen.pipeline.intrabar import intrabar_finding
-from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
+from scenario_gen.pipeline.strategy_findings import ask_strategy
 from scenario_gen.pipeline.strategy_results import strategy_result
 from scenario_gen.spec.models import Broker, Limits, StrategyUse
 from scenario_gen.spec.sections import section_of
@@ -124,16 +123,15 @@ def _backtest(
 ) -> tuple[StrategyResult, list[Finding]]:
     """Probe and run one strategy; return its result and its findings."""
     context, paths, per_year = given.context, given.paths, given.bars_per_year
-    ahead = look_ahead_finding(strategy, context, paths, broker, bars_per_year=per_year)
-    older = given.older if len(given.older) else None
-    warm, warming = warm_up_of(strategy, context, paths, broker, bars_per_year=per_year, older=older)
+    warm, asked = ask_strategy(
+        strategy, context, paths, broker, bars_per_year=per_year, older=given.older, seed=seed
+    )
     ran = run_backtest(strategy, context, paths, broker, bars_per_year=per_year)
     fan = ran.equity[:, fan_bars(paths.horizon)]
     found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=seed)
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.model_dump(exclude_none=True))
-    orders = intrabar_finding(strategy, context, paths, broker, bars_per_year=per_year, seed=seed)
-    return result, [ahead, warming, *orders, *judged]
+    return result, [*asked, *judged]
 
 
 def _ground(given: GivenPaths, broker: Broker, seed: int) -> Ground:

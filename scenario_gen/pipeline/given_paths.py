@@ -21,6 +21,7 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.validity import columns_of, high_too_low, low_too_high
 from scenario_gen.pipeline.anchoring import Ensemble, anchored, moment
 from scenario_gen.pipeline.findings import CANDLES, candle_finding
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
@@ -241,8 +242,8 @@ def _refuse_no_price(paths: PathSet, source: str) -> None:
 
 def _raw_candles(paths: PathSet) -> Finding:
     """Count bars whose high and low do not enclose open and close; nothing is repaired without a context."""
-    opened, high, low, close = (paths.column(name) for name in PRICE_FIELDS)
-    bad = (high < np.maximum(opened, close)) | (low > np.minimum(opened, close))
+    columns = columns_of(paths.values, paths.fields)
+    bad = high_too_low(columns) | low_too_high(columns)
     share = float(bad.mean())
     label: Label = "FAIL" if share > BAD_BARS_FAIL else "WARN" if share > BAD_BARS_WARN else "PASS"
     return Finding(

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.execute.progress import Progress
-from scenario_gen.pipeline.intrabar import ORDERS_PATHS, intrabar_finding
+from scenario_gen.pipeline.intrabar import ORDERS_PATHS
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.scenario_evidence import first_paths
-from scenario_gen.pipeline.strategy_findings import look_ahead_finding, warm_up_of
+from scenario_gen.pipeline.strategy_findings import ask_strategy
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.results import Finding, ScenarioResult
+from scenario_gen.store.results import Finding, ScenarioResult, StrategyResult
 
 
 def probe_strategies(
@@ -39,34 +39,21 @@ def probe_strategies(
     """
     paths = first_paths(one, store, ORDERS_PATHS)  # the probe looks at four, the warm-up at 32
     older = one.history.rows(0, len(one.history) - len(one.context))
-    probed, findings = [], []
-    per_year, broker = one.calendar.bars_per_year, one.scenario.broker
+    probed: list[StrategyResult] = []
+    findings: list[Finding] = []
     with progress.stage("probing for look-ahead", len(strategies)) as advance:
         for strategy, found in zip(strategies, result.strategies, strict=True):
-            findings.append(
-                look_ahead_finding(
-                    strategy, one.context, paths, broker, bars_per_year=per_year, scenario=one.name
-                )
-            )
-            warm, finding = warm_up_of(
+            warm, told = ask_strategy(
                 strategy,
                 one.context,
                 paths,
-                broker,
-                bars_per_year=per_year,
-                older=older if len(older) else None,
-                scenario=one.name,
-            )
-            findings.append(finding)
-            findings += intrabar_finding(
-                strategy,
-                one.context,
-                paths,
-                broker,
-                bars_per_year=per_year,
+                one.scenario.broker,
+                bars_per_year=one.calendar.bars_per_year,
+                older=older,
                 seed=one.scenario.paths.seed,
                 scenario=one.name,
             )
+            findings += told
             probed.append(replace(found, warm_up=warm))
             advance(1)
     return replace(result, strategies=probed), findings

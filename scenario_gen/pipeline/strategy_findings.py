@@ -1,4 +1,4 @@
-"""What is asked of every strategy itself: whether it looks ahead, and whether its warm-up was long enough.
+"""What is asked of every strategy itself: whether it looks ahead, warms up long enough, and hangs on order in bars.
 
 Owns how the causality probe and the warm-up become findings. Both look at a few paths; neither knows money.
 """
@@ -13,6 +13,7 @@ from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.warming import WarmUp, warm_up
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.intrabar import intrabar_finding
 from scenario_gen.spec.models import Broker
 from scenario_gen.store.results import Finding, Label
 
@@ -22,6 +23,45 @@ WARM_UP_WARN = 0.01  # of the decisions on the path: beyond it results hang on w
 WARM_UP_BAND = (
     f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
 )
+
+
+def ask_strategy(
+    strategy: LoadedStrategy,
+    context: Candles,
+    paths: PathSet,
+    broker: Broker,
+    *,
+    bars_per_year: float,
+    older: Candles,
+    seed: int,
+    scenario: str = "",
+) -> tuple[WarmUp, list[Finding]]:
+    """Ask a strategy everything that its code alone answers: causality, warm-up and, with stop and target, their order.
+
+    Args:
+        strategy: whom to ask.
+        context: the real bars before the paths.
+        paths: some generated bars.
+        broker: what a ``portfolio`` strategy is given, and what the orders within bars are filled by.
+        bars_per_year: what the strategy is told.
+        older: the real bars before the context; may be empty.
+        seed: of the order within bars, where a coin decides it.
+        scenario: name, for the findings.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    ahead = look_ahead_finding(
+        strategy, context, paths, broker, bars_per_year=bars_per_year, scenario=scenario
+    )
+    before = older if len(older) else None
+    warm, warming = warm_up_of(
+        strategy, context, paths, broker, bars_per_year=bars_per_year, older=before, scenario=scenario
+    )
+    orders = intrabar_finding(
+        strategy, context, paths, broker, bars_per_year=bars_per_year, seed=seed, scenario=scenario
+    )
+    return warm, [ahead, warming, *orders]
 
 
 def look_ahead_finding(

@@ -15,7 +15,7 @@ from scenario_gen.report.cells import (
     PlacedScenario,
     Row,
     Table,
-    with_reasons,
+    stacked,
 )
 from scenario_gen.report.numbers import (
     Shown,
@@ -104,7 +104,7 @@ def metric_table(placed: Placed, titles: dict[str, tuple[str, numbers.Form]]) ->
         *(Head(text) for _, text in levels),
         Head("Not applicable", "paths"),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack"))
+    return stacked(heads, rows)
 
 
 def trade_table(path: NamedPath) -> Table:

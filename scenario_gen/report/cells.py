@@ -6,7 +6,7 @@ know HTML.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scenario_gen.report import numbers
@@ -144,6 +144,11 @@ def quantile(placed: Placed, metric: str, level: str, form: numbers.Form, *, dec
     if summary is None or level not in summary.quantiles:
         return Shown(numbers.NOT_APPLICABLE, source=at)
     return bracketed(summary.quantiles[level], form, f"{at}/quantiles/{level}", decimals=decimals)
+
+
+def stacked(heads: Iterable[Head], rows: Iterable[Row]) -> Table:
+    """Return a table that becomes a stack of cards on a narrow screen, its refused numbers explained under it."""
+    return with_reasons(Table("", tuple(heads), tuple(rows), css="stack"))
 
 
 def with_reasons(table: Table) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scenario_gen.report import numbers
-from scenario_gen.report.cells import Cell, Head, Placed, PlacedScenario, Row, Table, with_reasons
+from scenario_gen.report.cells import Cell, Head, Placed, PlacedScenario, Row, Table, stacked
 from scenario_gen.report.numbers import Shown, bracketed, plain, share, small_q
 from scenario_gen.report.words import name
 from scenario_gen.store.limits import BY_NAME, judge_strategy
@@ -51,7 +51,7 @@ def rules_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | Non
         Head("Decisions that change with a quarter less context"),
         Head("… with a quarter more"),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def _leak(finding: Finding) -> str:
@@ -79,7 +79,7 @@ def orders_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | No
         if one.strategy.name in found
     ]
     heads = (Head("Strategy", left=True), Head("Label", left=True), Head("What was seen", left=True))
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def limits_table(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Table | None:
@@ -115,7 +115,7 @@ def limits_table(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Table |
         Head("Declared"),
         Head("Label", left=True),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def _limit_source(one: Placed, limit: str, declared: float) -> str:
@@ -155,7 +155,7 @@ def trouble_table(scenario: PlacedScenario) -> Table | None:
         Head("Deepest drawdown made good"),
         Head("Bars to that, median"),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def ruin_table(scenario: PlacedScenario) -> Table | None:
@@ -170,7 +170,7 @@ def ruin_table(scenario: PlacedScenario) -> Table | None:
         cells = tuple(Cell(share(curve.final, f"{at}/ruin/{n}/final")) for n, curve in enumerate(tail.ruin))
         rows.append(Row(one.title, one.parameters, cells))
     heads = (Head("Strategy", left=True), *(Head(f"Lost {numbers.level(loss)}") for loss in losses))
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def causes_table(scenario: PlacedScenario) -> Table | None:
@@ -195,7 +195,7 @@ def causes_table(scenario: PlacedScenario) -> Table | None:
         Head("… on all others"),
         Head("Largest cause on"),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def holding_table(scenario: PlacedScenario) -> Table | None:
@@ -230,7 +230,7 @@ def holding_table(scenario: PlacedScenario) -> Table | None:
         Head("Reading", left=True),
         Head("Drawdown less holding’s, mean"),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def chance_table(scenario: PlacedScenario) -> Table | None:
@@ -256,7 +256,7 @@ def chance_table(scenario: PlacedScenario) -> Table | None:
         Head("p, adjusted"),
         Head("Reading", left=True),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def history_table(scenario: PlacedScenario) -> Table | None:
@@ -285,7 +285,7 @@ def history_table(scenario: PlacedScenario) -> Table | None:
         Head("Paths below"),
         Head("Reading", left=True),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def agreement_table(run: StressRun) -> Table | None:
@@ -306,7 +306,7 @@ def agreement_table(run: StressRun) -> Table | None:
         *(Head(f"{name(figures.generator)}, mean return") for figures in first),
         Head("Verdict", left=True),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack"))
+    return stacked(heads, rows)
 
 
 def choice_table(scenario: PlacedScenario) -> Table | None:
@@ -338,7 +338,7 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
         Head("PBO on paths"),
         Head("Highest median on", left=True),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack")) if rows else None
+    return stacked(heads, rows) if rows else None
 
 
 def _sharpe(value: float | None, reason: str, source: str) -> Shown:

@@ -21,6 +21,7 @@ from scenario_gen.report.cells import (
     quantile,
     rate,
     realised_metric,
+    stacked,
     with_reasons,
 )
 from scenario_gen.report.numbers import (
@@ -77,7 +78,7 @@ def summary_table(
             cells += [_realised_cell(placed)] if realised else []
             cells += [_limit_cell(run, scenario.scenario, placed)] if run.limits else []
             rows.append(Row(placed.title, placed.parameters, tuple(cells)))
-    return with_reasons(Table("", tuple(heads), tuple(rows), css="stack"))
+    return stacked(heads, rows)
 
 
 def _group(scenario: PlacedScenario, unit: str = "") -> Row:
@@ -218,7 +219,7 @@ def tail_table(strategies: Sequence[Placed]) -> Table:
         Head("Longest drawdown, 95% quantile", "bars"),
         Head("Under water, 95% quantile", "share of bars"),
     ]
-    return with_reasons(Table("", (Head("Strategy", left=True), *columns), tuple(rows), css="stack"))
+    return stacked((Head("Strategy", left=True), *columns), rows)
 
 
 def drawdown_table(strategies: Sequence[Placed]) -> Table:
@@ -233,7 +234,7 @@ def drawdown_table(strategies: Sequence[Placed]) -> Table:
         for placed in strategies
     ]
     heads = (Head("Strategy", left=True), *(Head(text) for _, text in levels))
-    return with_reasons(Table("", heads, tuple(rows), css="stack"))
+    return stacked(heads, rows)
 
 
 def across_table(scenarios: Sequence[PlacedScenario], limit: float | None) -> tuple[Table, bool]:
@@ -290,7 +291,7 @@ def sets_table(run: StressRun, scenario: PlacedScenario) -> Table | None:
         Head("5% quantile of return"),
         Head(decision),
     )
-    return with_reasons(Table("", heads, tuple(rows), css="stack"))
+    return stacked(heads, rows)
 
 
 def _set_row(placed: Placed, limit: float | None) -> Row:
