@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline import run, sample
     from scenario_gen.pipeline.backtesting import backtest_paths
     from scenario_gen.pipeline.checking import check
+    from scenario_gen.pipeline.checking_assets import check_assets
     from scenario_gen.store.results import StressRun
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ _HOMES = {
     "StressRun": "store.results",
     "backtest_paths": "pipeline.backtesting",
     "check": "pipeline.checking",
+    "check_assets": "pipeline.checking_assets",
     "load_candles": "market.load",
     "run": "pipeline",
     "sample": "pipeline",
@@ -43,6 +45,7 @@ __all__ = [
     "__version__",
     "backtest_paths",
     "check",
+    "check_assets",
     "load_candles",
     "run",
     "sample",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,6 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from scenario_gen.checks.inference import Comparison, FactVerdict
+    from scenario_gen.checks.scores import ScoreVerdict
     from scenario_gen.pipeline.check_results import CheckReport
 
 WIDTH_OF_A_LOG = 190
@@ -22,11 +23,11 @@ SHOWN_ONLY = "shown"  # in place of a label where nothing is judged
 
 def show_check(report: CheckReport, console: Console | None = None) -> None:
     """Print the verdicts of the groups, what they rest on, and what a reader must know."""
-    console = console or _console()
-    for line in _head(report):
+    console = console or check_console()
+    for line in head_lines(report):
         console.print(line, markup=False, highlight=False)
     console.print(groups_table(report))
-    console.print(facts_table(report, console.width))
+    console.print(facts_table(report.facts, report.mode, console.width))
     if report.scores:
         console.print(scores_table(report))
     for line in _foot(report):
@@ -47,7 +48,9 @@ def groups_table(report: CheckReport) -> Table:
     return table
 
 
-def facts_table(report: CheckReport, width: int = WIDTH_OF_A_LOG) -> Table:
+def facts_table(
+    facts: Sequence[FactVerdict], mode: str, width: int = WIDTH_OF_A_LOG, title: str = "Stylized facts"
+) -> Table:
     """Return one row per fact that was measured: means, effect with its interval, and what it could have found.
 
     A narrow terminal gets fewer columns, and is told so: names and numbers are never cut.
@@ -56,7 +59,7 @@ def facts_table(report: CheckReport, width: int = WIDTH_OF_A_LOG) -> Table:
     more = "MDE: the smallest found with a power of 80 %; halves: the reference's later half against its earlier one"
     fewer = f"a terminal of {WIDE} columns, or a file, gets the smallest effect that would be found and the controls"
     table = Table(
-        title=f"Stylized facts, mode {report.mode}",
+        title=f"{title}, mode {mode}",
         caption=f"effect: 0 is no difference, +-.50 complete separation; {more if wide else fewer}",
         caption_style="dim",
         box=box.HEAVY_HEAD if wide else box.SIMPLE,
@@ -69,7 +72,7 @@ def facts_table(report: CheckReport, width: int = WIDTH_OF_A_LOG) -> Table:
     shown = len(figures) if wide else 4
     for name in figures[:shown]:
         table.add_column(name, justify="right", no_wrap=not name.startswith("effect"))
-    for fact in report.facts:
+    for fact in facts:
         if fact.comparison is not None:
             names = (fact.group, fact.fact, fact.title) if wide else (fact.fact,)
             table.add_row(fact.label or SHOWN_ONLY, *names, *fact_figures(fact)[:shown])
@@ -115,7 +118,8 @@ def _effect(found: Comparison) -> str:
     return f"{'spread ' if wider else ''}{one.value:+.2f} \\[{one.low:+.2f}, {one.high:+.2f}]"
 
 
-def _head(report: CheckReport) -> Iterator[str]:
+def head_lines(report: CheckReport) -> Iterator[str]:
+    """Say what was compared with what."""
     paths, reference, design = report.paths, report.reference, report.design
     contexts = "one context" if paths.contexts == 1 else f"{paths.contexts:,} contexts"
     span = f"{_day(paths.first)} to {_day(paths.last)}"
@@ -129,8 +133,7 @@ def _head(report: CheckReport) -> Iterator[str]:
 
 def _foot(report: CheckReport) -> Iterator[str]:
     yield from _candle_lines(report)
-    for fact_reason, names in _untestable(report).items():
-        yield f"UNTESTABLE   {', '.join(names)}: {fact_reason}"
+    yield from untestable_lines(report.facts, report.scores)
     for cap in report.design.caps:
         yield f"FAIL of a fact is called WARN here: {cap}"
     if report.design.paths < report.design.paths_given:
@@ -159,16 +162,17 @@ def _candle_lines(report: CheckReport) -> Iterator[str]:
         yield f"  candle rules that were not judged: {', '.join(silent)}"
 
 
-def _untestable(report: CheckReport) -> dict[str, list[str]]:
-    """Return reason to the names of the facts and scores that it keeps from being judged."""
+def untestable_lines(facts: Sequence[FactVerdict], scores: Sequence[ScoreVerdict]) -> Iterator[str]:
+    """Say which facts and scores could not be judged, those with one reason together."""
     reasons: dict[str, list[str]] = {}
-    for fact in report.facts:
+    for fact in facts:
         if fact.label == "UNTESTABLE":
             reasons.setdefault(fact.reason, []).append(fact.fact)
-    for score in report.scores:
+    for score in scores:
         if score.label == "UNTESTABLE":
             reasons.setdefault(score.reason, []).append(score.score)
-    return reasons
+    for reason, names in reasons.items():
+        yield f"UNTESTABLE   {', '.join(names)}: {reason}"
 
 
 def _day(stamp: str) -> str:
@@ -179,6 +183,7 @@ def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3g}"
 
 
-def _console() -> Console:
+def check_console() -> Console:
+    """Return a console as wide as the terminal, or wide enough for a log."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_OF_A_LOG)

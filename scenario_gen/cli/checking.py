@@ -12,6 +12,7 @@ from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet
 from scenario_gen.spec.models import MAX_SEED, Market
 
 if TYPE_CHECKING:
+    from scenario_gen.pipeline.asset_results import AssetsReport
     from scenario_gen.pipeline.check_results import CheckReport
 
 CHECK_EXIT_CODES = (
@@ -25,7 +26,11 @@ def check(
         Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)
     ],
     reference: Annotated[
-        str, typer.Option(help="The history that they continue: a file, sp500 or nasdaq.", show_default=False)
+        list[str],
+        typer.Option(
+            help="The history that they continue: a file, sp500 or nasdaq; NAME=HISTORY for each of several assets.",
+            show_default=False,
+        ),
     ],
     context_end: Annotated[
         str | None,
@@ -77,6 +82,10 @@ def check(
     the same number of bars. They are compared with real windows of the
     reference, none of them after the context's end.
 
+    Paths of several assets have a column asset. Each asset is checked against
+    its own history, and how they move together against the bars that all
+    histories share.
+
     For example:
 
       scenario-gen check reports/mine/paths/base.parquet --reference sp500
@@ -86,12 +95,14 @@ def check(
       scenario-gen check bootstrap.parquet --reference history.csv --resamples-history
 
       scenario-gen check paths.csv --reference shares.csv --tick-size 0.01 --lot-size 100
+
+      scenario-gen check two.parquet --reference SPX=sp500 --reference IXIC=nasdaq
     """
     market = _market(tick_size=tick_size, lot_size=lot_size, price_limit=price_limit, volume_unit=volume_unit)
     from scenario_gen.cli.progress import choose_progress
-    from scenario_gen.pipeline.checking import check as check_paths
+    from scenario_gen.pipeline.checking_assets import check_given
 
-    report = check_paths(
+    report = check_given(
         paths,
         reference,
         context_end=context_end,
@@ -118,11 +129,13 @@ def _market(**given: float | None) -> Market:
         ) from None
 
 
-def _show(report: CheckReport, *, as_json: bool) -> None:
+def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
     if not as_json:
+        from scenario_gen.cli.asset_tables import show_assets
         from scenario_gen.cli.check_tables import show_check
+        from scenario_gen.pipeline.check_results import CheckReport
 
-        show_check(report)
+        show_check(report) if isinstance(report, CheckReport) else show_assets(report)
         return
     import json
 
@@ -131,7 +144,7 @@ def _show(report: CheckReport, *, as_json: bool) -> None:
     typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
 
 
-def _exit_code(report: CheckReport) -> int:
+def _exit_code(report: CheckReport | AssetsReport) -> int:
     """Return 4 where a gate fails, and 2 rather than 0 where nothing could be judged: that is no pass."""
     if report.failed:
         return GATE_FAILED

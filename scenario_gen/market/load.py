@@ -31,7 +31,7 @@ QUANTITIES = ("volume", "amount")
 
 
 def load_candles(
-    source: pd.DataFrame | str | Path,
+    source: Table | pd.DataFrame | str | Path,
     *,
     name: str | None = None,
     calendar: str | None = None,
@@ -48,7 +48,8 @@ def load_candles(
     Adj Close.
 
     Args:
-        source: a data frame, a .csv, .csv.gz or .parquet file, or a built-in history: "sp500", "nasdaq".
+        source: a data frame, a .csv, .csv.gz or .parquet file, a table read from one, or a built-in history:
+            "sp500", "nasdaq".
         name: what to call the instrument; default: the file's name.
         calendar: exchange code such as XNYS, or 24/7; "" infers one from the stamps. Default: XNYS for the
             built-in histories, else inferred.

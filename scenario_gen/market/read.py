@@ -47,12 +47,14 @@ class Table:
     lines: NDArray[np.int64]
 
 
-def read_source(source: pd.DataFrame | str | Path) -> Table:
-    """Read a data frame, a built-in name, or a CSV or Parquet file.
+def read_source(source: Table | pd.DataFrame | str | Path) -> Table:
+    """Read a data frame, a built-in name, or a CSV or Parquet file; a table comes back as it is.
 
     Raises:
         DataError: no such source, or it cannot be read as a table.
     """
+    if isinstance(source, Table):
+        return source
     none = np.empty(0, dtype=np.int64)
     if isinstance(source, pd.DataFrame):
         return Table(source, "the data frame", "history", "data frame", none)

@@ -6,7 +6,7 @@ Owns the verdict of each group. Computes no statistic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from scenario_gen.checks.account import CandleAccount, Label
@@ -113,12 +113,12 @@ class CheckReport:
     @property
     def failed(self) -> list[str]:
         """Groups that fail: with any of them the command leaves with 4."""
-        return [group for group, label in self.verdicts.items() if label == "FAIL"]
+        return failed_in(self.verdicts)
 
     @property
     def compared(self) -> bool:
         """Whether any fact or score could be judged at all; a valid candle alone says nothing of realism."""
-        return any(label != "UNTESTABLE" for group, label in self.verdicts.items() if group != CANDLES)
+        return compared_in(self.verdicts)
 
     @property
     def obstacle(self) -> str:
@@ -131,6 +131,16 @@ class CheckReport:
         return [
             (name, label, why) for of, name, label, why in _members(self.facts, self.scores) if of == group
         ]
+
+
+def failed_in(verdicts: Mapping[str, Label]) -> list[str]:
+    """Return the groups that fail."""
+    return [group for group, label in verdicts.items() if label == "FAIL"]
+
+
+def compared_in(verdicts: Mapping[str, Label]) -> bool:
+    """Return whether anything but the candle rules could be judged."""
+    return any(label != "UNTESTABLE" for group, label in verdicts.items() if group != CANDLES)
 
 
 def verdicts_of(

@@ -8,7 +8,7 @@ as what came.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,6 +30,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.read import Table
 from scenario_gen.pipeline.anchoring import Anchored, Ensemble, anchored
 from scenario_gen.pipeline.check_results import (
     CheckReport,
@@ -43,8 +44,8 @@ from scenario_gen.pipeline.outcomes import calibrated, facts_by_origin, known_fu
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
 from scenario_gen.spec.models import Market
 
-Paths: TypeAlias = PathSet | Sequence[PathSet] | pd.DataFrame | str | Path
-History: TypeAlias = Candles | pd.DataFrame | str | Path
+Paths: TypeAlias = PathTable | PathSet | Sequence[PathSet] | pd.DataFrame | str | Path
+History: TypeAlias = Candles | Table | pd.DataFrame | str | Path
 CONTEXT = 256  # bars before the paths that say what volatility they continue
 
 
@@ -85,31 +86,73 @@ def check(
         DataError: paths or reference cannot be read.
         CheckError: paths and reference do not fit, or there are fewer than 20 paths.
     """
-    progress = progress or SilentProgress()
-    history = _history(reference, calendar)
-    known = [_history(one, None) for one in training]
+    known = tuple(history_of(one, None) for one in training)
+    terms = Terms(context_end, market, known, resamples_history, seed)
+    return check_one(paths, history_of(reference, calendar), terms, progress or SilentProgress()).report
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What paths are held to, whatever the asset.
+
+    Attributes:
+        context_end: the last bar of the reference to compare with; None: the last bar before the paths.
+        market: ticks, lots and price limit.
+        training: histories that the generator was trained on.
+        resamples_history: the copy test is shown and not judged.
+        seed: of random groups, controls and splits.
+    """
+
+    context_end: str | None = None
+    market: Market | None = None
+    training: tuple[Candles, ...] = ()
+    resamples_history: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The check of one asset's paths, and what it looked at.
+
+    Attributes:
+        report: what was found.
+        kept: the paths that have prices, repaired, by context.
+        history: the whole reference.
+        end: number of its bars that the paths were compared with.
+    """
+
+    report: CheckReport
+    kept: list[Ensemble]
+    history: Candles
+    end: int
+
+
+def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) -> Checked:
+    """Check the paths of one asset, as :func:`check` says."""
     given, source = _given(paths)
-    found = anchored(given, history, context_end, source)
+    found = anchored(given, history, terms.context_end, source)
     if len(found) < MIN_PATHS:
         raise _too_few(
             f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths"
         )
     with progress.stage("candle rules", len(found.ensembles)) as advance:
-        kept, candles, misfits = _candles(found.ensembles, history, market, advance)
+        kept, candles, misfits = _candles(found.ensembles, history, terms.market, advance)
     before = history.rows(0, found.end)
     with progress.stage("stylized facts", 1) as advance:
-        facts = _facts(kept, found, before, known, seed)
-        past = len(history) if context_end is None else found.end
+        facts = _facts(kept, found, before, terms.training, terms.seed)
+        past = len(history) if terms.context_end is None else found.end
         origins = known_futures(kept, history, known=past, context=CONTEXT)
         if origins:
-            facts = in_mode_a(facts_by_origin(origins, before, seed), facts)
-        calibration = calibrated(origins, before, seed) if origins else None
+            facts = in_mode_a(facts_by_origin(origins, before, terms.seed), facts)
+        calibration = calibrated(origins, before, terms.seed) if origins else None
         advance(1)
-    report = _report(found, before, history, candles, facts, source, exempt=resamples_history)
-    return replace(with_calibration(report, calibration), notes=[*report.notes, *misfits])
+    report = _report(found, before, history, candles, facts, source, exempt=terms.resamples_history)
+    report = replace(with_calibration(report, calibration), notes=[*report.notes, *misfits])
+    return Checked(report, kept, history, found.end)
 
 
-def _history(given: History, calendar: str | None) -> Candles:
+def history_of(given: History, calendar: str | None) -> Candles:
+    """Return a history as candles, with the calendar that was asked for."""
     if not isinstance(given, Candles):
         return load_candles(given, calendar=calendar)
     return given if calendar is None else replace(given, calendar=calendar)
@@ -122,8 +165,9 @@ def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
     if isinstance(paths, list | tuple) and all(isinstance(one, PathSet) for one in paths):
         return list(paths), "the path sets"
     if isinstance(paths, pd.DataFrame | str | Path):
-        table = read_path_table(paths)
-        return table, table.name
+        paths = read_path_table(paths)
+    if isinstance(paths, PathTable):
+        return paths, paths.name
     raise CheckError(
         f"paths cannot be read from {type(paths).__name__}",
         expected="a file, a data frame, a PathSet, or a list of PathSets",

@@ -18,7 +18,8 @@ from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
-from scenario_gen.checks.inference.by_origin import MIN_ORIGINS, MIN_PATHS
+from scenario_gen.checks.inference.by_origin import MIN_PATHS
+from scenario_gen.checks.inference.ranked import MIN_ORIGINS
 from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet

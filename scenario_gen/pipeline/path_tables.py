@@ -6,7 +6,7 @@ a price that is missing or impossible goes on to be counted there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.market.assets import split_assets
 from scenario_gen.market.candles import FIELDS, PRICE_FIELDS
-from scenario_gen.market.columns import TIME_NAMES, read_numbers, tidy_columns
+from scenario_gen.market.columns import TIME_NAMES, canonical, read_numbers, tidy_columns
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.read import Table, read_source
 from scenario_gen.market.times import parse_stamps
 
 ID_NAMES = ("path", "path id")  # "path_id" in a file
-ASSET_NAMES = ("asset", "symbol", "ticker", "instrument")
-COLUMNS = "path (or path_id), timestamp, open, high, low, close, and volume where there is one"
+COLUMNS = "path (or path_id), timestamp, open, high, low, close, and volume and asset where there are"
 SHOWN = 3
 
 Numbers = NDArray[np.int64]
@@ -51,18 +51,55 @@ class PathTable:
     name: str
 
 
-def read_path_table(source: pd.DataFrame | str | Path) -> PathTable:
-    """Read paths from a data frame, or a CSV or Parquet file; rows of different paths may be mixed.
+def read_path_tables(source: pd.DataFrame | str | Path) -> dict[str, PathTable]:
+    """Read paths from a data frame, or a CSV or Parquet file; rows of different paths and assets may be mixed.
 
     Columns may be in any case and order. Rows of one path must be in the order of time: nothing is sorted.
+
+    Returns:
+        Asset to its paths, in the order in which assets appear; one table under "" where no column names the asset.
 
     Raises:
         DataError: no such file, columns are missing, values are no numbers, paths differ in length, or the stamps of
             a path do not rise.
     """
     table = _raw_table(source)
+    parts = split_assets(table)
+    if len(parts) > 1:
+        parts = split_assets(_numbered(table))
+    return {asset: _path_table(part) for asset, part in parts.items()}
+
+
+def read_path_table(source: pd.DataFrame | str | Path) -> PathTable:
+    """Read the paths of one asset, as :func:`read_path_tables` does.
+
+    Raises:
+        DataError: as there; or the paths of several assets.
+    """
+    tables = read_path_tables(source)
+    if len(tables) > 1:
+        some = ", ".join([*tables][:SHOWN])
+        raise DataError(
+            f"the paths are of {len(tables)} assets: {some}{', ...' if len(tables) > SHOWN else ''}",
+            expected="paths of one asset, which one reference can judge",
+            fix="give one reference per asset: check_assets, or --reference NAME=HISTORY for each",
+        )
+    return next(iter(tables.values()))
+
+
+def _numbered(table: Table) -> Table:
+    """Return the table with paths that are no whole numbers numbered over all assets: path 7 is one path in each."""
+    found = [name for name in table.frame.columns if canonical(name) in ID_NAMES]
+    if len(found) != 1 or pd.api.types.is_integer_dtype(table.frame[found[0]].dtype):
+        return table
+    codes, _ = pd.factorize(table.frame[found[0]])
+    if (codes < 0).any():
+        return table  # refused below, asset by asset, with its row
+    return replace(table, frame=table.frame.assign(**{found[0]: codes}))
+
+
+def _path_table(table: Table) -> PathTable:
     frame = tidy_columns(table.frame, table.where)
-    _refuse_assets(frame, table.where)
     codes, labels = _paths_of_rows(frame, table.where)
     bars = _bars_per_path(codes, labels, table.where)
     order = np.argsort(codes, kind="stable")  # [row], path by path, the rows of each in their order
@@ -87,18 +124,6 @@ def _raw_table(source: pd.DataFrame | str | Path) -> Table:
         named = any(name is not None for name in source.index.names)
         return read_source(source.reset_index() if named else source)
     return read_source(Path(source))  # as a path: the built-in histories are no paths
-
-
-def _refuse_assets(frame: pd.DataFrame, where: str) -> None:
-    """Refuse paths of several assets: how assets move together is UNTESTABLE here, and each has its own reference."""
-    for name in ASSET_NAMES:
-        if name in frame and (count := frame[name].nunique()) > 1:
-            some = ", ".join(map(str, frame[name].unique()[:SHOWN]))
-            raise DataError(
-                f"{where} holds {count} assets in its column {name!r}: {some}{', ...' if count > SHOWN else ''}",
-                expected="paths of one asset, which one reference can judge; dependence between assets is not tested",
-                fix="check the paths of each asset by themselves, against its own history",
-            )
 
 
 def _paths_of_rows(frame: pd.DataFrame, where: str) -> tuple[Numbers, pd.Index]:

@@ -48,6 +48,10 @@ class Relative:
         """Return the bars with every move multiplied by ``factor``."""
         return replace(self, g=self.g * factor, b=self.b * factor, hh=self.hh * factor, ll=self.ll * factor)
 
+    def rolled(self, bars: int) -> Relative:
+        """Return the bars of each path so many later; those that fall off its end come first."""
+        return self._each(lambda values: np.roll(values, bars, axis=1))
+
     def onto(self, template: Bars) -> Bars:
         """Chain the bars [path, bar] into prices from the template's anchors, with its sessions and tick."""
         return template.chained(self.g, self.b, self.hh, self.ll, self.volume)

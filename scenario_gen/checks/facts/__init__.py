@@ -5,10 +5,12 @@ Owns the list of facts, the statistics and what a history cannot tell. Passes no
 
 from __future__ import annotations
 
-from scenario_gen.checks.facts.audit import Audit, audit_reference
+from scenario_gen.checks.facts.audit import Audit, audit_assets, audit_reference
 from scenario_gen.checks.facts.bars import Bars
+from scenario_gen.checks.facts.cross_asset import cross_facts, cross_statistics
 from scenario_gen.checks.facts.facts import FACT, FACTS, Fact
 from scenario_gen.checks.facts.gauge import Gauge, deseasonalise
+from scenario_gen.checks.facts.panel import Panel
 from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.checks.facts.windows import Windows, windows
 
@@ -19,8 +21,12 @@ __all__ = [
     "Bars",
     "Fact",
     "Gauge",
+    "Panel",
     "Windows",
+    "audit_assets",
     "audit_reference",
+    "cross_facts",
+    "cross_statistics",
     "deseasonalise",
     "path_statistics",
     "windows",

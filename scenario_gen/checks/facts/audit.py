@@ -5,7 +5,7 @@ Owns the reasons why a fact is UNTESTABLE, and notes on the history for a person
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -45,6 +45,13 @@ _RANGE_FACTS = frozenset(
         "close_mid_rng",
     }
 )
+# Facts of several assets, by a fact of each one that the same data must be able to tell.
+_MADE_LIKE = {
+    "corr_dv": "dv_acf1",
+    "corr_lnrange": "acf_rng_1_5",
+    "stress_corr_diff": "acf_rng_1_5",
+    "xlev": "lev_rng_1_5",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,20 @@ def audit_reference(candles: Candles) -> Audit:
     untestable = {fact.id: reason for facts, reason in reversed(reasons) if reason for fact in facts}
     ordered = {fact.id: untestable[fact.id] for fact in FACTS if fact.id in untestable}
     return Audit(ordered, history_notes(candles, clock))
+
+
+def audit_assets(histories: Sequence[Candles]) -> Audit:
+    """Find the facts of several assets that these histories cannot judge: what one of them lacks, all lack."""
+    untestable: dict[str, str] = {}
+    notes: list[str] = []
+    for history in histories:
+        one = audit_reference(history)
+        for fact, like in _MADE_LIKE.items():
+            if like in one.untestable:
+                reason = f"{history.name}: {one.untestable[like]}"
+                untestable |= {name: untestable.get(name, reason) for name in (fact, f"{fact}_sd")}
+        notes += [f"{history.name}: {note}" for note in one.notes]
+    return Audit(untestable, notes)
 
 
 def _needing(need: str) -> list[Fact]:

@@ -1,20 +1,30 @@
 """The stylized facts that are measured: one list, which statistics, tests, reports and docs all follow.
 
-Owns what a fact is called, needs and is controlled by. Knows no estimator and no verdict.
+Owns what a fact is called, needs and is controlled by; those of several assets have a list of their own. Knows no
+estimator and no verdict.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 Group = Literal[
-    "tails", "clustering", "linear", "asymmetry", "candle_shape", "gaps", "volume", "intraday", "scale"
+    "tails",
+    "clustering",
+    "linear",
+    "asymmetry",
+    "candle_shape",
+    "gaps",
+    "volume",
+    "intraday",
+    "scale",
+    "cross_asset",
 ]
 Kind = Literal["P", "Q"]
 Need = Literal["volume", "gaps", "ticks", "sessions"]
-Control = Literal["gbm", "shuffle", "signflip", "ar1", "reverse", "wicks", ""]
+Control = Literal["gbm", "shuffle", "signflip", "ar1", "reverse", "wicks", "independent", "misaligned", ""]
 Needs = frozenset[Need]
 
 
@@ -77,9 +87,11 @@ _volume = partial(_fact, group="volume", needs=frozenset[Need]({"volume"}))
 _session = partial(_fact, group="intraday", needs=frozenset[Need]({"sessions"}))
 _session_volume = partial(_fact, group="intraday", needs=frozenset[Need]({"sessions", "volume"}))
 _scale = partial(_fact, group="scale")
+_cross = partial(_fact, "19", group="cross_asset", control="independent", seasonal=True)
 
 _HOSKING, _CONT, _DGE = "Hosking 1990", "Cont 2001", "Ding, Granger & Engle 1993"
 _BMP, _JSJ = "Bouchaud, Matacz & Potters 2001", "Johansen, Simonsen & Jensen 2006"
+_LS = "Longin & Solnik 2001"
 _KARPOFF, _WOOD = "Karpoff 1987", "Wood, McInish & Ord 1985"
 
 FACTS: tuple[Fact, ...] = (
@@ -164,4 +176,43 @@ FACTS: tuple[Fact, ...] = (
     _scale("20", "mean_t", "mean return over its standard error", 2, ""),
     _scale("20", "exceedances", "share of moves that are large for the reference", 2, ""),
 )
-FACT: dict[str, Fact] = {fact.id: fact for fact in FACTS}
+
+# How several assets move together: of two assets their pair's, of more the mean over pairs.
+PAIR_FACTS: tuple[Fact, ...] = (
+    _cross(
+        id="fisher_corr_r", title="correlation of returns (Fisher's z)", min_bars=60, source="Fisher 1921"
+    ),
+    _cross(id="corr_abs_r", title="correlation of absolute returns", min_bars=60),
+    _cross(id="corr_lnrange", title="correlation of log ranges", min_bars=60),
+    _cross(
+        id="corr_dv",
+        title="correlation of log volume changes",
+        min_bars=60,
+        needs=frozenset[Need]({"volume"}),
+    ),
+    _cross(id="lowtail_coexc10", title="joint falls among the 10 % worst of each", min_bars=60, source=_LS),
+    _cross(id="uptail_coexc10", title="joint rises among the 10 % best of each", min_bars=60, source=_LS),
+    _cross(
+        id="stress_corr_diff",
+        title="correlation in wide-ranging bars less the rest",
+        min_bars=60,
+        source="Boyer, Gibson & Loretan 1999",
+    ),
+    _cross(
+        id="leadlag1",
+        title="lead of the first asset over the second, lag 1",
+        min_bars=60,
+        control="misaligned",
+    ),
+    _cross(id="xlev", title="returns of one and later log ranges of the other", min_bars=60, source=_BMP),
+)
+# Of three assets and more.
+MANY_FACTS: tuple[Fact, ...] = (
+    *(
+        replace(fact, id=f"{fact.id}_sd", title=f"{fact.title}: spread over pairs", source="")
+        for fact in PAIR_FACTS
+    ),
+    _cross(id="top_eigen_share", title="share of the largest eigenvalue of the correlations", min_bars=60),
+)
+SPREAD = _scale("19", "spread", "difference of the assets' returns over the path", 2, "")
+FACT: dict[str, Fact] = {fact.id: fact for fact in (*FACTS, *PAIR_FACTS, *MANY_FACTS, SPREAD)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from scenario_gen.checks.inference.by_origin import FactsByOrigin, check_facts_by_origin
 from scenario_gen.checks.inference.check import check_facts
 from scenario_gen.checks.inference.contrast import Contrast
+from scenario_gen.checks.inference.cross_asset import check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.labels import worst
 from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict, Mode
 
@@ -20,6 +21,8 @@ __all__ = [
     "FactsByOrigin",
     "FactsReport",
     "Mode",
+    "check_cross_facts",
+    "check_cross_facts_by_origin",
     "check_facts",
     "check_facts_by_origin",
     "worst",

@@ -13,11 +13,13 @@ import pandas as pd
 
 from scenario_gen.checks.facts import Audit, Bars, Fact, Gauge, audit_reference
 from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
+from scenario_gen.checks.inference.sample import Reference
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 
 MIN_PATHS = 20
+FEW_CLUSTERS, SHORT_REFERENCE, FEW_CONTEXTS = 8, 2500, 8  # below these FAIL is called WARN
 FEWEST_STAMPS = 10  # fewer can all stand around one long weekend
 
 
@@ -179,6 +181,26 @@ def untestable(
         elif not all(name in side for side in measured):
             reasons[fact.id] = _lacking(fact)
     return reasons
+
+
+def too_short(clusters: int, bars: int) -> str:
+    """Say that a reference holds too few separate stretches of so many bars."""
+    return (
+        f"the reference holds {clusters} separate stretches of {bars} bars; {MIN_CLUSTERS} are the least to "
+        "compare with"
+    )
+
+
+def caps_of(cut: Reference, contexts: int) -> list[str]:
+    """Return why FAIL is called WARN: too little history, or too few contexts (0: they are not known)."""
+    caps = []
+    if cut.cluster_count < FEW_CLUSTERS:
+        caps.append(f"the reference has {cut.cluster_count} clusters, fewer than {FEW_CLUSTERS}")
+    if cut.bars_of_time < SHORT_REFERENCE:
+        caps.append(f"the reference has {cut.bars_of_time:,} bars, fewer than {SHORT_REFERENCE:,}")
+    if 1 < contexts < FEW_CONTEXTS:
+        caps.append(f"the paths come from {contexts} contexts, fewer than {FEW_CONTEXTS}")
+    return caps
 
 
 def _lacking(fact: Fact) -> str:

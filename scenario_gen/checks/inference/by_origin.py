@@ -7,59 +7,28 @@ with the ensemble of its own context.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.checks.account import Label
-from scenario_gen.checks.facts import FACTS, Audit, Bars, Fact, Gauge, audit_reference
+from scenario_gen.checks.facts import FACTS, Audit, Bars, Gauge, audit_reference
 from scenario_gen.checks.facts.statistics import entries
 from scenario_gen.checks.inference.admission import applies, on_one_gauge, untestable
-from scenario_gen.checks.inference.contrast import Floats
-from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits
+from scenario_gen.checks.inference.ranked import (
+    MIN_ORIGINS,
+    WANTED_PATHS,
+    Rank,
+    design_of,
+    notes_of,
+    ranked,
+    verdicts,
+)
 from scenario_gen.checks.inference.report import assemble
-from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict
+from scenario_gen.checks.inference.results import FactsReport
 from scenario_gen.checks.inference.sample import Sample
-from scenario_gen.checks.inference.verdicts import adjusted, combine, label_of
-from scenario_gen.checks.ranks import pit
 from scenario_gen.errors import CheckError
 from scenario_gen.market.candles import Candles
 
-MIN_ORIGINS = 30  # fewer are shown and not judged
-MIN_PATHS, WANTED_PATHS = 19, 199  # per origin; with 19 a rank moves in steps of 5 %
-
-
-@dataclass(frozen=True)
-class _Rank:
-    """One fact at one origin; NaN where it has no value.
-
-    Attributes:
-        u: rank of what came true among the paths.
-        real: the value that came true.
-        synthetic: mean over the paths.
-        undefined: share of paths without a value, less 1 where what came true has none either.
-    """
-
-    u: float
-    real: float
-    synthetic: float
-    undefined: float
-
-
-@dataclass(frozen=True)
-class _Ranks:
-    """One fact over all origins, each array [origin] of what :class:`_Rank` holds."""
-
-    u: Floats
-    real: Floats
-    synthetic: Floats
-    undefined: Floats
-
-    @classmethod
-    def of(cls, ranks: list[_Rank]) -> _Ranks:
-        """Stack the ranks of the origins."""
-        stacked = np.array([(rank.u, rank.real, rank.synthetic, rank.undefined) for rank in ranks]).T
-        return cls(*stacked)
+MIN_PATHS = 19  # per origin: a rank then moves in steps of 5 %
 
 
 class FactsByOrigin:
@@ -77,7 +46,7 @@ class FactsByOrigin:
     def __init__(self, *, reference: Candles | None = None, seed: int) -> None:
         self._reference, self._seed = reference, seed
         self._gauge = None if reference is None else Gauge.of(reference)
-        self._origins: list[dict[str, _Rank]] = []
+        self._origins: list[dict[str, Rank]] = []
         self._paths: list[int] = []
         self._like: Bars | None = None  # what came true first: all bars are of its kind
 
@@ -95,19 +64,19 @@ class FactsByOrigin:
             CheckError: the two cannot be compared, or are not of the length and frequency of the origins before.
         """
         number = len(self)
-        _refuse_pair(number, paths, real)
+        refuse_pair(number, paths, real)
         if self._gauge is not None:
             paths, real = (on_one_gauge(bars, self._gauge) for bars in (paths, real))
         like = self._like or real
         for bars in (paths, real):
-            _refuse_other_kind(bars, like)
+            refuse_other_kind(bars, like)
         one = np.zeros(len(paths), dtype=np.int64)
         drawn = Sample.measure(paths.with_tick(real.tick), one, self._gauge)
         came = Sample.measure(real, one[:1], self._gauge)
         rng = np.random.default_rng([self._seed, number])
         self._origins.append(
             {
-                fact.id: _ranked(fact.id, drawn, came, rng)
+                fact.id: ranked(fact.id, drawn, came, rng)
                 for fact in FACTS
                 if applies(fact, real)
                 and {*entries(fact)} <= drawn.statistics.keys() & came.statistics.keys()
@@ -133,32 +102,8 @@ class FactsByOrigin:
         ranked = set.intersection(*(set(origin) for origin in self._origins))
         measured = {column for fact in facts if fact.id in ranked for column in entries(fact)}
         reasons = untestable(facts, self._like.length, audit, [measured])
-        ranks = {
-            fact.id: _Ranks.of([origin[fact.id] for origin in self._origins])
-            for fact in facts
-            if fact.id not in reasons
-        }
-        return assemble(
-            self._design(self._like.length), _verdicts(facts, ranks, reasons), [], audit, self._notes()
-        )
-
-    def _design(self, bars: int) -> Design:
-        return Design(
-            mode="A",
-            bars=bars,
-            paths=sum(self._paths),
-            paths_given=sum(self._paths),
-            path_clusters=len(self),
-            windows=len(self),
-            clusters=len(self),
-            reference_bars=len(self) * bars,
-            caps=[],
-            seed=self._seed,
-        )
-
-    def _notes(self) -> list[str]:
-        fewest = min(self._paths)
-        return [f"{fewest} paths per origin; {WANTED_PATHS} are wanted"] if fewest < WANTED_PATHS else []
+        design = design_of(self._paths, self._like.length, self._seed)
+        return assemble(design, verdicts(facts, self._origins, reasons), [], audit, notes_of(self._paths))
 
 
 def check_facts_by_origin(
@@ -181,7 +126,8 @@ def check_facts_by_origin(
     return found.report()
 
 
-def _refuse_pair(number: int, paths: Bars, real: Bars) -> None:
+def refuse_pair(number: int, paths: Bars, real: Bars) -> None:
+    """Refuse paths and an outcome that do not fit, are too few, or have broken prices."""
     if len(real) != 1 or real.length != paths.length:
         raise CheckError(
             f"origin {number}: paths are [{len(paths)}, {paths.length}], what came true is "
@@ -202,7 +148,8 @@ def _refuse_pair(number: int, paths: Bars, real: Bars) -> None:
         )
 
 
-def _refuse_other_kind(bars: Bars, like: Bars) -> None:
+def refuse_other_kind(bars: Bars, like: Bars) -> None:
+    """Refuse bars of another length or kind than those of the first origin."""
     if bars.length != like.length:
         raise CheckError(
             f"origins have horizons of {like.length} and {bars.length} bars",
@@ -212,61 +159,3 @@ def _refuse_other_kind(bars: Bars, like: Bars) -> None:
         raise CheckError(
             "some bars are intraday and some are not", expected="paths and what came true of one frequency"
         )
-
-
-def _ranked(fact: str, drawn: Sample, came: Sample, rng: np.random.Generator) -> _Rank:
-    values, real = drawn.values(fact), float(came.values(fact)[0])
-    defined = values[np.isfinite(values)]
-    undefined = 1 - len(defined) / len(values) - (not np.isfinite(real))
-    if not len(defined) or not np.isfinite(real):
-        return _Rank(np.nan, np.nan, np.nan, undefined)
-    return _Rank(pit(defined, real, rng), real, float(defined.mean()), undefined)
-
-
-def _verdicts(facts: list[Fact], ranks: dict[str, _Ranks], reasons: dict[str, str]) -> list[FactVerdict]:
-    found = {name: _comparison(rank.u) for name, rank in ranks.items()}
-    gates = {fact.id for fact in facts if fact.gate}
-    q = adjusted({name: c.p for name, c in found.items() if c is not None and name in gates})
-    return [
-        FactVerdict(fact.id, fact.group, fact.title, "UNTESTABLE" if fact.gate else None, reasons[fact.id])
-        if fact.id in reasons
-        else _verdict(fact, ranks[fact.id], found[fact.id], q.get(fact.id))
-        for fact in facts
-    ]
-
-
-def _comparison(u: Floats) -> Comparison | None:
-    u = u[np.isfinite(u)]
-    if len(u) < 2:
-        return None
-    return combine(location_of_pits(u), dispersion_of_pits(u))
-
-
-def _verdict(fact: Fact, ranks: _Ranks, found: Comparison | None, q: float | None) -> FactVerdict:
-    label, reason = _label(ranks, found, q) if fact.gate else (None, "shown only: too noisy to judge by")
-    known = np.isfinite(ranks.u)
-    real, synthetic = ranks.real[known], ranks.synthetic[known]
-    return FactVerdict(
-        fact=fact.id,
-        group=fact.group,
-        title=fact.title,
-        label=label,
-        reason=reason,
-        real_mean=float(real.mean()) if len(real) else None,
-        real_sd=float(real.std(ddof=1)) if len(real) > 1 else None,
-        synthetic_mean=float(synthetic.mean()) if len(synthetic) else None,
-        comparison=found,
-        q=q,
-        mde=None if found is None else found.location.mde,
-        undefined_synthetic=float(np.maximum(ranks.undefined, 0).mean()),
-    )
-
-
-def _label(ranks: _Ranks, found: Comparison | None, q: float | None) -> tuple[Label, str]:
-    origins = len(ranks.u)
-    if origins < MIN_ORIGINS:
-        return "INCONCLUSIVE", f"{origins} origins: shown, not judged below {MIN_ORIGINS}"
-    excess = hac_mean(ranks.undefined)
-    if found is None and excess.value <= 0:
-        return "UNTESTABLE", "what came true has no value at any origin"
-    return label_of(found, q, undefined=(max(excess.value, 0.0), excess.p))

@@ -13,19 +13,26 @@ import pandas as pd
 
 from scenario_gen.checks.controls import negative_control
 from scenario_gen.checks.facts import FACTS, Audit, Bars, Fact, Gauge
-from scenario_gen.checks.inference.admission import admit, applies, merged_audit, on_one_gauge, untestable
+from scenario_gen.checks.inference.admission import (
+    admit,
+    applies,
+    caps_of,
+    merged_audit,
+    on_one_gauge,
+    too_short,
+    untestable,
+)
 from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.match import like_context
 from scenario_gen.checks.inference.once import Once
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict, Mode
 from scenario_gen.checks.inference.sample import Reference, Sample, cut_reference, path_clusters, spread_rows
-from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged
+from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, judged_by_nothing
 from scenario_gen.checks.scores import Points, ScoreVerdict, fact_space, judge_scores
 from scenario_gen.market.candles import Candles
 
 MOST_PATHS = 2000  # the error of the reference decides long before that
-FEW_CLUSTERS, SHORT_REFERENCE, FEW_CONTEXTS = 8, 2500, 8  # below these FAIL is called WARN
 ODD_SCALE = 2.0  # ratio of volatilities that makes one ask whether the bars are of one length
 
 
@@ -131,7 +138,7 @@ def _question(
 
 
 def _cut(asked: _Question) -> Reference | None:
-    length, place = asked.paths.length, _first_place(asked.paths)
+    length, place = asked.paths.length, first_place(asked.paths)
     return asked.once.measured(
         ("cut", length, place),
         lambda: cut_reference(asked.histories, length, asked.gauge, first_place=place),
@@ -140,7 +147,7 @@ def _cut(asked: _Question) -> Reference | None:
 
 def _real(asked: _Question, cut: Reference) -> Sample:
     return asked.once.measured(
-        ("real", asked.paths.length, _first_place(asked.paths)),
+        ("real", asked.paths.length, first_place(asked.paths)),
         lambda: Sample.measure(cut.bars, cut.clusters, asked.gauge),
     )
 
@@ -151,7 +158,7 @@ def _compared(asked: _Question, cut: Reference) -> FactsReport:
     reasons = untestable(
         asked.facts, asked.paths.length, asked.audit, [set(synthetic.statistics), set(real.statistics)]
     )
-    caps = _caps(asked, cut)
+    caps = caps_of(cut, asked.contexts)
     matched = _matched(asked, cut)
     bench = Bench(
         real=real,
@@ -166,17 +173,6 @@ def _compared(asked: _Question, cut: Reference) -> FactsReport:
     return _report(asked, cut, facts, _scores(asked, synthetic, real, reasons), caps, _notes(synthetic, real))
 
 
-def _caps(asked: _Question, cut: Reference) -> list[str]:
-    caps = []
-    if cut.cluster_count < FEW_CLUSTERS:
-        caps.append(f"the reference has {cut.cluster_count} clusters, fewer than {FEW_CLUSTERS}")
-    if cut.bars_of_time < SHORT_REFERENCE:
-        caps.append(f"the reference has {cut.bars_of_time:,} bars, fewer than {SHORT_REFERENCE:,}")
-    if 1 < asked.contexts < FEW_CONTEXTS:
-        caps.append(f"the paths come from {asked.contexts} contexts, fewer than {FEW_CONTEXTS}")
-    return caps
-
-
 def _matched(asked: _Question, cut: Reference) -> np.ndarray | None:
     if asked.mode != "C" or asked.context is None or len(asked.histories) > 1:
         return None
@@ -186,7 +182,7 @@ def _matched(asked: _Question, cut: Reference) -> np.ndarray | None:
 def _controls(facts: Sequence[Fact], real: Sample, asked: _Question) -> dict[str, Sample]:
     """Return the controls that these facts name, as many paths as were given, measured like them."""
     names = sorted({fact.control for fact in facts} - {""})
-    shape = (asked.paths.length, _first_place(asked.paths), len(asked.paths))
+    shape = (asked.paths.length, first_place(asked.paths), len(asked.paths))
     return {
         name: asked.once.measured(("control", name, *shape), lambda name=name: _control(name, real, asked))  # type: ignore[misc]
         for name in names
@@ -232,14 +228,8 @@ def _notes(synthetic: Sample, real: Sample) -> list[str]:
 
 def _too_short(asked: _Question, cut: Reference | None) -> FactsReport:
     count = 0 if cut is None else cut.cluster_count
-    reason = (
-        f"the reference holds {count} separate stretches of {asked.paths.length} bars; "
-        f"{MIN_CLUSTERS} are the least to compare with"
-    )
-    facts = [
-        FactVerdict(fact.id, fact.group, fact.title, "UNTESTABLE" if judged(fact) else None, reason)
-        for fact in asked.facts
-    ]
+    reason = too_short(count, asked.paths.length)
+    facts = judged_by_nothing(asked.facts, reason)
     return _report(asked, cut, facts, [], [], [reason])
 
 
@@ -266,7 +256,7 @@ def _report(
     return assemble(design, facts, scores, asked.audit, notes)
 
 
-def _first_place(paths: Bars) -> int | None:
+def first_place(paths: Bars) -> int | None:
     """Return the bar of the session at which all paths begin; None where they begin at different ones."""
     if paths.bar_of_day is None:
         return None

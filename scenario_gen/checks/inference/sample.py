@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from scenario_gen.checks.facts import FACT, Bars, Gauge, path_statistics, windows
+from scenario_gen.checks.facts import FACT, Bars, Gauge, Panel, path_statistics, windows
 from scenario_gen.checks.inference.contrast import Clustered, Floats, Ids
 from scenario_gen.market.candles import Candles
 
@@ -26,23 +26,16 @@ RANDOM_GROUPS = 20  # of paths that are independent given their context
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Paths or windows with the cluster of each and, computed once, their statistics.
+class Measured:
+    """Statistics of paths or windows, and the cluster of each.
 
     Attributes:
-        bars: the paths.
         clusters: int64 [path].
         statistics: fact id (id.num and id.den for a pooled ratio) to float64 [path], NaN where undefined.
     """
 
-    bars: Bars
     clusters: Ids
     statistics: dict[str, Floats]
-
-    @classmethod
-    def measure(cls, bars: Bars, clusters: Ids, gauge: Gauge | None) -> Sample:
-        """Compute every statistic that the bars allow, with the reference's gauge."""
-        return cls(bars, clusters, path_statistics(bars, gauge=gauge))
 
     def __len__(self) -> int:
         return len(self.clusters)
@@ -52,10 +45,12 @@ class Sample:
         """Number of clusters."""
         return len(np.unique(self.clusters))
 
-    def select(self, rows: NDArray[Any]) -> Sample:
+    def select(self, rows: NDArray[Any]) -> Measured:
         """Return the paths at these positions (or where a mask is True)."""
-        chosen = {name: values[rows] for name, values in self.statistics.items()}
-        return Sample(self.bars.select(rows), self.clusters[rows], chosen)
+        return Measured(self.clusters[rows], self._chosen(rows))
+
+    def _chosen(self, rows: NDArray[Any]) -> dict[str, Floats]:
+        return {name: values[rows] for name, values in self.statistics.items()}
 
     def values(self, fact: str) -> Floats:
         """Return one number per path, [path]; of a pooled ratio the path's own ratio, NaN where it is 0/0."""
@@ -74,6 +69,26 @@ class Sample:
         known = np.isfinite(num) & np.isfinite(den)
         parts = [Clustered.of(np.where(known, part, np.nan), self.clusters) for part in (num, den)]
         return parts[0], parts[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample(Measured):
+    """Paths or windows of one asset, measured.
+
+    Attributes:
+        bars: the paths.
+    """
+
+    bars: Bars
+
+    @classmethod
+    def measure(cls, bars: Bars, clusters: Ids, gauge: Gauge | None) -> Sample:
+        """Compute every statistic that the bars allow, with the reference's gauge."""
+        return cls(clusters, path_statistics(bars, gauge=gauge), bars)
+
+    def select(self, rows: NDArray[Any]) -> Sample:
+        """Return the paths at these positions (or where a mask is True)."""
+        return Sample(self.clusters[rows], self._chosen(rows), self.bars.select(rows))
 
 
 def cluster_count(bars: int, length: int) -> int:
@@ -190,13 +205,13 @@ def concatenate(parts: Sequence[Bars]) -> Bars:
     return Bars(**joined)
 
 
-def path_clusters(bars: Bars, context_ids: Ids | None, rng: np.random.Generator) -> Ids:
+def path_clusters(paths: Bars | Panel, context_ids: Ids | None, rng: np.random.Generator) -> Ids:
     """Return the cluster of each path, [path].
 
     Paths of one context are one cluster. Without contexts paths are exchangeable and fall into 20 random groups.
     Identical paths always share a cluster: a copy brings no news.
     """
-    same = identical(bars)
+    same = identical(paths)
     if context_ids is None:
         order = rng.permutation(int(same.max()) + 1)
         return np.asarray(order[same] % RANDOM_GROUPS, dtype=np.int64)
@@ -207,9 +222,10 @@ def path_clusters(bars: Bars, context_ids: Ids | None, rng: np.random.Generator)
     return np.asarray(component[contexts], dtype=np.int64)
 
 
-def identical(bars: Bars) -> Ids:
-    """Return a number per path that identical paths share, [path]: equal relative candles to 1e-6."""
-    relative = np.concatenate([bars.g, bars.b, bars.hh, bars.ll], axis=1)
+def identical(paths: Bars | Panel) -> Ids:
+    """Return a number per path that identical paths share, [path]: equal relative candles to 1e-6, of all assets."""
+    every = paths.bars if isinstance(paths, Panel) else (paths,)
+    relative = np.concatenate([part for bars in every for part in (bars.g, bars.b, bars.hh, bars.ll)], axis=1)
     rounded = np.round(np.nan_to_num(relative, nan=np.inf, posinf=np.inf, neginf=-np.inf), 6) + 0.0
     _, numbered = np.unique(rounded, axis=0, return_inverse=True)
     return np.asarray(numbered, dtype=np.int64).ravel()

@@ -25,7 +25,7 @@ from scenario_gen.checks.inference.contrast import (
 )
 from scenario_gen.checks.inference.labels import CONTROL_P, Evidence, judge
 from scenario_gen.checks.inference.results import Comparison, FactVerdict
-from scenario_gen.checks.inference.sample import Sample
+from scenario_gen.checks.inference.sample import Measured
 
 WINDOWS_FOR_BANDS = 40  # independent windows below which percentile bands do not hold what they claim
 
@@ -44,13 +44,13 @@ class Bench:
         matched: real windows from markets like the context, for facts of scale; None: all windows.
     """
 
-    real: Sample
-    controls: Mapping[str, Sample] = field(default_factory=dict)
+    real: Measured
+    controls: Mapping[str, Measured] = field(default_factory=dict)
     untestable: Mapping[str, str] = field(default_factory=dict)
     side: Side = "two-sided"
     cap: str = ""
     independent: int = 0
-    matched: Sample | None = None
+    matched: Measured | None = None
 
 
 def judged(fact: Fact) -> bool:
@@ -58,7 +58,7 @@ def judged(fact: Fact) -> bool:
     return fact.gate and fact.group != "scale"
 
 
-def compare(fact: str, synthetic: Sample, real: Sample, side: Side = "two-sided") -> Comparison | None:
+def compare(fact: str, synthetic: Measured, real: Measured, side: Side = "two-sided") -> Comparison | None:
     """Compare two samples in one fact; None where fewer than 4 clusters of either have a value."""
     if FACT[fact].kind == "Q":
         ours, theirs = synthetic.sums(fact), real.sums(fact)
@@ -122,7 +122,7 @@ class _Compared:
     halves_q: float | None = None
 
 
-def judge_facts(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> list[FactVerdict]:
+def judge_facts(synthetic: Measured, bench: Bench, facts: Sequence[Fact]) -> list[FactVerdict]:
     """Return one verdict per fact, in their order."""
     testable = [fact for fact in facts if fact.id not in bench.untestable]
     compared = _compare_all(synthetic, bench, testable)
@@ -134,7 +134,7 @@ def judge_facts(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> list[
     ]
 
 
-def _compare_all(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> dict[str, _Compared]:
+def _compare_all(synthetic: Measured, bench: Bench, facts: Sequence[Fact]) -> dict[str, _Compared]:
     """Compare in every fact; q is adjusted over those that are judged."""
     found = {fact.id: compare(fact.id, synthetic, bench.real, bench.side) for fact in facts}
     gates = [fact for fact in facts if judged(fact)]
@@ -148,7 +148,7 @@ def _compare_all(synthetic: Sample, bench: Bench, facts: Sequence[Fact]) -> dict
     }
 
 
-def _verdict(fact: Fact, compared: _Compared, synthetic: Sample, bench: Bench) -> FactVerdict:
+def _verdict(fact: Fact, compared: _Compared, synthetic: Measured, bench: Bench) -> FactVerdict:
     real = bench.real if bench.matched is None or fact.group != "scale" else bench.matched
     shown = compared.paths if real is bench.real else compare(fact.id, synthetic, real)
     label, reason = _label(fact, compared, synthetic, bench)
@@ -180,7 +180,7 @@ def _verdict(fact: Fact, compared: _Compared, synthetic: Sample, bench: Bench) -
     )
 
 
-def _label(fact: Fact, compared: _Compared, synthetic: Sample, bench: Bench) -> tuple[Label | None, str]:
+def _label(fact: Fact, compared: _Compared, synthetic: Measured, bench: Bench) -> tuple[Label | None, str]:
     if not judged(fact):
         return None, _why_shown(fact, bench)
     undefined = _excess_undefined(fact.id, synthetic, bench.real)
@@ -196,6 +196,11 @@ def _why_shown(fact: Fact, bench: Bench) -> str:
     if bench.matched is not None:
         return "shown only, beside the real windows that followed markets like the context"
     return "shown only: scale is judged by the rank of what came true, over many origins"
+
+
+def judged_by_nothing(facts: Sequence[Fact], reason: str) -> list[FactVerdict]:
+    """Return UNTESTABLE for every fact that would be judged, with one reason for all."""
+    return [_untestable(fact, reason) for fact in facts]
 
 
 def _untestable(fact: Fact, reason: str) -> FactVerdict:
@@ -217,7 +222,7 @@ def _power(control: Comparison, side: Side) -> float:
     return max(contrast.power(level) for contrast in seen)
 
 
-def _halves(real: Sample, facts: Sequence[str]) -> dict[str, Comparison]:
+def _halves(real: Measured, facts: Sequence[str]) -> dict[str, Comparison]:
     """Compare the later half of the clusters with the earlier one; clusters are numbered in time."""
     numbers = np.unique(real.clusters)
     late = real.clusters >= numbers[len(numbers) // 2]
@@ -226,7 +231,7 @@ def _halves(real: Sample, facts: Sequence[str]) -> dict[str, Comparison]:
     return {fact: pair for fact, pair in pairs.items() if pair is not None}
 
 
-def _described(fact: Fact, sample: Sample) -> tuple[float | None, float | None]:
+def _described(fact: Fact, sample: Measured) -> tuple[float | None, float | None]:
     """Return mean and standard deviation over paths; the ratio and None for a pooled one."""
     if fact.kind == "Q":
         num, den = sample.sums(fact.id)
@@ -238,7 +243,7 @@ def _described(fact: Fact, sample: Sample) -> tuple[float | None, float | None]:
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
 
 
-def _range(fact: Fact, sample: Sample) -> tuple[float, float] | None:
+def _range(fact: Fact, sample: Measured) -> tuple[float, float] | None:
     """Return the 5 and 95 % quantile over paths; a pooled ratio has none."""
     values = _defined(sample.values(fact.id))
     if fact.kind == "Q" or not len(values):
@@ -251,11 +256,11 @@ def _defined(values: Floats) -> Floats:
     return values[np.isfinite(values)]
 
 
-def _undefined(sample: Sample, fact: str) -> float:
+def _undefined(sample: Measured, fact: str) -> float:
     return float(np.mean(~np.isfinite(sample.values(fact))))
 
 
-def _excess_undefined(fact: str, synthetic: Sample, real: Sample) -> tuple[float, float]:
+def _excess_undefined(fact: str, synthetic: Measured, real: Measured) -> tuple[float, float]:
     """Return by how much more paths than windows have no value, and the p-value of that; (0, 1) if not more.
 
     Each path counts by itself here: paths without movement are identical, and as one cluster they would look like
@@ -272,7 +277,7 @@ def _excess_undefined(fact: str, synthetic: Sample, real: Sample) -> tuple[float
     return excess, location(sides[0], sides[1]).p
 
 
-def _outside(fact: str, synthetic: Sample, bench: Bench) -> float | None:
+def _outside(fact: str, synthetic: Measured, bench: Bench) -> float | None:
     values, real = _defined(synthetic.values(fact)), _defined(bench.real.values(fact))
     if bench.independent < WINDOWS_FOR_BANDS or not len(values) or not len(real) or FACT[fact].kind == "Q":
         return None

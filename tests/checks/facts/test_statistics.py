@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scenario_gen.checks.facts import FACT, FACTS, Bars, Gauge, path_statistics, windows
+from scenario_gen.checks.facts import FACT, FACTS, Bars, Gauge, cross_asset, path_statistics, windows
 from scenario_gen.checks.facts import statistics as stat
+from scenario_gen.checks.facts.facts import MANY_FACTS, PAIR_FACTS
 from scenario_gen.errors import DataError
 from scenario_gen.market import Candles, PathSet
 from tests.checks.facts.made import random_bars, stretched
@@ -27,7 +28,8 @@ def test_every_fact_has_a_statistic_and_every_statistic_a_fact() -> None:
     names = {name for fact in FACTS for name in stat.entries(fact)}
     assert names - stat.STATISTICS.keys() == {"exceedances"}
     assert stat.STATISTICS.keys() <= names
-    assert len(FACT) == len(FACTS)
+    assert cross_asset.PAIR_STATISTICS.keys() == {fact.id for fact in PAIR_FACTS}
+    assert len(FACT) == len(FACTS) + len(PAIR_FACTS) + len(MANY_FACTS) + 1  # and the spread
 
 
 def test_every_judged_fact_but_those_of_scale_has_a_control() -> None:
