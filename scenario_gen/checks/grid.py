@@ -25,10 +25,12 @@ class Grid:
     step: float
 
     def holds(self, values: Numbers) -> NDArray[np.bool_]:
-        """Return which values stand on the grid."""
-        exact = values.astype(np.float64)
+        """Return which values stand on the grid; one that is infinite or no number does not."""
+        finite = np.isfinite(values)
+        known = np.where(finite, values, 0)  # the distance of infinity from itself is no number
+        exact = known.astype(np.float64)
         miss = np.abs(exact - np.round(exact / self.step) * self.step)
-        return np.asarray(miss <= NOISE * self.step + 0.5 * np.abs(np.spacing(values)))
+        return np.asarray(finite & (miss <= NOISE * self.step + 0.5 * np.abs(np.spacing(known))))
 
     def nearest(self, values: Numbers) -> NDArray[np.float64]:
         """Return the nearest multiple of each value; values on the grid stay as they are.
