@@ -56,7 +56,6 @@ class Exchange:
         clock = SessionClock.of(reference.timestamps)
         unit, no_unit = _unit(market, reference)
         reasons = {
-            "V4": "" if {"volume", "amount"} & set(reference.fields) else "there is no volume",
             "V4-lots": _no_grid(market.lot_size, "lot_size", reference, "volume"),
             "V4-idle": "" if reference.has_volume else "there is no volume",
             "V5": no_unit,
@@ -125,16 +124,18 @@ def find_breaches(
         "V1": ~finite,
         "V2": small,
         "V3": finite & (validity.high_too_low(columns) | validity.low_too_high(columns)),
-        "V4": validity.no_quantity(columns, "volume") | validity.no_quantity(columns, "amount"),
         "V6": np.broadcast_to(wrong_stamps(paths.timestamps, expected, before), finite.shape),
     }
+    lost = validity.no_quantity(columns, "volume") | validity.no_quantity(columns, "amount")
+    if {"volume", "amount"} & set(columns):
+        found["V4"] = lost
     volume = columns.get("volume")
     if volume is not None and "V4-idle" not in exchange.unjudged:
         found["V4-idle"] = sound & (volume == 0) & (columns["high"] > columns["low"])
     if volume is not None and exchange.lots is not None:
-        found["V4-lots"] = ~found["V4"] & ~exchange.lots.holds(np.nan_to_num(volume))
+        found["V4-lots"] = ~lost & ~exchange.lots.holds(np.nan_to_num(volume))
     if exchange.unit is not None and {"volume", "amount"} <= set(columns):
-        found["V5"] = sound & ~found["V4"] & ~amount_fits(columns, exchange.unit, exchange.ticks)
+        found["V5"] = sound & ~lost & ~amount_fits(columns, exchange.unit, exchange.ticks)
     if exchange.ticks is not None:
         found["V7"] = sound & ~np.all([exchange.ticks.holds(columns[name]) for name in PRICE_FIELDS], axis=0)
     if exchange.price_limit is not None:

@@ -90,7 +90,8 @@ def anchored(
     ]
     _refuse_old_history(ensembles, reference)
     _refuse_other_unit(ensembles, reference, where)
-    return Anchored(ensembles, cut, [*_notes(ensembles, cut, reference)])
+    told = given.notes if isinstance(given, PathTable) else ()
+    return Anchored(ensembles, cut, [*told, *_notes(ensembles, cut, reference)])
 
 
 def _bars_until(reference: Candles, context_end: str) -> int:

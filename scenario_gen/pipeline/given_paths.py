@@ -6,7 +6,7 @@ Owns what a backtest asks of given paths and of the history before them. Runs no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -92,7 +92,8 @@ def given_paths(
     """
     table, source = _table(paths)
     if context is None:
-        return _without_context(_one_set(table, source), source, bars_per_year)
+        alone = _without_context(_one_set(table, source), source, bars_per_year)
+        return replace(alone, notes=(*_notes_of(table), *alone.notes))
     history = context if isinstance(context, Candles) else load_candles(context)
     _refuse_overlap(table, history, context_end, source)
     found = anchored(table, history, context_end, source)
@@ -129,6 +130,10 @@ def _table(paths: Paths) -> tuple[PathTable | list[PathSet], str]:
         )
     table = read_path_table(paths)
     return table, table.name
+
+
+def _notes_of(table: PathTable | list[PathSet]) -> tuple[str, ...]:
+    return table.notes if isinstance(table, PathTable) else ()
 
 
 def _one_set(table: PathTable | list[PathSet], source: str) -> PathSet:

@@ -41,6 +41,7 @@ class PathTable:
         zone: time zone of the stamps; None where they have none.
         path_ids: int64 [path]: the table's own numbers, or 0, 1, ... in the order of appearance.
         name: what to call the table in a message.
+        notes: what a reader must know of the table.
     """
 
     values: NDArray[np.float32]
@@ -49,6 +50,7 @@ class PathTable:
     zone: tzinfo | None
     path_ids: Numbers
     name: str
+    notes: tuple[str, ...] = ()
 
 
 def read_path_tables(source: pd.DataFrame | str | Path) -> dict[str, PathTable]:
@@ -106,7 +108,7 @@ def _path_table(table: Table) -> PathTable:
     stamps = _stamps(frame, table.where)
     ordered = nanoseconds(stamps)[order].reshape(-1, bars)
     _refuse_standstill(ordered, labels, table.where)
-    columns = _columns(frame, table.where)
+    columns, empty = _columns(frame, table.where)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is counted as such
         values = np.stack([values[order].astype(np.float32) for values in columns.values()], axis=-1)
     return PathTable(
@@ -116,6 +118,11 @@ def _path_table(table: Table) -> PathTable:
         zone=stamps.tz,
         path_ids=_numbers(labels),
         name=table.where,
+        notes=tuple(
+            f"the column {field} of {table.where} holds no value on any bar: the paths are taken as without one, and "
+            f"nothing of their {field} is judged"
+            for field in empty
+        ),
     )
 
 
@@ -208,9 +215,10 @@ def _refuse_standstill(stamps: Numbers, labels: pd.Index, where: str) -> None:
     )
 
 
-def _columns(frame: pd.DataFrame, where: str) -> dict[str, NDArray[np.float64]]:
-    """Return field to float64 [row]; volume and amount only where they hold anything."""
+def _columns(frame: pd.DataFrame, where: str) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """Return field to float64 [row], volume and amount only where they hold anything, and which of these do not."""
     columns: dict[str, NDArray[np.float64]] = {}
+    empty = []
     for field in FIELDS:
         if field not in frame:
             continue
@@ -224,7 +232,9 @@ def _columns(frame: pd.DataFrame, where: str) -> dict[str, NDArray[np.float64]]:
             )
         if field in PRICE_FIELDS or not np.isnan(values).all():
             columns[field] = values
-    return columns
+        else:
+            empty.append(field)
+    return columns, empty
 
 
 def _numbers(labels: pd.Index) -> Numbers:

@@ -15,6 +15,7 @@ from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.anchoring import anchored
 from scenario_gen.pipeline.path_tables import read_path_table
+from scenario_gen.spec.models import Market
 from scenario_gen.store.kept import paths_frame
 from tests.pipeline.given import OneContext
 
@@ -128,6 +129,37 @@ def test_stamps_of_another_zone_are_the_same_moments(one: OneContext) -> None:
     found = anchored(table, history, None, "p.csv")
     assert [part.end for part in found.ensembles] == [150]
     assert found.ensembles[0].paths.anchor_close == history.close[149]
+
+
+def test_a_volume_column_without_a_value_is_left_out_and_told(one: OneContext, paths: pd.DataFrame) -> None:
+    report = sg.check(paths.assign(volume=np.nan), one.history)
+    assert report.paths.fields == PRICES
+    assert "the column volume of the data frame holds no value on any bar" in report.notes[0]
+    (v4,) = (row for row in report.candles.rules if row.rule == "V4")
+    assert (v4.bars, v4.action) == (-1, "not judged: the paths have no volume or amount")
+
+
+@pytest.mark.parametrize("reference_has_volume", [True, False])
+def test_a_volume_that_is_missing_on_some_bars_breaks_v4_and_costs_its_paths(
+    one: OneContext, paths: pd.DataFrame, reference_has_volume: bool
+) -> None:
+    history = one.history
+    if not reference_has_volume:
+        history = Candles(history.timestamps, history.values[:, :4], history.fields[:4], "prices alone")
+    paths.loc[[3, 70, 71], "volume"] = np.nan  # of the paths 0 and 1
+    account = sg.check(paths, history).candles
+    (v4,) = (row for row in account.rules if row.rule == "V4")
+    assert (v4.bars, v4.paths, account.bad_bars, account.rejected) == (3, 2, 3, 2)
+
+
+def test_an_infinite_price_is_counted_where_prices_stand_on_ticks(
+    one: OneContext, paths: pd.DataFrame
+) -> None:
+    paths.loc[5, "high"] = np.inf
+    market = Market(tick_size=0.01, lot_size=100, price_limit=0.5)
+    account = sg.check(paths, one.history, market=market).candles  # warnings are errors here
+    (v1,) = (row for row in account.rules if row.rule == "V1")
+    assert (v1.bars, account.rejected) == (1, 1)
 
 
 def without(column: str) -> Change:
