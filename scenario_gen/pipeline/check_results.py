@@ -93,7 +93,7 @@ class CheckReport:
         design: sizes and clusters of the comparison, and why FAIL is called WARN where it is.
         yardstick: facts in which the reference's later half differs from its earlier half.
         notes: what else a reader must know.
-        calibration: numbers of the paths by the rank of what came, in mode A.
+        calibration: numbers of the paths by the rank of what came, from thirty contexts on whose futures are known.
     """
 
     verdicts: dict[str, Label]

@@ -40,7 +40,7 @@ from scenario_gen.pipeline.check_results import (
     verdicts_of,
     with_calibration,
 )
-from scenario_gen.pipeline.outcomes import calibrated, facts_by_origin, known_futures
+from scenario_gen.pipeline.outcomes import TOO_FEW, calibrated, facts_by_origin, judges_facts, known_futures
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
 from scenario_gen.spec.models import Market
 
@@ -65,8 +65,9 @@ def check(
 
     Paths with the same stamps continue one context; its last bar is the reference's last bar before their first stamp.
     One context is judged in mode C, where an ensemble may be narrower than history; at least four contexts, best
-    twenty and more, in mode B. Thirty contexts and more whose futures are in the reference are judged in mode A: the
-    facts of what came are ranked among the paths of its own context, scale included, and the paths are calibrated.
+    twenty and more, in mode B. Forty contexts and more whose futures are in the reference are judged in mode A: the
+    facts of what came are ranked among the paths of its own context, scale included. From thirty such contexts on the
+    paths are calibrated.
     Candle rules are counted on the paths as they came; facts are measured after repair.
 
     Args:
@@ -142,8 +143,10 @@ def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) 
         facts = _facts(kept, found, before, terms.training, terms.seed)
         past = len(history) if terms.context_end is None else found.end
         origins = known_futures(kept, history, known=past, context=CONTEXT)
-        if origins:
+        if judges_facts(origins):
             facts = in_mode_a(facts_by_origin(origins, before, terms.seed), facts)
+        elif origins:
+            facts = replace(facts, notes=[TOO_FEW.format(origins=len(origins)), *facts.notes])
         calibration = calibrated(origins, before, terms.seed) if origins else None
         advance(1)
     report = _report(found, before, history, candles, facts, source, exempt=terms.resamples_history)

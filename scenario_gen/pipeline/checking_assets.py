@@ -31,7 +31,7 @@ from scenario_gen.pipeline.anchoring import Ensemble
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
 from scenario_gen.pipeline.check_results import CheckReport
 from scenario_gen.pipeline.checking import CONTEXT, Checked, History, Terms, check, check_one, history_of
-from scenario_gen.pipeline.outcomes import known_futures
+from scenario_gen.pipeline.outcomes import judges_facts, known_futures
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
 from scenario_gen.spec.models import Market
 
@@ -238,7 +238,7 @@ def _together(checked: Mapping[str, Checked], terms: Terms) -> tuple[FactsReport
     cut = int(np.searchsorted(stamps, last, side="right"))
     before = [history.rows(0, cut) for history in whole]
     origins = _origins(sides, ends, whole, known=len(stamps) if terms.context_end is None else cut)
-    if origins:
+    if judges_facts(origins):
         return check_cross_facts_by_origin(origins, before, seed=terms.seed), notes
     panel = _panel(list(checked), sides, SessionClock.of(before[0].timestamps))
     contexts = np.repeat(ends, [len(side) for side in sides])

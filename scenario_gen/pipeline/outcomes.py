@@ -14,18 +14,23 @@ from scenario_gen.checks.calibration.contamination import contamination
 from scenario_gen.checks.calibration.functionals import FUNCTIONALS, Scale, untestable
 from scenario_gen.checks.calibration.judge import judge_generator
 from scenario_gen.checks.calibration.observe import observe
+from scenario_gen.checks.calibration.origins import FEWEST_JUDGED
 from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
 from scenario_gen.checks.inference.by_origin import MIN_PATHS
-from scenario_gen.checks.inference.ranked import MIN_ORIGINS
+from scenario_gen.checks.inference.ranked import MIN_ORIGINS as FACTS_FROM
 from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.anchoring import Ensemble
 
 NOT_SAID = ""  # what training data the given paths come from
+TOO_FEW = (
+    "{origins} contexts have what came in the reference: enough to calibrate the paths; stylized facts are judged by "
+    f"it from {FACTS_FROM} contexts on, and by windows of history here"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,7 @@ class Origin:
 def known_futures(
     ensembles: Sequence[Ensemble], history: Candles, *, known: int, context: int
 ) -> list[Origin]:
-    """Return the origins that can be judged by what came; none where there are fewer than 30.
+    """Return the origins that can be judged by what came; none where there are fewer than 30, too few to calibrate.
 
     An origin is a context with at least 19 paths whose future, bar for bar at the stamps of the paths, is in the
     history, and begins after that of the origin before it has ended.
@@ -58,7 +63,12 @@ def known_futures(
         context: bars before the paths that say what volatility they continue.
     """
     origins = list(_origins(ensembles, history.rows(0, known), context))
-    return origins if len(origins) >= MIN_ORIGINS else []
+    return origins if len(origins) >= FEWEST_JUDGED else []
+
+
+def judges_facts(origins: Sequence[object]) -> bool:
+    """Return whether stylized facts are judged by what came at these origins: from 40 on."""
+    return len(origins) >= FACTS_FROM
 
 
 def _origins(ensembles: Sequence[Ensemble], history: Candles, context: int) -> Iterator[Origin]:

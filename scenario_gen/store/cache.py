@@ -17,7 +17,7 @@ from scenario_gen.store.files import write_bytes
 
 T = TypeVar("T")
 
-SCHEMA = 2  # of what is kept: raised when a figure's meaning changes within a version
+SCHEMA = 3  # of what is kept: raised when a figure's meaning changes within a version
 
 
 def calibration_folder(run: Path) -> Path:

@@ -208,7 +208,7 @@ def test_paths_without_a_price_are_dropped_and_counted_and_an_empty_ensemble_is_
 
 
 def test_the_same_ensembles_rank_the_stylized_facts_of_the_generator_alone(history: Candles) -> None:
-    settings = replace(SMALL, horizon=20, origins=30, baselines=("gbm",))
+    settings = replace(SMALL, horizon=20, origins=40, baselines=("gbm",))
     found = calibrate(Spy(scale=0.7), history, settings)
     report = found.facts
     assert report is not None
@@ -218,7 +218,7 @@ def test_the_same_ensembles_rank_the_stylized_facts_of_the_generator_alone(histo
     ]
     assert report == check_facts_by_origin(pairs, reference=history, seed=settings.seed)
     by_id = {verdict.fact: verdict for verdict in report.facts}
-    assert (report.mode, report.design.windows) == ("A", 30)
+    assert (report.mode, report.design.windows) == ("A", 40)
     assert by_id["log_sd"].label in ("WARN", "FAIL")  # the level of volatility, as the functional says too
     assert found.generator.functional("log_volatility").label in ("WARN", "FAIL")
 

@@ -77,6 +77,18 @@ def test_outcomes_that_overlap_are_not_counted_twice(known: tuple[Simulated, Can
     assert (report.mode, report.design.windows) == ("A", ORIGINS)
 
 
+def test_from_thirty_to_thirty_nine_contexts_are_calibrated_and_their_facts_held_against_windows(
+    known: tuple[Simulated, Candles],
+) -> None:
+    market, history = known
+    calm = forecasts(market, history, 0.7)
+    report = sg.check(calm[calm["path"] < PATHS * 39], history)
+    assert (report.mode, report.paths.contexts, label(report, "log_sd")) == ("B", 39, None)
+    assert report.calibration is not None
+    assert report.verdicts["calibration"] == "FAIL"
+    assert any("39 contexts have what came in the reference" in note for note in report.notes)
+
+
 @pytest.fixture(scope="module")
 def one() -> OneContext:
     return OneContext.of(load_candles("nasdaq"), "2012-12-31")

@@ -19,7 +19,7 @@ from scenario_gen.checks.inference.sample import Measured
 from scenario_gen.checks.inference.verdicts import adjusted, combine, label_of
 from scenario_gen.checks.ranks import pit
 
-MIN_ORIGINS = 30  # fewer are shown and not judged
+MIN_ORIGINS = 40  # without overlap; fewer are shown and not judged
 WANTED_PATHS = 199  # per origin
 
 
