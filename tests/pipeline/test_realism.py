@@ -28,7 +28,7 @@ from scenario_gen.store.results import Finding, StressRun
 from scenario_gen.store.verdict import cap, group
 
 HOLD = Path(__file__).parents[2] / "strategies" / "buy_and_hold.py"
-BUDGET = {"origins": 32, "paths": 39, "horizon": 20}
+BUDGET = {"origins": 40, "paths": 39, "horizon": 20}
 Run = tuple[StressRun, Path, dict[str, Any]]
 
 
@@ -128,7 +128,7 @@ def test_the_base_scenario_is_calibrated_as_the_command_would(done: Run) -> None
     run, _, spec = done
     assert [scenario.calibration is not None for scenario in run.scenarios] == [False, True, False]
     one = next(found for found in _prepared(spec) if found.name == "base")
-    again = calibrate(one.generator, one.history, Settings(64, 20, 32, 39, seed=3))
+    again = calibrate(one.generator, one.history, Settings(64, 20, 40, 39, seed=3))
     found = run.scenarios[1].calibration
     assert found is not None
     assert found.generator.functionals == again.generator.functionals
@@ -150,7 +150,7 @@ def test_the_facts_of_the_forecasts_of_the_past_are_findings_of_their_own(done: 
     assert "scale" not in {f.name for f in group(run.findings, "facts")}  # judged in mode A alone
     page = build_page(run)
     assert "Stylized facts of the same forecasts" in page
-    assert "over 32 forecasts of 20 bars" in page
+    assert "over 40 forecasts of 20 bars" in page
 
 
 def test_the_drift_of_every_kept_path_is_told_with_its_interval(done: Run) -> None:

@@ -59,10 +59,10 @@ def forecasts_of(history: Candles, width: float, seed: int) -> list[Observation]
 def facts_by_origin() -> FactsReport:
     """Return facts of paths that are too calm, beside what came of the same market."""
     rng = np.random.default_rng(4)
-    market = simulate(1, 1200, rng)
+    market = simulate(1, 1440, rng)
     pairs = (
         (simulate(PATHS, 30, rng, market.states[0, start]).scaled(0.6), market.stretch(start, 30))
-        for start in range(200, 1160, 30)
+        for start in range(200, 1400, 30)
     )
     return check_facts_by_origin(pairs, seed=1)
 
