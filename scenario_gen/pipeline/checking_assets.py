@@ -8,50 +8,29 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from scenario_gen.checks.facts import Bars, Panel
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.admission import MIN_PATHS
-from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.assets import shared_bars, split_assets
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.read import read_source
-from scenario_gen.pipeline.anchoring import Ensemble
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
 from scenario_gen.pipeline.check_results import CheckReport
-from scenario_gen.pipeline.checking import CONTEXT, Checked, History, Terms, check, check_one, history_of
-from scenario_gen.pipeline.outcomes import judges_facts, known_futures
+from scenario_gen.pipeline.checking import Checked, History, Terms, check, check_one, history_of
+from scenario_gen.pipeline.outcomes import judges_facts
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
+from scenario_gen.pipeline.side_by_side import SHOWN, left_out, origins, panel_of, side_by_side, some
 from scenario_gen.spec.models import Market
-
-SHOWN = 3
-
-
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """The paths of one context, asset beside asset.
-
-    Attributes:
-        paths: one set per asset, with the same stamps, and the same path ids in the same order.
-        first: nanoseconds of their first stamp.
-    """
-
-    paths: list[Ensemble]
-    first: int
-
-    def __len__(self) -> int:
-        return len(self.paths[0].paths)
 
 
 def check_assets(
@@ -68,8 +47,8 @@ def check_assets(
 ) -> AssetsReport:
     """Check paths of several assets: each as :func:`scenario_gen.check` does, and how they move together.
 
-    Path k of every asset is one future of all: all assets have the same paths, bars and stamps. Dependence (fact 19)
-    is compared over the bars that all histories share, in the mode that the paths allow.
+    Path k of every asset is one future of all. Dependence (fact 19) is compared over the bars at stamps that all
+    assets share, in paths and in histories, and in the mode that the paths allow.
 
     Args:
         paths: as for :func:`scenario_gen.check`, with a column asset (or symbol, ticker, instrument).
@@ -84,7 +63,7 @@ def check_assets(
 
     Raises:
         DataError: paths or references cannot be read, or do not name the same assets.
-        CheckError: paths and references do not fit, the assets' paths differ, or there are fewer than 20.
+        CheckError: paths and references do not fit, assets lack each other's paths, or there are fewer than 20.
     """
     progress = progress or SilentProgress()
     tables = paths if isinstance(paths, Mapping) else read_path_tables(paths)
@@ -159,7 +138,7 @@ def read_references(given: Sequence[str], assets: Sequence[str]) -> Mapping[str,
         if not equals or not source:
             raise DataError(
                 f"the reference {text!r} does not say which asset it is of",
-                expected=f"NAME=HISTORY for each of {_some(assets)}",
+                expected=f"NAME=HISTORY for each of {some(assets)}",
                 fix=f"--reference {assets[0] or 'NAME'}=HISTORY, and so on",
             )
         if name in named:
@@ -180,9 +159,9 @@ def _matched(references: Mapping[str, History] | History, assets: list[str]) -> 
     if lacking:
         near = difflib.get_close_matches(lacking[0], list(references), n=1)
         raise DataError(
-            f"there is no reference for {_some(lacking)}; there are references for {_some(list(references))}"
+            f"there is no reference for {some(lacking)}; there are references for {some(list(references))}"
             + (f" (did you mean {near[0]}?)" if near else ""),
-            expected=f"one history for each asset of the paths: {_some(assets)}",
+            expected=f"one history for each asset of the paths: {some(assets)}",
             fix="give --reference NAME=HISTORY for each, or one file with a column asset",
         )
     return {name: references[name] for name in assets}
@@ -197,7 +176,7 @@ def _split(reference: History, assets: list[str]) -> dict[str, History]:
     parts = split_assets(table)
     if "" in parts:
         raise DataError(
-            f"the paths are of {len(assets)} assets ({_some(assets)}), and {table.where} has no column that names one",
+            f"the paths are of {len(assets)} assets ({some(assets)}), and {table.where} has no column that names one",
             expected="one history per asset, or one file with a column asset",
             fix=f"give --reference {assets[0]}=HISTORY, and so on for each asset",
         )
@@ -205,9 +184,8 @@ def _split(reference: History, assets: list[str]) -> dict[str, History]:
 
 
 def _refuse_different(tables: Mapping[str, PathTable]) -> None:
-    """Refuse assets whose paths are not the same futures: other numbers, other lengths or other stamps."""
+    """Refuse assets whose paths have other numbers: they are not the same futures."""
     (first, like), *others = tables.items()
-    order = np.argsort(like.path_ids)
     for name, table in others:
         apart = np.setxor1d(table.path_ids, like.path_ids)
         if len(apart):
@@ -217,30 +195,22 @@ def _refuse_different(tables: Mapping[str, PathTable]) -> None:
                 expected="the same paths in every asset: path k of all is one future",
                 fix="export every path for every asset",
             )
-        if table.stamps.shape != like.stamps.shape or not np.array_equal(
-            table.stamps[np.argsort(table.path_ids)], like.stamps[order]
-        ):
-            raise CheckError(
-                f"the paths of {name} have other stamps than those of {first}",
-                expected="bars at the same moments in every asset",
-                fix="keep the stamps that all assets share, and bring histories of the same moments",
-            )
 
 
 def _together(checked: Mapping[str, Checked], terms: Terms) -> tuple[FactsReport, list[str]]:
     """Compare how the assets move together, and say what was left out."""
     whole = shared_bars([one.history for one in checked.values()])
-    sides, lost = _side_by_side(checked)
-    notes = _left_out(checked, whole, lost)
+    sides, notes = side_by_side(checked)
+    notes += left_out(checked, whole)
     stamps = nanoseconds(whole[0].timestamps)
     ends = [int(np.searchsorted(stamps, side.first)) for side in sides]
     last = min(_end_stamp(one) for one in checked.values())
     cut = int(np.searchsorted(stamps, last, side="right"))
     before = [history.rows(0, cut) for history in whole]
-    origins = _origins(sides, ends, whole, known=len(stamps) if terms.context_end is None else cut)
-    if judges_facts(origins):
-        return check_cross_facts_by_origin(origins, before, seed=terms.seed), notes
-    panel = _panel(list(checked), sides, SessionClock.of(before[0].timestamps))
+    futures = origins(sides, ends, whole, known=len(stamps) if terms.context_end is None else cut)
+    if judges_facts(futures):
+        return check_cross_facts_by_origin(futures, before, seed=terms.seed), notes
+    panel = panel_of(list(checked), sides, SessionClock.of(before[0].timestamps))
     contexts = np.repeat(ends, [len(side) for side in sides])
     if len(panel) < MIN_PATHS:
         raise CheckError(
@@ -251,81 +221,6 @@ def _together(checked: Mapping[str, Checked], terms: Terms) -> tuple[FactsReport
     return check_cross_facts(panel, before, context_ids=contexts, seed=terms.seed), notes
 
 
-def _side_by_side(checked: Mapping[str, Checked]) -> tuple[list[_Side], int]:
-    """Return the paths that all assets kept, those with the same stamps together, and how many some asset lost."""
-    by_stamps = [{_stamps(one).tobytes(): one for one in asset.kept} for asset in checked.values()]
-    found: list[_Side] = []
-    lost = 0
-    for stamps, one in by_stamps[0].items():
-        every = [groups[stamps] for groups in by_stamps]
-        ids = one.paths.path_ids
-        for other in every[1:]:
-            ids = ids[np.isin(ids, other.paths.path_ids)]
-        lost += max(len(other.paths) for other in every) - len(ids)
-        found.append(
-            _Side([replace(each, paths=each.paths.select(ids)) for each in every], int(_stamps(one)[0]))
-        )
-    return sorted(found, key=lambda side: side.first), lost
-
-
-def _panel(assets: Sequence[str], sides: list[_Side], clock: SessionClock | None) -> Panel:
-    """Return all paths as one panel."""
-    return Panel(
-        tuple(assets),
-        tuple(
-            concatenate([Bars.of_paths(side.paths[at].paths, clock=clock) for side in sides])
-            for at in range(len(assets))
-        ),
-    )
-
-
-def _origins(
-    sides: list[_Side], ends: list[int], whole: Sequence[Candles], *, known: int
-) -> list[tuple[Panel, Panel]]:
-    """Return paths and what came, origin by origin; none where fewer than 30 futures are in all histories."""
-    names = tuple(history.name for history in whole)
-    clock = SessionClock.of(whole[0].timestamps)
-    per_asset = [
-        known_futures(
-            [replace(side.paths[at], end=end) for side, end in zip(sides, ends, strict=True) if end > 0],
-            history,
-            known=known,
-            context=CONTEXT,
-        )
-        for at, history in enumerate(whole)
-    ]
-    return [
-        (
-            Panel(names, tuple(Bars.of_paths(one.paths, clock=clock) for one in every)),
-            Panel(names, tuple(Bars.of_paths(one.came, clock=clock) for one in every)),
-        )
-        for every in zip(*per_asset, strict=True)
-    ]
-
-
-def _left_out(checked: Mapping[str, Checked], whole: Sequence[Candles], lost: int) -> list[str]:
-    notes = []
-    if lost:
-        notes.append(
-            f"{lost:,} paths that an asset lost to the candle rules are left out of all for dependence"
-        )
-    for one, shared in zip(checked.values(), whole, strict=True):
-        if len(shared) < len(one.history):
-            gone = len(one.history) - len(shared)
-            notes.append(
-                f"{gone:,} bars of {shared.name} at stamps that not all assets have are left out of dependence"
-            )
-    return notes
-
-
 def _end_stamp(one: Checked) -> int:
     """Return nanoseconds of the last bar that an asset's paths were compared with."""
     return int(nanoseconds(one.history.timestamps[one.end - 1 : one.end])[0])
-
-
-def _stamps(one: Ensemble) -> NDArray[np.int64]:
-    return np.ascontiguousarray(nanoseconds(one.paths.timestamps))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -94,9 +94,22 @@ def test_stamps_that_not_all_histories_have_are_left_out_and_told(past: Panel, h
     keep = np.setdiff1d(np.arange(len(whole)), [100, 200, 300])
     holes = replace(whole, timestamps=whole.timestamps[keep], values=whole.values[keep], flags=())
     report = sg.check_assets(real_rows(past, histories), {**histories, "IXIC": holes}, seed=1)
-    assert any("3 bars of SPX at stamps that not all assets have" in note for note in report.notes)
+    assert any("3 bars of the history of SPX are left out" in note for note in report.notes)
     assert report.cross_asset.design.reference_bars == len(whole.split_at(END)[0]) - 3
     assert report.verdicts["cross_asset"] == "PASS"
+
+
+def test_paths_of_other_calendars_are_compared_at_the_stamps_that_they_share(
+    past: Panel, histories: Histories
+) -> None:
+    rows = real_rows(past, histories)
+    stamps = sorted(rows["timestamp"].unique())
+    fewer = rows[~((rows["asset"] == "IXIC") & rows["timestamp"].isin(stamps[20:22]))]
+    report = sg.check_assets(fewer, histories, seed=1)
+    assert report.assets["SPX"].paths.bars == 60
+    assert report.assets["IXIC"].paths.bars == report.cross_asset.design.bars == 58
+    assert report.notes[0].startswith("2 bars of the paths of SPX are left out of dependence")
+    assert "at least 60 bars, these have 58" in report.reasons["cross_asset"]
 
 
 def test_a_path_that_one_asset_loses_is_lost_for_dependence_and_told(
@@ -176,10 +189,10 @@ WRONG: dict[str, tuple[Callable[[pd.DataFrame, Histories], tuple[Any, Any]], str
     ),
     "bars at other moments": (
         lambda p, h: (
-            p.assign(timestamp=p["timestamp"] + pd.to_timedelta(7 * (p["asset"] == "IXIC"), "D")),
+            p.assign(timestamp=p["timestamp"] + pd.to_timedelta(91 * (p["asset"] == "IXIC"), "D")),
             h,
         ),
-        "other stamps than those of SPX",
+        "share no stamp",
     ),
     "one asset": (lambda p, h: (p[p["asset"] == "SPX"], h), "the paths are of one asset"),
     "rows without an asset": (
