@@ -1,12 +1,63 @@
-"""Checks of generated candles: which rules they break, how often, and what was done about it.
+"""Checks of generated candles: which rules they break, how lifelike they are, and how far a generator can be trusted.
 
-Everything is counted on the raw output, before any repair. Knows paths and a context; nothing of generators.
+    from scenario_gen.checks import Bars, check_facts
+
+    report = check_facts(Bars.of_arrays(o, h, l, c, v, anchor_close=last), history, seed=0)
+
+Candle rules are counted on the raw output, before any repair. Knows paths, contexts and histories; nothing of
+generators. The rooms of facts and verdicts are imported when one of their names is first asked for.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from scenario_gen.checks.account import CandleAccount, RuleCount
 from scenario_gen.checks.candles import CandleRules, CheckedPaths, check_candles
 from scenario_gen.checks.repair import mend_paths
 
-__all__ = ["CandleAccount", "CandleRules", "CheckedPaths", "RuleCount", "check_candles", "mend_paths"]
+if TYPE_CHECKING:
+    from scenario_gen.checks.facts import Bars, Panel, cross_statistics, path_statistics
+    from scenario_gen.checks.inference import (
+        FactsReport,
+        check_cross_facts,
+        check_cross_facts_by_origin,
+        check_facts,
+        check_facts_by_origin,
+    )
+
+_FACTS = ("Bars", "Panel", "cross_statistics", "path_statistics")
+_INFERENCE = (
+    "FactsReport",
+    "check_cross_facts",
+    "check_cross_facts_by_origin",
+    "check_facts",
+    "check_facts_by_origin",
+)
+
+__all__ = [
+    "Bars",
+    "CandleAccount",
+    "CandleRules",
+    "CheckedPaths",
+    "FactsReport",
+    "Panel",
+    "RuleCount",
+    "check_candles",
+    "check_cross_facts",
+    "check_cross_facts_by_origin",
+    "check_facts",
+    "check_facts_by_origin",
+    "cross_statistics",
+    "mend_paths",
+    "path_statistics",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of a public name when it is first asked for."""
+    for home, names in (("facts", _FACTS), ("inference", _INFERENCE)):
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

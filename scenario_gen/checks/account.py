@@ -15,6 +15,12 @@ HARD_RULES = ("V1", "V2", "V6")  # a single breach is a generator fault
 FORM_RULES = ("V5", "V4-idle")  # no bad bars, but more than 1 % of them beyond history's own share is a WARN
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
 REJECTED_WARN, REJECTED_FAIL = 0.01, 0.05
+SUSPECT_RULES = (
+    "V9",
+    "V9-inside",
+    "V10",
+)  # beyond 1.5 times the largest of history: no accident on many paths
+SUSPECT_WARN = 0.05  # of the paths
 REJECTED_TOLD = 0.005  # of the paths: above this the ensemble is said to be conditional on acceptance
 
 
@@ -133,7 +139,8 @@ class CandleAccount:
         facts: what repair did to the statistics that it is known to move; empty where nothing was changed.
         rejection: how rejected paths differ; None where none was rejected.
         policy: ``repair``, ``reject`` or ``fail``.
-        label: by the share of bad bars (1 %, 5 %) and of rejected paths (1 %, 5 %); any V1, V2, V6 is FAIL.
+        label: by the share of bad bars (1 %, 5 %) and of rejected paths (1 %, 5 %); any V1, V2, V6 is FAIL; V9 or V10
+            on more than 5 % of the paths is WARN.
     """
 
     paths: int
@@ -155,6 +162,11 @@ class CandleAccount:
     facts: list[FactShift] = field(default_factory=list)
     rejection: Rejection | None = None
 
+    @property
+    def odd_rules(self) -> list[RuleCount]:
+        """Rules V9 and V10 where more than 5 % of the paths break them."""
+        return odd_rules(self.rules, self.paths)
+
     def __post_init__(self) -> None:
         if self.paths != self.untouched + self.rounded + self.repaired + self.rejected:
             raise ValueError(
@@ -163,13 +175,16 @@ class CandleAccount:
             )
 
 
-def candle_label(bad_share: float, rejected_share: float, bars: int, rules: list[RuleCount]) -> Label:
+def candle_label(
+    bad_share: float, rejected_share: float, bars: int, paths: int, rules: list[RuleCount]
+) -> Label:
     """Return the label of a scenario's candles.
 
     Args:
         bad_share: share of raw bars that are bad.
         rejected_share: share of paths that were rejected.
         bars: raw bars.
+        paths: raw paths.
         rules: the account's rows.
     """
     if any(row.rule in HARD_RULES and row.bars > 0 for row in rules):
@@ -179,4 +194,9 @@ def candle_label(bad_share: float, rejected_share: float, bars: int, rules: list
     beyond_history = [row.bars / bars - (row.history or 0.0) for row in rules if row.rule in FORM_RULES]
     if max([bad_share, *beyond_history]) > BAD_BARS_WARN or rejected_share > REJECTED_WARN:
         return "WARN"
-    return "PASS"
+    return "WARN" if odd_rules(rules, paths) else "PASS"
+
+
+def odd_rules(rules: list[RuleCount], paths: int) -> list[RuleCount]:
+    """Return the rows of V9 and V10 where more than 5 % of the paths move further than history allows."""
+    return [row for row in rules if row.rule in SUSPECT_RULES and row.paths > SUSPECT_WARN * paths]

@@ -215,7 +215,7 @@ def _unit(market: Market, reference: Candles) -> tuple[float | None, str]:
 
 def _no_grid(step: float | None, key: str, reference: Candles, field: str) -> str:
     if step is None:
-        return f"the spec declares no market.{key}"
+        return f"no {key} is declared"
     if field not in reference.fields:
         return f"there is no {field}"
     if field == "close" and not Grid(step).is_resolved(largest := float(reference.close[-1])):
@@ -225,7 +225,7 @@ def _no_grid(step: float | None, key: str, reference: Candles, field: str) -> st
 
 def _no_limit(market: Market, reference: Candles, clock: SessionClock | None) -> str:
     if market.price_limit is None:
-        return "the spec declares no market.price_limit"
+        return "no price_limit is declared"
     if clock is not None and not len(clock.slots):
         return "these intraday bars show no sessions, so there is no previous session's close"
     if clock is None and spacing(reference.timestamps).kind != "daily":

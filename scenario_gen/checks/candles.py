@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -100,10 +100,12 @@ class CandleRules:
 
         Raises:
             DataError: the context is too short to show its frequency.
+            CheckError: a price is less than one tick.
         """
         history = context if history is None else history
         calendar = calendar or BarCalendar.infer(history.timestamps, history.calendar)
         market = market or Market()
+        _refuse_coarse(market, context)
         exchange = Exchange.of(market, history)
         first_opens = bool(exchange.opens(context.timestamps[-1], calendar.future(1))[0])
         bounds = ReferenceBounds.of(
@@ -202,6 +204,17 @@ class CandleRules:
             )
 
 
+def _refuse_coarse(market: Market, context: Candles) -> None:
+    """Refuse ticks that prices would be rounded away by: every path would be dropped as one without a price."""
+    last = float(context.close[-1])
+    if market.tick_size is not None and last < market.tick_size:
+        raise CheckError(
+            f"tick_size is {market.tick_size:g}, and {context.name} last closed at {last:g}",
+            expected="a price step that is smaller than the price",
+            fix="correct tick_size, or leave it out",
+        )
+
+
 def check_candles(
     paths: PathSet,
     context: Candles,
@@ -215,6 +228,10 @@ def check_candles(
     Raises:
         CheckError: a rule is broken and the policy is ``fail``, or no path is left.
     """
+    if policy not in get_args(Policy):
+        raise CheckError(
+            f"policy is {policy!r}", expected=" or ".join(get_args(Policy)), fix="correct the policy"
+        )
     rules = CandleRules.of(context, paths.horizon, market=market, history=history)
     checked = rules.check(paths, policy)
     if not len(checked.paths):

@@ -50,7 +50,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> CandleAccount:
         max_change_bp=float(kept["change_bp_max"].max()) if changes else 0.0,
         mean_change_range=float(kept["change_range"].sum()) / ranged if ranged else 0.0,
         policy=first.policy,
-        label=candle_label(float(counts["bad_bars"].sum()) / bars, 1 - len(kept) / paths, bars, rules),
+        label=candle_label(float(counts["bad_bars"].sum()) / bars, 1 - len(kept) / paths, bars, paths, rules),
         wickless=[_wickless_side(side, kept, first) for side in SIDES],
         facts=_fact_shifts(kept),
         rejection=_rejection(counts) if len(kept) < paths else None,

@@ -60,7 +60,8 @@ def facts_table(
     fewer = f"a terminal of {WIDE} columns, or a file, gets the smallest effect that would be found and the controls"
     table = Table(
         title=f"{title}, mode {mode}",
-        caption=f"effect: 0 is no difference, +-.50 complete separation; {more if wide else fewer}",
+        caption="effect: the larger of location and spread, 0 is no difference, +-.50 complete separation; q: of "
+        f"both; {more if wide else fewer}",
         caption_style="dim",
         box=box.HEAVY_HEAD if wide else box.SIMPLE,
     )
@@ -148,7 +149,7 @@ def _foot(report: CheckReport) -> Iterator[str]:
 def _candle_lines(report: CheckReport) -> Iterator[str]:
     account = report.candles
     yield (
-        f"{account.label:<12} candles: {account.bad_bars:,} of {account.bars:,} bars break a rule; "
+        f"{account.label:<12} candles: {account.bad_bars:,} of {account.bars:,} bars are no valid candle; "
         f"{account.untouched:,} paths untouched, {account.repaired:,} repaired, {account.rejected:,} rejected; facts "
         "are measured after the repair"
     )

@@ -19,6 +19,12 @@ GATE_FAILED = 4
 INTERRUPTED = 130
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+AFTER_INTERRUPTION = {
+    "run": "run the same command again to resume",
+    "models": "run the same command again: whole files are kept",
+    "train": "add --resume to the same command to go on",
+    "finetune": "add --resume to the same command to go on",
+}
 DEFECT_NOTE = (
     "\nThis is a defect of scenario-gen, not a mistake of yours: please report it with the lines above."
 )
@@ -35,12 +41,10 @@ class PoliteGroup(TyperGroup):
             typer.echo(str(error), err=True)
             raise typer.Exit(USER_MISTAKE) from None
         except KeyboardInterrupt:
-            again = (
-                "add --resume to the same command to go on"
-                if ctx.invoked_subcommand in ("train", "finetune")
-                else ""
+            again = AFTER_INTERRUPTION.get(
+                ctx.invoked_subcommand, "nothing was kept: run it again from its beginning"
             )
-            typer.echo(f"interrupted; {again or 'run the same command again to resume'}", err=True)
+            typer.echo(f"interrupted; {again}", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             error.add_note(DEFECT_NOTE)

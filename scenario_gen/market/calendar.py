@@ -148,7 +148,7 @@ def _on_exchange(timestamps: pd.DatetimeIndex, gap: Spacing, code: str) -> tuple
         raise DataError(
             f"none of the {len(timestamps)} bars lies in a session of {code}; the last is at {timestamps[-1]}",
             expected=f"bars in the sessions of {code}: stamps in its local time, or with their offset",
-            fix="correct data.calendar or data.timezone, or leave the calendar out to infer it",
+            fix="correct calendar or time zone, or leave the calendar out to infer it",
         )
     wall = _exchange_wall(timestamps, zone)[inside]
     offsets = wall - sessions.dates[index[inside]]

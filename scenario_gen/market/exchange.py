@@ -146,7 +146,7 @@ class SessionSlots:
                 raise DataError(
                     f"the sessions of {self.code} after {end} leave no room for the history's times of day",
                     expected="bars at times when the exchange is open",
-                    fix="correct data.calendar or data.timezone, or leave the calendar out to infer it",
+                    fix="correct calendar or time zone, or leave the calendar out to infer it",
                 )
             wanted *= 2  # early closes took bars away
 
@@ -227,7 +227,7 @@ def _known_code(code: str, names: list[str]) -> None:
     raise DataError(
         f"unknown calendar {code!r}" + (f"; nearest: {', '.join(near)}" if near else ""),
         expected="an exchange code such as XNYS, XLON or XTKS, or 24/7",
-        fix="correct data.calendar, or leave it out to infer the calendar from the history's own stamps",
+        fix="correct the calendar, or leave it out to infer the calendar from the history's own stamps",
     )
 
 

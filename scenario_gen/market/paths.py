@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import PRICE_FIELDS, Candles
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class PathSet:
             )
         if wrong := [name for name, count in self.counts.items() if count.shape != (paths,)]:
             raise ValueError(f"counts of {', '.join(wrong)} are not one number per path")
+        if not (math.isfinite(self.anchor_close) and self.anchor_close > 0):
+            raise ValueError(f"anchor_close is {self.anchor_close}, expected the last close before the paths")
         sums = {name: int(count.sum()) for name, count in self.counts.items()}
         object.__setattr__(self, "provenance", {**self.provenance, **sums})
 
@@ -75,6 +78,44 @@ class PathSet:
         """Return one path as a data frame indexed by timestamp."""
         row = int(np.flatnonzero(self.path_ids == path_id)[0])
         return pd.DataFrame(self.values[row], index=self.timestamps, columns=list(self.fields))
+
+    @classmethod
+    def of_arrays(
+        cls,
+        open: ArrayLike,  # noqa: A002 - the field's name
+        high: ArrayLike,
+        low: ArrayLike,
+        close: ArrayLike,
+        volume: ArrayLike | None = None,
+        *,
+        timestamps: pd.DatetimeIndex,
+        anchor_close: float,
+    ) -> PathSet:
+        """Build a path set from plain arrays, [path, bar] each, as another generator gives them.
+
+        Args:
+            open: opening prices, in quote currency.
+            high: highest prices.
+            low: lowest prices.
+            close: closing prices.
+            volume: traded volume, where there is one.
+            timestamps: stamps of the bars.
+            anchor_close: the last close before the paths.
+
+        Raises:
+            ValueError: the arrays are not of one shape [path, bar], or do not fit the stamps.
+        """
+        columns = [np.asarray(x, dtype=np.float32) for x in (open, high, low, close, volume) if x is not None]
+        shapes = {column.shape for column in columns}
+        if len(shapes) > 1 or columns[0].ndim != 2:
+            raise ValueError(f"arrays of shapes {sorted(shapes)}, expected one shape [path, bar]")
+        return cls(
+            values=np.stack(columns, axis=-1),
+            fields=(*PRICE_FIELDS, "volume")[: len(columns)],
+            timestamps=timestamps,
+            path_ids=np.arange(len(columns[0]), dtype=np.int64),
+            anchor_close=anchor_close,
+        )
 
     @classmethod
     def from_history(cls, bars: Candles, anchor_close: float) -> PathSet:

@@ -128,7 +128,7 @@ def bad_amounts(field: str) -> Callable[[RawBars], Rows]:
 
 
 _REDOWNLOAD = "correct these bars at their source or remove them"
-_START = "or start after them with data.start"
+_START = "or start after them (data.start in a spec)"
 RULES: tuple[Rule, ...] = (
     Rule(
         "the stamp is missing or is no date", unreadable_stamps, (),
@@ -154,11 +154,11 @@ RULES: tuple[Rule, ...] = (
     Rule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     Rule(
         "volume is missing, negative or not finite", bad_amounts("volume"), ("volume",),
-        "fill the volume in, write 0 where nothing traded, or leave the column out with data.volume: drop",
+        "fill the volume in, write 0 where nothing traded, or leave the column out (data.volume: drop in a spec)",
     ),
     Rule(
         "amount is missing, negative or not finite", bad_amounts("amount"), ("amount",),
-        "fill the amount in, write 0 where nothing traded, or leave the column out with data.volume: drop",
+        "fill the amount in, write 0 where nothing traded, or leave the column out (data.volume: drop in a spec)",
     ),
     Rule(
         "the adjusted close is missing, zero, negative or not finite",

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from scenario_gen.market.candles import PRICE_FIELDS
 
-FLOAT_NOISE = 1e-9  # relative; float32 sources keep high >= close exactly, arithmetic on float64 does not
+FLOAT_NOISE = 1e-9  # relative; what arithmetic on float64 leaves
+FLOAT32_NOISE = 5e-7  # four units in the last place: what a generator's arithmetic on float32 leaves
 
 Columns = Mapping[str, NDArray[np.floating[Any]]]
 Flags = NDArray[np.bool_]
@@ -40,13 +41,18 @@ def too_small(columns: Columns, least: float = 0.0) -> Flags:
 def high_too_low(columns: Columns) -> Flags:
     """Return bars whose high is below their open, low or close, beyond float noise (rule V3)."""
     top = np.fmax.reduce([columns[name] for name in ("open", "low", "close")])
-    return np.asarray(columns["high"] < top * (1 - FLOAT_NOISE))
+    return np.asarray(columns["high"] < top * (1 - _noise(top)))
 
 
 def low_too_high(columns: Columns) -> Flags:
     """Return bars whose low is above their open or close, beyond float noise (rule V3)."""
     bottom = np.fmin(columns["open"], columns["close"])
-    return np.asarray(columns["low"] > bottom * (1 + FLOAT_NOISE))
+    return np.asarray(columns["low"] > bottom * (1 + _noise(bottom)))
+
+
+def _noise(prices: NDArray[np.floating[Any]]) -> float:
+    """Return by how much, relatively, prices of one bar may differ that are meant to be the same."""
+    return FLOAT32_NOISE if prices.dtype == np.float32 else FLOAT_NOISE
 
 
 def no_quantity(columns: Columns, name: str) -> Flags:

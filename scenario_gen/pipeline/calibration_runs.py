@@ -23,7 +23,7 @@ from scenario_gen.spec.models import BarCounts, GeneratorSection, ResolvedScenar
 from scenario_gen.store.cache import calibration_folder
 from scenario_gen.store.folder import RunFolder
 
-SAME_ORIGINS = "temperature and top_p were chosen on these same origins, which flatters them a little"
+SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
 
 
 @dataclass(frozen=True)

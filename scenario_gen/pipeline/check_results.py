@@ -182,7 +182,11 @@ def _candle_reason(candles: CandleAccount) -> str:
         if row.paths > 0 and row.kind != "suspect"
     ]
     told = f" ({', '.join(broken)})" if broken else ""
-    return f"{candles.bad_bars:,} of {candles.bars:,} bars break a rule{told}, {candles.rejected:,} paths rejected"
+    odd = [f"; not so in {row.paths:,} paths: {row.title} ({row.rule})" for row in candles.odd_rules]
+    return (
+        f"{candles.bad_bars:,} of {candles.bars:,} bars are no valid candle{told}, {candles.rejected:,} paths rejected"
+        f"{''.join(odd)}"
+    )
 
 
 def _reason(decisive: list[tuple[str, str]]) -> str:

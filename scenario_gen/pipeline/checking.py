@@ -7,10 +7,10 @@ as what came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,9 +28,7 @@ from scenario_gen.errors import CheckError
 from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
-from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.read import Table
 from scenario_gen.pipeline.anchoring import Anchored, Ensemble, anchored
 from scenario_gen.pipeline.check_results import (
     CheckReport,
@@ -42,10 +40,10 @@ from scenario_gen.pipeline.check_results import (
 )
 from scenario_gen.pipeline.outcomes import TOO_FEW, calibrated, facts_by_origin, judges_facts, known_futures
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
+from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
 from scenario_gen.spec.models import Market
 
 Paths: TypeAlias = PathTable | PathSet | Sequence[PathSet] | pd.DataFrame | str | Path
-History: TypeAlias = Candles | Table | pd.DataFrame | str | Path
 CONTEXT = 256  # bars before the paths that say what volatility they continue
 
 
@@ -54,9 +52,9 @@ def check(
     reference: History,
     *,
     context_end: str | None = None,
-    market: Market | None = None,
+    market: Market | Mapping[str, Any] | None = None,
     calendar: str | None = None,
-    training: Sequence[History] = (),
+    training: Sequence[History] | History = (),
     resamples_history: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -87,28 +85,8 @@ def check(
         DataError: paths or reference cannot be read.
         CheckError: paths and reference do not fit, or there are fewer than 20 paths.
     """
-    known = tuple(history_of(one, None) for one in training)
-    terms = Terms(context_end, market, known, resamples_history, seed)
+    terms = terms_of(context_end, market, training, resamples_history, seed)
     return check_one(paths, history_of(reference, calendar), terms, progress or SilentProgress()).report
-
-
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """What paths are held to, whatever the asset.
-
-    Attributes:
-        context_end: the last bar of the reference to compare with; None: the last bar before the paths.
-        market: ticks, lots and price limit.
-        training: histories that the generator was trained on.
-        resamples_history: the copy test is shown and not judged.
-        seed: of random groups, controls and splits.
-    """
-
-    context_end: str | None = None
-    market: Market | None = None
-    training: tuple[Candles, ...] = ()
-    resamples_history: bool = False
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,13 +130,6 @@ def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) 
     report = _report(found, before, history, candles, facts, source, exempt=terms.resamples_history)
     report = replace(with_calibration(report, calibration), notes=[*report.notes, *misfits])
     return Checked(report, kept, history, found.end)
-
-
-def history_of(given: History, calendar: str | None) -> Candles:
-    """Return a history as candles, with the calendar that was asked for."""
-    if not isinstance(given, Candles):
-        return load_candles(given, calendar=calendar)
-    return given if calendar is None else replace(given, calendar=calendar)
 
 
 def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:

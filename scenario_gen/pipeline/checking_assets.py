@@ -26,10 +26,11 @@ from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.read import read_source
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
 from scenario_gen.pipeline.check_results import CheckReport
-from scenario_gen.pipeline.checking import Checked, History, Terms, check, check_one, history_of
+from scenario_gen.pipeline.checking import Checked, check, check_one
 from scenario_gen.pipeline.outcomes import judges_facts
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
 from scenario_gen.pipeline.side_by_side import SHOWN, left_out, origins, panel_of, side_by_side, some
+from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
 from scenario_gen.spec.models import Market
 
 
@@ -38,9 +39,9 @@ def check_assets(
     references: Mapping[str, History] | History,
     *,
     context_end: str | None = None,
-    market: Market | None = None,
+    market: Market | Mapping[str, Any] | None = None,
     calendar: str | None = None,
-    training: Sequence[History] = (),
+    training: Sequence[History] | History = (),
     resamples_history: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -72,8 +73,7 @@ def check_assets(
         for name, one in _matched(references, list(tables)).items()
     }
     _refuse_different(tables)
-    known = tuple(history_of(one, None) for one in training)
-    terms = Terms(context_end, market, known, resamples_history, seed)
+    terms = terms_of(context_end, market, training, resamples_history, seed)
     checked = {name: check_one(table, histories[name], terms, progress) for name, table in tables.items()}
     with progress.stage("assets together", 1) as advance:
         together, notes = _together(checked, terms)

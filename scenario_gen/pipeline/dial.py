@@ -1,4 +1,4 @@
-"""``temperature: auto`` and ``top_p: auto``: settings tried on the past of the context, and one chosen."""
+"""``temperature: auto`` and ``top_p: auto``: settings tried on the bars before the context, and one chosen."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def search_dial(
     """Choose what is ``auto`` in a section, on rolling origins of a history.
 
     Temperature is searched first, at the given top_p or 1; then top_p, at the chosen temperature. All settings see
-    the same origins and the same random numbers.
+    the same origins and the same random numbers. The last future ends before the context begins.
 
     Args:
         section: temperature, top_p or both are ``auto``.
@@ -82,6 +82,7 @@ def search_dial(
         DataError: the history has room for fewer than 30 origins.
     """
     settings = replace(settings, paths=SEARCH_PATHS, baselines=())
+    history = history.rows(0, max(len(history) - settings.context, 0))  # no future reaches into the context
     origins = _origins(history, settings)
     plain = section.model_copy(update={"temperature": 1.0, "top_p": 1.0})
 
@@ -115,7 +116,7 @@ def _origins(history: Candles, settings: Settings) -> Origins:
     if len(origins) < FEWEST_JUDGED:
         raise DataError(
             f"temperature or top_p is auto, and the history has room for {len(origins)} forecasts of "
-            f"{settings.horizon} bars before the context's end",
+            f"{settings.horizon} bars before the context begins",
             expected=f"at least {FEWEST_JUDGED} to choose by",
             fix="bring a longer history, shorten bars.context, or give numbers",
         )

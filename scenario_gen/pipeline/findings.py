@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, CandleAccount
+from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
 from scenario_gen.checks.calibration.drift import NOTABLE, EnsembleDrift
 from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.inference import worst
@@ -42,12 +42,17 @@ def candle_finding(scenario: str, account: CandleAccount) -> Finding:
     ]
     conditional = account.rejection is not None and account.rejection.conditional
     told = "; the ensemble is conditional on acceptance" if conditional else ""
+    odd = [
+        f"; {row.paths / account.paths:.0%} of paths, {row.rule}: not so that {row.title}"
+        for row in account.odd_rules
+    ]
     return Finding(
         name=CANDLES,
         label=account.label,
         measured=f"{share:.2%} of {account.bars} generated bars break a rule; {account.rejected} paths rejected"
-        f"{told}",
-        band=f"at most {BAD_BARS_WARN:.0%} of bars (WARN) or {BAD_BARS_FAIL:.0%} (FAIL), no path without a price",
+        f"{told}{''.join(odd)}",
+        band=f"at most {BAD_BARS_WARN:.0%} of bars (WARN) or {BAD_BARS_FAIL:.0%} (FAIL), no path without a price, V9 "
+        f"and V10 on at most {SUSPECT_WARN:.0%} of paths",
         scenario=scenario,
         offenders=broken,
     )

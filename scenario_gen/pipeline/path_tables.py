@@ -130,7 +130,9 @@ def _raw_table(source: pd.DataFrame | str | Path) -> Table:
     if isinstance(source, pd.DataFrame):
         named = any(name is not None for name in source.index.names)
         return read_source(source.reset_index() if named else source)
-    return read_source(Path(source))  # as a path: the built-in histories are no paths
+    table = read_source(Path(source))  # as a path: the built-in histories are no paths
+    named = any(name is not None for name in table.frame.index.names)  # Parquet keeps an index
+    return replace(table, frame=table.frame.reset_index()) if named else table
 
 
 def _paths_of_rows(frame: pd.DataFrame, where: str) -> tuple[Numbers, pd.Index]:

@@ -22,7 +22,7 @@ from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.limits import BY_NAME, LIMITS, LimitVerdict, judge_strategy
-from scenario_gen.store.results import Finding, Label, ScenarioResult, StressRun
+from scenario_gen.store.results import CandleAccount, Finding, Label, ScenarioResult, StressRun
 from scenario_gen.store.verdict import (
     CALIBRATION,
     FACTS,
@@ -232,6 +232,8 @@ def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
     bars = sum(account.bars for account in accounts)
     if not any(account.bad_bars for account in accounts):
         told = plural(len(accounts), "scenario")
+        if odd := [placed for placed in scenarios if placed.scenario.candles.odd_rules]:
+            return Card("Candle integrity", label, _odd_candles(odd, bars, told))
         return Card(
             "Candle integrity", label, say(words.CANDLES_CLEAN, bars=numbers.count(bars), scenarios=told)
         )
@@ -247,6 +249,24 @@ def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
         paths=plain(float(account.paths), "count", f"{top.at}/candles/paths"),
     )
     return Card("Candle integrity", label, sentence)
+
+
+def _odd_candles(odd: Sequence[PlacedScenario], bars: int, told: str) -> Sentence:
+    """Tell of the scenario with the largest share of paths that move further than history allows."""
+    top = max(odd, key=lambda placed: _odd_share(placed.scenario.candles))
+    account = top.scenario.candles
+    return say(
+        words.CANDLES_ODD,
+        bars=numbers.count(bars),
+        scenarios=told,
+        share=numbers.percent(_odd_share(account)),
+        scenario=top.title,
+        rules=", ".join(row.rule for row in account.odd_rules),
+    )
+
+
+def _odd_share(account: CandleAccount) -> float:
+    return max(row.paths for row in account.odd_rules) / account.paths
 
 
 def _finding_card(title: str, key: str, absent: str, findings: Sequence[Finding]) -> Card:

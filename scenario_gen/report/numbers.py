@@ -93,10 +93,13 @@ def plain(value: float | None, form: Form, source: str, *, decimals: int = 0) ->
 
 
 def small_q(value: float | None, source: str) -> Shown:
-    """Return an adjusted p-value; below .0005 only that it is small."""
+    """Return an adjusted p-value; below .0005 only that it is small. Rounding never lifts it onto a threshold."""
     if value is not None and value < 0.0005:
         return Shown("< 0.001")
-    return plain(value, "number", source, decimals=3 if value is not None and value < 0.1 else 2)
+    decimals = 2 if value is None or value >= 0.1 else 3
+    if value is not None and any(value < limit <= round(value, decimals) for limit in (0.01, 0.05)):
+        decimals = 4
+    return plain(value, "number", source, decimals=decimals)
 
 
 def bracketed(estimate: Estimate, form: Form, source: str, *, decimals: int = 0) -> Shown:

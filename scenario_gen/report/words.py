@@ -120,7 +120,9 @@ HALVES_SOME = (
     "The yardstick: between its own earlier and later half the market itself differs in {count} of these: {facts}. A "
     "model of one half would be flagged there on the other."
 )
-HALVES_NONE = "The yardstick: between its own earlier and later half the market differs in none of these."
+HALVES_NONE = (
+    "The yardstick: no difference between the market's own earlier and later half would be flagged here."
+)
 
 CALIBRATION_DONE = (
     "{origins} forecasts of {horizon} with {paths} paths each, none of them overlapping and none later than the "
@@ -178,6 +180,10 @@ CAP_FACTS = (
 )
 
 CANDLES_CLEAN = "No raw bar of {bars} broke a rule, over {scenarios}."
+CANDLES_ODD = (
+    "No raw bar of {bars} broke a rule, over {scenarios}; but {share} of the paths of {scenario} move further than 1.5 "
+    "times the largest move of the history ({rules})."
+)
 CANDLES_REPAIRED = (
     "Most in {scenario}: {share} of raw bars broke a rule. {rejected} of {paths} paths were dropped there."
 )

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from scenario_gen.checks import CandleAccount, CandleRules, RuleCount
-from scenario_gen.checks.account import candle_label
+from scenario_gen.checks.account import candle_label, odd_rules
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.checks.merging import difference, mean_interval, merge_tallies
@@ -79,12 +79,28 @@ def test_labels_change_at_one_and_at_five_per_cent(
         RuleCount("V4-idle", "idle", idle, idle, "flagged", "suspect", history=0.02),
         RuleCount("V5", "amount", -1, -1, "not judged: there is no amount", "form"),
     ]
-    assert candle_label(bad, rejected, 1000, rows) == label
+    assert candle_label(bad, rejected, 1000, 20, rows) == label
+
+
+def test_jumps_beyond_history_on_many_paths_are_a_warning() -> None:
+    """V9 and V10 compare with 1.5 times the largest of history: one path in twenty is the limit, not one more."""
+    for rule, paths, label in (
+        ("V10", 5, "PASS"),
+        ("V10", 6, "WARN"),
+        ("V9", 6, "WARN"),
+        ("V11", 90, "PASS"),
+    ):
+        rows = [RuleCount(rule, "odd", paths, paths, "flagged", "suspect")]
+        assert candle_label(0.0, 0.0, 6000, 100, rows) == label
+        assert [row.rule for row in odd_rules(rows, 100)] == ([rule] if label == "WARN" else [])
 
 
 def test_valid_paths_have_the_same_fingerprint_before_and_after(rules: CandleRules, paths: PathSet) -> None:
     account = _account(rules, paths)
-    assert (account.label, account.untouched, account.facts) == ("PASS", 400, [])
+    assert (account.bad_bars, account.untouched, account.facts) == (0, 400, [])
+    # Days of 2000 and 2008 dealt behind a calm context: V10 on more than 5 % of the paths, no rule of a candle broken.
+    assert account.label == "WARN"
+    assert [row.rule for row in account.odd_rules] == ["V10"]
     for side in account.wickless:
         assert side.raw == side.repaired
         # Bars drawn at random from the history: its share lies in the interval (95 %; fixed seed). Its float32 shares

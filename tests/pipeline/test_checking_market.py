@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import scenario_gen as sg
 from scenario_gen.checks.controls.known import Simulated, simulate
+from scenario_gen.checks.controls.relative import Relative
 from scenario_gen.checks.facts import windows
-from scenario_gen.errors import DataError
+from scenario_gen.errors import CheckError, DataError, SpecError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.pipeline.check_results import CheckReport
 from scenario_gen.spec.models import Market
@@ -129,6 +132,41 @@ def test_one_asset_may_be_named_and_several_need_a_check_of_their_own(one: OneCo
     with pytest.raises(DataError, match="the paths are of 2 assets: A, B") as told:
         sg.check(paths.assign(Symbol=np.where(paths["path"] < 20, "A", "B")), one.history)
     assert "check_assets" in str(told.value)
+
+
+def test_moves_far_beyond_history_are_a_warning_of_the_candles(one: OneContext) -> None:
+    """Real windows with every move eight times as large: valid candles, and nothing that history ever showed."""
+    wild = Relative.of(one.windows.select(slice(0, 60))).scaled(8.0).onto(one.windows.select(slice(0, 60)))
+    report = sg.check(one.table(wild), one.history)
+    assert report.candles.bad_bars == 0
+    assert report.verdicts["candles"] == "WARN"
+    assert "V10" in report.reasons["candles"]
+
+
+def test_a_tick_above_the_price_is_refused_and_not_blamed_on_the_paths(one: OneContext) -> None:
+    with pytest.raises(CheckError, match=r"tick_size is 1e\+09, and .* last closed at"):
+        sg.check(one.control("shuffle", count=40), one.history, market=Market(tick_size=1e9))
+
+
+def test_parquet_with_the_index_of_pandas_is_read(one: OneContext, tmp_path: Path) -> None:
+    rows = one.control("shuffle", count=40)
+    rows.set_index(["path", "timestamp"]).to_parquet(tmp_path / "indexed.parquet")
+    rows.to_parquet(tmp_path / "plain.parquet", index=False)
+    ours, theirs = (sg.check(tmp_path / f"{name}.parquet", one.history) for name in ("indexed", "plain"))
+    assert ours.verdicts == theirs.verdicts
+    assert ours.facts == theirs.facts
+
+
+def test_what_a_caller_names_may_be_plain_values_and_is_refused_in_words(one: OneContext) -> None:
+    rows = one.control("shuffle", count=40)
+    named = sg.check(rows, one.history, market={"tick_size": 0.05}, training="sp500")
+    assert next(rule for rule in named.candles.rules if rule.rule == "V7").paths == 40
+    with pytest.raises(SpecError, match=r"market\.tick_size is -1"):
+        sg.check(rows, one.history, market={"tick_size": -1})
+    with pytest.raises(SpecError, match=r"market\.tik_size is 1"):
+        sg.check(rows, one.history, market={"tik_size": 1})
+    with pytest.raises(SpecError, match="seed is -1"):
+        sg.check(rows, one.history, seed=-1)
 
 
 def test_two_bars_leave_no_space_to_compare_in(one: OneContext) -> None:

@@ -87,7 +87,11 @@ def _no_power(e: Evidence) -> str:
 
 
 def _small(p: float) -> str:
-    return "<0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
+    """Return a p-value with as many digits as show on which side of a threshold it lies."""
+    if p < 1e-4:
+        return "<0.0001"
+    near = p < FAIL_Q or p < WARN_Q <= round(p, 3)
+    return f"{p:.4f}" if near else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def worst(labels: Iterable[Label]) -> Label:

@@ -217,7 +217,9 @@ def _distinct(paths: Bars) -> ScoreVerdict:
 def _copies(paths: Bars, history: Candles, known: Sequence[Candles]) -> ScoreVerdict:
     found = copies(paths, history, Library.of(known, paths.tick))
     if found is None:
-        return _without("copies", "paths or history are too short to compare stretches of 20 bars")
+        return _without(
+            "copies", "paths or history are too short, or move too little, to compare stretches of 20 bars"
+        )
     label: Label = "FAIL" if found.share > COPIED_FAIL else "WARN" if found.share > COPIED_WARN else "PASS"
     reason = (
         f"{found.share:.1%} of the stretches come closer to known history (r > {found.threshold:.2f}) than 99.9 % of "
