@@ -1,11 +1,12 @@
 """Power of the facts of several assets: which panels of known quality are caught.
 
-    python benchmarks/cross_asset.py [--splits 40] [--length 60] [--paths 400]
+    python benchmarks/cross_asset.py [--splits 40] [--length 60] [--paths 400] [--perfect 100]
 
 Twenty blocks of 250 bars of the S&P 500 and the NASDAQ together (1999-2018, from arch) are split at random into a
 reference (2,500 bars) and held-out real bars. Every candidate is made from the reference half alone and judged in
 mode B. Prints Markdown: per fact the share of splits with p < .05 (no correction for their number), in location or
-in spread, and the share of splits in which any fact carries FAIL | FAIL or WARN.
+in spread, and the share of splits in which any fact carries FAIL | FAIL or WARN. ``--perfect N`` instead counts the
+false alarms of mode A: N runs of 60 origins, what came and 99 paths from one law of correlated bars.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scenario_gen.checks.controls import cross_control
 from scenario_gen.checks.controls.asset_candidates import diluted, gaussian, joint_shuffle
 from scenario_gen.checks.facts import Gauge, Panel, cross_statistics, windows
 from scenario_gen.checks.facts.facts import PAIR_FACTS
+from scenario_gen.checks.inference import check_cross_facts_by_origin
 from scenario_gen.checks.inference.results import FactVerdict
 from scenario_gen.checks.inference.sample import Measured, concatenate, cut_reference, path_clusters
 from scenario_gen.checks.inference.verdicts import Bench, judge_facts
@@ -78,13 +80,38 @@ def _half(histories, gauges, numbers, length) -> tuple[Panel, np.ndarray]:
     return Panel(("sp500", "nasdaq"), tuple(bars)), of
 
 
+def false_alarms(runs: int) -> None:
+    """Print how often a perfect generator is flagged in mode A."""
+    histories = shared_bars([load_candles("sp500"), load_candles("nasdaq")])
+    both = [windows(history, 60, 15).bars for history in histories]
+    real = Panel(("sp500", "nasdaq"), (both[0], both[1]))
+    reports = []
+    for number in range(runs):
+        rng = np.random.default_rng([20, number])
+        pairs = ((gaussian(real, 99, rng), gaussian(real, 1, rng)) for _ in range(60))
+        reports.append(check_cross_facts_by_origin(pairs, histories, seed=number))
+    comparisons = [fact.comparison for report in reports for fact in report.facts if fact.comparison]
+    location = np.mean([one.location.p < 0.05 for one in comparisons])
+    spread = np.mean([one.dispersion.p < 0.05 for one in comparisons if one.dispersion])
+    flagged = np.mean([bool(report.flagged()) for report in reports])
+    failed = np.mean([report.groups["cross_asset"] == "FAIL" for report in reports])
+    print(
+        f"{runs} runs: location p < .05 {location:.1%}, spread p < .05 {spread:.1%}, any flag {flagged:.0%}, "
+    )
+    print(f"any FAIL {failed:.0%}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=40)
     parser.add_argument("--length", type=int, default=60)
     parser.add_argument("--paths", type=int, default=400)
+    parser.add_argument("--perfect", type=int, default=0)
     options = parser.parse_args()
+    if options.perfect:
+        false_alarms(options.perfect)
+        return
     runs = [
         split(options.length, options.paths, np.random.default_rng([19, number]))
         for number in range(options.splits)

@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON."
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
-    "models": "run the same command again: whole files are kept",
+    "models": "run the same command again to resume",
     "train": "add --resume to the same command to go on",
     "finetune": "add --resume to the same command to go on",
 }
