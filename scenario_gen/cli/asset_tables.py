@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenario_gen.cli.check_tables import check_console, facts_table, head_lines, untestable_lines
+from scenario_gen.cli.check_tables import (
+    ORDER,
+    check_console,
+    facts_table,
+    head_lines,
+    untestable_lines,
+    verdict_line,
+)
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.asset_results import AssetsReport
@@ -33,9 +40,7 @@ def show_assets(report: AssetsReport, console: Console | None = None) -> None:
 
 def labels_table(report: AssetsReport) -> Table:
     """Return one row per group: its label for each asset, and why the worst one."""
-    table = Table(
-        title="Verdicts", caption="a group carries its worst label; there is no average", caption_style="dim"
-    )
+    table = Table(title="Verdicts", caption=ORDER, caption_style="dim")
     for name in ("group", *report.assets, "together", "because"):
         table.add_column(escape(name), overflow="fold")
     for group, label in report.verdicts.items():
@@ -56,4 +61,5 @@ def _foot(report: AssetsReport) -> Iterator[str]:
     yield from (*report.notes, *together.notes)
     for name, one in report.assets.items():
         yield from (f"{name}: {note}" for note in one.notes)
+    yield verdict_line(report.failed)
     yield "the facts, scores and candle rules of each asset: --json, or a check of its paths alone"

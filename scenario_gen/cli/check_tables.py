@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_LOG = 190
 WIDE = 150  # columns from which on there is room for words beside the figures of a fact
+ORDER = "a group carries its worst label, in the order FAIL, WARN, INCONCLUSIVE, UNTESTABLE, PASS; there is no average"
 SHOWN_ONLY = "shown"  # in place of a label where nothing is judged
 
 
@@ -36,9 +37,7 @@ def show_check(report: CheckReport, console: Console | None = None) -> None:
 
 def groups_table(report: CheckReport) -> Table:
     """Return one row per group: its worst label, how many members carry which, and why."""
-    table = Table(
-        title="Verdicts", caption="a group carries its worst label; there is no average", caption_style="dim"
-    )
+    table = Table(title="Verdicts", caption=ORDER, caption_style="dim")
     for name in ("label", "group", "members", "because"):
         table.add_column(name, overflow="fold")
     for group, label in report.verdicts.items():
@@ -144,6 +143,12 @@ def _foot(report: CheckReport) -> Iterator[str]:
         yield f"the reference's own halves differ in {differ}: a perfect model of one would be flagged on the other"
     yield from report.notes
     yield from (f"reference: {note}" for note in [*report.audit.notes, *report.reference.flags])
+    yield verdict_line(report.failed)
+
+
+def verdict_line(failed: Sequence[str]) -> str:
+    """Name the groups that fail."""
+    return f"fails: {', '.join(failed)}" if failed else "nothing fails"
 
 
 def _candle_lines(report: CheckReport) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,8 +44,6 @@ class PathSet:
             )
         if wrong := [name for name, count in self.counts.items() if count.shape != (paths,)]:
             raise ValueError(f"counts of {', '.join(wrong)} are not one number per path")
-        if not (math.isfinite(self.anchor_close) and self.anchor_close > 0):
-            raise ValueError(f"anchor_close is {self.anchor_close}, expected the last close before the paths")
         sums = {name: int(count.sum()) for name, count in self.counts.items()}
         object.__setattr__(self, "provenance", {**self.provenance, **sums})
 

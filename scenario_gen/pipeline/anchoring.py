@@ -43,11 +43,13 @@ class Anchored:
         ensembles: one per context, in the order of time; all have one horizon and the same fields.
         end: number of bars of the reference that the paths are compared with: none is later than the context's end.
         notes: what a reader must know of how paths and history fit.
+        later: which later bars of the reference windows are not cut from, in words; "" where there are none.
     """
 
     ensembles: list[Ensemble]
     end: int
     notes: list[str]
+    later: str = ""
 
     @property
     def contexts(self) -> int:
@@ -91,7 +93,8 @@ def anchored(
     _refuse_old_history(ensembles, reference)
     _refuse_other_unit(ensembles, reference, where)
     told = given.notes if isinstance(given, PathTable) else ()
-    return Anchored(ensembles, cut, [*told, *_notes(ensembles, cut, reference)])
+    notes = [*told, *_notes(ensembles, reference)]
+    return Anchored(ensembles, cut, notes, _later(ensembles, cut, reference))
 
 
 def _bars_until(reference: Candles, context_end: str) -> int:
@@ -209,14 +212,18 @@ def _refuse_other_unit(ensembles: Sequence[Ensemble], reference: Candles, where:
     )
 
 
-def _notes(ensembles: Sequence[Ensemble], cut: int, reference: Candles) -> Iterable[str]:
-    end = reference.timestamps[cut - 1]
+def _later(ensembles: Sequence[Ensemble], cut: int, reference: Candles) -> str:
     later = reference.timestamps[cut:]
-    if len(later):
-        last = max(one.paths.timestamps[-1] for one in ensembles)
-        inside = int((later <= last).sum())
-        overlap = f"; {inside:,} of them fall in the time of the paths" if inside else ""
-        yield f"{len(later):,} bars of {reference.name} after {moment(end)} were left out{overlap}"
+    if not len(later):
+        return ""
+    last = max(one.paths.timestamps[-1] for one in ensembles)
+    inside = int((later <= last).sum())
+    overlap = f"; {inside:,} of them fall in the time of the paths" if inside else ""
+    end = moment(reference.timestamps[cut - 1])
+    return f"{len(later):,} bars of {reference.name} after {end} were left out{overlap}"
+
+
+def _notes(ensembles: Sequence[Ensemble], reference: Candles) -> Iterable[str]:
     yield from _distance_note(ensembles, reference)
     odd = [
         one

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from scenario_gen.checks.account import CandleAccount, Label
 from scenario_gen.checks.calibration.results import GeneratorCalibration
-from scenario_gen.checks.facts import Audit
+from scenario_gen.checks.facts import FACT, Audit
 from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, Mode, worst
 from scenario_gen.checks.scores import ScoreVerdict
 
@@ -123,6 +123,9 @@ class CheckReport:
     @property
     def obstacle(self) -> str:
         """What kept most facts from being judged, in words; "" where nothing did."""
+        least = min((FACT[one.fact].min_bars for one in self.facts if one.label is not None), default=0)
+        if self.paths.bars < least:
+            return f"the first facts need paths of at least {least} bars, these have {self.paths.bars}"
         reasons = Counter(fact.reason for fact in self.facts if fact.label == "UNTESTABLE")
         return reasons.most_common(1)[0][0] if reasons else ""
 

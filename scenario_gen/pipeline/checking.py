@@ -135,9 +135,9 @@ def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) 
 def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
     """Return the paths and what to call them."""
     if isinstance(paths, PathSet):
-        return [paths], "the path set"
+        return _with_anchors([paths]), "the path set"
     if isinstance(paths, list | tuple) and all(isinstance(one, PathSet) for one in paths):
-        return list(paths), "the path sets"
+        return _with_anchors(list(paths)), "the path sets"
     if isinstance(paths, pd.DataFrame | str | Path):
         paths = read_path_table(paths)
     if isinstance(paths, PathTable):
@@ -147,6 +147,17 @@ def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
         expected="a file, a data frame, a PathSet, or a list of PathSets",
         fix="pass the path of a file",
     )
+
+
+def _with_anchors(sets: list[PathSet]) -> list[PathSet]:
+    for one in sets:
+        if not (np.isfinite(one.anchor_close) and one.anchor_close > 0):
+            raise CheckError(
+                f"a path set's anchor close is {one.anchor_close:g}",
+                expected="the last close before the paths: a price",
+                fix="set anchor_close to the context's last close",
+            )
+    return sets
 
 
 def _candles(
@@ -229,7 +240,8 @@ def _report(
         audit=facts.audit,
         design=facts.design,
         yardstick=facts.yardstick,
-        notes=[*found.notes, *facts.notes],
+        # In mode A the later bars are what came: they are looked at.
+        notes=[*found.notes, *([found.later] if found.later and facts.mode != "A" else []), *facts.notes],
     )
 
 

@@ -115,7 +115,7 @@ def given_paths(
         bars_per_year=bars_per_year or float(calendar.bars_per_year),
         source=source,
         candles=candle_finding("", merge_tallies([checked.tally])),
-        notes=tuple(note for note in found.notes if "were left out" not in note),
+        notes=tuple(found.notes),
     )
 
 

@@ -58,8 +58,9 @@ def test_what_no_path_set_can_be_is_refused(nasdaq: Candles) -> None:
     arrays = gaussian(nasdaq, 3, 5)
     stamps = BarCalendar.infer(nasdaq.timestamps, nasdaq.calendar).future(5)
     for anchor in (0.0, np.nan, -1.0):
-        with pytest.raises(ValueError, match="anchor_close is"):
-            sg.PathSet.of_arrays(*arrays, timestamps=stamps, anchor_close=anchor)
+        paths = sg.PathSet.of_arrays(*arrays, timestamps=stamps, anchor_close=anchor)
+        with pytest.raises(CheckError, match="anchor close is"):
+            sg.check(paths, nasdaq)
     with pytest.raises(ValueError, match="one shape"):
         sg.PathSet.of_arrays(*arrays[:3], arrays[3][:2], timestamps=stamps, anchor_close=1.0)
 

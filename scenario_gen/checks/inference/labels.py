@@ -63,9 +63,9 @@ def _uncapped(e: Evidence) -> tuple[Label, str]:
     if e.undefined >= FAIL_UNDEFINED and e.undefined_p < FAIL_Q:
         return "FAIL", lacking
     if e.q < FAIL_Q and e.effect >= FAIL_EFFECT:
-        return "FAIL", f"{found}: the paths are {e.direction}"
+        return "FAIL", f"{found}: {e.direction}"
     if e.q < WARN_Q and e.effect >= WARN_EFFECT:
-        return "WARN", f"{found}: the paths may be {e.direction}"
+        return "WARN", f"{found}: perhaps {e.direction}"
     if e.undefined >= WARN_UNDEFINED and e.undefined_p < WARN_Q:
         return "WARN", lacking
     return _pass_with_power(e, found)

@@ -35,11 +35,12 @@ class Comparison:
         """Say which way the larger difference points: higher, lower, more spread out or less."""
         if self.dispersion is not None and abs(self.location.value) < self.effect:
             return (
-                "more spread out than reality"
+                "more spread out in the paths than in reality"
                 if self.dispersion.value > 0
-                else "less spread out than reality"
+                else "less spread out in the paths than in reality"
             )
-        return "higher than reality" if self.location.value > 0 else "lower than reality"
+        side = "higher" if self.location.value > 0 else "lower"
+        return f"{side} in the paths than in reality"
 
 
 @dataclass(frozen=True)

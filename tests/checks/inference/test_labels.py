@@ -40,8 +40,8 @@ def test_evidence_becomes_its_label(evidence: Evidence, label: Label) -> None:
 
 
 def test_every_label_says_why() -> None:
-    assert judge(replace(QUIET, q=0.001, effect=0.1, direction="lower than reality"))[1] == (
-        "effect 0.10, q 0.0010: the paths are lower than reality"
+    assert judge(replace(QUIET, q=0.001, effect=0.1, direction="lower in the paths than in reality"))[1] == (
+        "effect 0.10, q 0.0010: lower in the paths than in reality"
     )
     assert "0.12 would have been found" in judge(QUIET)[1]
     assert "gbm was not caught" in judge(replace(QUIET, mde=0.4))[1]
@@ -86,13 +86,13 @@ def test_the_direction_is_that_of_the_larger_difference() -> None:
         return Contrast(value, 0.05, 20, 0.5, value - 0.1, value + 0.1)
 
     words = {
-        (0.2, -0.1): "higher than reality",
-        (-0.2, 0.1): "lower than reality",
-        (0.1, 0.2): "more spread out than reality",
-        (0.1, -0.2): "less spread out than reality",
+        (0.2, -0.1): "higher in the paths than in reality",
+        (-0.2, 0.1): "lower in the paths than in reality",
+        (0.1, 0.2): "more spread out in the paths than in reality",
+        (0.1, -0.2): "less spread out in the paths than in reality",
     }
     for (where, width), expected in words.items():
         assert combine(contrast(where), contrast(width)).direction == expected
     assert (
-        combine(contrast(0.1), contrast(-0.2), "greater").direction == "higher than reality"
+        combine(contrast(0.1), contrast(-0.2), "greater").direction == "higher in the paths than in reality"
     )  # narrow is no fault
