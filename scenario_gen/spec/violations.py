@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from scenario_gen.errors import SpecError
 from scenario_gen.spec.models import Section
-from scenario_gen.spec.wording import accepted, choices, nearest, one_of, shown
+from scenario_gen.spec.wording import accepted, choices, kinds, nearest, one_of, shown
 from scenario_gen.spec.yaml_lines import Document, Where
 
 NOT_YET = {
@@ -102,8 +102,25 @@ class Violations:
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 where: Where = tuple(detail["loc"][:1])
-                self.add(at(where), _words(model, values, where, dict(detail)))
+                nested = _nested(model, values, where)
+                if nested is not None:  # a mapping in place of a plain value: its own mistakes, key by key
+                    self.section(nested, values[str(where[0])], _within(at, where))
+                else:
+                    self.add(at(where), _words(model, values, where, dict(detail)))
             return None
+
+
+def _nested(model: type[Section], values: Mapping[str, Any], where: Where) -> type[Section] | None:
+    """Return the section that a mapping in a field's place is meant to be; None where it takes no mapping."""
+    name = str(where[0]) if where else ""
+    if not isinstance(values.get(name), Mapping) or name not in model.model_fields:
+        return None
+    return next((kind for kind in kinds(model, name) if issubclass(kind, Section)), None)
+
+
+def _within(at: Callable[[Where], Where], outer: Where) -> Callable[[Where], Where]:
+    """Return what turns a place within a field's mapping into a place of the document."""
+    return lambda place: at((*outer, *place))
 
 
 def unknown_key(key: object, allowed: Collection[str]) -> str:

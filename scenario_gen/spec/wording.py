@@ -67,6 +67,11 @@ def _keys(model: type[BaseModel]) -> str:
     return "a mapping with " + ", ".join(f"{key} ({accepted(model, key)})" for key in model.model_fields)
 
 
+def kinds(model: type[BaseModel], field: str) -> list[type]:
+    """Return the classes that a field's value may be of."""
+    return [kind for kind in _alternatives(model.model_fields[field].annotation) if isinstance(kind, type)]
+
+
 def choices(model: type[BaseModel], field: str) -> tuple[str, ...]:
     """Return the names that a field chooses from, or nothing if it is no choice or takes other values too."""
     kinds = [k for k in _alternatives(model.model_fields[field].annotation) if k is not type(None)]

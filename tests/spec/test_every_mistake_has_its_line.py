@@ -116,8 +116,11 @@ ONE_MISTAKE = [
     ),
     (
         "checks: {calibration: {origins: 1}}",
-        "checks.calibration: got a mapping with origins, expected true or false, or all, or a mapping with origins (a "
-        "whole number from 2 to 2000), paths (a whole number from 2 to 10000), horizon (a whole number from 1 to 250)",
+        "checks.calibration.origins: got 1, expected a whole number from 2 to 2000",
+    ),
+    (
+        "checks: {calibration: {origin: 60}}",
+        "checks.calibration.origin: unknown key; did you mean 'origins'?",
     ),
     (
         "checks: {calibration: every}",
