@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from scenario_gen.checks.inference import Comparison, FactVerdict
+    from scenario_gen.checks.inference import Comparison, FactVerdict, LongFigure
     from scenario_gen.checks.scores import ScoreVerdict
     from scenario_gen.pipeline.check_results import CheckReport
 
 WIDTH_OF_A_LOG = 190
-WIDE = 150  # columns from which on there is room for words beside the figures of a fact
+WIDE = 170  # columns from which on there is room for words beside the figures of a fact
 ORDER = "a group carries its worst label, in the order FAIL, WARN, INCONCLUSIVE, UNTESTABLE, PASS; there is no average"
 SHOWN_ONLY = "shown"  # in place of a label where nothing is judged
 
@@ -31,6 +31,8 @@ def show_check(report: CheckReport, console: Console | None = None) -> None:
     console.print(facts_table(report.facts, report.mode, console.width))
     if report.scores:
         console.print(scores_table(report))
+    if report.long:
+        console.print(long_table(report.long, console.width))
     for line in _foot(report):
         console.print(line, markup=False, highlight=False)
 
@@ -55,7 +57,10 @@ def facts_table(
     A narrow terminal gets fewer columns, and is told so: names and numbers are never cut.
     """
     wide = width >= WIDE
-    more = "MDE: the smallest found with a power of 80 %; halves: the reference's later half against its earlier one"
+    more = (
+        "MDE: the smallest found with a power of 80 %; halves: the reference's later half against its earlier one; "
+        "outside: paths beyond the middle 99 % of real windows (of real ones: 1 %), a screen and no verdict"
+    )
     fewer = f"a terminal of {WIDE} columns, or a file, gets the smallest effect that would be found and the controls"
     table = Table(
         title=f"{title}, mode {mode}",
@@ -68,7 +73,7 @@ def facts_table(
         table.add_column(name, no_wrap=True)
     if wide:
         table.add_column("what it measures")
-    figures = ("real", "paths", "effect [95 %]", "q", "MDE", "control: power", "halves")
+    figures = ("real", "paths", "effect [95 %]", "q", "MDE", "control: power", "halves", "outside")
     shown = len(figures) if wide else 4
     for name in figures[:shown]:
         table.add_column(name, justify="right", no_wrap=not name.startswith("effect"))
@@ -96,8 +101,40 @@ def scores_table(report: CheckReport) -> Table:
     return table
 
 
+def long_table(figures: Sequence[LongFigure], width: int = WIDTH_OF_A_LOG) -> Table:
+    """Return one row per fact of a long sample that reference or paths have; the others are told below."""
+    wide = width >= WIDE
+    table = Table(
+        title=f"A long sample's facts, {SHOWN_ONLY} and never judged",
+        caption="thresholds, lags and the mix of regimes decide them; paths are pooled, and never joined end to end",
+        caption_style="dim",
+        box=box.HEAVY_HEAD if wide else box.SIMPLE,
+    )
+    table.add_column("fact", no_wrap=True)
+    if wide:
+        table.add_column("what it measures")
+    for name in ("real", "paths"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in figures:
+        if one.real is not None or one.synthetic is not None:
+            names = (one.fact, one.title) if wide else (one.fact,)
+            table.add_row(*names, _number(one.real), _number(one.synthetic))
+    return table
+
+
+def lacking_lines(figures: Sequence[LongFigure]) -> Iterator[str]:
+    """Say why facts of a long sample have no value, those with one reason together."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in figures:
+        for side, reason in (("reference", one.real_reason), ("paths", one.synthetic_reason)):
+            if reason:
+                reasons.setdefault((side, reason), []).append(one.fact)
+    for (side, reason), names in reasons.items():
+        yield f"no value for the {side}: {', '.join(names)}: {reason}"
+
+
 def fact_figures(fact: FactVerdict) -> list[str]:
-    """Return real and synthetic mean, effect with its interval, q, MDE, control and halves of a fact."""
+    """Return real and synthetic mean, effect with its interval, q, MDE, control, halves and screen of a fact."""
     control = f"{fact.control}: {fact.control_power:.0%}" if fact.control_power is not None else ""
     halves = "" if fact.halves is None else f"{fact.halves.effect:.2f} {fact.halves_label}"
     return [
@@ -108,6 +145,7 @@ def fact_figures(fact: FactVerdict) -> list[str]:
         "" if fact.mde is None else f"{fact.mde:.2f}",
         control,
         halves,
+        "" if fact.outside is None else f"{fact.outside:.1%}",
     ]
 
 
@@ -134,6 +172,7 @@ def head_lines(report: CheckReport) -> Iterator[str]:
 def _foot(report: CheckReport) -> Iterator[str]:
     yield from _candle_lines(report)
     yield from untestable_lines(report.facts, report.scores)
+    yield from lacking_lines(report.long)
     for cap in report.design.caps:
         yield f"FAIL of a fact is called WARN here: {cap}"
     if report.design.paths < report.design.paths_given:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from scenario_gen.checks.account import CandleAccount, Label
 from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import FACT, Audit
-from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, Mode, worst
+from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, LongFigure, Mode, worst
 from scenario_gen.checks.scores import ScoreVerdict
 
 CANDLES, COPY, CALIBRATION = "candles", "copy", "calibration"
@@ -94,6 +94,7 @@ class CheckReport:
         yardstick: facts in which the reference's later half differs from its earlier half.
         notes: what else a reader must know.
         calibration: numbers of the paths by the rank of what came, from thirty contexts on whose futures are known.
+        long: facts that only many bars show, of the reference and of the paths: no part of any verdict.
     """
 
     verdicts: dict[str, Label]
@@ -109,6 +110,7 @@ class CheckReport:
     yardstick: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     calibration: GeneratorCalibration | None = None
+    long: list[LongFigure] = field(default_factory=list)
 
     @property
     def failed(self) -> list[str]:

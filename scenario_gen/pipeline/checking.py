@@ -198,13 +198,19 @@ def _facts(
 
 
 def in_mode_a(ranked: FactsReport, windows: FactsReport) -> FactsReport:
-    """Return facts by the rank of what came with the scores that only windows of history can judge."""
+    """Return facts by the rank of what came with what only windows of history can tell: scores, screen, long sample."""
     note = (
         f"mode A: what came after {ranked.design.windows} contexts is in the reference and is ranked among their "
         "paths; windows of history judge the ensemble as a whole alone"
     )
+    screen = {fact.fact: fact.outside for fact in windows.facts}
     return assemble(
-        ranked.design, ranked.facts, windows.scores, ranked.audit, [note, *windows.notes, *ranked.notes]
+        ranked.design,
+        [replace(fact, outside=screen.get(fact.fact)) for fact in ranked.facts],
+        windows.scores,
+        ranked.audit,
+        [note, *windows.notes, *ranked.notes],
+        windows.long,
     )
 
 
@@ -242,6 +248,7 @@ def _report(
         yardstick=facts.yardstick,
         # In mode A the later bars are what came: they are looked at.
         notes=[*found.notes, *([found.later] if found.later and facts.mode != "A" else []), *facts.notes],
+        long=facts.long,
     )
 
 

@@ -166,7 +166,7 @@ def _compare(one: Prepared, bars: Bars, once: Once) -> FactsReport:
     )
     if one.scenario.generator.kind != "bootstrap":
         return found
-    return assemble(found.design, found.facts, exempted(found.scores), found.audit, found.notes)
+    return assemble(found.design, found.facts, exempted(found.scores), found.audit, found.notes, found.long)
 
 
 def calibrations_of_run(

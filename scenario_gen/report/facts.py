@@ -6,6 +6,7 @@ Owns the columns and the place of each mark. Does not judge: labels come from th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scenario_gen.checks.inference import FactVerdict
 from scenario_gen.checks.scores import ScoreVerdict
@@ -195,9 +196,11 @@ def _fact_row(
     base: PlacedScenario, number: int, fact: FactVerdict, beside: Sequence[tuple[PlacedScenario, str]]
 ) -> Row:
     at = f"{base.at}/facts/facts/{number}"
+    real, paths = means(fact, at)
     cells = (
         Cell(fact=_strip(fact, beside), css="gcell c1"),
-        *means(fact, at),
+        real,
+        replace(paths, note=_outside(fact)),
         difference(fact, at, "comparison"),
         Cell(small_q(fact.q, f"{at}/q"), css="hide-s"),
         _power_cell(fact, at),
@@ -214,6 +217,11 @@ def means(fact: FactVerdict, at: str) -> tuple[Cell, Cell]:
         Cell(plain(fact.real_mean, "number", f"{at}/real_mean", decimals=digits)),
         Cell(plain(fact.synthetic_mean, "number", f"{at}/synthetic_mean", decimals=digits)),
     )
+
+
+def _outside(fact: FactVerdict) -> str:
+    """Return the share of paths beyond the middle 99% of real windows, in grey: a screen of single paths."""
+    return "" if fact.outside is None else f"{numbers.percent(fact.outside)} out"
 
 
 def _digits(fact: FactVerdict) -> int:

@@ -31,6 +31,7 @@ from scenario_gen.report import (
 from scenario_gen.report.cells import PlacedScenario, Table
 from scenario_gen.report.charts import drawing
 from scenario_gen.report.edges import edge_sentences
+from scenario_gen.report.long_facts import long_table
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.repro import moment, repro_rows
 from scenario_gen.report.words import Sentence, name, visible
@@ -247,6 +248,7 @@ def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str
         "facts_sentences": facts.facts_sentences(own),
         "facts_table": facts.facts_table(own, beside),
         "facts_shown": facts.shown_table(own),
+        "facts_long": long_table(own),
         "facts_untestable": facts.untestable_lines(found) if found else [],
         "scores_table": facts.scores_table(own),
         "groups_table": facts.groups_table(placed),

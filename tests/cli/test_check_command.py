@@ -82,6 +82,9 @@ def test_shuffled_bars_leave_with_4_and_the_tables_say_why(
     assert "MDE" in told
     assert "1,510 bars of NASDAQ Composite after 2012-12-31 were left out" in told
     assert "candle rules that were not judged: V4-lots (" in told
+    assert "A long sample's facts, shown and never judged" in told
+    assert "tail index of losses, largest 2.5 %" in told
+    assert "no value for the paths: theta_moves, theta_losses, hurst_abs: needs 1,000 bars in a row" in told
     assert "stylized facts" in result.stderr  # progress
 
 
@@ -90,7 +93,7 @@ def test_json_holds_the_verdicts_and_all_figures(copies: Path, invoke: Invoke) -
     assert result.exit_code == 4
     assert result.stderr == ""
     found = json.loads(result.stdout)
-    assert {"verdicts", "facts", "candles", "scores", "mode", "audit", "reference"} <= set(found)
+    assert {"verdicts", "facts", "candles", "scores", "mode", "audit", "reference", "long"} <= set(found)
     assert found["verdicts"]["copy"] == "FAIL"
     assert found["mode"] == "C"
     assert found["reference"]["bars"] == 3521
@@ -107,7 +110,7 @@ def test_json_holds_the_verdicts_and_all_figures(copies: Path, invoke: Invoke) -
     } <= set(fact)
 
 
-@pytest.mark.parametrize(("width", "there"), [(80, False), (190, True)])
+@pytest.mark.parametrize(("width", "there"), [(80, False), (169, False), (170, True)])
 def test_a_narrow_terminal_gets_fewer_columns_and_whole_names(
     one: OneContext, width: int, there: bool
 ) -> None:
@@ -119,7 +122,8 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_names(
     assert "INCONCLUSIVE" in facts
     assert "…" not in facts
     assert ("control: power" in facts) is there
-    assert ("a terminal of 150 columns" in " ".join(facts.split())) is not there
+    assert ("a screen and no verdict" in " ".join(facts.split())) is there
+    assert ("a terminal of 170 columns" in " ".join(facts.split())) is not there
 
 
 def test_a_declared_bootstrap_is_not_judged_for_copying(copies: Path, invoke: Invoke) -> None:

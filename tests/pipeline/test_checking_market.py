@@ -56,6 +56,9 @@ def test_contexts_whose_futures_are_known_are_judged_by_what_came(known: tuple[S
     assert report.verdicts["calibration"] == report.calibration.label in ("PASS", "WARN")
     assert {one.label for one in report.calibration.functionals} <= {"PASS", "WARN"}
     assert decode(CheckReport, encode(report)) == report
+    # what only windows and pooled paths can tell stands beside
+    assert next(one for one in report.long if one.fact == "hill_losses_5").synthetic is not None
+    assert any(one.outside is not None for one in report.facts)
 
 
 def test_a_volatility_of_seven_tenths_is_caught_where_windows_of_history_are_blind(

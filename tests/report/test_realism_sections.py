@@ -169,6 +169,22 @@ def test_facts_by_origin_stand_beside_the_calibration_with_their_labels(judged: 
             assert shown[fact.fact] == [fact.label]
 
 
+def test_facts_of_a_long_sample_and_the_screen_of_single_paths_are_shown(
+    judged: StressRun, page: str, checks: ModuleType
+) -> None:
+    report = judged.scenarios[0].facts
+    assert report is not None
+    shown = section(page, "facts")
+    for number, one in enumerate(report.long):
+        for side, reason in (("real", one.real_reason), ("synthetic", one.synthetic_reason)):
+            assert (f'data-p="scenarios/0/facts/long/{number}/{side}"' in shown) is (reason == "")
+            assert reason in shown
+    assert shown.count("% out</span>") == sum(
+        f.outside is not None and f.label not in (None, "UNTESTABLE") for f in report.facts
+    )
+    assert "a screen of single paths and no verdict" in checks.seen(page)
+
+
 def test_reasons_why_the_data_cannot_say_are_told(judged: StressRun, page: str) -> None:
     report = judged.scenarios[0].facts
     assert report is not None

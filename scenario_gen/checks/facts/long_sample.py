@@ -1,8 +1,7 @@
-"""Facts that only a long sample shows: tail index, decay of the volatility memory, extremal index.
+"""Estimators that need a long sample: tail index, decay of the volatility memory, extremal index, Hurst exponent.
 
-Shown beside the verdicts and never a gate: they depend on the threshold or lag range, and on the mix of regimes.
-Series are [path, bar] and are never joined end to end, for a join makes false memory. NaN below each function's
-minimum of bars.
+They depend on the threshold or lag range, and on the mix of regimes. Series are [path, bar] and are never joined end
+to end, for a join makes false memory. NaN below each function's minimum of bars.
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from scenario_gen.checks.facts.moments import Array, row_dot
 
 HILL_MIN_BARS = 1000  # over all paths; at 60 bars the 90 % band of the index runs from 1.5 to 10.6
 DECAY_MIN_BARS = 2000  # over all paths
-DECAY_MIN_LAGS = 10  # bars of a path, in units of the largest lag
 EXTREMAL_MIN_BARS = 1000  # of each path
+BLOCK_SIZES = (5, 10, 20, 50, 100)  # bars whose means the Hurst exponent compares
+HURST_MIN_BARS = 10 * max(BLOCK_SIZES)  # of each path
 
 Tail = Literal["both", "upper", "lower"]
+_BLOCK = 1 << 15  # path-bars whose products are summed at once: 256 KB
 
 
 def hill_tail_index(returns: Array, share: float, tail: Tail = "both") -> float:
@@ -34,13 +35,25 @@ def hill_tail_index(returns: Array, share: float, tail: Tail = "both") -> float:
         share: of the sample that counts as tail, such as .05.
         tail: absolute returns, gains or losses; the share is always one of all returns.
     """
+    return hill_tail_indices(returns, [share], tail)[0]
+
+
+def hill_tail_indices(returns: Array, shares: Sequence[float], tail: Tail) -> list[float]:
+    """Return :func:`hill_tail_index` at several shares; the returns are sorted once, and only in the tail."""
     x = returns[np.isfinite(returns)]
-    k = int(share * len(x))
-    if len(x) < HILL_MIN_BARS or k < 2:
-        return float("nan")
-    size = {"both": np.abs(x), "upper": x, "lower": -x}[tail]
-    largest = np.sort(size)[-k - 1 :]
-    if largest[0] <= 0:
+    size = {"both": np.abs, "upper": np.positive, "lower": np.negative}[tail](x)
+    deepest = max(int(share * len(x)) for share in shares)
+    if len(x) < HILL_MIN_BARS:
+        return [float("nan")] * len(shares)
+    split = len(x) - deepest - 1
+    largest = np.sort(np.partition(size, split)[split:])
+    return [_hill(largest, int(share * len(x))) for share in shares]
+
+
+def _hill(sizes: Array, k: int) -> float:
+    """Return the tail index from the k largest of sizes in rising order."""
+    largest = sizes[-k - 1 :]
+    if k < 2 or largest[0] <= 0:
         return float("nan")
     excess = float(np.mean(np.log(largest[1:] / largest[0])))
     return 1.0 / excess if excess > 0 else float("nan")
@@ -70,13 +83,14 @@ class LaggedSums:
         paths, bars = x.shape
         if bars <= max_lag:
             raise ValueError(f"paths of {bars} bars have no lag {max_lag}")
-        parts = [(x[:, : bars - k], x[:, k:]) for k in range(max_lag + 1)]
+        lags = np.arange(max_lag + 1)
+        upto = np.cumsum(np.append(0.0, x.sum(axis=0)))  # [bar + 1], sum of the first bars of all paths
         return cls(
-            lags=np.arange(max_lag + 1),
-            products=np.array([row_dot(head, tail).sum() for head, tail in parts]),
-            heads=np.array([head.sum() for head, _ in parts]),
-            tails=np.array([tail.sum() for _, tail in parts]),
-            counts=np.array([paths * (bars - k) for k in range(max_lag + 1)]),
+            lags=lags,
+            products=np.array([row_dot(x[:, : bars - k], x[:, k:]).sum() for k in lags]),
+            heads=upto[bars - lags],
+            tails=upto[bars] - upto[lags],
+            counts=paths * (bars - lags),
         )
 
     def __add__(self, other: LaggedSums) -> LaggedSums:
@@ -100,6 +114,15 @@ class LaggedSums:
         if moment[0] <= 0:
             return np.full(len(self.lags) - 1, np.nan)
         return np.asarray(moment[1:] / moment[0])
+
+
+def pooled_acf(x: Array, max_lag: int) -> Array:
+    """Return :meth:`LaggedSums.acf` of finite series [path, bar], summed in blocks of paths."""
+    rows = max(1, _BLOCK // x.shape[1])
+    first, *others = (LaggedSums.of(x[at : at + rows], max_lag) for at in range(0, len(x), rows))
+    for one in others:
+        first = first + one
+    return first.acf()
 
 
 def memory_decay(acf: Array, bars: int) -> float:
@@ -139,7 +162,7 @@ def extremal_index(x: Array, quantile: float = 0.95) -> float:
     return float(min(1.0, 2 * first * first / (len(waits) * second)))
 
 
-def aggregated_variance_hurst(x: Array, sizes: Sequence[int] = (5, 10, 20, 50, 100)) -> float:
+def aggregated_variance_hurst(x: Array, sizes: Sequence[int] = BLOCK_SIZES) -> float:
     """Return 1 + slope / 2 of ln var(means over m bars) on ln m: .5 for short memory (Beran 1994, ch. 4).
 
     NaN unless every path holds ten of the largest block. R/S is not offered: it gives iid series .6 at 60 bars.
@@ -153,52 +176,3 @@ def aggregated_variance_hurst(x: Array, sizes: Sequence[int] = (5, 10, 20, 50, 1
     if min(spreads) <= 0:
         return float("nan")
     return float(1 + np.polyfit(np.log(sizes), np.log(spreads), 1)[0] / 2)
-
-
-@dataclass(frozen=True)
-class LongFacts:
-    """The facts of a long sample; None where it is too short or they are undefined.
-
-    Attributes:
-        bars: returns in the sample.
-        tail_index: "both 5%", "upper 2.5%", ... to alpha.
-        memory_decay: largest lag to beta of absolute returns.
-        extremal_index: "moves", "losses" to theta at 95 %.
-        hurst_abs: Hurst exponent of absolute returns by aggregated variance.
-    """
-
-    bars: int
-    tail_index: dict[str, float | None]
-    memory_decay: dict[int, float | None]
-    extremal_index: dict[str, float | None]
-    hurst_abs: float | None
-
-
-def long_facts(returns: Array) -> LongFacts:
-    """Measure every long-sample fact of finite returns [path, bar]."""
-    tails: tuple[Tail, ...] = ("both", "upper", "lower")
-    size = np.abs(returns)
-    return LongFacts(
-        bars=returns.size,
-        tail_index={
-            f"{tail} {share:.1%}": _or_none(hill_tail_index(returns, share, tail))
-            for tail in tails
-            for share in (0.01, 0.025, 0.05)
-        },
-        memory_decay={lag: _or_none(_decay(size, lag)) for lag in (20, 50, 100)},
-        extremal_index={
-            "moves": _or_none(extremal_index(size)),
-            "losses": _or_none(extremal_index(-returns)),
-        },
-        hurst_abs=_or_none(aggregated_variance_hurst(size)),
-    )
-
-
-def _decay(x: Array, lag: int) -> float:
-    if x.shape[1] < DECAY_MIN_LAGS * lag:
-        return float("nan")
-    return memory_decay(LaggedSums.of(x, lag).acf(), x.size)
-
-
-def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -23,6 +23,7 @@ from scenario_gen.checks.inference.admission import (
     untestable,
 )
 from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
+from scenario_gen.checks.inference.long_figures import long_figures
 from scenario_gen.checks.inference.match import like_context
 from scenario_gen.checks.inference.once import Once
 from scenario_gen.checks.inference.report import assemble
@@ -253,7 +254,8 @@ def _report(
         caps=caps,
         seed=asked.seed,
     )
-    return assemble(design, facts, scores, asked.audit, notes)
+    long = long_figures(asked.paths, asked.histories[0], asked.gauge, asked.once)
+    return assemble(design, facts, scores, asked.audit, notes, long)
 
 
 def first_place(paths: Bars) -> int | None:

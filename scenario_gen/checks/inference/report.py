@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Audit
 from scenario_gen.checks.inference.labels import worst
-from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict
+from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict, LongFigure
 from scenario_gen.checks.scores import ScoreVerdict
 
 ENSEMBLE = "ensemble"  # the group of the scores
 
 
 def assemble(
-    design: Design, facts: list[FactVerdict], scores: list[ScoreVerdict], audit: Audit, notes: list[str]
+    design: Design,
+    facts: list[FactVerdict],
+    scores: list[ScoreVerdict],
+    audit: Audit,
+    notes: list[str],
+    long: Sequence[LongFigure] = (),
 ) -> FactsReport:
-    """Return the report with the verdict of each group."""
+    """Return the report with the verdict of each group; ``long`` has a part in none."""
     members: dict[str, list[Label]] = {}
     labelled = [(fact.group, fact.label) for fact in facts] + [(ENSEMBLE, score.label) for score in scores]
     for group, label in labelled:
@@ -29,4 +36,5 @@ def assemble(
         audit=audit,
         yardstick=[fact.fact for fact in facts if fact.halves_label in ("FAIL", "WARN")],
         notes=notes,
+        long=list(long),
     )

@@ -98,6 +98,29 @@ class FactVerdict:
 
 
 @dataclass(frozen=True)
+class LongFigure:
+    """One fact that only many bars show, of the whole reference and of the paths pooled: shown, and never judged.
+
+    Thresholds and lag ranges decide it, and so does the mix of regimes: paths of one context hold one.
+
+    Attributes:
+        fact: its id in the list of facts of a long sample.
+        title: what it measures.
+        real: of the reference as one stretch of time; None where it has no value.
+        real_reason: why it has none, in words; "" where it has one.
+        synthetic: of the paths that were compared, pooled and never joined end to end; None likewise.
+        synthetic_reason: likewise.
+    """
+
+    fact: str
+    title: str
+    real: float | None
+    real_reason: str
+    synthetic: float | None
+    synthetic_reason: str
+
+
+@dataclass(frozen=True)
 class Design:
     """How the comparison was made.
 
@@ -141,6 +164,8 @@ class FactsReport:
         yardstick: facts in which the later half of the reference itself differs from the earlier one: a perfect
             model of one half would be flagged on the other.
         notes: what else a reader must know.
+        long: facts that only many bars show, shown beside and no part of any verdict; empty where paths were looked
+            at origin by origin.
     """
 
     mode: Mode
@@ -151,6 +176,7 @@ class FactsReport:
     audit: Audit
     yardstick: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    long: list[LongFigure] = field(default_factory=list)
 
     def counts(self, group: str) -> dict[Label, int]:
         """Return how many judged members of a group carry each label."""

@@ -84,3 +84,36 @@ def candles_of(
     values["high"] = np.maximum.reduce([values[n] for n in ("open", "high", "low", "close")])
     values["low"] = np.minimum.reduce([values[n] for n in ("open", "low", "close")])
     return Candles(stamps, np.column_stack(list(values.values())), tuple(values))
+
+
+def trading_days(
+    days: int, hours: list[tuple[str, str]], step: str = "30min", start: str = "2024-01-01"
+) -> pd.DatetimeIndex:
+    """Bars of the given hours on weekdays, the end of each stretch left out."""
+    stamps = [
+        stamp
+        for day in pd.bdate_range(start, periods=days)
+        for first, last in hours
+        for stamp in pd.date_range(
+            f"{day.date()} {first}", f"{day.date()} {last}", freq=step, inclusive="left"
+        )
+    ]
+    return pd.DatetimeIndex(stamps)
+
+
+def with_pattern(seed: int = 1, days: int = 60) -> Candles:
+    """Half-hour bars whose moves are e^.8 times as large in the first two bars of 13, volume e^1.2 times."""
+    stamps = trading_days(days, [("09:30", "16:00")])
+    made = random_bars(seed, 1, len(stamps), tails=30)
+    early = np.arange(len(stamps)) % 13 < 2
+    louder = np.where(early, np.exp(0.8), 1.0)
+    close = np.cumsum((made.g + made.b)[0] * louder)
+    opened = close - made.b[0] * louder
+    parts = {
+        "open": opened,
+        "high": opened + made.hh[0] * louder,
+        "low": opened + made.ll[0] * louder,
+        "close": close,
+    }
+    columns = {name: 100 * np.exp(x) for name, x in parts.items()}
+    return candles_of(stamps, tick=1e-6, volume=made.volume[0] * np.where(early, np.exp(1.2), 1.0), **columns)

@@ -7,14 +7,19 @@ import pytest
 from scipy import integrate, stats
 from statsmodels.tsa.stattools import acf as acf_of
 
+from scenario_gen.checks.facts import Gauge, deseasonalise, long_facts_of, windows
+from scenario_gen.checks.facts.long_facts import LONG_FACTS, long_facts
 from scenario_gen.checks.facts.long_sample import (
     LaggedSums,
     aggregated_variance_hurst,
     extremal_index,
     hill_tail_index,
-    long_facts,
+    hill_tail_indices,
     memory_decay,
+    pooled_acf,
 )
+from scenario_gen.market import Candles, load_candles
+from tests.checks.facts.made import with_pattern
 
 
 @pytest.mark.parametrize("alpha", [2.0, 3.0, 5.0])
@@ -98,14 +103,61 @@ def test_aggregated_variance_reads_a_half_from_independent_bars_and_more_from_me
     assert aggregated_variance_hurst(slow) == pytest.approx(0.8, abs=0.1)
 
 
-def test_samples_that_are_too_short_give_none() -> None:
-    facts = long_facts(0.01 * np.random.default_rng(9).standard_normal((1, 500)))
-    assert set(facts.tail_index.values()) == {None}
-    assert set(facts.memory_decay.values()) == {None}
-    assert (facts.extremal_index, facts.hurst_abs) == ({"moves": None, "losses": None}, None)
+def test_several_shares_of_one_tail_are_read_as_each_alone_is() -> None:
+    x = np.random.default_rng(10).standard_t(4, (20, 300))
+    for tail in ("both", "upper", "lower"):
+        alone = [hill_tail_index(x, share, tail) for share in (0.01, 0.025, 0.05)]
+        assert hill_tail_indices(x, (0.01, 0.025, 0.05), tail) == alone
 
 
-def test_paths_that_never_move_give_none() -> None:
-    facts = long_facts(np.zeros((1, 5000)))
-    assert set(facts.tail_index.values()) | set(facts.memory_decay.values()) == {None}
-    assert (facts.extremal_index["moves"], facts.hurst_abs) == (None, None)
+def test_the_pooled_autocorrelation_is_the_same_in_blocks() -> None:
+    x = np.abs(np.random.default_rng(11).standard_normal((3000, 60)).cumsum(axis=1))  # five blocks and a half
+    assert pooled_acf(x, 20) == pytest.approx(LaggedSums.of(x, 20).acf(), rel=1e-9)
+
+
+def reasons(returns: np.ndarray) -> dict[str, str]:
+    found = long_facts(returns)
+    assert list(found) == [fact.id for fact in LONG_FACTS]
+    paths, bars = returns.shape
+    return {fact.id: fact.lacking(found[fact.id], paths=paths, bars=bars) for fact in LONG_FACTS}
+
+
+def test_samples_that_are_too_short_say_what_they_would_need() -> None:
+    few = reasons(0.01 * np.random.default_rng(9).standard_normal((1, 500)))
+    assert few["hill_losses_2_5"] == "needs 1,000 bars in all, these have 500"
+    assert few["beta_100"] == "needs 2,000 bars in all, these have 500"
+    assert few["theta_moves"] == few["hurst_abs"] == "needs 1,000 bars in a row, these have 500"
+    many = reasons(0.01 * np.random.default_rng(9).standard_normal((500, 60)))
+    assert many["hill_losses_2_5"] == ""
+    assert many["beta_50"] == "needs 100 bars in a row, these have 60"
+    assert many["beta_20"] == "the autocorrelation is not positive at every lag"  # it is 0, give or take
+
+
+def test_paths_that_never_move_have_no_tail_and_no_memory() -> None:
+    still = reasons(np.zeros((1, 5000)))
+    assert still["hill_moves_1"] == "too few bars move"
+    assert still["beta_20"] == "the autocorrelation is not positive at every lag"
+    assert still["theta_losses"] == "too few bars stand out"
+    assert still["hurst_abs"] == "no bar moves"
+
+
+def test_windows_of_sixty_bars_show_the_decay_of_the_whole_history(sp500: Candles) -> None:
+    # S&P 500 .07, NASDAQ .05 at lags 1 to 20 as one stretch; joined end to end in another order they would not.
+    for candles, whole in ((sp500, 0.07), (load_candles("nasdaq"), 0.05)):
+        cut = windows(candles, 60, 15).bars
+        decay = long_facts(cut.r)["beta_20"]
+        assert decay == pytest.approx(whole, abs=0.01)
+        mixed = cut.r[np.random.default_rng(12).permutation(len(cut))]
+        assert long_facts(mixed)["beta_20"] == pytest.approx(decay, rel=1e-9)
+
+
+def test_memory_is_measured_without_the_time_of_day_and_tails_with_it() -> None:
+    candles = with_pattern(days=200)
+    gauge = Gauge.of(candles)
+    assert gauge.season is not None
+    cut = windows(candles, 1300, 5, tick=gauge.tick, clock=gauge.clock).bars  # three blocks
+    found, raw = long_facts_of(cut, gauge), long_facts(cut.r)
+    flat = long_facts(deseasonalise(cut, gauge.season).r)
+    for fact in LONG_FACTS:
+        assert found[fact.id] == pytest.approx((raw if fact.number == "2b" else flat)[fact.id], nan_ok=True)
+    assert found["hurst_abs"] != pytest.approx(raw["hurst_abs"], abs=1e-3)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from scenario_gen.checks.facts import Bars, path_statistics, windows
-from scenario_gen.checks.facts.long_sample import LaggedSums, long_facts
+from scenario_gen.checks.facts.long_facts import long_facts
+from scenario_gen.checks.facts.long_sample import LaggedSums
 from scenario_gen.market import Candles, load_candles
 from tests.checks.facts.made import from_parts, shuffled
 
@@ -189,9 +190,9 @@ def test_the_long_sample_has_the_measured_facts(
     # The same bars and formulas: only rounding to the table's digits is left.
     returns = np.diff(np.log(load_candles(source).close))[None]
     facts = long_facts(returns)
-    assert [facts.tail_index[f"both {k}"] for k in ("1.0%", "2.5%", "5.0%")] == pytest.approx(tails, abs=0.06)
-    assert list(facts.memory_decay.values()) == pytest.approx(decay, abs=0.006)
+    assert [facts[f"hill_moves_{k}"] for k in ("1", "2_5", "5")] == pytest.approx(tails, abs=0.06)
+    assert [facts[f"beta_{lag}"] for lag in (20, 50, 100)] == pytest.approx(decay, abs=0.006)
     acf = LaggedSums.of(np.abs(returns), 20).acf()
     assert acf[[0, 4, 19]] == pytest.approx(memory, abs=0.006)
-    assert facts.extremal_index == pytest.approx({"moves": moves, "losses": losses}, abs=0.006)
-    assert facts.hurst_abs == pytest.approx(0.90, abs=0.02)
+    assert (facts["theta_moves"], facts["theta_losses"]) == pytest.approx((moves, losses), abs=0.006)
+    assert facts["hurst_abs"] == pytest.approx(0.90, abs=0.02)

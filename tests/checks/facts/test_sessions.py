@@ -13,26 +13,11 @@ from scenario_gen.checks.facts.candle import in_whole_sessions, session_contrast
 from scenario_gen.checks.facts.gauge import season_of
 from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.errors import DataError
-from scenario_gen.market import Candles, PathSet
+from scenario_gen.market import PathSet
 from scenario_gen.market.frequency import SECOND
-from tests.checks.facts.made import candles_of, random_bars
+from tests.checks.facts.made import candles_of, random_bars, trading_days, with_pattern
 
 MINUTE = 60 * SECOND
-
-
-def trading_days(
-    days: int, hours: list[tuple[str, str]], step: str = "30min", start: str = "2024-01-01"
-) -> pd.DatetimeIndex:
-    """Bars of the given hours on weekdays, the end of each stretch left out."""
-    stamps = [
-        stamp
-        for day in pd.bdate_range(start, periods=days)
-        for first, last in hours
-        for stamp in pd.date_range(
-            f"{day.date()} {first}", f"{day.date()} {last}", freq=step, inclusive="left"
-        )
-    ]
-    return pd.DatetimeIndex(stamps)
 
 
 US = trading_days(60, [("09:30", "16:00")])  # 13 bars a day
@@ -115,24 +100,6 @@ def test_a_path_that_begins_within_a_session_goes_by_the_references_clock() -> N
     assert in_whole_sessions(bars)[0].sum() == 26
     from_open = Bars.of_paths(replace(paths, timestamps=future[9:], values=values[:, 9:]), clock=clock)
     assert from_open.opens_session[0, 0]
-
-
-def with_pattern(seed: int = 1, days: int = 60) -> Candles:
-    """Half-hour bars whose moves are e^.8 times as large in the first two bars of 13, volume e^1.2 times."""
-    stamps = trading_days(days, [("09:30", "16:00")])
-    made = random_bars(seed, 1, len(stamps), tails=30)
-    early = np.arange(len(stamps)) % 13 < 2
-    louder = np.where(early, np.exp(0.8), 1.0)
-    close = np.cumsum((made.g + made.b)[0] * louder)
-    opened = close - made.b[0] * louder
-    parts = {
-        "open": opened,
-        "high": opened + made.hh[0] * louder,
-        "low": opened + made.ll[0] * louder,
-        "close": close,
-    }
-    columns = {name: 100 * np.exp(x) for name, x in parts.items()}
-    return candles_of(stamps, tick=1e-6, volume=made.volume[0] * np.where(early, np.exp(1.2), 1.0), **columns)
 
 
 def test_contrasts_read_the_planted_pattern() -> None:

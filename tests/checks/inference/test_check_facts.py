@@ -11,7 +11,8 @@ import pytest
 
 from scenario_gen.checks.controls import Relative
 from scenario_gen.checks.controls.known import simulate
-from scenario_gen.checks.facts import Bars, Gauge, path_statistics, windows
+from scenario_gen.checks.facts import LONG_FACTS, Bars, Gauge, path_statistics, windows
+from scenario_gen.checks.facts.long_facts import long_facts
 from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.inference.results import FactVerdict
 from scenario_gen.errors import CheckError, DataError
@@ -39,6 +40,21 @@ def test_a_report_survives_json_unchanged(report: FactsReport) -> None:
 def test_the_seed_decides_everything_random(report: FactsReport) -> None:
     assert check_facts(PATHS, HISTORY, context=HISTORY.context(60), seed=3) == report
     assert check_facts(PATHS, HISTORY, context=HISTORY.context(60), seed=4) != report
+
+
+def test_facts_of_a_long_sample_stand_beside_and_judge_nothing(report: FactsReport) -> None:
+    shown = {one.fact: one for one in report.long}
+    assert list(shown) == [fact.id for fact in LONG_FACTS]
+    whole = long_facts(np.diff(np.log(HISTORY.close))[None])
+    pooled = long_facts(PATHS.r)
+    for name, one in shown.items():
+        assert (one.real is None) == bool(one.real_reason) == bool(np.isnan(whole[name]))
+        assert (one.synthetic is None) == bool(one.synthetic_reason) == bool(np.isnan(pooled[name]))
+    assert shown["hill_losses_5"].real == pytest.approx(whole["hill_losses_5"])
+    assert shown["hurst_abs"].real == pytest.approx(whole["hurst_abs"])
+    assert shown["hill_losses_5"].synthetic == pytest.approx(pooled["hill_losses_5"])
+    assert shown["theta_losses"].synthetic_reason == "needs 1,000 bars in a row, these have 60"
+    assert set(report.groups) == {f.group for f in report.facts if f.label} | {"ensemble"}
 
 
 def test_every_judged_fact_shows_its_evidence(report: FactsReport) -> None:
