@@ -120,7 +120,7 @@ ONE_MISTAKE = [
     ),
     (
         "checks: {calibration: {origin: 60}}",
-        "checks.calibration.origin: unknown key; did you mean 'origins'?",
+        "checks.calibration.origin: unknown key; did you mean 'origins'? Allowed here: origins, paths, horizon",
     ),
     (
         "checks: {calibration: every}",
