@@ -10,6 +10,7 @@ import numpy as np
 
 from scenario_gen.checks.ranks import placements
 from scenario_gen.checks.scores.points import Floats, Ids, Points
+from scenario_gen.execute.threads import one_blas_thread
 
 PENALTY = 0.05  # weight of the likelihood against |w|^2 / 2
 FOLDS = 5
@@ -30,7 +31,8 @@ def out_of_fold_auc(synthetic: Points, real: Points) -> float:
         held_out = folds == fold
         mean, sd = x[~held_out].mean(axis=0), x[~held_out].std(axis=0)
         scaled = (x - mean) / np.where(sd > 0, sd, 1.0)
-        w = fit_logistic(scaled[~held_out], y[~held_out])
+        with one_blas_thread():
+            w = fit_logistic(scaled[~held_out], y[~held_out])
         scores[held_out] = scaled[held_out] @ w[:-1] + w[-1]
     return float(placements(scores[y == 1], scores[y == 0]).mean())
 

@@ -1,0 +1,25 @@
+"""one_blas_thread: one thread inside, what was there before outside, also after a mistake."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from scenario_gen.execute.threads import one_blas_thread
+
+
+def threads() -> set[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_linear_algebra_has_one_thread_inside_and_its_own_number_after() -> None:
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        with one_blas_thread():
+            assert threads() == {1}
+        assert threads() == before
+        with pytest.raises(RuntimeError, match="stop"), one_blas_thread():
+            raise RuntimeError("stop")
+        assert threads() == before
