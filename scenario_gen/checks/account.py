@@ -21,6 +21,7 @@ SUSPECT_RULES = (
     "V10",
 )  # beyond 1.5 times the largest of history: no accident on many paths
 SUSPECT_WARN = 0.05  # of the paths
+MOVED = 0.1  # standard deviations over raw paths: what a repair of one bar in six does to a fact at most
 REJECTED_TOLD = 0.005  # of the paths: above this the ensemble is said to be conditional on acceptance
 
 
@@ -83,19 +84,24 @@ class Wickless:
 
 @dataclass(frozen=True)
 class FactShift:
-    """What repair did to one statistic of the repaired paths, in standard deviations over raw paths.
+    """What repair did to one stylized fact of the paths that it changed, in standard deviations over raw paths.
 
     Attributes:
         fact: its id in the facts room.
-        raw: mean over all kept paths before repair.
+        raw: mean over the measured paths before repair.
         repaired: mean over the same paths after it.
-        shift: (repaired - raw) per path over the raw standard deviation.
+        shift: (repaired - raw) per path over the raw standard deviation; ``n`` paths have it before and after.
     """
 
     fact: str
     raw: float | None
     repaired: float | None
     shift: Interval
+
+    @property
+    def moved(self) -> bool:
+        """Whether repair moved it by more than a tenth of a standard deviation."""
+        return self.shift.value is not None and abs(self.shift.value) > MOVED
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,8 @@ class CandleAccount:
         max_change_bp: the largest such change.
         mean_change_range: mean absolute change of such a price, in units of the repaired bar's range.
         wickless: the fingerprint, upper and lower side.
-        facts: what repair did to the statistics that it is known to move; empty where nothing was changed.
+        facts: what repair did to every stylized fact of the paths that it changed, of at most some thousand of them,
+            evenly spread; empty where nothing was changed.
         rejection: how rejected paths differ; None where none was rejected.
         policy: ``repair``, ``reject`` or ``fail``.
         label: by the share of bad bars (1 %, 5 %) and of rejected paths (1 %, 5 %); any V1, V2, V6 is FAIL; V9 or V10

@@ -16,9 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.checks.breaches import Exchange, Flags, find_breaches, session_close
+from scenario_gen.checks.facts import Gauge
 from scenario_gen.checks.notes import TITLES, history_breaches, misfits, notes_for, rule_notes
 from scenario_gen.checks.reference import ReferenceBounds
 from scenario_gen.checks.repair import repair_paths
+from scenario_gen.checks.shifts import MOST_MEASURED, facts_of_changed
 from scenario_gen.checks.suspects import Scales, Suspects, find_suspects
 from scenario_gen.checks.tally import RuleNote, Tally, count_paths, wickless_shares
 from scenario_gen.errors import CheckError
@@ -59,6 +61,7 @@ class CandleRules:
 
     Attributes:
         context: the bars that the paths follow.
+        history: the real bars up to the context's end.
         calendar: where the paths' stamps come from.
         exchange: ticks, lots, price limit, sessions.
         bounds: what the history allows of V9 to V12.
@@ -70,6 +73,7 @@ class CandleRules:
     """
 
     context: Candles
+    history: Candles
     calendar: BarCalendar
     exchange: Exchange
     bounds: ReferenceBounds
@@ -114,6 +118,7 @@ class CandleRules:
         broken = history_breaches(exchange, history)
         return cls(
             context=context,
+            history=history,
             calendar=calendar,
             exchange=exchange,
             bounds=bounds,
@@ -124,8 +129,13 @@ class CandleRules:
             wickless=wickless_shares(history.values[:, :4].astype(np.float32)),
         )
 
-    def check(self, paths: PathSet, policy: Policy) -> CheckedPaths:
+    def check(self, paths: PathSet, policy: Policy, *, measured: int = MOST_MEASURED) -> CheckedPaths:
         """Apply the rules to raw paths and the policy to what breaks them.
+
+        Args:
+            paths: raw paths.
+            policy: ``repair``, ``reject`` or ``fail``.
+            measured: of the paths that the repair changes, how many are measured before and after it.
 
         Raises:
             CheckError: a rule is broken and the policy is ``fail``, or the paths do not belong to this context.
@@ -139,7 +149,8 @@ class CandleRules:
         raw = paths.select(paths.path_ids[~rejected])
         kept = self.repair(raw)
         counts = count_paths(paths, found, bad, rejected, kept, self.find(kept), self._tick)
-        tally = Tally(counts, notes_for(paths, self.notes, found), policy, self.horizon, self.wickless)
+        facts = facts_of_changed(raw, kept, lambda: self._gauge, measured)
+        tally = Tally(counts, notes_for(paths, self.notes, found), policy, self.horizon, self.wickless, facts)
         return CheckedPaths(kept, raw, tally)
 
     def find(self, paths: PathSet) -> dict[str, Suspects]:
@@ -181,6 +192,10 @@ class CandleRules:
     @cached_property
     def _opens(self) -> NDArray[np.bool_]:
         return self.exchange.opens(self._before, self._stamps)
+
+    @cached_property
+    def _gauge(self) -> Gauge:
+        return Gauge.of(self.history)
 
     @cached_property
     def _session_close(self) -> float:

@@ -23,7 +23,7 @@ from scenario_gen.checks.account import (
     Wickless,
     candle_label,
 )
-from scenario_gen.checks.tally import REPAIR_FACTS, SIDES, RuleNote, Side, Tally
+from scenario_gen.checks.tally import SIDES, RuleNote, Side, Tally
 
 
 def merge_tallies(tallies: Sequence[Tally]) -> CandleAccount:
@@ -52,7 +52,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> CandleAccount:
         policy=first.policy,
         label=candle_label(float(counts["bad_bars"].sum()) / bars, 1 - len(kept) / paths, bars, paths, rules),
         wickless=[_wickless_side(side, kept, first) for side in SIDES],
-        facts=_fact_shifts(kept),
+        facts=_fact_shifts([tally.facts for tally in tallies]),
         rejection=_rejection(counts) if len(kept) < paths else None,
     )
 
@@ -118,21 +118,25 @@ def _wickless_side(side: Side, kept: pd.DataFrame, tally: Tally) -> Wickless:
     return Wickless(side, raw, repaired, tally.wickless[SIDES.index(side)])
 
 
-def _fact_shifts(kept: pd.DataFrame) -> list[FactShift]:
-    changed = kept[kept["touched"]]
-    if not len(changed):
+def _fact_shifts(tables: Sequence[pd.DataFrame]) -> list[FactShift]:
+    """Return what repair did to every fact that a changed path has before and after it."""
+    changed = [table for table in tables if len(table)]
+    if not changed:
         return []
+    measured = pd.concat(changed)
     shifts = []
-    for fact in REPAIR_FACTS:
-        raw, after = (changed[f"{fact}_fact_{when}"].to_numpy(dtype=np.float64) for when in ("raw", "left"))
+    for fact in (name.removesuffix("_raw") for name in measured if name.endswith("_raw")):
+        raw, after = (measured[f"{fact}_{when}"].to_numpy(dtype=np.float64) for when in ("raw", "left"))
         both = np.isfinite(raw) & np.isfinite(after)
-        spread = float(raw[both].std(ddof=1)) if both.sum() > 1 else 0.0
-        moved = (
-            mean_interval((after - raw)[both] / spread) if spread > 0 else Interval(None, n=int(both.sum()))
-        )
-        before, later = (float(v[both].mean()) if both.any() else None for v in (raw, after))
-        shifts.append(FactShift(fact, before, later, moved))
+        if both.any():
+            shifts.append(_fact_shift(fact, raw[both], after[both]))
     return shifts
+
+
+def _fact_shift(fact: str, raw: NDArray[np.float64], after: NDArray[np.float64]) -> FactShift:
+    spread = float(raw.std(ddof=1)) if len(raw) > 1 else 0.0
+    shift = mean_interval((after - raw) / spread) if spread > 0 else Interval(None, n=len(raw))
+    return FactShift(fact, float(raw.mean()), float(after.mean()), shift)
 
 
 def _rejection(counts: pd.DataFrame) -> Rejection:

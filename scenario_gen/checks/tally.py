@@ -14,16 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.checks.account import Kind
-from scenario_gen.checks.facts.bars import Bars
-from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.checks.suspects import Suspects
 from scenario_gen.market.paths import PathSet
 
 Side = Literal["upper", "lower"]
 SIDES: tuple[Side, Side] = ("upper", "lower")
 PRICES = ("open", "high", "low", "close")
-# Statistics that moving highs and lows out is known to shift, and the volatility that a price limit cuts.
-REPAIR_FACTS = ("log_sd", "logPK_oc", "body_frac", "acf_rng_1_5", "absr_rng_corr")
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,7 @@ class Tally:
         policy: ``repair``, ``reject`` or ``fail``.
         horizon: bars per path.
         wickless: share of the history's bars without an upper and without a lower wick.
+        facts: one row per measured path that the repair changed, as ``facts_of_changed`` returns them.
     """
 
     counts: pd.DataFrame
@@ -61,17 +58,23 @@ class Tally:
     policy: str
     horizon: int
     wickless: tuple[float, float]
+    facts: pd.DataFrame
 
     def notes(self) -> dict[str, Any]:
-        """Return everything but the counts as plain values, for JSON."""
-        return {name: value for name, value in asdict(self).items() if name != "counts"}
+        """Return everything but the tables as plain values, for JSON."""
+        return {
+            "rules": [asdict(rule) for rule in self.rules],
+            "policy": self.policy,
+            "horizon": self.horizon,
+            "wickless": list(self.wickless),
+        }
 
     @classmethod
-    def from_notes(cls, notes: Mapping[str, Any], counts: pd.DataFrame) -> Tally:
-        """Put a tally together again from its notes and its counts."""
+    def from_notes(cls, notes: Mapping[str, Any], counts: pd.DataFrame, facts: pd.DataFrame) -> Tally:
+        """Put a tally together again from its notes and its tables."""
         rules = tuple(RuleNote(**row) for row in notes["rules"])
         upper, lower = notes["wickless"]
-        return cls(counts, rules, notes["policy"], notes["horizon"], (upper, lower))
+        return cls(counts, rules, notes["policy"], notes["horizon"], (upper, lower), facts)
 
 
 def count_paths(
@@ -107,7 +110,7 @@ def count_paths(
     late |= {f"{side}_raw": count for side, count in zip(SIDES, _wickless(before), strict=True)}
     late |= {f"{side}_left": count for side, count in zip(SIDES, _wickless(after), strict=True)}
     columns |= {name: _spread(values, kept, len(raw)) for name, values in late.items()}
-    columns |= _shape(raw) | _facts(raw, repaired, kept[touched], tick)
+    columns |= _shape(raw)
     small = {
         name: values.astype(np.int32) if values.dtype == np.int64 else values
         for name, values in columns.items()
@@ -163,22 +166,6 @@ def _shape(raw: PathSet) -> dict[str, NDArray[np.float64]]:
         "log_sd": np.where(known, np.log(np.where(known, spread, 1.0)), np.nan),
         "log_last": np.where(usable, logs[:, -1], np.nan),
     }
-
-
-def _facts(
-    raw: PathSet, repaired: PathSet, changed: NDArray[np.int64], tick: float
-) -> dict[str, NDArray[Any]]:
-    """Return the statistics of changed paths before and after; NaN for all others."""
-    nothing = np.full(len(raw), np.nan)
-    columns = {f"{fact}_fact_{when}": nothing.copy() for fact in REPAIR_FACTS for when in ("raw", "left")}
-    ids = raw.path_ids[changed]
-    for when, paths in (("raw", raw), ("left", repaired)):
-        if not len(ids):
-            break
-        bars = Bars.of_paths(paths.select(ids), tick=tick)
-        for fact, values in path_statistics(bars, facts=REPAIR_FACTS).items():
-            columns[f"{fact}_fact_{when}"][changed] = values
-    return columns
 
 
 def _spread(values: NDArray[Any], rows: NDArray[np.int64], length: int) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from scenario_gen.checks.account import FactShift
     from scenario_gen.checks.inference import Comparison, FactVerdict, LongFigure
     from scenario_gen.checks.scores import ScoreVerdict
     from scenario_gen.pipeline.check_results import CheckReport
@@ -194,17 +195,29 @@ def _candle_lines(report: CheckReport) -> Iterator[str]:
     account = report.candles
     yield (
         f"{account.label:<12} candles: {account.bad_bars:,} of {account.bars:,} bars are no valid candle; "
-        f"{account.untouched:,} paths untouched, {account.repaired:,} repaired, {account.rejected:,} rejected; facts "
-        "are measured after the repair"
+        f"{account.untouched:,} paths untouched, {account.rounded:,} only rounded, {account.repaired:,} repaired, "
+        f"{account.rejected:,} rejected; facts are measured after the repair"
     )
     for rule in account.rules:
         if rule.paths > 0:
             yield f"  {rule.rule} {rule.title}: not so in {rule.bars:,} bars of {rule.paths:,} paths, {rule.action}"
+    if account.facts:
+        yield f"  {_repair_line(account.facts)}"
     silent = [
         f"{rule.rule} ({rule.action.removeprefix('not judged: ')})" for rule in account.rules if rule.bars < 0
     ]
     if silent:
         yield f"  candle rules that were not judged: {', '.join(silent)}"
+
+
+def _repair_line(facts: Sequence[FactShift]) -> str:
+    """Say which facts the repair moved, of the paths that it changed."""
+    paths = max(one.shift.n for one in facts)
+    moved = ", ".join(f"{one.fact} {one.shift.value:+.2f}" for one in facts if one.moved)
+    return (
+        f"the repair moved {moved or 'no fact'} by more than a tenth of a standard deviation over raw paths; "
+        f"{len(facts)} facts were measured before and after it, on {paths:,} changed paths (all: --json)"
+    )
 
 
 def untestable_lines(facts: Sequence[FactVerdict], scores: Sequence[ScoreVerdict]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.checks.candles import none_left
+from scenario_gen.checks.shifts import MOST_MEASURED, share_of
 from scenario_gen.checks.tally import Tally
 from scenario_gen.execute.blocks import Block, plan_blocks
 from scenario_gen.execute.draws import Draws
@@ -67,7 +68,8 @@ def run_block(
     """Generate, check and backtest one block; return its arrays and frames, ready to be stored."""
     scenario = prepared.scenario
     raw = sample_block(prepared, block, sampled)
-    checked = prepared.rules.check(raw, scenario.checks.on_invalid)
+    measured = share_of(MOST_MEASURED, block.take, scenario.paths.count)
+    checked = prepared.rules.check(raw, scenario.checks.on_invalid, measured=measured)
     kept = checked.paths
     fan = fan_bars(kept.horizon)
     arrays: dict[str, NDArray[Any]] = {
@@ -90,6 +92,7 @@ def run_block(
     frames = {
         "metrics": pd.concat(rows, ignore_index=True),
         "candles": checked.tally.counts,
+        "repaired": checked.tally.facts,
         "unrepaired": run_unrepaired(prepared, strategies, checked),
     }
     return arrays, frames
@@ -117,9 +120,9 @@ def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     return np.asarray(realised / context)
 
 
-def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame) -> Tally:
+def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame, facts: pd.DataFrame) -> Tally:
     """Read a block's candle tally back."""
-    return Tally.from_notes(json.loads(stored.tobytes()), counts)
+    return Tally.from_notes(json.loads(stored.tobytes()), counts, facts)
 
 
 def read_provenance(stored: NDArray[np.uint8]) -> dict[str, Any]:

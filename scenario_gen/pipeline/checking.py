@@ -24,6 +24,7 @@ from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.checks.shifts import MOST_MEASURED, share_of
 from scenario_gen.errors import CheckError
 from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.candles import Candles
@@ -172,7 +173,8 @@ def _candles(
         before = history.rows(0, one.end)
         context = before.context(min(CONTEXT, len(before)))
         rules = CandleRules.of(context, one.paths.horizon, market=market, history=before)
-        checked = rules.check(one.paths, "repair")
+        measured = share_of(MOST_MEASURED, len(one.paths), sum(len(other.paths) for other in ensembles))
+        checked = rules.check(one.paths, "repair", measured=measured)
         kept.append(Ensemble(checked.paths, one.end))
         tallies.append(checked.tally)
         misfits = [before.flag_text(flag) for flag in rules.misfits]

@@ -102,7 +102,7 @@ def given_paths(
     seen = before.context(min(context_bars, len(before)))
     calendar = BarCalendar.infer(before.timestamps, history.calendar)
     rules = CandleRules.of(seen, behind.paths.horizon, history=before, calendar=calendar)
-    checked = rules.check(behind.paths, "repair")
+    checked = rules.check(behind.paths, "repair", measured=0)  # a backtest shows no facts
     if not len(checked.paths):
         raise none_left(len(behind.paths))
     return GivenPaths(

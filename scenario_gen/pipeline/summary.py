@@ -111,7 +111,7 @@ def merge_blocks(one: Prepared, strategies: int, store: RunFolder) -> Merged:
             whole = block_paths(one, stored)
             stored["close"] = whole.close[:, fan]
             stored["block"] = np.full(len(whole), block.index)
-            tallies.append(read_tally(stored.pop("account"), frames["candles"]))
+            tallies.append(read_tally(stored.pop("account"), frames["candles"], frames.pop("repaired")))
             provenances.append(read_provenance(stored.pop("provenance")))
             stored.pop("values")
             for name, array in stored.items():

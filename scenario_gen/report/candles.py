@@ -18,13 +18,6 @@ GROUPS = (
     ("Brought into the market’s form", ("form",)),
     ("Possible, but unlike the history: flagged and kept", ("suspect",)),
 )
-FACTS = {
-    "log_sd": "volatility (log)",
-    "logPK_oc": "range to body variance (log)",
-    "body_frac": "body’s share of the range",
-    "acf_rng_1_5": "clustering of ranges",
-    "absr_rng_corr": "return size with range",
-}
 FIGURES = {
     ("total_return", 0.5): "Median return",
     ("total_return", 0.05): "5% quantile",
@@ -162,31 +155,9 @@ def wickless_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
 def _wickless_cells(placed: PlacedScenario) -> Iterator[Cell]:
     for at, side in enumerate(placed.scenario.candles.wickless):
         source = f"{placed.at}/candles/wickless/{at}"
-        yield Cell(bracketed(_estimate(side.raw), "percent", f"{source}/raw"))
-        yield Cell(bracketed(_estimate(side.repaired), "percent", f"{source}/repaired"))
+        yield Cell(bracketed(estimate_of(side.raw), "percent", f"{source}/raw"))
+        yield Cell(bracketed(estimate_of(side.repaired), "percent", f"{source}/repaired"))
         yield Cell(plain(side.history, "percent", f"{source}/history"))
-
-
-def shift_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
-    """Return what repair did to statistics of the paths that it changed; None where it changed none."""
-    changed = [placed for placed in scenarios if placed.scenario.candles.facts]
-    if not changed:
-        return None
-    facts = list(dict.fromkeys(shift.fact for placed in changed for shift in placed.scenario.candles.facts))
-    rows = [
-        Row(FACTS.get(fact, name(fact)), cells=tuple(_shift_cell(placed, fact) for placed in changed))
-        for fact in facts
-    ]
-    heads = (Head("Statistic of a path", left=True), *(Head(placed.title) for placed in changed))
-    return Table("", heads, tuple(rows), css="stack")
-
-
-def _shift_cell(placed: PlacedScenario, fact: str) -> Cell:
-    for at, shift in enumerate(placed.scenario.candles.facts):
-        if shift.fact == fact:
-            source = f"{placed.at}/candles/facts/{at}/shift"
-            return Cell(bracketed(_estimate(shift.shift), "number", source, decimals=2))
-    return Cell(Shown(numbers.NOT_APPLICABLE))
 
 
 def rejection_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
@@ -199,8 +170,8 @@ def rejection_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
         cells = (
             count_cell(rejection.rejected, placed.scenario.candles.paths, f"{at}/rejected"),
             Cell(plain(float(rejection.measured), "count", f"{at}/measured")),
-            Cell(bracketed(_estimate(rejection.log_sd), "number", f"{at}/log_sd", decimals=2)),
-            Cell(bracketed(_estimate(rejection.log_last), "number", f"{at}/log_last", decimals=3)),
+            Cell(bracketed(estimate_of(rejection.log_sd), "number", f"{at}/log_sd", decimals=2)),
+            Cell(bracketed(estimate_of(rejection.log_last), "number", f"{at}/log_last", decimals=3)),
         )
         rows.append(Row(placed.title, cells=cells))
     heads = (
@@ -301,6 +272,7 @@ def flag_lines(scenarios: Sequence[PlacedScenario]) -> list[str]:
     )
 
 
-def _estimate(interval: Interval) -> Estimate:
+def estimate_of(interval: Interval) -> Estimate:
+    """Return a mean over paths as the number formatter takes it."""
     reason = "" if interval.value is not None else "not applicable on any path"
     return Estimate(interval.value, interval.low, interval.high, interval.n, reason=reason)

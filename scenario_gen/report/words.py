@@ -221,6 +221,11 @@ REPAIR_MOST = (
     "Repair moves the mean return most for {strategy} in {scenario}: by {difference}, on the same paths with and "
     "without it."
 )
+SHIFTS = (
+    "Repaired minus raw, in standard deviations over raw paths, with 95% intervals over paths; in grey the means "
+    "before and after. {facts} facts were measured, on at most {paths} changed paths of a scenario: shown are five "
+    "that a repair is known to move, and all others that moved by more than a tenth of a standard deviation."
+)
 CONDITIONAL = (
     "{scenario}: {rejected} of {paths} paths were rejected. The ensemble is conditional on acceptance: it shows the "
     "market of the paths that passed."

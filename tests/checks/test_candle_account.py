@@ -10,9 +10,11 @@ from scipy import stats
 
 from scenario_gen.checks import CandleAccount, CandleRules, RuleCount
 from scenario_gen.checks.account import candle_label, odd_rules
+from scenario_gen.checks.facts import FACTS, Gauge
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.checks.merging import difference, mean_interval, merge_tallies
+from scenario_gen.checks.shifts import facts_of_changed, share_of
 from scenario_gen.checks.tally import Tally
 from scenario_gen.market import Candles, PathSet
 
@@ -140,6 +142,63 @@ def test_what_repair_moved_is_measured_path_by_path_in_standard_deviations(
     assert log_sd.shift.value == 0  # opens and closes never move
 
 
+def test_every_fact_is_measured_before_and_after_on_the_changed_paths_alone(
+    rules: CandleRules, paths: PathSet
+) -> None:
+    raw = _noisy(paths, 0.2, np.arange(40))
+    checked = rules.check(raw, "repair")
+    assert checked.tally.facts.index.tolist() == list(range(40))
+    shifts = {row.fact: row for row in merge_tallies([checked.tally]).facts}
+    sessions = {fact.id for fact in FACTS if "sessions" in fact.needs}
+    still = {"vol_acf_1_5", "dv_acf1", "v_Lskew", "vol_rng_corr", "vol_absr_corr", "vol_r_corr", "dv_logsd"}
+    assert set(shifts) == {fact.id for fact in FACTS} - sessions - still  # the made volume never changes
+    gauge = Gauge.of(rules.history)
+    for fact in ("acf_rng_1_5", "no_upper_wick", "exceedances", "dd_over_du"):
+        before, after = (
+            path_statistics(Bars.of_paths(side, tick=gauge.tick), gauge=gauge)[fact][:40]
+            for side in (raw, checked.paths)
+        )
+        both = np.isfinite(before) & np.isfinite(after)
+        assert shifts[fact].raw == pytest.approx(before[both].mean())
+        assert shifts[fact].repaired == pytest.approx(after[both].mean())
+        assert shifts[fact].shift.n == both.sum()
+    assert shifts["body_frac"].moved
+    assert not shifts["dd_over_du"].moved  # closes stay where they are
+
+
+def test_where_every_path_is_changed_a_share_of_them_is_measured_evenly_spread(
+    rules: CandleRules, paths: PathSet
+) -> None:
+    raw = _noisy(paths, 0.2)
+    parts = [raw.select(np.arange(start, start + 100)) for start in range(0, 400, 100)]
+    most = share_of(60, 100, 400)
+    tallies = [rules.check(part, "repair", measured=most).tally for part in parts]
+    assert most == 15
+    assert tallies[1].facts.index.tolist() == [100 + 99 * at // 14 for at in range(15)]
+    account = merge_tallies(tallies)
+    assert account.repaired == 400
+    shift = next(row for row in account.facts if row.fact == "body_frac")
+    every = next(row for row in _account(rules, raw).facts if row.fact == "body_frac")
+    assert (shift.shift.n, every.shift.n) == (60, 400)
+    # two samples of the same paths: their means differ by the error of the smaller one; 4 of them
+    assert shift.shift.value == pytest.approx(
+        every.shift.value, abs=4 * (every.shift.high - every.shift.value)
+    )
+
+
+def test_a_part_of_the_ensemble_gets_its_share_and_never_nothing() -> None:
+    assert share_of(1000, 512, 512) == 1000
+    assert share_of(1000, 512, 100_000) == 6  # 5.12, rounded up
+    assert share_of(1000, 1, 10**6) == 1
+
+
+def test_where_nothing_is_changed_nothing_is_measured(rules: CandleRules, paths: PathSet) -> None:
+    def never() -> Gauge:
+        raise AssertionError("no path was changed")
+
+    assert len(facts_of_changed(paths, paths, never, 1000)) == 0
+
+
 def test_rejection_of_volatile_paths_is_seen_and_a_random_one_is_not(
     rules: CandleRules, paths: PathSet
 ) -> None:
@@ -195,5 +254,5 @@ def test_counts_are_kept_path_by_path_and_come_back_from_their_notes(
     assert tally.counts["rejected"].sum() == 7
     assert (tally.counts["V3_raw"] > 0).to_numpy().nonzero()[0].tolist() == list(range(7))
     assert tally.counts["V3_left"].sum() == 0
-    again = Tally.from_notes(tally.notes(), tally.counts)
+    again = Tally.from_notes(tally.notes(), tally.counts, tally.facts)
     assert merge_tallies([again]) == merge_tallies([tally])

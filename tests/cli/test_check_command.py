@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_shuffled_bars_leave_with_4_and_the_tables_say_why(
     one: OneContext, invoke: Invoke, tmp_path: Path
 ) -> None:
     one.control("shuffle", count=60).to_csv(tmp_path / "shuffled.csv", index=False)
-    result = invoke("check", tmp_path / "shuffled.csv", "--reference", "nasdaq")
+    result = invoke("check", tmp_path / "shuffled.csv", "--reference", "nasdaq", "--tick-size", "10")
     assert result.exit_code == 4, result.stderr
     told = " ".join(result.stdout.split())
     assert "shuffled.csv: 60 paths of 60 bars from one context, 2013-01-02 to 2013-03-28" in told
@@ -82,6 +83,8 @@ def test_shuffled_bars_leave_with_4_and_the_tables_say_why(
     assert "MDE" in told
     assert "1,510 bars of NASDAQ Composite after 2012-12-31 were left out" in told
     assert "candle rules that were not judged: V4-lots (" in told
+    assert re.search(r"the repair moved \w+ [+-]\d\.\d\d.* by more than a tenth", told)
+    assert "facts were measured before and after it, on 60 changed paths" in told
     assert "A long sample's facts, shown and never judged" in told
     assert "tail index of losses, largest 2.5 %" in told
     assert "no value for the paths: theta_moves, theta_losses, hurst_abs: needs 1,000 bars in a row" in told

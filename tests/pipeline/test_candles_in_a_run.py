@@ -137,6 +137,10 @@ def test_ticks_round_every_path_and_keep_each_share_beside_the_unrounded_one(run
     raw, repaired = account.wickless[0].raw, account.wickless[0].repaired
     assert repaired.value > raw.value  # five points swallow many a wick
     assert [effect.paths for effect in result.scenarios[0].repair] == [60, 60]
+    assert len(account.facts) > 20  # of 15 bars
+    assert {shift.shift.n for shift in account.facts} <= set(range(61))
+    wicks = next(shift for shift in account.facts if shift.fact == "no_upper_wick")
+    assert (wicks.raw, wicks.repaired) == pytest.approx((raw.value, repaired.value))  # counted, and measured
 
 
 def test_rejection_at_a_price_limit_leaves_the_calm_paths_and_says_so(run: Run, tmp_path: Path) -> None:

@@ -112,6 +112,9 @@ def test_candles_are_held_to_the_markets_ticks_lots_and_limit(one: OneContext) -
         "market.price_limit" in note for note in held.notes
     )  # the NASDAQ itself moved by more than 3 % in a day
     assert free.candles.repaired < held.candles.repaired
+    moved = {shift.fact for shift in held.candles.facts if shift.moved}
+    assert moved & {"log_sd", "exkurt", "logPK_oc"}  # a limit cuts the tails
+    assert "ensemble" not in held.verdicts  # a shift is no verdict
 
 
 def test_a_calendar_that_the_stamps_break_is_told(one: OneContext) -> None:

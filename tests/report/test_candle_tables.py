@@ -16,8 +16,9 @@ from scenario_gen.report.candles import (
 )
 from scenario_gen.report.cells import Table, place
 from scenario_gen.report.page import build_page
+from scenario_gen.report.shifts import shift_table
 from scenario_gen.report.words import text_of
-from scenario_gen.store.results import CandleAccount, Interval, Rejection, StressRun
+from scenario_gen.store.results import CandleAccount, FactShift, Interval, Rejection, StressRun
 
 MakeRun = Callable[..., StressRun]
 
@@ -73,6 +74,26 @@ def test_the_fingerprint_stands_beside_the_historys(full: StressRun) -> None:
     assert table is not None
     assert _row(table, "base") == ["8.0%", "14.0%", "7.9%", "7.0%", "13.0%", "7.1%"]
     assert wickless_table(place(_with_account(full, wickless=[]))[:1]) is None
+
+
+def test_five_shifts_stand_always_and_others_where_they_moved_by_more_than_a_tenth(full: StressRun) -> None:
+    def shift(fact: str, by: float) -> FactShift:
+        return FactShift(fact, 0.5, 0.5 + by, Interval(by, by - 0.02, by + 0.02, 37))
+
+    facts = [
+        shift("gap_share", 0.1),
+        shift("no_upper_wick", 0.11),
+        shift("Lkurt", -0.2),
+        shift("body_frac", 0.0),
+    ]
+    run = _with_account(full, facts=facts)
+    table = shift_table(place(run)[:1])
+    assert table is not None
+    assert [row.unit for row in table.rows] == ["body_frac", "no_upper_wick", "Lkurt"]
+    assert table.rows[2].cells[0].note == "0.500 → 0.300"
+    page = build_page(run)
+    assert "4 facts were measured, on at most 48 changed paths" in page  # the hot scenario has 48
+    assert shift_table([p for p in place(run) if p.title == "bootstrap"]) is None
 
 
 def test_results_with_and_without_repair_stand_one_below_the_other(full: StressRun) -> None:
