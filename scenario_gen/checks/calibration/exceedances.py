@@ -2,12 +2,14 @@
 
 Kupiec 1995 counts exceedances, Christoffersen 1998 asks whether they come one after the other, and McNeil and Frey
 2000 whether their size is the expected shortfall. Small counts are judged by the exact binomial, and none at all
-where too few are expected to tell anything.
+where too few are expected to tell anything. The tests of one generator are a group: their p-values are adjusted for
+its number, and it has one label.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ from scipy import stats
 from scipy.special import xlog1py, xlogy
 
 from scenario_gen.checks.account import Label
+from scenario_gen.checks.inference.labels import worst
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
@@ -27,7 +30,9 @@ ASYMPTOTIC = 10.0  # expected exceedances from which the likelihood ratio has it
 JUDGED = 5.0  # expected exceedances below which nothing is judged
 FEWEST_EXCESSES = 10
 RESAMPLES = 2000
-FAIL_P, WARN_P = 0.01, 0.05
+FAIL_Q, WARN_Q = 0.01, 0.05
+NEXT_BAR = "return_1"  # the one return whose forecasts may follow each other bar by bar
+SPANS = {NEXT_BAR: "next bar", "return_h": "horizon"}
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,13 @@ class Exceedances:
         p_joint: both together (conditional coverage); None where ``p_count`` is exact or nothing was exceeded.
         excess: mean of what came beyond, less the expected shortfall, in the ensemble's deviations; above zero the
             shortfall was forecast too small. None below ten exceedances.
-        p_excess: one-sided bootstrap test that it is not above zero; None below ten exceedances.
-        label: by the smallest of these.
+        p_excess: one-sided bootstrap test that it is not above zero; None below ten exceedances, or where the tail
+            of an ensemble is one path, which has no mean to be beyond.
+        label: by ``q``.
         reason: in words.
+        p: of number and order (``p_joint``, else ``p_count``) and of size, the smaller of the two times their number.
+        q: the same adjusted for the tests of the group that can be judged (Benjamini and Hochberg); None where this
+            one cannot.
     """
 
     functional: str
@@ -68,19 +77,50 @@ class Exceedances:
     p_excess: float | None
     label: Label
     reason: str
+    p: float | None = None
+    q: float | None = None
+
+    @property
+    def title(self) -> str:
+        """Which tail of which return, at what level."""
+        return f"{SPANS[self.functional]}, {self.tail} tail, {self.level:.0%}"
+
+    @property
+    def judged(self) -> bool:
+        """Whether enough exceedances are expected to tell anything."""
+        return self.expected >= JUDGED
 
 
-def expected_shortfall(ensemble: Floats, tail: Tail, level: float) -> float:
-    """Return the mean of the ensemble [path] beyond its own value at risk, at least one path."""
-    ordered = np.sort(ensemble if tail == "lower" else -ensemble)
-    beyond = ordered[: max(1, round(level * (len(ensemble) + 1)))]
-    return float(beyond.mean() if tail == "lower" else -beyond.mean())
+def expected_shortfall(values: Floats, tail: Tail, level: float) -> float:
+    """Return the mean of the outermost ``level`` of the values; where that is no whole number, the last counts in part.
+
+    A tail of less than one value is that value.
+    """
+    ordered = np.sort(values if tail == "lower" else -values)
+    size = round(level * len(values), 9)  # 0.07 * 100 is 7.000000000000001
+    weights = np.clip(size - np.arange(len(values)), 0.0, 1.0) if size >= 1 else np.arange(len(values)) == 0
+    mean = float(np.average(ordered, weights=weights))
+    return mean if tail == "lower" else -mean
+
+
+def excess(ensemble: Floats, came: float, tail: Tail, level: float) -> float:
+    """Return how far what came lies beyond the expected shortfall, in deviations.
+
+    Shortfall and deviation are those of paths and outcome together. Under calibration the outcome is one of them, so
+    that, where it is in the tail, it is any of the tail's alike, and the mean excess is zero for any number of paths.
+    Against the tail of the paths alone an outcome that lies in the tail has one path less to be beside: of 99 paths at
+    1 %, whatever exceeded the lowest would have exceeded the shortfall as well.
+    """
+    together = np.append(ensemble, came)
+    beyond = expected_shortfall(together, tail, level) - came
+    spread = max(float(together.std()), np.finfo(float).tiny)
+    return (beyond if tail == "lower" else -beyond) / spread
 
 
 def count_exceedances(
     functional: str, tail: Tail, level: float, pits: Floats, excesses: Floats, rng: np.random.Generator
 ) -> Exceedances:
-    """Judge one tail from PITs [forecast] in the order of time.
+    """Judge one tail, on its own, from PITs [forecast] in the order of time.
 
     Args:
         functional: id, for the result.
@@ -99,25 +139,59 @@ def count_exceedances(
     runs = christoffersen_independence(hits) if any_hit else None
     joint = conditional_coverage(hits, level) if any_hit and not exact else None
     size = excesses[hits]
-    p_excess = shortfall_test(size, rng) if len(size) >= FEWEST_EXCESSES else None
-    label, reason = _judge(len(hits), expected, count if joint is None else joint, p_excess)
-    return Exceedances(
-        functional=functional,
-        tail=tail,
-        level=level,
-        forecasts=len(hits),
-        hits=int(hits.sum()),
-        share=float(hits.mean()),
-        expected=expected,
-        exact=exact,
-        p_count=count,
-        p_independence=runs,
-        p_joint=joint,
-        excess=float(size.mean()) if p_excess is not None else None,
-        p_excess=p_excess,
-        label=label,
-        reason=reason,
+    p_excess = shortfall_test(size, rng) if len(size) >= FEWEST_EXCESSES and size.any() else None
+    tests = [count if joint is None else joint, *([] if p_excess is None else [p_excess])]
+    p = min(1.0, len(tests) * min(tests))
+    return _labelled(
+        Exceedances(
+            functional=functional,
+            tail=tail,
+            level=level,
+            forecasts=len(hits),
+            hits=int(hits.sum()),
+            share=float(hits.mean()),
+            expected=expected,
+            exact=exact,
+            p_count=count,
+            p_independence=runs,
+            p_joint=joint,
+            excess=float(size.mean()) if p_excess is not None else None,
+            p_excess=p_excess,
+            label="INCONCLUSIVE",
+            reason="",
+            p=p,
+        ),
+        p,
     )
+
+
+def judged_together(tests: Sequence[Exceedances]) -> list[Exceedances]:
+    """Return the tests of one generator with labels by p-values that are adjusted for all that can be judged.
+
+    Two tails at two levels are four questions: asked one by one, a perfect generator would fail in one of them in four
+    per cent of cases rather than one.
+    """
+    own = {place: one.p for place, one in enumerate(tests) if one.judged and one.p is not None}
+    adjusted = stats.false_discovery_control([*own.values()]) if own else []
+    q = dict(zip(own, map(float, adjusted), strict=True))
+    return [_labelled(one, q.get(place)) for place, one in enumerate(tests)]
+
+
+def group_label(tests: Sequence[Exceedances]) -> Label:
+    """Return the label of the value at risk as a whole: the worst of its tests.
+
+    PASS takes both tails and both levels of the next bar. Tests over the horizon count where they can be judged: their
+    forecasts lie a horizon apart, and the 500 that the 1 % level needs are more than nearly any history holds, so that
+    a group which waited for them would say INCONCLUSIVE whatever was found.
+    """
+    counted = [one.label for one in tests if one.functional == NEXT_BAR or one.judged]
+    return worst(counted) if counted else "UNTESTABLE"
+
+
+def decisive(tests: Sequence[Exceedances], label: Label) -> Exceedances | None:
+    """Return the test with this label that is least likely by chance, or None."""
+    alike = [one for one in tests if one.label == label]
+    return min(alike, key=lambda one: 1.0 if one.q is None else one.q, default=None)
 
 
 def exact_binomial(hits: Hits, level: float) -> float:
@@ -177,16 +251,20 @@ def _t_value(samples: Floats) -> Floats:
     return np.asarray(samples.mean(axis=1) / np.maximum(error, np.finfo(float).tiny))
 
 
-def _judge(forecasts: int, expected: float, p_count: float, p_excess: float | None) -> tuple[Label, str]:
-    if expected < JUDGED:
+def _labelled(one: Exceedances, q: float | None) -> Exceedances:
+    label, reason = _judge(one, q)
+    return replace(one, q=q if one.judged else None, label=label, reason=reason)
+
+
+def _judge(one: Exceedances, q: float | None) -> tuple[Label, str]:
+    if not one.judged or q is None:
         return (
             "INCONCLUSIVE",
-            f"{expected:.1f} exceedances are expected of {forecasts}; {JUDGED:g} are needed",
+            f"{one.expected:.1f} exceedances are expected of {one.forecasts}; {JUDGED:g} are needed",
         )
-    p = min(p_count, 1.0 if p_excess is None else p_excess)
-    what = "their number or order" if p == p_count else "their size"
-    if p < FAIL_P:
-        return "FAIL", f"{what} would come by chance with p = {p:.2g}"
-    if p < WARN_P:
-        return "WARN", f"{what} would come by chance with p = {p:.2g}"
-    return "PASS", f"their number, order and size are as forecast (p = {p:.2g})"
+    number = one.p_count if one.p_joint is None else one.p_joint
+    by_size = one.p_excess is not None and one.p_excess < number
+    what, p = ("their size", one.p_excess) if by_size else ("their number or order", number)
+    if q < WARN_Q:
+        return "FAIL" if q < FAIL_Q else "WARN", f"{what} would come by chance with p = {p:.2g}, q = {q:.2g}"
+    return "PASS", f"their number, order and size are as forecast (q = {q:.2g})"

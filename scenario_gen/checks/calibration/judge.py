@@ -1,7 +1,8 @@
 """From observations to labels: every functional over all origins, and the generator as a whole.
 
 FAIL takes both certainty and size: q < .01, and a mean PIT off by a tenth or a 90 % band that holds fewer than 80 %
-or more than 97 % of what came. WARN is q < .05. Below 30 origins nothing is judged, only shown.
+or more than 97 % of what came. WARN is q < .05. Below 30 origins nothing is judged, only shown. Value at risk is a
+group with a label of its own; where that is WARN or FAIL, the generator is no better.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from scipy import stats
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage
 from scenario_gen.checks.calibration.drift import audit_drift
-from scenario_gen.checks.calibration.exceedances import Exceedances, count_exceedances
+from scenario_gen.checks.calibration.exceedances import (
+    NEXT_BAR,
+    Exceedances,
+    count_exceedances,
+    group_label,
+    judged_together,
+)
 from scenario_gen.checks.calibration.functionals import FUNCTIONALS
 from scenario_gen.checks.calibration.observe import SCORED, Observation
 from scenario_gen.checks.calibration.origins import FEWEST_JUDGED
@@ -49,6 +56,7 @@ def judge_generator(
     omitted: Mapping[str, str],
     seed: int,
     dropped: int = 0,
+    next_bar: Sequence[Observation] = (),
 ) -> GeneratorCalibration:
     """Judge a generator by its observations, oldest origin first.
 
@@ -61,6 +69,8 @@ def judge_generator(
         omitted: origins that could not be run, and why.
         seed: of the bootstrap of excesses.
         dropped: paths that were left out of the ensembles.
+        next_bar: forecasts of the next bar alone, one bar after the other, by which its value at risk is judged
+            instead of by the origins.
     """
     functionals = judge_functionals(observations, untestable)
     drift = audit_drift(
@@ -69,17 +79,21 @@ def judge_generator(
         enough=len(observations) >= FEWEST_JUDGED,
     )
     by_origin = scores_by_origin(observations)
+    exceedances = judge_exceedances(observations, np.random.default_rng(seed), next_bar)
     labels = [one.label for one in functionals if one.label != "UNTESTABLE"]
+    # Too few forecasts to count exceedances in is the lot of most calibrations and no doubt about the numbers that
+    # were judged: INCONCLUSIVE stays the group's own label, told beside the whole's. What was judged counts.
+    tails = [label for label in (group_label(exceedances),) if label in ("WARN", "FAIL")]
     return GeneratorCalibration(
         name=name,
         identity=dict(identity),
-        label=worst([*labels, drift.label]),
+        label=worst([*labels, drift.label, *tails]),
         functionals=functionals,
         band=band_coverage(np.array([one.band_pit for one in observations])),
         scores={score: float(values.mean()) for score, values in by_origin.items()},
         scores_by_origin={score: values.tolist() for score, values in by_origin.items()},
         skills=[],
-        exceedances=judge_exceedances(observations, np.random.default_rng(seed)),
+        exceedances=exceedances,
         drift=drift,
         contamination=contamination,
         omitted=dict(omitted),
@@ -121,19 +135,17 @@ def _at(one: GeneratorCalibration, score: str, origins: Sequence[str], wanted: S
     return np.array([by_stamp[stamp] for stamp in wanted])
 
 
-def judge_exceedances(observations: Sequence[Observation], rng: np.random.Generator) -> list[Exceedances]:
-    """Judge the value at risk of every return, tail and level that was observed."""
-    return [
-        count_exceedances(
-            name,
-            tail,
-            level,
-            np.array([one.pits[name] for one in observations]),
-            np.array([one.excesses[name, tail, level] for one in observations]),
-            rng,
-        )
-        for name, tail, level in observations[0].excesses
-    ]
+def judge_exceedances(
+    observations: Sequence[Observation], rng: np.random.Generator, next_bar: Sequence[Observation] = ()
+) -> list[Exceedances]:
+    """Judge the value at risk of every return, tail and level that was observed, all of them together."""
+    found = []
+    for name, tail, level in observations[0].excesses:
+        seen = next_bar if next_bar and name == NEXT_BAR else observations
+        pits = np.array([one.pits[name] for one in seen])
+        excesses = np.array([one.excesses[name, tail, level] for one in seen])
+        found.append(count_exceedances(name, tail, level, pits, excesses, rng))
+    return judged_together(found)
 
 
 def judge_functionals(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.calibration.coverage import largest_deviation
-from scenario_gen.checks.calibration.exceedances import TAILS, VAR_LEVELS, Tail, expected_shortfall
+from scenario_gen.checks.calibration.exceedances import TAILS, VAR_LEVELS, Tail, excess
 from scenario_gen.checks.calibration.functionals import BY_ID, FUNCTIONALS, Futures, Scale
 from scenario_gen.checks.calibration.scores import fair_crps, fair_energy_score, variogram_score
 from scenario_gen.checks.ranks import pit
@@ -30,8 +30,7 @@ class Observation:
         crps: by functional, each in its own unit.
         scores: energy and variogram scores of the path, in context deviations.
         band_pit: PIT of the path's largest deviation from the ensemble.
-        excesses: by (functional, tail, level): how far beyond the expected shortfall the outcome lay, in the
-            ensemble's standard deviations.
+        excesses: by (functional, tail, level): how far beyond the expected shortfall the outcome lay, in deviations.
         generated: mean log return over the horizon, in context deviations.
         realised: the log return that came, in the same.
     """
@@ -81,7 +80,7 @@ def observe(
         scores=_path_scores(ours, theirs, scale.volatility),
         band_pit=pit(away, real_away, rng),
         excesses={
-            (name, tail, level): _excess(*drawn[name], tail, level)
+            (name, tail, level): excess(*drawn[name], tail, level)
             for name in TAIL_FUNCTIONALS
             if name in drawn
             for tail in TAILS
@@ -103,9 +102,3 @@ def _path_scores(ours: Futures, theirs: Futures, volatility: float) -> dict[str,
         "variogram_path": variogram_score(paths, real),
         "variogram_size": variogram_score(sizes, real_sizes),
     }
-
-
-def _excess(ensemble: Floats, came: float, tail: Tail, level: float) -> float:
-    spread = max(float(ensemble.std()), np.finfo(float).tiny)
-    beyond = expected_shortfall(ensemble, tail, level)
-    return (beyond - came if tail == "lower" else came - beyond) / spread

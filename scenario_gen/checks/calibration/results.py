@@ -8,7 +8,7 @@ from typing import Any
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.calibration.coverage import Coverage
 from scenario_gen.checks.calibration.drift import DriftAudit
-from scenario_gen.checks.calibration.exceedances import Exceedances
+from scenario_gen.checks.calibration.exceedances import Exceedances, decisive, group_label
 from scenario_gen.checks.calibration.scores import Skill
 from scenario_gen.checks.inference.results import FactsReport
 
@@ -93,7 +93,8 @@ class GeneratorCalibration:
     Attributes:
         name: in words.
         identity: what decides its paths.
-        label: the worst of the functionals that could be tested, and the drift.
+        label: the worst of the functionals that could be tested, the drift, and the value at risk where that is WARN
+            or FAIL.
         functionals: in the order of the list.
         band: coverage of the simultaneous path band of log closes at four levels.
         scores: mean score by id, lower is better: crps of three functionals, energy, two variograms.
@@ -124,6 +125,28 @@ class GeneratorCalibration:
         """Return the functional with this id."""
         return next(one for one in self.functionals if one.functional == name)
 
+    @property
+    def value_at_risk(self) -> Label:
+        """The label of the tests of value at risk as a group; INCONCLUSIVE where too few exceedances are expected."""
+        return group_label(self.exceedances)
+
+    @property
+    def value_at_risk_reason(self) -> str:
+        """Why it has that label, in words."""
+        test = decisive(self.exceedances, self.value_at_risk)
+        return "no return was forecast" if test is None else f"{test.title}: {test.reason}"
+
+    @property
+    def reason(self) -> str:
+        """What earned the label of the whole, in words: a number of a path, else value at risk, else the drift."""
+        alike = [one for one in self.functionals if one.label == self.label]
+        if alike:
+            first = min(alike, key=lambda one: one.q or 0.0)
+            return f"{first.title}: {first.reason}"
+        if self.value_at_risk == self.label:
+            return f"value at risk, {self.value_at_risk_reason}"
+        return f"drift: {self.drift.reason}"
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -143,6 +166,7 @@ class Calibration:
         notes: what a reader must know of how this was done.
         seconds: it took.
         facts: stylized facts of the generator by the rank of what came (mode A); None where too few paths were drawn.
+        history_bars: bars of the history, which say how long the horizon could be; None in runs of before.
     """
 
     instrument: str
@@ -158,3 +182,4 @@ class Calibration:
     notes: list[str]
     seconds: float
     facts: FactsReport | None = None
+    history_bars: int | None = None

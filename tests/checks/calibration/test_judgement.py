@@ -108,6 +108,38 @@ def test_a_failure_takes_certainty_and_size(
     assert label_of(origins, q, off, covered)[0] == label
 
 
+def _next_bars(rng: np.random.Generator, forecasts: int, volatility: float) -> list[Observation]:
+    return [
+        observe(_market(rng, 99, 1, volatility), _market(rng, 1, 1), SCALE, ("return_1",), rng)
+        for _ in range(forecasts)
+    ]
+
+
+def test_value_at_risk_has_a_label_of_its_own_and_where_it_fails_the_whole_does() -> None:
+    rng = np.random.default_rng(9)
+    rows, clean = _observations(rng, 60), contamination(None, [])
+
+    def judged(volatility: float) -> GeneratorCalibration:
+        near = _next_bars(rng, 500, volatility)
+        return judge_generator("m", {}, rows, {}, clean, omitted={}, seed=1, next_bar=near)
+
+    few, right, calm = _judge(rows), judged(0.01), judged(0.006)
+    assert {one.label for one in few.functionals} == {"PASS"}
+    assert few.drift.label == "PASS"
+    # 60 forecasts let 3 exceedances be expected: told beside a PASS of the rest, and no part of it
+    assert (few.value_at_risk, few.label) == ("INCONCLUSIVE", "PASS")
+    assert "3.0 exceedances are expected of 60" in few.value_at_risk_reason
+    assert (right.value_at_risk, right.label) == ("PASS", "PASS")
+    assert (calm.value_at_risk, calm.label) == (
+        "FAIL",
+        "FAIL",
+    )  # the numbers of a path are the same as before
+    assert calm.reason.startswith("value at risk, next bar, ")
+    near = [one for one in calm.exceedances if one.functional == "return_1"]
+    assert {one.forecasts for one in near} == {500}
+    assert {one.forecasts for one in calm.exceedances if one.functional == "return_h"} == {60}
+
+
 def test_below_thirty_origins_everything_is_shown_and_nothing_judged() -> None:
     judged = _judge(_observations(np.random.default_rng(4), 20, volatility=0.005))
     assert {one.label for one in judged.functionals} == {"INCONCLUSIVE"}
