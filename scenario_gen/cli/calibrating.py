@@ -10,7 +10,15 @@ import typer
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet, checked_device
 from scenario_gen.errors import SpecError
-from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED, KronosGenerator
+from scenario_gen.spec.models import (
+    MAX_CALIBRATED,
+    MAX_CONTEXT,
+    MAX_ENSEMBLE,
+    MAX_NEXT_BARS,
+    MAX_ORIGINS,
+    MAX_SEED,
+    KronosGenerator,
+)
 from scenario_gen.spec.scenarios import BASELINES, GENERATORS
 from scenario_gen.spec.wording import nearest, one_of
 
@@ -21,10 +29,10 @@ if TYPE_CHECKING:
     from scenario_gen.spec.models import GeneratorSection
 
 CALIBRATE_EXIT_CODES = (
-    "Exit codes: 0 nothing fails; 4 the calibration or a group of stylized facts fails; 2 a mistake in the arguments, "
-    "the spec or the data, or too few forecasts to judge anything; 1 a defect of scenario-gen (with a traceback)."
+    "Exit codes: 0 nothing fails; 4 the calibration, the value at risk or a group of stylized facts fails; 2 a mistake "
+    "in the arguments, the spec or the data, or too few forecasts to judge anything; 1 a defect of scenario-gen (with "
+    "a traceback)."
 )
-MOST_ORIGINS, MOST_PATHS, MOST_STEPS, LONGEST = 2000, 10_000, 5000, 250
 
 
 def calibrate(
@@ -59,16 +67,20 @@ def calibrate(
     ] = None,
     horizon: Annotated[
         int | None,
-        typer.Option(min=1, max=LONGEST, help="Bars ahead; default: at most 20.", show_default=False),
+        typer.Option(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.", show_default=False),
     ] = None,
-    origins: Annotated[int, typer.Option(min=2, max=MOST_ORIGINS, help="Forecasts at most.")] = 60,
-    paths: Annotated[int, typer.Option(min=2, max=MOST_PATHS, help="Paths of each forecast.")] = 199,
+    origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
+    paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
     baselines: Annotated[
         str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")
     ] = "bootstrap,fhs",
     one_step: Annotated[
         int,
-        typer.Option(min=0, max=MOST_STEPS, help="Forecasts of the next bar's value at risk (1000 for 1 %)."),
+        typer.Option(
+            min=0,
+            max=MAX_NEXT_BARS,
+            help="Forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level.",
+        ),
     ] = 0,
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Of the paths.", show_default=False)
@@ -87,6 +99,8 @@ def calibrate(
     ranges, volume and returns of what really came are ranked among them,
     scored, and compared with simpler generators; so are the stylized facts
     (longer horizons, such as --horizon 60, let more of them be judged).
+    Value at risk is counted in both tails; 60 forecasts are too few to judge
+    it, and --one-step 1000 forecasts the next bar as often as that takes.
 
     For example:
 

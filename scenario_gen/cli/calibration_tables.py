@@ -23,16 +23,6 @@ if TYPE_CHECKING:
     from scenario_gen.checks.inference import FactsReport
     from scenario_gen.pipeline.calibration_runs import CalibrationReport
 
-SCORES = {
-    "crps_return_1": "CRPS, return of the next bar",
-    "crps_return_h": "CRPS, return over the horizon",
-    "crps_log_volatility": "CRPS, log realised volatility",
-    "crps_max_drawdown": "CRPS, maximum drawdown",
-    "energy": "energy score of the path",
-    "variogram_path": "variogram score of the path",
-    "variogram_size": "variogram score of |returns|",
-}
-
 
 def show_calibration(report: CalibrationReport, console: Console | None = None) -> None:
     """Print what a calibration found, the worst first to be looked for in the label column."""
@@ -83,6 +73,8 @@ def _beside(one: FunctionalCalibration) -> str:
 
 def scores_table(found: Calibration) -> Table:
     """Return one row per score: the generator's, and its skill against each baseline with Diebold-Mariano's t."""
+    from scenario_gen.checks.calibration.scores import TITLES
+
     table = Table(
         title="Scores",
         caption="skill above 0: better than the baseline; t below -2: surely so, above 2: surely worse",
@@ -96,7 +88,7 @@ def scores_table(found: Calibration) -> Table:
         against = {one.baseline: one for one in found.generator.skills if one.score == score}
         skills = [against.get(other.name) for other in found.baselines]
         cells = [f"{_percent(one.skill)} ({one.t:+.1f})" if one else "n/a" for one in skills]
-        table.add_row(SCORES.get(score, score), f"{mean:.4g}", *cells)
+        table.add_row(TITLES.get(score, score), f"{mean:.4g}", *cells)
     return table
 
 
@@ -154,10 +146,11 @@ def lines(found: Calibration) -> Iterator[str]:
     """Yield what stands in no table: bands of whole paths, tails, drift, training dates, notes."""
     ours = found.generator
     yield f"all bars of a path inside its band: {_bands(ours.band)}"
+    yield f"{ours.value_at_risk:<12} value at risk, both tails together"
     for one in ours.exceedances:
-        if one.label != "INCONCLUSIVE":
+        if one.judged:
             yield _tail(one)
-    undecided = sum(one.label == "INCONCLUSIVE" for one in ours.exceedances)
+    undecided = sum(not one.judged for one in ours.exceedances)
     if undecided:
         yield f"INCONCLUSIVE {undecided} of {len(ours.exceedances)} value-at-risk tests: too few forecasts (--one-step)"
     drift = ours.drift
@@ -186,11 +179,8 @@ def _untestable_facts(found: Calibration) -> Iterator[str]:
 
 
 def _tail(one: Exceedances) -> str:
-    which = {"return_1": "next bar", "return_h": "horizon"}[one.functional]
-    count = (
-        f"{one.hits} of {one.forecasts} beyond the {one.level:.0%} value at risk ({one.expected:g} expected)"
-    )
-    return f"{one.label:<12} {which}, {one.tail} tail: {count}; {one.reason}"
+    count = f"{one.hits} of {one.forecasts} beyond ({one.expected:g} expected)"
+    return f"{one.label:<12} value at risk, {one.title}: {count}; {one.reason}"
 
 
 def _bands(bands: list[Coverage]) -> str:

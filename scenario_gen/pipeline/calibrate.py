@@ -1,8 +1,8 @@
 """Calibration of a generator on the user's own history: forecasts from the past, set beside what came.
 
 Puts the rooms in order: origins before the context's end, ensembles from the generator and from baselines, candle
-rules, statistics, and the stylized facts by the rank of what came (mode A). A finished calibration is kept under the
-hash of all that decides it, so asking again is free.
+rules, statistics, value at risk, and the stylized facts by the rank of what came (mode A). A finished calibration is
+kept under the hash of all that decides it, so asking again is free.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.forecasts import Forecast, Settings, forecasts, generator_label
+from scenario_gen.pipeline.tails import NextBars, next_bars
 from scenario_gen.spec.scenarios import GENERATORS
 from scenario_gen.store.cache import cached
 
@@ -99,9 +100,10 @@ def _calibrate(
     stamps = [history.timestamps[row - 1].isoformat() for row in origins.rows]
     facts = _RankedFacts(history, settings.seed)
     shown = [facts.look, *[unseen] * (len(generators) - 1)]
+    tails = [next_bars(one, history, settings, progress) for one in generators]
     ours, *others = [
-        _run_and_judge(one, history, origins, settings, witness, progress)
-        for one, witness in zip(generators, shown, strict=True)
+        _run_and_judge(one, history, origins, settings, tail, witness, progress)
+        for one, tail, witness in zip(generators, tails, shown, strict=True)
     ]
     ranked, more = facts.report()
     return Calibration(
@@ -115,9 +117,14 @@ def _calibrate(
         smallest_mean=smallest_mean(len(origins)),
         generator=with_skills(ours, others, stamps),
         baselines=others,
-        notes=[*_notes(generators[0], history, origins, settings), *more],
+        notes=[
+            *_notes(generators[0], history, origins, settings),
+            *(note for tail in tails for note in tail.notes),
+            *more,
+        ],
         seconds=round(time.monotonic() - began, 2),
         facts=ranked,
+        history_bars=len(history),
     )
 
 
@@ -148,6 +155,7 @@ def _run_and_judge(
     history: Candles,
     origins: Origins,
     settings: Settings,
+    tail: NextBars,
     witness: Witness,
     progress: Progress,
 ) -> GeneratorCalibration:
@@ -182,6 +190,7 @@ def _run_and_judge(
         omitted=omitted,
         dropped=dropped,
         seed=settings.seed,
+        next_bar=tail.observations,
     )
 
 

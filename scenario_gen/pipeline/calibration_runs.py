@@ -14,10 +14,10 @@ from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.calibrate import calibrate
+from scenario_gen.pipeline.check_results import CALIBRATION, VALUE_AT_RISK
 from scenario_gen.pipeline.dial import settle
 from scenario_gen.pipeline.forecasts import BASELINES, Settings
 from scenario_gen.pipeline.prepare import override, prepare
-from scenario_gen.pipeline.tails import one_step_tails
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, GeneratorSection, ResolvedScenario
 from scenario_gen.store.cache import calibration_folder
@@ -58,6 +58,7 @@ class Wishes:
             paths=self.paths,
             seed=seed if self.seed is None else self.seed,
             baselines=self.baselines,
+            one_step=self.one_step,
         )
 
 
@@ -66,7 +67,8 @@ class CalibrationReport:
     """What ``scenario-gen calibrate`` answers.
 
     Attributes:
-        verdicts: "calibration" and the groups of stylized facts by origin (mode A), each with its worst label.
+        verdicts: "calibration", "value_at_risk" and the groups of stylized facts by origin (mode A), each with its
+            worst label.
         calibration: of the generator and its baselines.
         dial: the search, where temperature or top_p was ``auto``.
     """
@@ -109,7 +111,7 @@ def calibrate_spec(
     kept = calibration_folder(RunFolder(spec.report.folder).path)
     (one,) = prepare([chosen], loaded.base, progress, kept=kept)
     settings = wishes.settings(len(one.history), len(one.context), len(one.timestamps), chosen.paths.seed)
-    return _report(one.generator, one.history, settings, wishes, one.dial, kept, progress)
+    return _report(one.generator, one.history, settings, one.dial, kept, progress)
 
 
 def calibrate_history(
@@ -124,7 +126,7 @@ def calibrate_history(
     settings = wishes.settings(len(history), usual.context, usual.horizon, 0)
     settled, dial = settle(section, history, settings, cache=None, progress=progress)
     generator = open_generator(settled)
-    return _report(generator, history, settings, wishes, dial, None, progress)
+    return _report(generator, history, settings, dial, None, progress)
 
 
 def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> ResolvedScenario:
@@ -139,7 +141,6 @@ def _report(
     generator: Generator,
     history: Candles,
     settings: Settings,
-    wishes: Wishes,
     dial: DialSearch | None,
     kept: Path | None,
     progress: Progress,
@@ -147,9 +148,7 @@ def _report(
     found = calibrate(generator, history, settings, cache=kept, progress=progress)
     if dial is not None:
         found = replace(found, notes=[*found.notes, SAME_ORIGINS])
-    if wishes.one_step:
-        tails = one_step_tails(generator, history, settings, wishes.one_step, progress)
-        longer = [one for one in found.generator.exceedances if one.functional != "return_1"]
-        found = replace(found, generator=replace(found.generator, exceedances=[*tails, *longer]))
+    ours = found.generator
     facts = {} if found.facts is None else found.facts.groups
-    return CalibrationReport({"calibration": found.generator.label, **facts}, found, dial)
+    verdicts = {CALIBRATION: ours.label, VALUE_AT_RISK: ours.value_at_risk, **facts}
+    return CalibrationReport(verdicts, found, dial)

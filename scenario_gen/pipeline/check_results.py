@@ -15,7 +15,7 @@ from scenario_gen.checks.facts import FACT, Audit
 from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, LongFigure, Mode, worst
 from scenario_gen.checks.scores import ScoreVerdict
 
-CANDLES, COPY, CALIBRATION = "candles", "copy", "calibration"
+CANDLES, COPY, CALIBRATION, VALUE_AT_RISK = "candles", "copy", "calibration", "value_at_risk"
 SCORE_GROUPS: dict[str, tuple[str, ...]] = {
     "discriminative": ("c2st", "energy"),
     COPY: ("copies",),
@@ -80,7 +80,7 @@ class CheckReport:
 
     Attributes:
         verdicts: group to the worst label of its judged members: candles, the groups of facts, discriminative, copy
-            and diversity; and calibration where it was run.
+            and diversity; and calibration and value_at_risk where they were run.
         reasons: group to the reason of that label, in words.
         mode: A: what came, ranked among the paths of its own context; B: paths of many contexts against windows of
             history; C: paths of one context.
@@ -167,15 +167,13 @@ def verdicts_of(
 
 
 def with_calibration(report: CheckReport, found: GeneratorCalibration | None) -> CheckReport:
-    """Return the report with the verdict on a calibration, where there is one."""
+    """Return the report with the verdicts on a calibration and its value at risk, where there is one."""
     if found is None:
         return report
-    alike = [one for one in found.functionals if one.label == found.label]
-    reason = f"{alike[0].title}: {alike[0].reason}" if alike else f"drift: {found.drift.reason}"
     return replace(
         report,
-        verdicts={**report.verdicts, CALIBRATION: found.label},
-        reasons={**report.reasons, CALIBRATION: reason},
+        verdicts={**report.verdicts, CALIBRATION: found.label, VALUE_AT_RISK: found.value_at_risk},
+        reasons={**report.reasons, CALIBRATION: found.reason, VALUE_AT_RISK: found.value_at_risk_reason},
         calibration=found,
     )
 

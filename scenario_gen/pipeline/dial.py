@@ -81,7 +81,7 @@ def search_dial(
         SpecError: the horizon is too short to have a volatility.
         DataError: the history has room for fewer than 30 origins.
     """
-    settings = replace(settings, paths=SEARCH_PATHS, baselines=())
+    settings = replace(settings, paths=SEARCH_PATHS, baselines=(), one_step=0)
     history = history.rows(0, max(len(history) - settings.context, 0))  # no future reaches into the context
     origins = _origins(history, settings)
     plain = section.model_copy(update={"temperature": 1.0, "top_p": 1.0})

@@ -11,13 +11,13 @@ from typing import Any
 
 from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
 from scenario_gen.checks.calibration.drift import NOTABLE, EnsembleDrift
-from scenario_gen.checks.calibration.results import Calibration
+from scenario_gen.checks.calibration.results import Calibration, GeneratorCalibration
 from scenario_gen.checks.inference import worst
 from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.results import FactsReport, Finding, Label
-from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN
+from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN, VALUE_AT_RISK
 
 CANDLES, OVERLAP, EDGE, DRIFT = "candles", "training overlap", "edge of the levels", "drift"
 FACTS_BAND = (
@@ -27,7 +27,10 @@ RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
 CALIBRATION_BAND = (
     "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
-    "holds less than 80 or more than 97 %)"
+    "holds less than 80 or more than 97 %; or value at risk)"
+)
+TAILS_BAND = (
+    "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
 )
 PINNED_PATHS_WARN = 0.01  # the 99 % tail measures read the outer hundredth of the paths
 
@@ -190,6 +193,14 @@ def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
             offenders=[one.functional for one in ours.functionals if one.label in ("FAIL", "WARN")],
         ),
         Finding(
+            name=VALUE_AT_RISK,
+            label=ours.value_at_risk,
+            measured=_tails_told(ours),
+            band=TAILS_BAND,
+            scenario=scenario,
+            offenders=[one.title for one in ours.exceedances if one.label in ("FAIL", "WARN")],
+        ),
+        Finding(
             name=f"{OVERLAP}: calibration",
             label=ours.contamination.label,
             measured=ours.contamination.reason,
@@ -203,10 +214,16 @@ def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
 def _calibration_told(found: Calibration) -> str:
     ours = found.generator
     tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
-    alike = sorted((one for one in tested if one.label == ours.label), key=lambda one: one.q or 0.0)
-    told = f"{alike[0].title}: {alike[0].reason}" if alike else f"drift: {ours.drift.reason}"
-    count = f"{len(alike)} of {len(tested)} numbers of a path {ours.label}" if alike else "drift alone"
-    return f"{count} over {len(found.origins)} forecasts of {found.horizon} bars; {told}"
+    alike = sum(one.label == ours.label for one in tested)
+    count = f"{alike} of {len(tested)} numbers of a path {ours.label}"
+    return f"{count} over {len(found.origins)} forecasts of {found.horizon} bars; {ours.reason}"
+
+
+def _tails_told(ours: GeneratorCalibration) -> str:
+    alike = sum(one.label == ours.value_at_risk for one in ours.exceedances)
+    count = f"{alike} of {len(ours.exceedances)} tests {ours.value_at_risk}"
+    more = "; checks: calibration: {one_step: 1000} makes enough, and takes longer"
+    return f"{count}; {ours.value_at_risk_reason}{more if ours.value_at_risk == 'INCONCLUSIVE' else ''}"
 
 
 def uncalibrated_finding(scenario: str, reason: str) -> Finding:

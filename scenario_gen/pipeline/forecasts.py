@@ -36,6 +36,7 @@ class Settings:
         seed: of the paths and of randomised ranks.
         stride: bars between origins; None is the horizon, and less is refused.
         baselines: kinds of generators to compare with.
+        one_step: forecasts of the next bar alone, at each of the last bars, for its value at risk; 0 for none.
     """
 
     context: int
@@ -45,6 +46,7 @@ class Settings:
     seed: int = 0
     stride: int | None = None
     baselines: tuple[str, ...] = BASELINES
+    one_step: int = 0
 
     @classmethod
     def of_run(cls, history: Candles, context: int, horizon: int, seed: int) -> Settings:

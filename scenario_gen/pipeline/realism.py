@@ -224,6 +224,7 @@ def settings_of(one: Prepared) -> Settings:
         origins=budget.origins,
         paths=budget.paths,
         seed=one.scenario.paths.seed,
+        one_step=budget.one_step,
     )
 
 

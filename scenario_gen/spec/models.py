@@ -23,6 +23,7 @@ MAX_PARAMETER_SETS = 1000
 MAX_GRID = 100_000  # combinations that a 'where' may choose from
 MAX_SEED = 2**63 - 1
 MAX_ORIGINS, MAX_ENSEMBLE, MAX_CALIBRATED = 2000, 10_000, 250  # of a calibration: forecasts, paths, bars
+MAX_NEXT_BARS = 5000  # of a calibration: forecasts of the next bar
 MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
 NAMED_MODELS = ("nano", "mini", "small", "base")
 
@@ -191,6 +192,12 @@ class CalibrationBudget(Section):
     paths: int = Field(default=99, ge=2, le=MAX_ENSEMBLE, description="of each forecast")
     horizon: int | None = Field(
         default=None, ge=1, le=MAX_CALIBRATED, description="bars ahead; default: the run's, at most 20"
+    )
+    one_step: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_NEXT_BARS,
+        description="forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level; 0: none",
     )
 
 

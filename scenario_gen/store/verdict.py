@@ -13,6 +13,9 @@ from scenario_gen.store.results import Finding, Label, ScenarioResult
 SEVERITY: tuple[Label, ...] = ("PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "ERROR", "FAIL")
 TOO_MANY_BAD_BARS = 0.05
 CALIBRATION, FACTS, FACTS_BY_ORIGIN = "calibration", "facts", "facts by origin"
+VALUE_AT_RISK = (
+    "value at risk"  # no part of the name "calibration": where it says INCONCLUSIVE, the rest may pass
+)
 MISLEADING = (
     "tails",
     "clustering",

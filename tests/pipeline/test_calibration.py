@@ -15,7 +15,7 @@ from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import check_facts_by_origin
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.execute import Draws, SilentProgress
+from scenario_gen.execute import Draws
 from scenario_gen.generators.base import Advance, Generator, ignore
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.fhs import FilteredPaths
@@ -27,7 +27,6 @@ from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.forecasts import Forecast, Settings, forecasts
-from scenario_gen.pipeline.tails import one_step_tails
 from scenario_gen.store.codec import decode, encode
 
 SMALL = Settings(context=64, horizon=10, origins=32, paths=39, seed=3, baselines=("bootstrap",))
@@ -296,11 +295,43 @@ def test_fewer_origins_than_asked_for_are_told(history: Candles) -> None:
 def test_the_value_at_risk_of_the_next_bar_is_judged_bar_by_bar(
     history: Candles, scale: float, labels: Sequence[str]
 ) -> None:
-    settings = replace(SMALL, context=256, paths=199)
-    found = one_step_tails(Spy(scale=scale), history, settings, 600, SilentProgress())
-    assert {(one.tail, one.level) for one in found} == {
+    settings = replace(SMALL, context=256, horizon=5, paths=199, baselines=(), one_step=600)
+    found = calibrate(Spy(scale=scale), history, settings).generator
+    near = [one for one in found.exceedances if one.functional == "return_1"]
+    assert {(one.tail, one.level) for one in near} == {
         (tail, level) for tail in ("lower", "upper") for level in (0.05, 0.01)
     }
-    assert {one.forecasts for one in found} == {600}
+    assert {one.forecasts for one in near} == {600}
     # the specification's S&P figures: EWMA filtered simulation has 1.3 % of exceedances at 1 %
-    assert {one.label for one in found if one.level == 0.01} <= set(labels)
+    assert {one.label for one in near if one.level == 0.01} <= set(labels)
+    assert found.value_at_risk in labels
+    if scale < 1:
+        assert found.label == "FAIL"
+
+
+def test_baselines_forecast_the_next_bar_too_and_the_answer_is_kept(history: Candles, tmp_path: Path) -> None:
+    seen: list[tuple[pd.Timestamp, pd.Timestamp, int]] = []
+    settings = replace(SMALL, one_step=40)
+    first = calibrate(Spy(seen=seen), history, settings, cache=tmp_path)
+    assert len(seen) == 40 + 32
+    assert seen[39][1] == history.timestamps[-1]  # stride one, up to the last bar
+    assert seen[38][1] == history.timestamps[-2]
+    for one in (first.generator, *first.baselines):
+        assert {e.forecasts for e in one.exceedances if e.functional == "return_1"} == {40}
+    assert calibrate(Spy(seen=seen), history, settings, cache=tmp_path) == first
+    assert len(seen) == 72
+    calibrate(Spy(seen=seen), history, replace(settings, one_step=41), cache=tmp_path)  # another question
+    assert len(seen) == 72 + 41 + 32
+
+
+def test_fewer_next_bars_than_asked_for_are_told(history: Candles) -> None:
+    short = calibrate(StationaryBootstrap(), history.rows(0, 200), replace(SMALL, one_step=500))
+    told = "bootstrap: the next bar was forecast 136 times, not 500, for which the history has room"
+    assert told in short.notes
+    values = history.values.copy()
+    values[-80:] = values[-81]  # the last 80 bars never move: 17 contexts of 64 know no volatility
+    still = calibrate(Spy(), replace(history, values=values), replace(SMALL, one_step=10, baselines=()))
+    told = "fhs: the next bar was forecast 0 times, not 10: the context never moves, so the origins stand in for them"
+    assert told in still.notes
+    near = {one.forecasts for one in still.generator.exceedances if one.functional == "return_1"}
+    assert near == {32 - len(still.generator.omitted)}

@@ -55,6 +55,8 @@ def test_contexts_whose_futures_are_known_are_judged_by_what_came(known: tuple[S
     assert report.calibration is not None
     assert report.verdicts["calibration"] == report.calibration.label in ("PASS", "WARN")
     assert {one.label for one in report.calibration.functionals} <= {"PASS", "WARN"}
+    assert report.verdicts["value_at_risk"] == report.calibration.value_at_risk == "INCONCLUSIVE"
+    assert "2.0 exceedances are expected of 40" in report.reasons["value_at_risk"]
     assert decode(CheckReport, encode(report)) == report
     # what only windows and pooled paths can tell stands beside
     assert next(one for one in report.long if one.fact == "hill_losses_5").synthetic is not None

@@ -19,7 +19,7 @@ from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.forecasts import Settings
 from scenario_gen.pipeline.prepare import prepare
-from scenario_gen.pipeline.realism import to_calibrate
+from scenario_gen.pipeline.realism import settings_of, to_calibrate
 from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict
@@ -194,6 +194,39 @@ def test_scenarios_that_differ_in_nothing_that_matters_share_one_calibration(don
     ]
     same = _prepared({**spec, "scenarios": scenarios, "baselines": []})
     assert [one.name for one in to_calibrate(same)] == ["base", "dear"]
+
+
+def test_a_run_forecasts_the_next_bar_as_often_as_its_budget_says(done: Run) -> None:
+    _, _, spec = done
+    budget = {**BUDGET, "one_step": 100}
+    scenarios = [{"name": "base"}, {"name": "more", "checks": {"calibration": budget}}]
+    asked = _prepared({**spec, "scenarios": scenarios, "baselines": []})
+    assert [settings_of(one).one_step for one in asked] == [0, 100]
+    assert [one.name for one in to_calibrate(asked)] == ["base"]  # not the same question
+
+
+def test_value_at_risk_is_a_finding_of_its_own_that_hides_no_pass(tmp_path: Path) -> None:
+    spec = _spec(tmp_path / "run", {"kind": "fhs"}, bars={"context": 64, "horizon": 10})
+    spec["checks"] = {"facts": False, "calibration": {"origins": 31, "paths": 19, "one_step": 500}}
+    run = sg.run(spec)
+    calibration = run.scenarios[0].calibration
+    assert calibration is not None
+    (whole,), (tails,) = group(run.findings, "calibration"), group(run.findings, "value at risk")
+    assert tails.label == calibration.generator.value_at_risk
+    assert tails.label != "INCONCLUSIVE"  # 500 forecasts judge both levels
+    assert whole.label == calibration.generator.label
+    few = [f for f in calibration.generator.exceedances if not f.judged]
+    assert {one.functional for one in few} == {"return_h"}
+
+
+def test_value_at_risk_of_few_forecasts_is_told_with_what_to_set(done: Run) -> None:
+    (finding,) = group(done[0].findings, "value at risk")
+    assert finding.label == "INCONCLUSIVE"
+    assert "1.6 exceedances are expected of 32" in finding.measured
+    assert "checks: calibration: {one_step: 1000}" in finding.measured
+    page = build_page(done[0])
+    assert "Value at risk in both tails" in page
+    assert "32 forecasts of the next bar are too few to judge every level (100 for 5%, 500 for 1%)" in page
 
 
 def test_a_resumed_run_reads_what_was_checked_and_ends_the_same(done: Run) -> None:

@@ -120,12 +120,21 @@ ONE_MISTAKE = [
     ),
     (
         "checks: {calibration: {origin: 60}}",
-        "checks.calibration.origin: unknown key; did you mean 'origins'? Allowed here: origins, paths, horizon",
+        "checks.calibration.origin: unknown key; did you mean 'origins'? Allowed here: origins, paths, horizon, "
+        "one_step",
+    ),
+    *(
+        (
+            f"checks: {{calibration: {{one_step: {wrong}}}}}",
+            f"checks.calibration.one_step: got {shown}, expected a whole number from 0 to 5000",
+        )
+        for wrong, shown in (("-1", "-1"), ("5001", "5001"), ("2.5", "2.5"), ("many", "'many'"))
     ),
     (
         "checks: {calibration: every}",
         "checks.calibration: got 'every', expected true or false, or all, or a mapping with origins (a whole number "
-        "from 2 to 2000), paths (a whole number from 2 to 10000), horizon (a whole number from 1 to 250)",
+        "from 2 to 2000), paths (a whole number from 2 to 10000), horizon (a whole number from 1 to 250), one_step (a "
+        "whole number from 0 to 5000)",
     ),
     ("broker: {cash: 0}", "broker.cash: got 0, expected a number above 0 and at most 1000000000000000"),
     ("broker: {fees: 0.5}", "broker.fees: got 0.5, expected a number of at least 0 and below 0.5"),

@@ -17,6 +17,15 @@ Floats = NDArray[np.float64]
 
 DM_LAG = 3
 POWER = 0.5  # of the variogram: Scheuerer and Hamill's choice
+TITLES = {
+    "crps_return_1": "CRPS, return of the next bar",
+    "crps_return_h": "CRPS, return over the horizon",
+    "crps_log_volatility": "CRPS, log realised volatility",
+    "crps_max_drawdown": "CRPS, maximum drawdown",
+    "energy": "energy score of the path",
+    "variogram_path": "variogram score of the path",
+    "variogram_size": "variogram score of |returns|",
+}
 
 
 def fair_crps(ensemble: Floats, real: float) -> float:
