@@ -14,6 +14,7 @@ from scenario_gen.report.cells import Cell, Head, PlacedScenario, Row, Table
 from scenario_gen.report.figures import CURVE_NARROW, CURVE_WIDE
 from scenario_gen.report.numbers import Shown, plain, small_q
 from scenario_gen.report.origin_facts import origin_facts
+from scenario_gen.report.tail_scores import scores_table, tails
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.store.results import Calibration, DialSearch
 
@@ -46,6 +47,8 @@ def _shown(placed: PlacedScenario, found: Calibration) -> dict[str, Any]:
         "label": found.generator.label,
         "sentences": _sentences(found, at),
         "generators": _generators_table(found, at),
+        "tails": tails(found, at),
+        "scores": scores_table(found, at),
         "functionals": _functionals_table(found, at),
         "names": names,
         "coverage": [coverage_figure(found, layout) for layout in (CURVE_WIDE, CURVE_NARROW)],
@@ -54,7 +57,7 @@ def _shown(placed: PlacedScenario, found: Calibration) -> dict[str, Any]:
             for one in found.generator.functionals
             if one.functional in DRAWN and one.histogram is not None
         ],
-        "facts": origin_facts(found.facts, f"{at}/facts"),
+        "facts": origin_facts(found, placed.scenario.horizon, at),
         "notes": [f"{note[:1].upper()}{note[1:]}." for note in found.notes],
         "omitted": len(found.generator.omitted),
         "origins": len(found.origins),

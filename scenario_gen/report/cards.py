@@ -27,6 +27,7 @@ from scenario_gen.store.verdict import (
     CALIBRATION,
     FACTS,
     FACTS_BY_ORIGIN,
+    VALUE_AT_RISK,
     cap,
     group,
     worst,
@@ -289,7 +290,7 @@ def other_findings(run: StressRun) -> list[Finding]:
     """Return the findings that no card shows."""
     known = [
         id(f)
-        for key in (CALIBRATION, FACTS, FACTS_BY_ORIGIN, OVERFITTING, OVERLAP, LIMITS, CANDLES)
+        for key in (CALIBRATION, VALUE_AT_RISK, FACTS, FACTS_BY_ORIGIN, OVERFITTING, OVERLAP, LIMITS, CANDLES)
         for f in group(run.findings, key)
     ]
     return [finding for finding in run.findings if id(finding) not in known]

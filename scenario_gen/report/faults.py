@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scenario_gen.checks.calibration.exceedances import WARN_Q, Exceedances, decisive
 from scenario_gen.checks.calibration.results import FunctionalCalibration
 from scenario_gen.checks.inference import FactVerdict
 from scenario_gen.report import numbers, words
@@ -50,11 +51,24 @@ def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
 
 def _calibration_fault(found: Calibration | None, label: Label) -> Sentence:
     worst_one = None if found is None else _worst_functional(found, label)
-    what = "drift" if worst_one is None else worst_one.title
-    direction = ""
-    if worst_one is not None and worst_one.functional in WIDTH and worst_one.mean is not None:
-        direction = words.MILDER if worst_one.mean > 0.5 else words.DEEPER
+    tail = None if found is None else decisive(found.generator.exceedances, label)
+    what, direction = "drift", ""
+    if worst_one is not None:
+        what = worst_one.title
+        if worst_one.functional in WIDTH and worst_one.mean is not None:
+            direction = words.MILDER if worst_one.mean > 0.5 else words.DEEPER
+    elif tail is not None:
+        what, direction = f"value at risk ({tail.title})", _tail_direction(tail)
     return say(words.FAULT_CALIBRATION, label=Badge(label), what=what, direction=direction)
+
+
+def _tail_direction(tail: Exceedances) -> str:
+    """Say what exceedances of another number or size than forecast mean for falls; clusters alone say nothing."""
+    if tail.tail == "upper":
+        return ""
+    if tail.p_count < WARN_Q:
+        return words.MILDER if tail.hits > tail.expected else words.DEEPER
+    return words.MILDER if tail.p_excess is not None and tail.p_excess < WARN_Q else ""
 
 
 def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:
@@ -140,9 +154,14 @@ def _calibration_sentence(placed: PlacedScenario, found: Calibration, label: Lab
     if label == "INCONCLUSIVE":
         return say(words.CALIBRATION_FEW, **shared)
     if label == "PASS":
-        return say(words.CALIBRATION_KEPT, all=numbers.count(len(tested)), **shared)
+        kept = say(words.CALIBRATION_KEPT, all=numbers.count(len(tested)), **shared)
+        few = found.generator.value_at_risk == "INCONCLUSIVE"
+        return (*kept, words.CALIBRATION_TAILS_FEW) if few else kept
     top = _worst_functional(found, label)
+    tail = decisive(found.generator.exceedances, label)
     band = None if top is None else top.coverage_at(0.9)
+    if top is None and tail is not None:
+        return _tail_sentence(tail, placed, label)
     if top is None or band is None:
         return say(words.CALIBRATION_DRIFT, label=Badge(label), reason=found.generator.drift.reason, **shared)
     return say(
@@ -153,6 +172,18 @@ def _calibration_sentence(placed: PlacedScenario, found: Calibration, label: Lab
         what=top.title,
         share=numbers.level(round(band.share, 2)),
         **shared,
+    )
+
+
+def _tail_sentence(tail: Exceedances, placed: PlacedScenario, label: Label) -> Sentence:
+    return say(
+        words.CALIBRATION_TAILS,
+        label=Badge(label),
+        scenario=placed.title,
+        hits=numbers.count(tail.hits),
+        forecasts=numbers.count(tail.forecasts),
+        expected=numbers.fixed(tail.expected, 1),
+        test=tail.title,
     )
 
 

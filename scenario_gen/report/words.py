@@ -132,16 +132,51 @@ ORIGIN_FACTS = (
     "Each fact of what came is ranked among the paths of its own context, over {origins} forecasts of {bars}: "
     "{labels}. So the level of volatility is judged too, and a change of regime misleads nobody."
 )
+ORIGIN_FACTS_SHORT = (
+    "These forecasts reach {horizon} ahead, the paths of the run {run}: {count} of {all} facts need longer ones and "
+    "are {label} here."
+)
+ORIGIN_FACTS_SHORT_NONE = (
+    "These forecasts reach {horizon} ahead, the paths of the run {run}; no fact needs longer ones."
+)
+ORIGIN_FACTS_LONGER = (
+    "With {setting} in the spec {more} of them can be judged, and it takes longer: {times} times as many bars are "
+    "sampled."
+)
+ORIGIN_FACTS_NO_GAIN = (
+    "{longest}, the most that the run and this history allow, is too short for them as well."
+)
+ORIGIN_FACTS_PATHS = (
+    "{paths} paths each, where {wanted} are advised: fewer take less time, rank more coarsely, and leave one path as "
+    "the tail of 1%. With {setting} {times} times as many are sampled."
+)
+TAILS_OFF = "Off in {count} of {all} tests that can be judged, {label} for {test}: {reason}."
+TAILS_KEPT = (
+    "No breach found in {all} tests that can be judged: what came lay beyond as often as forecast, and no further than "
+    "that."
+)
+TAILS_HORIZON = (
+    "Over {horizon}, {forecasts} are too few for {count} of {all} tests: these are shown and do not count."
+)
+TAILS_FEW = (
+    "{forecasts} of the next bar are too few to judge every level ({needed}). With checks: calibration: {{one_step: "
+    "1000}} in the spec there are 1\u202f000 of them, and it takes longer."
+)
 CALIBRATION_OFF = "Off in {count} of {all} numbers of a path, {label} for {worst}: {way}."
 CALIBRATION_CARD = (
     "{count} of {all} numbers of a path get {label} over {origins} past forecasts of {scenario}. Worst: {what}, "
     "{share} of what came inside its 90% band."
+)
+CALIBRATION_TAILS = (
+    "{label} for value at risk, over past forecasts of {scenario}: {hits} of {forecasts} lay beyond, {expected} were "
+    "to be expected ({test})."
 )
 CALIBRATION_DRIFT = "{label} for drift alone, over {origins} past forecasts of {scenario}: {reason}."
 CALIBRATION_KEPT = (
     "No breach found in {all} numbers of a path over {origins} past forecasts of {scenario}: what came ranks evenly "
     "among the paths."
 )
+CALIBRATION_TAILS_FEW = " Forecasts are too few to judge value at risk."
 CALIBRATION_FEW = (
     "{origins} forecasts of {scenario} are too few to judge; 30 would be needed. A longer history gives more."
 )

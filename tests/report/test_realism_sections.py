@@ -22,7 +22,9 @@ from scenario_gen.market import Candles, PathSet
 from scenario_gen.report import cards
 from scenario_gen.report.cells import place
 from scenario_gen.report.facts import REACH, beside_base, facts_table
+from scenario_gen.report.origin_facts import origin_facts
 from scenario_gen.report.page import build_page
+from scenario_gen.report.tail_scores import tails
 from scenario_gen.report.words import FORBIDDEN, text_of
 from scenario_gen.store.results import Calibration, FactsReport, Finding, Label, StressRun
 
@@ -183,6 +185,109 @@ def test_facts_of_a_long_sample_and_the_screen_of_single_paths_are_shown(
         f.outside is not None and f.label not in (None, "UNTESTABLE") for f in report.facts
     )
     assert "a screen of single paths and no verdict" in checks.seen(page)
+
+
+def test_exceedances_stand_with_both_tests_and_the_baselines_counts(judged: StressRun, page: str) -> None:
+    calibration = judged.scenarios[0].calibration
+    assert calibration is not None
+    table = section(page, "generator").split("Value at risk in both tails")[1].split("</table>")[0]
+    rows = re.findall(r"<tr[^>]*>\s*<th scope=\"row\">(.*?)</tr>", table, flags=re.S)
+    assert len(rows) == len(calibration.generator.exceedances) == 8
+    theirs = calibration.baselines[0].exceedances
+    for number, (row, one) in enumerate(zip(rows, calibration.generator.exceedances, strict=True)):
+        assert f"{one.tail} tail" in row
+        assert re.findall(r'class="v (\w+)"', row) == [one.label]
+        shown = {
+            at.rpartition("/exceedances/")[2]: text
+            for at, text in re.findall(r'data-p="([^"]*)">([^<]*)<', row)
+        }
+        assert shown[f"{number}/expected"] == f"{one.expected:.1f}"
+        assert f"baselines/0/exceedances/{number}/hits" in row
+        assert theirs[number].title == one.title
+    assert "32 forecasts of the next bar are too few to judge every level" in table
+    assert "Over 10 bars, 32 forecasts are too few for 4 of 4 tests" in table
+
+
+def test_every_score_stands_beside_its_baseline_with_its_t(judged: StressRun, page: str) -> None:
+    calibration = judged.scenarios[0].calibration
+    assert calibration is not None
+    table = section(page, "generator").split("<summary>Every score</summary>")[1].split("</table>")[0]
+    assert set(calibration.generator.scores) == {
+        *(f"crps_{name}" for name in ("return_1", "return_h", "log_volatility", "max_drawdown")),
+        *("energy", "variogram_path", "variogram_size"),
+    }
+    for score in calibration.generator.scores:
+        (row,) = (one for one in table.split("</tr>") if f"generator/scores/{score}" in one)
+        assert f"baselines/0/scores/{score}" in row
+        t = next(one.t for one in calibration.generator.skills if one.score == score)
+        assert f"t {t:.1f}".replace("-", "\u2212") in row
+
+
+def test_value_at_risk_that_fails_alone_is_what_the_verdict_names(judged: StressRun) -> None:
+    base = judged.scenarios[0]
+    assert base.calibration is not None
+    ours = base.calibration.generator
+    near = replace(
+        ours.exceedances[0], forecasts=1000, hits=81, expected=50.0, p_count=1e-4, q=2e-4, label="FAIL"
+    )
+    kept = [replace(one, label="PASS") for one in ours.functionals]
+    found = replace(
+        base.calibration,
+        generator=replace(ours, label="FAIL", functionals=kept, exceedances=[near, *ours.exceedances[1:]]),
+    )
+    run = replace(
+        judged,
+        scenarios=[replace(base, calibration=found), *judged.scenarios[1:]],
+        findings=[Finding("calibration", "FAIL", "", "", "base")],
+    )
+    placed = place(run)
+    card = next(c for c in cards.cards(run, placed, placed[0]) if c.title == "Generator: calibration")
+    assert "81 of 1\u202f000 lay beyond, 50.0 were to be expected (next bar, lower tail, 5%)" in text_of(
+        card.sentence
+    )
+    assert len(text_of(card.sentence).split()) <= 40
+    told = " ".join(text_of(sentence) for sentence in cards.headline(run, placed[0]))
+    assert (
+        "FAIL for value at risk (next bar, lower tail, 5%): falls may be milder here than in reality" in told
+    )
+    shown = tails(found, "")
+    assert shown is not None
+    assert (shown["label"], shown["flagged"]) == ("FAIL", True)  # which opens its table
+    assert "Off in 1 of 1 tests that can be judged" in text_of(shown["sentences"][0])
+
+
+def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its_cost(
+    judged: StressRun,
+) -> None:
+    base = judged.scenarios[0]
+    assert base.calibration is not None
+    assert base.calibration.facts is not None
+
+    def told(horizon: int, **changes: object) -> str:
+        found = replace(base.calibration, horizon=30, **changes)  # type: ignore[type-var]
+        shown = origin_facts(found, horizon, "")
+        assert shown is not None
+        return " ".join([shown["title"], *(text_of(sentence) for sentence in shown["limits"])])
+
+    needs_more = [
+        one
+        for one in base.calibration.facts.facts
+        if one.label == "UNTESTABLE" and "needs paths of at least" in one.reason
+    ]
+    assert needs_more  # of 40 and 60 bars: the forecasts have 30
+    longer = told(63, history_bars=4600)
+    assert longer.startswith("Stylized facts of the same forecasts: 30 bars ahead, where the run has 63 ")
+    assert f"the paths of the run 63: {len(needs_more)} of " in longer
+    assert "With checks: calibration: {horizon: 63} in the spec" in longer
+    assert f"{len(needs_more)} of them can be judged, and it takes longer: 2.1 times as many bars" in longer
+    # 1,600 bars have room for 30 forecasts of 50 bars after 100 of context: 60 bars stay out of reach
+    some = sum("at least 40 bars" in one.reason for one in needs_more)
+    assert f"{{horizon: 50}} in the spec {some} of them can be judged" in told(63, history_bars=1600)
+    assert "31 bars, the most that the run and this history allow, is too short" in told(
+        63, history_bars=1030
+    )
+    assert told(30).startswith("Stylized facts of the same forecasts 49 paths each, where 199 are advised")
+    assert "where 199 are advised" not in told(30, paths=199)
 
 
 def test_reasons_why_the_data_cannot_say_are_told(judged: StressRun, page: str) -> None:
