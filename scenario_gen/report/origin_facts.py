@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenario_gen.checks.calibration.origins import FEWEST_JUDGED, PATHS
+from scenario_gen.checks.calibration.origins import PATHS, WANTED
 from scenario_gen.checks.facts import FACTS
 from scenario_gen.checks.inference import FactVerdict
+from scenario_gen.checks.inference.ranked import MIN_ORIGINS
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import Cell, Head, Row, Table
 from scenario_gen.report.facts import GROUPS, difference, label_counts, means, untestable_lines
@@ -77,8 +78,12 @@ def _too_short(found: Calibration, facts: FactsReport, horizon: int) -> list[Sen
     more = sum(bars <= longest for bars in lacking)
     if not more:
         return [*told, say(words.ORIGIN_FACTS_NO_GAIN, longest=plural(longest, "bar"))]
-    times = longest * min(_room(found, longest), len(found.origins)) / (found.horizon * len(found.origins))
-    setting = f"checks: calibration: {{horizon: {longest}}}"
+    made = len(found.origins)
+    origins = made if made >= MIN_ORIGINS else WANTED
+    times = longest * min(_room(found, longest), origins) / (found.horizon * made)
+    setting = (
+        f"checks: calibration: {{horizon: {longest}{f', origins: {origins}' if origins != made else ''}}}"
+    )
     counts = {"more": numbers.count(more), "times": numbers.fixed(times, 1)}
     return [*told, say(words.ORIGIN_FACTS_LONGER, setting=setting, **counts)]
 
@@ -87,14 +92,14 @@ def _longest(found: Calibration, horizon: int) -> int:
     """Return the longest horizon, the run's at most, for which the history has room for enough forecasts to judge."""
     longest = min(horizon, MAX_CALIBRATED)
     if found.history_bars is not None:
-        longest = min(longest, (found.history_bars - found.context) // FEWEST_JUDGED)
+        longest = min(longest, (found.history_bars - found.context) // MIN_ORIGINS)
     return max(longest, found.horizon)
 
 
 def _room(found: Calibration, horizon: int) -> int:
-    """Return how many forecasts of this horizon the history has room for; as many as were made where it is unknown."""
+    """Return how many forecasts of this horizon the history has room for; as many as it takes where that is unknown."""
     if found.history_bars is None:
-        return len(found.origins)
+        return max(len(found.origins), MIN_ORIGINS)
     return (found.history_bars - found.context) // horizon
 
 

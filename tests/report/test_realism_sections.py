@@ -264,7 +264,8 @@ def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its
     assert base.calibration.facts is not None
 
     def told(horizon: int, **changes: object) -> str:
-        found = replace(base.calibration, horizon=30, **changes)  # type: ignore[type-var]
+        more = {"horizon": 30, "origins": [""] * 60, **changes}
+        found = replace(base.calibration, **more)  # type: ignore[type-var]
         shown = origin_facts(found, horizon, "")
         assert shown is not None
         return " ".join([shown["title"], *(text_of(sentence) for sentence in shown["limits"])])
@@ -280,12 +281,13 @@ def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its
     assert f"the paths of the run 63: {len(needs_more)} of " in longer
     assert "With checks: calibration: {horizon: 63} in the spec" in longer
     assert f"{len(needs_more)} of them can be judged, and it takes longer: 2.1 times as many bars" in longer
-    # 1,600 bars have room for 30 forecasts of 50 bars after 100 of context: 60 bars stay out of reach
+    # 2,100 bars have room for the 40 forecasts that facts take, of 50 bars after 100 of context: 60 are out of reach
     some = sum("at least 40 bars" in one.reason for one in needs_more)
-    assert f"{{horizon: 50}} in the spec {some} of them can be judged" in told(63, history_bars=1600)
+    assert f"{{horizon: 50}} in the spec {some} of them can be judged" in told(63, history_bars=2100)
     assert "31 bars, the most that the run and this history allow, is too short" in told(
-        63, history_bars=1030
+        63, history_bars=1340
     )
+    assert "{horizon: 63, origins: 60} in the spec" in told(63, history_bars=4600, origins=[""] * 32)
     assert told(30).startswith("Stylized facts of the same forecasts 49 paths each, where 199 are advised")
     assert "where 199 are advised" not in told(30, paths=199)
 
