@@ -222,11 +222,16 @@ def test_value_at_risk_is_a_finding_of_its_own_that_hides_no_pass(tmp_path: Path
 def test_value_at_risk_of_few_forecasts_is_told_with_what_to_set(done: Run) -> None:
     (finding,) = group(done[0].findings, "value at risk")
     assert finding.label == "INCONCLUSIVE"
-    assert "1.6 exceedances are expected of 32" in finding.measured
+    assert (
+        f"{0.05 * BUDGET['origins']:.1f} exceedances are expected of {BUDGET['origins']}" in finding.measured
+    )
     assert "checks: calibration: {one_step: 1000}" in finding.measured
     page = build_page(done[0])
     assert "Value at risk in both tails" in page
-    assert "32 forecasts of the next bar are too few to judge every level (100 for 5%, 500 for 1%)" in page
+    assert (
+        f"{BUDGET['origins']} forecasts of the next bar are too few to judge every level (100 for 5%, 500 for 1%)"
+        in page
+    )
 
 
 def test_a_resumed_run_reads_what_was_checked_and_ends_the_same(done: Run) -> None:
