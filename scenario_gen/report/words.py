@@ -147,8 +147,8 @@ ORIGIN_FACTS_NO_GAIN = (
     "{longest}, the most that the run and this history allow, is too short for them as well."
 )
 ORIGIN_FACTS_PATHS = (
-    "{paths} paths each, where {wanted} are advised: fewer take less time, rank more coarsely, and leave one path as "
-    "the tail of 1%. With {setting} {times} times as many are sampled."
+    "{paths} paths each, where {wanted} are advised: fewer take less time, rank more coarsely, and leave fewer than "
+    "two paths as the tail of 1%. With {setting} {times} times as many are sampled."
 )
 TAILS_OFF = "Off in {count} of {all} tests that can be judged, {label} for {test}: {reason}."
 TAILS_KEPT = (
