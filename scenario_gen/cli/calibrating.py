@@ -198,7 +198,8 @@ def _exit_code(report: CalibrationReport) -> int:
     if not report.judged:
         typer.echo(
             f"nothing could be judged: {len(report.calibration.origins)} forecasts, and 30 are needed\n"
-            "  to do:    bring a longer history, or shorten the context or the horizon",
+            "  to do:    raise --origins to 30 or more; where the history has no room for them, bring a longer one, or "
+            "shorten the context or the horizon",
             err=True,
         )
         return USER_MISTAKE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         FunctionalCalibration,
         GeneratorCalibration,
     )
-    from scenario_gen.checks.inference import FactsReport
+    from scenario_gen.checks.inference import FactVerdict
     from scenario_gen.pipeline.calibration_runs import CalibrationReport
 
 
@@ -30,30 +30,34 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     found = report.calibration
     if report.dial is not None:
         console.print(dial_table(report.dial))
-    console.print(functionals_table(found))
+    title = f"{found.generator.name} on {found.instrument}: {found.generator.label}"
+    console.print(functionals_table(found.generator, title, found.baselines))
     if found.generator.skills:
         console.print(scores_table(found))
     if found.facts is not None:
-        console.print(facts_table(found.facts))
+        console.print(ranked_facts_table(found.facts.facts))
     for line in lines(found):
         console.print(line, markup=False, highlight=False)
     told = f"fails: {', '.join(report.failed)}" if report.failed else "nothing fails"
     console.print(told if report.judged else "nothing was judged", markup=False, highlight=False)
 
 
-def functionals_table(found: Calibration) -> Table:
+def functionals_table(
+    found: GeneratorCalibration, title: str, baselines: Sequence[GeneratorCalibration] = ()
+) -> Table:
     """Return one row per functional: label, PIT, coverage and CRPS, and the baselines' PIT and coverage."""
-    title = f"{found.generator.name} on {found.instrument}: {found.generator.label}"
-    caption = "PIT mean: .5, below where the paths lie too high; spread: .25, above where they are too narrow"
+    caption = (
+        "PIT mean: .5, below where the paths lie too high; PIT spread: .25, above where they are too narrow"
+    )
     table = Table(title=title, caption=caption, caption_style="dim")
     for name in ("label", "functional"):
         table.add_column(name)
-    for name in ("PIT mean", "spread", "in 50 %", "80 %", "90 %", "95 %", "q", "CRPS"):
+    for name in ("PIT mean", "PIT spread", "in 50 %", "80 %", "90 %", "95 %", "q", "CRPS"):
         table.add_column(name, justify="right")
-    for other in found.baselines:
+    for other in baselines:
         table.add_column(f"{other.name}: PIT, 90 %", justify="right")
-    for one in found.generator.functionals:
-        beside = [_beside(other.functional(one.functional)) for other in found.baselines]
+    for one in found.functionals:
+        beside = [_beside(other.functional(one.functional)) for other in baselines]
         table.add_row(one.label, one.title, *_figures(one), *beside)
     return table
 
@@ -92,10 +96,10 @@ def scores_table(found: Calibration) -> Table:
     return table
 
 
-def facts_table(found: FactsReport) -> Table:
+def ranked_facts_table(facts: Sequence[FactVerdict]) -> Table:
     """Return one row per stylized fact that was ranked: what came, the paths, and where it ranks among them."""
     table = Table(
-        title=f"Stylized facts by origin, mode {found.mode}",
+        title="Stylized facts by origin, mode A",
         caption="effect: mean rank of what came, 0 is in the middle, + where the paths lie too high; spread: + where "
         "they are too wide. Each outcome is ranked among the paths of its own context: the level of volatility counts",
         caption_style="dim",
@@ -105,7 +109,7 @@ def facts_table(found: FactsReport) -> Table:
     table.add_column("what it measures")
     for name in ("came", "paths", "effect [95 %]", "q", "MDE"):
         table.add_column(name, justify="right", no_wrap=True)
-    for fact in found.facts:
+    for fact in facts:
         if fact.comparison is not None:
             figures = fact_figures(fact)[:5]
             table.add_row(fact.label or SHOWN_ONLY, fact.group, fact.fact, fact.title, *figures)

@@ -29,13 +29,24 @@ def show_check(report: CheckReport, console: Console | None = None) -> None:
     for line in head_lines(report):
         console.print(line, markup=False, highlight=False)
     console.print(groups_table(report))
-    console.print(facts_table(report.facts, report.mode, console.width))
+    for table in _fact_tables(report, console.width):
+        console.print(table)
     if report.scores:
         console.print(scores_table(report))
     if report.long:
         console.print(long_table(report.long, console.width))
     for line in _foot(report):
         console.print(line, markup=False, highlight=False)
+
+
+def _fact_tables(report: CheckReport, width: int) -> Iterator[Table]:
+    """Return the facts; in mode A by the rank of what came, and with them the calibration of the paths."""
+    from scenario_gen.cli.calibration_tables import functionals_table, ranked_facts_table
+
+    ranked = report.mode == "A"
+    yield ranked_facts_table(report.facts) if ranked else facts_table(report.facts, report.mode, width)
+    if report.calibration is not None:
+        yield functionals_table(report.calibration, f"The paths beside what came: {report.calibration.label}")
 
 
 def groups_table(report: CheckReport) -> Table:
