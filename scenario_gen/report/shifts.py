@@ -46,7 +46,7 @@ def shift_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
         for fact in facts
     ]
     heads = (Head("Statistic of a path", left=True), *(Head(placed.title) for placed in changed))
-    return Table("", heads, tuple(rows), css="stack")
+    return Table("", heads, tuple(rows), css="stack shifts")
 
 
 def _shift_cell(placed: PlacedScenario, fact: str) -> Cell:
