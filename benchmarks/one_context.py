@@ -1,77 +1,130 @@
 """Scores of one context: what they say of ensembles whose quality is known.
 
-    python benchmarks/one_context.py
+    python benchmarks/one_context.py [sp500 nasdaq my.csv ...] [--length 60] [--first 2600] [--step 250] [--only GBM]
 
-On the S&P 500 and the NASDAQ every year from row 2,600 on is a context's end: all bars before it are the reference.
-"The year to come" are the real windows of the next 250 bars: one regime, as the best generator of that context would
-show it. The known market is that of scenario_gen.checks.controls.known. Prints Markdown: how many ensembles get which
-label.
+Every year of a history from row 2,600 on is a context's end: all bars before it are the reference. "The year to come"
+are the real windows of the next 250 bars (four path lengths where that is more): one regime, as the best generator of
+that context would show it. "One window" and "five windows" are taken from it; noise multiplies every part of every
+candle by exp(share z). Without histories: the S&P 500, the NASDAQ and the known market of checks.controls.known.
+Prints Markdown: how many ensembles get FAIL, WARN and INCONCLUSIVE in each group of scores, and FAIL and WARN in each
+score; "-" where nothing could be tested. Files are counted together.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from scenario_gen.checks.account import Label
 from scenario_gen.checks.controls import negative_control
-from scenario_gen.checks.controls.candidates import copy
+from scenario_gen.checks.controls.candidates import block_bootstrap, collapsed, copy, garch, noisy
 from scenario_gen.checks.controls.known import simulate
 from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.facts import Bars, windows
-from scenario_gen.checks.inference import FactsReport, check_facts
+from scenario_gen.checks.facts import Bars, Gauge, windows
+from scenario_gen.checks.inference import FactsReport, check_facts, worst
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.pipeline.check_results import SCORE_GROUPS
 
-LENGTH, YEAR, FIRST, PATHS = 60, 250, 2600, 200
-SCORES = ("c2st", "energy", "coverage", "spread", "distinct", "copies")
+YEAR, PATHS = 250, 200
+INDICES = ("sp500", "nasdaq")
+SCORES = [name for group in SCORE_GROUPS.values() for name in group]
+Case = tuple[str, Bars, Candles]  # name, paths, reference
 
 
 def main() -> None:
     """Print the table."""
-    rng = np.random.default_rng(5)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("histories", nargs="*", help="built-in names or files")
+    parser.add_argument("--length", type=int, default=60)
+    parser.add_argument("--first", type=int, default=2600)
+    parser.add_argument("--step", type=int, default=YEAR)
+    parser.add_argument("--only", nargs="*", help="these candidates alone")
+    options = parser.parse_args()
     found: dict[str, list[FactsReport]] = defaultdict(list)
+    for name, paths, before in _cases(options):
+        found[name].append(check_facts(paths, before, context=before.context(256), seed=1))
+    columns = [*SCORE_GROUPS, *SCORES]
+    print("| paths | of | " + " | ".join(columns) + " |\n" + "|" + "---|" * (len(columns) + 2))
+    for name, reports in found.items():
+        groups = [
+            _counts(reports, names, ("FAIL", "WARN", "INCONCLUSIVE")) for names in SCORE_GROUPS.values()
+        ]
+        scores = [_counts(reports, (score,), ("FAIL", "WARN")) for score in SCORES]
+        print(f"| {name} | {len(reports)} | " + " | ".join(groups + scores) + " |")
+
+
+def _cases(options: argparse.Namespace) -> Iterator[Case]:
+    """Yield every ensemble."""
+    if not options.histories:
+        yield from _known_market(options.length)
+    for number, source in enumerate(options.histories or INDICES):
+        history = load_candles(source)
+        whose = source if source in INDICES else "files"
+        for place in _places(history, options):
+            rng = np.random.default_rng([5, number, place])
+            yield from ((f"{whose}: {name}", *pair) for name, *pair in _around(history, place, options, rng))
+
+
+def _known_market(length: int) -> Iterator[Case]:
+    rng = np.random.default_rng(5)
     for _ in range(20):
         market = simulate(1, 5000, rng)
-        paths = simulate(2 * PATHS, LENGTH, rng, market.states[0, -1]).bars
-        found["known market: perfect"].append(_checked(paths, market.candles()))
-    for index in ("sp500", "nasdaq"):
-        history = load_candles(index)
-        for row in range(FIRST, len(history) - YEAR, YEAR):
-            before = history.rows(0, row)
-            year = windows(history.rows(row - 1, row + YEAR), LENGTH, 1).bars
-            for name, paths in _candidates(year, windows(before, LENGTH, 5).bars, rng).items():
-                found[f"{index}: {name}"].append(_checked(paths, before))
-    print("| paths | " + " | ".join(SCORES) + " |\n" + "|" + "---|" * (len(SCORES) + 1))
-    for name, reports in found.items():
-        print(f"| {name} | " + " | ".join(_cell(reports, score) for score in SCORES) + " |")
+        yield (
+            "known market: perfect",
+            simulate(2 * PATHS, length, rng, market.states[0, -1]).bars,
+            market.candles(),
+        )
 
 
-def _checked(paths: Bars, before: Candles) -> FactsReport:
-    return check_facts(paths, before, context=before.context(256), seed=1)
+def _places(history: Candles, options: argparse.Namespace) -> range:
+    return range(options.first, len(history) - max(YEAR, 4 * options.length), options.step)
 
 
-def _candidates(year: Bars, past: Bars, rng: np.random.Generator) -> dict[str, Bars]:
-    single = year.select(np.full(PATHS, len(year) // 4))
+def _around(
+    history: Candles, place: int, options: argparse.Namespace, rng: np.random.Generator
+) -> Iterator[Case]:
+    """Yield the ensembles of one context."""
+    gauge, before = Gauge.of(history), history.rows(0, place)
+    to_come = history.rows(place - 1, place + max(YEAR, 4 * options.length))
+    year, past = (
+        windows(part, options.length, stride, tick=gauge.tick, clock=gauge.clock).bars
+        for part, stride in ((to_come, 1), (before, 5))
+    )
+    for name, make in _candidates(year, past, rng).items():
+        if not options.only or name in options.only:
+            yield name, make(), before
+
+
+def _candidates(year: Bars, past: Bars, rng: np.random.Generator) -> dict[str, Callable[[], Bars]]:
+    single, five = year.select(np.full(PATHS, len(year) // 4)), collapsed(year, PATHS, rng)
+    template = copy(past, PATHS, rng)
+    pool = Relative.of(
+        past.select(np.arange(0, len(past), past.length // 5))
+    ).flat()  # every bar once, in order
     return {
-        "the year to come": year,
-        "GBM": negative_control("gbm", past, PATHS, rng),
-        "iid shuffle of bars": negative_control("shuffle", past, PATHS, rng),
-        "one window": single,
-        "one window, 30 % noise": _noisy(single, 0.3, rng),
-        "copies of history": copy(past, PATHS, rng),
+        "the year to come": lambda: year,
+        "block bootstrap 60": lambda: block_bootstrap(template, pool, 60, rng),
+        "block bootstrap 20": lambda: block_bootstrap(template, pool, 20, rng),
+        "GARCH-t": lambda: garch(template, pool, rng),
+        "GBM": lambda: negative_control("gbm", past, PATHS, rng),
+        "iid shuffle of bars": lambda: negative_control("shuffle", past, PATHS, rng),
+        "one window": lambda: single,
+        "one window, 30 % noise": lambda: noisy(single, 0.3, rng),
+        "five windows": lambda: five,
+        "five windows, 20 % noise": lambda: noisy(five, 0.2, rng),
+        "five windows, 50 % noise": lambda: noisy(five, 0.5, rng),
+        "copies of history": lambda: copy(past, PATHS, rng),
     }
 
 
-def _noisy(paths: Bars, share: float, rng: np.random.Generator) -> Bars:
-    parts = vars(Relative.of(paths)).values()
-    return Relative(
-        *(x if x is None else x * np.exp(share * rng.standard_normal(x.shape)) for x in parts)
-    ).onto(paths)
-
-
-def _cell(reports: list[FactsReport], name: str) -> str:
-    labels = Counter(score.label for report in reports for score in report.scores if score.score == name)
-    return ", ".join(f"{label} {count}" for label, count in labels.most_common())
+def _counts(reports: list[FactsReport], names: tuple[str, ...], bad: tuple[Label, ...]) -> str:
+    """Return how many ensembles get each of these labels as the worst of these scores."""
+    given = [[s.label for s in report.scores if s.score in names and s.label] for report in reports]
+    tested = [worst(labels) for labels in given if {*labels} - {"UNTESTABLE"}]
+    return "\\|".join(str(tested.count(label)) for label in bad) if tested else "-"
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python benchmarks/score_power.py [--splits 25] [--length 60] [--paths 400]
 
-The splits and candidates are those of benchmarks/power.py. Prints Markdown: share of splits with FAIL | with FAIL or
-WARN; for scores that are shown only, the share in which the candidate is worse than 95 % of real windows.
+The splits and candidates are those of benchmarks/power.py, and five windows with noise on every candle. Prints
+Markdown: share of splits with FAIL | with FAIL or WARN; for scores that are shown only, the share in which the
+candidate is worse than 95 % of real windows.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from collections import defaultdict
 import numpy as np
 from power import FACTS_HERE, Split, random_splits
 
+from scenario_gen.checks.controls.candidates import collapsed, noisy
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference.sample import Sample, path_clusters
 from scenario_gen.checks.inference.verdicts import judged
 from scenario_gen.checks.scores import Points, ScoreVerdict, fact_space, judge_scores
 from scenario_gen.market import load_candles
+
+NOISE = 0.2  # of the last candidate
 
 
 def main() -> None:
@@ -37,6 +41,8 @@ def main() -> None:
         for name, make in split.candidates().items():
             bars = make(rng)
             found[name].append(scores(split, bars, path_clusters(bars, None, rng), rng))
+        bars = noisy(collapsed(split.reference.windows, options.paths, rng), NOISE, rng)
+        found["5 windows, 20 % noise"].append(scores(split, bars, path_clusters(bars, None, rng), rng))
     names = [score.score for score in next(iter(found.values()))[0]]
     print(f"T={options.length}, N={options.paths}, {options.splits} splits of each index\n")
     print("| candidate | " + " | ".join(names) + " |\n" + "|" + "---|" * (len(names) + 1))

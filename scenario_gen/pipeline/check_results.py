@@ -17,9 +17,9 @@ from scenario_gen.checks.scores import ScoreVerdict
 
 CANDLES, COPY, CALIBRATION, VALUE_AT_RISK = "candles", "copy", "calibration", "value_at_risk"
 SCORE_GROUPS: dict[str, tuple[str, ...]] = {
-    "discriminative": ("c2st", "energy"),
+    "discriminative": ("c2st", "energy", "precision"),
     COPY: ("copies",),
-    "diversity": ("distinct", "spread", "coverage"),
+    "diversity": ("distinct", "alike", "spread", "coverage"),
 }
 EXEMPT = "not judged: the generator is declared to resample history"
 

@@ -65,13 +65,14 @@ def failed_facts(findings: Sequence[Finding], scenario: str) -> list[str]:
     """Return the groups of a scenario's facts that FAIL and decide how deep its falls go, each once.
 
     Facts against real windows and facts by the rank of what came count alike. Of diversity, paths that
-    repeat one another or lie too close together count: those of one context cover less than all of history by nature.
+    repeat one another, move together or lie too close together count: those of one context cover less than all of
+    history by nature.
     """
     names = {f"{of}.{part}": part for of in (FACTS, FACTS_BY_ORIGIN) for part in MISLEADING}
     failed = (
         names[found.name]
         for found in findings
         if found.label == "FAIL" and found.scenario == scenario and found.name in names
-        if names[found.name] != "diversity" or {"distinct", "spread"} & {*found.offenders}
+        if names[found.name] != "diversity" or {"distinct", "alike", "spread"} & {*found.offenders}
     )
     return list(dict.fromkeys(failed))

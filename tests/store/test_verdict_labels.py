@@ -97,7 +97,8 @@ def test_a_favourable_label_is_capped_by_the_generators_faults(
 
 
 @pytest.mark.parametrize(
-    ("offenders", "expected"), [(["coverage"], "PASS"), (["coverage", "distinct"], "WARN")]
+    ("offenders", "expected"),
+    [(["coverage"], "PASS"), (["coverage", "distinct"], "WARN"), (["coverage", "alike"], "WARN")],
 )
 def test_a_narrow_ensemble_of_one_context_is_no_fault_and_repeated_paths_are(
     offenders: list[str], expected: Label

@@ -33,6 +33,17 @@ def collapsed(windows: Bars, paths: int, rng: np.random.Generator, modes: int = 
     return few.select(rng.integers(modes, size=paths))
 
 
+def noisy(paths: Bars, share: float, rng: np.random.Generator) -> Bars:
+    """Return the paths with every part of every candle, volume included, multiplied by exp(share z), z normal."""
+
+    def shaken(part: Floats) -> Floats:
+        return np.asarray(part * np.exp(share * rng.standard_normal(part.shape)))
+
+    real = Relative.of(paths)
+    g, b, hh, ll = (shaken(part) for part in (real.g, real.b, real.hh, real.ll))
+    return Relative(g, b, hh, ll, None if real.volume is None else shaken(real.volume)).onto(paths)
+
+
 def block_bootstrap(template: Bars, pool: Relative, mean_block: float, rng: np.random.Generator) -> Bars:
     """Return a stationary bootstrap of whole bars (Politis and Romano 1994) of a flat row of real bars."""
     return pool.take(stationary_index(template.close.shape, len(pool.g), mean_block, rng)).onto(template)

@@ -64,6 +64,11 @@ def prdc(within_x: Distances, within_real: Distances, between: Distances) -> Nei
     )
 
 
+def share_among(within_real: Distances, between: Distances) -> float:
+    """Return the precision alone: the share of paths, rows of ``between``, that lie among real windows."""
+    return float((between < kth_neighbour(within_real)[None, :]).any(axis=1).mean())
+
+
 def kth_neighbour(within: Distances, k: int = NEIGHBOURS) -> Distances:
     """Return each point's distance to its k-th nearest other point."""
     k = min(k, len(within) - 1)

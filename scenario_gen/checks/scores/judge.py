@@ -14,12 +14,12 @@ from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.scores.classifier import FOLDS, out_of_fold_auc
 from scenario_gen.checks.scores.copying import TOO_CLOSE, Library, copies
-from scenario_gen.checks.scores.distances import distances, energy_distance, mean_apart, prdc
-from scenario_gen.checks.scores.diversity import FEWEST_BARS, distinct_share
+from scenario_gen.checks.scores.distances import distances, energy_distance, mean_apart, prdc, share_among
+from scenario_gen.checks.scores.diversity import FEWEST_BARS, ONE_PAIR_IN, alike_pairs, distinct_share
 from scenario_gen.checks.scores.lines import LAGS, curve_distance, lagged_products, path_normalised, w1
 from scenario_gen.checks.scores.points import Floats, Ids, Points
 from scenario_gen.checks.scores.results import ScoreVerdict
-from scenario_gen.checks.scores.stretches import THIN, Stretches, spread_label
+from scenario_gen.checks.scores.stretches import THIN, WHATEVER_THE_REGIME, Stretches
 from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Measured, Split, measure, random_splits
 from scenario_gen.market.candles import Candles
 
@@ -29,7 +29,9 @@ FAR = 3.0  # times the real median above which an energy distance is a fault
 REPEATS = "paths are taken for windows seen before: they repeat the reference"
 COPIED_WARN, COPIED_FAIL = 0.01, 0.05
 DISTINCT = 0.99
-JUDGED = ("c2st", "energy", "coverage", "spread", "copies", "distinct")
+ALIKE_WARN, ALIKE_FAIL = 0.01, 0.05  # as paths drawn from 100 and from 20 windows have
+JUDGED = ("c2st", "energy", "precision", "coverage", "spread", "copies", "distinct", "alike")
+IN_ONE_CONTEXT = ("precision",)  # judged there alone
 
 TITLES = {
     "c2st": "can a classifier tell paths from real windows, by their facts? (AUC)",
@@ -41,6 +43,7 @@ TITLES = {
     "density": "real windows around a path",
     "copies": "share of 20-bar stretches that repeat known history",
     "distinct": "share of paths that differ from all others",
+    "alike": "share of pairs of paths whose returns move together, bar by bar",
     "w1_returns": "Wasserstein distance of returns",
     "w1_normalised": "Wasserstein distance of returns over their path's volatility",
     "acf_abs": "distance of mean autocorrelations of absolute returns, lags 1-20",
@@ -67,18 +70,20 @@ def judge_scores(
         history: real bars that say how close history comes to itself.
         known: histories that the generator could have copied.
         one_context: the paths continue one context (mode C): where classifier, energy distance and coverage differ
-            from windows of all times, single stretches of real time say whether that means anything.
+            from windows of all times, single stretches of real time say whether that means anything; and the share of
+            paths among real windows is judged.
         rng: of the splits.
     """
-    always = [_distinct(paths), _copies(paths, history, known)]
-    names = [name for name in TITLES if name not in ("distinct", "copies")]
+    always = [_distinct(paths), _alike(paths, real, points[1].clusters), _copies(paths, history, known)]
+    names = [name for name in TITLES if name not in {one.score for one in always}]
     reason = _no_yardstick(points[1])
     if reason:
-        return always + [_without(name, reason) for name in names]
+        judged = [name for name in JUDGED if one_context or name not in IN_ONE_CONTEXT]
+        return always + [_without(name, reason, judged=name in judged) for name in names]
     splits = random_splits(points[1].clusters, len(points[0]), rng)
     in_space = _classifier(points, splits) + _in_space(points, splits)
     if one_context:
-        in_space = _of_one_context(in_space, Stretches.of(points[1]))
+        in_space = _of_one_context(in_space, points)
     return always + in_space + _lines(paths, real, splits)
 
 
@@ -92,31 +97,39 @@ def _no_yardstick(real: Points) -> str:
     return ""
 
 
-def _of_one_context(verdicts: list[ScoreVerdict], stretches: Stretches) -> list[ScoreVerdict]:
+def _of_one_context(verdicts: list[ScoreVerdict], points: tuple[Points, Points]) -> list[ScoreVerdict]:
     """Return the scores in the space of facts with the labels that one context deserves."""
-    judged = []
-    for one in verdicts:
-        is_fine = one.label in (None, "PASS") and one.score != "spread"
-        if is_fine or one.value is None or one.reason == REPEATS:
-            judged.append(one)
-        elif one.score == "spread":
-            label, reason = spread_label(one.value, stretches)
-            middle, least = (
-                float(np.quantile(stretches.spread, q)) if len(stretches) else None for q in (0.5, 0.05)
-            )
-            judged.append(
-                replace(one, label=label, reason=reason, real_median=middle, real_limit=least, beyond=None)
-            )
-        else:
-            label, reason = stretches.verdict(one.score, one.value)
-            judged.append(replace(one, label=label, reason=reason))
-    return judged
+    paths, real = points
+    stretches = Stretches.of(real)
+    among = share_among(distances(real.x, real.x), distances(paths.x, real.x))
+    whole = [replace(one, value=among) if one.score == "precision" else one for one in verdicts]
+    return [_against(stretches, one) for one in whole]
+
+
+def _against(stretches: Stretches, one: ScoreVerdict) -> ScoreVerdict:
+    if one.value is None or one.reason == REPEATS:
+        return one
+    if one.score in WHATEVER_THE_REGIME:
+        label, reason = stretches.low_verdict(one.score, one.value)
+        middle, least = stretches.usual(one.score) if len(stretches) else (None, None)
+        return replace(one, label=label, reason=reason, real_median=middle, real_limit=least, beyond=None)
+    if one.label in (None, "PASS"):
+        return one
+    label, reason = stretches.verdict(one.score, one.value)
+    return replace(one, label=label, reason=reason)
 
 
 def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[ScoreVerdict]:
     paths, real = points
     if len(np.unique(paths.clusters)) < FOLDS:
         return [_without("c2st", f"fewer than {FOLDS} contexts, or groups of paths that are not identical")]
+    sides = [
+        side.select(rows).clusters
+        for split in splits
+        for side, rows in ((paths, split.paths), (real, split.held_out), (real, split.rest))
+    ]
+    if min(len(np.unique(clusters)) for clusters in sides) < FOLDS:
+        return [_without("c2st", f"halves of the reference have too few windows to fill {FOLDS} folds")]
 
     def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
         return [out_of_fold_auc((real if is_real else paths).select(rows), real.select(rest))]
@@ -214,6 +227,19 @@ def _distinct(paths: Bars) -> ScoreVerdict:
     )
 
 
+def _alike(paths: Bars, real: Bars, clusters: Ids) -> ScoreVerdict:
+    if paths.length < FEWEST_BARS:
+        return _without("alike", f"paths of {paths.length} bars come close to one another by chance")
+    found = alike_pairs(paths, real, clusters)
+    label: Label = "FAIL" if found.share > ALIKE_FAIL else "WARN" if found.share > ALIKE_WARN else "PASS"
+    many = f", as if drawn from {found.modes:.0f} windows" if label != "PASS" else ""
+    reason = (
+        f"{found.share:.2%} of all pairs of paths move together (rank correlation above {found.threshold:.2f}){many}; "
+        f"{1 / ONE_PAIR_IN:.1%} of real windows of different times do"
+    )
+    return ScoreVerdict("alike", TITLES["alike"], label, reason, found.share, 1 / ONE_PAIR_IN)
+
+
 def _copies(paths: Bars, history: Candles, known: Sequence[Candles]) -> ScoreVerdict:
     found = copies(paths, history, Library.of(known, paths.tick))
     if found is None:
@@ -248,5 +274,5 @@ def _verdict(
     )
 
 
-def _without(name: str, reason: str) -> ScoreVerdict:
-    return ScoreVerdict(name, TITLES[name], "UNTESTABLE" if name in JUDGED else None, reason)
+def _without(name: str, reason: str, *, judged: bool = True) -> ScoreVerdict:
+    return ScoreVerdict(name, TITLES[name], "UNTESTABLE" if judged else None, reason)

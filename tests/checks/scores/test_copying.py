@@ -1,4 +1,4 @@
-"""Copy and diversity tests: planted copies are found whatever is done to them, and new paths are not accused."""
+"""Copy test: planted copies are found whatever is done to them, and new paths are not accused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from scenario_gen.checks.controls.candidates import calmer, copy
 from scenario_gen.checks.controls.known import simulate
 from scenario_gen.checks.facts import Bars, windows
 from scenario_gen.checks.scores.copying import STRETCH, Copies, Library, copies, path_shapes
-from scenario_gen.checks.scores.diversity import distinct_share
 from scenario_gen.market import Candles
 
 MARKET = simulate(1, 3000, np.random.default_rng(1))
@@ -107,16 +106,3 @@ def test_only_the_rows_of_ones_own_time_may_overlap() -> None:
     begin, end = library.same_time(library.first[[500]], library.last[[500]])
     overlap = (library.first <= library.last[500]) & (library.last >= library.first[500])
     assert np.array_equal(np.flatnonzero(overlap), np.arange(begin[0], end[0]))
-
-
-def test_distinct_paths_are_counted() -> None:
-    fresh = simulate(200, 60, np.random.default_rng(8)).bars
-    assert distinct_share(fresh) == 1.0
-    assert distinct_share(fresh.select(np.arange(200) % 5)) == pytest.approx(5 / 200)
-    near = noisy(fresh.select(np.arange(200) % 100), 0.02, np.random.default_rng(9))
-    assert distinct_share(near) == pytest.approx(0.5)
-
-
-def test_paths_that_do_not_move_count_once() -> None:
-    flat = np.full((50, 30), 100.0)
-    assert distinct_share(Bars(flat, flat, flat, flat, None, np.full(50, 100.0))) == pytest.approx(1 / 50)

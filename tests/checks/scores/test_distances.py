@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from scenario_gen.checks.scores.distances import distances, energy_distance, kth_neighbour, prdc
+from scenario_gen.checks.scores.distances import distances, energy_distance, kth_neighbour, prdc, share_among
 from scenario_gen.checks.scores.lines import curve_distance, lagged_products, path_normalised, w1
 from scenario_gen.checks.scores.points import CLIP, fact_space
 
@@ -54,6 +54,14 @@ def test_neighbours_by_hand() -> None:
     assert (inside.precision, inside.recall, inside.coverage) == (1, 1, 1)
     outside = neighbours(far, real)
     assert (outside.precision, outside.recall, outside.density, outside.coverage) == (0, 0, 0, 0)
+
+
+def test_the_share_among_real_points_is_the_precision() -> None:
+    rng = np.random.default_rng(6)
+    real, some = rng.standard_normal((80, 3)), rng.standard_normal((60, 3)) + 1
+    among = share_among(distances(real, real), distances(some, real))
+    assert 0 < among < 1
+    assert among == neighbours(some, real).precision
 
 
 def test_density_counts_real_balls_per_neighbour() -> None:

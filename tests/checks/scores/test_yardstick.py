@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scenario_gen.checks.controls import negative_control
 from scenario_gen.checks.controls.candidates import collapsed, copy
-from scenario_gen.checks.facts import Bars, Gauge
+from scenario_gen.checks.facts import Bars, Gauge, windows
 from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.inference.sample import cut_reference
 from scenario_gen.checks.scores import ScoreVerdict
@@ -87,6 +87,17 @@ def test_mode_collapse_is_caught_by_diversity(real: Bars, nasdaq: Candles) -> No
     assert score(report, "distinct").label == "FAIL"
     assert score(report, "distinct").value == pytest.approx(5 / 200)
     assert score(report, "coverage").label in ("WARN", "FAIL")
+
+
+def test_halves_too_small_for_five_folds_leave_the_classifier_untestable(nasdaq: Candles) -> None:
+    # 1,250 bars in ten stretches of 125: one window of 120 bars in each, five in a half, and five random paths of
+    # twenty groups seldom come from five different ones
+    few = nasdaq.rows(0, 1250)
+    paths = negative_control("gbm", windows(few, 120, 5).bars, 60, np.random.default_rng(6))
+    report = check_facts(paths, few, seed=1)
+    assert score(report, "c2st").label == "UNTESTABLE"
+    assert "too few windows" in score(report, "c2st").reason
+    assert score(report, "energy").value is not None
 
 
 def test_lines_are_never_judged_and_a_short_yardstick_judges_nothing(nasdaq: Candles, real: Bars) -> None:
