@@ -5,8 +5,9 @@ Owns the order of the steps, from what came to the report.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,8 @@ from scenario_gen.checks.inference.sample import Reference, Sample, cut_referenc
 from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, judged_by_nothing
 from scenario_gen.checks.scores import Points, ScoreVerdict, fact_space, judge_scores
 from scenario_gen.market.candles import Candles
+
+T = TypeVar("T")
 
 MOST_PATHS = 2000  # the error of the reference decides long before that
 ODD_SCALE = 2.0  # ratio of volatilities that makes one ask whether the bars are of one length
@@ -200,6 +203,11 @@ def _scores(asked: _Question, synthetic: Sample, real: Sample, reasons: dict[str
     rows = spread_rows(len(real), MOST_PATHS)
     some = real.select(rows)
     x, y = fact_space({n: synthetic.values(n) for n in names}, {n: some.values(n) for n in names})
+    of = (tuple(names), len(x), asked.paths.length, first_place(asked.paths))
+
+    def keep(name: str, make: Callable[[], T]) -> T:
+        return asked.once.measured(("score", name, *of), make)
+
     return judge_scores(
         asked.paths,
         some.bars,
@@ -208,6 +216,7 @@ def _scores(asked: _Question, synthetic: Sample, real: Sample, reasons: dict[str
         known=_known(asked),
         one_context=asked.mode == "C",
         rng=asked.rng(3),
+        keep=keep,
     )
 
 

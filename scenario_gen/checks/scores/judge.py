@@ -20,7 +20,15 @@ from scenario_gen.checks.scores.lines import LAGS, curve_distance, lagged_produc
 from scenario_gen.checks.scores.points import Floats, Ids, Points
 from scenario_gen.checks.scores.results import ScoreVerdict
 from scenario_gen.checks.scores.stretches import THIN, WHATEVER_THE_REGIME, Stretches
-from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Measured, Split, measure, random_splits
+from scenario_gen.checks.scores.yardstick import (
+    FEWEST_CLUSTERS,
+    Keep,
+    Measured,
+    Split,
+    anew,
+    measure,
+    random_splits,
+)
 from scenario_gen.market.candles import Candles
 
 TOLD_APART = 0.80  # AUC above which a classifier really tells paths from windows
@@ -60,6 +68,7 @@ def judge_scores(
     known: Sequence[Candles],
     one_context: bool = False,
     rng: np.random.Generator,
+    keep: Keep = anew,
 ) -> list[ScoreVerdict]:
     """Return every score of an ensemble.
 
@@ -73,6 +82,7 @@ def judge_scores(
             from windows of all times, single stretches of real time say whether that means anything; and the share of
             paths among real windows is judged.
         rng: of the splits.
+        keep: what real windows score against each other, for ensembles of one size, reference and seed.
     """
     always = [_distinct(paths), _alike(paths, real, points[1].clusters), _copies(paths, history, known)]
     names = [name for name in TITLES if name not in {one.score for one in always}]
@@ -81,9 +91,10 @@ def judge_scores(
         judged = [name for name in JUDGED if one_context or name not in IN_ONE_CONTEXT]
         return always + [_without(name, reason, judged=name in judged) for name in names]
     splits = random_splits(points[1].clusters, len(points[0]), rng)
-    in_space = _classifier(points, splits) + _in_space(points, splits)
+    in_space = _classifier(points, splits, keep) + _in_space(points, splits, keep)
     if one_context:
-        in_space = _of_one_context(in_space, points)
+        stretches = keep("stretches", lambda: Stretches.of(points[1]))
+        in_space = _of_one_context(in_space, points, stretches)
     return always + in_space + _lines(paths, real, splits)
 
 
@@ -97,10 +108,11 @@ def _no_yardstick(real: Points) -> str:
     return ""
 
 
-def _of_one_context(verdicts: list[ScoreVerdict], points: tuple[Points, Points]) -> list[ScoreVerdict]:
+def _of_one_context(
+    verdicts: list[ScoreVerdict], points: tuple[Points, Points], stretches: Stretches
+) -> list[ScoreVerdict]:
     """Return the scores in the space of facts with the labels that one context deserves."""
     paths, real = points
-    stretches = Stretches.of(real)
     among = share_among(distances(real.x, real.x), distances(paths.x, real.x))
     whole = [replace(one, value=among) if one.score == "precision" else one for one in verdicts]
     return [_against(stretches, one) for one in whole]
@@ -119,7 +131,7 @@ def _against(stretches: Stretches, one: ScoreVerdict) -> ScoreVerdict:
     return replace(one, label=label, reason=reason)
 
 
-def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[ScoreVerdict]:
+def _classifier(points: tuple[Points, Points], splits: Sequence[Split], keep: Keep) -> list[ScoreVerdict]:
     paths, real = points
     if len(np.unique(paths.clusters)) < FOLDS:
         return [_without("c2st", f"fewer than {FOLDS} contexts, or groups of paths that are not identical")]
@@ -134,7 +146,7 @@ def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[
     def score(is_real: bool, rows: Ids, rest: Ids) -> list[float]:
         return [out_of_fold_auc((real if is_real else paths).select(rows), real.select(rest))]
 
-    found = measure(splits, ["c2st"], score)["c2st"]
+    found = measure(splits, ["c2st"], score, keep)["c2st"]
     if found.value > found.limit():
         return [_verdict("c2st", found, "FAIL" if found.value > TOLD_APART else "WARN")]
     if found.value < min(MEMORISED, found.limit(low=True)):
@@ -142,7 +154,7 @@ def _classifier(points: tuple[Points, Points], splits: Sequence[Split]) -> list[
     return [_verdict("c2st", found, "PASS")]
 
 
-def _in_space(points: tuple[Points, Points], splits: Sequence[Split]) -> list[ScoreVerdict]:
+def _in_space(points: tuple[Points, Points], splits: Sequence[Split], keep: Keep) -> list[ScoreVerdict]:
     paths, real = points
     among_paths, among_real = distances(paths.x, paths.x), distances(real.x, real.x)
     across = distances(paths.x, real.x)
@@ -155,7 +167,7 @@ def _in_space(points: tuple[Points, Points], splits: Sequence[Split]) -> list[Sc
         return [energy_distance(*parts), mean_apart(parts[0]), *shares]
 
     names = ("energy", "spread", "coverage", "precision", "recall", "density")
-    found = measure(splits, names, score)
+    found = measure(splits, names, score, keep)
     verdicts = [_verdict("energy", found["energy"], _energy_label(found["energy"]))]
     for name in names[1:]:
         label = _low_label(found[name]) if name in ("spread", "coverage") else None

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from scenario_gen.checks.scores.points import Floats, Ids
+
+T = TypeVar("T")
 
 SPLITS = 30
 FEWEST_CLUSTERS = 10  # so that each half fills five folds
@@ -77,8 +80,25 @@ def _split(clusters: Ids, paths: int, rng: np.random.Generator) -> Split:
     return Split(rng.permutation(paths)[:size], held_out[:size], rest)
 
 
+class Keep(Protocol):
+    """Gives what is kept under a name, or makes and keeps it: what real windows score against each other."""
+
+    def __call__(self, name: str, make: Callable[[], T]) -> T:
+        """Return it."""
+        ...
+
+
+def anew(name: str, make: Callable[[], T]) -> T:
+    """Make it and keep nothing."""
+    del name
+    return make()
+
+
 def measure(
-    splits: Sequence[Split], names: Sequence[str], score: Callable[[bool, Ids, Ids], Sequence[float]]
+    splits: Sequence[Split],
+    names: Sequence[str],
+    score: Callable[[bool, Ids, Ids], Sequence[float]],
+    keep: Keep = anew,
 ) -> dict[str, Measured]:
     """Compute scores of the paths and of the held-out windows in every split.
 
@@ -86,7 +106,8 @@ def measure(
         splits: random splits.
         names: what the scores are called.
         score: (are these real windows?, their rows, rows of the rest) to one number per name.
+        keep: for ensembles of one size against one reference with one seed: real windows are scored once.
     """
     ours = np.array([score(False, split.paths, split.rest) for split in splits])  # [split, score]
-    theirs = np.array([score(True, split.held_out, split.rest) for split in splits])
+    theirs = keep(names[0], lambda: np.array([score(True, split.held_out, split.rest) for split in splits]))
     return {name: Measured(ours[:, i], theirs[:, i]) for i, name in enumerate(names)}
