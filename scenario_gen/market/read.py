@@ -95,7 +95,9 @@ def _check_file(path: Path, where: str) -> str:
     if is_folder:
         raise DataError(f"{where} is a folder", expected="one file of bars", fix="name the file in it")
     if not is_there:
-        near = difflib.get_close_matches(where, _neighbours(path), n=2, cutoff=0.6)
+        # Where paths are wanted, the name of a built-in history comes here: it is no neighbour of itself.
+        others = [name for name in _neighbours(path) if name != where]
+        near = difflib.get_close_matches(where, others, n=2, cutoff=0.6)
         raise DataError(
             f"there is no file {where}" + (f"; nearest: {', '.join(near)}" if near else ""),
             expected=f"a {', '.join(_SUFFIXES)} file, or a built-in history: {', '.join(BUILT_IN)}",
