@@ -12,8 +12,9 @@ What narrowness cannot explain is a path where no real window ever was. ``precis
 among real windows of any time, is high for a small regime as for a large one: single stretches have .7 to .9, Brownian
 motion, a shuffle and GARCH 0 to .15. It fails below a fifth of the stretches' median. Of 315 real years to come, in 31
 markets, 5 do so (two of the Dow Jones, three of futures), none of 18 of the S&P 500 and the NASDAQ, and no perfect
-generator of a known market in 100. A market that changes its ways looks the same as a wrong generator, and nothing in
-one history tells them apart. At 20 bars few facts are left, and Brownian motion stays within what stretches reach.
+generator of a known market in 100. A market that changes its ways looks the same as a wrong generator, as that of 2017
+nearly does on the S&P 500, and nothing in one history tells them apart. At 20 bars few facts are left, and Brownian
+motion stays within what stretches reach.
 """
 
 from __future__ import annotations
