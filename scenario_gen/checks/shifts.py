@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scenario_gen.checks.facts import FACT, Bars, Gauge, path_statistics
 from scenario_gen.checks.facts.moments import divide
 from scenario_gen.checks.facts.statistics import entries
+from scenario_gen.checks.spread import spread_rows
 from scenario_gen.market.paths import PathSet
 
 # Changed paths of an ensemble that are measured, evenly spread: a mean over so many has an error of .03 standard
@@ -40,7 +41,7 @@ def facts_of_changed(raw: PathSet, repaired: PathSet, gauge: Callable[[], Gauge]
         most: changed paths that are measured, evenly spread.
     """
     changed = np.flatnonzero((raw.values != repaired.values).any(axis=(1, 2)))
-    rows = changed[np.unique(np.linspace(0, len(changed) - 1, min(len(changed), most)).astype(np.int64))]
+    rows = changed[spread_rows(len(changed), most)]
     ids = raw.path_ids[rows]
     index = pd.Index(ids, name="path_id")
     if not len(ids):

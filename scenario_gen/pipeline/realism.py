@@ -19,7 +19,8 @@ from scenario_gen.checks.inference import check_facts
 from scenario_gen.checks.inference.check import MOST_PATHS
 from scenario_gen.checks.inference.once import Once
 from scenario_gen.checks.inference.report import assemble
-from scenario_gen.checks.inference.sample import concatenate, spread_rows
+from scenario_gen.checks.inference.sample import concatenate
+from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress

@@ -122,11 +122,11 @@ def _measure(panel: Panel, gauges: Sequence[Gauge] | None) -> dict[str, Array]:
     """Return the statistics of one block of valid paths."""
     flat = panel if gauges is None else _without_season(panel, gauges)
     measured: dict[str, Array] = {SPREAD.id: _spread(panel)}
-    many = len(panel.bars) > 2
+    many, pairs_of = len(panel.bars) > 2, flat.pairs
     for name, statistic in PAIR_STATISTICS.items():
         if "volume" in FACT[name].needs and not panel.has_volume:
             continue
-        pairs = np.stack([statistic(flat.bars[one], flat.bars[other]) for one, other in flat.pairs])
+        pairs = np.stack([statistic(flat.bars[one], flat.bars[other]) for one, other in pairs_of])
         measured[name] = pairs.mean(axis=0)
         if many:
             measured[f"{name}_sd"] = pairs.std(axis=0, ddof=1)

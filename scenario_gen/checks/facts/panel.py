@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.facts.bars import Bars
+from scenario_gen.checks.spread import spread_rows
 
 MOST_PAIRS = 50  # of more assets this many pairs, evenly chosen, are measured
 
@@ -60,5 +61,4 @@ class Panel:
     def pairs(self) -> list[tuple[int, int]]:
         """The pairs of assets that are measured: all, or 50 evenly chosen ones of more than ten assets."""
         every = list(combinations(range(len(self.bars)), 2))
-        chosen = np.linspace(0, len(every) - 1, min(len(every), MOST_PAIRS)).astype(np.int64)
-        return [every[at] for at in np.unique(chosen)]
+        return [every[at] for at in spread_rows(len(every), MOST_PAIRS)]

@@ -29,9 +29,10 @@ from scenario_gen.checks.inference.match import like_context
 from scenario_gen.checks.inference.once import Once
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict, Mode
-from scenario_gen.checks.inference.sample import Reference, Sample, cut_reference, path_clusters, spread_rows
+from scenario_gen.checks.inference.sample import Reference, Sample, cut_reference, path_clusters
 from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, judged_by_nothing
 from scenario_gen.checks.scores import Points, ScoreVerdict, fact_space, judge_scores
+from scenario_gen.checks.spread import spread_rows
 from scenario_gen.market.candles import Candles
 
 T = TypeVar("T")

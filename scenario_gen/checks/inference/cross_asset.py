@@ -33,9 +33,9 @@ from scenario_gen.checks.inference.sample import (
     Reference,
     cut_reference,
     path_clusters,
-    spread_rows,
 )
 from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, judged_by_nothing
+from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError
 from scenario_gen.market.candles import Candles
 
@@ -48,12 +48,16 @@ class _Question:
     clusters: Ids
     contexts: int
     given: int
-    one_context: bool
     references: tuple[Candles, ...]
     gauges: tuple[Gauge, ...]
     audit: Audit
     facts: list[Fact]
     seed: int
+
+    @property
+    def one_context(self) -> bool:
+        """Whether all paths continue one context (mode C)."""
+        return self.contexts == 1
 
 
 def check_cross_facts(
@@ -172,7 +176,6 @@ def _question(
         clusters=clusters,
         contexts=contexts,
         given=len(paths),
-        one_context=contexts == 1,
         references=references,
         gauges=gauges,
         audit=audit_assets(references),

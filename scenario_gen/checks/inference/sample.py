@@ -229,8 +229,3 @@ def identical(paths: Bars | Panel) -> Ids:
     rounded = np.round(np.nan_to_num(relative, nan=np.inf, posinf=np.inf, neginf=-np.inf), 6) + 0.0
     _, numbered = np.unique(rounded, axis=0, return_inverse=True)
     return np.asarray(numbered, dtype=np.int64).ravel()
-
-
-def spread_rows(count: int, most: int) -> Ids:
-    """Return at most ``most`` row numbers, evenly spread over ``count``."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

@@ -27,13 +27,13 @@ def out_of_fold_auc(synthetic: Points, real: Points) -> float:
     x = np.concatenate([synthetic.x, real.x])
     y = np.concatenate([np.ones(len(synthetic)), np.zeros(len(real))])
     scores = np.empty(len(y))
-    for fold in range(FOLDS):
-        held_out = folds == fold
-        mean, sd = x[~held_out].mean(axis=0), x[~held_out].std(axis=0)
-        scaled = (x - mean) / np.where(sd > 0, sd, 1.0)
-        with one_blas_thread():
+    with one_blas_thread():
+        for fold in range(FOLDS):
+            held_out = folds == fold
+            mean, sd = x[~held_out].mean(axis=0), x[~held_out].std(axis=0)
+            scaled = (x - mean) / np.where(sd > 0, sd, 1.0)
             w = fit_logistic(scaled[~held_out], y[~held_out])
-        scores[held_out] = scaled[held_out] @ w[:-1] + w[-1]
+            scores[held_out] = scaled[held_out] @ w[:-1] + w[-1]
     return float(placements(scores[y == 1], scores[y == 0]).mean())
 
 
