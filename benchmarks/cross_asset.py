@@ -56,9 +56,7 @@ def split(length: int, paths: int, rng: np.random.Generator) -> dict[str, list[F
         samples[name] = (make(real, paths, rng), None)
     return {
         name: judge_facts(
-            Measured(path_clusters(panel, ids, rng), cross_statistics(panel, gauges=gauges)),
-            bench,
-            PAIR_FACTS,
+            Measured(path_clusters(panel, ids, rng), cross_statistics(panel, gauges=gauges)), bench, PAIR_FACTS
         )
         for name, (panel, ids) in samples.items()
     }
@@ -72,9 +70,7 @@ def _half(histories, gauges, numbers, length) -> tuple[Panel, np.ndarray]:
     """Return every window that lies within one of the numbered blocks, and its block."""
     bars, of = [], np.empty(0)
     for history, gauge in zip(histories, gauges, strict=True):
-        parts = [
-            windows(b, length, 1, tick=gauge.tick, clock=gauge.clock).bars for b in _blocks(history, numbers)
-        ]
+        parts = [windows(b, length, 1, tick=gauge.tick, clock=gauge.clock).bars for b in _blocks(history, numbers)]
         bars.append(concatenate(parts))
         of = np.concatenate([np.full(len(part), k) for k, part in enumerate(parts)])
     return Panel(("sp500", "nasdaq"), tuple(bars)), of
@@ -95,9 +91,7 @@ def false_alarms(runs: int) -> None:
     spread = np.mean([one.dispersion.p < 0.05 for one in comparisons if one.dispersion])
     flagged = np.mean([bool(report.flagged()) for report in reports])
     failed = np.mean([report.groups["cross_asset"] == "FAIL" for report in reports])
-    print(
-        f"{runs} runs: location p < .05 {location:.1%}, spread p < .05 {spread:.1%}, any flag {flagged:.0%}, "
-    )
+    print(f"{runs} runs: location p < .05 {location:.1%}, spread p < .05 {spread:.1%}, any flag {flagged:.0%}, ")
     print(f"any FAIL {failed:.0%}")
 
 
@@ -113,15 +107,12 @@ def main() -> None:
         false_alarms(options.perfect)
         return
     runs = [
-        split(options.length, options.paths, np.random.default_rng([19, number]))
-        for number in range(options.splits)
+        split(options.length, options.paths, np.random.default_rng([19, number])) for number in range(options.splits)
     ]
     print(f"| candidate | {' | '.join(fact.id for fact in PAIR_FACTS)} | any |")
     print("|---" * (len(PAIR_FACTS) + 2) + "|")
     for name in runs[0]:
-        cells = [
-            f"{np.mean([_rejected(run[name][at]) for run in runs]):.0%}" for at in range(len(PAIR_FACTS))
-        ]
+        cells = [f"{np.mean([_rejected(run[name][at]) for run in runs]):.0%}" for at in range(len(PAIR_FACTS))]
         fail = np.mean([any(v.label == "FAIL" for v in run[name]) for run in runs])
         flagged = np.mean([any(v.label in ("FAIL", "WARN") for v in run[name]) for run in runs])
         print(f"| {name} | {' | '.join(cells)} | {fail:.0%} \\| {flagged:.0%} |")
@@ -129,11 +120,7 @@ def main() -> None:
 
 def _rejected(verdict: FactVerdict) -> bool:
     found = verdict.comparison
-    return (
-        found is not None
-        and found.dispersion is not None
-        and min(found.location.p, found.dispersion.p) < 0.05
-    )
+    return found is not None and found.dispersion is not None and min(found.location.p, found.dispersion.p) < 0.05
 
 
 if __name__ == "__main__":

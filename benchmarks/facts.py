@@ -57,9 +57,7 @@ def random_bars(paths: int, length: int, *, seed: int) -> Bars:
     opened = close * np.exp(-body)
     high = np.maximum(opened, close) * np.exp(0.004 * rng.random(shape))
     low = np.minimum(opened, close) * np.exp(-0.004 * rng.random(shape))
-    return Bars.of_arrays(
-        opened, high, low, close, np.exp(rng.standard_normal(shape)), anchor_close=100.0, tick=0.01
-    )
+    return Bars.of_arrays(opened, high, low, close, np.exp(rng.standard_normal(shape)), anchor_close=100.0, tick=0.01)
 
 
 def one_by_one(bars: Bars) -> None:

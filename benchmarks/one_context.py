@@ -37,9 +37,7 @@ Case = tuple[str, Bars, Candles]  # name, paths, reference
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "histories", nargs="*", default=(KNOWN, *INDICES), help="known, sp500, nasdaq or files"
-    )
+    parser.add_argument("histories", nargs="*", default=(KNOWN, *INDICES), help="known, sp500, nasdaq or files")
     parser.add_argument("--length", type=int, default=60)
     parser.add_argument("--first", type=int, default=2600)
     parser.add_argument("--step", type=int, default=YEAR)
@@ -51,9 +49,7 @@ def main() -> None:
     columns = [*SCORE_GROUPS, *SCORES]
     print("| paths | of | " + " | ".join(columns) + " |\n" + "|" + "---|" * (len(columns) + 2))
     for name, reports in found.items():
-        groups = [
-            _counts(reports, names, ("FAIL", "WARN", "INCONCLUSIVE")) for names in SCORE_GROUPS.values()
-        ]
+        groups = [_counts(reports, names, ("FAIL", "WARN", "INCONCLUSIVE")) for names in SCORE_GROUPS.values()]
         scores = [_counts(reports, (score,), ("FAIL", "WARN")) for score in SCORES]
         print(f"| {name} | {len(reports)} | " + " | ".join(groups + scores) + " |")
 
@@ -75,20 +71,14 @@ def _known_market(length: int) -> Iterator[Case]:
     rng = np.random.default_rng(5)
     for _ in range(20):
         market = simulate(1, 5000, rng)
-        yield (
-            "known market: perfect",
-            simulate(2 * PATHS, length, rng, market.states[0, -1]).bars,
-            market.candles(),
-        )
+        yield ("known market: perfect", simulate(2 * PATHS, length, rng, market.states[0, -1]).bars, market.candles())
 
 
 def _places(history: Candles, options: argparse.Namespace) -> range:
     return range(options.first, len(history) - max(YEAR, 4 * options.length), options.step)
 
 
-def _around(
-    history: Candles, place: int, options: argparse.Namespace, rng: np.random.Generator
-) -> Iterator[Case]:
+def _around(history: Candles, place: int, options: argparse.Namespace, rng: np.random.Generator) -> Iterator[Case]:
     """Yield the ensembles of one context."""
     gauge, before = Gauge.of(history), history.rows(0, place)
     to_come = history.rows(place - 1, place + max(YEAR, 4 * options.length))
@@ -104,9 +94,7 @@ def _around(
 def _candidates(year: Bars, past: Bars, rng: np.random.Generator) -> dict[str, Callable[[], Bars]]:
     single, five = year.select(np.full(PATHS, len(year) // 4)), collapsed(year, PATHS, rng)
     template = copy(past, PATHS, rng)
-    pool = Relative.of(
-        past.select(np.arange(0, len(past), past.length // 5))
-    ).flat()  # every bar once, in order
+    pool = Relative.of(past.select(np.arange(0, len(past), past.length // 5))).flat()  # every bar once, in order
     return {
         "the year to come": lambda: year,
         "block bootstrap 60": lambda: block_bootstrap(template, pool, 60, rng),

@@ -126,8 +126,7 @@ def random_splits(count: int, length: int, paths: int) -> Iterator[tuple[Split, 
             rng = np.random.default_rng([index, number])
             order = rng.permutation(BLOCKS)
             half, other = (
-                Half.of(history, list(part), length, gauge)
-                for part in (order[: BLOCKS // 2], order[BLOCKS // 2 :])
+                Half.of(history, list(part), length, gauge) for part in (order[: BLOCKS // 2], order[BLOCKS // 2 :])
             )
             cut = cut_reference(half.blocks, length, gauge)
             assert cut is not None
@@ -158,9 +157,7 @@ def group_table(found: dict[str, list[tuple[str, list[FactVerdict]]]]) -> str:
     """Return one row per candidate, one column per group."""
     lines = ["| candidate | " + " | ".join(GROUPS) + " | any FAIL |", "|" + "---|" * (len(GROUPS) + 2)]
     for name, runs in found.items():
-        cells = [
-            _cell([[v for v in verdicts if v.group == group] for _, verdicts in runs]) for group in GROUPS
-        ]
+        cells = [_cell([[v for v in verdicts if v.group == group] for _, verdicts in runs]) for group in GROUPS]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {_cell([v for _, v in runs])} |")
     return "\n".join(lines)
 

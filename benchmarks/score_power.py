@@ -70,9 +70,7 @@ def _cell(runs: list[ScoreVerdict]) -> str:
     judged_runs = [run for run in runs if run.label not in (None, "UNTESTABLE")]
     value = f"({np.median([run.value for run in runs if run.value is not None] or [np.nan]):.2g})"
     if judged_runs:
-        fail, warn = (
-            100 * np.mean([r.label in bad for r in judged_runs]) for bad in (("FAIL",), ("FAIL", "WARN"))
-        )
+        fail, warn = (100 * np.mean([r.label in bad for r in judged_runs]) for bad in (("FAIL",), ("FAIL", "WARN")))
         return f"{fail:.0f}\\|{warn:.0f} {value}"
     beyond = [run.beyond for run in runs if run.beyond is not None]
     return f"{100 * np.mean([b >= 0.95 for b in beyond]):.0f} {value}" if beyond else "-"

@@ -70,9 +70,7 @@ def main() -> None:
         name: [make(np.random.default_rng([7, k]), k) for k in range(options.replications)]
         for name, make in DESIGNS.items()
     }
-    print(
-        "| design | location p<.05 | spread p<.05 | any fact FAIL | FAIL or WARN | any score FAIL | FAIL or WARN |"
-    )
+    print("| design | location p<.05 | spread p<.05 | any fact FAIL | FAIL or WARN | any score FAIL | FAIL or WARN |")
     print("|---|---|---|---|---|---|---|")
     for name, reports in found.items():
         print(f"| {name} | " + " | ".join(f"{100 * rate:.1f} %" for rate in rates(reports)) + " |")
@@ -82,9 +80,7 @@ def main() -> None:
 
 def rates(reports: list[FactsReport]) -> list[float]:
     """Return raw rejection rates over all judged facts and the shares of reports with any flag."""
-    compared = [
-        f.comparison for r in reports for f in r.facts if f.label is not None and f.comparison is not None
-    ]
+    compared = [f.comparison for r in reports for f in r.facts if f.label is not None and f.comparison is not None]
     raw = [np.mean([c.location.p < 0.05 for c in compared])]
     raw.append(np.mean([c.dispersion.p < 0.05 for c in compared if c.dispersion is not None]))
     for members in ([r.facts for r in reports], [r.scores for r in reports]):
@@ -101,14 +97,8 @@ def per_fact(found: dict[str, list[FactsReport]]) -> str:
         cells = []
         for reports in found.values():
             same = [f for r in reports for f in r.facts if f.fact == fact.fact and f.comparison is not None]
-            where = (
-                [100 * np.mean([f.comparison.location.p < 0.05 for f in same if f.comparison])]
-                if same
-                else []
-            )
-            width = [
-                f.comparison.dispersion.p < 0.05 for f in same if f.comparison and f.comparison.dispersion
-            ]
+            where = [100 * np.mean([f.comparison.location.p < 0.05 for f in same if f.comparison])] if same else []
+            width = [f.comparison.dispersion.p < 0.05 for f in same if f.comparison and f.comparison.dispersion]
             cell = "\\|".join(f"{x:.0f}" for x in (*where, *([100 * np.mean(width)] if width else [])))
             cells.append(f"({cell})" if same and same[0].label is None else cell or "-")
         lines.append(f"| {fact.fact} | " + " | ".join(cells) + " |")

@@ -38,10 +38,7 @@ class RsiReversion:
         """Enter beyond the levels, leave at the middle."""
         index = self.rsi(bars.close)
         return Signals(
-            entries=index < self.low,
-            exits=index >= 50,
-            short_entries=index > self.high,
-            short_exits=index <= 50,
+            entries=index < self.low, exits=index >= 50, short_entries=index > self.high, short_exits=index <= 50
         )
 
     def rsi(self, close: pd.DataFrame) -> pd.DataFrame:

@@ -40,7 +40,5 @@ class TurnOfMonth:
         next_is_late = (left >= 1) & (left <= self.before)
         next_is_early = np.where(left == 0, self.after > 0, gone < self.after)
         turn = next_is_late | next_is_early
-        hold = pd.DataFrame(
-            np.repeat(turn[:, None], bars.close.shape[1], axis=1), bars.close.index, bars.close.columns
-        )
+        hold = pd.DataFrame(np.repeat(turn[:, None], bars.close.shape[1], axis=1), bars.close.index, bars.close.columns)
         return Signals(entries=hold, exits=~hold)

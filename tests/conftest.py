@@ -21,14 +21,7 @@ from scenario_gen.kronos import (
 from scenario_gen.kronos.registry import KNOWN_MODELS, KnownModel
 from scenario_gen.kronos.representation import Increments
 from scenario_gen.market import Candles, load_candles
-from tests.kronos.hub_server import (
-    MODEL,
-    MODEL_COMMIT,
-    TOKENIZER,
-    TOKENIZER_COMMIT,
-    LoopbackHub,
-    files_of,
-)
+from tests.kronos.hub_server import MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, LoopbackHub, files_of
 
 GOLDEN = Path(__file__).parent / "kronos" / "golden"
 
@@ -77,9 +70,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hub_server(
-    hub_cache: Path, golden_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LoopbackHub]:
+def hub_server(hub_cache: Path, golden_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
     """The golden checkpoint as two repositories of a Hub that the code is pointed at."""
     del hub_cache
     close_session()  # a client that an earlier test left open knows other proxies
@@ -97,8 +88,6 @@ def hub_server(
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> KnownModel:
     """A known model of a made-up name whose repositories are on the loopback Hub."""
-    known = KnownModel(
-        "stand-in", MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, 35_744, 43_024, 33, "of the tests"
-    )
+    known = KnownModel("stand-in", MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, 35_744, 43_024, 33, "of the tests")
     monkeypatch.setattr(registry, "KNOWN_MODELS", (*KNOWN_MODELS, known))
     return known

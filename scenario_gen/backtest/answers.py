@@ -81,9 +81,7 @@ def usable_signals(
     )
 
 
-def usable_weights(
-    strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0
-) -> Floats:
+def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0) -> Floats:
     """Return the target weights of ``rows``, float64 [bar, path]; ``most`` is the broker's leverage.
 
     Raises:
@@ -123,13 +121,7 @@ class _Reader:
     """Reads fields of one answer: the rows that are filled, as arrays [bar, path]."""
 
     def __init__(
-        self,
-        strategy: LoadedStrategy,
-        bars: Bars,
-        rows: slice,
-        method: str = "signals",
-        *,
-        warm: bool = True,
+        self, strategy: LoadedStrategy, bars: Bars, rows: slice, method: str = "signals", *, warm: bool = True
     ) -> None:
         self.strategy, self.bars, self.rows, self.method, self.warm = strategy, bars, rows, method, warm
 
@@ -183,14 +175,10 @@ class _Reader:
                 f"{close.shape[0]} x {close.shape[1]}, like bars.close (the context included)",
             )
         if not (value.index.equals(close.index) and value.columns.equals(close.columns)):
-            raise self._refused(
-                f"{name} has another index or other columns", "those of bars.close, in the same order"
-            )
+            raise self._refused(f"{name} has another index or other columns", "those of bars.close, in the same order")
         return value
 
-    def _out_of_range(
-        self, name: str, array: Floats, inside: NDArray[np.bool_], wanted: str
-    ) -> StrategyError:
+    def _out_of_range(self, name: str, array: Floats, inside: NDArray[np.bool_], wanted: str) -> StrategyError:
         row, path = np.argwhere(~inside)[0]
         stamp = self.bars.close.index[self.rows][row]
         return self._refused(
@@ -207,9 +195,7 @@ class _Reader:
         return _refused(self.strategy, self.method, problem.strip(), expected, fix)
 
 
-def _refused(
-    strategy: LoadedStrategy, method: str, problem: str, expected: str, fix: str = ""
-) -> StrategyError:
+def _refused(strategy: LoadedStrategy, method: str, problem: str, expected: str, fix: str = "") -> StrategyError:
     return StrategyError(
         f"{strategy.name}.{method}: {problem}",
         expected=expected,

@@ -184,9 +184,7 @@ def bare_vectorbt(both_sides: bool, context: Candles, paths: PathSet) -> Any:
     )
 
 
-def _time(
-    name: str, both: bool, context: Candles, paths: PathSet, rounds: int, say: Callable[[str], None]
-) -> Case:
+def _time(name: str, both: bool, context: Candles, paths: PathSet, rounds: int, say: Callable[[str], None]) -> Case:
     def ours(some: PathSet) -> None:
         whole_backtest(both, context, some)
 

@@ -102,9 +102,7 @@ def quantile(values: Floats, level: float) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
     low = max(int(binom.ppf(tail, n, level)), 1)  # order statistics count from 1
     high = min(int(binom.ppf(1 - tail, n, level)) + 1, n)
-    return Estimate(
-        float(np.quantile(ordered, level)), float(ordered[low - 1]), float(ordered[high - 1]), n=n
-    )
+    return Estimate(float(np.quantile(ordered, level)), float(ordered[low - 1]), float(ordered[high - 1]), n=n)
 
 
 def share(hits: NDArray[np.bool_]) -> Estimate:

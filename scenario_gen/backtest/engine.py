@@ -119,13 +119,7 @@ def bars_of(context: Candles, paths: PathSet, chunk: slice, bars_per_year: float
 
 
 def _run_chunk(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    broker: Broker,
-    *,
-    chunk: slice,
-    bars_per_year: float,
+    strategy: LoadedStrategy, context: Candles, paths: PathSet, broker: Broker, *, chunk: slice, bars_per_year: float
 ) -> BacktestResult:
     bars = bars_of(context, paths, chunk, bars_per_year)
     outcome = _fill(strategy, bars, broker)

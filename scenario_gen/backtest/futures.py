@@ -77,9 +77,7 @@ class Futures:
         drift = min(STEP * spread, FARTHEST / bars) * np.where(np.arange(columns) % 2, 1.0, -1.0)
         return np.asarray(-WILDER * steps[MIRRORED] + rng.normal(0.0, spread, (bars, columns)) + drift)
 
-    def _volume(
-        self, rows: Ints, donor: Ints, wild: NDArray[np.bool_], late: NDArray[np.bool_]
-    ) -> Floats | None:
+    def _volume(self, rows: Ints, donor: Ints, wild: NDArray[np.bool_], late: NDArray[np.bool_]) -> Floats | None:
         if self.volume is None:
             return None
         volume = self.volume.copy()

@@ -53,13 +53,7 @@ class IntrabarOrders:
 
 
 def intrabar_orders(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    broker: Broker,
-    *,
-    bars_per_year: float,
-    seed: int = 0,
+    strategy: LoadedStrategy, context: Candles, paths: PathSet, broker: Broker, *, bars_per_year: float, seed: int = 0
 ) -> IntrabarOrders | None:
     """Backtest a strategy with the stop first, with the target first, and with a coin for each bar.
 

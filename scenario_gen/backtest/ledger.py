@@ -71,9 +71,7 @@ class Ledger:
 
     def fee(self, value: Floats) -> Floats:
         """Return what orders of this value cost, [path]."""
-        return np.asarray(
-            np.maximum(self.broker.fee_per_order + self.broker.fees * value, self.broker.fee_minimum)
-        )
+        return np.asarray(np.maximum(self.broker.fee_per_order + self.broker.fees * value, self.broker.fee_minimum))
 
     def affordable(self, budget: Floats, fill: Floats) -> Floats:
         """Return the units whose value and fee together are the budget, [path]; 0 where the fee is more than it."""
@@ -102,9 +100,7 @@ class Ledger:
         if lot is None:
             return size
         whole = np.floor(size / lot + LOT_ROUNDING) * lot
-        return np.where(
-            np.abs(whole - size) <= LOT_ROUNDING * lot, size, whole
-        )  # a position closes to 0 exactly
+        return np.where(np.abs(whole - size) <= LOT_ROUNDING * lot, size, whole)  # a position closes to 0 exactly
 
     def _book(self, who: Ints, bar: int, units: Floats, fill: Floats) -> None:
         value = np.abs(units) * fill
@@ -156,11 +152,7 @@ def ledger_weights(market: Market, weights: Floats, broker: Broker, bars_per_yea
 
 
 def ledger_signals(
-    market: Market,
-    wanted: SignalOrders,
-    broker: Broker,
-    bars_per_year: float,
-    target_first: Bools | None = None,
+    market: Market, wanted: SignalOrders, broker: Broker, bars_per_year: float, target_first: Bools | None = None
 ) -> tuple[Ledger, Watch]:
     """Enter, leave and be stopped on every path; return the accounts and what they remember at the end.
 

@@ -39,9 +39,7 @@ def _fetch(data_class: Any, symbol: str, options: Mapping[str, Any]) -> Candles:
     where = f"{data_class.__name__} of {symbol}"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of pandas to vectorbt, of vendors' clients: not for the user to mend
+            warnings.simplefilter("ignore")  # of pandas to vectorbt, of vendors' clients: not for the user to mend
             bars = data_class.download(symbol, **options).get()
     except Exception as error:  # a vendor's client may raise anything
         raise DataError(

@@ -178,14 +178,7 @@ def fees_paid(fees: Floats, equity: Floats) -> Floats:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric(
-        "total_return",
-        "Total return",
-        "fraction",
-        "E_T / E_0 - 1",
-        "definition",
-        lambda t: total_return(t.equity),
-    ),
+    Metric("total_return", "Total return", "fraction", "E_T / E_0 - 1", "definition", lambda t: total_return(t.equity)),
     Metric(
         "annual_return",
         "Annual return",

@@ -16,18 +16,7 @@ from scenario_gen.backtest.account import Account, Floats
 
 Bools: TypeAlias = NDArray[np.bool_]
 
-TRADE_COLUMNS = (
-    "path_id",
-    "side",
-    "entry_bar",
-    "entry_price",
-    "exit_bar",
-    "exit_price",
-    "size",
-    "pnl",
-    "fees",
-    "open",
-)
+TRADE_COLUMNS = ("path_id", "side", "entry_bar", "entry_price", "exit_bar", "exit_price", "size", "pnl", "fees", "open")
 
 
 @dataclass(frozen=True)
@@ -68,10 +57,7 @@ class SignalOrders:
     def without_conflicts(self) -> SignalOrders:
         """Drop entry and exit of the same side at the same bar, then entries of both sides at the same bar."""
         enter_long, leave_long = self.entries & ~self.exits, self.exits & ~self.entries
-        enter_short, leave_short = (
-            self.short_entries & ~self.short_exits,
-            self.short_exits & ~self.short_entries,
-        )
+        enter_short, leave_short = (self.short_entries & ~self.short_exits, self.short_exits & ~self.short_entries)
         both = enter_long & enter_short
         return replace(
             self,
@@ -84,9 +70,7 @@ class SignalOrders:
     def long_only(self) -> SignalOrders:
         """Open no shorts: what was a short entry only closes a long. Conflicts must be dropped before."""
         nothing = np.zeros_like(self.entries)
-        return replace(
-            self, exits=self.exits | self.short_entries, short_entries=nothing, short_exits=nothing
-        )
+        return replace(self, exits=self.exits | self.short_entries, short_entries=nothing, short_exits=nothing)
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,7 @@ def _refuse_unknown(cls: type, params: Mapping[str, Any], fields: Mapping[str, A
             )
 
 
-def _refuse_missing(
-    cls: type, params: Mapping[str, Any], fields: Mapping[str, dataclasses.Field[Any]]
-) -> None:
+def _refuse_missing(cls: type, params: Mapping[str, Any], fields: Mapping[str, dataclasses.Field[Any]]) -> None:
     missing = dataclasses.MISSING
     needed = [n for n, f in fields.items() if f.default is missing and f.default_factory is missing]
     absent = [name for name in needed if name not in params]

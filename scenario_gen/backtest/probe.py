@@ -29,9 +29,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import Broker
 
-Kind: TypeAlias = Literal[
-    "not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"
-]
+Kind: TypeAlias = Literal["not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"]
 
 PATHS = 4
 CUTS = 48
@@ -170,9 +168,7 @@ class _Trial:
         across, quiet = self._other_paths(before)
         # With other paths in play, a column may change by another column's earlier cut: cut all at once then.
         alone = across is None
-        rounds = (
-            [cuts, self._events(before)] if alone else [np.full_like(cuts, cut) for cut in np.unique(cuts)]
-        )
+        rounds = [cuts, self._events(before)] if alone else [np.full_like(cuts, cut) for cut in np.unique(cuts)]
         ahead: list[_Found] = []
         for ends in rounds:
             after = self.ask(self.replaced(ends))
@@ -213,9 +209,7 @@ class _Trial:
         for values in decisions.values():
             flat = np.nan_to_num(values)
             news[1:-1] |= flat[1:-1] != flat[:-2]
-        scores = news + np.random.default_rng(self.seed).random(
-            news.shape
-        )  # a column without news gets any bar
+        scores = news + np.random.default_rng(self.seed).random(news.shape)  # a column without news gets any bar
         scores[[0, -1]] = -1.0
         return np.asarray(scores.argmax(axis=0), dtype=np.int64)
 
@@ -234,9 +228,7 @@ class _Trial:
         if best is None:
             return None
         reach_seen, name, row, column = best
-        kind: Kind = (
-            "reads the whole sample" if reach_seen > WHOLE * len(self.bars) else "reads the next bars"
-        )
+        kind: Kind = "reads the whole sample" if reach_seen > WHOLE * len(self.bars) else "reads the next bars"
         return _Found(kind, name, row, column, int(cuts[column]))
 
 

@@ -30,9 +30,7 @@ class _Legs:
         return np.asarray(np.bincount(self.trade, weights=amounts, minlength=trades), dtype=np.float64)
 
 
-def round_trips(
-    orders: Orders, before: Floats, close: Floats, financing: Floats, account: Account
-) -> pd.DataFrame:
+def round_trips(orders: Orders, before: Floats, close: Floats, financing: Floats, account: Account) -> pd.DataFrame:
     """Return one row per round trip, by path and then by time, with ``TRADE_COLUMNS``.
 
     Prices are means weighted by size; ``fees`` hold the cost of borrowing, too. An open trade is marked at the
@@ -62,9 +60,7 @@ def round_trips(
     received = legs.total(np.abs(legs.size) * legs.price * closing, count) + remainder * mark
     paid = legs.total(np.abs(legs.size) * legs.price * opening, count)
     entry_bar, exit_bar = legs.bar[first], np.where(is_open, end, legs.bar[last])
-    fees = legs.total(legs.fees, count) + _borrowing(
-        financing, path, entry_bar, np.where(is_open, end + 1, exit_bar)
-    )
+    fees = legs.total(legs.fees, count) + _borrowing(financing, path, entry_bar, np.where(is_open, end + 1, exit_bar))
     columns = {
         "path_id": path,
         "side": np.where(side > 0, "long", "short"),
@@ -117,9 +113,7 @@ def _legs(orders: Orders, before: Floats) -> _Legs:
     )
 
 
-def _left(
-    legs: _Legs, before: Floats, orders: Orders, last: Ints
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _left(legs: _Legs, before: Floats, orders: Orders, last: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return whether each trade is open: it is the last of its path and its last order left something."""
     final = np.append(orders.path[1:] != orders.path[:-1], True)
     open_paths = orders.path[final][(before + orders.size)[final] != 0]

@@ -163,9 +163,7 @@ def _positions(orders: NDArray[Any], close: Floats) -> NDArray[Any]:
 
     def by_column(records: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the order of records by column, and how many each column has."""
-        return np.argsort(records["col"], kind="stable"), np.bincount(
-            records["col"], minlength=close.shape[1]
-        )
+        return np.argsort(records["col"], kind="stable"), np.bincount(records["col"], minlength=close.shape[1])
 
     trades = dispatch.get_exit_trades(orders, close, by_column(orders), engine=_engine())
     return np.asarray(dispatch.get_positions(trades, by_column(trades), engine=_engine()))
@@ -177,12 +175,7 @@ def is_portfolio(answer: object) -> bool:
 
 
 def _costs(broker: Broker) -> Mapping[str, Any]:
-    return {
-        "fees": broker.fees,
-        "slippage": broker.slippage,
-        "init_cash": broker.cash,
-        "engine": _engine(),
-    }
+    return {"fees": broker.fees, "slippage": broker.slippage, "init_cash": broker.cash, "engine": _engine()}
 
 
 def _orders(records: NDArray[Any], rows_per_bar: int) -> Orders:

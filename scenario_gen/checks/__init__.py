@@ -28,13 +28,7 @@ if TYPE_CHECKING:
     )
 
 _FACTS = ("Bars", "Panel", "cross_statistics", "path_statistics")
-_INFERENCE = (
-    "FactsReport",
-    "check_cross_facts",
-    "check_cross_facts_by_origin",
-    "check_facts",
-    "check_facts_by_origin",
-)
+_INFERENCE = ("FactsReport", "check_cross_facts", "check_cross_facts_by_origin", "check_facts", "check_facts_by_origin")
 
 __all__ = [
     "Bars",

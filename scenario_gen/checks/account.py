@@ -15,11 +15,7 @@ HARD_RULES = ("V1", "V2", "V6")  # a single breach is a generator fault
 FORM_RULES = ("V5", "V4-idle")  # no bad bars, but more than 1 % of them beyond history's own share is a WARN
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
 REJECTED_WARN, REJECTED_FAIL = 0.01, 0.05
-SUSPECT_RULES = (
-    "V9",
-    "V9-inside",
-    "V10",
-)  # beyond 1.5 times the largest of history: no accident on many paths
+SUSPECT_RULES = ("V9", "V9-inside", "V10")  # beyond 1.5 times the largest of history: no accident on many paths
 SUSPECT_WARN = 0.05  # of the paths
 MOVED = 0.1  # standard deviations over raw paths: what a repair of one bar in six does to a fact at most
 REJECTED_TOLD = 0.005  # of the paths: above this the ensemble is said to be conditional on acceptance
@@ -182,9 +178,7 @@ class CandleAccount:
             )
 
 
-def candle_label(
-    bad_share: float, rejected_share: float, bars: int, paths: int, rules: list[RuleCount]
-) -> Label:
+def candle_label(bad_share: float, rejected_share: float, bars: int, paths: int, rules: list[RuleCount]) -> Label:
     """Return the label of a scenario's candles.
 
     Args:

@@ -100,11 +100,7 @@ class Exchange:
 
 
 def find_breaches(
-    paths: PathSet,
-    exchange: Exchange,
-    reference_close: float,
-    expected: pd.DatetimeIndex,
-    before: pd.Timestamp,
+    paths: PathSet, exchange: Exchange, reference_close: float, expected: pd.DatetimeIndex, before: pd.Timestamp
 ) -> dict[str, Flags]:
     """Return which bars [path, bar] break each judged rule from V1 to V8.
 
@@ -173,11 +169,7 @@ def session_closes(close: Prices, opens: NDArray[np.bool_], before: float) -> Pr
 
 
 def _beyond_limit(
-    paths: PathSet,
-    columns: validity.Columns,
-    exchange: Exchange,
-    reference_close: float,
-    before: pd.Timestamp,
+    paths: PathSet, columns: validity.Columns, exchange: Exchange, reference_close: float, before: pd.Timestamp
 ) -> Flags:
     opens = exchange.opens(before, paths.timestamps)
     low, high = exchange.band(session_closes(columns["close"], opens, reference_close))
@@ -186,9 +178,7 @@ def _beyond_limit(
     return np.asarray((np.max(prices, axis=0) > high + noise) | (np.min(prices, axis=0) < low - noise))
 
 
-def wrong_stamps(
-    stamps: pd.DatetimeIndex, expected: pd.DatetimeIndex, before: pd.Timestamp
-) -> NDArray[np.bool_]:
+def wrong_stamps(stamps: pd.DatetimeIndex, expected: pd.DatetimeIndex, before: pd.Timestamp) -> NDArray[np.bool_]:
     """Return which stamps do not come later than every one before them, or are not the calendar's [bar]."""
     line = nanoseconds(pd.DatetimeIndex([before]).append(stamps))
     late = line[1:] <= np.maximum.accumulate(line)[:-1]

@@ -231,12 +231,7 @@ def _refuse_coarse(market: Market, context: Candles) -> None:
 
 
 def check_candles(
-    paths: PathSet,
-    context: Candles,
-    policy: Policy,
-    *,
-    market: Market | None = None,
-    history: Candles | None = None,
+    paths: PathSet, context: Candles, policy: Policy, *, market: Market | None = None, history: Candles | None = None
 ) -> CheckedPaths:
     """Check a whole set of paths at once; arguments as for :meth:`CandleRules.of`.
 
@@ -244,9 +239,7 @@ def check_candles(
         CheckError: a rule is broken and the policy is ``fail``, or no path is left.
     """
     if policy not in get_args(Policy):
-        raise CheckError(
-            f"policy is {policy!r}", expected=" or ".join(get_args(Policy)), fix="correct the policy"
-        )
+        raise CheckError(f"policy is {policy!r}", expected=" or ".join(get_args(Policy)), fix="correct the policy")
     rules = CandleRules.of(context, paths.horizon, market=market, history=history)
     checked = rules.check(paths, policy)
     if not len(checked.paths):

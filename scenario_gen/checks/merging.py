@@ -112,8 +112,7 @@ def _rule_count(note: RuleNote, counts: pd.DataFrame) -> RuleCount:
 
 def _wickless_side(side: Side, kept: pd.DataFrame, tally: Tally) -> Wickless:
     raw, repaired = (
-        mean_interval(kept[f"{side}_{when}"].to_numpy(dtype=np.float64) / tally.horizon)
-        for when in ("raw", "left")
+        mean_interval(kept[f"{side}_{when}"].to_numpy(dtype=np.float64) / tally.horizon) for when in ("raw", "left")
     )
     return Wickless(side, raw, repaired, tally.wickless[SIDES.index(side)])
 

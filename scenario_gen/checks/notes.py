@@ -96,15 +96,11 @@ def _in_words(rule: str, bounds: ReferenceBounds) -> str:
     return f"{low}{bound.high:.1%} of a path: {bound.source}"
 
 
-def notes_for(
-    paths: PathSet, notes: tuple[RuleNote, ...], found: Mapping[str, object]
-) -> tuple[RuleNote, ...]:
+def notes_for(paths: PathSet, notes: tuple[RuleNote, ...], found: Mapping[str, object]) -> tuple[RuleNote, ...]:
     """Return the notes with the reason where these paths lack a column that a rule needs."""
     lacking = " or ".join(name for name in ("volume", "amount") if name not in paths.fields)
     reason = f"the paths have no {lacking}" if lacking else "half of the context's closes do not move"
-    return tuple(
-        note if note.unjudged or note.rule in found else replace(note, unjudged=reason) for note in notes
-    )
+    return tuple(note if note.unjudged or note.rule in found else replace(note, unjudged=reason) for note in notes)
 
 
 def misfits(market: Market, broken: Mapping[str, NDArray[np.bool_]]) -> tuple[Flag, ...]:

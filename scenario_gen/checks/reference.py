@@ -70,13 +70,7 @@ class ReferenceBounds:
 
     @classmethod
     def of(
-        cls,
-        history: Candles,
-        clock: SessionClock | None,
-        *,
-        context: int,
-        horizon: int,
-        first_opens: bool,
+        cls, history: Candles, clock: SessionClock | None, *, context: int, horizon: int, first_opens: bool
     ) -> ReferenceBounds:
         """Read the bounds from the bars up to the context's end.
 

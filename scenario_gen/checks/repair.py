@@ -25,11 +25,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def repair_paths(
-    paths: PathSet,
-    exchange: Exchange,
-    reference_close: float,
-    expected: pd.DatetimeIndex,
-    before: pd.Timestamp,
+    paths: PathSet, exchange: Exchange, reference_close: float, expected: pd.DatetimeIndex, before: pd.Timestamp
 ) -> PathSet:
     """Return the paths as the exchange could have traded them; arguments as for ``find_breaches``.
 
@@ -54,9 +50,7 @@ def repair_paths(
         mended["volume"] = volume
     if "amount" in columns:
         mended["amount"] = _mended_amount({**columns, **mended}["amount"], mended, exchange)
-    return replace(
-        paths, values=np.stack([mended[name] for name in paths.fields], axis=-1), timestamps=stamps
-    )
+    return replace(paths, values=np.stack([mended[name] for name in paths.fields], axis=-1), timestamps=stamps)
 
 
 def mend_paths(paths: PathSet) -> PathSet:
@@ -86,9 +80,7 @@ def _on_ticks(prices: NDArray[np.floating], exchange: Exchange) -> Values:
     return np.maximum(exchange.ticks.nearest(prices), exchange.ticks.step).astype(np.float32)
 
 
-def _within_limits(
-    prices: Values, opens: NDArray[np.bool_], exchange: Exchange, reference_close: float
-) -> Values:
+def _within_limits(prices: Values, opens: NDArray[np.bool_], exchange: Exchange, reference_close: float) -> Values:
     """V7 and V8, bar by bar: clip what is beyond the limit; later bars follow from a clipped close.
 
     From a clipped close on, the path is scaled by what the close lost: its later returns stay what they were.
@@ -130,9 +122,7 @@ def _mended_amount(amount: Values, columns: dict[str, Values], exchange: Exchang
     mended = np.maximum(amount, np.float32(0))
     if exchange.unit is None or "volume" not in columns:
         return mended
-    high, low, close, volume = (
-        columns[name].astype(np.float64) for name in ("high", "low", "close", "volume")
-    )
+    high, low, close, volume = (columns[name].astype(np.float64) for name in ("high", "low", "close", "volume"))
     typical = volume * exchange.unit * (high + low + 2 * close) / 4
     fits = amount_fits({**columns, "amount": mended}, exchange.unit, exchange.ticks)
     return np.where(fits, mended, np.minimum(typical, LARGEST)).astype(np.float32)

@@ -59,8 +59,6 @@ def _facts(paths: PathSet, gauge: Gauge) -> dict[str, NDArray[Any]]:
     found = path_statistics(Bars.of_paths(paths, tick=gauge.tick, clock=gauge.clock), gauge=gauge)
     facts = [fact for fact in FACT.values() if {*entries(fact)} <= found.keys()]
     return {
-        fact.id: found[fact.id]
-        if fact.kind == "P"
-        else divide(found[f"{fact.id}.num"], found[f"{fact.id}.den"])
+        fact.id: found[fact.id] if fact.kind == "P" else divide(found[f"{fact.id}.num"], found[f"{fact.id}.den"])
         for fact in facts
     }

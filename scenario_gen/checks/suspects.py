@@ -11,14 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.reference import (
-    MAD,
-    Bound,
-    ReferenceBounds,
-    locked,
-    run_lengths,
-    unmoved,
-)
+from scenario_gen.checks.reference import MAD, Bound, ReferenceBounds, locked, run_lengths, unmoved
 from scenario_gen.checks.volatility import continue_ewma, running_volatility
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -94,9 +87,7 @@ def find_suspects(
     sound = (np.isfinite(prices) & (prices > 0)).all(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         logs = np.log(prices.astype(np.float64))
-        before = np.concatenate(
-            (np.full((len(paths), 1), np.log(paths.anchor_close)), logs[:, :-1, 3]), axis=1
-        )
+        before = np.concatenate((np.full((len(paths), 1), np.log(paths.anchor_close)), logs[:, :-1, 3]), axis=1)
         returns, gaps = logs[..., 3] - before, np.abs(logs[..., 0] - before)
         found = _jumps(np.where(sound, np.abs(returns), 0.0), bounds, scales)
         if bounds.seam.is_known:

@@ -111,10 +111,7 @@ def count_paths(
     late |= {f"{side}_left": count for side, count in zip(SIDES, _wickless(after), strict=True)}
     columns |= {name: _spread(values, kept, len(raw)) for name, values in late.items()}
     columns |= _shape(raw)
-    small = {
-        name: values.astype(np.int32) if values.dtype == np.int64 else values
-        for name, values in columns.items()
-    }
+    small = {name: values.astype(np.int32) if values.dtype == np.int64 else values for name, values in columns.items()}
     return pd.DataFrame(small, index=pd.Index(raw.path_ids, name="path_id"))
 
 

@@ -66,16 +66,12 @@ def run(
     device: Annotated[
         str | None,
         typer.Option(
-            help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.",
-            callback=checked_device,
-            show_default=False,
+            help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.", callback=checked_device, show_default=False
         ),
     ] = None,
     paths: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=MAX_PATHS, help="Paths per scenario instead of paths.count.", show_default=False
-        ),
+        typer.Option(min=1, max=MAX_PATHS, help="Paths per scenario instead of paths.count.", show_default=False),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
@@ -101,9 +97,7 @@ def run(
 
 @app.command(epilog=EXIT_CODES)
 def validate(
-    specs: Annotated[
-        list[Path] | None, typer.Argument(metavar="SPEC", help="YAML specs.", show_default=False)
-    ] = None,
+    specs: Annotated[list[Path] | None, typer.Argument(metavar="SPEC", help="YAML specs.", show_default=False)] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a spec.")] = False,
 ) -> None:
     """Check specs without running them, and say what they would run.
@@ -128,14 +122,10 @@ def validate(
 
 @app.command(epilog=EXIT_CODES)
 def init(
-    what: Annotated[
-        str, typer.Argument(metavar="[spec|strategy]", help="What to write.", show_default=True)
-    ] = "spec",
+    what: Annotated[str, typer.Argument(metavar="[spec|strategy]", help="What to write.", show_default=True)] = "spec",
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.", show_default=False
-        ),
+        typer.Argument(metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.", show_default=False),
     ] = None,
 ) -> None:
     """Write a commented spec and a commented strategy to start from; nothing is overwritten.
@@ -176,8 +166,7 @@ def pull(
         str, typer.Argument(metavar="NAME", help="A known name, or org/name@revision.", show_default=False)
     ],
     tokenizer: Annotated[
-        str | None,
-        typer.Option(help="Its tokenizer, where none is known: org/name@revision.", show_default=False),
+        str | None, typer.Option(help="Its tokenizer, where none is known: org/name@revision.", show_default=False)
     ] = None,
 ) -> None:
     """Download a checkpoint from the Hugging Face Hub once; runs need no network afterwards.
@@ -201,9 +190,7 @@ def pull(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="Known names, folders, or org/name@revision.", show_default=False
-        ),
+        typer.Argument(metavar="[NAME]...", help="Known names, folders, or org/name@revision.", show_default=False),
     ] = None,
 ) -> None:
     """Check the checkpoints that are on this machine, without a network and without changing anything.

@@ -12,14 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenario_gen.cli.check_tables import (
-    ORDER,
-    check_console,
-    facts_table,
-    head_lines,
-    untestable_lines,
-    verdict_line,
-)
+from scenario_gen.cli.check_tables import ORDER, check_console, facts_table, head_lines, untestable_lines, verdict_line
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.asset_results import AssetsReport

@@ -22,12 +22,9 @@ BACKTEST_EXIT_CODES = (
 
 
 def backtest(
-    paths: Annotated[
-        Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)
-    ],
+    paths: Annotated[Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)],
     strategy: Annotated[
-        list[str],
-        typer.Option(metavar="FILE.py:NAME", help="What to run; may be repeated.", show_default=False),
+        list[str], typer.Option(metavar="FILE.py:NAME", help="What to run; may be repeated.", show_default=False)
     ],
     params: Annotated[
         list[str] | None,
@@ -39,13 +36,10 @@ def backtest(
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option(
-            help="The history that the paths continue: a file, sp500 or nasdaq.", show_default=False
-        ),
+        typer.Option(help="The history that the paths continue: a file, sp500 or nasdaq.", show_default=False),
     ] = None,
     context_end: Annotated[
-        str | None,
-        typer.Option(help="Its last bar to use, where it goes on beside the paths.", show_default=False),
+        str | None, typer.Option(help="Its last bar to use, where it goes on beside the paths.", show_default=False)
     ] = None,
     context_bars: Annotated[
         int, typer.Option(min=1, max=MAX_CONTEXT, help="How many of its last bars the strategies see.")
@@ -62,9 +56,7 @@ def backtest(
         float | None,
         typer.Option(min=1, max=1e7, help="To annualise with; default: the calendar's.", show_default=False),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=MAX_SEED, help="Of random entries and bootstrap intervals.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of random entries and bootstrap intervals.")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,9 +9,7 @@ import typer
 from scenario_gen.cli.manners import checked_device
 
 bench_app = typer.Typer(
-    help="Time what scenario-gen does on this machine.",
-    invoke_without_command=True,
-    rich_markup_mode="rich",
+    help="Time what scenario-gen does on this machine.", invoke_without_command=True, rich_markup_mode="rich"
 )
 
 
@@ -22,14 +20,10 @@ def bench(
     paths: Annotated[int, typer.Option(min=1, max=1_000_000, help="Paths of one context.")] = 1000,
     context_bars: Annotated[
         int | None,
-        typer.Option(
-            "--context", min=1, help="Bars of context. [default: 400, or what fits]", show_default=False
-        ),
+        typer.Option("--context", min=1, help="Bars of context. [default: 400, or what fits]", show_default=False),
     ] = None,
     horizon: Annotated[int, typer.Option(min=1, help="Bars to sample.")] = 112,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)
-    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     rounds: Annotated[int, typer.Option(min=1, help="Times in turns; the best counts.")] = 2,
     growth: Annotated[bool, typer.Option("--growth/--no-growth", help="Time smaller sizes, too.")] = True,

@@ -36,15 +36,12 @@ CALIBRATE_EXIT_CODES = (
 
 
 def calibrate(
-    spec: Annotated[
-        Path | None, typer.Argument(metavar="[SPEC]", help="A YAML spec.", show_default=False)
-    ] = None,
+    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="A YAML spec.", show_default=False)] = None,
     scenario: Annotated[
         str | None, typer.Option(help="Which scenario of the spec; default: the first.", show_default=False)
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(help="A history instead of a spec: a file, sp500 or nasdaq.", show_default=False),
+        str | None, typer.Option(help="A history instead of a spec: a file, sp500 or nasdaq.", show_default=False)
     ] = None,
     model: Annotated[
         str, typer.Option(help="With --data: a Kronos model, or fhs, garch, gjr, gbm, bootstrap.")
@@ -54,20 +51,15 @@ def calibrate(
     end: Annotated[
         datetime | None,
         typer.Option(
-            help="With --data: the last bar to look at.",
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"],
-            show_default=False,
+            help="With --data: the last bar to look at.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], show_default=False
         ),
     ] = None,
     context: Annotated[
         int | None,
-        typer.Option(
-            min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.", show_default=False
-        ),
+        typer.Option(min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.", show_default=False),
     ] = None,
     horizon: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.", show_default=False),
+        int | None, typer.Option(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.", show_default=False)
     ] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
     paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
@@ -82,12 +74,9 @@ def calibrate(
             help="Forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level.",
         ),
     ] = 0,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=MAX_SEED, help="Of the paths.", show_default=False)
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Of the paths.", show_default=False)] = None,
     device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device, show_default=False),
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device, show_default=False)
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -160,9 +149,7 @@ def _section(model: str, temperature: str, top_p: str, device: str | None) -> Ge
     numbers = {"temperature": _number(temperature), "top_p": _number(top_p)}
     if model in BASELINES:
         if numbers != {"temperature": 1.0, "top_p": 1.0}:
-            raise SpecError(
-                f"{model} knows no temperature and no top_p", expected="these with a Kronos model only"
-            )
+            raise SpecError(f"{model} knows no temperature and no top_p", expected="these with a Kronos model only")
         return GENERATORS[model]()
     try:
         return KronosGenerator.model_validate({"model": model, "device": device or "auto", **numbers})

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from scenario_gen.checks.calibration.coverage import Coverage
     from scenario_gen.checks.calibration.dial import DialSearch
     from scenario_gen.checks.calibration.exceedances import Exceedances
-    from scenario_gen.checks.calibration.results import (
-        Calibration,
-        FunctionalCalibration,
-        GeneratorCalibration,
-    )
+    from scenario_gen.checks.calibration.results import Calibration, FunctionalCalibration, GeneratorCalibration
     from scenario_gen.checks.inference import FactVerdict
     from scenario_gen.pipeline.calibration_runs import CalibrationReport
 
@@ -42,13 +38,9 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     console.print(told if report.judged else "nothing was judged", markup=False, highlight=False)
 
 
-def functionals_table(
-    found: GeneratorCalibration, title: str, baselines: Sequence[GeneratorCalibration] = ()
-) -> Table:
+def functionals_table(found: GeneratorCalibration, title: str, baselines: Sequence[GeneratorCalibration] = ()) -> Table:
     """Return one row per functional: label, PIT, coverage and CRPS, and the baselines' PIT and coverage."""
-    caption = (
-        "PIT mean: .5, below where the paths lie too high; PIT spread: .25, above where they are too narrow"
-    )
+    caption = "PIT mean: .5, below where the paths lie too high; PIT spread: .25, above where they are too narrow"
     table = Table(title=title, caption=caption, caption_style="dim")
     for name in ("label", "functional"):
         table.add_column(name)
@@ -119,16 +111,7 @@ def ranked_facts_table(facts: Sequence[FactVerdict]) -> Table:
 def dial_table(search: DialSearch) -> Table:
     """Return the curve that was searched for temperature and top_p, with the choice marked."""
     table = Table(title=f"Choosing {search.searched}", caption=search.rule, caption_style="dim")
-    names = (
-        "",
-        "temperature",
-        "top_p",
-        "CRPS of log volatility",
-        "PIT mean",
-        "in 90 %",
-        "return in 90 %",
-        "holds",
-    )
+    names = ("", "temperature", "top_p", "CRPS of log volatility", "PIT mean", "in 90 %", "return in 90 %", "holds")
     for name in names:
         table.add_column(name, justify="left" if name == "" else "right")
     for point in search.points:

@@ -214,9 +214,7 @@ def _candle_lines(report: CheckReport) -> Iterator[str]:
             yield f"  {rule.rule} {rule.title}: not so in {rule.bars:,} bars of {rule.paths:,} paths, {rule.action}"
     if account.facts:
         yield f"  {_repair_line(account.facts)}"
-    silent = [
-        f"{rule.rule} ({rule.action.removeprefix('not judged: ')})" for rule in account.rules if rule.bars < 0
-    ]
+    silent = [f"{rule.rule} ({rule.action.removeprefix('not judged: ')})" for rule in account.rules if rule.bars < 0]
     if silent:
         yield f"  candle rules that were not judged: {', '.join(silent)}"
 

@@ -22,9 +22,7 @@ CHECK_EXIT_CODES = (
 
 
 def check(
-    paths: Annotated[
-        Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)
-    ],
+    paths: Annotated[Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)],
     reference: Annotated[
         list[str],
         typer.Option(
@@ -34,9 +32,7 @@ def check(
     ],
     context_end: Annotated[
         str | None,
-        typer.Option(
-            help="The last bar before the paths; default: found from their stamps.", show_default=False
-        ),
+        typer.Option(help="The last bar before the paths; default: found from their stamps.", show_default=False),
     ] = None,
     tick_size: Annotated[
         float | None, typer.Option(min=0.0, help="Price step that all prices keep to.", show_default=False)
@@ -46,32 +42,22 @@ def check(
     ] = None,
     price_limit: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="0.1: no price further from the session's last close.", show_default=False
-        ),
+        typer.Option(min=0.0, max=1.0, help="0.1: no price further from the session's last close.", show_default=False),
     ] = None,
     volume_unit: Annotated[
         float | None, typer.Option(min=0.0, help="amount = volume x unit x price.", show_default=False)
     ] = None,
     calendar: Annotated[
-        str | None,
-        typer.Option(help="XNYS, 24/7, ...: whose sessions the stamps keep to.", show_default=False),
+        str | None, typer.Option(help="XNYS, 24/7, ...: whose sessions the stamps keep to.", show_default=False)
     ] = None,
     training: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A history that the generator was trained on; may be repeated.", show_default=False
-        ),
+        typer.Option(help="A history that the generator was trained on; may be repeated.", show_default=False),
     ] = None,
     resamples_history: Annotated[
-        bool,
-        typer.Option(
-            "--resamples-history", help="The generator is a bootstrap: do not judge it for copying."
-        ),
+        bool, typer.Option("--resamples-history", help="The generator is a bootstrap: do not judge it for copying.")
     ] = False,
-    seed: Annotated[
-        int, typer.Option(min=0, max=MAX_SEED, help="Of random groups, controls and splits.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of random groups, controls and splits.")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -124,9 +110,7 @@ def _market(**given: float | None) -> Market:
     except ValidationError as error:
         first = error.errors()[0]
         option = f"--{str(first['loc'][0]).replace('_', '-')}"
-        raise typer.BadParameter(
-            f"got {first['input']:g}: {first['msg'].lower()}", param_hint=option
-        ) from None
+        raise typer.BadParameter(f"got {first['input']:g}: {first['msg'].lower()}", param_hint=option) from None
 
 
 def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:

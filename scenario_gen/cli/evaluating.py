@@ -23,26 +23,21 @@ PARTS = ("later", "unseen", "both")
 
 def evaluate(
     model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="nano, a folder, or org/name@revision.", show_default=False),
+        str, typer.Argument(metavar="MODEL", help="nano, a folder, or org/name@revision.", show_default=False)
     ],
     data: Annotated[
         str,
         typer.Option(
-            help="A folder of histories (with manifest.csv, or files), one file, sp500 or nasdaq.",
-            show_default=False,
+            help="A folder of histories (with manifest.csv, or files), one file, sp500 or nasdaq.", show_default=False
         ),
     ],
     config: Annotated[
-        Path | None,
-        typer.Option(help="Training config: only what it held out is forecast.", show_default=False),
+        Path | None, typer.Option(help="Training config: only what it held out is forecast.", show_default=False)
     ] = None,
     part: Annotated[str, typer.Option(help=f"With --config: {', '.join(PARTS)}.")] = "both",
     start: Annotated[
         datetime | None,
-        typer.Option(
-            help="First bar to forecast.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], show_default=False
-        ),
+        typer.Option(help="First bar to forecast.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], show_default=False),
     ] = None,
     holdout_share: Annotated[
         float | None,
@@ -56,10 +51,7 @@ def evaluate(
     group_origins: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            max=MOST_ORIGINS,
-            help="Forecasts per asset class and frequency at most.",
-            show_default=False,
+            min=1, max=MOST_ORIGINS, help="Forecasts per asset class and frequency at most.", show_default=False
         ),
     ] = None,
     temperature: Annotated[str, typer.Option(help="A number, or several for the curve: .6,1,1.6.")] = "1",
@@ -68,12 +60,8 @@ def evaluate(
         typer.Option(help="Another model to be compared with; may be given again.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the paths.")] = 0,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)
-    ] = "auto",
-    card: Annotated[
-        bool, typer.Option("--card", help="Write the tables into the folder's MODEL_CARD.md.")
-    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = "auto",
+    card: Annotated[bool, typer.Option("--card", help="Write the tables into the folder's MODEL_CARD.md.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -105,9 +93,7 @@ def evaluate(
 
     if card:
         _require_own_folder(model)
-    settings = Settings(
-        context, paths, origins, group_origins, temperatures, seed, device, tuple(against or ())
-    )
+    settings = Settings(context, paths, origins, group_origins, temperatures, seed, device, tuple(against or ()))
     material = _material(data, config, part, start, holdout_share)
     found = evaluate_model(model, material, settings, progress=choose_progress(quiet=quiet or as_json))
     if card:
@@ -122,15 +108,12 @@ def _temperatures(text: str) -> tuple[float, ...]:
         numbers = ()
     if not numbers or not all(0 <= one <= HOTTEST for one in numbers):
         raise typer.BadParameter(
-            f"got {text!r}, expected numbers from 0 to {HOTTEST:g} with commas between",
-            param_hint="--temperature",
+            f"got {text!r}, expected numbers from 0 to {HOTTEST:g} with commas between", param_hint="--temperature"
         )
     return numbers
 
 
-def _material(
-    data: str, config: Path | None, part: str, start: datetime | None, share: float | None
-) -> Material:
+def _material(data: str, config: Path | None, part: str, start: datetime | None, share: float | None) -> Material:
     import pandas as pd
 
     from scenario_gen.pipeline.evaluation.run import Material

@@ -25,9 +25,7 @@ AFTER_INTERRUPTION = {
     "train": "add --resume to the same command to go on",
     "finetune": "add --resume to the same command to go on",
 }
-DEFECT_NOTE = (
-    "\nThis is a defect of scenario-gen, not a mistake of yours: please report it with the lines above."
-)
+DEFECT_NOTE = "\nThis is a defect of scenario-gen, not a mistake of yours: please report it with the lines above."
 
 
 class PoliteGroup(TyperGroup):
@@ -41,9 +39,7 @@ class PoliteGroup(TyperGroup):
             typer.echo(str(error), err=True)
             raise typer.Exit(USER_MISTAKE) from None
         except KeyboardInterrupt:
-            again = AFTER_INTERRUPTION.get(
-                ctx.invoked_subcommand, "nothing was kept: run it again from its beginning"
-            )
+            again = AFTER_INTERRUPTION.get(ctx.invoked_subcommand, "nothing was kept: run it again from its beginning")
             typer.echo(f"interrupted; {again}", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:

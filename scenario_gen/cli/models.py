@@ -47,9 +47,7 @@ def verify_models(names: Sequence[str]) -> int:
             code = USER_MISTAKE
     for known in known_models() if not names else ():
         if not is_here(known):
-            typer.echo(
-                f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)"
-            )
+            typer.echo(f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)")
     return code
 
 

@@ -55,9 +55,7 @@ def read_pairs(words: Iterable[str], option: str, *, lists: bool = False) -> dic
         if not (sign and name.isidentifier() and text.strip()):
             raise typer.BadParameter(f"got {word!r}, expected name=value, e.g. fast=10", param_hint=option)
         if name in pairs:
-            raise typer.BadParameter(
-                f"{name} is there twice; write {name}=10,20 for a list", param_hint=option
-            )
+            raise typer.BadParameter(f"{name} is there twice; write {name}=10,20 for a list", param_hint=option)
         parts = text.split(",") if lists else [text]
         values = [_value(part.strip()) for part in parts]
         pairs[name] = values[0] if len(values) == 1 else values

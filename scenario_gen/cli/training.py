@@ -14,25 +14,18 @@ if TYPE_CHECKING:
     from scenario_gen.training.config import VectorbtData
     from scenario_gen.training.run import Trained
 
-Config = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="A training config (YAML).", show_default=False)
-]
-Out = Annotated[
-    Path | None, typer.Option(help="Where the checkpoint goes; default: runs/NAME.", show_default=False)
-]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A training config (YAML).", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="Where the checkpoint goes; default: runs/NAME.", show_default=False)]
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="A folder with a manifest, a file, sp500 or nasdaq, instead of the config's data.",
-        show_default=False,
+        help="A folder with a manifest, a file, sp500 or nasdaq, instead of the config's data.", show_default=False
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
 
 
-def train(
-    config: Config, out: Out = None, data: Data = None, resume: Resume = False, quiet: Quiet = False
-) -> None:
+def train(config: Config, out: Out = None, data: Data = None, resume: Resume = False, quiet: Quiet = False) -> None:
     """Train a Kronos checkpoint: its tokenizer, then its model.
 
     With torchrun, several processes or GPUs train one checkpoint together.
@@ -49,14 +42,10 @@ def train(
     from scenario_gen.training import train as train_checkpoint
 
     progress = choose_progress(quiet=quiet)
-    _tell(
-        train_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded)
-    )
+    _tell(train_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded))
 
 
-def finetune(
-    config: Config, out: Out = None, data: Data = None, resume: Resume = False, quiet: Quiet = False
-) -> None:
+def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume = False, quiet: Quiet = False) -> None:
     """Train on from a checkpoint (init: nano, small, a folder ...) on a market of your own.
 
     All of the model, or with model.freeze or model.lora a part of it, until
@@ -73,11 +62,7 @@ def finetune(
     from scenario_gen.training import finetune as finetune_checkpoint
 
     progress = choose_progress(quiet=quiet)
-    _tell(
-        finetune_checkpoint(
-            config, out=out, data=data, resume=resume, progress=progress, download=_downloaded
-        )
-    )
+    _tell(finetune_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded))
 
 
 def _downloaded(asked: VectorbtData) -> list[Candles]:

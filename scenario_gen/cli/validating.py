@@ -43,9 +43,7 @@ def summary(loaded: LoadedSpec) -> str:
     lines = [f"{loaded.filename}: valid ({spec.name})"]
     lines += [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios]
     lines += [f"  strategy  {display_name(use)}{_grid_words(use)}" for use in spec.strategies]
-    lines.append(
-        f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({sets} parameter sets)"
-    )
+    lines.append(f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({sets} parameter sets)")
     lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
     return "\n".join(lines)
 

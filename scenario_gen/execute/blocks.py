@@ -21,7 +21,4 @@ class Block:
 
 def plan_blocks(count: int, size: int) -> list[Block]:
     """Cut ``count`` paths into blocks of ``size``; the last one may take fewer than it computes."""
-    return [
-        Block(index, start, size, min(size, count - start))
-        for index, start in enumerate(range(0, count, size))
-    ]
+    return [Block(index, start, size, min(size, count - start)) for index, start in enumerate(range(0, count, size))]

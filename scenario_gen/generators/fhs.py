@@ -22,13 +22,7 @@ from scipy.signal import lfilter
 
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.relative import (
-    Floats,
-    relative_bars,
-    require_bars,
-    require_movement,
-    to_path_set,
-)
+from scenario_gen.generators.relative import Floats, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
@@ -64,9 +58,7 @@ class VarianceRecursion:
 
     def persistence(self, shocks: Floats) -> float:
         """Return how much of a variance is expected to be left a bar later, under resampled shocks."""
-        return float(
-            self.alpha * np.mean(shocks**2) + self.gamma * np.mean(shocks**2 * (shocks < 0)) + self.beta
-        )
+        return float(self.alpha * np.mean(shocks**2) + self.gamma * np.mean(shocks**2 * (shocks < 0)) + self.beta)
 
 
 @dataclass(frozen=True)
@@ -128,9 +120,7 @@ class FilteredPaths:
         bars, drawn = filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
         advance(len(timestamps))
         drawn_volume = None if volume is None else volume[WARM_UP:][drawn]
-        return to_path_set(
-            context, timestamps, draws, bars, drawn_volume, {"generator": "fhs", "decay": self.decay}
-        )
+        return to_path_set(context, timestamps, draws, bars, drawn_volume, {"generator": "fhs", "decay": self.decay})
 
 
 def filter_bars(relative: Floats, recursion: VarianceRecursion) -> FilteredBars:

@@ -158,9 +158,7 @@ def _maximum_likelihood(returns: Floats, asymmetric: bool) -> tuple[VarianceRecu
     from arch import arch_model  # slow to import
 
     unit = float(np.sqrt(np.mean(returns**2)))  # the optimiser wants numbers near one
-    model = arch_model(
-        returns / unit, mean="Zero", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False
-    )
+    model = arch_model(returns / unit, mean="Zero", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)
     for start in STARTS:
         result = model.fit(disp="off", show_warning=False, starting_values=_start(start, asymmetric))
         parameters = result.params.to_numpy()

@@ -17,13 +17,7 @@ from scipy.special import ndtri
 
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.relative import (
-    Floats,
-    relative_bars,
-    require_bars,
-    require_movement,
-    to_path_set,
-)
+from scenario_gen.generators.relative import Floats, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 

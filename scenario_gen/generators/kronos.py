@@ -34,9 +34,7 @@ from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import KronosGenerator
 
-PUBLISHED_TRAINING_END = (
-    "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
-)
+PUBLISHED_TRAINING_END = "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
 PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own
 
 
@@ -133,9 +131,7 @@ class KronosPaths:
         """
         horizon = len(timestamps)
         stamps = _stamps(context.timestamps.append(timestamps))
-        uniforms = (
-            torch.from_numpy(draws.uniforms(horizon, 2)).float().to(self.device)
-        )  # some have no float64
+        uniforms = torch.from_numpy(draws.uniforms(horizon, 2)).float().to(self.device)  # some have no float64
         sampler = self._slide if self.window == "slide" else self._reanchor
         values, counts, clipped = sampler(context, stamps, uniforms, advance)
         fields = _fields(context, values.shape[-1])
@@ -170,9 +166,7 @@ class KronosPaths:
             each = zip(contexts, timestamps, shares, strict=True)
             return [self.sample(one, ahead, Draws(draws.seed, ids)) for one, ahead, ids in each]
         seen = self._context_bars(bars, horizon)
-        stamps = [
-            _stamps(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)
-        ]
+        stamps = [_stamps(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)]
         values = sample_from_contexts(
             self.decoder,
             self.rule,
@@ -184,9 +178,7 @@ class KronosPaths:
         fields = _fields(contexts[0], values.shape[-1])
         record = {"generator": "kronos", **self.identity, "seed": draws.seed, **self._record()}
         return [
-            PathSet(
-                bars[..., : len(fields)].astype(np.float32), fields, ahead, ids, float(one.close[-1]), record
-            )
+            PathSet(bars[..., : len(fields)].astype(np.float32), fields, ahead, ids, float(one.close[-1]), record)
             for bars, one, ahead, ids in zip(values, contexts, timestamps, shares, strict=True)
         ]
 
@@ -208,9 +200,7 @@ class KronosPaths:
             return bars
         return next(plan_segments(bars, horizon, window)).keep
 
-    def _reanchor(
-        self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
-    ) -> Sampled:
+    def _reanchor(self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance) -> Sampled:
         paths, horizon = uniforms.shape[:2]
         shared = context.values[None]  # [1, T, F]
         seed = shared[:, -self._context_bars(len(context), horizon) :]
@@ -233,12 +223,7 @@ class KronosPaths:
         return Sampled(bars, {**_pinned(pinned), "clipped_own_bars": reclipped}, clipped)
 
     def _segment(
-        self,
-        history: NDArray[np.float64],
-        keep: int,
-        stamps: torch.Tensor,
-        uniforms: torch.Tensor,
-        advance: Advance,
+        self, history: NDArray[np.float64], keep: int, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
     ) -> Part:
         """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row.
 
@@ -253,9 +238,7 @@ class KronosPaths:
         features = self.decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
         return self._part(features, history, scale)
 
-    def _slide(
-        self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
-    ) -> Sampled:
+    def _slide(self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance) -> Sampled:
         horizon = uniforms.shape[1]
         seen = self._context_bars(len(context), horizon)
         history = context.values[None, -seen:]
@@ -285,11 +268,7 @@ class KronosPaths:
     def _width(self, context: Candles) -> int:
         """Return how many fields a sampled bar has."""
         n_features = self.checkpoint.representation.n_features
-        return (
-            n_features
-            if self.checkpoint.representation.kind == "levels"
-            else min(n_features, len(context.fields))
-        )
+        return n_features if self.checkpoint.representation.kind == "levels" else min(n_features, len(context.fields))
 
 
 def _pinned(bars: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
@@ -310,6 +289,4 @@ def _stamps(timestamps: pd.DatetimeIndex) -> torch.Tensor:
 
 def _fields(context: Candles, width: int) -> tuple[str, ...]:
     """Return the fields of a path: those that both the context and the representation have."""
-    return tuple(
-        name for name in FIELDS[:width] if name in context.fields or (name == "amount" and context.has_volume)
-    )
+    return tuple(name for name in FIELDS[:width] if name in context.fields or (name == "amount" and context.has_volume))

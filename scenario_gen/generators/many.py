@@ -60,20 +60,14 @@ def _sample_chunk(
     features = torch.from_numpy(representation.encode(contexts, scale)).to(device)
     s1, s2 = (tokens[:, -keep:] for tokens in checkpoint.tokenizer.encode(features))  # [P, keep]
     stamps = stamps[:, -keep - horizon :].to(device)
-    drawn = (
-        torch.from_numpy(uniforms.reshape(count * paths, horizon, 2)).float().to(device)
-    )  # some have no float64
+    drawn = torch.from_numpy(uniforms.reshape(count * paths, horizon, 2)).float().to(device)  # some have no float64
     new1, new2 = decoder.sample_tokens(s1, s2, stamps[:, :keep], stamps[:, keep:], drawn, rule)
     sampled = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()  # [P * R, S, d_in]
     return np.stack([_bars_of(checkpoint, contexts, sampled, place, paths) for place in range(count)])
 
 
 def _bars_of(
-    checkpoint: Checkpoint,
-    contexts: NDArray[np.float64],
-    features: NDArray[np.float32],
-    place: int,
-    paths: int,
+    checkpoint: Checkpoint, contexts: NDArray[np.float64], features: NDArray[np.float32], place: int, paths: int
 ) -> NDArray[np.float64]:
     """Return one context's bars [path, bar, field], in its own units."""
     representation = checkpoint.representation

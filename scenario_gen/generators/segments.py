@@ -34,9 +34,7 @@ def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
         start = stop
 
 
-def own_history(
-    context: NDArray[np.float64], bars: NDArray[np.float64], start: int, keep: int
-) -> NDArray[np.float64]:
+def own_history(context: NDArray[np.float64], bars: NDArray[np.float64], start: int, keep: int) -> NDArray[np.float64]:
     """Return the last ``keep`` bars of every path before bar ``start``, [N, keep, F].
 
     A view of the paths once they are long enough; until then a copy of just these bars, which begins in the context.

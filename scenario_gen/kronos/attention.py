@@ -149,9 +149,7 @@ class NewestBars:
 
     def scores(self, q: Tensor) -> Tensor:
         """See :class:`Own`."""
-        column = q[..., None, :].transpose(
-            -1, -2
-        )  # with these strides MKL takes its fast matrix-vector kernel
+        column = q[..., None, :].transpose(-1, -2)  # with these strides MKL takes its fast matrix-vector kernel
         scores = torch.cat([product32(keys, column) for keys, _ in self._filled()], -2).squeeze(-1)
         scores[..., self.count :] = -torch.inf
         return scores  # [H, N, C]
@@ -159,9 +157,7 @@ class NewestBars:
     def mix(self, weights: Tensor) -> Tensor:
         """See :class:`Own`."""
         rows = weights[..., None, :].to(self.like.dtype)
-        parts = [
-            part @ values for part, (_, values) in zip(rows.split(PAGE, -1), self._filled(), strict=True)
-        ]
+        parts = [part @ values for part, (_, values) in zip(rows.split(PAGE, -1), self._filled(), strict=True)]
         return torch.stack(parts).sum(0).squeeze(-2) if len(parts) > 1 else parts[0].squeeze(-2)
 
 

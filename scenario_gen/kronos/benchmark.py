@@ -168,9 +168,7 @@ def _smaller(size: Size) -> Iterator[Size]:
     yield Size(size.paths, size.context, max(1, size.horizon // 2))
 
 
-def inputs(
-    checkpoint: Checkpoint, size: Size, seed: int = 1
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def inputs(checkpoint: Checkpoint, size: Size, seed: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return random s1, s2, stamps, future stamps and uniforms on the checkpoint's device."""
     generator = torch.Generator().manual_seed(seed)
     config, bars = checkpoint.model.config, size.context + size.horizon
@@ -258,12 +256,7 @@ def agreement(checkpoint: Checkpoint, size: Size, rows: int = 64) -> Agreement:
         first, second = (x.softmax(-1) for x in logits)
         distances.append((first - second).abs().sum(-1) / 2)
         next_stamps, draws = ahead[:, after].expand(rows, -1, -1), uniforms[:, after]
-        drawn = [
-            torch.stack(d.sample_tokens(s1, s2, past, next_stamps, draws, SamplingRule()))
-            for d in (exact, rough)
-        ]
+        drawn = [torch.stack(d.sample_tokens(s1, s2, past, next_stamps, draws, SamplingRule())) for d in (exact, rough)]
         same.append((drawn[0] == drawn[1]).all(0).float().mean())
     distance = torch.cat(distances)
-    return Agreement(
-        len(distance), float(torch.stack(same).mean()), float(distance.mean()), float(distance.max())
-    )
+    return Agreement(len(distance), float(torch.stack(same).mean()), float(distance.mean()), float(distance.max()))

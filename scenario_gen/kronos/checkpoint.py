@@ -140,9 +140,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         (folder / EXTRAS).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
         write_sums(folder, OWN_FILES)
     except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be written: {error}", fix="choose a writable folder"
-        ) from None
+        raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
 
 
 def save_network(network: Kronos | KronosTokenizer, folder: Path) -> None:
@@ -213,9 +211,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file: {error}", fix="download it again"
-        ) from None
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}", fix="download it again") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -263,9 +259,7 @@ def _check_pair(model: Kronos, tokenizer: KronosTokenizer, folder: Path) -> None
 
 
 def _representation(extras: dict[str, Any], folder: Path, tokenizer: KronosTokenizer) -> Representation:
-    representation = (
-        representation_from(extras["representation"], str(folder / EXTRAS)) if extras else Levels()
-    )
+    representation = representation_from(extras["representation"], str(folder / EXTRAS)) if extras else Levels()
     if representation.n_features != tokenizer.config.d_in:
         raise CheckpointError(
             f"{folder}: the representation {representation.kind!r} has {representation.n_features} features, "
@@ -283,7 +277,5 @@ def _cell_volumes(raw: list[float], model: Kronos, folder: Path) -> Tensor:
     cells = 2**model.config.s1_bits
     numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in raw)
     if len(raw) != cells or not numbers:
-        raise CheckpointError(
-            f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers"
-        )
+        raise CheckpointError(f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers")
     return torch.tensor(raw, dtype=torch.float32)

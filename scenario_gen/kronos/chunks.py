@@ -19,9 +19,7 @@ import torch
 PATHS_AT_ONCE = {False: 256, True: 4096}
 MEMORY_AT_ONCE = 4 * 2**30  # bytes that the chunks of all threads may hold together
 CONTEXTS_AT_ONCE = 32  # in one chunk on a processor
-GROUPED = (
-    2  # times as many paths step together where they have several contexts: calls cost more there than caches
-)
+GROUPED = 2  # times as many paths step together where they have several contexts: calls cost more there than caches
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -86,9 +84,7 @@ class Chunks:
             torch.set_num_threads(threads)  # the workers' setting is also the default of new threads
 
 
-def plan_chunks(
-    contexts: int, repeat: int, device: torch.device, most: int
-) -> tuple[list[tuple[slice, slice]], int]:
+def plan_chunks(contexts: int, repeat: int, device: torch.device, most: int) -> tuple[list[tuple[slice, slice]], int]:
     """Cut ``repeat`` paths of each context into chunks of contexts and of their paths.
 
     A context with more paths than a chunk holds is cut as evenly as can be into as few chunks as possible; contexts

@@ -123,6 +123,4 @@ class TokenizerConfig(_Config):
             if not _is_number(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not a number")
         if (self.s1_bits + self.s2_bits) % self.group_size:
-            raise ValueError(
-                f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}"
-            )
+            raise ValueError(f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}")

@@ -92,9 +92,7 @@ class FastDecoder:
         """
         n, horizon = uniforms.shape[:2]
         if s1.shape[1] + horizon > self.checkpoint.max_context:
-            raise ValueError(
-                f"{s1.shape[1]} + {horizon} bars exceed the window {self.checkpoint.max_context}"
-            )
+            raise ValueError(f"{s1.shape[1]} + {horizon} bars exceed the window {self.checkpoint.max_context}")
         contexts = len(s1)
         time = self.checkpoint.model.time_emb(future_stamps)  # [P, H, D]
         draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, 2]
@@ -133,15 +131,11 @@ class FastDecoder:
             x, shared = block.prefill(x, contexts)
             layers.append(shared)
         states = self.dependency.state(x)
-        k, v = (
-            part.unflatten(1, (contexts, bars)).contiguous() for part in self.dependency.keys(states, 0, bars)
-        )
+        k, v = (part.unflatten(1, (contexts, bars)).contiguous() for part in self.dependency.keys(states, 0, bars))
         return Prefilled(layers, Prefix(k, v), states.unflatten(0, (contexts, bars))[:, -1], bars)
 
     @torch.no_grad()
-    def _steps(
-        self, prefix: Prefilled, time: Tensor, uniforms: Tensor, rule: SamplingRule, chunks: Chunks
-    ) -> Tensor:
+    def _steps(self, prefix: Prefilled, time: Tensor, uniforms: Tensor, rule: SamplingRule, chunks: Chunks) -> Tensor:
         """Return tokens [2, N, H] of the paths whose uniforms [N, H, 2] are given."""
         n, horizon = uniforms.shape[:2]
         repeat = n // len(prefix.last_state)
@@ -215,9 +209,7 @@ class FastDecoder:
         most = min(self.paths_at_once, max(1, SCORES_AT_ONCE // (horizon * (bars + horizon))))
         jobs, _ = plan_chunks(contexts, repeat, self.device, most)
         chunks = Chunks(lambda _: None, len(jobs))
-        shared = self._shared(
-            chunks, jobs, lambda which: self._prefill_tokenizer(context_s1[which], context_s2[which])
-        )
+        shared = self._shared(chunks, jobs, lambda which: self._prefill_tokenizer(context_s1[which], context_s2[which]))
         tokens = torch.stack((s1, s2)).unflatten(1, (contexts, repeat))
         width = self.checkpoint.tokenizer.config.d_in
         out = torch.empty((contexts, repeat, horizon, width), device=s1.device)

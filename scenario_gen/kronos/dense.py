@@ -62,9 +62,7 @@ class Dense:
         dtype: of the product; x is cast to it and results come in it, except where said otherwise.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
         self.dtype = dtype
         self.packed = packs(weight.device)
         self.bias = None if bias is None else bias.detach().to(dtype)
@@ -96,9 +94,7 @@ class Dense:
         return residual + self(x)
 
     def _fused(self, x: Tensor, after: str) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x.to(self.dtype), self.weight, self.bias, after, [], ""
-        )
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, after, [], "")
         return product
 
     def _joined(self, x: Tensor, other: Tensor, how: str) -> Tensor:

@@ -8,13 +8,7 @@ from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.registry import NEEDED_FILES, cached_commit, hub_cache
 from scenario_gen.kronos.resume import SIZE_MISMATCH
 
-UNREACHABLE = {
-    "ConnectError",
-    "ConnectTimeout",
-    "ProxyError",
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-}
+UNREACHABLE = {"ConnectError", "ConnectTimeout", "ProxyError", "LocalEntryNotFoundError", "OfflineModeIsEnabled"}
 CUT_OFF = {"ReadError", "ReadTimeout", "RemoteProtocolError", "WriteError", "WriteTimeout"}
 
 
@@ -64,8 +58,7 @@ def _explain_transport(error: Exception, repository: str, revision: str) -> Chec
         )
     if kinds & CUT_OFF or str(error).startswith(SIZE_MISMATCH):
         return CheckpointError(
-            f"{what}: the download broke off: {_first_line(error)}",
-            fix="try again: it goes on where it stopped",
+            f"{what}: the download broke off: {_first_line(error)}", fix="try again: it goes on where it stopped"
         )
     if kinds & UNREACHABLE:
         return _unreachable_error(repository, revision)

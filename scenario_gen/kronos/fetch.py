@@ -15,14 +15,7 @@ from pathlib import Path
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.failures import explain, offline_error
 from scenario_gen.kronos.hashes import is_hash, mismatch, recorded_by_the_hub
-from scenario_gen.kronos.registry import (
-    NEEDED_FILES,
-    blob_file,
-    cached_commit,
-    hub_cache,
-    is_cached,
-    snapshot_folder,
-)
+from scenario_gen.kronos.registry import NEEDED_FILES, blob_file, cached_commit, hub_cache, is_cached, snapshot_folder
 from scenario_gen.kronos.resume import fetch_blob
 
 # Opens a stage of so many bytes under a title; what it yields is called with the bytes that have just come.
@@ -93,9 +86,7 @@ def _fetch(repository: str, revision: str, stage: Stage) -> Path:
                 if is_hash(known.etag or "") and known.size and name.endswith(".safetensors"):
                     with stage(f"{repository}@{(known.commit_hash or at)[:8]}", known.size) as advance:
                         fetch_blob(url, blob_file(repository, str(known.etag)), known.size, advance)
-                path = Path(
-                    hf_hub_download(repository, name, revision=at, endpoint=endpoint, cache_dir=hub_cache())
-                )
+                path = Path(hf_hub_download(repository, name, revision=at, endpoint=endpoint, cache_dir=hub_cache()))
                 _refuse_broken(path, known.etag or "")
                 at = path.parent.name
     except CheckpointError:

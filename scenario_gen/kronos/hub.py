@@ -82,10 +82,7 @@ def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
         tokenizer_folder=tokenizer_folder,
         name="" if isinstance(source.model, Path) and not source.known else source.name,
     )
-    for prefix, place, where in (
-        ("", source.model, folder),
-        ("tokenizer_", source.tokenizer, tokenizer_folder),
-    ):
+    for prefix, place, where in (("", source.model, folder), ("tokenizer_", source.tokenizer, tokenizer_folder)):
         if isinstance(place, Revision) and where is not None:
             checkpoint.provenance[f"{prefix}repository"] = place.repository
             checkpoint.provenance[f"{prefix}revision"] = where.name

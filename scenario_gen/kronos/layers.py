@@ -71,9 +71,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, parts: int = 4) -> Tensor:
 class Attention(nn.Module):
     """Multi-head attention with separate q, k, v, out projections (all with bias)."""
 
-    def __init__(
-        self, d_model: int, n_heads: int, attn_dropout: float = 0.0, resid_dropout: float = 0.0
-    ) -> None:
+    def __init__(self, d_model: int, n_heads: int, attn_dropout: float = 0.0, resid_dropout: float = 0.0) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.head_dim = d_model // n_heads
@@ -93,9 +91,7 @@ class Attention(nn.Module):
         """Join [B, H, T, E] to [B, T, D] and project out."""
         return self.resid_dropout(self.out_proj(x.transpose(1, 2).flatten(2)))
 
-    def forward(
-        self, query: Tensor, states: Tensor, *, positions: bool = True, causal: bool = True
-    ) -> Tensor:
+    def forward(self, query: Tensor, states: Tensor, *, positions: bool = True, causal: bool = True) -> Tensor:
         """Let ``query`` [B, S, D] attend to ``states`` [B, T, D].
 
         With ``positions`` both get rotary angles from 0; with ``causal`` row t sees states 0..t (then S = T).

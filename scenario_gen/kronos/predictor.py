@@ -247,8 +247,7 @@ class KronosPredictor:
         clipped = self.representation.clipped(values, scale).sum(axis=1)
         parts = zip(*(np.split(x, len(contexts)) for x in (prices, pinned, clipped)), strict=True)
         return [
-            Sampled(one, _counts(samples * horizon, int(pins.sum()), int(clips.sum())))
-            for one, pins, clips in parts
+            Sampled(one, _counts(samples * horizon, int(pins.sum()), int(clips.sum()))) for one, pins, clips in parts
         ]
 
     def _force_eval(self) -> None:

@@ -146,9 +146,7 @@ def is_cached(repository: str, revision: str) -> bool:
 def cached_commit(repository: str, revision: str) -> str | None:
     """Return the commit that a branch or tag was when it was last fetched whole; None where it was not."""
     reference = _repository_folder(repository) / "refs" / revision
-    commit = (
-        reference.read_text(encoding="utf-8", errors="replace").strip() if reference.is_file() else revision
-    )
+    commit = reference.read_text(encoding="utf-8", errors="replace").strip() if reference.is_file() else revision
     return commit if is_cached(repository, commit) else None
 
 

@@ -25,9 +25,7 @@ VOLATILITY_FLOOR = 1e-6  # log-return units: below any tick of any market, above
 VOLUME_SPREAD_FLOOR = 0.1
 CLIP = 5.0  # standardised units, for both representations
 PINNED_SHARE = 0.9  # a level beyond this share of the clip, 4.5 of 5, counts as pinned to the edge
-NOTHING = (
-    1e-6  # a gap or wick below this share of the volatility is none: far below a tick, above float64 noise
-)
+NOTHING = 1e-6  # a gap or wick below this share of the volatility is none: far below a tick, above float64 noise
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,7 @@ def fetch_blob(url: str, blob: Path, size: int, advance: Callable[[int], None]) 
         Exception: of the Hub library or of the network below it.
     """
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # it exports them lazily
-        WeakFileLock,
-        build_hf_headers,
-    )
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]  # it exports them lazily
 
     blob.parent.mkdir(parents=True, exist_ok=True)
     part = blob.with_name(f"{blob.name}.scenario-gen.incomplete")

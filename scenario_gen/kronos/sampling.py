@@ -74,7 +74,5 @@ def draw(unscaled: Tensor, uniforms: Tensor) -> Tensor:
     """
     cumulative = unscaled.cumsum(-1)
     total = cumulative[:, -1:]
-    target = torch.minimum(
-        uniforms.to(total.dtype)[:, None] * total, total.nextafter(torch.zeros_like(total))
-    )
+    target = torch.minimum(uniforms.to(total.dtype)[:, None] * total, total.nextafter(torch.zeros_like(total)))
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1)

@@ -64,9 +64,7 @@ def sample_features(
     if fits == horizon:
         return decoder.decode_tokens(s1, s2, new1, new2)
     repeat = len(uniforms) // len(s1)
-    old1, old2 = (
-        torch.cat((old.repeat_interleave(repeat, 0), new), 1) for old, new in ((s1, new1), (s2, new2))
-    )
+    old1, old2 = (torch.cat((old.repeat_interleave(repeat, 0), new), 1) for old, new in ((s1, new1), (s2, new2)))
     past = torch.cat((stamps, future_stamps[:, :fits]), 1).repeat_interleave(repeat, 0)
     ahead = future_stamps[:, fits:].repeat_interleave(repeat, 0)
     size = max(1, STATES_AT_ONCE // (window * checkpoint.model.config.d_model))

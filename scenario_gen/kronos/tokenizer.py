@@ -65,9 +65,7 @@ class KronosTokenizer(nn.Module, Pretrained):
     def loss(self, x: Tensor) -> TokenizerLoss:
         """Return the reconstruction loss of both levels plus the quantizer's penalty."""
         c = self.config
-        z = self.latent(
-            x
-        ).float()  # squares, entropies and signs near zero need more digits than bfloat16 has
+        z = self.latent(x).float()  # squares, entropies and signs near zero need more digits than bfloat16 has
         signs = self.tokenizer.signs(z)
         coarse = F.mse_loss(self._decode(self.post_quant_embed_pre(signs[..., : c.s1_bits])).float(), x)
         decoded = self._decode(self.post_quant_embed(signs)).float()

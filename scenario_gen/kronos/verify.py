@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.checkpoint import (
-    CONFIG,
-    EXTRAS,
-    OWN_FILES,
-    load_checkpoint,
-    load_network,
-    read_json,
-)
+from scenario_gen.kronos.checkpoint import CONFIG, EXTRAS, OWN_FILES, load_checkpoint, load_network, read_json
 from scenario_gen.kronos.hashes import SUMS, is_hash, mismatch, read_sums, recorded_by_the_hub
 from scenario_gen.kronos.hub import Place, Revision, places_of
 from scenario_gen.kronos.model import Kronos
@@ -82,9 +75,7 @@ def verify_model(name: str, tokenizer: str | None = None) -> Verified:
     subject = _subject(name, tokenizer)
     found = {path: mismatch(path, recorded) for path, recorded in subject.recorded.items()}
     if broken := [f"{path}: {problem}" for path, problem in found.items() if problem]:
-        raise CheckpointError(
-            f"{name} is broken: {'; '.join(broken)}", expected="the recorded bytes", fix=subject.mend
-        )
+        raise CheckpointError(f"{name} is broken: {'; '.join(broken)}", expected="the recorded bytes", fix=subject.mend)
     try:
         networks = _load(subject.folders)
     except CheckpointError as error:
@@ -107,9 +98,7 @@ def _subject(name: str, tokenizer: str | None) -> _Subject:
     folders = [place if isinstance(place, Path) else _cached(place, name) for place in places]
     recorded: dict[Path, str] = {}
     for place, folder in zip(places, folders, strict=True):
-        recorded |= (
-            _recorded_by_the_hub(folder) if isinstance(place, Revision) else _recorded_in(folder, known)
-        )
+        recorded |= _recorded_by_the_hub(folder) if isinstance(place, Revision) else _recorded_in(folder, known)
     mend = PULL.format(name) if isinstance(places[0], Revision) else TAKE_AGAIN
     return _Subject(folders, recorded, known, INSTALL_AGAIN if known and not known.repository else mend)
 
@@ -127,11 +116,7 @@ def _cached(place: Revision, name: str) -> Path:
         return snapshot_folder(place.repository, commit)
     folder = snapshot_folder(place.repository, place.revision)
     missing = [each for each in NEEDED_FILES if not (folder / each).is_file()]
-    what = (
-        f"is not whole on this machine: no {', no '.join(missing)}"
-        if folder.is_dir()
-        else "is not on this machine"
-    )
+    what = f"is not whole on this machine: no {', no '.join(missing)}" if folder.is_dir() else "is not on this machine"
     raise CheckpointError(f"{place} {what}", expected=" and ".join(NEEDED_FILES), fix=PULL.format(name))
 
 
@@ -164,9 +149,7 @@ def _load(folders: list[Path]) -> list[Kronos | KronosTokenizer]:
     """Load what is to be checked: every tensor's name and shape is compared on the way."""
     if len(folders) == 1 and _is_one_network(folders[0]):
         is_tokenizer = "n_enc_layers" in read_json(folders[0] / CONFIG)
-        return [
-            load_network(KronosTokenizer, folders[0]) if is_tokenizer else load_network(Kronos, folders[0])
-        ]
+        return [load_network(KronosTokenizer, folders[0]) if is_tokenizer else load_network(Kronos, folders[0])]
     both = load_checkpoint(folders[0], tokenizer_folder=folders[1] if len(folders) > 1 else None)
     return [both.model, both.tokenizer]
 

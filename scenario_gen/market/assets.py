@@ -50,10 +50,7 @@ def split_assets(table: Table) -> dict[str, Table]:
             fix="check a part of them at a time",
         )
     rest = frame.drop(columns=found)
-    return {
-        str(label): _part(table, rest, np.flatnonzero(codes == at), str(label))
-        for at, label in enumerate(labels)
-    }
+    return {str(label): _part(table, rest, np.flatnonzero(codes == at), str(label)) for at, label in enumerate(labels)}
 
 
 def _refuse_unnamed(codes: NDArray[np.int64], where: str) -> None:

@@ -111,9 +111,7 @@ class Candles:
         if end is None:
             return self, self.rows(len(self), len(self))
         stamp = as_bound(end, self.timestamps, is_end=True)
-        cut = int(
-            self.timestamps.as_unit("ns").searchsorted(stamp, side="right")
-        )  # the end of a day has nanoseconds
+        cut = int(self.timestamps.as_unit("ns").searchsorted(stamp, side="right"))  # the end of a day has nanoseconds
         return self.rows(0, cut), self.rows(cut, len(self))
 
     def context(self, bars: int) -> Candles:

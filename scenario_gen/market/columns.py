@@ -53,9 +53,7 @@ def tidy_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 def unused_columns(names: Iterable[str], used: Iterable[str]) -> list[str]:
     """Return the columns that nothing reads, in their order; unnamed row numbers are not worth a word."""
     taken = {*used, *FIELDS, ADJUSTED}
-    return [
-        name for name in names if name not in taken and not name.startswith("unnamed:") and name != "index"
-    ]
+    return [name for name in names if name not in taken and not name.startswith("unnamed:") and name != "index"]
 
 
 def read_numbers(
@@ -107,9 +105,7 @@ def _require_prices(names: list[str], where: str) -> None:
             fix="put such a line on top of the file",
         )
     near = {name: difflib.get_close_matches(name, found, n=1, cutoff=0.5) for name in missing}
-    hints = [
-        f"{match[0]!r} looks like {name}" for name, match in near.items() if match and match[0] not in FIELDS
-    ]
+    hints = [f"{match[0]!r} looks like {name}" for name, match in near.items() if match and match[0] not in FIELDS]
     there = ", ".join(map(repr, names[:20])) or "none"
     raise DataError(
         f"{where} has no column {', '.join(map(repr, missing))}; it has: {there}"
@@ -134,6 +130,4 @@ def _refuse_separators(text: str, at: int, name: str, where: str) -> None:
 
 
 def _no_numbers(where: str, name: str, what: str) -> DataError:
-    return DataError(
-        f"the column {name!r} of {where} {what}", expected="numbers", fix="check which column is which"
-    )
+    return DataError(f"the column {name!r} of {where} {what}", expected="numbers", fix="check which column is which")

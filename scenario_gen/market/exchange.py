@@ -199,12 +199,7 @@ def _schedule(code: str, first_year: int, last_year: int) -> tuple[Any, ...]:
     zone = calendar.tz
     local = (schedule[name].dt.tz_convert(zone).dt.tz_localize(None) for name in ("open", "close"))
     until = int(end.as_unit("ns").value)
-    return (
-        zone,
-        until,
-        nanoseconds(schedule.index),
-        *(nanoseconds(pd.DatetimeIndex(wall)) for wall in local),
-    )
+    return (zone, until, nanoseconds(schedule.index), *(nanoseconds(pd.DatetimeIndex(wall)) for wall in local))
 
 
 def _brief(error: Exception) -> str:

@@ -84,13 +84,8 @@ def load_candles(
     candles = _candles(bars, adjusted=adjusted)
     notes += reversed_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
     found = (*_flags(candles, calendar), *calendar_flags(candles.timestamps, calendar))
-    flags = (
-        *notes,
-        *(replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist())) for flag in found),
-    )
-    return replace(
-        candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags
-    )
+    flags = (*notes, *(replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist())) for flag in found))
+    return replace(candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags)
 
 
 def _raw_bars(table: Table, frame: pd.DataFrame, timezone: str | None) -> tuple[RawBars, tuple[Flag, ...]]:
@@ -125,11 +120,7 @@ def _time_column(frame: pd.DataFrame, where: str) -> tuple[pd.Series, list[str],
     if set(found) == {"date", "time"}:
         return _date_and_time(frame), found, ()
     if not found and frame.columns[0] in ("", "unnamed: 0", "index"):
-        return (
-            frame.iloc[:, 0],
-            [frame.columns[0]],
-            (),
-        )  # the index of a frame that pandas wrote without a name
+        return (frame.iloc[:, 0], [frame.columns[0]], ())  # the index of a frame that pandas wrote without a name
     if not found:
         raise DataError(
             f"{where} has no time column; it has: {', '.join(map(repr, frame.columns[:20]))}",

@@ -88,9 +88,7 @@ def _check_file(path: Path, where: str) -> str:
         is_folder, is_there = path.is_dir(), path.exists()
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise DataError(
-            f"{where[:100]} cannot be opened: {error.strerror}",
-            expected="a readable file",
-            fix="correct the path",
+            f"{where[:100]} cannot be opened: {error.strerror}", expected="a readable file", fix="correct the path"
         ) from error
     if is_folder:
         raise DataError(f"{where} is a folder", expected="one file of bars", fix="name the file in it")
@@ -163,9 +161,7 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         raise DataError(
             f"{where} is no regular table: {str(error).strip().splitlines()[-1][:200]}",
-            expected=f"{len(names)} values on every line, as in the header"
-            if "names" in locals()
-            else "a CSV file",
+            expected=f"{len(names)} values on every line, as in the header" if "names" in locals() else "a CSV file",
             fix="correct that line; numbers with decimal commas must be written with points",
         ) from error
     except (EOFError, zlib.error, OSError) as error:
@@ -238,9 +234,7 @@ def _parse_csv(path: Path, separator: str, names: list[str], skip: int) -> pd.Da
 def _no_bars(where: str, names: list[str]) -> DataError:
     header = ", ".join(map(str, names))[:100]
     return DataError(
-        f"{where} has a header ({header}) and no bars",
-        expected="at least one bar",
-        fix="export the bars again",
+        f"{where} has a header ({header}) and no bars", expected="at least one bar", fix="export the bars again"
     )
 
 

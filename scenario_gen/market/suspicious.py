@@ -33,13 +33,7 @@ def suspicious_bars(frame: pd.DataFrame, gap: Spacing | None) -> tuple[Flag, ...
         frame: valid bars indexed by their stamps.
         gap: their spacing; None where there are too few bars to have one.
     """
-    found = [
-        _flag_wild(frame),
-        _flag_stale(frame),
-        _flag_still(frame),
-        _flag_locked(frame),
-        _flag_idle(frame),
-    ]
+    found = [_flag_wild(frame), _flag_stale(frame), _flag_still(frame), _flag_locked(frame), _flag_idle(frame)]
     if gap is not None and gap.kind == "daily":
         found.append(_flag_split(frame))
     return tuple(flag for flag in found if flag is not None)
@@ -51,9 +45,7 @@ def off_session_flags(timestamps: pd.DatetimeIndex, gap: Spacing) -> tuple[Flag,
         return ()
     wall = wall_nanoseconds(timestamps)
     weekday = (wall // DAY + 3) % 7  # 1970-01-01 was a Thursday
-    counts = np.bincount(
-        (np.unique(wall // DAY) + 3) % 7, minlength=7
-    )  # days, not bars: Sunday evenings are usual
+    counts = np.bincount((np.unique(wall // DAY) + 3) % 7, minlength=7)  # days, not bars: Sunday evenings are usual
     rare = counts < RARE_DAY * counts.max()
     usual = describe_weekdays(np.flatnonzero(~rare))
     what = f"bars on other days than {usual}, which hardly ever have one: is the date right?"
@@ -113,9 +105,7 @@ def _flag_still(frame: pd.DataFrame) -> Flag | None:
     longest = max(STALE_BARS, int(np.ceil(np.log(CHANCE / len(close)) / np.log(rate))))
     run = np.cumsum(~still)  # a run begins with the bar that moved
     dead = (np.bincount(run)[run] > longest) & ~_stale(frame)
-    what = (
-        f"the close does not move for more than {longest} bars in a row: a dead market, or a feed that hung?"
-    )
+    what = f"the close does not move for more than {longest} bars in a row: a dead market, or a feed that hung?"
     return _flag("dead run", np.flatnonzero(dead), what)
 
 

@@ -16,9 +16,7 @@ import pandas as pd
 
 from scenario_gen.errors import DataError
 
-_OFFSET = re.compile(
-    r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE
-)
+_OFFSET = re.compile(r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE)
 _ISO_BEGINS = re.compile(r"^\d{4}-\d{2}-\d{2}")
 _SLASHED = re.compile(r"^(\d{1,2})([/.\-])(\d{1,2})[/.\-](\d{4})(.*)$")
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
@@ -95,9 +93,7 @@ def as_bound(value: date | datetime | str, stamps: pd.DatetimeIndex, *, is_end: 
     """
     stamp = pd.to_datetime(value, errors="coerce")
     if not isinstance(stamp, pd.Timestamp):
-        raise DataError(
-            f"{value!r} is no date", expected=_ISO, fix=f"correct data.{'end' if is_end else 'start'}"
-        )
+        raise DataError(f"{value!r} is no date", expected=_ISO, fix=f"correct data.{'end' if is_end else 'start'}")
     if is_end and stamp == stamp.normalize():
         stamp = stamp.as_unit("ns") + pd.Timedelta(days=1) - pd.Timedelta(1, unit="ns")
     if stamps.tz is not None and stamp.tzinfo is None:
@@ -187,9 +183,7 @@ def _parse_iso(text: pd.Series, *, utc: bool) -> pd.Series:
 
 def _in_their_offset(text: pd.Series) -> pd.DatetimeIndex:
     stamps = pd.DatetimeIndex(_parse_iso(text, utc=True))
-    offsets = (
-        text[text != ""].str.extract(r"(Z|[+-]\d{2}:?\d{0,2})$", flags=re.IGNORECASE)[0].str.upper().unique()
-    )
+    offsets = text[text != ""].str.extract(r"(Z|[+-]\d{2}:?\d{0,2})$", flags=re.IGNORECASE)[0].str.upper().unique()
     if len(offsets) != 1 or offsets[0] == "Z":
         return stamps
     sign = -1 if offsets[0][0] == "-" else 1

@@ -33,9 +33,7 @@ def not_finite(columns: Columns) -> Flags:
 
 def too_small(columns: Columns, least: float = 0.0) -> Flags:
     """Return bars with a price of zero or less, or below ``least`` where that is above zero (rule V2)."""
-    return np.asarray(
-        np.any([(columns[name] <= 0) | (columns[name] < least) for name in PRICE_FIELDS], axis=0)
-    )
+    return np.asarray(np.any([(columns[name] <= 0) | (columns[name] < least) for name in PRICE_FIELDS], axis=0))
 
 
 def high_too_low(columns: Columns) -> Flags:

@@ -60,9 +60,7 @@ class Anchored:
         return sum(len(ensemble.paths) for ensemble in self.ensembles)
 
 
-def anchored(
-    given: PathTable | Sequence[PathSet], reference: Candles, context_end: str | None, where: str
-) -> Anchored:
+def anchored(given: PathTable | Sequence[PathSet], reference: Candles, context_end: str | None, where: str) -> Anchored:
     """Find where every path sets out.
 
     A path's context ends with the last bar of the reference before its first stamp. Where all paths have one context,
@@ -225,11 +223,7 @@ def _later(ensembles: Sequence[Ensemble], cut: int, reference: Candles) -> str:
 
 def _notes(ensembles: Sequence[Ensemble], reference: Candles) -> Iterable[str]:
     yield from _distance_note(ensembles, reference)
-    odd = [
-        one
-        for one in ensembles
-        if abs(one.paths.anchor_close / reference.close[one.end - 1] - 1) > SAME_PRICE
-    ]
+    odd = [one for one in ensembles if abs(one.paths.anchor_close / reference.close[one.end - 1] - 1) > SAME_PRICE]
     if odd:
         yield (
             f"the paths' own anchor close {odd[0].paths.anchor_close:.6g} is not the reference's close "

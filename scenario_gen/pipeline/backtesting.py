@@ -88,9 +88,7 @@ def backtest_paths(
 
 
 def _load(strategies: Use | Sequence[Use], base: Path) -> tuple[list[LoadedStrategy], tuple[Dropped, ...]]:
-    uses = (
-        [strategies] if isinstance(strategies, str | Mapping | StrategyUse | LoadedStrategy) else strategies
-    )
+    uses = [strategies] if isinstance(strategies, str | Mapping | StrategyUse | LoadedStrategy) else strategies
     loaded: list[LoadedStrategy] = []
     dropped: tuple[Dropped, ...] = ()
     for use in uses:
@@ -102,13 +100,9 @@ def _load(strategies: Use | Sequence[Use], base: Path) -> tuple[list[LoadedStrat
         dropped += expansion.dropped
     names = [one.name for one in loaded]
     if not names:
-        raise SpecError(
-            "no strategy was given", expected="at least one, such as strategies/sma_cross.py:SmaCross"
-        )
+        raise SpecError("no strategy was given", expected="at least one, such as strategies/sma_cross.py:SmaCross")
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise SpecError(
-            f"the strategy {twice} is there twice", expected="each strategy with each parameter set once"
-        )
+        raise SpecError(f"the strategy {twice} is there twice", expected="each strategy with each parameter set once")
     return loaded, dropped
 
 
@@ -123,9 +117,7 @@ def _backtest(
 ) -> tuple[StrategyResult, list[Finding]]:
     """Probe and run one strategy; return its result and its findings."""
     context, paths, per_year = given.context, given.paths, given.bars_per_year
-    warm, asked = ask_strategy(
-        strategy, context, paths, broker, bars_per_year=per_year, older=given.older, seed=seed
-    )
+    warm, asked = ask_strategy(strategy, context, paths, broker, bars_per_year=per_year, older=given.older, seed=seed)
     ran = run_backtest(strategy, context, paths, broker, bars_per_year=per_year)
     fan = ran.equity[:, fan_bars(paths.horizon)]
     found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=seed)

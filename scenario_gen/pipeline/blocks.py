@@ -27,9 +27,7 @@ from scenario_gen.store.folder import RunFolder
 FAN_POINTS = 130
 
 
-def run_blocks(
-    prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress
-) -> None:
+def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress) -> None:
     """Compute every block of a scenario that the folder does not hold yet.
 
     Raises:
@@ -59,11 +57,7 @@ def run_blocks(
 
 
 def run_block(
-    prepared: Prepared,
-    block: Block,
-    strategies: Sequence[LoadedStrategy],
-    sampled: Advance,
-    tested: Advance,
+    prepared: Prepared, block: Block, strategies: Sequence[LoadedStrategy], sampled: Advance, tested: Advance
 ) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
     """Generate, check and backtest one block; return its arrays and frames, ready to be stored."""
     scenario = prepared.scenario
@@ -112,9 +106,7 @@ def fan_bars(horizon: int) -> NDArray[np.int64]:
 
 def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     """Return each path's realised volatility over the context's, both root mean squares of log returns [path]."""
-    closes = np.concatenate(
-        (np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1
-    )
+    closes = np.concatenate((np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1)
     realised = np.sqrt(np.mean(np.diff(np.log(closes), axis=1) ** 2, axis=1))
     context = np.sqrt(np.mean(np.diff(np.log(prepared.context.close)) ** 2))
     return np.asarray(realised / context)

@@ -66,11 +66,7 @@ def calibrate(
     if settings.paths < 2:
         raise CheckError(f"an ensemble of {settings.paths} paths", expected="at least 2, better 199")
     origins = rolling_origins(
-        len(history),
-        context=settings.context,
-        horizon=settings.horizon,
-        count=settings.origins,
-        stride=settings.stride,
+        len(history), context=settings.context, horizon=settings.horizon, count=settings.origins, stride=settings.stride
     )
     others = [open_generator(GENERATORS[kind]()) for kind in settings.baselines]
     others = [one for one in others if one.identity["kind"] != generator.identity["kind"]]
@@ -90,11 +86,7 @@ def calibrate(
 
 
 def _calibrate(
-    generators: Sequence[Generator],
-    history: Candles,
-    origins: Origins,
-    settings: Settings,
-    progress: Progress,
+    generators: Sequence[Generator], history: Candles, origins: Origins, settings: Settings, progress: Progress
 ) -> Calibration:
     began = time.monotonic()
     stamps = [history.timestamps[row - 1].isoformat() for row in origins.rows]

@@ -133,9 +133,7 @@ class CheckReport:
 
     def members(self, group: str) -> list[tuple[str, Label, str]]:
         """Return name, label and reason of the judged members of a group of facts or scores."""
-        return [
-            (name, label, why) for of, name, label, why in _members(self.facts, self.scores) if of == group
-        ]
+        return [(name, label, why) for of, name, label, why in _members(self.facts, self.scores) if of == group]
 
 
 def failed_in(verdicts: Mapping[str, Label]) -> list[str]:
@@ -179,11 +177,7 @@ def with_calibration(report: CheckReport, found: GeneratorCalibration | None) ->
 
 
 def _candle_reason(candles: CandleAccount) -> str:
-    broken = [
-        f"{row.rule} in {row.paths:,} paths"
-        for row in candles.rules
-        if row.paths > 0 and row.kind != "suspect"
-    ]
+    broken = [f"{row.rule} in {row.paths:,} paths" for row in candles.rules if row.paths > 0 and row.kind != "suspect"]
     told = f" ({', '.join(broken)})" if broken else ""
     odd = [f"; not so in {row.paths:,} paths: {row.title} ({row.rule})" for row in candles.odd_rules]
     return (
@@ -201,16 +195,12 @@ def _reason(decisive: list[tuple[str, str]]) -> str:
 def exempted(scores: Iterable[ScoreVerdict]) -> list[ScoreVerdict]:
     """Return the scores with the copy test shown and not judged."""
     return [
-        replace(score, label=None, reason=f"{EXEMPT}; {score.reason}")
-        if score.score in SCORE_GROUPS[COPY]
-        else score
+        replace(score, label=None, reason=f"{EXEMPT}; {score.reason}") if score.score in SCORE_GROUPS[COPY] else score
         for score in scores
     ]
 
 
-def _members(
-    facts: Iterable[FactVerdict], scores: Iterable[ScoreVerdict]
-) -> Iterator[tuple[str, str, Label, str]]:
+def _members(facts: Iterable[FactVerdict], scores: Iterable[ScoreVerdict]) -> Iterator[tuple[str, str, Label, str]]:
     """Yield group, name, label and reason of everything that was judged."""
     for fact in facts:
         if fact.label is not None:

@@ -112,9 +112,7 @@ def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) 
     given, source = _given(paths)
     found = anchored(given, history, terms.context_end, source)
     if len(found) < MIN_PATHS:
-        raise _too_few(
-            f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths"
-        )
+        raise _too_few(f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths")
     with progress.stage("candle rules", len(found.ensembles)) as advance:
         kept, candles, misfits = _candles(found.ensembles, history, terms.market, advance)
     before = history.rows(0, found.end)

@@ -69,8 +69,7 @@ def check_assets(
     progress = progress or SilentProgress()
     tables = paths if isinstance(paths, Mapping) else read_path_tables(paths)
     histories = {
-        name: replace(history_of(one, calendar), name=name)
-        for name, one in _matched(references, list(tables)).items()
+        name: replace(history_of(one, calendar), name=name) for name, one in _matched(references, list(tables)).items()
     }
     _refuse_different(tables)
     terms = terms_of(context_end, market, training, resamples_history, seed)
@@ -150,9 +149,7 @@ def read_references(given: Sequence[str], assets: Sequence[str]) -> Mapping[str,
 def _matched(references: Mapping[str, History] | History, assets: list[str]) -> dict[str, History]:
     """Return the history of each asset of the paths, in their order."""
     if len(assets) < 2:
-        raise DataError(
-            "the paths are of one asset", expected="a column asset with two names or more", fix="use check"
-        )
+        raise DataError("the paths are of one asset", expected="a column asset with two names or more", fix="use check")
     if not isinstance(references, Mapping):
         references = _split(references, assets)
     lacking = [name for name in assets if name not in references]

@@ -38,12 +38,7 @@ Try = Callable[[float, float], Trial]
 
 
 def settle(
-    section: GeneratorSection,
-    history: Candles,
-    settings: Settings,
-    *,
-    cache: Path | None,
-    progress: Progress,
+    section: GeneratorSection, history: Candles, settings: Settings, *, cache: Path | None, progress: Progress
 ) -> tuple[GeneratorSection, DialSearch | None]:
     """Return a section whose temperature and top_p are numbers, and the search where one was ``auto``."""
     if not isinstance(section, KronosGenerator) or "auto" not in (section.temperature, section.top_p):
@@ -58,12 +53,7 @@ def settle(
 
 
 def search_dial(
-    section: KronosGenerator,
-    history: Candles,
-    settings: Settings,
-    *,
-    cache: Path | None,
-    progress: Progress,
+    section: KronosGenerator, history: Candles, settings: Settings, *, cache: Path | None, progress: Progress
 ) -> DialSearch:
     """Choose what is ``auto`` in a section, on rolling origins of a history.
 
@@ -110,9 +100,7 @@ def _origins(history: Candles, settings: Settings) -> Origins:
             expected=f"at least {BY_ID[SCORE].min_bars}: settings are compared by realised volatility",
             fix="lengthen bars.horizon, or give numbers",
         )
-    origins = rolling_origins(
-        len(history), context=settings.context, horizon=settings.horizon, count=settings.origins
-    )
+    origins = rolling_origins(len(history), context=settings.context, horizon=settings.horizon, count=settings.origins)
     if len(origins) < FEWEST_JUDGED:
         raise DataError(
             f"temperature or top_p is auto, and the history has room for {len(origins)} forecasts of "
@@ -164,19 +152,12 @@ def beside(grid: Sequence[float], best: int) -> list[float]:
     """Return the middles of a grid's steps on both sides of a place; beyond an end, one step further."""
     low = grid[best - 1] if best else 2 * grid[0] - grid[1]
     high = grid[best + 1] if best + 1 < len(grid) else 2 * grid[-1] - grid[-2]
-    inner = [
-        (low + grid[best]) / 2 if best else low,
-        (high + grid[best]) / 2 if best + 1 < len(grid) else high,
-    ]
+    inner = [(low + grid[best]) / 2 if best else low, (high + grid[best]) / 2 if best + 1 < len(grid) else high]
     return [round(middle, 3) for middle in inner]
 
 
 def _try(
-    section: KronosGenerator,
-    history: Candles,
-    origins: Origins,
-    settings: Settings,
-    advance: Callable[[int], None],
+    section: KronosGenerator, history: Candles, origins: Origins, settings: Settings, advance: Callable[[int], None]
 ) -> Trial:
     observations = []
     for forecast in forecasts(open_generator(section), history, origins, settings):
@@ -191,12 +172,7 @@ def _try(
 
 
 def _result(
-    section: KronosGenerator,
-    trials: Sequence[Trial],
-    chosen: DialPoint,
-    note: str,
-    history: Candles,
-    origins: Origins,
+    section: KronosGenerator, trials: Sequence[Trial], chosen: DialPoint, note: str, history: Candles, origins: Origins
 ) -> DialSearch:
     names = [name for name in ("temperature", "top_p") if getattr(section, name) == "auto"]
     return DialSearch(

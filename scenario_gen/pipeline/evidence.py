@@ -98,9 +98,7 @@ def with_evidence(
         found = _with_choices(ground, strategies, judged, metrics, advance)
     together, pairs = judge_together(skills), _pairs(ground, metrics)
     return [
-        replace(
-            one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name]
-        )
+        replace(one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name])
         for one in found
     ]
 
@@ -120,12 +118,7 @@ def _with_choices(
         returns = np.stack([metrics[one.name]["total_return"].to_numpy() for one in sets])
         surface = parameter_stability([one.params for one in sets], returns)
         choice = choices(
-            sets,
-            ground.history,
-            ground.context,
-            ground.paths,
-            ground.broker,
-            bars_per_year=ground.bars_per_year,
+            sets, ground.history, ground.context, ground.paths, ground.broker, bars_per_year=ground.bars_per_year
         )
         found[use] = replace(choice, shape=surface.shape, advantage=surface.advantage, kept=surface.kept)
         advance(len(sets))
@@ -144,9 +137,7 @@ def _tail(ground: Ground, ran: BacktestResult) -> Tail:
     causes = None
     if len(closes) >= SHORTEST_CONTEXT:
         costs = costs_by_bar(ran.trades, paths.path_ids, paths.horizon)
-        causes = tail_causes(
-            Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes)
-        )
+        causes = tail_causes(Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes))
     return Tail(
         worst_bar=tail_losses(worst_bar(ran.equity)),
         drawdowns=summarise_drawdowns(ran.equity),

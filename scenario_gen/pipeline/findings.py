@@ -20,18 +20,14 @@ from scenario_gen.store.results import FactsReport, Finding, Label
 from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN, VALUE_AT_RISK
 
 CANDLES, OVERLAP, EDGE, DRIFT = "candles", "training overlap", "edge of the levels", "drift"
-FACTS_BAND = (
-    f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
-)
+FACTS_BAND = f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
 CALIBRATION_BAND = (
     "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
     "holds less than 80 or more than 97 %; or value at risk)"
 )
-TAILS_BAND = (
-    "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
-)
+TAILS_BAND = "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
 PINNED_PATHS_WARN = 0.01  # the 99 % tail measures read the outer hundredth of the paths
 
 
@@ -39,15 +35,12 @@ def candle_finding(scenario: str, account: CandleAccount) -> Finding:
     """Return the verdict on a scenario's raw candles, and which rules were broken."""
     share = account.bad_bars / account.bars
     broken = [
-        f"{row.rule}: {row.bars} bars in {row.paths} paths, {row.action}"
-        for row in account.rules
-        if row.paths > 0
+        f"{row.rule}: {row.bars} bars in {row.paths} paths, {row.action}" for row in account.rules if row.paths > 0
     ]
     conditional = account.rejection is not None and account.rejection.conditional
     told = "; the ensemble is conditional on acceptance" if conditional else ""
     odd = [
-        f"; {row.paths / account.paths:.0%} of paths, {row.rule}: not so that {row.title}"
-        for row in account.odd_rules
+        f"; {row.paths / account.paths:.0%} of paths, {row.rule}: not so that {row.title}" for row in account.odd_rules
     ]
     return Finding(
         name=CANDLES,

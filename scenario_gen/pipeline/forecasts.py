@@ -77,11 +77,7 @@ class Forecast:
 
 
 def forecasts(
-    generator: Generator,
-    history: Candles,
-    origins: Origins,
-    settings: Settings,
-    omitted: dict[str, str] | None = None,
+    generator: Generator, history: Candles, origins: Origins, settings: Settings, omitted: dict[str, str] | None = None
 ) -> Iterator[Forecast]:
     """Yield a generator's ensembles with what came, oldest origin first.
 
@@ -102,9 +98,7 @@ def forecasts(
     for start in range(0, len(alive), batch):
         places = alive[start : start + batch]
         for place, sampled in _sample(generator, history, origins, places, settings):
-            found = (
-                sampled if isinstance(sampled, str) else _beside_the_future(sampled, history, origins, place)
-            )
+            found = sampled if isinstance(sampled, str) else _beside_the_future(sampled, history, origins, place)
             if isinstance(found, str):
                 omitted[_stamp(history, origins, place)] = found
             else:

@@ -161,9 +161,7 @@ def _several(count: int, source: str) -> DataError:
     )
 
 
-def _refuse_overlap(
-    table: PathTable | list[PathSet], history: Candles, context_end: str | None, source: str
-) -> None:
+def _refuse_overlap(table: PathTable | list[PathSet], history: Candles, context_end: str | None, source: str) -> None:
     """Refuse a history that goes on beside the paths, unless it is said where the context ends."""
     if context_end is not None:
         return

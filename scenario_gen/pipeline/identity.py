@@ -53,11 +53,7 @@ def device_of(prepared: Sequence[Prepared]) -> dict[str, str]:
     def used(key: str, otherwise: str) -> str:
         return ", ".join(sorted({str(one.generator.identity.get(key, otherwise)) for one in prepared}))
 
-    return {
-        "device": used("device", "cpu"),
-        "dtype": used("dtype", "float32"),
-        "machine": platform.machine(),
-    }
+    return {"device": used("device", "cpu"), "dtype": used("dtype", "float32"), "machine": platform.machine()}
 
 
 def _sha256(content: bytes) -> str:

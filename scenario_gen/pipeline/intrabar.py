@@ -19,9 +19,7 @@ from scenario_gen.store.results import Finding, Label
 
 INTRABAR = "intrabar"
 ORDERS_PATHS = 512  # every path is run three times
-BAND = (
-    "orders of stop and target within a bar that move the mean return by less than its 95 % Monte Carlo error"
-)
+BAND = "orders of stop and target within a bar that move the mean return by less than its 95 % Monte Carlo error"
 Z95 = 1.96
 
 

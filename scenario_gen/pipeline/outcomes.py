@@ -48,9 +48,7 @@ class Origin:
     came: PathSet
 
 
-def known_futures(
-    ensembles: Sequence[Ensemble], history: Candles, *, known: int, context: int
-) -> list[Origin]:
+def known_futures(ensembles: Sequence[Ensemble], history: Candles, *, known: int, context: int) -> list[Origin]:
     """Return the origins that can be judged by what came; none where there are fewer than 30, too few to calibrate.
 
     An origin is a context with at least 19 paths whose future, bar for bar at the stamps of the paths, is in the

@@ -145,9 +145,7 @@ def _paths_of_rows(frame: pd.DataFrame, where: str) -> tuple[Numbers, pd.Index]:
             fix="add a column 'path' with a number per path; a single history goes to --reference",
         )
     if not len(frame):
-        raise DataError(
-            f"{where} has no rows", expected=f"the columns {COLUMNS}", fix="export the paths again"
-        )
+        raise DataError(f"{where} has no rows", expected=f"the columns {COLUMNS}", fix="export the paths again")
     column = frame[found[0]]
     if not isinstance(column, pd.Series) or len(found) > 1:
         raise DataError(
@@ -240,9 +238,7 @@ def _columns(frame: pd.DataFrame, where: str) -> tuple[dict[str, NDArray[np.floa
 
 
 def _numbers(labels: pd.Index) -> Numbers:
-    if pd.api.types.is_integer_dtype(labels.dtype) and not pd.api.types.is_unsigned_integer_dtype(
-        labels.dtype
-    ):
+    if pd.api.types.is_integer_dtype(labels.dtype) and not pd.api.types.is_unsigned_integer_dtype(labels.dtype):
         return np.asarray(labels, dtype=np.int64)
     return np.arange(len(labels), dtype=np.int64)
 

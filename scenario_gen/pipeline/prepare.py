@@ -128,12 +128,8 @@ def prepare(
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, continuation, progress)
             ahead, settled = calendar.future(horizon), _settled(scenario, section)
-            rules = CandleRules.of(
-                context, horizon, market=scenario.market, history=history, calendar=calendar
-            )
-            prepared.append(
-                Prepared(settled, context, history, continuation, calendar, ahead, generator, rules, dial)
-            )
+            rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
+            prepared.append(Prepared(settled, context, history, continuation, calendar, ahead, generator, rules, dial))
             advance(1)
     _tell(prepared, progress)
     return prepared
@@ -191,9 +187,7 @@ def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progr
         )
 
 
-def _tell_early_end(
-    scenario: ResolvedScenario, context: Candles, continuation: Candles, progress: Progress
-) -> None:
+def _tell_early_end(scenario: ResolvedScenario, context: Candles, continuation: Candles, progress: Progress) -> None:
     """Say where the history ends days before ``data.end``: the context is then older than the spec says."""
     end, last = scenario.data.end, context.timestamps[-1].date()
     if end is None or len(continuation):

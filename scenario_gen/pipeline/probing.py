@@ -19,11 +19,7 @@ from scenario_gen.store.results import Finding, ScenarioResult, StrategyResult
 
 
 def probe_strategies(
-    one: Prepared,
-    strategies: Sequence[LoadedStrategy],
-    result: ScenarioResult,
-    store: RunFolder,
-    progress: Progress,
+    one: Prepared, strategies: Sequence[LoadedStrategy], result: ScenarioResult, store: RunFolder, progress: Progress
 ) -> tuple[ScenarioResult, list[Finding]]:
     """Probe every strategy on one scenario; return its result with the warm-up of each, and two or three findings each.
 

@@ -123,9 +123,7 @@ def facts_of_run(
     return RunRealism(reports, drifts, findings=findings)
 
 
-def measure_paths(
-    one: Prepared, store: RunFolder, once: Once
-) -> tuple[Bars, pd.DataFrame, NDArray[np.float64]]:
+def measure_paths(one: Prepared, store: RunFolder, once: Once) -> tuple[Bars, pd.DataFrame, NDArray[np.float64]]:
     """Return the paths to judge and the statistics of all, block by block.
 
     Returns:
@@ -147,9 +145,7 @@ def measure_paths(
     return concatenate(parts), pd.concat(frames, ignore_index=True), np.concatenate(last)
 
 
-def _judged(
-    one: Prepared, bars: Bars, store: RunFolder, identity: Mapping[str, str], once: Once
-) -> FactsReport:
+def _judged(one: Prepared, bars: Bars, store: RunFolder, identity: Mapping[str, str], once: Once) -> FactsReport:
     """Return the report of a scenario, the kept one where there is one."""
     key = {"what": "facts", "scenario": one.name, "run": dict(identity)}
     folder = store.path / "facts"
@@ -158,12 +154,7 @@ def _judged(
 
 def _compare(one: Prepared, bars: Bars, once: Once) -> FactsReport:
     found = check_facts(
-        bars,
-        one.history,
-        context=one.context,
-        timestamps=one.timestamps,
-        seed=one.scenario.paths.seed,
-        once=once,
+        bars, one.history, context=one.context, timestamps=one.timestamps, seed=one.scenario.paths.seed, once=once
     )
     if one.scenario.generator.kind != "bootstrap":
         return found

@@ -18,14 +18,7 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import (
-    MAX_BLOCK,
-    MAX_HORIZON,
-    MAX_PATHS,
-    MAX_SEED,
-    GeneratorSection,
-    KronosGenerator,
-)
+from scenario_gen.spec.models import MAX_BLOCK, MAX_HORIZON, MAX_PATHS, MAX_SEED, GeneratorSection, KronosGenerator
 from scenario_gen.spec.scenarios import BASELINES, GENERATORS
 
 DEFAULT_BLOCK = 512
@@ -110,9 +103,7 @@ def _section(settings: dict[str, Any]) -> KronosGenerator:
     try:
         return KronosGenerator.model_validate(settings)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()
-        )
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors())
         raise SpecError(wrong, fix="see help(scenario_gen.sample)") from None
 
 

@@ -18,9 +18,7 @@ from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Finding, ScenarioResult
 
-MOST_RESULTS = (
-    60  # strategies x scenarios that are held against something; of more, those of the first scenario
-)
+MOST_RESULTS = 60  # strategies x scenarios that are held against something; of more, those of the first scenario
 
 
 def scenario_evidence(

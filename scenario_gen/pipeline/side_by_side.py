@@ -59,9 +59,7 @@ def side_by_side(checked: Mapping[str, Checked]) -> tuple[list[Side], list[str]]
         for places, paths in members.items()
     ]
     _refuse_uneven(sides, list(checked))
-    notes = (
-        [f"{lost:,} paths that an asset lost to the candle rules are left out of dependence"] if lost else []
-    )
+    notes = [f"{lost:,} paths that an asset lost to the candle rules are left out of dependence"] if lost else []
     bars = sides[0].paths[0].paths.horizon if sides else 0
     for name, one in checked.items():
         if one.kept and one.kept[0].paths.horizon > bars > 0:
@@ -92,9 +90,7 @@ def _at_stamps(paths: PathSet, keep: NDArray[np.bool_]) -> PathSet:
 def _refuse_uneven(sides: Sequence[Side], assets: Sequence[str]) -> None:
     lengths = sorted({side.paths[0].paths.horizon for side in sides})
     if len(lengths) > 1 or lengths == [0]:
-        told = (
-            "no stamp" if lengths == [0] else f"{lengths[0]} to {lengths[-1]} stamps, not all the same number"
-        )
+        told = "no stamp" if lengths == [0] else f"{lengths[0]} to {lengths[-1]} stamps, not all the same number"
         raise CheckError(
             f"the paths of {some(assets)} share {told}",
             expected="bars at the same moments in every asset, as many on every path",
@@ -113,9 +109,7 @@ def panel_of(assets: Sequence[str], sides: list[Side], clock: SessionClock | Non
     )
 
 
-def origins(
-    sides: list[Side], ends: list[int], whole: Sequence[Candles], *, known: int
-) -> list[tuple[Panel, Panel]]:
+def origins(sides: list[Side], ends: list[int], whole: Sequence[Candles], *, known: int) -> list[tuple[Panel, Panel]]:
     """Return paths and what came, origin by origin; none where fewer than 30 futures are in all histories."""
     names = tuple(history.name for history in whole)
     clock = SessionClock.of(whole[0].timestamps)

@@ -20,9 +20,7 @@ from scenario_gen.store.results import Finding, Label
 LOOK_AHEAD, WARM_UP = "look_ahead", "warm_up"
 LOOK_AHEAD_BAND = "the same decisions, to the last bit, whatever comes after a bar or on other paths"
 WARM_UP_WARN = 0.01  # of the decisions on the path: beyond it results hang on where the history was cut
-WARM_UP_BAND = (
-    f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
-)
+WARM_UP_BAND = f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
 
 
 def ask_strategy(
@@ -51,9 +49,7 @@ def ask_strategy(
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
-    ahead = look_ahead_finding(
-        strategy, context, paths, broker, bars_per_year=bars_per_year, scenario=scenario
-    )
+    ahead = look_ahead_finding(strategy, context, paths, broker, bars_per_year=bars_per_year, scenario=scenario)
     before = older if len(older) else None
     warm, warming = warm_up_of(
         strategy, context, paths, broker, bars_per_year=bars_per_year, older=before, scenario=scenario
@@ -151,8 +147,7 @@ def _warm_label(found: WarmUp) -> Label:
 def _warm_told(found: WarmUp) -> str:
     if found.less is None and found.more is None:
         return (
-            found.failed
-            or f"a context of {found.context_bars} bars cannot be shortened, and no older bars are known"
+            found.failed or f"a context of {found.context_bars} bars cannot be shortened, and no older bars are known"
         )
     parts = [
         f"{share:.1%} with a quarter {side}"

@@ -159,9 +159,7 @@ def block_paths(one: Prepared, stored: dict[str, NDArray[Any]]) -> PathSet:
     )
 
 
-def _named_metrics(
-    scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame
-) -> pd.DataFrame:
+def _named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
     names = np.array([strategy.name for strategy in strategies], dtype=object)
     named = metrics.assign(scenario=scenario, strategy=names[metrics["strategy"].to_numpy()])
     first = ["scenario", "strategy", "path_id"]

@@ -23,9 +23,7 @@ FIGURES = (("total_return", 0.5), ("total_return", 0.05), ("max_drawdown", 0.95)
 COLUMNS = ("total_return", "max_drawdown")
 
 
-def run_unrepaired(
-    prepared: Prepared, strategies: Sequence[LoadedStrategy], checked: CheckedPaths
-) -> pd.DataFrame:
+def run_unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], checked: CheckedPaths) -> pd.DataFrame:
     """Return total return and drawdown of every strategy on each changed path before repair.
 
     NaN where a strategy cannot be run on raw candles: a high below the close may be more than it stands.
@@ -40,9 +38,7 @@ def run_unrepaired(
 def _one(prepared: Prepared, strategy: LoadedStrategy, raw: PathSet) -> pd.DataFrame:
     per_year = prepared.calendar.bars_per_year
     try:
-        result = run_backtest(
-            strategy, prepared.context, raw, prepared.scenario.broker, bars_per_year=per_year
-        )
+        result = run_backtest(strategy, prepared.context, raw, prepared.scenario.broker, bars_per_year=per_year)
     except StrategyError:
         nothing = np.full((len(raw), len(COLUMNS)), np.nan)
         return pd.DataFrame(nothing, columns=list(COLUMNS), index=pd.Index(raw.path_ids, name="path_id"))
@@ -62,9 +58,7 @@ def repair_effects(
     if unrepaired.empty:
         return []
     return [
-        _effect(
-            strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place]
-        )
+        _effect(strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place])
         for place, strategy in enumerate(strategies)
     ]
 
@@ -75,9 +69,7 @@ def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame) -> Repai
     raw = repaired.copy()
     raw.loc[before.index] = before
     figures = [
-        RepairedFigure(
-            metric, level, *(quantile(frame[metric].to_numpy(), level) for frame in (raw, repaired))
-        )
+        RepairedFigure(metric, level, *(quantile(frame[metric].to_numpy(), level) for frame in (raw, repaired)))
         for metric, level in FIGURES
     ]
     moved = (repaired - raw)["total_return"].to_numpy()

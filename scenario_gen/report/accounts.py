@@ -8,29 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scenario_gen.report import numbers
-from scenario_gen.report.cells import (
-    Cell,
-    Head,
-    Placed,
-    PlacedScenario,
-    Row,
-    Table,
-    stacked,
-)
-from scenario_gen.report.numbers import (
-    Shown,
-    bracketed,
-    decimals_for,
-    plain,
-    plus_minus,
-    standard_error,
-)
-from scenario_gen.report.strips import (
-    Axis,
-    Strip,
-    Tick,
-    axis_over,
-)
+from scenario_gen.report.cells import Cell, Head, Placed, PlacedScenario, Row, Table, stacked
+from scenario_gen.report.numbers import Shown, bracketed, decimals_for, plain, plus_minus, standard_error
+from scenario_gen.report.strips import Axis, Strip, Tick, axis_over
 from scenario_gen.report.words import name
 from scenario_gen.store.results import Estimate, NamedPath, ScenarioResult
 
@@ -79,19 +59,9 @@ def metric_table(placed: Placed, titles: dict[str, tuple[str, numbers.Form]]) ->
         title, form = titles.get(summary.metric, (name(summary.metric.replace("_", " ")), "number"))
         errors = [standard_error(estimate) for estimate in (summary.mean, *summary.quantiles.values())]
         digits = min(decimals_for(errors), 2) if form == "number" else 0
+        cells = [Cell(plus_minus(summary.mean, form, f"{at}/mean", decimals=max(digits, 1) if form == "number" else 1))]
         cells = [
-            Cell(
-                plus_minus(
-                    summary.mean, form, f"{at}/mean", decimals=max(digits, 1) if form == "number" else 1
-                )
-            )
-        ]
-        cells = [
-            Cell(
-                plus_minus(
-                    summary.mean, "number" if form == "count" else form, f"{at}/mean", decimals=max(digits, 1)
-                )
-            )
+            Cell(plus_minus(summary.mean, "number" if form == "count" else form, f"{at}/mean", decimals=max(digits, 1)))
         ]
         for level, _ in levels:
             estimate = summary.quantiles.get(level, Estimate(None))
@@ -118,9 +88,5 @@ def trade_table(path: NamedPath) -> Table:
             numbers.count(trade.exit_bar), numbers.price(trade.exit_price),
             numbers.fixed(trade.size, 2), numbers.fixed(trade.fees, 2), numbers.fixed(trade.pnl, 2),
         )  # fmt: skip
-        rows.append(
-            Row(
-                trade.side, "open at the end" if trade.open else "", tuple(Cell(text=t) for t in texts_of_row)
-            )
-        )
+        rows.append(Row(trade.side, "open at the end" if trade.open else "", tuple(Cell(text=t) for t in texts_of_row)))
     return Table("", heads, tuple(rows), css="tight")

@@ -102,11 +102,7 @@ def _sentences(found: Calibration, at: str) -> list[Sentence]:
 def _way(mean: float | None, spread: float | None) -> str:
     """Say in which way the ranks of one number are off."""
     if mean is not None and abs(mean - 0.5) >= 0.05:
-        return (
-            "what came ranks too high among the paths"
-            if mean > 0.5
-            else "what came ranks too low among the paths"
-        )
+        return "what came ranks too high among the paths" if mean > 0.5 else "what came ranks too low among the paths"
     if spread is not None and abs(spread - 0.25) >= 0.02:
         return "the paths are too narrow" if spread > 0.25 else "the paths are too wide"
     return "the ranks are not uniform"
@@ -152,11 +148,7 @@ def _generators_table(found: Calibration, at: str) -> Table:
             Cell(plain(None if main is None else main.spread, "number", f"{spot}/spread", decimals=2)),
             Cell(_share(one.band[2], f"{base}/band/2")),
             _skill_cell(found, one.name if place else "", at),
-            Cell(
-                _between(
-                    drift.generated, drift.generated_low, drift.generated_high, f"{base}/drift/generated"
-                )
-            ),
+            Cell(_between(drift.generated, drift.generated_low, drift.generated_high, f"{base}/drift/generated")),
             Cell(label=one.label, css="l vd"),
         )
         rows.append(Row(name(one.name, 40), "baseline" if place else "", cells))
@@ -208,9 +200,7 @@ def _functionals_table(found: Calibration, at: str) -> Table:
                 ),
                 Cell(small_q(one.q, f"{spot}/q")),
             )  # fmt: skip
-        rows.append(
-            Row(f"{one.title[:1].upper()}{one.title[1:]}", cells=(*cells, Cell(label=one.label, css="l vd")))
-        )
+        rows.append(Row(f"{one.title[:1].upper()}{one.title[1:]}", cells=(*cells, Cell(label=one.label, css="l vd"))))
     return Table("", heads, tuple(rows), css="stack")
 
 

@@ -47,13 +47,9 @@ def coverage_figure(found: Calibration, layout: Layout) -> Markup:
     panel.boxes([(-0.6, CALIBRATED[0], len(shown) - 0.4, CALIBRATED[1])], "r1")
     panel.rows([(tick, level(tick)) for tick in nice_ticks(low, 1.0, 6)])
     panel.segments([(-0.6, LEVEL, len(shown) - 0.4, LEVEL)], "axis")
-    panel.base(
-        [(float(column), SHORT.get(functional, functional)) for column, functional in enumerate(shown)]
-    )
+    panel.base([(float(column), SHORT.get(functional, functional)) for column, functional in enumerate(shown)])
     for place in range(len(generators)):
-        bands = [
-            (column + _offset(place, len(generators)), band) for column, at, band in shares if at == place
-        ]
+        bands = [(column + _offset(place, len(generators)), band) for column, at, band in shares if at == place]
         css = "ln k1" if place == 0 else "wick"
         panel.segments([(x, band.low, x, band.high) for x, band in bands], css)
         _markers(panel, [(x, band.share) for x, band in bands], place)
@@ -77,9 +73,7 @@ def _markers(panel: Panel, points: list[tuple[float, float]], place: int) -> Non
     )
     centres = [panel.pixel(x, y) for x, y in points]
     shape = SHAPES[min(place, len(SHAPES) - 1)]
-    frame.polygons(
-        [[(x + dx, y + dy) for dx, dy in shape] for x, y in centres], "mk1" if place == 0 else "mki"
-    )
+    frame.polygons([[(x + dx, y + dy) for dx, dy in shape] for x, y in centres], "mk1" if place == 0 else "mki")
 
 
 SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
@@ -99,9 +93,7 @@ def rank_figure(one: FunctionalCalibration) -> tuple[str, Markup]:
     panel = chart.panel((34.0, 12.0, 292.0, 156.0), (0, 1), (0, top))
     panel.boxes([(0, low, 1, high)], "refb")
     panel.rows([(tick, count(tick)) for tick in nice_ticks(0, top, 4) if tick == round(tick)])
-    panel.boxes(
-        [(n / 10 + 0.008, 0, (n + 1) / 10 - 0.008, held) for n, held in enumerate(counts) if held], "r3"
-    )
+    panel.boxes([(n / 10 + 0.008, 0, (n + 1) / 10 - 0.008, held) for n, held in enumerate(counts) if held], "r3")
     panel.segments([(0, len(one.pits) / 10, 1, len(one.pits) / 10)], "axis")
     panel.base([(tick, f"{tick:g}") for tick in (0, 0.25, 0.5, 0.75, 1)])
     chart.text(163.0, 191.0, "rank of what came among the paths", "tick", "middle")
@@ -123,15 +115,11 @@ def dial_figure(search: DialSearch, layout: Layout) -> Markup:
     ylim = spread(low, high, 0.1)
     chart = Chart(layout.width, layout.height)
     panel = chart.panel(
-        (58.0, 28.0, float(layout.width - layout.right), layout.height - 44.0),
-        spread(min(x), max(x), 0.06),
-        ylim,
+        (58.0, 28.0, float(layout.width - layout.right), layout.height - 44.0), spread(min(x), max(x), 0.06), ylim
     )
     panel.rows([(tick, fixed(tick, 3)) for tick in nice_ticks(*ylim, 5)])
     panel.base([(value, f"{value:g}") for value in _apart(x, panel)])
-    panel.segments(
-        [(a, p.crps - p.error, a, p.crps + p.error) for a, p in zip(x, points, strict=True)], "wick"
-    )
+    panel.segments([(a, p.crps - p.error, a, p.crps + p.error) for a, p in zip(x, points, strict=True)], "wick")
     panel.line(x, [point.crps for point in points], "ln k1")
     for holds, css in ((True, "mk1"), (False, "mko")):
         _dots(panel, [(a, p.crps) for a, p in zip(x, points, strict=True) if p.holds is holds], 4.5, css)

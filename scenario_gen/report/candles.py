@@ -29,11 +29,7 @@ EMPTY = Cell(css="hide-s")
 
 def account_table(scenarios: Sequence[PlacedScenario]) -> Table:
     """Return the candle account: a row per rule, a column per scenario, zero rows included."""
-    heads = (
-        Head("Rule", left=True),
-        *(Head(placed.title) for placed in scenarios),
-        Head("Action", left=True),
-    )
+    heads = (Head("Rule", left=True), *(Head(placed.title) for placed in scenarios), Head("Action", left=True))
     rows: list[Row] = []
     for title, kinds in GROUPS:
         rules = _rules(scenarios, kinds)
@@ -55,9 +51,7 @@ def _rule_row(rule: str, title: str, scenarios: Sequence[PlacedScenario]) -> Row
     actions: list[str] = []
     for placed in scenarios:
         found = [
-            (at, row)
-            for at, row in enumerate(placed.scenario.candles.rules)
-            if (row.rule, row.title) == (rule, title)
+            (at, row) for at, row in enumerate(placed.scenario.candles.rules) if (row.rule, row.title) == (rule, title)
         ]
         if not found:
             cells.append(Cell(Shown(numbers.NOT_APPLICABLE)))
@@ -106,11 +100,7 @@ def _sums(scenarios: Sequence[PlacedScenario]) -> list[Row]:
 
 
 def _sum_row(
-    title: str,
-    key: str,
-    total: Callable[[CandleAccount], int],
-    scenarios: Sequence[PlacedScenario],
-    css: str = "",
+    title: str, key: str, total: Callable[[CandleAccount], int], scenarios: Sequence[PlacedScenario], css: str = ""
 ) -> Row:
     cells = tuple(
         count_cell(getattr(p.scenario.candles, key), total(p.scenario.candles), f"{p.at}/candles/{key}")
@@ -142,11 +132,7 @@ def wickless_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
         return None
     heads = (
         Head("Scenario", left=True),
-        *(
-            Head(f"No {side} wick", unit)
-            for side in ("upper", "lower")
-            for unit in ("raw", "repaired", "history")
-        ),
+        *(Head(f"No {side} wick", unit) for side in ("upper", "lower") for unit in ("raw", "repaired", "history")),
     )
     rows = [Row(placed.title, cells=tuple(_wickless_cells(placed))) for placed in counted]
     return Table("", heads, tuple(rows), css="stack")
@@ -267,9 +253,7 @@ def _threshold_rows(placed: PlacedScenario) -> list[tuple[str, str]]:
 
 def flag_lines(scenarios: Sequence[PlacedScenario]) -> list[str]:
     """Return what is odd about the histories, each line once."""
-    return list(
-        dict.fromkeys(name(flag, 400) for placed in scenarios for flag in placed.scenario.context.flags)
-    )
+    return list(dict.fromkeys(name(flag, 400) for placed in scenarios for flag in placed.scenario.context.flags))
 
 
 def estimate_of(interval: Interval) -> Estimate:

@@ -9,29 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scenario_gen.report import numbers, words
-from scenario_gen.report.cells import (
-    Placed,
-    PlacedScenario,
-    decision_estimate,
-    decision_share,
-    quantile,
-    rate,
-)
+from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, quantile, rate
 from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.limits import BY_NAME, LIMITS, LimitVerdict, judge_strategy
 from scenario_gen.store.results import CandleAccount, Finding, Label, ScenarioResult, StressRun
-from scenario_gen.store.verdict import (
-    CALIBRATION,
-    FACTS,
-    FACTS_BY_ORIGIN,
-    VALUE_AT_RISK,
-    cap,
-    group,
-    worst,
-)
+from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN, VALUE_AT_RISK, cap, group, worst
 
 OVERFITTING, OVERLAP, CANDLES = "overfitting", "training overlap", "candles"
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
@@ -235,12 +220,8 @@ def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
         told = plural(len(accounts), "scenario")
         if odd := [placed for placed in scenarios if placed.scenario.candles.odd_rules]:
             return Card("Candle integrity", label, _odd_candles(odd, bars, told))
-        return Card(
-            "Candle integrity", label, say(words.CANDLES_CLEAN, bars=numbers.count(bars), scenarios=told)
-        )
-    top = max(
-        scenarios, key=lambda placed: placed.scenario.candles.bad_bars / max(placed.scenario.candles.bars, 1)
-    )
+        return Card("Candle integrity", label, say(words.CANDLES_CLEAN, bars=numbers.count(bars), scenarios=told))
+    top = max(scenarios, key=lambda placed: placed.scenario.candles.bad_bars / max(placed.scenario.candles.bars, 1))
     account = top.scenario.candles
     sentence = say(
         words.CANDLES_REPAIRED,
@@ -317,9 +298,7 @@ def dial_sentence(base: PlacedScenario) -> Sentence:
     ratio = base.scenario.volatility_ratio.get("0.5")
     shown = plain(ratio, "number", f"{base.at}/volatility_ratio/0.5", decimals=2)
     return say(
-        "The median path of {scenario} is {ratio} times as volatile as its context.",
-        scenario=base.title,
-        ratio=shown,
+        "The median path of {scenario} is {ratio} times as volatile as its context.", scenario=base.title, ratio=shown
     )
 
 
@@ -338,7 +317,4 @@ def account_sentence(placed: PlacedScenario) -> list[Sentence]:
     share = f"{numbers.fixed(100 * account.bad_bars / account.bars, 2)}%" if account.bars else "0"
     bad = plain(float(account.bad_bars), "count", f"{at}/bad_bars")
     terms = {key: counted[key] for key in ("paths", "untouched", "rounded", "repaired", "rejected")}
-    return [
-        say(words.ACCOUNT_PATHS, **terms),
-        say(words.ACCOUNT_BARS, bad=bad, bars=counted["bars"], share=share),
-    ]
+    return [say(words.ACCOUNT_PATHS, **terms), say(words.ACCOUNT_BARS, bad=bad, bars=counted["bars"], share=share)]

@@ -10,26 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scenario_gen.report import numbers
-from scenario_gen.report.numbers import (
-    Shown,
-    bracketed,
-    share,
-)
-from scenario_gen.report.strips import (
-    FactStrip,
-    Strip,
-    Tick,
-)
+from scenario_gen.report.numbers import Shown, bracketed, share
+from scenario_gen.report.strips import FactStrip, Strip, Tick
 from scenario_gen.report.words import name
 from scenario_gen.store.limits import drawdown_share
-from scenario_gen.store.results import (
-    Estimate,
-    Label,
-    MetricSummary,
-    ScenarioResult,
-    StrategyResult,
-    StressRun,
-)
+from scenario_gen.store.results import Estimate, Label, MetricSummary, ScenarioResult, StrategyResult, StressRun
 
 
 @dataclass(frozen=True)
@@ -159,11 +144,7 @@ def with_reasons(table: Table) -> Table:
         cells = []
         for cell in row.cells:
             reason = cell.shown.reason if cell.shown is not None else ""
-            mark = (
-                letters.setdefault(reason, "abcdefghijklmnopqrstuvwxyz"[min(len(letters), 25)])
-                if reason
-                else ""
-            )
+            mark = letters.setdefault(reason, "abcdefghijklmnopqrstuvwxyz"[min(len(letters), 25)]) if reason else ""
             cells.append(replace(cell, mark=mark))
         rows.append(replace(row, cells=tuple(cells)))
     reasons = tuple((letter, reason) for reason, letter in letters.items())

@@ -74,8 +74,7 @@ class Chart:
         stream = io.BytesIO()
         self.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         shapes = "".join(
-            f'<path class="{name}" d="{compact(d)}"/>'
-            for name, d in _SHAPE.findall(stream.getvalue().decode())
+            f'<path class="{name}" d="{compact(d)}"/>' for name, d in _SHAPE.findall(stream.getvalue().decode())
         )
         words = "".join(_text_element(label) for label in self.labels)
         return Markup(
@@ -123,15 +122,7 @@ class Panel:
         self.polygons([((x0, y0), (x1, y0), (x1, y1), (x0, y1)) for x0, y0, x1, y1 in corners], css)
 
     def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        css: str = "",
-        anchor: Anchor = "start",
-        *,
-        dx: float = 0,
-        dy: float = 0,
+        self, x: float, y: float, text: str, css: str = "", anchor: Anchor = "start", *, dx: float = 0, dy: float = 0
     ) -> None:
         """Write text at a data point, moved by pixels (dy downwards)."""
         px, py = self.pixel(x, y)

@@ -27,9 +27,7 @@ def window(path: NamedPath) -> tuple[int, int]:
     if bars <= MOST_BARS:
         return 0, bars
     peak, trough = _deepest(path.equity)
-    middle = max(
-        (peak + trough) // 2 - MOST_BARS // 2, trough + 10 - MOST_BARS, 0
-    )  # the trough is always inside
+    middle = max((peak + trough) // 2 - MOST_BARS // 2, trough + 10 - MOST_BARS, 0)  # the trough is always inside
     start = min(middle, bars - MOST_BARS)
     return start, start + MOST_BARS
 
@@ -60,21 +58,14 @@ def _candles(
         panel.boxes([(xlim[0], panel.ylim[0], start - 0.5, panel.ylim[1])], "refb")
         panel.text(xlim[0], panel.ylim[1], "context", "tick", dy=-7)
     panel.rows(
-        [
-            (math.log(tick), price(tick))
-            for tick in nice_ticks(math.exp(panel.ylim[0]), math.exp(panel.ylim[1]), 5)
-        ]
+        [(math.log(tick), price(tick)) for tick in nice_ticks(math.exp(panel.ylim[0]), math.exp(panel.ylim[1]), 5)]
     )
-    panel.text(
-        start - 0.5, panel.ylim[1], f"generated: {path.label}, path {count(path.path_id)}", "ttl", dx=4, dy=-7
-    )
+    panel.text(start - 0.5, panel.ylim[1], f"generated: {path.label}, path {count(path.path_id)}", "ttl", dx=4, dy=-7)
     _candle_shapes(panel, shown)
     _fills(panel, path, (start, stop))
 
 
-def _bars(
-    source: NamedPath | ContextView, xs: range, rows: range
-) -> list[tuple[float, float, float, float, float]]:
+def _bars(source: NamedPath | ContextView, xs: range, rows: range) -> list[tuple[float, float, float, float, float]]:
     return [
         (float(x), source.open[row], source.high[row], source.low[row], source.close[row])
         for x, row in zip(xs, rows, strict=True)
@@ -82,9 +73,7 @@ def _bars(
 
 
 def _candle_shapes(panel: Panel, bars: Sequence[tuple[float, float, float, float, float]]) -> None:
-    least = (
-        (panel.ylim[1] - panel.ylim[0]) / 226 / 2
-    )  # half a pixel: a bar that closes where it opened stays visible
+    least = (panel.ylim[1] - panel.ylim[0]) / 226 / 2  # half a pixel: a bar that closes where it opened stays visible
     up: list[Box] = []
     down: list[Box] = []
     wicks: list[Box] = []
@@ -121,12 +110,7 @@ def _exposure(chart: Chart, path: NamedPath, rows: tuple[int, int], xlim: tuple[
     panel.boxes([(x - 0.5, 0, x + 0.5, value) for x, value in bars if value > 0], "exl")
     panel.boxes([(x - 0.5, value, x + 0.5, 0) for x, value in bars if value < 0], "exs")
     panel.segments([(start - 0.5, 0, xlim[1], 0)], "axis")
-    chart.text(
-        LEFT,
-        269.0,
-        f"exposure, up to {level(most)} (above the line long, below short)",
-        "tick",
-    )
+    chart.text(LEFT, 269.0, f"exposure, up to {level(most)} (above the line long, below short)", "tick")
 
 
 def _equity(

@@ -49,12 +49,8 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
         if members and all(fact.label == "UNTESTABLE" for _, fact in members):
             continue  # told in words below the table
         rows += [Row(title, css="grp")] if members else []
-        rows += [
-            _fact_row(base, number, fact, beside) for number, fact in members if fact.label != "UNTESTABLE"
-        ]
-    ticks = tuple(
-        Tick(50 + 50 * at / REACH, f"{'+' if at > 0 else ''}{numbers.fixed(at, 0)}") for at in (-2, 0, 2)
-    )
+        rows += [_fact_row(base, number, fact, beside) for number, fact in members if fact.label != "UNTESTABLE"]
+    ticks = tuple(Tick(50 + 50 * at / REACH, f"{'+' if at > 0 else ''}{numbers.fixed(at, 0)}") for at in (-2, 0, 2))
     heads = (
         Head("Fact", left=True),
         Head("Real standard deviations from the real mean", ticks=ticks),
@@ -168,9 +164,7 @@ def _halves_sentence(found: FactsReport) -> Sentence:
     return say(words.HALVES_SOME, facts=", ".join(titles), count=numbers.count(len(titles)))
 
 
-def beside_base(
-    base: PlacedScenario, scenarios: Sequence[PlacedScenario]
-) -> list[tuple[PlacedScenario, str]]:
+def beside_base(base: PlacedScenario, scenarios: Sequence[PlacedScenario]) -> list[tuple[PlacedScenario, str]]:
     """Return the coolest and the hottest scenario of the base's context and horizon, each with its mark."""
     kin = [p for p in scenarios if p is not base and p.scenario.facts is not None and _alike(p, base)]
     own = base.scenario.generator.get("temperature")
@@ -298,11 +292,7 @@ def _score_row(base: PlacedScenario, number: int, score: ScoreVerdict) -> Row:
     at = f"{base.at}/facts/scores/{number}"
     cells = [
         Cell(plain(value, "number", f"{at}/{key}", decimals=_score_digits(value)))
-        for key, value in (
-            ("value", score.value),
-            ("real_median", score.real_median),
-            ("real_limit", score.real_limit),
-        )
+        for key, value in (("value", score.value), ("real_median", score.real_median), ("real_limit", score.real_limit))
     ]
     last = Cell(label=score.label, css="l vd") if score.label else Cell(text="shown only", css="l vd")
     return Row(_capital(name(score.title, 100)), score.score, (*cells, last))

@@ -18,12 +18,7 @@ from scenario_gen.store.results import Calibration, FactsReport, Finding, Label,
 from scenario_gen.store.verdict import CALIBRATION, FACTS, calibration_label, failed_facts, group, worst
 
 BAD = ("FAIL", "WARN")
-WIDTH = (
-    "log_volatility",
-    "max_drawdown",
-    "path_range",
-    "mean_log_range",
-)  # numbers that say how far paths go
+WIDTH = ("log_volatility", "max_drawdown", "path_range", "mean_log_range")  # numbers that say how far paths go
 
 
 def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
@@ -32,11 +27,7 @@ def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     facts = _facts_fault(run, base)
     if label in BAD:
         told = _calibration_fault(base.scenario.calibration, label)
-        return (
-            say(words.FAULT_BOTH, calibration=told, facts=facts)
-            if facts
-            else say(words.FAULT_ONE, fault=told)
-        )
+        return say(words.FAULT_BOTH, calibration=told, facts=facts) if facts else say(words.FAULT_ONE, fault=told)
     if label in (None, "UNTESTABLE", "ERROR"):
         return say(words.FAULT_UNJUDGED)
     if facts:
@@ -91,9 +82,7 @@ def _worst_functional(found: Calibration, label: Label) -> FunctionalCalibration
     return min(alike, key=lambda one: one.q if one.q is not None else 1.0, default=None)
 
 
-def facts_card(
-    run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario
-) -> tuple[Label, Sentence]:
+def facts_card(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> tuple[Label, Sentence]:
     """Return the worst label of any scenario's facts, and what earned it: the base scenario first."""
     findings = sorted(group(run.findings, FACTS), key=lambda found: found.scenario != base.scenario.name)
     label = worst(found.label for found in findings)
@@ -134,9 +123,7 @@ def calibration_card(
     run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario
 ) -> tuple[Label, Sentence]:
     """Return the worst label of any calibrated scenario, and what earned it: the base scenario first."""
-    findings = sorted(
-        group(run.findings, CALIBRATION), key=lambda found: found.scenario != base.scenario.name
-    )
+    findings = sorted(group(run.findings, CALIBRATION), key=lambda found: found.scenario != base.scenario.name)
     label = worst(found.label for found in findings)
     if label is None:
         return "UNTESTABLE", (words.ABSENT["calibration"],)

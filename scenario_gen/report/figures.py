@@ -138,9 +138,7 @@ def has_exceedance(strategy: StrategyResult) -> bool:
     return len(strategy.drawdown_beyond) >= CURVE_POINTS
 
 
-def exceedance(
-    strategies: Sequence[tuple[StrategyResult, str]], limit: float | None, layout: Layout
-) -> Markup:
+def exceedance(strategies: Sequence[tuple[StrategyResult, str]], limit: float | None, layout: Layout) -> Markup:
     """Draw the share of paths whose drawdown reaches x, log scale, with its 95 % interval.
 
     Args:
@@ -149,14 +147,10 @@ def exceedance(
         layout: wide or narrow.
     """
     paths = max((share.n for strategy, _ in strategies for _, share in strategy.drawdown_beyond), default=1)
-    widest = max(
-        depth for strategy, _ in strategies for depth, share in strategy.drawdown_beyond if share.count
-    )
+    widest = max(depth for strategy, _ in strategies for depth, share in strategy.drawdown_beyond if share.count)
     chart = Chart(layout.width, layout.height)
     floor = math.log10(1 / paths) - 0.1
-    panel = chart.panel(
-        (52.0, 26.0, float(layout.width - layout.right), layout.height - 44.0), (0, widest), (floor, 0)
-    )
+    panel = chart.panel((52.0, 26.0, float(layout.width - layout.right), layout.height - 44.0), (0, widest), (floor, 0))
     few = math.log10(min(FEW_PATHS / paths, 1.0))
     panel.boxes([(0, floor, widest, few)], "refb")
     decades = range(0, math.floor(-floor) + 1)
@@ -169,11 +163,7 @@ def exceedance(
     if limit is not None and limit <= widest:
         panel.segments([(limit, floor, limit, 0)], "lim")
         panel.text(limit, 0, f"limit {level(limit)}", "tick halo", dx=5, dy=12)
-    note = (
-        "fewer than 10 paths: read as “rare”, not as a rate"
-        if layout is CURVE_WIDE
-        else "fewer than 10 paths"
-    )
+    note = "fewer than 10 paths: read as “rare”, not as a rate" if layout is CURVE_WIDE else "fewer than 10 paths"
     panel.text(0, floor, note, "tick", dx=5, dy=-6)
     chart.text(0, 14, "Share of paths whose drawdown reaches x (log scale)", "ttl")
     chart.text(layout.width - layout.right, layout.height - 6, "drawdown x, share of the peak", "tick", "end")
@@ -192,12 +182,7 @@ def _price_ticks(ylim: tuple[float, float]) -> list[float]:
     low, high = math.exp(ylim[0]), math.exp(ylim[1])
     if high / low > 8:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        return [
-            digit * 10.0**power
-            for power in decades
-            for digit in (1, 2, 5)
-            if low <= digit * 10.0**power <= high
-        ]
+        return [digit * 10.0**power for power in decades for digit in (1, 2, 5) if low <= digit * 10.0**power <= high]
     return list(nice_ticks(low, high, 7))
 
 
@@ -276,9 +261,7 @@ def _name_curves(panel: Panel, strategies: Sequence[tuple[StrategyResult, str]])
 
     taken: list[tuple[float, float]] = []
     for strategy, _ in strategies:
-        counted = [
-            (depth, share) for depth, share in strategy.drawdown_beyond if (share.count or 0) >= FEW_PATHS
-        ]
+        counted = [(depth, share) for depth, share in strategy.drawdown_beyond if (share.count or 0) >= FEW_PATHS]
         if not counted:
             continue
         depth, share = counted[-1]

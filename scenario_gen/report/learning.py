@@ -49,9 +49,7 @@ def read_metrics(path: Path) -> dict[str, list[dict[str, Any]]]:
         for line in lines:
             stages.setdefault(line["stage"], []).append({**line, "step": int(line["step"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} cannot be read: {error}", expected="the metrics of a training run"
-        ) from None
+        raise StoreError(f"{path} cannot be read: {error}", expected="the metrics of a training run") from None
     if not stages:
         raise StoreError(f"{path} holds no metrics", expected="the metrics of a training run")
     return stages
@@ -64,9 +62,7 @@ def curve(lines: list[dict[str, Any]], name: str) -> tuple[list[int], list[float
 
 
 def _draw(panel: Any, stage: str, lines: list[dict[str, Any]]) -> None:
-    panel.plot(
-        *curve(lines, TRAINED), color="0.6", linewidth=1, label="training bars, one batch", gid="trained"
-    )
+    panel.plot(*curve(lines, TRAINED), color="0.6", linewidth=1, label="training bars, one batch", gid="trained")
     steps, values = curve(lines, HELD_OUT)
     panel.plot(steps, values, color="C0", marker=".", label="held-out bars, averaged weights", gid="held-out")
     if values:

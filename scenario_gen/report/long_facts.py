@@ -15,9 +15,7 @@ def long_table(base: PlacedScenario) -> Table | None:
     found = base.scenario.facts
     if found is None or not found.long:
         return None
-    rows = tuple(
-        _long_row(figure, f"{base.at}/facts/long/{number}") for number, figure in enumerate(found.long)
-    )
+    rows = tuple(_long_row(figure, f"{base.at}/facts/long/{number}") for number, figure in enumerate(found.long))
     heads = (
         Head("Fact", left=True),
         Head("History", "all of it"),

@@ -80,9 +80,7 @@ def render(value: float, form: Form, decimals: int = 0) -> str:
     if form == "number":
         return fixed(value, decimals)
     plain_forms = {"count": count, "price": price, "level": level}
-    return (
-        plain_forms[form](value) if form in plain_forms else percent(value, signed=form == "signed percent")
-    )
+    return plain_forms[form](value) if form in plain_forms else percent(value, signed=form == "signed percent")
 
 
 def plain(value: float | None, form: Form, source: str, *, decimals: int = 0) -> Shown:

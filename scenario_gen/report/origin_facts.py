@@ -81,9 +81,7 @@ def _too_short(found: Calibration, facts: FactsReport, horizon: int) -> list[Sen
     made = len(found.origins)
     origins = made if made >= MIN_ORIGINS else WANTED
     times = longest * min(_room(found, longest), origins) / (found.horizon * made)
-    setting = (
-        f"checks: calibration: {{horizon: {longest}{f', origins: {origins}' if origins != made else ''}}}"
-    )
+    setting = f"checks: calibration: {{horizon: {longest}{f', origins: {origins}' if origins != made else ''}}}"
     counts = {"more": numbers.count(more), "times": numbers.fixed(times, 1)}
     return [*told, say(words.ORIGIN_FACTS_LONGER, setting=setting, **counts)]
 

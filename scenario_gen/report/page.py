@@ -125,9 +125,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "meta": _meta(run, base),
         "headline": cards.headline(run, base),
         "cards": verdict,
-        "verdict_label": worst(
-            card.label for card in verdict if card.title not in ("Overfitting", "Training overlap")
-        ),
+        "verdict_label": worst(card.label for card in verdict if card.title not in ("Overfitting", "Training overlap")),
         "sections": _sections(run, placed, verdict, grid=sets is not None),
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
@@ -140,9 +138,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "edges": edge_sentences(placed),
         "calibrations": calibration.calibrations(placed),
         "dials": calibration.dials(placed),
-        "uncalibrated": [
-            p.title for p in placed if p.scenario.role == "scenario" and not p.scenario.calibration
-        ],
+        "uncalibrated": [p.title for p in placed if p.scenario.role == "scenario" and not p.scenario.calibration],
         **_facts_parts(placed, base),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
         "accounts": [(p.title, cards.account_sentence(p)) for p in placed],

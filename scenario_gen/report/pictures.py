@@ -29,9 +29,7 @@ def _fan(
     run: StressRun, fan: PlacedScenario, placed: list[PlacedScenario], beside: list[PlacedScenario]
 ) -> dict[str, Any]:
     context = fan.scenario.context.sha256
-    others = [
-        p.scenario for p in placed if p.scenario.role == "baseline" and p.scenario.context.sha256 == context
-    ]
+    others = [p.scenario for p in placed if p.scenario.role == "baseline" and p.scenario.context.sha256 == context]
     other = next((scenario for scenario in others if scenario is not fan.scenario), None)
     kin = [p.scenario for p in beside if p.scenario.context.sha256 == context]
     limits = figures.fan_limits([*kin, other] if other is not None else kin)
@@ -95,9 +93,7 @@ def curve(chosen: list[Placed], limit: float | None) -> list[Markup]:
     curves = [(p.strategy, p.css) for p in chosen if figures.has_exceedance(p.strategy)]
     if not curves or not any(share.count for strategy, _ in curves for _, share in strategy.drawdown_beyond):
         return []
-    return [
-        figures.exceedance(curves, limit, layout) for layout in (figures.CURVE_WIDE, figures.CURVE_NARROW)
-    ]
+    return [figures.exceedance(curves, limit, layout) for layout in (figures.CURVE_WIDE, figures.CURVE_NARROW)]
 
 
 def drills(chosen: list[Placed], base: PlacedScenario) -> list[dict[str, Any]]:

@@ -38,11 +38,7 @@ def shift_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
     known = [fact for fact in ALWAYS if any(shift.fact == fact for shift in shifts)]
     facts = list(dict.fromkeys([*known, *(shift.fact for shift in shifts if shift.moved)]))
     rows = [
-        Row(
-            ALWAYS.get(fact) or FACT[fact].title,
-            fact,
-            tuple(_shift_cell(placed, fact) for placed in changed),
-        )
+        Row(ALWAYS.get(fact) or FACT[fact].title, fact, tuple(_shift_cell(placed, fact) for placed in changed))
         for fact in facts
     ]
     heads = (Head("Statistic of a path", left=True), *(Head(placed.title) for placed in changed))

@@ -202,11 +202,7 @@ def holding_table(scenario: PlacedScenario) -> Table | None:
     """Return every strategy less buying and holding on the same paths, or None."""
     rows = []
     for one in scenario.strategies():
-        pairs = {
-            pair.metric: (number, pair)
-            for number, pair in enumerate(one.strategy.paired)
-            if pair.against == HELD
-        }
+        pairs = {pair.metric: (number, pair) for number, pair in enumerate(one.strategy.paired) if pair.against == HELD}
         if not pairs:
             continue
         number, total = pairs["total_return"]
@@ -262,11 +258,7 @@ def chance_table(scenario: PlacedScenario) -> Table | None:
 def history_table(scenario: PlacedScenario) -> Table | None:
     """Return where what really happened lies among the paths, before and after the anchor, or None."""
     rows = []
-    places = {
-        "inside": "within the middle 95%",
-        "low": "lower than nearly all",
-        "high": "higher than nearly all",
-    }
+    places = {"inside": "within the middle 95%", "low": "lower than nearly all", "high": "higher than nearly all"}
     for one in scenario.strategies():
         for number, marker in enumerate(one.strategy.marker):
             at = f"{one.at}/marker/{number}"

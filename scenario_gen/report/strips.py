@@ -110,12 +110,7 @@ def few_labels(axis: Axis) -> tuple[Tick, ...]:
 
 
 def strip(
-    summary: MetricSummary,
-    axis: Axis,
-    *,
-    decision: str,
-    realised: float | None = None,
-    limit: float | None = None,
+    summary: MetricSummary, axis: Axis, *, decision: str, realised: float | None = None, limit: float | None = None
 ) -> Strip:
     """Place one metric's quantiles on an axis.
 

@@ -24,20 +24,8 @@ from scenario_gen.report.cells import (
     stacked,
     with_reasons,
 )
-from scenario_gen.report.numbers import (
-    Shown,
-    bracketed,
-    plus_minus,
-    share,
-)
-from scenario_gen.report.strips import (
-    Axis,
-    axis_over,
-    few_labels,
-    strip,
-    strip_values,
-    tick_labels,
-)
+from scenario_gen.report.numbers import Shown, bracketed, plus_minus, share
+from scenario_gen.report.strips import Axis, axis_over, few_labels, strip, strip_values, tick_labels
 from scenario_gen.report.words import name
 from scenario_gen.store.limits import judge_strategy
 from scenario_gen.store.results import Estimate, ScenarioResult, StressRun
@@ -46,9 +34,7 @@ from scenario_gen.store.verdict import cap, worst
 TINTS = (0.02, 0.1, 0.25, 0.5)  # a share beyond these gets the next darker cell
 
 
-def summary_table(
-    run: StressRun, scenarios: Sequence[PlacedScenario], everywhere: Sequence[PlacedScenario]
-) -> Table:
+def summary_table(run: StressRun, scenarios: Sequence[PlacedScenario], everywhere: Sequence[PlacedScenario]) -> Table:
     """Return return, tail, limit share and label per scenario and strategy.
 
     Args:
@@ -157,22 +143,14 @@ def outcome_table(
 
 def _axis(everything: Iterable[Placed], key: str) -> Axis:
     summaries = [summary for placed in everything if (summary := placed.metric(key)[0]) is not None]
-    realised = [
-        value for placed in everything if (value := realised_metric(placed.strategy, key)) is not None
-    ]
+    realised = [value for placed in everything if (value := realised_metric(placed.strategy, key)) is not None]
     return axis_over([*strip_values(summaries), *realised])
 
 
-def _outcome_row(
-    scenario: PlacedScenario, placed: Placed, axes: tuple[Axis, Axis], limit: float | None
-) -> Row:
+def _outcome_row(scenario: PlacedScenario, placed: Placed, axes: tuple[Axis, Axis], limit: float | None) -> Row:
     css = "cr" if scenario.scenario.role == "baseline" else f"c{placed.css}"
     loss = share(placed.strategy.probability_of_loss, f"{placed.at}/probability_of_loss")
-    tail = (
-        decision_share(placed, limit)
-        if limit is not None
-        else quantile(placed, "max_drawdown", "0.95", "percent")
-    )
+    tail = decision_share(placed, limit) if limit is not None else quantile(placed, "max_drawdown", "0.95", "percent")
     cells = (
         _strip_cell(placed, "total_return", axes[0], ("0.05", None), f"{css} o1"),
         Cell(quantile(placed, "total_return", "0.05", "signed percent"), css="nw"),
@@ -188,9 +166,7 @@ def _strip_cell(placed: Placed, key: str, axis: Axis, decisive: tuple[str, float
     if summary is None:
         return Cell(Shown(numbers.NOT_APPLICABLE))
     decision, limit = decisive
-    marks = strip(
-        summary, axis, decision=decision, realised=realised_metric(placed.strategy, key), limit=limit
-    )
+    marks = strip(summary, axis, decision=decision, realised=realised_metric(placed.strategy, key), limit=limit)
     if marks.empty:
         return Cell(quantile(placed, key, decision, "percent"), css=f"gcell l {css}")
     return Cell(strip=marks, css=f"gcell {css}")
@@ -204,21 +180,14 @@ def tail_table(strategies: Sequence[Placed]) -> Table:
         strategy, at = placed.strategy, placed.at
         cells = []
         for level in ("0.95", "0.99"):
-            cells.append(
-                Cell(bracketed(strategy.var.get(level, Estimate(None)), "percent", f"{at}/var/{level}"))
-            )
-            cells.append(
-                Cell(plus_minus(strategy.cvar.get(level, Estimate(None)), "percent", f"{at}/cvar/{level}"))
-            )
+            cells.append(Cell(bracketed(strategy.var.get(level, Estimate(None)), "percent", f"{at}/var/{level}")))
+            cells.append(Cell(plus_minus(strategy.cvar.get(level, Estimate(None)), "percent", f"{at}/cvar/{level}")))
         cells.append(Cell(quantile(placed, "max_drawdown", "0.95", "percent")))
         cells.append(Cell(quantile(placed, "drawdown_bars", "0.95", "count")))
         cells.append(Cell(quantile(placed, "time_under_water", "0.95", "percent")))
         rows.append(Row(placed.title, placed.parameters, tuple(cells)))
     columns = [Head(text) for text in heads]
-    columns += [
-        Head("Longest drawdown, 95% quantile", "bars"),
-        Head("Under water, 95% quantile", "share of bars"),
-    ]
+    columns += [Head("Longest drawdown, 95% quantile", "bars"), Head("Under water, 95% quantile", "share of bars")]
     return stacked((Head("Strategy", left=True), *columns), rows)
 
 
@@ -243,10 +212,7 @@ def across_table(scenarios: Sequence[PlacedScenario], limit: float | None) -> tu
     columns = [_ranked(placed, limit) for placed in scenarios]
     rows = []
     for number in range(most):
-        cells = [
-            column[number] if number < len(column) else Cell(Shown(numbers.NOT_APPLICABLE))
-            for column in columns
-        ]
+        cells = [column[number] if number < len(column) else Cell(Shown(numbers.NOT_APPLICABLE)) for column in columns]
         first = next(p.strategies()[number] for p in scenarios if number < len(p.scenario.strategies))
         rows.append(Row(first.title, first.parameters, tuple(cells)))
     heads = (Head("Strategy", left=True), *(Head(placed.title) for placed in scenarios))
@@ -280,17 +246,10 @@ def sets_table(run: StressRun, scenario: PlacedScenario) -> Table | None:
     limit = run.limits.get("max_drawdown")
     rows: list[Row] = []
     for sets in grids.values():
-        rows.append(
-            Row(name(sets[0].strategy.use.rpartition(":")[2]), f"{len(sets)} parameter sets", css="grp")
-        )
+        rows.append(Row(name(sets[0].strategy.use.rpartition(":")[2]), f"{len(sets)} parameter sets", css="grp"))
         rows += [_set_row(placed, limit) for placed in sets]
     decision = f"Drawdown ≥ {numbers.level(limit)}" if limit is not None else "Paths that lose"
-    heads = (
-        Head("Parameters", left=True),
-        Head("Median return"),
-        Head("5% quantile of return"),
-        Head(decision),
-    )
+    heads = (Head("Parameters", left=True), Head("Median return"), Head("5% quantile of return"), Head(decision))
     return stacked(heads, rows)
 
 

@@ -56,10 +56,7 @@ def _too_few(found: Calibration) -> list[Sentence]:
     far = [one for one in tests if one.functional != NEXT_BAR]
     told = []
     if near:
-        levels = [
-            f"{numbers.count(math.ceil(round(JUDGED / one, 6)))} for {numbers.level(one)}"
-            for one in VAR_LEVELS
-        ]
+        levels = [f"{numbers.count(math.ceil(round(JUDGED / one, 6)))} for {numbers.level(one)}" for one in VAR_LEVELS]
         forecasts = plural(near[0].forecasts, "forecast")
         told.append(say(words.TAILS_FEW, forecasts=forecasts, needed=", ".join(levels)))
     few = [one for one in far if not one.judged]

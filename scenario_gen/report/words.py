@@ -78,16 +78,13 @@ HEADLINE_AHEAD = (
     "nothing; section 4 names bar, path and kind."
 )
 HEADLINE_LIMIT = (
-    "On {paths} generated paths of {horizon} in scenario {scenario}, {none}{event} on {high} for "
-    "{high_name}{rest}."
+    "On {paths} generated paths of {horizon} in scenario {scenario}, {none}{event} on {high} for {high_name}{rest}."
 )
 HEADLINE_NONE = "no strategy’s drawdown reached {limit} on any path, and "
 EVENT_DRAWDOWN = "drawdown reached {limit}"
 EVENT_LOSS = "the return was negative"
 REST = " and on {low} for {low_name}"
-FAULT_UNJUDGED = (
-    "The generator’s calibration was not judged here: falls may be milder on this page than in reality."
-)
+FAULT_UNJUDGED = "The generator’s calibration was not judged here: falls may be milder on this page than in reality."
 FAULT_LABEL = "Of the generator’s calibration the worst label is {label}."
 FAULT_CALIBRATION = "Set beside what came, the generator gets {label} for {what}{direction}"
 FAULT_FACTS = "beside real windows, {label} for {what}"
@@ -98,9 +95,7 @@ FACT_GROUPS = {
 FAULT_BOTH = "{calibration}; {facts}."
 FAULT_ONE = "{fault}."
 MILDER, DEEPER = ": falls may be milder here than in reality", ": falls may be deeper here than in reality"
-FAULT_CANDLES = (
-    "{bars} of raw bars broke a candle rule, so what the paths show rests on repaired or fewer candles."
-)
+FAULT_CANDLES = "{bars} of raw bars broke a candle rule, so what the paths show rests on repaired or fewer candles."
 FAULT_NONE = "No fault of the generator was found by the tests listed; section 1 says what they were."
 
 FACTS_FOUND = (
@@ -120,9 +115,7 @@ HALVES_SOME = (
     "The yardstick: between its own earlier and later half the market itself differs in {count} of these: {facts}. A "
     "model of one half would be flagged there on the other."
 )
-HALVES_NONE = (
-    "The yardstick: no difference between the market's own earlier and later half would be flagged here."
-)
+HALVES_NONE = "The yardstick: no difference between the market's own earlier and later half would be flagged here."
 
 CALIBRATION_DONE = (
     "{origins} forecasts of {horizon} with {paths} paths each, none of them overlapping and none later than the "
@@ -143,9 +136,7 @@ ORIGIN_FACTS_LONGER = (
     "With {setting} in the spec {more} of them can be judged, and it takes longer: {times} times as many bars are "
     "sampled."
 )
-ORIGIN_FACTS_NO_GAIN = (
-    "{longest}, the most that the run and this history allow, is too short for them as well."
-)
+ORIGIN_FACTS_NO_GAIN = "{longest}, the most that the run and this history allow, is too short for them as well."
 ORIGIN_FACTS_PATHS = (
     "{paths} paths each, where {wanted} are advised: fewer take less time, rank more coarsely, and leave fewer than "
     "two paths as the tail of 1%. With {setting} {times} times as many are sampled."
@@ -155,9 +146,7 @@ TAILS_KEPT = (
     "No breach found in {all} tests that can be judged: what came lay beyond as often as forecast, and no further than "
     "that."
 )
-TAILS_HORIZON = (
-    "Over {horizon}, {forecasts} are too few for {count} of {all} tests: these are shown and do not count."
-)
+TAILS_HORIZON = "Over {horizon}, {forecasts} are too few for {count} of {all} tests: these are shown and do not count."
 TAILS_FEW = (
     "{forecasts} of the next bar are too few to judge every level ({needed}). With checks: calibration: {{one_step: "
     "1000}} in the spec there are 1\u202f000 of them, and it takes longer."
@@ -237,9 +226,7 @@ SCOPE_SHARES = (
     "Nothing here is a statement about how often the real market does something. Shares are shares of generated "
     "paths, given this context, model and temperature."
 )
-SCOPE_QUANTILE = (
-    "Quantiles below {smallest} are not read here: with {paths} paths fewer than 20 lie beyond them."
-)
+SCOPE_QUANTILE = "Quantiles below {smallest} are not read here: with {paths} paths fewer than 20 lie beyond them."
 SCOPE_NO_QUANTILE = "No quantile is read here: with {paths} paths fewer than 20 lie beyond any of them."
 SCOPE_ABSENT = (
     "One asset, fills at {fill}, no market impact. Regimes absent from the context and from the training data are "
@@ -247,8 +234,7 @@ SCOPE_ABSENT = (
 )
 
 ACCOUNT_PATHS = (
-    "{paths} paths = {untouched} untouched + {rounded} only rounded + {repaired} repaired "
-    "+ {rejected} rejected."
+    "{paths} paths = {untouched} untouched + {rounded} only rounded + {repaired} repaired + {rejected} rejected."
 )
 ACCOUNT_BARS = "{bad} of {bars} raw bars broke a rule ({share})."
 REPAIR_NOTHING = "No kept path was changed, so the results with and without repair are the same."
@@ -326,21 +312,7 @@ def plural(number: int, thing: str) -> str:
     return f"{count(number)} {thing}{'' if number == 1 else 's'}"
 
 
-SMALL = (
-    "No",
-    "One",
-    "Two",
-    "Three",
-    "Four",
-    "Five",
-    "Six",
-    "Seven",
-    "Eight",
-    "Nine",
-    "Ten",
-    "Eleven",
-    "Twelve",
-)
+SMALL = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
 
 
 def spelled(number: int, thing: str) -> str:

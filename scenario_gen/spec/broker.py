@@ -28,24 +28,16 @@ class Broker(Section):
     """Costs, fills and limits of the simulated account."""
 
     cash: float = Field(default=100_000.0, gt=0, le=MAX_CASH)
-    fees: float = Field(
-        default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side; or 5bp"
-    )
+    fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side; or 5bp")
     fee_per_order: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money, on top of 'fees'")
-    fee_minimum: float = Field(
-        default=0.0, ge=0.0, le=MAX_CASH, description="in money: what an order costs at least"
-    )
+    fee_minimum: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money: what an order costs at least")
     slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the price, per side; or 2bp")
     slippage_range: float = Field(
-        default=0.0,
-        ge=0.0,
-        lt=0.5,
-        description="on top of it: share of the bar's high less its low, per side",
+        default=0.0, ge=0.0, lt=0.5, description="on top of it: share of the bar's high less its low, per side"
     )
     fill: Literal["next_open", "close"] = "next_open"
     shorts: bool = Field(
-        default=True,
-        description="false: no short is opened; a short entry still closes a long, and weights stop at 0",
+        default=True, description="false: no short is opened; a short entry still closes a long, and weights stop at 0"
     )
     borrow: float = Field(
         default=0.0,
@@ -57,10 +49,7 @@ class Broker(Section):
         default=1.0, ge=1.0, le=MAX_LEVERAGE, description="largest size and weight, in shares of equity"
     )
     lot: float | None = Field(
-        default=None,
-        gt=0.0,
-        le=1e12,
-        description="orders are rounded down to multiples of it, e.g. 1 or 100 shares",
+        default=None, gt=0.0, le=1e12, description="orders are rounded down to multiples of it, e.g. 1 or 100 shares"
     )
     volume_share: float | None = Field(
         default=None, gt=0.0, le=1.0, description="largest share of a bar's volume that the account may trade"
@@ -104,9 +93,7 @@ def problem(name: str, value: Any, *, in_scenario: bool) -> str:
         return ""
     if in_scenario:
         return f"got '{value}', but there is nothing to multiply: the base's broker names no '{name}'"
-    return (
-        f"got '{value}', which multiplies the base's cost and so stands in a scenario; expected a number here"
-    )
+    return f"got '{value}', which multiplies the base's cost and so stands in a scenario; expected a number here"
 
 
 def _number(name: str, value: Any, base: Any) -> Any:

@@ -63,9 +63,7 @@ def nearest_file(name: str, folders: Iterable[Path]) -> str:
     around: list[str] = []
     for folder in folders:
         try:
-            around += [
-                str(inside / found.name) for found in itertools.islice((folder / inside).iterdir(), 500)
-            ]
+            around += [str(inside / found.name) for found in itertools.islice((folder / inside).iterdir(), 500)]
         except (OSError, ValueError):
             continue
     return nearest(str(Path(name)), sorted(around))

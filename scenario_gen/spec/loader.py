@@ -112,13 +112,7 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     _judge_sizes(scenarios, strategies, violations)
     violations.raise_any()
     return ScenarioSpec.model_validate(
-        {
-            "name": values["name"],
-            "scenarios": scenarios,
-            "strategies": strategies,
-            "limits": limits,
-            "report": report,
-        }
+        {"name": values["name"], "scenarios": scenarios, "strategies": strategies, "limits": limits, "report": report}
     )
 
 
@@ -161,12 +155,7 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
             continue
         built = violations.section(StrategyUse, item, lambda where, at=position: ("strategies", at, *where))  # type: ignore[misc]
         check_use(
-            item.get("use"),
-            item.get("params", {}),
-            base,
-            ("strategies", position),
-            violations,
-            item.get("where"),
+            item.get("use"), item.get("params", {}), base, ("strategies", position), violations, item.get("where")
         )
         if item.get("name") is not None:
             check_name(item["name"], ("strategies", position, "name"), violations)

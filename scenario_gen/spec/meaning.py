@@ -89,8 +89,6 @@ def _is_timezone(name: str) -> bool:
 def _is_folder(name: str, folder: Path) -> bool:
     """Return whether the name is a folder, seen from the spec's folder or the current one."""
     try:
-        return any(
-            (place / Path(name).expanduser()).is_dir() for place in (folder, Path.cwd()) if name.strip()
-        )
+        return any((place / Path(name).expanduser()).is_dir() for place in (folder, Path.cwd()) if name.strip())
     except (OSError, ValueError, RuntimeError):
         return False

@@ -44,19 +44,14 @@ Moment = Annotated[date | datetime | None, BeforeValidator(_date_from_text)]
 class Data(Section):
     """Where the history comes from and where the context ends."""
 
-    source: Literal["sp500", "nasdaq"] | None = Field(
-        default=None, description="built-in daily history 1999-2018"
-    )
+    source: Literal["sp500", "nasdaq"] | None = Field(default=None, description="built-in daily history 1999-2018")
     file: str | None = Field(default=None, description="CSV or Parquet file, relative to the spec's folder")
     end: Moment = Field(default=None, description="last bar of the context; default: the last bar there is")
     start: Moment = Field(default=None, description="first bar to read")
     calendar: str | None = Field(
-        default=None,
-        description="exchange calendar (XNYS, 24/7, ...); default: inferred from the history's own stamps",
+        default=None, description="exchange calendar (XNYS, 24/7, ...); default: inferred from the history's own stamps"
     )
-    timezone: str | None = Field(
-        default=None, description="time zone to convert the stamps to, e.g. America/New_York"
-    )
+    timezone: str | None = Field(default=None, description="time zone to convert the stamps to, e.g. America/New_York")
     adjusted: bool = Field(
         default=False, description="scale prices by Adj Close / Close where the file has that column"
     )
@@ -70,9 +65,7 @@ class Data(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Data:
         if (self.source is None) == (self.file is None):
-            raise ValueError(
-                "give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)"
-            )
+            raise ValueError("give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)")
         return self
 
 
@@ -88,9 +81,7 @@ class Paths(Section):
 
     count: int = Field(default=512, ge=1, le=MAX_PATHS)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    block: int = Field(
-        default=512, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity"
-    )
+    block: int = Field(default=512, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity")
     keep: bool = Field(default=False, description="write every path to paths/<scenario>.parquet")
 
 
@@ -98,14 +89,11 @@ Auto = Literal["auto"]  # chosen by calibration on origins before the context
 Temperature = Annotated[float, Field(ge=0.0, le=10.0)] | Auto
 TopP = Annotated[float, Field(gt=0.0, le=1.0)] | Auto
 FitBars = Annotated[
-    int,
-    Field(ge=MIN_FIT, le=MAX_FIT, description="bars to fit, ending with the context; or all there are"),
+    int, Field(ge=MIN_FIT, le=MAX_FIT, description="bars to fit, ending with the context; or all there are")
 ]
 Drift = Annotated[
     Literal["as_sampled", "neutral"],
-    Field(
-        description="neutral: scale all paths alike so that the price expected at every bar is the last real one"
-    ),
+    Field(description="neutral: scale all paths alike so that the price expected at every bar is the last real one"),
 ]
 
 
@@ -124,9 +112,7 @@ class KronosGenerator(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the products with weights; auto: bfloat16 on a GPU, else float32"
     )
-    window: Literal["reanchor", "slide"] = Field(
-        default="reanchor", description="what to do past the model's window"
-    )
+    window: Literal["reanchor", "slide"] = Field(default="reanchor", description="what to do past the model's window")
     drift: Drift = "as_sampled"
 
     @model_validator(mode="after")
@@ -179,9 +165,7 @@ class GbmGenerator(Section):
     drift: Drift = "as_sampled"
 
 
-GeneratorSection = (
-    KronosGenerator | BootstrapGenerator | FhsGenerator | GarchGenerator | GjrGenerator | GbmGenerator
-)
+GeneratorSection = KronosGenerator | BootstrapGenerator | FhsGenerator | GarchGenerator | GjrGenerator | GbmGenerator
 Generator = Annotated[GeneratorSection, Field(discriminator="kind")]
 
 
@@ -219,16 +203,10 @@ class Market(Section):
         default=None, gt=0.0, le=1e9, description="price step, e.g. 0.01; generated prices are rounded to it"
     )
     lot_size: float | None = Field(
-        default=None,
-        gt=0.0,
-        le=1e12,
-        description="step of the volume column; generated volume is rounded down",
+        default=None, gt=0.0, le=1e12, description="step of the volume column; generated volume is rounded down"
     )
     price_limit: float | None = Field(
-        default=None,
-        gt=0.0,
-        lt=1.0,
-        description="0.10: no price further than 10 % from the previous session's close",
+        default=None, gt=0.0, lt=1.0, description="0.10: no price further than 10 % from the previous session's close"
     )
     volume_unit: float | None = Field(
         default=None,
@@ -245,8 +223,7 @@ class StrategyUse(Section):
     use: str = Field(description="file.py:Name, relative to the spec's folder or the current one")
     params: dict[str, Any] = Field(default_factory=dict, description="a value, or a list of values: a grid")
     where: str | None = Field(
-        default=None,
-        description="condition on the grid, e.g. fast < slow; combinations that break it do not run",
+        default=None, description="condition on the grid, e.g. fast < slow; combinations that break it do not run"
     )
     name: str | None = None
 
@@ -271,9 +248,7 @@ class Limits(Section):
     min_return_p25: Floor = Field(default=None, description="smallest 25 % quantile of the total return")
     min_return_p50: Floor = Field(default=None, description="smallest median total return")
     min_sharpe_p05: SharpeFloor = Field(default=None, description="smallest 5 % quantile of the Sharpe ratio")
-    min_sharpe_p25: SharpeFloor = Field(
-        default=None, description="smallest 25 % quantile of the Sharpe ratio"
-    )
+    min_sharpe_p25: SharpeFloor = Field(default=None, description="smallest 25 % quantile of the Sharpe ratio")
     min_sharpe_p50: SharpeFloor = Field(default=None, description="smallest median Sharpe ratio")
 
 

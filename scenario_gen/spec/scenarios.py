@@ -139,15 +139,11 @@ def _keep(value: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:
     return value
 
 
-def resolve_scenarios(
-    values: Mapping[str, Any], folder: Path, violations: Violations
-) -> tuple[ResolvedScenario, ...]:
+def resolve_scenarios(values: Mapping[str, Any], folder: Path, violations: Violations) -> tuple[ResolvedScenario, ...]:
     """Return the scenarios and then the baselines, noting every mistake on the way."""
     base = {key: values[key] for key in OVERRIDABLE if key in values}
     entries = _scenario_entries(values, violations)
-    resolved = [
-        _resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in entries
-    ]
+    resolved = [_resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in entries]
     if "scenarios" in values:
         _check_base_alone(base, violations)
     for position, kind in enumerate(_baselines(values, violations)):
@@ -159,9 +155,7 @@ def resolve_scenarios(
     return tuple(scenario for scenario in resolved if scenario is not None)
 
 
-def _scenario_entries(
-    values: Mapping[str, Any], violations: Violations
-) -> list[tuple[str, Mapping[str, Any], Where]]:
+def _scenario_entries(values: Mapping[str, Any], violations: Violations) -> list[tuple[str, Mapping[str, Any], Where]]:
     """Return (name, override, place) of each scenario; one that overrides nothing if none is listed."""
     if "scenarios" not in values:
         return [("base", {}, ())]
@@ -173,9 +167,7 @@ def _scenario_entries(
         violations.add(("scenarios",), f"got {len(listed)} scenarios, expected at most {MAX_SCENARIOS}")
         return []
     entries: list[tuple[str, Mapping[str, Any], Where]] = []
-    taken = dict.fromkeys(
-        values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline"
-    )
+    taken = dict.fromkeys(values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline")
     for position, item in enumerate(listed):
         at: Where = ("scenarios", position)
         if not violations.mapping(item, at, ("name", *OVERRIDABLE), needed=("name",)):
@@ -186,9 +178,7 @@ def _scenario_entries(
         if isinstance(name, str) and name:
             if same_file(name) in taken:
                 other = taken[same_file(name)]
-                violations.add(
-                    (*at, "name"), f"the name '{name[:60]}' is taken by {other}; give each its own"
-                )
+                violations.add((*at, "name"), f"the name '{name[:60]}' is taken by {other}; give each its own")
             taken[same_file(name)] = "another scenario"
         entries.append((name if isinstance(name, str) else "", item, at))
     return entries
@@ -227,9 +217,7 @@ def _baseline_section(kind: str, base: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": kind} | ({"drift": drift} if drift in ("as_sampled", "neutral") else {})
 
 
-def _resolve(
-    name: str, role: str, merged: Overlay, folder: Path, violations: Violations
-) -> ResolvedScenario | None:
+def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Violations) -> ResolvedScenario | None:
     """Build one scenario from its merged sections, or note what is wrong with them and return None."""
     before = len(violations.found)
     if "data" not in merged.values:

@@ -46,11 +46,7 @@ def _definitions() -> dict[str, Any]:
     definitions["Report"].pop("required")  # the loader fills the folder in
     costs = definitions["Broker"]["properties"]
     for name in COSTS:  # the loader reads 2bp and, in a scenario, x3 as numbers
-        bounds = {
-            key: costs[name].pop(key)
-            for key in [*costs[name]]
-            if key not in ("title", "description", "default")
-        }
+        bounds = {key: costs[name].pop(key) for key in [*costs[name]] if key not in ("title", "description", "default")}
         costs[name]["anyOf"] = [bounds, {"type": "string", "pattern": COST_TEXT}]
     return definitions
 

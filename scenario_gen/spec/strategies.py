@@ -59,9 +59,7 @@ def parameter_sets(params: Mapping[str, Any], condition: str | None = None) -> i
     return sum(constraint.holds(one) for one in grid(params))
 
 
-def check_use(
-    use: Any, params: Any, base: Path, where: Where, violations: Violations, condition: Any = None
-) -> None:
+def check_use(use: Any, params: Any, base: Path, where: Where, violations: Violations, condition: Any = None) -> None:
     """Note everything that is wrong with one strategy's ``use``, ``params`` and ``where``."""
     if isinstance(params, Mapping):
         _check_values(params, (*where, "params"), violations)
@@ -82,9 +80,7 @@ def check_use(
         _check_class(tree, use, params, where, violations)
 
 
-def check_distinct(
-    use: StrategyUse, before: Sequence[StrategyUse], where: Where, violations: Violations
-) -> None:
+def check_distinct(use: StrategyUse, before: Sequence[StrategyUse], where: Where, violations: Violations) -> None:
     """Note a strategy that repeats an earlier one: the report could not tell them apart."""
     for other in before:
         if display_name(other) == display_name(use) and overlap(other.params, use.params):
@@ -121,9 +117,7 @@ def _check_values(params: Mapping[str, Any], where: Where, violations: Violation
             violations.add((*where, key), "the same value is there twice; keep each value once")
 
 
-def _check_size(
-    params: Mapping[str, Any], condition: str | None, where: Where, violations: Violations
-) -> None:
+def _check_size(params: Mapping[str, Any], condition: str | None, where: Where, violations: Violations) -> None:
     """Note a condition that cannot be decided or leaves nothing, and a grid that is too large."""
     try:
         count = parameter_sets(params, condition)
@@ -211,9 +205,7 @@ def _annotated_fields(node: ast.ClassDef) -> dict[str, bool]:
         if "ClassVar" in annotation or annotation.endswith("KW_ONLY"):
             continue
         call = part.value if isinstance(part.value, ast.Call) else None
-        given = (
-            {word.arg: word.value for word in call.keywords} if call and _named(call.func, "field") else None
-        )
+        given = {word.arg: word.value for word in call.keywords} if call and _named(call.func, "field") else None
         if given and isinstance(given.get("init"), ast.Constant) and given["init"].value is False:  # type: ignore[attr-defined]
             continue
         required = part.value is None if given is None else not {"default", "default_factory"} & set(given)
@@ -226,9 +218,7 @@ def _is_dataclass(decorator: ast.expr) -> bool:
 
 
 def _named(node: ast.expr, name: str) -> bool:
-    return (isinstance(node, ast.Name) and node.id == name) or (
-        isinstance(node, ast.Attribute) and node.attr == name
-    )
+    return (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name)
 
 
 def _imported_or_assigned(tree: ast.Module) -> set[str]:

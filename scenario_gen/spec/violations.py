@@ -72,9 +72,7 @@ class Violations:
         place = f"{self.document.filename}:{line}" if line else self.document.filename or "spec"
         return f"{place}: {label}: {words}" if label else f"{place}: {words}"
 
-    def mapping(
-        self, value: Any, where: Where, allowed: Collection[str], *, needed: Collection[str] = ()
-    ) -> bool:
+    def mapping(self, value: Any, where: Where, allowed: Collection[str], *, needed: Collection[str] = ()) -> bool:
         """Note what keeps a value from being a mapping of these keys; return whether it is a mapping."""
         if not isinstance(value, Mapping):
             self.add(where, f"got {shown(value)}, expected a mapping with the keys {one_of(allowed)}")
@@ -87,9 +85,7 @@ class Violations:
                 self.add(where, f"'{key}' is missing")
         return True
 
-    def section(
-        self, model: type[Model], values: Mapping[str, Any], at: Callable[[Where], Where]
-    ) -> Model | None:
+    def section(self, model: type[Model], values: Mapping[str, Any], at: Callable[[Where], Where]) -> Model | None:
         """Build a section, or note every violation of it and return None.
 
         Args:

@@ -26,11 +26,7 @@ _YAML_WORDS = (  # words in the library's message, our words, what to do
     ("single document", "a second document starts here ('---')", "keep one spec per file"),
     ("<stream end>", "the file ends inside a bracket", "close the '[' or '{'"),
     ("undefined alias", "an alias ('*') that no '&' names", "write the value out"),
-    (
-        "mapping values are not",
-        "a ':' stands where no key can be",
-        "check the indentation, or quote text with ': '",
-    ),
+    ("mapping values are not", "a ':' stands where no key can be", "check the indentation, or quote text with ': '"),
     ("expected <block end>", "this line does not fit the lines above", "check its indentation"),
     ("could not find expected ':'", "a key without ':'", "end each key in ': '"),
     ("cannot start any token", "a value cannot start with this character", "put the value in quotes"),
@@ -86,9 +82,7 @@ class _Composer(yaml.SafeLoader):
 
 
 _Composer.add_implicit_resolver(_TAG + "null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Composer.add_implicit_resolver(
-    _TAG + "bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+_Composer.add_implicit_resolver(_TAG + "bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Composer.add_implicit_resolver(_TAG + "int", re.compile(r"^[-+]?[0-9][0-9_]*$"), list("-+0123456789"))
 _Composer.add_implicit_resolver(
     _TAG + "float",
@@ -110,9 +104,7 @@ def read_text(path: Path) -> str:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(
-            f"{path}: cannot be read: {reason}", fix="check the path and its permissions"
-        ) from None
+        raise SpecError(f"{path}: cannot be read: {reason}", fix="check the path and its permissions") from None
     if len(raw) > MAX_BYTES:
         raise SpecError(
             f"{path}: is larger than {MAX_BYTES // 1000} kB",
@@ -196,9 +188,7 @@ class _Builder:
             if key in out:
                 first = self.marks[(*where, key)].line
                 raise _RefusedError(
-                    f"key '{key}' is there twice (first on line {first})",
-                    "keep one of the two",
-                    key_node.start_mark,
+                    f"key '{key}' is there twice (first on line {first})", "keep one of the two", key_node.start_mark
                 )
             self.marks[(*where, key)] = _mark(key_node)
             out[key] = self.build(value_node, (*where, key), depth + 1)
@@ -227,16 +217,10 @@ def _scalar(node: yaml.ScalarNode) -> Any:
             return int(text.replace("_", ""))
         if kind == "float":
             return float(
-                text.replace("_", "")
-                .replace(".inf", "inf")
-                .replace(".Inf", "inf")
-                .lower()
-                .replace(".nan", "nan")
+                text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").lower().replace(".nan", "nan")
             )
     except (ValueError, KeyError):
-        raise _RefusedError(
-            f"{text[:40]!r} cannot be read as {kind}", "write a plain value", node.start_mark
-        ) from None
+        raise _RefusedError(f"{text[:40]!r} cannot be read as {kind}", "write a plain value", node.start_mark) from None
     raise _unread_tag(node)
 
 

@@ -19,9 +19,7 @@ import numpy as np
 from scenario_gen.errors import StoreError
 
 T = TypeVar("T")
-BROKEN = (
-    "the file was cut off, edited by hand, or written by another version; run the spec again with --overwrite"
-)
+BROKEN = "the file was cut off, edited by hand, or written by another version; run the spec again with --overwrite"
 
 
 def encode(value: Any, at: str = "") -> Any:
@@ -119,8 +117,7 @@ def _decode_tuple(kind: Any, data: Any, at: str) -> tuple[Any, ...]:
     if not isinstance(data, list) or len(data) != len(items):
         _refuse(data, f"a list of {len(items)}", at)
     return tuple(
-        _decode(item, entry, f"{at}/{number}")
-        for number, (item, entry) in enumerate(zip(items, data, strict=True))
+        _decode(item, entry, f"{at}/{number}") for number, (item, entry) in enumerate(zip(items, data, strict=True))
     )
 
 

@@ -20,10 +20,7 @@ RESERVED = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")  # device names on W
 TEMPORARY = ".partial"
 
 _REASONS = {
-    errno.ENOSPC: (
-        "the disk is full",
-        "free some space or choose another report.folder; finished blocks are kept",
-    ),
+    errno.ENOSPC: ("the disk is full", "free some space or choose another report.folder; finished blocks are kept"),
     errno.EDQUOT: ("the disk quota is used up", "free some space or choose another report.folder"),
     errno.EACCES: ("permission denied", "choose a report.folder that you may write to"),
     errno.EPERM: ("permission denied", "choose a report.folder that you may write to"),
@@ -45,9 +42,7 @@ def disk_trouble(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason, fix = _REASONS.get(
-            error.errno or 0, (error.strerror or str(error), "check the disk and the path")
-        )
+        reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the disk and the path"))
         raise StoreError(f"cannot {doing} {path}: {reason}", fix=fix) from error
 
 

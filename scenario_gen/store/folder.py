@@ -30,15 +30,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
 from scenario_gen.store.codec import BROKEN, decode, encode
-from scenario_gen.store.files import (
-    SAFE_NAME,
-    TEMPORARY,
-    atomic,
-    disk_trouble,
-    file_sha256,
-    safe_name,
-    write_bytes,
-)
+from scenario_gen.store.files import SAFE_NAME, TEMPORARY, atomic, disk_trouble, file_sha256, safe_name, write_bytes
 from scenario_gen.store.kept import PathsWriter
 from scenario_gen.store.results import StressRun
 
@@ -267,18 +259,12 @@ class RunFolder:
         folder = self.block_path(scenario, index)
         try:
             sums = _read_json(folder / "done.json")
-            return ARRAYS in sums and all(
-                file_sha256(folder / name) == digest for name, digest in sums.items()
-            )
+            return ARRAYS in sums and all(file_sha256(folder / name) == digest for name, digest in sums.items())
         except (StoreError, OSError):
             return False
 
     def save_block(
-        self,
-        scenario: str,
-        index: int,
-        arrays: Mapping[str, NDArray[Any]],
-        frames: Mapping[str, pd.DataFrame],
+        self, scenario: str, index: int, arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.DataFrame]
     ) -> None:
         """Write one block; done.json, with the sums of the others, comes last and makes it count.
 
@@ -298,9 +284,7 @@ class RunFolder:
         names = [ARRAYS, *(f"{name}.parquet" for name in frames)]
         write_bytes(folder / "done.json", _json_bytes({name: file_sha256(folder / name) for name in names}))
 
-    def load_block(
-        self, scenario: str, index: int
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
+    def load_block(self, scenario: str, index: int) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
         """Read one block: its arrays and its frames.
 
         Raises:
@@ -331,8 +315,7 @@ def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.Dat
 def _other_run(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
     differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
     parts = [
-        f"{key} ({found.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)"
-        for key in differing
+        f"{key} ({found.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)" for key in differing
     ]
     return StoreError(
         f"{path} holds another run; it differs in {', '.join(parts)}",

@@ -62,24 +62,12 @@ class LimitVerdict:
     at_least: bool = False
 
 
-def _limit(
-    name: str,
-    title: str,
-    unit: Unit,
-    *place: str,
-    allowed: float | None = None,
-) -> Limit:
+def _limit(name: str, title: str, unit: Unit, *place: str, allowed: float | None = None) -> Limit:
     return Limit(name, title, unit, place, at_least=name.startswith("min_"), allowed=allowed)
 
 
 KNOWN_LIMITS: tuple[Limit, ...] = (
-    _limit(
-        "max_drawdown",
-        "drawdown",
-        "share of paths",
-        "drawdown_beyond",
-        allowed=ALLOWED_DRAWDOWN_SHARE,
-    ),
+    _limit("max_drawdown", "drawdown", "share of paths", "drawdown_beyond", allowed=ALLOWED_DRAWDOWN_SHARE),
     _limit("probability_of_loss", "paths that lose", "share of paths", "probability_of_loss"),
     _limit("var_95", "VaR 95%", "loss", "var", "0.95"),
     _limit("var_99", "VaR 99%", "loss", "var", "0.99"),
@@ -157,9 +145,7 @@ def limit_findings(scenarios: Sequence[ScenarioResult], limits: Mapping[str, flo
     ]
 
 
-def strategy_findings(
-    strategy: StrategyResult, limits: Mapping[str, float], scenario: str = ""
-) -> list[Finding]:
+def strategy_findings(strategy: StrategyResult, limits: Mapping[str, float], scenario: str = "") -> list[Finding]:
     """Return one finding per declared limit for one strategy."""
     return [
         Finding(
@@ -185,9 +171,7 @@ def told(verdict: LimitVerdict) -> str:
     limit, measured = BY_NAME[verdict.limit], verdict.measured
     if limit.unit == "share of paths":
         counted = measured.count if measured.value is None else None
-        shown = (
-            f"{counted} of {measured.n} paths" if counted is not None else _figure(limit.unit, measured.value)
-        )
+        shown = f"{counted} of {measured.n} paths" if counted is not None else _figure(limit.unit, measured.value)
         shown = shown if counted is not None else f"{shown} of {measured.n} paths"
     else:
         shown = f"{limit.title} {_figure(limit.unit, measured.value)}"

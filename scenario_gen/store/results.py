@@ -15,15 +15,7 @@ from scenario_gen.backtest.inference.paired import PairedComparison
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.warming import WarmUp
-from scenario_gen.checks.account import (
-    CandleAccount,
-    FactShift,
-    Interval,
-    Label,
-    Rejection,
-    RuleCount,
-    Wickless,
-)
+from scenario_gen.checks.account import CandleAccount, FactShift, Interval, Label, Rejection, RuleCount, Wickless
 from scenario_gen.checks.calibration.dial import DialSearch
 from scenario_gen.checks.calibration.drift import EnsembleDrift
 from scenario_gen.checks.calibration.results import Calibration
@@ -140,9 +132,7 @@ class StrategyResult:
     named_paths: list[NamedPath]
     warm_up: WarmUp | None = None  # how decisions depend on the context's length; of the first scenario alone
     nulls: Skill | None = None  # distance to random entries with its own trades
-    paired: list[PairedComparison] = field(
-        default_factory=list
-    )  # with holding, and with each other, path by path
+    paired: list[PairedComparison] = field(default_factory=list)  # with holding, and with each other, path by path
     tail: Tail | None = None
     marker: list[Marker] = field(default_factory=list)  # what it really made before the paths, and after
     overfitting: Choice | None = None  # of its grid of parameters; the same for all its sets

@@ -13,9 +13,7 @@ from scenario_gen.store.results import Finding, Label, ScenarioResult
 SEVERITY: tuple[Label, ...] = ("PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "ERROR", "FAIL")
 TOO_MANY_BAD_BARS = 0.05
 CALIBRATION, FACTS, FACTS_BY_ORIGIN = "calibration", "facts", "facts by origin"
-VALUE_AT_RISK = (
-    "value at risk"  # no part of the name "calibration": where it says INCONCLUSIVE, the rest may pass
-)
+VALUE_AT_RISK = "value at risk"  # no part of the name "calibration": where it says INCONCLUSIVE, the rest may pass
 MISLEADING = (
     "tails",
     "clustering",
@@ -33,9 +31,7 @@ def worst(labels: Iterable[Label]) -> Label | None:
 
 def group(findings: Iterable[Finding], name: str) -> list[Finding]:
     """Return the findings of one group: those named ``name``, ``name: ...`` or ``name....``."""
-    return [
-        found for found in findings if found.name == name or found.name.startswith((f"{name}:", f"{name}."))
-    ]
+    return [found for found in findings if found.name == name or found.name.startswith((f"{name}:", f"{name}."))]
 
 
 def cap(label: Label, scenario: ScenarioResult, findings: Sequence[Finding]) -> Label:

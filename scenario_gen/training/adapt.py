@@ -16,12 +16,7 @@ from scenario_gen.errors import SpecError
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.training.config import Frozen, Lora, ModelStage
 
-MODULES = {
-    "embedding": ("embedding",),
-    "time": ("time_emb",),
-    "dependency": ("dep_layer",),
-    "head": ("norm", "head"),
-}
+MODULES = {"embedding": ("embedding",), "time": ("time_emb",), "dependency": ("dep_layer",), "head": ("norm", "head")}
 
 
 class LowRank(nn.Module):

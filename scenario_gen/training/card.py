@@ -47,9 +47,7 @@ def card_text(checkpoint: Checkpoint, evaluation: str = "") -> str:
 
 def _shape(checkpoint: Checkpoint) -> str:
     model, tokenizer = checkpoint.model.config, checkpoint.tokenizer.config
-    parameters = [
-        sum(p.numel() for p in net.parameters()) for net in (checkpoint.model, checkpoint.tokenizer)
-    ]
+    parameters = [sum(p.numel() for p in net.parameters()) for net in (checkpoint.model, checkpoint.tokenizer)]
     return (
         f"Representation `{checkpoint.representation.kind}`; {model.s1_bits}+{model.s2_bits} bits; model "
         f"{model.n_layers} layers, d_model {model.d_model}, {parameters[0]:,} parameters; tokenizer d_model "
@@ -87,9 +85,7 @@ def _start(record: dict[str, Any]) -> list[str]:
         return []
     where = f" ({init['repository']}@{init['revision'][:12]})" if "repository" in init else ""
     seen = init.get("trained_on", [])
-    bars = (
-        f"; it had been trained on {sum(r['bars'] for r in seen):,} bars up to {_last(seen)}" if seen else ""
-    )
+    bars = f"; it had been trained on {sum(r['bars'] for r in seen):,} bars up to {_last(seen)}" if seen else ""
     stages = " and ".join(record.get("stages", []))
     return [f"Trained on from `{init['name']}`{where}: {stages}{bars}. The table above is what came on top."]
 

@@ -52,14 +52,10 @@ class Source(_Section):
     folder: str | None = Field(None, description="folder with a manifest and one Parquet file per series")
     manifest: str = "manifest.csv"
     classes: tuple[str, ...] = Field((), description="with folder: asset classes to use; empty: all")
-    files: tuple[str, ...] = Field(
-        (), description="CSV or Parquet files, one instrument each; * and ? are read"
-    )
+    files: tuple[str, ...] = Field((), description="CSV or Parquet files, one instrument each; * and ? are read")
     source: Literal["sp500", "nasdaq"] | None = Field(None, description="a built-in history")
     vectorbt: VectorbtData | None = None
-    asset_class: str = Field(
-        "unlabelled", description="of files, source and vectorbt, for tables and balance"
-    )
+    asset_class: str = Field("unlabelled", description="of files, source and vectorbt, for tables and balance")
     start: date | None = Field(None, description="first day to use")
     end: date | None = Field(None, description="last day to use")
 
@@ -88,15 +84,11 @@ class DataConfig(Source):
     """Which bars, and which of them are kept out of training."""
 
     holdout_symbols: tuple[str, ...] = Field((), description="instruments that training never sees")
-    holdout_share: float = Field(
-        0.12, gt=0, lt=0.5, description="last share of every series kept out of training"
-    )
+    holdout_share: float = Field(0.12, gt=0, lt=0.5, description="last share of every series kept out of training")
     group_power: float = Field(
         0.5, ge=0, le=1, description="weight of a (class, frequency) group is its bars to this power"
     )
-    mix: tuple[Mixed, ...] = Field(
-        (), description="other bars to mix in, none of which is held out for judging"
-    )
+    mix: tuple[Mixed, ...] = Field((), description="other bars to mix in, none of which is held out for judging")
 
     @model_validator(mode="after")
     def _some_share_is_left(self) -> Self:
@@ -116,9 +108,7 @@ class DataConfig(Source):
         elif path.is_dir() and (path / self.manifest).exists():
             moved["folder"] = str(path)
         elif path.is_dir():
-            moved["files"] = tuple(
-                str(path / f"*{suffix}") for suffix in FILE_SUFFIXES if any(path.glob(f"*{suffix}"))
-            )
+            moved["files"] = tuple(str(path / f"*{suffix}") for suffix in FILE_SUFFIXES if any(path.glob(f"*{suffix}")))
             moved["folder"] = None if moved["files"] else str(path)
         else:
             moved["files"] = (str(path),)
@@ -163,9 +153,7 @@ class StageConfig(_Section):
     average: float = Field(0.999, ge=0, lt=1, description="decay of the running average of the weights")
     validate_every: int = Field(500, ge=1)
     patience: int | None = Field(
-        None,
-        ge=1,
-        description="stop after so many judgements on held-out bars without a better one; keep the best",
+        None, ge=1, description="stop after so many judgements on held-out bars without a better one; keep the best"
     )
     save_every: int = Field(250, ge=1)
 
@@ -174,9 +162,7 @@ class TokenizerStage(StageConfig):
     """Tokenizer stage: its own shape as in a published config.json; a checkpoint to start from brings it."""
 
     match: float = Field(
-        0.0,
-        ge=0,
-        description="weight of the distance between the sorted features of a window and of what is decoded",
+        0.0, ge=0, description="weight of the distance between the sorted features of a window and of what is decoded"
     )
     shape: dict[str, Any] | None = None
 

@@ -56,9 +56,7 @@ class Batch:
     weight: NDArray[np.float32]
 
 
-def load_series(
-    config: DataConfig, base: Path, embargo: int, download: Download | None = None
-) -> list[Series]:
+def load_series(config: DataConfig, base: Path, embargo: int, download: Download | None = None) -> list[Series]:
     """Read the histories that a config names, split each by time or hold it out, and add those to mix in.
 
     Args:
@@ -181,9 +179,7 @@ class WindowSampler:
 
     def weights(self) -> NDArray[np.float64]:
         """Return the probability of each series [S]: its source's share, group bars to ``group_power``, then bars."""
-        room = np.array(
-            [max(0, (e - s) - self.window.bars) for s, e in map(self.span, self.series)], dtype=float
-        )
+        room = np.array([max(0, (e - s) - self.window.bars) for s, e in map(self.span, self.series)], dtype=float)
         weight = np.zeros(len(room))
         sources = np.array([one.source for one in self.series])
         for source, share in enumerate(self.shares if self.part == "train" else (1.0,)):
@@ -209,9 +205,7 @@ class WindowSampler:
         Every step and rank draws from a stream of its own, so that no batch is drawn twice.
         """
         turn = step * self.ranks + self.rank
-        key = np.array(
-            [self.seed, turn * 4 + {"train": 0, "later": 1, "unseen": 2}[self.part]], dtype=np.uint64
-        )
+        key = np.array([self.seed, turn * 4 + {"train": 0, "later": 1, "unseen": 2}[self.part]], dtype=np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         picks = rng.choice(len(self.series), size=size // self.ranks, p=self._cached_weights())
         windows = [self._window(self.series[i], rng) for i in picks]
@@ -267,9 +261,7 @@ def _floor_volume(values: NDArray[np.float32], context: int) -> NDArray[np.float
     return out
 
 
-def feature_moments(
-    sampler: WindowSampler, batches: int, size: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def feature_moments(sampler: WindowSampler, batches: int, size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each raw feature over some training batches.
 
     A feature that never varies, such as the volume of series without any, gets the standard deviation 1.

@@ -154,15 +154,10 @@ def _read_manifest(path: Path, classes: Sequence[str], holdout_symbols: Sequence
         ) from None
     lacking = [name for name in MANIFEST_COLUMNS if name not in manifest.columns]
     if lacking:
-        raise DataError(
-            f"{path} has no column {', '.join(lacking)}", expected=f"columns {', '.join(MANIFEST_COLUMNS)}"
-        )
+        raise DataError(f"{path} has no column {', '.join(lacking)}", expected=f"columns {', '.join(MANIFEST_COLUMNS)}")
     if manifest.empty:
         raise DataError(f"{path} lists no series", expected="one row per file")
-    for field, names, column in (
-        ("classes", classes, "asset_class"),
-        ("holdout_symbols", holdout_symbols, "symbol"),
-    ):
+    for field, names, column in (("classes", classes, "asset_class"), ("holdout_symbols", holdout_symbols, "symbol")):
         unknown = sorted(set(names) - set(manifest[column]))
         if unknown:  # passed over, a held-out instrument with a typing error would be trained on
             raise DataError(
@@ -200,9 +195,7 @@ def _read_frame(path: Path, name: str) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError, NotImplementedError) as error:  # Arrow's errors are kinds of these
         raise DataError(
-            f"{name} cannot be read: {error}",
-            expected="a Parquet file",
-            fix="mend it or remove it from the manifest",
+            f"{name} cannot be read: {error}", expected="a Parquet file", fix="mend it or remove it from the manifest"
         ) from None
     expected = f"columns timestamp, {', '.join(COLUMNS)}"
     lacking = [column for column in ("timestamp", *COLUMNS) if column not in frame.columns]

@@ -109,9 +109,7 @@ def train_tokenizer(shop: Workshop, stage: TokenizerStage, start: Start) -> tupl
     return tokenizer, shop.train("tokenizer", tokenizer, stage, parts)
 
 
-def train_model(
-    shop: Workshop, stage: ModelStage, tokenizer: KronosTokenizer, start: Start
-) -> tuple[Kronos, Outcome]:
+def train_model(shop: Workshop, stage: ModelStage, tokenizer: KronosTokenizer, start: Start) -> tuple[Kronos, Outcome]:
     """Train a model, a new one or the one to start from, whole or in part."""
     where = f"{shop.config.name}: model"
     model = start.model or Kronos(ModelConfig.from_mapping(stage.shape or {}, f"{where}.shape"))
@@ -145,9 +143,7 @@ def model_losses(
 
 
 @torch.no_grad()
-def held_out_nats(
-    model: Kronos, tokenizer: KronosTokenizer, samplers: Samplers, batch: int
-) -> dict[str, float]:
+def held_out_nats(model: Kronos, tokenizer: KronosTokenizer, samplers: Samplers, batch: int) -> dict[str, float]:
     """Return nats per bar on later bars, on unseen instruments if any are held out, and at a uniform guess."""
     out = {"uniform": float(np.log(2.0) * (model.config.s1_bits + model.config.s2_bits))}
     for part in sorted(set(samplers) - {"train"}):

@@ -35,10 +35,7 @@ class Optimizer:
                 (matrices if inside else others).append(p)
         decay = config.weight_decay
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
-            (
-                torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay),
-                config.learning_rate,
-            )
+            (torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay), config.learning_rate)
         ]
         if matrices:
             muon = torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=decay)

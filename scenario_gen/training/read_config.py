@@ -31,9 +31,7 @@ def load_config(path: Path) -> tuple[TrainConfig, str]:
         text = path.read_text(encoding="utf-8")
         raw, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise SpecError(
-            f"{path}: cannot be read: {error}", fix="give the path of a YAML training config"
-        ) from None
+        raise SpecError(f"{path}: cannot be read: {error}", fix="give the path of a YAML training config") from None
     try:
         config = TrainConfig.model_validate(raw)
     except ValidationError as error:
@@ -83,9 +81,7 @@ def _check_stages(config: TrainConfig, path: Path) -> None:
     """See that every stage has its section, and that no section stands there that would be silently left out."""
     trained = config.trained
     if trained not in (("tokenizer",), ("model",), ("tokenizer", "model")):
-        raise SpecError(
-            f"{path}: stages: got {', '.join(trained)}", expected="tokenizer, model, or both in this order"
-        )
+        raise SpecError(f"{path}: stages: got {', '.join(trained)}", expected="tokenizer, model, or both in this order")
     for name, section in (("tokenizer", config.tokenizer), ("model", config.model)):
         if (name in trained) != (section is not None):
             have, want = ("a", "is not") if section is not None else ("no", "is")
@@ -115,9 +111,7 @@ def _check_start(config: TrainConfig, path: Path) -> None:
             fix="leave init_tokenizer out, or the stage",
         )
     if config.model is not None and (config.model.freeze or config.model.lora):
-        raise SpecError(
-            f"{path}: model.freeze and model.lora go with a checkpoint to start from", expected="init"
-        )
+        raise SpecError(f"{path}: model.freeze and model.lora go with a checkpoint to start from", expected="init")
 
 
 def _check_shapes(config: TrainConfig, path: Path) -> None:
@@ -133,8 +127,7 @@ def _check_shapes(config: TrainConfig, path: Path) -> None:
     kind = config.representation or "increments"
     if tokenizer is not None and tokenizer.d_in != FEATURES[kind]:
         raise SpecError(
-            f"{path}: tokenizer.shape.d_in is {tokenizer.d_in}",
-            expected=f"{FEATURES[kind]}, the features of {kind!r}",
+            f"{path}: tokenizer.shape.d_in is {tokenizer.d_in}", expected=f"{FEATURES[kind]}, the features of {kind!r}"
         )
 
 
@@ -149,8 +142,7 @@ def _shape(kind: type[Shape], stage: StageConfig | None, where: str) -> Shape | 
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if types[name] == "float" and not (is_number and (0 <= value < 1 or not name.endswith("_p"))):
             raise SpecError(
-                f"{where}.{name} is {value!r}",
-                expected="a probability below 1" if name[-2:] == "_p" else "a number",
+                f"{where}.{name} is {value!r}", expected="a probability below 1" if name[-2:] == "_p" else "a number"
             )
     try:
         return kind.from_mapping(raw, where)

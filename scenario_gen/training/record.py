@@ -14,9 +14,7 @@ from scenario_gen.training.data import Series, WindowSampler
 
 
 @torch.no_grad()
-def cell_log_volumes(
-    tokenizer: KronosTokenizer, sampler: WindowSampler, size: int, batches: int = 64
-) -> Tensor:
+def cell_log_volumes(tokenizer: KronosTokenizer, sampler: WindowSampler, size: int, batches: int = 64) -> Tensor:
     """Return the log volume of each s1 cell in feature space, float32 [2^s1_bits].
 
     The volume is the product over features of the members' standard deviation, floored at a fiftieth of a unit
@@ -30,13 +28,8 @@ def cell_log_volumes(
         rows.append(features.flatten(0, 1))
     x, cell = torch.cat(rows).double().cpu(), torch.cat(cells).cpu()
     n_cells = 2**tokenizer.config.s1_bits
-    count = torch.zeros(n_cells, dtype=torch.float64).index_add_(
-        0, cell, torch.ones(len(cell), dtype=torch.float64)
-    )
-    mean = (
-        torch.zeros(n_cells, x.shape[1], dtype=torch.float64).index_add_(0, cell, x)
-        / count.clamp_min(1)[:, None]
-    )
+    count = torch.zeros(n_cells, dtype=torch.float64).index_add_(0, cell, torch.ones(len(cell), dtype=torch.float64))
+    mean = torch.zeros(n_cells, x.shape[1], dtype=torch.float64).index_add_(0, cell, x) / count.clamp_min(1)[:, None]
     spread = torch.zeros_like(mean).index_add_(0, cell, (x - mean[cell]).square())
     typical = spread.sum(0) / count.sum()  # mean within-cell variance of each feature
     variance = (spread + 10 * typical) / (count + 10)[:, None]

@@ -20,13 +20,7 @@ from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.training.card import write_card
 from scenario_gen.training.config import TrainConfig
 from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series
-from scenario_gen.training.networks import (
-    Samplers,
-    Workshop,
-    held_out_nats,
-    train_model,
-    train_tokenizer,
-)
+from scenario_gen.training.networks import Samplers, Workshop, held_out_nats, train_model, train_tokenizer
 from scenario_gen.training.ranks import Ranks, joined
 from scenario_gen.training.read_config import load_config
 from scenario_gen.training.record import cell_log_volumes, describe_series
@@ -193,8 +187,7 @@ def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
         return
     if not resume:
         raise CheckpointError(
-            f"{folder} already holds a training run",
-            fix="pass --resume to go on with it, or --out with another folder",
+            f"{folder} already holds a training run", fix="pass --resume to go on with it, or --out with another folder"
         )
     kept = folder / CONFIG_COPY
     if not kept.exists() or kept.read_bytes() != text:
@@ -235,9 +228,7 @@ def _samplers(config: TrainConfig, series: list[Series], start: Start) -> Sample
     parts: list[Part] = ["train", "later"]
     if any(one.train_end == 0 for one in series):
         parts.append("unseen")
-    whole = WindowSampler(
-        series, config.window, representation, "train", config.data.group_power, config.seed, shares
-    )
+    whole = WindowSampler(series, config.window, representation, "train", config.data.group_power, config.seed, shares)
     samplers = {part: replace(whole, part=part) for part in parts}
     for sampler in samplers.values():
         sampler.weights()
@@ -251,8 +242,6 @@ def _fit_representation(config: TrainConfig, series: list[Series]) -> Representa
     window = config.window.model_copy(update={"volume_dropout": 0.0})
     priced = [s for s in series if s.has_volume and s.train_end > window.bars]
     atoms = config.atoms.model_dump()
-    raw = WindowSampler(
-        priced or series, window, Increments(**atoms), "train", config.data.group_power, config.seed
-    )
+    raw = WindowSampler(priced or series, window, Increments(**atoms), "train", config.data.group_power, config.seed)
     mean, std = feature_moments(raw, batches=16, size=32)
     return Increments(mean, std, **atoms)

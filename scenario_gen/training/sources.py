@@ -39,9 +39,7 @@ def read_source(source: Source, base: Path, download: Download | None = None) ->
         histories = read_listed(folder, source.manifest, source.classes, held_out)
     elif source.vectorbt is not None:
         if download is None:
-            raise DataError(
-                "data.vectorbt cannot be read here", fix="use scenario-gen train, or pass download="
-            )
+            raise DataError("data.vectorbt cannot be read here", fix="use scenario-gen train, or pass download=")
         histories = [history_of(candles, source.asset_class) for candles in download(source.vectorbt)]
     else:
         names = [source.source] if source.source else _files(source, base)
@@ -71,9 +69,7 @@ def _files(source: Source, base: Path) -> list[str]:
 def _cut(one: History, source: Source) -> History:
     """Keep the bars of the source's days."""
     first = (
-        0
-        if source.start is None
-        else int(np.searchsorted(one.wall_ns, pd.Timestamp(source.start).as_unit("ns").value))
+        0 if source.start is None else int(np.searchsorted(one.wall_ns, pd.Timestamp(source.start).as_unit("ns").value))
     )
     last = (
         len(one.wall_ns)

@@ -211,7 +211,6 @@ def _restore(path: Path, run: _Run) -> tuple[int, float]:
         torch.set_rng_state(state["random"].cpu())
     except Exception as error:  # a torn or foreign file can raise nearly anything
         raise CheckpointError(
-            f"{path} cannot be resumed: {error}",
-            fix="delete it to start the stage again, or train without --resume",
+            f"{path} cannot be resumed: {error}", fix="delete it to start the stage again, or train without --resume"
         ) from None
     return int(state["step"]), float(state["seconds"])

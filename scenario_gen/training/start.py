@@ -10,13 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.kronos.checkpoint import (
-    EXTRAS,
-    Checkpoint,
-    load_network,
-    read_json,
-    save_network,
-)
+from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, load_network, read_json, save_network
 from scenario_gen.kronos.hashes import write_sums
 from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.model import Kronos
@@ -26,14 +20,7 @@ from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.training.config import TrainConfig
 
 TOKENIZER_ALONE = "tokenizer.json"  # representation and record of a folder that holds no model
-COPIED = (
-    "repository",
-    "revision",
-    "tokenizer_repository",
-    "tokenizer_revision",
-    "model_sha256",
-    "tokenizer_sha256",
-)
+COPIED = ("repository", "revision", "tokenizer_repository", "tokenizer_revision", "model_sha256", "tokenizer_sha256")
 
 
 @dataclass(frozen=True)
@@ -84,14 +71,7 @@ def _place(name: str, base: Path) -> str:
 def _of_checkpoint(found: Checkpoint) -> Start:
     record = {"name": found.name, **{k: found.provenance[k] for k in COPIED if k in found.provenance}}
     record["trained_on"] = found.provenance.get("trained_on", [])
-    return Start(
-        found.model,
-        found.tokenizer,
-        found.representation,
-        found.cell_log_volume,
-        found.max_context,
-        record,
-    )
+    return Start(found.model, found.tokenizer, found.representation, found.cell_log_volume, found.max_context, record)
 
 
 def _of_tokenizer(folder: Path) -> Start:
@@ -152,6 +132,4 @@ def save_tokenizer(
         (folder / TOKENIZER_ALONE).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
         write_sums(folder, ("tokenizer/config.json", "tokenizer/model.safetensors", TOKENIZER_ALONE))
     except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be written: {error}", fix="choose a writable folder"
-        ) from None
+        raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None

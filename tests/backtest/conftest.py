@@ -28,9 +28,7 @@ class Market:
         return self.paths.column(name).astype(np.float64)
 
 
-def walk(
-    rng: np.random.Generator, paths: int, bars: int, volatility: float, drift: float, start: float
-) -> np.ndarray:
+def walk(rng: np.random.Generator, paths: int, bars: int, volatility: float, drift: float, start: float) -> np.ndarray:
     """Random candles [path, bar, ohlcv]: gap, body and two wicks, valid by construction."""
     gap, body = (rng.normal(drift / 2, volatility / np.sqrt(2), (paths, bars)) for _ in range(2))
     close = start * np.exp(np.cumsum(gap + body, axis=1))
@@ -69,9 +67,7 @@ def make_market() -> Callable[..., Market]:
         stamps = pd.bdate_range("2020-01-01", periods=len(past) + array.shape[1])
         return Market(
             Candles(stamps[: len(past)], past[:, : len(fields)], fields),
-            PathSet(
-                array, fields, stamps[len(past) :], np.arange(len(array), dtype=np.int64), float(past[-1, 3])
-            ),
+            PathSet(array, fields, stamps[len(past) :], np.arange(len(array), dtype=np.int64), float(past[-1, 3])),
         )
 
     return make
@@ -91,16 +87,10 @@ class Told:
         def frame(array: np.ndarray | None) -> pd.DataFrame | None:
             if array is None:
                 return None
-            return pd.DataFrame(
-                array[:, bars.close.columns], index=bars.close.index, columns=bars.close.columns
-            )
+            return pd.DataFrame(array[:, bars.close.columns], index=bars.close.index, columns=bars.close.columns)
 
         return Signals(
-            frame(self.entries),
-            frame(self.exits),
-            frame(self.short_entries),
-            frame(self.short_exits),
-            **self.extra,
+            frame(self.entries), frame(self.exits), frame(self.short_entries), frame(self.short_exits), **self.extra
         )
 
 
@@ -111,9 +101,7 @@ class Weighted:
     array: np.ndarray
 
     def weights(self, bars: Bars) -> pd.DataFrame:
-        return pd.DataFrame(
-            self.array[:, bars.close.columns], index=bars.close.index, columns=bars.close.columns
-        )
+        return pd.DataFrame(self.array[:, bars.close.columns], index=bars.close.index, columns=bars.close.columns)
 
 
 @pytest.fixture(scope="session")
@@ -131,9 +119,7 @@ def loaded() -> Callable[[Any], LoadedStrategy]:
     """Wrap an object of this test tree as a loaded strategy."""
 
     def wrap(instance: Any, file: Path = Path(__file__)) -> LoadedStrategy:
-        return LoadedStrategy(
-            type(instance).__name__, "here.py:" + type(instance).__name__, {}, instance, file
-        )
+        return LoadedStrategy(type(instance).__name__, "here.py:" + type(instance).__name__, {}, instance, file)
 
     return wrap
 

@@ -38,9 +38,7 @@ def test_a_fixed_fee_comes_on_top_and_a_minimum_replaces_a_small_one(make_market
     assert result.equity[0].tolist() == [1020, 1000, 1000, 980]
     result = backtest(strategy, market, cash=1020, fees=0.01, fee_minimum=20)
     assert result.trades.loc[0, ["size", "fees", "pnl"]].tolist() == pytest.approx([10, 40, -40])
-    result = backtest(
-        strategy, market, cash=10_100, fees=0.01, fee_minimum=20
-    )  # 100 is more than the minimum
+    result = backtest(strategy, market, cash=10_100, fees=0.01, fee_minimum=20)  # 100 is more than the minimum
     assert result.trades.loc[0, ["size", "fees"]].tolist() == pytest.approx([100, 200])
 
 
@@ -60,9 +58,7 @@ def test_slippage_by_the_range_is_a_share_of_high_less_low(make_market, told, lo
 
 
 def test_a_short_pays_for_what_it_borrows_at_each_close(make_market, told, loaded):
-    market = toy(
-        make_market, (100, 110, 100, 110, 1000), (110, 120, 110, 120, 1000), (120, 120, 100, 100, 1000)
-    )
+    market = toy(make_market, (100, 110, 100, 110, 1000), (110, 120, 110, 120, 1000), (120, 120, 100, 100, 1000))
     none = wish(3)
     strategy = loaded(told(none, none, wish(3, 2), wish(3, 4)))
     result = backtest(strategy, market, cash=1000, borrow=0.1, bars_per_year=10)
@@ -142,9 +138,7 @@ def test_a_leveraged_account_is_ruined_when_its_equity_is_gone(make_market, told
 
 @pytest.mark.parametrize("fill", ["next_open", "close"])
 @pytest.mark.parametrize("lot", [None, 0.001])
-def test_a_position_held_at_the_end_of_the_context_is_carried_into_the_path(
-    make_market, told, loaded, fill, lot
-):
+def test_a_position_held_at_the_end_of_the_context_is_carried_into_the_path(make_market, told, loaded, fill, lot):
     market = toy(make_market, (110, 121, 110, 121, 1000), FLAT)
     early = loaded(told(wish(2, 0), wish(2), extra={"size": 0.5}))
     assert backtest(early, market, fill=fill, lot=lot).trades.empty
@@ -198,19 +192,11 @@ def test_a_dearer_broker_is_never_better(make_market, told, loaded):
     market = make_market(paths=40, bars=40, seed=8)
     entries, exits = np.random.default_rng(9).random((2, len(market.context) + 40, 40)) < 0.2
     plain = Broker(lot=0.01)
-    dearer = {
-        "fees": 0.002,
-        "fee_per_order": 5.0,
-        "fee_minimum": 20.0,
-        "slippage": 0.002,
-        "slippage_range": 0.1,
-    }
+    dearer = {"fees": 0.002, "fee_per_order": 5.0, "fee_minimum": 20.0, "slippage": 0.002, "slippage_range": 0.1}
     base = run_backtest(loaded(told(entries, exits)), market.context, market.paths, plain, bars_per_year=252)
     for name, value in dearer.items():
         broker = plain.model_copy(update={name: value})
-        result = run_backtest(
-            loaded(told(entries, exits)), market.context, market.paths, broker, bars_per_year=252
-        )
+        result = run_backtest(loaded(told(entries, exits)), market.context, market.paths, broker, bars_per_year=252)
         # Without shorts and stops the trades are the same; a lot of a hundredth is worth a dollar at most.
         assert (result.equity[:, -1] <= base.equity[:, -1] + 2).all(), name
         assert result.equity[:, -1].mean() < base.equity[:, -1].mean(), name
@@ -219,10 +205,7 @@ def test_a_dearer_broker_is_never_better(make_market, told, loaded):
 def test_permuting_paths_permutes_the_results_of_the_ledger(make_market, told, loaded):
     market = make_market(paths=12, bars=30, seed=5)
     wishes = np.random.default_rng(6).random((4, len(market.context) + 30, 12)) < 0.2
-    strategy, order = (
-        loaded(told(*wishes, extra={"trailing_stop": 0.04})),
-        np.random.default_rng(1).permutation(12),
-    )
+    strategy, order = (loaded(told(*wishes, extra={"trailing_stop": 0.04})), np.random.default_rng(1).permutation(12))
     broker = {"lot": 1.0, "fee_minimum": 5.0, "borrow": 0.2, "volume_share": 0.01}
     plain = backtest(strategy, market, **broker)
     shuffled = backtest(strategy, replace(market, paths=market.paths.select(order)), **broker)

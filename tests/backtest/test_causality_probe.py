@@ -81,11 +81,7 @@ PLANTED = {
     "a centred average": (NEXT, 5, lambda b: b.close > b.close.rolling(11, center=True).mean()),
     "the return of the next twenty bars": (NEXT, 20, lambda b: b.close.pct_change(20).shift(-20) > 0.02),
     "a gap filled from behind": (NEXT, None, lambda b: b.close > b.close.rolling(9).mean().bfill()),
-    "a gap interpolated": (
-        NEXT,
-        None,
-        lambda b: b.close > b.close.iloc[::4].reindex(b.close.index).interpolate(),
-    ),
+    "a gap interpolated": (NEXT, None, lambda b: b.close > b.close.iloc[::4].reindex(b.close.index).interpolate()),
     "a z-score over everything": (WHOLE, None, lambda b: (b.close - b.close.mean()) / b.close.std() < -1),
     "the highest close of all": (WHOLE, None, lambda b: b.close > 0.95 * b.close.max()),
     "scaling between all lows and highs": (
@@ -161,9 +157,7 @@ def test_a_size_a_stop_and_a_weight_are_looked_at_too(probe):
 
     assert probe(Rule(sized)).leaks[0].field == "size"
     assert probe(Rule(stopped)).leaks[0].field == "stop_loss"
-    weights = Weigh(
-        lambda b: (0.01 / b.close.pct_change().rolling(9, center=True).std()).clip(0, 1).fillna(0)
-    )
+    weights = Weigh(lambda b: (0.01 / b.close.pct_change().rolling(9, center=True).std()).clip(0, 1).fillna(0))
     seen = probe(weights).leaks[0]
     assert (seen.kind, seen.field, seen.reach) == (NEXT, "weights", 4)
 
@@ -203,9 +197,7 @@ def test_no_shipped_strategy_is_flagged(make_market, walk, file):
 HONEST = {
     "exponential average": lambda b, n: b.close > b.close.ewm(span=n).mean(),
     "rolling z-score": lambda b, n: (b.close - b.close.rolling(n).mean()) / b.close.rolling(n).std() < -1,
-    "expanding z-score": lambda b, n: (
-        (b.close - b.close.expanding(n).mean()) / b.close.expanding(n).std() < -1
-    ),
+    "expanding z-score": lambda b, n: (b.close - b.close.expanding(n).mean()) / b.close.expanding(n).std() < -1,
     "running maximum": lambda b, n: b.close > 0.9 * b.close.cummax(),
     "rolling rank": lambda b, n: b.close.rolling(n).rank(pct=True) < 0.2,
     "rolling quantile": lambda b, n: b.close > b.close.rolling(n).quantile(0.7),
@@ -251,10 +243,7 @@ def test_one_path_is_enough_and_real_history_will_do(loaded):
     fields = ("open", "high", "low", "close", "volume")
     history = Candles(frame.index, values, fields)
     path = PathSet.from_history(history.rows(100, 160), float(history.close[99]))
-    for rule, label in (
-        (lambda b: b.close > b.close.shift(1), "PASS"),
-        (PLANTED["tomorrow's close"][2], "FAIL"),
-    ):
+    for rule, label in ((lambda b: b.close > b.close.shift(1), "PASS"), (PLANTED["tomorrow's close"][2], "FAIL")):
         seen = probe_causality(loaded(Rule(rule)), history.rows(0, 100), path, bars_per_year=252)
         assert (seen.label, seen.paths) == (label, 1)
 

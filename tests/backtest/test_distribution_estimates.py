@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.backtest import (
-    conditional_value_at_risk,
-    percentile_of,
-    share,
-    summarise_metric,
-    value_at_risk,
-)
+from scenario_gen.backtest import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
 from scenario_gen.backtest.distribution import QUANTILES, mean, quantile
 
 

@@ -17,9 +17,7 @@ TOLERANCE = 6e-7
 def play(market, broker, wishes, share, stops, account_type):
     """Run the plain loop on every path; return equity [path, bar + 1], exposure and trades."""
     context, (paths, bars) = len(market.context), market.future("close").shape
-    opened, high, low, close, volume = (
-        market.future(name) for name in ("open", "high", "low", "close", "volume")
-    )
+    opened, high, low, close, volume = (market.future(name) for name in ("open", "high", "low", "close", "volume"))
     lag = 1 if broker.fill == "next_open" else 0
     equity, exposure, trades = np.empty((paths, bars + 1)), np.empty((paths, bars)), []
     for p in range(paths):
@@ -67,20 +65,7 @@ def assert_same_trades(ours: pd.DataFrame, loop: pd.DataFrame, cash: float) -> N
     shorts=st.booleans(),
 )
 def test_signals_with_costs_shorts_and_stops_agree_with_the_loop(
-    make_market,
-    told,
-    loaded,
-    loop_account,
-    seed,
-    often,
-    fill,
-    fees,
-    slippage,
-    share,
-    stop,
-    take,
-    trailing,
-    shorts,
+    make_market, told, loaded, loop_account, seed, often, fill, fees, slippage, share, stop, take, trailing, shorts
 ):
     market = make_market(paths=5, bars=25, seed=seed, volatility=0.02)
     rng = np.random.default_rng(seed)
@@ -90,9 +75,7 @@ def test_signals_with_costs_shorts_and_stops_agree_with_the_loop(
     broker = Broker(cash=50_000, fees=fees, slippage=slippage, fill=fill)
     trailing = trailing and stop is not None
     extra = {"size": share, "take_profit": take, "trailing_stop" if trailing else "stop_loss": stop}
-    result = run_backtest(
-        loaded(told(*wishes, extra=extra)), market.context, market.paths, broker, bars_per_year=252
-    )
+    result = run_backtest(loaded(told(*wishes, extra=extra)), market.context, market.paths, broker, bars_per_year=252)
     stops = {"stop": stop, "take": take, "trailing": trailing}
     equity, exposure, trades = play(market, broker, wishes, share, stops, loop_account)
     assert (equity > 0).all()  # ruin has its own test
@@ -176,9 +159,7 @@ def test_a_demanding_broker_agrees_with_the_loop(
     trailing = trailing and stop is not None
     share = 0.8 * broker.leverage
     extra = {"size": share, "take_profit": take, "trailing_stop" if trailing else "stop_loss": stop}
-    result = run_backtest(
-        loaded(told(*wishes, extra=extra)), market.context, market.paths, broker, bars_per_year=252
-    )
+    result = run_backtest(loaded(told(*wishes, extra=extra)), market.context, market.paths, broker, bars_per_year=252)
     stops = {"stop": stop, "take": take, "trailing": trailing}
     equity, exposure, trades = play(market, broker, wishes, share, stops, loop_account)
     assert (equity > 0).all()
@@ -192,9 +173,7 @@ def test_a_demanding_broker_agrees_with_the_loop(
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), broker=BROKERS)
-def test_weights_with_a_demanding_broker_agree_with_the_loop(
-    make_market, weighted, loaded, loop_account, seed, broker
-):
+def test_weights_with_a_demanding_broker_agree_with_the_loop(make_market, weighted, loaded, loop_account, seed, broker):
     market = make_market(paths=3, bars=30, seed=seed)
     rng = np.random.default_rng(seed)
     weights = broker.leverage * np.round(rng.uniform(-1, 1, (len(market.context) + 30, 3)), 2)

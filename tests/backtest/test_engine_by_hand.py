@@ -46,9 +46,7 @@ def test_a_round_trip_with_fees_and_slippage(make_market, told, loaded):
     assert row["turnover"] == pytest.approx(875 / np.mean([1010, 925, 945, 876.25]) * 84)
 
 
-def test_the_last_context_bars_signal_fills_at_the_first_open_and_earlier_ones_are_warm_up(
-    make_market, told, loaded
-):
+def test_the_last_context_bars_signal_fills_at_the_first_open_and_earlier_ones_are_warm_up(make_market, told, loaded):
     market = toy(make_market, (90, 95, 85, 90), (90, 99, 90, 99))
     early = backtest(loaded(told(wish(2, 0, 1), wish(2))), market)
     assert early.trades.empty
@@ -62,9 +60,7 @@ def test_fills_at_the_close_ignore_the_context_and_may_use_the_last_bar(make_mar
     market = toy(make_market, (90, 95, 85, 92), (90, 99, 90, 99))
     strategy = loaded(told(wish(2, 2, 4), wish(2)))
     result = backtest(strategy, market, fill="close")
-    assert result.trades[["entry_bar", "entry_price", "exit_price", "pnl"]].values.tolist() == [
-        [1, 99, 99, 0]
-    ]
+    assert result.trades[["entry_bar", "entry_price", "exit_price", "pnl"]].values.tolist() == [[1, 99, 99, 0]]
 
 
 def test_a_stop_can_be_hit_on_the_bar_of_entry_after_the_entry_at_the_open(make_market, told, loaded):
@@ -107,10 +103,7 @@ def test_an_opposite_entry_reverses_the_position_at_one_open(make_market, told, 
     market = toy(make_market, (100, 110, 100, 110), (110, 110, 99, 99))
     strategy = loaded(told(wish(2, 2), wish(2), wish(2, 3), wish(2)))
     result = backtest(strategy, market, cash=1000)
-    assert result.trades[["side", "entry_bar", "exit_bar"]].values.tolist() == [
-        ["long", 0, 1],
-        ["short", 1, 1],
-    ]
+    assert result.trades[["side", "entry_bar", "exit_bar"]].values.tolist() == [["long", 0, 1], ["short", 1, 1]]
     assert result.equity[0].tolist() == [1000, 1100, 1210]  # 1100 short at 110 and marked at 99: +10 %
 
 
@@ -128,16 +121,12 @@ def test_weights_are_decided_at_the_close_and_traded_at_the_next_open(make_marke
 
 
 def test_a_short_that_doubles_ruins_the_account_for_good(make_market, told, loaded):
-    market = toy(
-        make_market, (100, 110, 100, 110), (110, 300, 110, 250), (250, 250, 20, 20), (20, 20, 20, 20)
-    )
+    market = toy(make_market, (100, 110, 100, 110), (110, 300, 110, 250), (250, 250, 20, 20), (20, 20, 20, 20))
     strategy = loaded(told(wish(4, 5), wish(4), wish(4, 2), wish(4, 4)))
     result = backtest(strategy, market, cash=1000)
     assert result.equity[0].tolist() == [1000, 900, 0, 0, 0]  # 2000 - 10 x 250 < 0: closed at bar 1
     assert result.exposure[0, 1:].tolist() == [0, 0, 0]
-    assert result.trades[["exit_bar", "exit_price", "pnl", "open"]].values.tolist() == [
-        [1, 250, -1500, False]
-    ]
+    assert result.trades[["exit_bar", "exit_price", "pnl", "open"]].values.tolist() == [[1, 250, -1500, False]]
     row = result.metrics.loc[0]
     assert (row["total_return"], row["annual_return"], row["max_drawdown"]) == (-1, -1, 1)
     assert np.isfinite(row).all()

@@ -106,9 +106,7 @@ def test_results_are_shaped_and_typed_as_promised(market, strategy):
     assert (result.equity.shape, result.equity.dtype) == ((12, 31), np.float32)
     assert (result.exposure.shape, result.exposure.dtype) == ((12, 30), np.float32)
     assert not np.isinf(result.metrics.to_numpy()).any()
-    assert (
-        (result.trades["exit_bar"] >= result.trades["entry_bar"]) & (result.trades["exit_bar"] < 30)
-    ).all()
+    assert ((result.trades["exit_bar"] >= result.trades["entry_bar"]) & (result.trades["exit_bar"] < 30)).all()
 
 
 def test_no_paths_give_an_empty_result_of_the_same_shape(market, strategy):

@@ -10,9 +10,7 @@ from scenario_gen.backtest.futures import Futures
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 10**6), volatility=st.sampled_from([0.0, 0.001, 0.02, 0.3]), paths=st.integers(1, 5)
-)
+@given(seed=st.integers(0, 10**6), volatility=st.sampled_from([0.0, 0.001, 0.02, 0.3]), paths=st.integers(1, 5))
 def test_the_past_keeps_its_bits_and_the_future_is_valid_and_different(make_market, seed, volatility, paths):
     market = make_market(paths=paths, bars=20, seed=seed, volatility=volatility)
     bars = bars_of(market.context, market.paths, slice(None), 252.0)
@@ -40,9 +38,7 @@ def test_a_wild_future_is_three_times_as_volatile_and_drifts_off(make_market):
     before = Futures.of(bars_of(market.context, market.paths, slice(None), 252.0))
     cuts = np.full(40, 39)
     likely, wild = (
-        np.diff(
-            np.log(before.replaced(cuts, np.full(40, on), np.random.default_rng(2)).prices[3, 39:]), axis=0
-        )
+        np.diff(np.log(before.replaced(cuts, np.full(40, on), np.random.default_rng(2)).prices[3, 39:]), axis=0)
         for on in (False, True)
     )
     # Mirrored and trebled steps with noise of one standard deviation: sqrt(9 + 1) times. 8,000 returns: +-2 %.

@@ -15,9 +15,7 @@ def tally(equity, bars_per_year=252.0, **changed):
     equity = np.atleast_2d(np.asarray(equity, dtype=float))
     bars = np.zeros((len(equity), equity.shape[1] - 1))
     none = np.zeros(len(equity))
-    fields = dict.fromkeys(("exposure", "traded", "fees"), bars) | dict.fromkeys(
-        ("trades", "closed", "won"), none
-    )
+    fields = dict.fromkeys(("exposure", "traded", "fees"), bars) | dict.fromkeys(("trades", "closed", "won"), none)
     return Tally(equity=equity, bars_per_year=bars_per_year, **{**fields, **changed})
 
 
@@ -67,11 +65,7 @@ def test_the_longest_drawdown_runs_from_peak_to_recovery_or_end(equity, bars, sh
 
 
 def test_win_rate_counts_closed_round_trips_only():
-    counts = {
-        "trades": np.array([3.0, 1.0, 0.0]),
-        "closed": np.array([2.0, 0.0, 0.0]),
-        "won": np.array([1.0, 0, 0]),
-    }
+    counts = {"trades": np.array([3.0, 1.0, 0.0]), "closed": np.array([2.0, 0.0, 0.0]), "won": np.array([1.0, 0, 0])}
     equity = np.full((3, 4), 100.0)
     assert measure("win_rate", equity, **counts).tolist() == pytest.approx([0.5, np.nan, np.nan], nan_ok=True)
     assert measure("trades", equity, **counts).tolist() == [3, 1, 0]
@@ -117,9 +111,7 @@ def test_an_annual_return_beyond_all_numbers_does_not_apply():
 
 
 @given(
-    hnp.arrays(
-        float, st.tuples(st.integers(1, 4), st.integers(2, 12)), elements=st.just(0.0) | st.floats(1e-3, 1e9)
-    ),
+    hnp.arrays(float, st.tuples(st.integers(1, 4), st.integers(2, 12)), elements=st.just(0.0) | st.floats(1e-3, 1e9)),
     st.sampled_from([1.0, 252.0, 525_600.0]),
 )
 def test_no_metric_is_infinite_or_out_of_range_on_any_equity(equity, bars_per_year):

@@ -54,9 +54,7 @@ def test_the_macd_is_the_difference_of_averages_less_its_own_average():
 
 
 def test_momentum_holds_the_sign_of_the_past_return_up_to_the_cap():
-    rule = load(
-        "time_series_momentum.py:TimeSeriesMomentum", lookback=2, target=1e9, center=1, cap=0.8
-    ).instance
+    rule = load("time_series_momentum.py:TimeSeriesMomentum", lookback=2, target=1e9, center=1, cap=0.8).instance
     assert rule.weights(bars([10, 11, 12, 9, 12]))[0].tolist() == [0, 0, 0.8, -0.8, 0]
 
 
@@ -71,10 +69,7 @@ def test_momentum_scales_by_the_weighted_volatility():
 def test_the_turtle_breaks_out_with_a_unit_of_equal_risk():
     rule = load("turtle.py:Turtle", entry=3, exit=2, period=2, risk=0.01, stop=2)
     shown = bars(
-        [10, 10, 10, 13, 9, 6],
-        opened=[10, 10, 10, 11, 12, 8],
-        high=[11, 11, 11, 13, 12, 8],
-        low=[9, 9, 9, 11, 9, 6],
+        [10, 10, 10, 13, 9, 6], opened=[10, 10, 10, 11, 12, 8], high=[11, 11, 11, 13, 12, 8], low=[9, 9, 9, 11, 9, 6]
     )
     signals = rule.instance.signals(shown)
     assert flags(signals.entries) == [0, 0, 0, 1, 0, 0]  # 13 > 11
@@ -105,10 +100,7 @@ def test_the_turn_of_the_month_is_held_from_the_last_open_to_the_fourth():
 def test_the_turn_of_the_month_may_be_one_sided():
     stamps = pd.bdate_range("2021-06-24", "2021-07-08")
     shown = bars([10] * len(stamps), stamps=stamps)
-    for params, days in (
-        ({"before": 0, "after": 1}, ["06-30"]),
-        ({"before": 2, "after": 0}, ["06-28", "06-29"]),
-    ):
+    for params, days in (({"before": 0, "after": 1}, ["06-30"]), ({"before": 2, "after": 0}, ["06-28", "06-29"])):
         signals = load("turn_of_month.py:TurnOfMonth", **params).instance.signals(shown)
         assert [f"{stamp:%m-%d}" for stamp in stamps[signals.entries[0]]] == days
 

@@ -66,20 +66,14 @@ SIGNALS = "up = bars.close > bars.open\n"
         (SIGNALS + "return Signals(up.to_numpy(), ~up)", ["entries is a ndarray"]),
         (SIGNALS + "return Signals(up, up.shift(1))", ["exits holds object", "fill_value=False"]),
         (SIGNALS + "return Signals(up * 1.0, ~up)", ["entries holds float64", "True and False"]),
-        (
-            SIGNALS + "return Signals(up[up.columns[::-1]], ~up)",
-            ["entries has another index or other columns"],
-        ),
+        (SIGNALS + "return Signals(up[up.columns[::-1]], ~up)", ["entries has another index or other columns"]),
         (SIGNALS + "return Signals(up, ~up, size=1.5)", ["size is 1.5", "[0, 1]"]),
         (SIGNALS + "return Signals(up, ~up, size=bars.close * np.nan)", ["size is nan", "(20 such values)"]),
         (SIGNALS + "return Signals(up, ~up, size='all')", ["size is a str"]),
         (SIGNALS + "return Signals(up, ~up, stop_loss=0)", ["stop_loss is 0", "(0, 1)"]),
         (SIGNALS + "return Signals(up, ~up, trailing_stop=5)", ["trailing_stop is 5", "(0, 1)"]),
         (SIGNALS + "return Signals(up, ~up, take_profit=-0.1)", ["take_profit is -0.1"]),
-        (
-            SIGNALS + "return Signals(up, ~up, stop_loss=.1, trailing_stop=.1)",
-            ["stop_loss and trailing_stop"],
-        ),
+        (SIGNALS + "return Signals(up, ~up, stop_loss=.1, trailing_stop=.1)", ["stop_loss and trailing_stop"]),
     ],
 )
 def test_unusable_signals_are_refused(run, body, words):
@@ -109,10 +103,7 @@ def test_unusable_weights_are_refused(run, body, words):
     ("body", "words"),
     [
         ("return bars", ["returned a Bars", "a vectorbt.Portfolio"]),
-        (
-            "import vectorbt as v\nreturn v.Portfolio.from_holding(bars.close, engine='rust')",
-            ["50 bars x 2", "10 x 2"],
-        ),
+        ("import vectorbt as v\nreturn v.Portfolio.from_holding(bars.close, engine='rust')", ["50 bars x 2", "10 x 2"]),
         (
             "import vectorbt as v\n"
             "return v.Portfolio.from_holding(bars.close[bars.context_bars:], cash_sharing=True, engine='rust')",
@@ -127,9 +118,7 @@ def test_unusable_portfolios_are_refused(run, body, words):
 
 
 def test_missing_values_during_the_warm_up_do_no_harm(run):
-    result = run(
-        "weights(self, bars)", "return (bars.close.rolling(30).mean() * 0 + 1).where(bars.close > 0)"
-    )
+    result = run("weights(self, bars)", "return (bars.close.rolling(30).mean() * 0 + 1).where(bars.close > 0)")
     assert (result.metrics["exposure"] > 0.99).all()
 
 

@@ -62,15 +62,11 @@ def test_lists_unfold_to_their_product_in_the_order_written(folder):
 def test_combinations_that_the_strategy_refuses_are_dropped_and_reported(folder):
     grid = cross(folder, fast=[10, 50], slow=[50, 100])
     assert [(s.params["fast"], s.params["slow"]) for s in grid] == [(10, 50), (10, 100), (50, 100)]
-    assert [(d.name, d.reason) for d in grid.dropped] == [
-        ("Cross(fast=50, slow=50)", "fast must be below slow")
-    ]
+    assert [(d.name, d.reason) for d in grid.dropped] == [("Cross(fast=50, slow=50)", "fast must be below slow")]
 
 
 def test_combinations_that_break_the_condition_are_left_out_and_counted(folder):
-    use = StrategyUse(
-        use="cross.py:Cross", params={"fast": [5, 20, 30], "slow": [25, 60]}, where="2 * fast < slow"
-    )
+    use = StrategyUse(use="cross.py:Cross", params={"fast": [5, 20, 30], "slow": [25, 60]}, where="2 * fast < slow")
     grid = expand(use, folder)
     assert [(s.params["fast"], s.params["slow"]) for s in grid] == [(5, 25), (5, 60), (20, 60)]
     assert (grid.excluded, grid.dropped) == (3, ())

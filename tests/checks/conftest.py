@@ -15,12 +15,7 @@ MakePaths = Callable[..., PathSet]
 
 
 def made_candles(
-    stamps: pd.DatetimeIndex,
-    *,
-    seed: int = 1,
-    price: float = 100.0,
-    unit: float | None = None,
-    tick: float = 0.0,
+    stamps: pd.DatetimeIndex, *, seed: int = 1, price: float = 100.0, unit: float | None = None, tick: float = 0.0
 ) -> Candles:
     """A Gaussian walk with gaps and wicks; ``unit`` adds an amount, ``tick`` rounds prices."""
     rng = np.random.default_rng(seed)

@@ -86,12 +86,7 @@ def test_labels_change_at_one_and_at_five_per_cent(
 
 def test_jumps_beyond_history_on_many_paths_are_a_warning() -> None:
     """V9 and V10 compare with 1.5 times the largest of history: one path in twenty is the limit, not one more."""
-    for rule, paths, label in (
-        ("V10", 5, "PASS"),
-        ("V10", 6, "WARN"),
-        ("V9", 6, "WARN"),
-        ("V11", 90, "PASS"),
-    ):
+    for rule, paths, label in (("V10", 5, "PASS"), ("V10", 6, "WARN"), ("V9", 6, "WARN"), ("V11", 90, "PASS")):
         rows = [RuleCount(rule, "odd", paths, paths, "flagged", "suspect")]
         assert candle_label(0.0, 0.0, 6000, 100, rows) == label
         assert [row.rule for row in odd_rules(rows, 100)] == ([rule] if label == "WARN" else [])
@@ -124,9 +119,7 @@ def test_repair_leaves_its_fingerprint(rules: CandleRules, paths: PathSet) -> No
         assert side.raw.high < side.repaired.low
 
 
-def test_what_repair_moved_is_measured_path_by_path_in_standard_deviations(
-    rules: CandleRules, paths: PathSet
-) -> None:
+def test_what_repair_moved_is_measured_path_by_path_in_standard_deviations(rules: CandleRules, paths: PathSet) -> None:
     raw = _noisy(paths, 0.1)
     checked = rules.check(raw, "repair")
     (shift,) = [row for row in merge_tallies([checked.tally]).facts if row.fact == "logPK_oc"]
@@ -142,9 +135,7 @@ def test_what_repair_moved_is_measured_path_by_path_in_standard_deviations(
     assert log_sd.shift.value == 0  # opens and closes never move
 
 
-def test_every_fact_is_measured_before_and_after_on_the_changed_paths_alone(
-    rules: CandleRules, paths: PathSet
-) -> None:
+def test_every_fact_is_measured_before_and_after_on_the_changed_paths_alone(rules: CandleRules, paths: PathSet) -> None:
     raw = _noisy(paths, 0.2, np.arange(40))
     checked = rules.check(raw, "repair")
     assert checked.tally.facts.index.tolist() == list(range(40))
@@ -181,9 +172,7 @@ def test_where_every_path_is_changed_a_share_of_them_is_measured_evenly_spread(
     every = next(row for row in _account(rules, raw).facts if row.fact == "body_frac")
     assert (shift.shift.n, every.shift.n) == (60, 400)
     # two samples of the same paths: their means differ by the error of the smaller one; 4 of them
-    assert shift.shift.value == pytest.approx(
-        every.shift.value, abs=4 * (every.shift.high - every.shift.value)
-    )
+    assert shift.shift.value == pytest.approx(every.shift.value, abs=4 * (every.shift.high - every.shift.value))
 
 
 def test_a_part_of_the_ensemble_gets_its_share_and_never_nothing() -> None:
@@ -199,9 +188,7 @@ def test_where_nothing_is_changed_nothing_is_measured(rules: CandleRules, paths:
     assert len(facts_of_changed(paths, paths, never, 1000)) == 0
 
 
-def test_rejection_of_volatile_paths_is_seen_and_a_random_one_is_not(
-    rules: CandleRules, paths: PathSet
-) -> None:
+def test_rejection_of_volatile_paths_is_seen_and_a_random_one_is_not(rules: CandleRules, paths: PathSet) -> None:
     spread = np.diff(np.log(paths.close.astype(float)), axis=1).std(axis=1)
     volatile = np.flatnonzero(spread > np.quantile(spread, 0.8))
     seen = _account(rules, _noisy(paths, 0.3, volatile), "reject").rejection
@@ -214,9 +201,7 @@ def test_rejection_of_volatile_paths_is_seen_and_a_random_one_is_not(
     assert blind.log_sd.low < 0 < blind.log_sd.high  # 95 % of such draws; this one is fixed by its seed
 
 
-def test_rejected_paths_without_prices_are_counted_and_not_measured(
-    rules: CandleRules, paths: PathSet
-) -> None:
+def test_rejected_paths_without_prices_are_counted_and_not_measured(rules: CandleRules, paths: PathSet) -> None:
     values = paths.values.copy()
     values[:3, 10, 3] = np.nan
     account = _account(rules, replace(paths, values=values))
@@ -245,9 +230,7 @@ def test_intervals_are_those_of_scipy() -> None:
     assert difference(a[:0], b).value is None
 
 
-def test_counts_are_kept_path_by_path_and_come_back_from_their_notes(
-    rules: CandleRules, paths: PathSet
-) -> None:
+def test_counts_are_kept_path_by_path_and_come_back_from_their_notes(rules: CandleRules, paths: PathSet) -> None:
     raw = _noisy(paths, 0.2, np.arange(7))
     tally = rules.check(raw, "reject").tally
     assert tally.counts.index.tolist() == list(range(400))

@@ -62,25 +62,17 @@ def test_a_price_below_one_tick_costs_the_path_and_one_above_it_is_never_rounded
     assert _row(merge_tallies([checked.tally]), "V2").bars == 1
 
 
-def test_ticks_that_a_float32_cannot_hold_are_not_judged_and_the_reason_is_told(
-    daily: Candles, make_paths
-) -> None:
-    context = _ending(
-        daily, 65_000.0
-    )  # float32 moves in steps of 0.0039 there, coarser than a quarter of a tick
+def test_ticks_that_a_float32_cannot_hold_are_not_judged_and_the_reason_is_told(daily: Candles, make_paths) -> None:
+    context = _ending(daily, 65_000.0)  # float32 moves in steps of 0.0039 there, coarser than a quarter of a tick
     raw = make_paths(context, [[65_000.0, 65_001.003, 64_999.0, 65_000.0, 1.0]])
     checked = check_candles(raw, context, "repair", market=Market(tick_size=0.01))
-    assert (
-        "cannot hold ticks of 0.01 at a price of 65,000" in _row(merge_tallies([checked.tally]), "V7").action
-    )
+    assert "cannot hold ticks of 0.01 at a price of 65,000" in _row(merge_tallies([checked.tally]), "V7").action
     assert np.array_equal(checked.paths.values, raw.values)
     fine = _account(raw, context, Market(tick_size=0.05))
     assert _row(fine, "V7").bars == 1
 
 
-@pytest.mark.parametrize(
-    ("volume", "expected"), [(1250.0, 1200.0), (99.9, 0.0), (1200.0, 1200.0), (-5.0, 0.0)]
-)
+@pytest.mark.parametrize(("volume", "expected"), [(1250.0, 1200.0), (99.9, 0.0), (1200.0, 1200.0), (-5.0, 0.0)])
 def test_volume_is_rounded_down_to_lots_and_a_negative_one_becomes_zero(
     daily: Candles, make_paths, volume: float, expected: float
 ) -> None:
@@ -89,9 +81,7 @@ def test_volume_is_rounded_down_to_lots_and_a_negative_one_becomes_zero(
     assert fixed.column("volume")[0, 0] == expected
 
 
-def test_a_range_on_zero_volume_is_flagged_and_warned_of_beyond_historys_own_share(
-    daily: Candles, make_paths
-) -> None:
+def test_a_range_on_zero_volume_is_flagged_and_warned_of_beyond_historys_own_share(daily: Candles, make_paths) -> None:
     context = _ending(daily, 100.0)
     raw = make_paths(context, [FLAT] * 9 + [[100.0, 101.0, 99.0, 100.5, 0.0]], n=20)
     account = _account(raw, context, Market())
@@ -124,11 +114,7 @@ def test_limit_prices_are_the_exchanges(
 
 def test_bars_beyond_the_limit_are_clipped_and_later_returns_stay(daily: Candles, make_paths) -> None:
     context = _ending(daily, 100.0)
-    rows = [
-        [100.0, 130.0, 98.0, 120.0, 1.0],
-        [120.0, 123.0, 119.0, 121.0, 1.0],
-        [121.0, 122.0, 120.0, 120.5, 1.0],
-    ]
+    rows = [[100.0, 130.0, 98.0, 120.0, 1.0], [120.0, 123.0, 119.0, 121.0, 1.0], [121.0, 122.0, 120.0, 120.5, 1.0]]
     raw = make_paths(context, rows)
     checked = check_candles(raw, context, "repair", market=Market(price_limit=0.10))
     fixed = checked.paths.values[0].astype(float)
@@ -140,9 +126,7 @@ def test_bars_beyond_the_limit_are_clipped_and_later_returns_stay(daily: Candles
     assert (_row(account, "V8").bars, _row(account, "V8").left_bars, account.bad_bars) == (1, 0, 1)
 
 
-def test_an_open_or_close_inside_the_limit_is_not_moved_with_a_clipped_wick(
-    daily: Candles, make_paths
-) -> None:
+def test_an_open_or_close_inside_the_limit_is_not_moved_with_a_clipped_wick(daily: Candles, make_paths) -> None:
     context = _ending(daily, 100.0)
     raw = make_paths(context, [[101.0, 125.0, 80.0, 102.0, 1.0], [102.0, 103.0, 101.0, 102.5, 1.0]])
     fixed = check_candles(raw, context, "repair", market=Market(price_limit=0.10)).paths.values[0]
@@ -179,9 +163,7 @@ def test_intraday_limits_count_from_the_close_of_the_session_before(make_candles
     values[-3:, :4] = 108.0  # the running session has used up most of its 10 %
     context = replace(context, values=values)
     bar = [108.0, 111.0, 108.0, 109.0, 5.0]
-    raw = make_paths(
-        context, [bar, bar, bar]
-    )  # the third bar opens the next session: from 109 on, 111 is allowed
+    raw = make_paths(context, [bar, bar, bar])  # the third bar opens the next session: from 109 on, 111 is allowed
     checked = check_candles(raw, context, "repair", market=Market(price_limit=0.10))
     assert _row(merge_tallies([checked.tally]), "V8").bars == 2
     assert checked.paths.column("high")[0].tolist() == pytest.approx([110.0, 110.0, 111.0])
@@ -205,9 +187,7 @@ def test_what_volume_counts_is_found_from_the_history(make_candles, make_paths, 
     row = _row(merge_tallies([checked.tally]), "V5")
     assert (row.bars, row.left_bars, row.history) == (1, 0, 0.0)
     typical = price * (1.01 + 0.99 + 2) / 4
-    assert checked.paths.column("amount")[0].tolist() == pytest.approx(
-        [good[5], 50 * unit * typical], rel=1e-6
-    )
+    assert checked.paths.column("amount")[0].tolist() == pytest.approx([good[5], 50 * unit * typical], rel=1e-6)
 
 
 def test_an_amount_that_fits_no_unit_is_not_judged(make_candles, make_paths) -> None:
@@ -226,10 +206,6 @@ def test_a_declaration_that_history_contradicts_is_flagged_with_the_share_of_bar
     fitting = CandleRules.of(daily, 5, market=Market(tick_size=0.01, lot_size=1, price_limit=0.2))
     assert fitting.misfits == ()
     wrong = CandleRules.of(daily, 5, market=Market(tick_size=0.25, lot_size=100, price_limit=0.005))
-    assert [flag.rule for flag in wrong.misfits] == [
-        "market.lot_size",
-        "market.tick_size",
-        "market.price_limit",
-    ]
+    assert [flag.rule for flag in wrong.misfits] == ["market.lot_size", "market.tick_size", "market.price_limit"]
     assert all(len(flag.rows) > 200 for flag in wrong.misfits)
     assert "0.25 is declared, but 100% of the history's bars" in wrong.misfits[1].message

@@ -54,9 +54,7 @@ def test_repair_mends_every_mendable_rule_and_repairing_twice_changes_nothing(
     rules = CandleRules.of(CONTEXT, BARS, market=market)
     once = rules.repair(_paths(four, two))
     found = rules.find(once)
-    assert {
-        rule: int(found[rule].bars.sum()) for rule in MENDABLE if rule in found and found[rule].paths.any()
-    } == {}
+    assert {rule: int(found[rule].bars.sum()) for rule in MENDABLE if rule in found and found[rule].paths.any()} == {}
     twice = rules.repair(once)
     assert np.array_equal(twice.values, once.values)
     assert twice.timestamps.equals(once.timestamps)
@@ -85,9 +83,7 @@ def test_valid_candles_move_by_at_most_half_a_tick(four: np.ndarray, two: np.nda
 
 @given(prices, quantities)
 @settings(max_examples=50, deadline=None)
-def test_a_limit_keeps_the_log_returns_of_bars_after_a_clipped_close(
-    four: np.ndarray, two: np.ndarray
-) -> None:
+def test_a_limit_keeps_the_log_returns_of_bars_after_a_clipped_close(four: np.ndarray, two: np.ndarray) -> None:
     limit = 0.3
     raw = _paths(four, two)
     fixed = CandleRules.of(CONTEXT, BARS, market=Market(price_limit=limit)).repair(raw)
@@ -126,9 +122,7 @@ def test_mending_without_a_context_is_the_repair_of_a_market_without_rules(
 ) -> None:
     raw = _paths(four, two)
     raw.values[1, 2, 3] = odd
-    checked = check_candles(
-        raw, replace(CONTEXT, fields=(*FIELDS[:5], "turnover")), "repair"
-    )  # no amount to judge
+    checked = check_candles(raw, replace(CONTEXT, fields=(*FIELDS[:5], "turnover")), "repair")  # no amount to judge
     mended = mend_paths(raw)
     assert np.array_equal(mended.values, checked.paths.values)
     assert mended.path_ids.tolist() == checked.paths.path_ids.tolist()

@@ -91,9 +91,7 @@ def test_a_return_far_beyond_the_largest_of_history_is_flagged_in_either_unit(
     paths = _quiet(history, 20)
     context = np.diff(np.log(history.context(250).close))
     limit = rules.bounds.jump.high * np.sqrt(np.mean(context**2))
-    paths.values[2, 10:, :4] *= np.exp(
-        limit + 0.001
-    )  # one return just beyond the bound, later ones as they were
+    paths.values[2, 10:, :4] *= np.exp(limit + 0.001)  # one return just beyond the bound, later ones as they were
     paths.values[3, 10:, :4] *= np.exp(0.8 * min(limit, rules.bounds.robust_jump.high * rules.scales.robust))
     assert _rows(rules, paths)["V10"][:2] == (1, 1)
 
@@ -108,9 +106,7 @@ def test_a_history_that_is_no_longer_than_the_context_cannot_bound_returns(histo
     assert "40 windows of 20 bars" in rows["V12"][2]
 
 
-def test_dead_runs_are_flagged_from_the_bar_on_that_history_does_not_have(
-    history: Candles, rules: CandleRules
-) -> None:
+def test_dead_runs_are_flagged_from_the_bar_on_that_history_does_not_have(history: Candles, rules: CandleRules) -> None:
     allowed = int(rules.bounds.still_run.high)
     paths = _quiet(history, 20)
     paths.values[0, 5:15, 3] = paths.values[0, 5, 3]  # nine closes at rest
@@ -187,9 +183,7 @@ def test_a_block_without_any_path_has_nothing_to_flag(hours: Candles) -> None:
 
 def test_weekly_paths_may_reach_as_far_as_stamps_do() -> None:
     weeks = load_candles("sp500").rows(0, 2000)
-    weekly = replace(
-        weeks.rows(0, 200), timestamps=pd.date_range("2000-01-07", periods=200, freq="W-FRI"), calendar=""
-    )
+    weekly = replace(weeks.rows(0, 200), timestamps=pd.date_range("2000-01-07", periods=200, freq="W-FRI"), calendar="")
     rules = CandleRules.of(weekly, 10_000)  # to 2195; nanoseconds end in 2262
     assert rules.find(_quiet(weekly, 10_000, n=1))["V6"].paths.sum() == 0
 

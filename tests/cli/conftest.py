@@ -34,9 +34,7 @@ def strategy(name: str) -> StrategyResult:
         use=f"file.py:{name}",
         params={},
         metrics=[
-            metric(
-                "total_return", Estimate(-0.0812, -0.09, -0.07), Estimate(0.0123, 0.01, 0.02), Estimate(0.2)
-            ),
+            metric("total_return", Estimate(-0.0812, -0.09, -0.07), Estimate(0.0123, 0.01, 0.02), Estimate(0.2)),
             metric("max_drawdown", Estimate(0.01), Estimate(0.05), Estimate(0.1567, 0.15, 0.16)),
         ],
         probability_of_loss=Estimate(0.375, 0.33, 0.42, n=512, count=192),

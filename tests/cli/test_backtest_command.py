@@ -81,13 +81,7 @@ def test_json_is_one_document_with_findings_and_every_parameter_set(invoke: Invo
     ]  # fmt: skip
     ahead = [one for one in found["findings"] if one["name"] == "look_ahead"]
     assert [one["label"] for one in ahead] == ["PASS", "PASS"]
-    assert {one["label"] for one in found["findings"]} <= {
-        "PASS",
-        "WARN",
-        "FAIL",
-        "INCONCLUSIVE",
-        "UNTESTABLE",
-    }
+    assert {one["label"] for one in found["findings"]} <= {"PASS", "WARN", "FAIL", "INCONCLUSIVE", "UNTESTABLE"}
     assert (found["context"]["bars"], found["paths"]["paths"], found["paths"]["bars"]) == (120, 40, 20)
     assert all(one["warm_up"]["less"] is not None for one in found["strategies"])
 

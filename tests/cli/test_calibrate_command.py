@@ -101,26 +101,14 @@ def test_next_bar_tails_are_judged_when_asked_for(invoke: Invoke) -> None:
 
 def test_value_at_risk_that_fails_is_a_failure_of_its_own(invoke: Invoke) -> None:
     # a year of calm says nothing of the autumn of 2008: 1 % of losses came with 25 of 600 days
-    words = (
-        "--model",
-        "bootstrap",
-        "--end",
-        "2009-06-30",
-        "--baselines",
-        "none",
-        "--one-step",
-        "500",
-        *QUICK,
-    )
+    words = ("--model", "bootstrap", "--end", "2009-06-30", "--baselines", "none", "--one-step", "500", *QUICK)
     result = invoke("calibrate", "--data", "sp500", *words)
     assert result.exit_code == 4, result.stderr
     assert "FAIL         value at risk, both tails together" in result.stdout
     assert result.stdout.rstrip().endswith("fails: calibration, value_at_risk")
 
 
-def test_the_curve_of_auto_is_shown(
-    tiny_folder: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_curve_of_auto_is_shown(tiny_folder: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scenario_gen.pipeline.dial.SEARCH_PATHS", 9)
     result = invoke(
         *("calibrate", "--data", "sp500", "--model", tiny_folder, "--context", "40", "--top-p", "auto"),
@@ -149,9 +137,7 @@ def test_the_curve_of_auto_is_shown(
         (("missing.yaml",), "no such file"),
     ],
 )
-def test_mistakes_are_told_without_a_traceback(
-    spec: Path, invoke: Invoke, words: tuple[str, ...], told: str
-) -> None:
+def test_mistakes_are_told_without_a_traceback(spec: Path, invoke: Invoke, words: tuple[str, ...], told: str) -> None:
     result = invoke("calibrate", *words)
     assert result.exit_code == 2
     assert told in " ".join(result.stderr.split())

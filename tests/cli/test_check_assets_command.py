@@ -25,15 +25,7 @@ def test_the_command_tells_labels_by_asset_and_leaves_with_4_or_2(
     apart: pd.DataFrame, invoke: Invoke, tmp_path: Path
 ) -> None:
     apart.to_parquet(tmp_path / "apart.parquet", index=False)
-    words = (
-        "check",
-        tmp_path / "apart.parquet",
-        "--reference",
-        "SPX=sp500",
-        "--reference",
-        "IXIC=nasdaq",
-        "-q",
-    )
+    words = ("check", tmp_path / "apart.parquet", "--reference", "SPX=sp500", "--reference", "IXIC=nasdaq", "-q")
     shown = invoke(*words)
     assert shown.exit_code == 4, shown.stderr
     for text in ("cross_asset", "fisher_corr_r", "IXIC: ", "independent: 100%"):

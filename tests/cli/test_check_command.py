@@ -31,20 +31,9 @@ def copies(one: OneContext, tmp_path: Path) -> Path:
     return tmp_path / "copies.parquet"
 
 
-def test_the_markets_rules_and_training_data_are_options(
-    one: OneContext, invoke: Invoke, tmp_path: Path
-) -> None:
+def test_the_markets_rules_and_training_data_are_options(one: OneContext, invoke: Invoke, tmp_path: Path) -> None:
     one.control("shuffle", count=60).to_csv(tmp_path / "paths.csv", index=False)
-    words = (
-        "check",
-        tmp_path / "paths.csv",
-        "--reference",
-        "nasdaq",
-        "--calendar",
-        "XNYS",
-        "--training",
-        "sp500",
-    )
+    words = ("check", tmp_path / "paths.csv", "--reference", "nasdaq", "--calendar", "XNYS", "--training", "sp500")
     result = invoke(*words, "--tick-size", "0.05", "--price-limit", "0.2", "--json")
     assert result.exit_code == 4, result.stderr
     rules = {row["rule"]: row for row in json.loads(result.stdout)["candles"]["rules"]}
@@ -69,9 +58,7 @@ def test_held_out_real_windows_leave_with_0(invoke: Invoke, tmp_path: Path) -> N
     assert found["paths"]["contexts"] == 10
 
 
-def test_shuffled_bars_leave_with_4_and_the_tables_say_why(
-    one: OneContext, invoke: Invoke, tmp_path: Path
-) -> None:
+def test_shuffled_bars_leave_with_4_and_the_tables_say_why(one: OneContext, invoke: Invoke, tmp_path: Path) -> None:
     one.control("shuffle", count=60).to_csv(tmp_path / "shuffled.csv", index=False)
     result = invoke("check", tmp_path / "shuffled.csv", "--reference", "nasdaq", "--tick-size", "10")
     assert result.exit_code == 4, result.stderr
@@ -101,22 +88,11 @@ def test_json_holds_the_verdicts_and_all_figures(copies: Path, invoke: Invoke) -
     assert found["mode"] == "C"
     assert found["reference"]["bars"] == 3521
     fact = next(fact for fact in found["facts"] if fact["fact"] == "lev_rng_1_5")
-    assert {
-        "real_mean",
-        "synthetic_mean",
-        "comparison",
-        "q",
-        "label",
-        "mde",
-        "control_power",
-        "halves",
-    } <= set(fact)
+    assert {"real_mean", "synthetic_mean", "comparison", "q", "label", "mde", "control_power", "halves"} <= set(fact)
 
 
 @pytest.mark.parametrize(("width", "there"), [(80, False), (169, False), (170, True)])
-def test_a_narrow_terminal_gets_fewer_columns_and_whole_names(
-    one: OneContext, width: int, there: bool
-) -> None:
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_names(one: OneContext, width: int, there: bool) -> None:
     console = Console(width=width, file=io.StringIO())
     show_check(sg.check(one.copies(40), one.history), console)
     told = console.file.getvalue()  # type: ignore[attr-defined]

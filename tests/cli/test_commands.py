@@ -48,9 +48,7 @@ def test_init_writes_a_spec_that_is_valid_as_it_is(spec: Path, invoke: Invoke) -
     assert "strategy  MyStrategy (window=[50, 100]): 2 parameter sets" in result.stdout
 
 
-def test_init_writes_into_a_folder_of_its_own(
-    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_writes_into_a_folder_of_its_own(tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert invoke("init", "one").exit_code == 0
     assert invoke("init", "spec", "two").exit_code == 0
@@ -82,9 +80,7 @@ def test_init_strategy_names_the_class_and_the_file(
     compile(text, "mean_revert.py", "exec")
 
 
-@pytest.mark.parametrize(
-    "words", [("strategy",), ("strategy", "3d"), ("strategy", "../x"), ("nonsense", "name")]
-)
+@pytest.mark.parametrize("words", [("strategy",), ("strategy", "3d"), ("strategy", "../x"), ("nonsense", "name")])
 def test_init_refuses_what_it_cannot_name(
     tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
@@ -100,14 +96,9 @@ def test_validate_judges_every_spec_and_leaves_with_2_if_one_is_wrong(spec: Path
     result = invoke("validate", "wrong.yaml", spec, "missing.yaml")
     assert result.exit_code == 2
     assert "scenario.yaml: valid" in result.stdout
-    line = 1 + spec.read_text().splitlines().index(
-        "  temperature: 1.0           # below 1: calmer; above: wilder"
-    )
+    line = 1 + spec.read_text().splitlines().index("  temperature: 1.0           # below 1: calmer; above: wilder")
     first, second = result.stderr.splitlines()[:2]
-    assert (
-        first
-        == f"wrong.yaml:{line}: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
-    )
+    assert first == f"wrong.yaml:{line}: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
     assert second.startswith("missing.yaml: no such file")
 
 
@@ -141,9 +132,7 @@ def test_run_passes_on_its_options_and_says_where_the_report_is(
     assert result.stdout.splitlines()[-1] == f"report: {Path('my out') / 'index.html'}"
 
 
-def test_run_leaves_to_the_spec_what_is_not_asked(
-    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
-) -> None:
+def test_run_leaves_to_the_spec_what_is_not_asked(spec: Path, invoke: Invoke, pipeline: dict[str, Any]) -> None:
     result = invoke("run", spec)
     assert [pipeline[key] for key in ("folder", "device", "paths", "overwrite")] == [None, None, None, False]
     assert pipeline["command"] == "scenario-gen run scenario.yaml"
@@ -159,9 +148,7 @@ def test_run_says_where_home_is(
     assert pipeline["folder"] == Path("~/out")
 
 
-def test_run_prints_its_stages_and_notes_to_stderr(
-    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
-) -> None:
+def test_run_prints_its_stages_and_notes_to_stderr(spec: Path, invoke: Invoke, pipeline: dict[str, Any]) -> None:
     def acts(progress: Any) -> None:
         with progress.stage("sampling base", total=2) as advance:
             advance(2)
@@ -235,9 +222,7 @@ def test_a_defect_keeps_its_traceback_and_asks_for_a_report(
     assert result.exception.__notes__ == [DEFECT_NOTE]
 
 
-@pytest.mark.parametrize(
-    "words", [("--paths", "0"), ("--paths", "many"), ("--device", "gpu"), ("--nonsense",)]
-)
+@pytest.mark.parametrize("words", [("--paths", "0"), ("--paths", "many"), ("--device", "gpu"), ("--nonsense",)])
 def test_wrong_options_leave_with_2(spec: Path, invoke: Invoke, words: tuple[str, ...]) -> None:
     assert invoke("run", spec, *words).exit_code == 2
 
@@ -259,12 +244,7 @@ def test_train_passes_on_its_options(invoke: Invoke, monkeypatch: pytest.MonkeyP
     assert drawn == [Path("o")]
     assert "checkpoint: o " in result.stdout
     assert result.exit_code == 0, result.output
-    assert [seen[key] for key in ("config", "out", "data", "resume")] == [
-        Path("nano.yaml"),
-        Path("o"),
-        Path("d"),
-        True,
-    ]
+    assert [seen[key] for key in ("config", "out", "data", "resume")] == [Path("nano.yaml"), Path("o"), Path("d"), True]
 
 
 def test_an_interrupted_training_says_to_resume(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

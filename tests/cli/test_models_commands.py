@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 
 from scenario_gen.kronos.registry import KnownModel, is_cached
-from tests.kronos.hub_server import (
-    MODEL,
-    MODEL_COMMIT,
-    TOKENIZER,
-    TOKENIZER_COMMIT,
-    Fault,
-    LoopbackHub,
-)
+from tests.kronos.hub_server import MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, Fault, LoopbackHub
 
 Invoke = Callable[..., Any]
 WEIGHTS = "model.safetensors"
@@ -107,9 +100,7 @@ def test_pull_fetches_a_broken_file_anew_and_says_so(
 
 
 @pytest.mark.parametrize("name", ["config.json", WEIGHTS])
-def test_pull_names_a_file_that_the_repository_lacks(
-    invoke: Invoke, hub_server: LoopbackHub, name: str
-) -> None:
+def test_pull_names_a_file_that_the_repository_lacks(invoke: Invoke, hub_server: LoopbackHub, name: str) -> None:
     del hub_server.files[(MODEL, MODEL_COMMIT, name)]
     result = invoke("models", "pull", PINNED[0])
     assert result.exit_code == 2
@@ -164,9 +155,7 @@ def test_pull_refuses_what_it_cannot_name(
     assert not hub_cache.exists()
 
 
-def test_verify_without_names_checks_what_is_here_and_lists_what_is_not(
-    invoke: Invoke, hub_cache: Path
-) -> None:
+def test_verify_without_names_checks_what_is_here_and_lists_what_is_not(invoke: Invoke, hub_cache: Path) -> None:
     result = invoke("models", "verify")
     lines = result.stdout.splitlines()
     assert result.exit_code == 0

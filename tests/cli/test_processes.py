@@ -3,17 +3,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = (
-    "torch",
-    "vectorbt",
-    "pandas",
-    "matplotlib",
-    "arch",
-    "pyarrow",
-    "scipy",
-    "exchange_calendars",
-    "numpy",
-)
+HEAVY = ("torch", "vectorbt", "pandas", "matplotlib", "arch", "pyarrow", "scipy", "exchange_calendars", "numpy")
 
 PROBE = f"""
 import sys

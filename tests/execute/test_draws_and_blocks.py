@@ -13,9 +13,7 @@ ids = st.integers(0, 2**40)
 
 
 @given(st.integers(0, 2**63 - 1), st.lists(ids, min_size=1, max_size=6, unique=True), st.randoms())
-def test_a_paths_numbers_do_not_depend_on_the_paths_around_it(
-    seed: int, path_ids: list[int], rng: object
-) -> None:
+def test_a_paths_numbers_do_not_depend_on_the_paths_around_it(seed: int, path_ids: list[int], rng: object) -> None:
     together = Draws(seed, np.array(path_ids)).uniforms(7, 2)
     for row, path_id in enumerate(path_ids):
         assert np.array_equal(together[row], Draws(seed, np.array([path_id])).uniforms(7, 2)[0])

@@ -66,16 +66,9 @@ def test_a_path_is_the_same_in_any_number_of_paths(section: GeneratorSection, hi
 
 
 @every_kind
-def test_without_volume_in_the_context_there_is_none_in_the_paths(
-    section: GeneratorSection, history: Candles
-) -> None:
+def test_without_volume_in_the_context_there_is_none_in_the_paths(section: GeneratorSection, history: Candles) -> None:
     bare = replace(history, values=history.values[:, :4], fields=history.fields[:4])
-    assert _paths(open_generator(section, bare), bare.context(256), 3).fields == (
-        "open",
-        "high",
-        "low",
-        "close",
-    )
+    assert _paths(open_generator(section, bare), bare.context(256), 3).fields == ("open", "high", "low", "close")
 
 
 @every_kind

@@ -58,9 +58,7 @@ def test_shapes_volume_and_path_ids_stay(rising: Candles) -> None:
     neutral, sampled = (_sample(g, rising, 3, 8) for g in (DriftNeutral(GbmPaths()), GbmPaths()))
     # one factor for all prices of a bar; float32 rounds twice
     np.testing.assert_allclose(
-        neutral.values[..., 1] / neutral.values[..., 2],
-        sampled.values[..., 1] / sampled.values[..., 2],
-        rtol=3e-7,
+        neutral.values[..., 1] / neutral.values[..., 2], sampled.values[..., 1] / sampled.values[..., 2], rtol=3e-7
     )
     assert np.array_equal(neutral.values[..., 4], sampled.values[..., 4])
     assert np.array_equal(neutral.path_ids, sampled.path_ids)

@@ -49,9 +49,7 @@ def test_the_running_variance_is_pandas_ewm_and_archs(returns: np.ndarray) -> No
 def test_the_fit_is_archs_own(history: Candles, returns: np.ndarray, asymmetric: bool) -> None:
     fit = fit_garch(history, asymmetric=asymmetric, most=1000)
     unit = np.sqrt(np.mean(returns**2))
-    theirs = arch_model(returns / unit, mean="Zero", o=int(asymmetric), dist="t", rescale=False).fit(
-        disp="off"
-    )
+    theirs = arch_model(returns / unit, mean="Zero", o=int(asymmetric), dist="t", rescale=False).fit(disp="off")
     assert fit.log_likelihood == pytest.approx(theirs.loglikelihood, abs=1e-6)
     assert fit.filtered.recursion.omega == pytest.approx(theirs.params["omega"] * unit**2)
     assert fit.filtered.recursion.beta == pytest.approx(theirs.params["beta[1]"])
@@ -62,16 +60,12 @@ def test_the_fit_is_archs_own(history: Candles, returns: np.ndarray, asymmetric:
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
-def test_paths_have_the_law_of_archs_own_bootstrap(
-    history: Candles, returns: np.ndarray, asymmetric: bool
-) -> None:
+def test_paths_have_the_law_of_archs_own_bootstrap(history: Candles, returns: np.ndarray, asymmetric: bool) -> None:
     generator = GarchPaths(asymmetric=asymmetric).fitted_to(history)
     paths = _paths(generator, history.context(64), 2000, 10)
     ours = np.log(paths.close[:, -1].astype(float) / paths.anchor_close)
     unit = np.sqrt(np.mean(returns**2))
-    fitted = arch_model(returns / unit, mean="Zero", o=int(asymmetric), dist="t", rescale=False).fit(
-        disp="off"
-    )
+    fitted = arch_model(returns / unit, mean="Zero", o=int(asymmetric), dist="t", rescale=False).fit(disp="off")
     made = fitted.forecast(
         horizon=10, method="bootstrap", simulations=2000, random_state=np.random.RandomState(7)
     ).simulations
@@ -111,20 +105,14 @@ def test_a_stretch_without_trade_does_not_make_the_next_bar_a_giant(history: Can
     relative[100:200] = 0.0
     units = filter_bars(relative, VarianceRecursion(0.0, 0.06, 0.0, 0.94)).units
     # ten per cent of the overall deviation is the least that a bar is divided by
-    assert np.abs(units[:, 3]).max() <= np.abs(relative[:, 3]).max() / (
-        0.1 * np.sqrt(np.mean(relative[:, 3] ** 2))
-    )
+    assert np.abs(units[:, 3]).max() <= np.abs(relative[:, 3]).max() / (0.1 * np.sqrt(np.mean(relative[:, 3] ** 2)))
 
 
 def test_volume_of_other_times_is_set_against_the_volume_of_its_time(history: Candles) -> None:
     grown = history.values.copy()
-    grown[:, 4] = 1000.0 * np.exp(
-        np.arange(len(grown)) / 500
-    )  # e-fold in two years, and otherwise always usual
+    grown[:, 4] = 1000.0 * np.exp(np.arange(len(grown)) / 500)  # e-fold in two years, and otherwise always usual
     fit = fit_garch(replace(history, values=grown), asymmetric=False, most=1000)
-    np.testing.assert_allclose(
-        fit.volume[200:], grown[-1, 4], rtol=0.08
-    )  # the mean lags by some 33 of 500 bars
+    np.testing.assert_allclose(fit.volume[200:], grown[-1, 4], rtol=0.08)  # the mean lags by some 33 of 500 bars
     grown[:, 4] = 0.0
     assert (fit_garch(replace(history, values=grown), asymmetric=False, most=1000).volume == 0).all()
 

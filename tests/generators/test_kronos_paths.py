@@ -38,9 +38,7 @@ def _sample(
     return generator.sample(context, stamps, Draws.block(9, first, paths))
 
 
-def test_the_same_draws_give_the_same_paths_bit_for_bit(
-    tiny_checkpoint: Checkpoint, context: Candles
-) -> None:
+def test_the_same_draws_give_the_same_paths_bit_for_bit(tiny_checkpoint: Checkpoint, context: Candles) -> None:
     a, b = (_sample(tiny_checkpoint, context, 15) for _ in range(2))
     assert np.array_equal(a.values, b.values)
 
@@ -79,9 +77,7 @@ def test_a_horizon_beyond_the_window_is_sampled_in_segments(
     assert np.abs(np.log(first)).max() < 0.5
 
 
-def test_slide_and_the_fast_decoder_agree_where_everything_fits(
-    tiny_checkpoint: Checkpoint, context: Candles
-) -> None:
+def test_slide_and_the_fast_decoder_agree_where_everything_fits(tiny_checkpoint: Checkpoint, context: Candles) -> None:
     fast, slow = (_sample(tiny_checkpoint, context, 20, window=w) for w in ("reanchor", "slide"))
     # equal tokens; features differ by float32 reordering (1e-5 of a standard deviation of 1 %)
     np.testing.assert_allclose(fast.values, slow.values, rtol=1e-5)
@@ -94,12 +90,8 @@ def test_without_volume_in_the_context_there_is_none_in_the_paths(
     assert _sample(tiny_checkpoint, bare, 30).fields == ("open", "high", "low", "close")
 
 
-def test_the_price_level_of_the_context_does_not_matter(
-    tiny_checkpoint: Checkpoint, context: Candles
-) -> None:
-    scaled = replace(
-        context, values=context.values * np.array([8, 8, 8, 8, 1])
-    )  # a power of two: exact in float
+def test_the_price_level_of_the_context_does_not_matter(tiny_checkpoint: Checkpoint, context: Candles) -> None:
+    scaled = replace(context, values=context.values * np.array([8, 8, 8, 8, 1]))  # a power of two: exact in float
     a, b = _sample(tiny_checkpoint, context, 12), _sample(tiny_checkpoint, scaled, 12)
     np.testing.assert_allclose(b.close, 8 * a.close, rtol=1e-5)
 
@@ -160,15 +152,10 @@ def test_a_context_whose_features_are_clipped_is_counted(context: Candles) -> No
     golden = load_checkpoint(GOLDEN)
     assert _sample(golden, context, 5).provenance["clipped_context_bars"] == 0
     spike = np.where(np.arange(40)[:, None] == 30, [1, 1, 1, 1, 1000.0], 1)
-    assert (
-        _sample(golden, replace(context, values=context.values * spike), 5).provenance["clipped_context_bars"]
-        == 1
-    )
+    assert _sample(golden, replace(context, values=context.values * spike), 5).provenance["clipped_context_bars"] == 1
 
 
-def test_increments_pin_nothing_and_count_what_they_clip(
-    tiny_checkpoint: Checkpoint, context: Candles
-) -> None:
+def test_increments_pin_nothing_and_count_what_they_clip(tiny_checkpoint: Checkpoint, context: Candles) -> None:
     quiet = np.where(np.arange(40)[:, None] == 30, [1, 1, 1, 1, 1e-9], 1)  # 20 log units below the others
     paths = _sample(tiny_checkpoint, replace(context, values=context.values * quiet), 100)
     assert paths.provenance["pinned_bars"] == 0
@@ -185,14 +172,10 @@ def test_slide_past_the_window_draws_what_the_naive_decoder_draws(
     uniforms = torch.from_numpy(Draws.block(9, 0, 8).uniforms(bars, 2))
     representation = tiny_checkpoint.representation
     scale = representation.fit(context.values[None])
-    s1, s2 = tiny_checkpoint.tokenizer.encode(
-        torch.from_numpy(representation.encode(context.values[None], scale))
-    )
+    s1, s2 = tiny_checkpoint.tokenizer.encode(torch.from_numpy(representation.encode(context.values[None], scale)))
     stamps = context.timestamps.append(paths.timestamps).tz_localize(None).as_unit("ns").asi8
     steps = torch.from_numpy(stamp_features(stamps))[None]
-    new = sample_tokens_naively(
-        tiny_checkpoint, s1, s2, steps[:, :40], steps[:, 40:], uniforms, SamplingRule(1.0)
-    )
+    new = sample_tokens_naively(tiny_checkpoint, s1, s2, steps[:, :40], steps[:, 40:], uniforms, SamplingRule(1.0))
     whole = (torch.cat((old.expand(8, -1), fresh), 1) for old, fresh in zip((s1, s2), new, strict=True))
     features = decode_tokens_naively(tiny_checkpoint, *whole, bars).numpy()
     expected = representation.decode(features, np.full(8, context.close[-1]), scale)
@@ -200,17 +183,13 @@ def test_slide_past_the_window_draws_what_the_naive_decoder_draws(
     np.testing.assert_allclose(paths.values, expected, rtol=3e-5)
 
 
-def test_slide_refuses_a_horizon_that_its_window_cannot_decode(
-    tiny_checkpoint: Checkpoint, context: Candles
-) -> None:
+def test_slide_refuses_a_horizon_that_its_window_cannot_decode(tiny_checkpoint: Checkpoint, context: Candles) -> None:
     with pytest.raises(SpecError, match="a horizon of 65 bars under a sliding window of 64"):
         _sample(tiny_checkpoint, context, 65, window="slide")
 
 
 @pytest.mark.parametrize("name", ["within_context", "sliding_window", "truncated_context"])
-def test_a_sliding_window_gives_upstreams_numbers(
-    name: str,
-) -> None:
+def test_a_sliding_window_gives_upstreams_numbers(name: str) -> None:
     with np.load(GOLDEN / f"{name}.npz") as stored:
         case = dict(stored)
     fields = ("open", "high", "low", "close", "volume", "amount")

@@ -38,9 +38,7 @@ def test_segments_cover_the_horizon_and_fill_the_window_without_overrunning_it(
         assert segment.keep >= 1
         assert segment.keep + bars <= window
         # what is not kept is not needed: either all bars there are, or as many as the window has room for
-        assert segment.keep == min(
-            context + segment.start, window - min(window // 4, horizon - segment.start)
-        )
+        assert segment.keep == min(context + segment.start, window - min(window // 4, horizon - segment.start))
     assert len(segments) == 1 or context + horizon > window
 
 
@@ -96,9 +94,7 @@ def _t(returns: Array, seams: list[int], of: Callable[[Array], Array]) -> tuple[
     """Return mean(of(change)) at seams over that elsewhere, and Student's t of their difference over paths."""
     at = [seam for seam in seams if seam + AROUND <= returns.shape[1]]
     elsewhere = [
-        bar
-        for bar in range(AROUND, returns.shape[1] - AROUND)
-        if min(abs(bar - seam) for seam in seams) >= AROUND
+        bar for bar in range(AROUND, returns.shape[1] - AROUND) if min(abs(bar - seam) for seam in seams) >= AROUND
     ]
     assert len(at) >= 5
     assert len(elsewhere) > 100

@@ -23,9 +23,7 @@ def _tokens(checkpoint: Checkpoint, seed: int = 0) -> tuple[torch.Tensor, torch.
 
 
 @torch.no_grad()
-def test_token_t_depends_on_bars_up_to_t_and_decoded_bar_t_on_tokens_up_to_t(
-    golden_checkpoint: Checkpoint,
-) -> None:
+def test_token_t_depends_on_bars_up_to_t_and_decoded_bar_t_on_tokens_up_to_t(golden_checkpoint: Checkpoint) -> None:
     tokenizer = golden_checkpoint.tokenizer
     x = torch.randn(1, BARS, 6, generator=torch.Generator().manual_seed(2))
     changed = x.clone()
@@ -84,15 +82,11 @@ def test_the_dependency_layer_has_four_heads_whatever_the_model_has(heads: int) 
 
 
 @torch.no_grad()
-def test_s2_follows_from_the_s1_that_was_drawn_and_not_from_the_likeliest(
-    golden_checkpoint: Checkpoint,
-) -> None:
+def test_s2_follows_from_the_s1_that_was_drawn_and_not_from_the_likeliest(golden_checkpoint: Checkpoint) -> None:
     model, (s1, s2, stamps) = golden_checkpoint.model, _tokens(golden_checkpoint)
     uniforms = torch.rand(200, 1, 2, generator=torch.Generator().manual_seed(4))
     uniforms[:, :, 1] = 0.5
-    new1, new2 = sample_tokens_naively(
-        golden_checkpoint, s1, s2, stamps, stamps[:, -1:], uniforms, SamplingRule()
-    )
+    new1, new2 = sample_tokens_naively(golden_checkpoint, s1, s2, stamps, stamps[:, -1:], uniforms, SamplingRule())
     states = model.states(s1, s2, stamps)
     assert len(new1.unique()) > 5
     medians = set()
@@ -115,9 +109,7 @@ def test_attention_by_blocks_of_queries_is_pytorchs_attention(bars: int) -> None
     torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
     weight = torch.randn(a.shape, generator=g)
     for x, y in zip(
-        torch.autograd.grad((a * weight).sum(), ours),
-        torch.autograd.grad((b * weight).sum(), theirs),
-        strict=True,
+        torch.autograd.grad((a * weight).sum(), ours), torch.autograd.grad((b * weight).sum(), theirs), strict=True
     ):
         torch.testing.assert_close(x, y, atol=1e-4, rtol=1e-4)
 
@@ -130,8 +122,7 @@ def test_the_loss_is_the_weighted_mean_over_the_judged_bars(golden_checkpoint: C
     with torch.no_grad():
         logits = model(s1[:, :-1], s2[:, :-1], stamps[:, :-1], s1[:, 1:])
         nll = [
-            -torch.log_softmax(x, -1).gather(-1, y[:, 1:, None])[..., 0]
-            for x, y in zip(logits, (s1, s2), strict=True)
+            -torch.log_softmax(x, -1).gather(-1, y[:, 1:, None])[..., 0] for x, y in zip(logits, (s1, s2), strict=True)
         ]
         expected = [(x * weight).sum() / weight.sum() for x in nll]
         for x, y in zip(model.loss(s1, s2, stamps, weight), expected, strict=True):

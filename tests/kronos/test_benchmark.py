@@ -37,9 +37,7 @@ def test_the_whole_count_leaves_out_only_what_is_looked_up(tiny_checkpoint: Chec
 def test_the_figures_of_a_bench_hang_together(tiny_checkpoint: Checkpoint) -> None:
     found = measure(tiny_checkpoint, "random", Size(64, 8, 6), dtype="float32", rounds=1)
     assert found.path_bars_per_second == pytest.approx(64 * 6 / found.size.seconds)
-    assert found.ratio_to_naive == pytest.approx(
-        found.path_bars_per_second / found.naive_path_bars_per_second
-    )
+    assert found.ratio_to_naive == pytest.approx(found.path_bars_per_second / found.naive_path_bars_per_second)
     flops = flops_per_bar(tiny_checkpoint, 8 + 6 / 2) * found.path_bars_per_second
     assert found.share_of_ceiling == pytest.approx(flops / (found.ceiling_gflops * 1e9))
     assert found.peak_memory_bytes > 50_000_000  # torch alone takes more

@@ -100,15 +100,11 @@ def test_a_folder_without_weights_says_what_it_should_hold(tmp_path: Path) -> No
     ],
 )
 @pytest.mark.parametrize("value", [20, 60_000, 1_000_000_000])
-def test_a_configuration_of_a_giant_is_refused_before_it_is_built(
-    copy: Path, part: str, key: str, value: int
-) -> None:
+def test_a_configuration_of_a_giant_is_refused_before_it_is_built(copy: Path, part: str, key: str, value: int) -> None:
     path = copy / part / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, key: value}))
-    with pytest.raises(
-        CheckpointError, match=f"{key} is {value}|does not fit its config.json|divisible|split"
-    ):
+    with pytest.raises(CheckpointError, match=f"{key} is {value}|does not fit its config.json|divisible|split"):
         load_checkpoint(copy)
 
 
@@ -134,9 +130,7 @@ def test_weights_that_are_no_numbers_are_named(copy: Path) -> None:
         ("cell_log_volume", "x"),
     ],
 )
-def test_extras_of_another_kind_are_named(
-    tiny_checkpoint: Checkpoint, tmp_path: Path, key: str, value: object
-) -> None:
+def test_extras_of_another_kind_are_named(tiny_checkpoint: Checkpoint, tmp_path: Path, key: str, value: object) -> None:
     save_checkpoint(tiny_checkpoint, tmp_path)
     path = tmp_path / "scenario_gen.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))

@@ -61,9 +61,7 @@ def test_progress_hears_of_a_bar_once_every_chunk_has_made_one() -> None:
     assert heard == [1] * 5
 
 
-def test_every_worker_computes_with_one_thread_and_the_caller_with_as_many_as_before(
-    two_threads: object,
-) -> None:
+def test_every_worker_computes_with_one_thread_and_the_caller_with_as_many_as_before(two_threads: object) -> None:
     def work(_: int) -> tuple[int, str]:
         meeting.wait(timeout=30)  # both must be at work at once
         return torch.get_num_threads(), threading.current_thread().name

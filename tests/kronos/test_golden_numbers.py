@@ -25,9 +25,7 @@ def _case(folder: Path, name: str) -> dict[str, np.ndarray]:
         return {key: stored[key] for key in stored}
 
 
-def _tokens(
-    checkpoint: Checkpoint, case: dict[str, np.ndarray]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _tokens(checkpoint: Checkpoint, case: dict[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     context = case["context"][None]
     features = Levels().encode(context, Levels().fit(context))
     s1, s2 = checkpoint.tokenizer.encode(torch.from_numpy(features))
@@ -62,9 +60,7 @@ def test_the_next_tokens_logits_are_the_same_in_the_decode_form(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_training_form_gives_the_same_logits(
-    golden_folder: Path, golden_checkpoint: Checkpoint, name: str
-) -> None:
+def test_the_training_form_gives_the_same_logits(golden_folder: Path, golden_checkpoint: Checkpoint, name: str) -> None:
     case = _case(golden_folder, name)
     s1, s2, stamps = _tokens(golden_checkpoint, case)
     first, second = golden_checkpoint.model(s1[:, :-1], s2[:, :-1], stamps[:, :-1], s1[:, 1:])
@@ -97,6 +93,4 @@ def test_filtered_probabilities_are_upstreams(golden_folder: Path) -> None:
     for name, expected in stored.items():
         t, k, p = (part[1:] for part in name.split("_"))
         rule = SamplingRule(temperature=float(t), top_k=int(k), top_p=float(p), upstream=True)
-        np.testing.assert_allclose(
-            probabilities(logits, rule).numpy(), expected, rtol=RTOL, atol=1e-7, err_msg=name
-        )
+        np.testing.assert_allclose(probabilities(logits, rule).numpy(), expected, rtol=RTOL, atol=1e-7, err_msg=name)

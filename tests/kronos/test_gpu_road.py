@@ -39,10 +39,7 @@ def test_in_float32_it_draws_what_the_naive_decoder_draws(
 
 
 def test_bfloat16_keys_and_products_stay_near_float32(
-    golden_checkpoint: Checkpoint,
-    inputs: tuple[torch.Tensor, ...],
-    as_on_a_gpu: None,
-    monkeypatch: pytest.MonkeyPatch,
+    golden_checkpoint: Checkpoint, inputs: tuple[torch.Tensor, ...], as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scenario_gen.kronos.decode.choose_dtype", lambda *_: torch.bfloat16)
     monkeypatch.setattr(fused, "keep_dtype", lambda layer: torch.bfloat16)
@@ -57,9 +54,7 @@ def test_bfloat16_keys_and_products_stay_near_float32(
     # (distributions .01 apart move 1 draw in 100; 8 of 80 has a chance under 1e-4).
     assert (new[:, :, 0] != naive[:, :, 0]).any(0).sum() < 8
     features = decoder.decode_tokens(s1, s2, new[0], new[1])
-    whole = [
-        torch.cat((old.repeat_interleave(40, 0), one), 1) for old, one in zip((s1, s2), new, strict=True)
-    ]
+    whole = [torch.cat((old.repeat_interleave(40, 0), one), 1) for old, one in zip((s1, s2), new, strict=True)]
     exact = decode_tokens_naively(golden_checkpoint, whole[0], whole[1], 10)
     assert features.dtype == torch.float32
     # three blocks of products with a relative error of 2^-8 each, on features of size about 1

@@ -85,9 +85,7 @@ def test_a_checkpoint_is_downloaded_and_then_opened_with_the_hub_gone(
     assert capfd.readouterr() == ("", "")  # no bars and no log lines where stderr is not a terminal
 
 
-def test_a_branch_is_looked_up_again_and_its_commit_is_recorded(
-    hub_server: LoopbackHub, golden_folder: Path
-) -> None:
+def test_a_branch_is_looked_up_again_and_its_commit_is_recorded(hub_server: LoopbackHub, golden_folder: Path) -> None:
     assert download(MODEL, "main").name == MODEL_COMMIT
     hub_server.publish(MODEL, "c3" * 20, files_of(golden_folder / "model"))
     assert download(MODEL, "main").name == "c3" * 20
@@ -124,9 +122,7 @@ def test_a_wrong_revision_is_named(hub_server: LoopbackHub) -> None:
     del hub_server
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(f"{MODEL}@v9", PINNED[1])
-    assert _message(caught) == (
-        f"{MODEL}@v9: the Hub has no such revision\n  to do:    check the part after '@'"
-    )
+    assert _message(caught) == (f"{MODEL}@v9: the Hub has no such revision\n  to do:    check the part after '@'")
 
 
 def test_a_missing_file_is_named(hub_server: LoopbackHub) -> None:
@@ -172,9 +168,7 @@ def test_a_file_of_another_size_than_announced_is_refused(hub_server: LoopbackHu
     assert f"{PINNED[0]}: the download broke off: Consistency check failed" in _message(caught)
     assert not is_cached(MODEL, MODEL_COMMIT)
     hub_server.served_instead.clear()
-    assert (
-        open_checkpoint(*PINNED).name == PINNED[0]
-    )  # what came was no part of the file: nothing goes on from it
+    assert open_checkpoint(*PINNED).name == PINNED[0]  # what came was no part of the file: nothing goes on from it
 
 
 def test_a_file_that_rotted_in_the_cache_is_deleted_and_refused(hub_server: LoopbackHub) -> None:
@@ -215,9 +209,7 @@ def test_a_download_that_breaks_off_for_good_is_an_error_and_a_second_try_succee
     assert library_log == []
 
 
-@pytest.mark.parametrize(
-    "fault", [Fault(then_status=503), Fault(drop_after=50_000, drops=1, then_status=503)]
-)
+@pytest.mark.parametrize("fault", [Fault(then_status=503), Fault(drop_after=50_000, drops=1, then_status=503)])
 def test_a_store_that_answers_badly_says_with_which_status(hub_server: LoopbackHub, fault: Fault) -> None:
     hub_server.fault = fault
     with pytest.raises(CheckpointError) as caught:
@@ -293,9 +285,7 @@ def test_offline_mode_takes_a_branch_as_it_was_last_fetched(
     assert len(hub_server.requests) == asked
 
 
-def test_offline_mode_switched_off_by_a_zero_is_off(
-    hub_server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_mode_switched_off_by_a_zero_is_off(hub_server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     del hub_server
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     assert download(MODEL, MODEL_COMMIT).name == MODEL_COMMIT
@@ -319,9 +309,7 @@ def test_a_revision_that_climbs_out_of_the_cache_finds_nothing_there(
     for name, content in files_of(golden_folder / "model").items():
         (elsewhere / name).write_bytes(content)
     (hub_cache / "models--made-up--golden-model" / "snapshots").mkdir(parents=True)
-    assert (
-        hub_cache / "models--made-up--golden-model" / "snapshots" / "../../../elsewhere" / WEIGHTS
-    ).is_file()
+    assert (hub_cache / "models--made-up--golden-model" / "snapshots" / "../../../elsewhere" / WEIGHTS).is_file()
     with pytest.raises(CheckpointError, match="the Hub has no such"):
         open_checkpoint(f"{MODEL}@../../../elsewhere", PINNED[1])
     del hub_server
@@ -427,12 +415,7 @@ def test_a_part_that_is_no_beginning_of_the_file_costs_a_second_try_at_most(hub_
     blob = blob_file(MODEL, tag_of(WEIGHTS, weights))
     part = blob.with_name(f"{blob.name}.scenario-gen.incomplete")
     part.parent.mkdir(parents=True)
-    for junk, tries in (
-        (b"x" * 1000, 2),
-        (b"x" * len(weights), 2),
-        (b"x" * (len(weights) + 1), 1),
-        (weights, 1),
-    ):
+    for junk, tries in ((b"x" * 1000, 2), (b"x" * len(weights), 2), (b"x" * (len(weights) + 1), 1), (weights, 1)):
         part.write_bytes(junk)
         if tries == 2:
             with pytest.raises(CheckpointError, match="is broken: its hash is"):
@@ -455,7 +438,5 @@ def test_pull_replaces_what_rotted_in_the_cache(hub_server: LoopbackHub) -> None
     assert "is broken: its hash is" in notes[0]
     hub_server.served_instead[WEIGHTS] = true[:-1] + b"x"
     weights.resolve().write_bytes(true[:-1] + b"x")
-    with pytest.raises(
-        CheckpointError, match="is broken"
-    ):  # the Hub itself sends them broken: no endless loop
+    with pytest.raises(CheckpointError, match="is broken"):  # the Hub itself sends them broken: no endless loop
         pull(place, note=notes.append)

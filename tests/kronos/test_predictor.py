@@ -25,9 +25,7 @@ def networks(golden_folder: Path) -> tuple[Kronos, KronosTokenizer]:
     )
 
 
-def _case(
-    folder: Path, name: str
-) -> tuple[pd.DataFrame, pd.DatetimeIndex, pd.DatetimeIndex, np.ndarray, int]:
+def _case(folder: Path, name: str) -> tuple[pd.DataFrame, pd.DatetimeIndex, pd.DatetimeIndex, np.ndarray, int]:
     with np.load(folder / f"{name}.npz") as stored:
         frame = pd.DataFrame(stored["context"], columns=COLUMNS)
         x, y = pd.to_datetime(stored["context_ts"]), pd.to_datetime(stored["future_ts"])
@@ -56,9 +54,7 @@ def test_a_series_of_stamps_serves_as_well_as_an_index(
     pd.testing.assert_frame_equal(a, b)
 
 
-def test_the_prediction_is_the_mean_of_the_paths(
-    golden_folder: Path, networks: tuple[Kronos, KronosTokenizer]
-) -> None:
+def test_the_prediction_is_the_mean_of_the_paths(golden_folder: Path, networks: tuple[Kronos, KronosTokenizer]) -> None:
     frame, x, y, _, window = _case(golden_folder, "within_context")
     predictor = KronosPredictor(*networks, device="cpu", max_context=window)
     mean = predictor.predict(frame, x, y, len(y), top_p=1.0, sample_count=20, seed=4)
@@ -128,9 +124,7 @@ def test_a_batch_too_large_for_memory_takes_more_passes_and_gives_the_same(
         pd.testing.assert_frame_equal(one, other)
 
 
-def test_frames_of_a_batch_draw_their_own_numbers(
-    networks: tuple[Kronos, KronosTokenizer], frames: list[Any]
-) -> None:
+def test_frames_of_a_batch_draw_their_own_numbers(networks: tuple[Kronos, KronosTokenizer], frames: list[Any]) -> None:
     predictor = KronosPredictor(*networks, device="cpu", max_context=64)
     dfs, xs, ys = zip(frames[0], frames[0], strict=True)
     one, other = predictor.predict_batch(dfs, xs, ys, 12, verbose=False)
@@ -169,15 +163,11 @@ def test_top_k_silences_top_p_in_predict_as_upstream_and_not_in_predict_paths(
     assert not np.allclose(many, many[:1].repeat(10, axis=0), rtol=1e-3)
 
 
-def test_stamps_are_wall_clock_times_in_any_zone(
-    networks: tuple[Kronos, KronosTokenizer], frames: list[Any]
-) -> None:
+def test_stamps_are_wall_clock_times_in_any_zone(networks: tuple[Kronos, KronosTokenizer], frames: list[Any]) -> None:
     predictor = KronosPredictor(*networks, device="cpu", max_context=64)
     frame, x, y = frames[1]
     naive = predictor.predict(frame, x, y, 12, verbose=False)
-    zoned = predictor.predict(
-        frame, x.tz_localize("Asia/Tokyo"), y.tz_localize("America/New_York"), 12, verbose=False
-    )
+    zoned = predictor.predict(frame, x.tz_localize("Asia/Tokyo"), y.tz_localize("America/New_York"), 12, verbose=False)
     assert np.array_equal(naive, zoned)
     other = predictor.predict(frame, x + pd.Timedelta(hours=5), y + pd.Timedelta(hours=5), 12, verbose=False)
     assert not np.allclose(naive, other)
@@ -196,11 +186,7 @@ def test_a_prediction_counts_the_bars_at_the_edge_and_the_rows_that_were_clipped
     pinned = (np.abs(z) > 4.5).any(-1).sum(1)
     assert 0 < pinned.sum() < 240
     assert predictor.pinned_bars(spiked, paths).tolist() == pinned.tolist()
-    assert out.attrs == {
-        "sampled_bars": 240,
-        "pinned_bars": int(pinned.sum()),
-        "clipped_context_bars": 1,
-    }
+    assert out.attrs == {"sampled_bars": 240, "pinned_bars": int(pinned.sum()), "clipped_context_bars": 1}
 
 
 def test_the_progress_bar_is_shown_when_asked_for_and_only_then(
@@ -240,9 +226,7 @@ def test_networks_are_put_into_eval_mode_and_survive_saving(
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in networks[0].state_dict().items())
 
 
-def test_a_frame_that_does_not_fit_is_refused(
-    networks: tuple[Kronos, KronosTokenizer], frames: list[Any]
-) -> None:
+def test_a_frame_that_does_not_fit_is_refused(networks: tuple[Kronos, KronosTokenizer], frames: list[Any]) -> None:
     predictor = KronosPredictor(*networks, device="cpu")
     frame, x, y = frames[0]
     cases: list[tuple[str, dict[str, Any]]] = [
@@ -294,9 +278,7 @@ def test_a_setting_out_of_range_is_named(
         predictor.predict_paths(*frames[0], **words)
 
 
-def test_a_window_a_clip_or_a_device_that_cannot_be_is_refused(
-    networks: tuple[Kronos, KronosTokenizer],
-) -> None:
+def test_a_window_a_clip_or_a_device_that_cannot_be_is_refused(networks: tuple[Kronos, KronosTokenizer]) -> None:
     for words in ({"max_context": 0}, {"clip": -1}, {"device": "xpu"}):
         with pytest.raises(SpecError):
             KronosPredictor(*networks, **words)  # type: ignore[arg-type]

@@ -53,9 +53,7 @@ def _block(name: str, width: int, heads: int, inner: int) -> Shapes:
     }
 
 
-def model_shapes(
-    layers: int, width: int, heads: int, inner: int, bits: int, *, learned: bool = True
-) -> Shapes:
+def model_shapes(layers: int, width: int, heads: int, inner: int, bits: int, *, learned: bool = True) -> Shapes:
     """Every tensor of a model's file."""
     codes, stamp = 2**bits, "embed.weight" if learned else "embed.emb.weight"
     shapes: Shapes = {
@@ -74,9 +72,7 @@ def model_shapes(
     return shapes
 
 
-def tokenizer_shapes(
-    d_in: int, width: int, heads: int, inner: int, layers: int, bits: int, group: int
-) -> Shapes:
+def tokenizer_shapes(d_in: int, width: int, heads: int, inner: int, layers: int, bits: int, group: int) -> Shapes:
     """Every tensor of a tokenizer's file: ``layers`` layers of encoder and decoder are one block fewer each."""
     shapes: Shapes = {
         **_linear("embed", width, d_in),
@@ -176,9 +172,7 @@ def test_what_is_saved_is_the_published_layout_again(
 ) -> None:
     """config.json key for key and model.safetensors tensor for tensor: upstream can read what we write."""
     network.from_pretrained(golden_folder / part).save_pretrained(tmp_path / part)
-    config, again = (
-        json.loads((folder / part / "config.json").read_text()) for folder in (golden_folder, tmp_path)
-    )
+    config, again = (json.loads((folder / part / "config.json").read_text()) for folder in (golden_folder, tmp_path))
     assert again == config
     for folder in (golden_folder, tmp_path):
         assert sorted(path.name for path in (folder / part).iterdir()) == ["config.json", "model.safetensors"]

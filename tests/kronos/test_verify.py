@@ -74,15 +74,11 @@ def test_a_published_folder_has_no_recorded_hashes_and_that_is_told(golden_folde
 
 
 @pytest.mark.parametrize("facts", [GOLDEN_MODEL, GOLDEN_TOKENIZER], ids=["model", "tokenizer"])
-def test_a_folder_of_one_network_is_known_by_its_configuration(
-    golden_folder: Path, facts: NetworkFacts
-) -> None:
+def test_a_folder_of_one_network_is_known_by_its_configuration(golden_folder: Path, facts: NetworkFacts) -> None:
     assert verify_model(str(golden_folder / facts.kind)).networks == (facts,)
 
 
-def test_a_model_and_its_tokenizer_in_two_folders_are_checked_as_a_pair(
-    golden_folder: Path, own: Path
-) -> None:
+def test_a_model_and_its_tokenizer_in_two_folders_are_checked_as_a_pair(golden_folder: Path, own: Path) -> None:
     model, tokenizer = str(golden_folder / "model"), str(golden_folder / "tokenizer")
     assert verify_model(model, tokenizer).networks == (GOLDEN_MODEL, GOLDEN_TOKENIZER)
     with pytest.raises(CheckpointError, match=r"5\+5 bits, the tokenizer 4\+4"):
@@ -108,9 +104,7 @@ def test_a_flipped_bit_in_any_file_of_a_folder_is_found(own: Path, name: str) ->
     assert _bytes(own) == before
 
 
-def test_every_broken_file_of_the_cache_is_named_and_none_is_deleted(
-    cached: KnownModel, hub_cache: Path
-) -> None:
+def test_every_broken_file_of_the_cache_is_named_and_none_is_deleted(cached: KnownModel, hub_cache: Path) -> None:
     broken = [path for path in hub_cache.rglob(WEIGHTS) if path.is_symlink()]
     assert len(broken) == 2
     for path in broken:
@@ -149,9 +143,7 @@ def _with_sums_that_are_none(folder: Path) -> str:
 @pytest.mark.parametrize(
     "damage", [_without_a_tensor, _with_a_misshapen_tensor, _without_a_file, _with_sums_that_are_none]
 )
-def test_damage_that_no_hash_tells_is_found(
-    golden_folder: Path, tmp_path: Path, damage: Callable[[Path], str]
-) -> None:
+def test_damage_that_no_hash_tells_is_found(golden_folder: Path, tmp_path: Path, damage: Callable[[Path], str]) -> None:
     folder = Path(shutil.copytree(golden_folder, tmp_path / "copy"))
     verify_model(str(folder))
     message = damage(folder)
@@ -166,9 +158,7 @@ def test_a_folder_with_sums_misses_the_file_that_they_name(own: Path) -> None:
         verify_model(str(own))
 
 
-def test_a_known_model_of_another_size_is_not_that_model(
-    cached: KnownModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_known_model_of_another_size_is_not_that_model(cached: KnownModel, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(cached, tokenizer_parameters=43_025)
     monkeypatch.setattr(registry, "KNOWN_MODELS", (*KNOWN_MODELS, other))
     with pytest.raises(CheckpointError, match="the tokenizer has 43,024 parameters") as caught:
@@ -196,9 +186,7 @@ def test_half_a_download_is_told_from_none(hub_server: LoopbackHub, stand_in: Kn
     del hub_server
 
 
-def test_an_embedded_checkpoint_without_its_record_is_not_whole(
-    monkeypatch: pytest.MonkeyPatch, own: Path
-) -> None:
+def test_an_embedded_checkpoint_without_its_record_is_not_whole(monkeypatch: pytest.MonkeyPatch, own: Path) -> None:
     monkeypatch.setattr("scenario_gen.kronos.hub.EMBEDDED", own.parent)
     (own / "SHA256SUMS").unlink()
     own.rename(own.parent / "nano")

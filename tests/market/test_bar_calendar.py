@@ -131,10 +131,7 @@ def test_stamps_in_utc_follow_the_exchange_through_its_clock_change():
 def test_dates_with_a_zone_keep_their_midnight(zone):
     stamps = pd.bdate_range("2020-01-02", "2020-03-06", tz=zone)
     calendar = BarCalendar.infer(stamps, "XNYS")
-    assert [stamp.isoformat()[:16] for stamp in calendar.future(2)] == [
-        "2020-03-09T00:00",
-        "2020-03-10T00:00",
-    ]
+    assert [stamp.isoformat()[:16] for stamp in calendar.future(2)] == ["2020-03-09T00:00", "2020-03-10T00:00"]
     assert calendar.future(1).tz is not None
 
 
@@ -156,9 +153,7 @@ def test_currencies_in_utc_open_on_sunday_evening_by_inference():
 def test_a_lunch_break_is_inferred():
     clocks = [*range(570, 690, 30), *range(780, 900, 30)]  # 09:30-11:00 and 13:00-14:30, minutes of the day
     minutes = [pd.Timedelta(minutes=clock) for clock in clocks]
-    stamps = pd.DatetimeIndex(
-        [day + at for day in pd.bdate_range("2021-03-01", periods=30) for at in minutes]
-    )
+    stamps = pd.DatetimeIndex([day + at for day in pd.bdate_range("2021-03-01", periods=30) for at in minutes])
     calendar = BarCalendar.infer(stamps[:-4])
     assert calendar.code == "inferred: Mon-Fri, 8 bars 09:30-14:30"
     assert list(calendar.future(4)) == list(stamps[-4:])
@@ -173,18 +168,8 @@ def test_an_unbroken_hour_of_minutes_goes_on_and_says_what_it_saw():
 @pytest.mark.parametrize(
     ("stamps", "following", "label", "per_year"),
     [
-        (
-            pd.date_range("2020-01-03", periods=30, freq="W-FRI"),
-            ["2020-07-31", "2020-08-07"],
-            "weekly",
-            365.2425 / 7,
-        ),
-        (
-            pd.date_range("2020-01-06", periods=30, freq="W-MON"),
-            ["2020-08-03", "2020-08-10"],
-            "weekly",
-            365.2425 / 7,
-        ),
+        (pd.date_range("2020-01-03", periods=30, freq="W-FRI"), ["2020-07-31", "2020-08-07"], "weekly", 365.2425 / 7),
+        (pd.date_range("2020-01-06", periods=30, freq="W-MON"), ["2020-08-03", "2020-08-10"], "weekly", 365.2425 / 7),
         (pd.date_range("2019-01-31", periods=13, freq="ME"), ["2020-02-29", "2020-03-31"], "monthly", 12),
         (pd.date_range("2019-01-01", periods=13, freq="MS"), ["2020-02-01", "2020-03-01"], "monthly", 12),
         (pd.date_range("2019-01-31", periods=13, freq="BME"), ["2020-02-28", "2020-03-31"], "monthly", 12),
@@ -238,8 +223,7 @@ def test_irregular_bars_are_named_so_and_go_on_at_their_median_step():
 
 
 @pytest.mark.parametrize(
-    ("step", "label"),
-    [("1min", "1m"), ("5min", "5m"), ("90min", "90m"), ("1h", "1h"), ("4h", "4h"), ("30s", "30s")],
+    ("step", "label"), [("1min", "1m"), ("5min", "5m"), ("90min", "90m"), ("1h", "1h"), ("4h", "4h"), ("30s", "30s")]
 )
 def test_frequencies_have_the_usual_labels(step, label):
     assert frequency(pd.date_range("2021-01-04", periods=100, freq=step)) == label

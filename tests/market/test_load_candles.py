@@ -107,9 +107,7 @@ def test_rows_of_a_reversed_file_keep_their_own_lines(write):
 
 def test_adjusted_prices_are_scaled_by_hand_worked_factors(write):
     # Adj Close / Close is 0.5 and then 1: prices halve, volume doubles, price times volume stays 1000.
-    text = (
-        HEADER.replace("\n", ",Adj Close\n") + "2020-01-02,20,24,18,20,50,10\n2020-01-03,10,11,9,10,100,10\n"
-    )
+    text = HEADER.replace("\n", ",Adj Close\n") + "2020-01-02,20,24,18,20,50,10\n2020-01-03,10,11,9,10,100,10\n"
     candles = load_candles(write("x.csv", text), adjusted=True)
     np.testing.assert_allclose(candles.values, [[10, 12, 9, 10, 100], [10, 11, 9, 10, 100]], rtol=1e-15)
     assert candles.source == "x.csv, adjusted prices"
@@ -165,16 +163,8 @@ def test_missing_volume_before_the_start_does_not_matter(bars):
         ("twice.csv", HEADER.replace("volume", " Close") + ROWS, "more than one column called 'close'"),
         ("bare.csv", ROWS, "holds values, not column names"),
         ("point.csv", HEADER + "2020-01-02,10,5,11,9,10,5\n", "6 column names, but 7 values"),
-        (
-            "point.csv",
-            HEADER.replace(",", ";") + "2020-01-02;10,5;11;9;10;5\n",
-            "a decimal comma: open '10,5'",
-        ),
-        (
-            "thousand.csv",
-            HEADER + '2020-01-02,"1,010.5",2000,9,10,5\n',
-            "thousands separators: open '1,010.5'",
-        ),
+        ("point.csv", HEADER.replace(",", ";") + "2020-01-02;10,5;11;9;10;5\n", "a decimal comma: open '10,5'"),
+        ("thousand.csv", HEADER + '2020-01-02,"1,010.5",2000,9,10,5\n', "thousands separators: open '1,010.5'"),
         ("long.csv", HEADER + ROWS + "2020-01-04,1,2,3,4,5,6,7\n", "Expected 6 fields in line 4, saw 8"),
         ("short.csv", HEADER + ROWS + "2020-01-04,1\n", "row 3 (line 4), 2020-01-04: open 1, high missing"),
         ("quote.csv", HEADER + '2020-01-02,"10,11,9,10,1\n', "is no regular table"),

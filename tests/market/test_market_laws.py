@@ -155,9 +155,7 @@ def test_any_other_file_is_refused_without_a_traceback(content):
 @RELAXED
 @given(
     st.lists(
-        st.lists(st.text("0123456789.,-:/TZ eE+naif'", max_size=12), min_size=5, max_size=5),
-        min_size=1,
-        max_size=6,
+        st.lists(st.text("0123456789.,-:/TZ eE+naif'", max_size=12), min_size=5, max_size=5), min_size=1, max_size=6
     )
 )
 def test_any_cells_under_a_right_header_give_candles_or_a_refusal(cells):

@@ -97,10 +97,7 @@ def test_of_two_time_columns_one_is_taken_and_the_choice_is_told():
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        (
-            ["03/04/2020", "04/04/2020"],
-            "cannot be told apart: '03/04/2020' in row 1 (no row has a day above 12)",
-        ),
+        (["03/04/2020", "04/04/2020"], "cannot be told apart: '03/04/2020' in row 1 (no row has a day above 12)"),
         (["13/04/2020", "04/14/2020"], "some rows put the day first and others the month"),
         (["09:30", "09:35"], "times of day without a date"),
         (["2020-01-02T09:30Z", "2020-01-02 09:35"], "only some stamps of the data frame have an offset"),
@@ -123,8 +120,6 @@ def test_ends_with_a_zone_need_bars_with_one():
 
 
 def test_split_at_a_date_means_the_whole_of_that_day_in_the_bars_zone():
-    frame = pd.DataFrame(
-        {"date": pd.date_range("2020-01-01", periods=48, freq="h", tz="Asia/Tokyo"), **PRICES}
-    )
+    frame = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=48, freq="h", tz="Asia/Tokyo"), **PRICES})
     before, after = load_candles(frame).split_at(pd.Timestamp("2020-01-01"))
     assert (len(before), len(after)) == (24, 24)

@@ -46,9 +46,7 @@ def test_closes_that_rest_for_longer_than_chance_allows_are_a_dead_run(make_bars
     rows = range(400, 400 + run)
     close = bars["close"].iloc[400]
     bars.iloc[rows, 3] = close
-    bars.iloc[rows, 1] = np.maximum(
-        bars["high"].iloc[rows], close + 0.01 * np.arange(run)
-    )  # the bars themselves move
+    bars.iloc[rows, 1] = np.maximum(bars["high"].iloc[rows], close + 0.01 * np.arange(run))  # the bars themselves move
     bars.iloc[rows, 2] = np.minimum(bars["low"].iloc[rows], close)
     assert rules_of(load_candles(bars)) == ({"dead run": tuple(rows)} if flagged else {})
 

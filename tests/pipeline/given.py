@@ -69,8 +69,7 @@ class ManyContexts:
     def of(cls, history: Candles, seed: int) -> ManyContexts:
         order = np.random.default_rng(seed).permutation(20)
         blocks = [
-            windows(history.rows(k * BLOCK, (k + 1) * BLOCK + 1), BLOCK, 1, tick=0.0).bars
-            for k in sorted(order[:10])
+            windows(history.rows(k * BLOCK, (k + 1) * BLOCK + 1), BLOCK, 1, tick=0.0).bars for k in sorted(order[:10])
         ]
         flat = Relative.of(concatenate(blocks)).flat()
         row = Relative(*(None if x is None else x[None] for x in vars(flat).values()))

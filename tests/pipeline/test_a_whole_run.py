@@ -23,9 +23,7 @@ STRATEGIES = ROOT / "strategies"
 
 
 def _spec(folder: Path, model: Path | None = None, **changes: Any) -> dict[str, Any]:
-    generator = (
-        {"kind": "bootstrap"} if model is None else {"kind": "kronos", "model": str(model), "device": "cpu"}
-    )
+    generator = {"kind": "bootstrap"} if model is None else {"kind": "kronos", "model": str(model), "device": "cpu"}
     return {
         "name": "trial",
         "data": {"source": "sp500", "end": "2016-03-31"},
@@ -48,9 +46,7 @@ def _spec(folder: Path, model: Path | None = None, **changes: Any) -> dict[str, 
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.StressRun, Path]:
     folder = tmp_path_factory.mktemp("runs") / "done"
     spec = _spec(
-        folder,
-        scenarios=[{"name": "base"}, {"name": "short", "bars": {"horizon": 5}}],
-        baselines=["bootstrap"],
+        folder, scenarios=[{"name": "base"}, {"name": "short", "bars": {"horizon": 5}}], baselines=["bootstrap"]
     )
     return sg.run(spec), folder
 
@@ -83,9 +79,7 @@ def test_every_summary_is_what_the_metrics_file_says(done: tuple[sg.StressRun, P
                     assert median.value == pytest.approx(np.median(values))
 
 
-def test_named_paths_are_the_ranks_of_total_return_and_carry_their_trades(
-    done: tuple[sg.StressRun, Path],
-) -> None:
+def test_named_paths_are_the_ranks_of_total_return_and_carry_their_trades(done: tuple[sg.StressRun, Path]) -> None:
     run, folder = done
     metrics = pd.read_parquet(folder / "metrics.parquet")
     for strategy in run.scenarios[0].strategies:
@@ -102,9 +96,7 @@ def test_named_paths_are_the_ranks_of_total_return_and_carry_their_trades(
             assert path.equity[-1] / path.equity[0] - 1 == pytest.approx(path.total_return, abs=1e-6)
 
 
-def test_the_realised_continuation_stands_among_the_paths(
-    done: tuple[sg.StressRun, Path], sp500: sg.Candles
-) -> None:
+def test_the_realised_continuation_stands_among_the_paths(done: tuple[sg.StressRun, Path], sp500: sg.Candles) -> None:
     run, folder = done
     later = sp500.split_at("2016-03-31")[1]
     base = run.scenarios[0]
@@ -119,14 +111,10 @@ def test_the_realised_continuation_stands_among_the_paths(
     assert hold.percentile.count == int((rows["total_return"] < hold.metrics["total_return"]).sum())
 
 
-def test_a_second_run_in_another_folder_gives_the_same_numbers(
-    done: tuple[sg.StressRun, Path], tmp_path: Path
-) -> None:
+def test_a_second_run_in_another_folder_gives_the_same_numbers(done: tuple[sg.StressRun, Path], tmp_path: Path) -> None:
     _, folder = done
     spec = _spec(
-        tmp_path / "b",
-        scenarios=[{"name": "base"}, {"name": "short", "bars": {"horizon": 5}}],
-        baselines=["bootstrap"],
+        tmp_path / "b", scenarios=[{"name": "base"}, {"name": "short", "bars": {"horizon": 5}}], baselines=["bootstrap"]
     )
     sg.run(spec)
     pd.testing.assert_frame_equal(
@@ -172,13 +160,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tiny_folder: 
 
 
 def _run(spec: dict[str, Any], progress: SilentProgress, **options: Any) -> sg.StressRun:
-    settings = {
-        "folder": None,
-        "device": None,
-        "paths": None,
-        "overwrite": False,
-        "command": "test",
-    } | options
+    settings = {"folder": None, "device": None, "paths": None, "overwrite": False, "command": "test"} | options
     return run_spec(spec_from_dict(spec), progress=progress, **settings)
 
 
@@ -278,19 +260,9 @@ def test_a_longer_real_continuation_than_the_horizon_is_cut_and_a_shorter_one_is
     assert run.scenarios[0].realised_close == []
 
 
-@pytest.mark.parametrize(
-    ("end", "told"), [("2019-01-04", True), ("2018-12-31", False), ("2018-12-28", False)]
-)
+@pytest.mark.parametrize(("end", "told"), [("2019-01-04", True), ("2018-12-31", False), ("2018-12-28", False)])
 def test_a_history_that_ends_before_the_asked_date_is_told(tmp_path: Path, end: str, told: bool) -> None:
     progress = SilentProgress()
     spec = _spec(tmp_path / "run", data={"source": "sp500", "end": end}, paths={"count": 4, "block": 4})
-    run_spec(
-        spec_from_dict(spec),
-        folder=None,
-        device=None,
-        paths=None,
-        overwrite=False,
-        command="",
-        progress=progress,
-    )
+    run_spec(spec_from_dict(spec), folder=None, device=None, paths=None, overwrite=False, command="", progress=progress)
     assert ("base: the history ends on 2018-12-31, before data.end 2019-01-04" in progress.notes) is told

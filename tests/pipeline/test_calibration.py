@@ -71,18 +71,14 @@ def test_forecasts_see_their_past_and_nothing_else(history: Candles) -> None:
 def test_an_altered_future_alters_its_own_origin_alone(history: Candles) -> None:
     values = history.values.copy()
     values[-3:, :4] *= 1.1
-    before, after = (
-        calibrate(Spy(), bars, SMALL).generator for bars in (history, replace(history, values=values))
-    )
+    before, after = (calibrate(Spy(), bars, SMALL).generator for bars in (history, replace(history, values=values)))
     for a, b in zip(before.functionals, after.functionals, strict=True):
         assert a.pits[:-1] == b.pits[:-1]
     assert before.functional("return_h").pits[-1] < after.functional("return_h").pits[-1]
 
 
 def _forecasts(generator: Generator, history: Candles, settings: Settings) -> list[Forecast]:
-    origins = rolling_origins(
-        len(history), context=settings.context, horizon=settings.horizon, count=settings.origins
-    )
+    origins = rolling_origins(len(history), context=settings.context, horizon=settings.horizon, count=settings.origins)
     return list(forecasts(generator, history, origins, settings))
 
 
@@ -135,10 +131,7 @@ def test_a_volatility_too_small_by_a_fifth_is_caught_by_its_own_functional_alone
         assert b.mean == pytest.approx(0.68, abs=0.08)
         assert b.label == "FAIL"
         assert a.label != "FAIL"
-        worse = (
-            np.array(narrow.scores_by_origin["crps_log_volatility"])
-            - right.scores_by_origin["crps_log_volatility"]
-        )
+        worse = np.array(narrow.scores_by_origin["crps_log_volatility"]) - right.scores_by_origin["crps_log_volatility"]
         assert worse.mean() / (worse.std() / np.sqrt(201)) > 3
         # the trap: by the CRPS of the return the calmer paths are no worse, so it must not rank generators alone
         calm = np.array(narrow.scores_by_origin["crps_return_h"]) - right.scores_by_origin["crps_return_h"]
@@ -195,9 +188,7 @@ class Faulty(Spy):
         return replace(paths, values=values)
 
 
-def test_paths_without_a_price_are_dropped_and_counted_and_an_empty_ensemble_is_left_out(
-    history: Candles,
-) -> None:
+def test_paths_without_a_price_are_dropped_and_counted_and_an_empty_ensemble_is_left_out(history: Candles) -> None:
     found = calibrate(Faulty(), history, replace(SMALL, baselines=()))
     june = [stamp for stamp in found.origins if stamp[5:7] == "06"]
     assert june
@@ -212,8 +203,7 @@ def test_the_same_ensembles_rank_the_stylized_facts_of_the_generator_alone(histo
     report = found.facts
     assert report is not None
     pairs = [
-        (Bars.of_paths(one.paths), Bars.of_paths(one.real))
-        for one in _forecasts(Spy(scale=0.7), history, settings)
+        (Bars.of_paths(one.paths), Bars.of_paths(one.real)) for one in _forecasts(Spy(scale=0.7), history, settings)
     ]
     assert report == check_facts_by_origin(pairs, reference=history, seed=settings.seed)
     by_id = {verdict.fact: verdict for verdict in report.facts}
@@ -238,9 +228,7 @@ def test_a_generator_that_refuses_every_origin_is_refused(history: Candles) -> N
         calibrate(Never(), history, replace(SMALL, origins=5))
 
 
-def test_a_checkpoint_is_calibrated_beside_its_baselines(
-    tiny_checkpoint: Checkpoint, history: Candles
-) -> None:
+def test_a_checkpoint_is_calibrated_beside_its_baselines(tiny_checkpoint: Checkpoint, history: Candles) -> None:
     tiny = KronosPaths.of(tiny_checkpoint, SamplingRule(1.0), device="cpu")
     found = calibrate(tiny, history, replace(SMALL, context=40, baselines=("bootstrap", "fhs")))
     assert [one.name for one in (found.generator, *found.baselines)] == ["tiny", "bootstrap", "fhs"]
@@ -255,9 +243,7 @@ def test_a_checkpoint_is_calibrated_beside_its_baselines(
 
 
 def test_a_generator_is_not_its_own_baseline(history: Candles) -> None:
-    found = calibrate(
-        StationaryBootstrap(), history, replace(SMALL, origins=4, baselines=("bootstrap", "gbm"))
-    )
+    found = calibrate(StationaryBootstrap(), history, replace(SMALL, origins=4, baselines=("bootstrap", "gbm")))
     assert [one.name for one in found.baselines] == ["gbm"]
 
 
@@ -289,9 +275,7 @@ def test_fewer_origins_than_asked_for_are_told(history: Candles) -> None:
     assert found.generator.label == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize(
-    ("scale", "labels"), [(1.0, {"PASS", "WARN"}), (0.6, {"FAIL"})], ids=["as fitted", "too calm"]
-)
+@pytest.mark.parametrize(("scale", "labels"), [(1.0, {"PASS", "WARN"}), (0.6, {"FAIL"})], ids=["as fitted", "too calm"])
 def test_the_value_at_risk_of_the_next_bar_is_judged_bar_by_bar(
     history: Candles, scale: float, labels: Sequence[str]
 ) -> None:

@@ -14,14 +14,7 @@ import torch
 import scenario_gen as sg
 from scenario_gen.errors import CheckError
 from scenario_gen.execute import SilentProgress
-from scenario_gen.kronos import (
-    Checkpoint,
-    Kronos,
-    KronosTokenizer,
-    ModelConfig,
-    TokenizerConfig,
-    save_checkpoint,
-)
+from scenario_gen.kronos import Checkpoint, Kronos, KronosTokenizer, ModelConfig, TokenizerConfig, save_checkpoint
 from scenario_gen.kronos.representation import Levels
 from scenario_gen.pipeline import run_spec
 from scenario_gen.spec.loader import spec_from_dict
@@ -103,9 +96,7 @@ def test_a_generator_without_order_is_repaired_and_told_with_and_without_it(
     run: Run, levels: Path, follower: dict[str, str], tmp_path: Path
 ) -> None:
     hold = {"use": f"{STRATEGIES}/buy_and_hold.py:BuyAndHold"}
-    result = run(
-        generator={"kind": "kronos", "model": str(levels), "device": "cpu"}, strategies=[hold, follower]
-    )
+    result = run(generator={"kind": "kronos", "model": str(levels), "device": "cpu"}, strategies=[hold, follower])
     account = result.scenarios[0].candles
     assert (account.label, account.repaired, account.untouched) == ("FAIL", 60, 0)
     assert account.bad_bars == _rule(result, "V3").bars > 45
@@ -157,11 +148,7 @@ def test_rejection_at_a_price_limit_leaves_the_calm_paths_and_says_so(run: Run, 
 
 
 def test_every_path_has_its_counts_in_candles_parquet_the_rejected_ones_too(run: Run, tmp_path: Path) -> None:
-    result = run(
-        market={"price_limit": 0.025},
-        checks=REJECT,
-        scenarios=[{"name": "a"}, {"name": "b"}],
-    )
+    result = run(market={"price_limit": 0.025}, checks=REJECT, scenarios=[{"name": "a"}, {"name": "b"}])
     counts = pd.read_parquet(tmp_path / "run" / CANDLES)
     assert counts.groupby("scenario").size().to_dict() == {"a": 60, "b": 60}
     first = counts[counts["scenario"] == "a"]
@@ -197,27 +184,17 @@ def test_odd_bars_and_a_contradicted_market_are_told_on_the_way_and_in_the_resul
     stamps = pd.bdate_range("2020-01-01", periods=200)
     rng = np.random.default_rng(2)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, 200)))
-    frame = pd.DataFrame(
-        {"date": stamps, "open": close, "high": close * 1.01, "low": close * 0.99, "close": close}
-    )
+    frame = pd.DataFrame({"date": stamps, "open": close, "high": close * 1.01, "low": close * 0.99, "close": close})
     frame["volume"] = 1000.0
     frame.loc[[3, 190], "volume"] = np.nan
     frame.loc[195, "high"] *= 20
     frame.to_csv(tmp_path / "mine.csv", index=False)
     spec = _spec(
-        tmp_path / "run",
-        data={"file": str(tmp_path / "mine.csv"), "calendar": "24/7"},
-        market={"tick_size": 0.5},
+        tmp_path / "run", data={"file": str(tmp_path / "mine.csv"), "calendar": "24/7"}, market={"tick_size": 0.5}
     )
     progress = Notes()
     result = run_spec(
-        spec_from_dict(spec),
-        folder=None,
-        device=None,
-        paths=None,
-        overwrite=False,
-        command="test",
-        progress=progress,
+        spec_from_dict(spec), folder=None, device=None, paths=None, overwrite=False, command="test", progress=progress
     )
     told = "\n".join(progress.notes)
     flags = "\n".join(result.scenarios[0].context.flags)
@@ -236,7 +213,5 @@ def test_odd_bars_and_a_contradicted_market_are_told_on_the_way_and_in_the_resul
 
 
 def test_a_run_folder_gives_its_account_back(run: Run, levels: Path, tmp_path: Path) -> None:
-    result = run(
-        generator={"kind": "kronos", "model": str(levels), "device": "cpu"}, market={"tick_size": 0.25}
-    )
+    result = run(generator={"kind": "kronos", "model": str(levels), "device": "cpu"}, market={"tick_size": 0.25})
     assert RunFolder(tmp_path / "run").read_run() == result

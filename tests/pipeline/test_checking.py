@@ -99,9 +99,7 @@ def test_a_bootstrap_that_declares_itself_is_not_judged_for_copying(one: OneCont
     rng = np.random.default_rng(1)
     template = one.windows.select(rng.integers(len(one.windows), size=100))
     paths = one.table(block_bootstrap(template, Relative.of(one.windows).flat(), 60, rng))
-    judged, declared = (
-        sg.check(paths, one.history, resamples_history=declares) for declares in (False, True)
-    )
+    judged, declared = (sg.check(paths, one.history, resamples_history=declares) for declares in (False, True))
     assert judged.verdicts["copy"] == "FAIL"
     assert declared.verdicts["copy"] == "UNTESTABLE"
     assert "declared to resample" in declared.reasons["copy"]
@@ -124,9 +122,7 @@ def test_the_report_goes_through_json_unchanged(copied: CheckReport) -> None:
     assert decode(CheckReport, encode(copied)) == copied
 
 
-def test_the_same_seed_gives_the_same_report_and_another_seed_another(
-    one: OneContext, copied: CheckReport
-) -> None:
+def test_the_same_seed_gives_the_same_report_and_another_seed_another(one: OneContext, copied: CheckReport) -> None:
     paths = one.copies(120)
     assert sg.check(paths, one.history) == copied
     assert sg.check(paths, one.history, seed=1) != copied
@@ -173,10 +169,7 @@ def test_paths_that_never_move_fail_and_do_not_break_the_check(one: OneContext) 
 
 def test_without_volume_only_volume_is_untestable(one: OneContext, copied: CheckReport) -> None:
     bare = replace(one.history, values=one.history.values[:, :4], fields=one.history.fields[:4])
-    for report in (
-        sg.check(one.copies(120), bare),
-        sg.check(one.copies(120).drop(columns="volume"), one.history),
-    ):
+    for report in (sg.check(one.copies(120), bare), sg.check(one.copies(120).drop(columns="volume"), one.history)):
         assert report.verdicts["volume"] == "UNTESTABLE"
         assert report.verdicts["linear"] == copied.verdicts["linear"] == "PASS"
 

@@ -19,15 +19,7 @@ from scenario_gen.market import Candles
 from scenario_gen.pipeline.asset_results import AssetsReport
 from scenario_gen.pipeline.checking_assets import check_given, read_references
 from scenario_gen.store.codec import encode
-from tests.pipeline.given_assets import (
-    END,
-    Histories,
-    apart_rows,
-    indices,
-    real_rows,
-    rows_of,
-    windows_before,
-)
+from tests.pipeline.given_assets import END, Histories, apart_rows, indices, real_rows, rows_of, windows_before
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +65,9 @@ def test_only_the_dependence_of_independent_assets_fails(
             assert one.verdicts[group] != "FAIL", (name, group)
 
 
-def test_rows_may_be_mixed_and_path_names_be_texts(
-    together: AssetsReport, past: Panel, histories: Histories
-) -> None:
+def test_rows_may_be_mixed_and_path_names_be_texts(together: AssetsReport, past: Panel, histories: Histories) -> None:
     rows = real_rows(past, histories)
-    mixed = rows.sort_values(["timestamp", "asset", "path"]).assign(
-        path=lambda rows: "p" + rows["path"].astype(str)
-    )
+    mixed = rows.sort_values(["timestamp", "asset", "path"]).assign(path=lambda rows: "p" + rows["path"].astype(str))
     # The last asset's paths appear in another order: they are still matched by name.
     turned = pd.concat([mixed[mixed["asset"] == "SPX"], mixed[mixed["asset"] == "IXIC"].iloc[::-1]])
     turned = turned.sort_values("timestamp", kind="stable")
@@ -99,9 +87,7 @@ def test_stamps_that_not_all_histories_have_are_left_out_and_told(past: Panel, h
     assert report.verdicts["cross_asset"] == "PASS"
 
 
-def test_paths_of_other_calendars_are_compared_at_the_stamps_that_they_share(
-    past: Panel, histories: Histories
-) -> None:
+def test_paths_of_other_calendars_are_compared_at_the_stamps_that_they_share(past: Panel, histories: Histories) -> None:
     rows = real_rows(past, histories)
     stamps = sorted(rows["timestamp"].unique())
     fewer = rows[~((rows["asset"] == "IXIC") & rows["timestamp"].isin(stamps[20:22]))]
@@ -112,9 +98,7 @@ def test_paths_of_other_calendars_are_compared_at_the_stamps_that_they_share(
     assert "at least 60 bars, these have 58" in report.reasons["cross_asset"]
 
 
-def test_a_path_that_one_asset_loses_is_lost_for_dependence_and_told(
-    past: Panel, histories: Histories
-) -> None:
+def test_a_path_that_one_asset_loses_is_lost_for_dependence_and_told(past: Panel, histories: Histories) -> None:
     rows = real_rows(past, histories)
     broken = (rows["asset"] == "SPX") & rows["path"].isin([3, 7])
     rows.loc[broken, "close"] = np.nan
@@ -155,9 +139,7 @@ def test_three_assets_have_spreads_over_pairs_and_an_eigenvalue(past: Panel, his
 def test_one_table_may_hold_all_histories(
     together: AssetsReport, past: Panel, histories: Histories, tmp_path: Path
 ) -> None:
-    frames = [
-        one.frame().rename_axis("date").reset_index().assign(Symbol=name) for name, one in histories.items()
-    ]
+    frames = [one.frame().rename_axis("date").reset_index().assign(Symbol=name) for name, one in histories.items()]
     pd.concat(frames).to_csv(tmp_path / "all.csv", index=False)
     report = sg.check_assets(real_rows(past, histories), tmp_path / "all.csv", seed=1)
     assert report.verdicts == together.verdicts
@@ -168,30 +150,19 @@ def test_one_table_may_hold_all_histories(
     with pytest.raises(DataError, match=r"wrong\.csv, asset IXIC") as told:
         sg.check_assets(real_rows(past, histories), tmp_path / "wrong.csv")
     place = histories["IXIC"].timestamps.get_loc("2010-06-01")
-    assert f"line {1 + len(histories['SPX']) + 1 + place}" in str(
-        told.value
-    )  # after the header and the S&P 500
+    assert f"line {1 + len(histories['SPX']) + 1 + place}" in str(told.value)  # after the header and the S&P 500
 
 
 WRONG: dict[str, tuple[Callable[[pd.DataFrame, Histories], tuple[Any, Any]], str]] = {
-    "no reference for an asset": (
-        lambda p, h: (p, {"SPX": h["SPX"], "IXIX": h["IXIC"]}),
-        "did you mean IXIX",
-    ),
-    "one history for two": (
-        lambda p, h: (p, h["SPX"]),
-        "one history cannot be the reference of several assets",
-    ),
+    "no reference for an asset": (lambda p, h: (p, {"SPX": h["SPX"], "IXIX": h["IXIC"]}), "did you mean IXIX"),
+    "one history for two": (lambda p, h: (p, h["SPX"]), "one history cannot be the reference of several assets"),
     "a table that names no asset": (lambda p, h: (p, "sp500"), "has no column that names one"),
     "a path less": (
         lambda p, h: (p[~((p["asset"] == "IXIC") & (p["path"] == 5))], h),
         "1 paths are only in one of SPX and IXIC: 5",
     ),
     "bars at other moments": (
-        lambda p, h: (
-            p.assign(timestamp=p["timestamp"] + pd.to_timedelta(91 * (p["asset"] == "IXIC"), "D")),
-            h,
-        ),
+        lambda p, h: (p.assign(timestamp=p["timestamp"] + pd.to_timedelta(91 * (p["asset"] == "IXIC"), "D")), h),
         "share no stamp",
     ),
     "one asset": (lambda p, h: (p[p["asset"] == "SPX"], h), "the paths are of one asset"),
@@ -199,10 +170,7 @@ WRONG: dict[str, tuple[Callable[[pd.DataFrame, Histories], tuple[Any, Any]], str
         lambda p, h: (p.assign(asset=p["asset"].where(p.index != 17)), h),
         "1 rows without an asset, the first is row 18",
     ),
-    "two columns of assets": (
-        lambda p, h: (p.assign(Ticker="x"), h),
-        "more than one column that names the asset",
-    ),
+    "two columns of assets": (lambda p, h: (p.assign(Ticker="x"), h), "more than one column that names the asset"),
     "too many assets": (lambda p, h: (p.assign(asset=np.arange(len(p)) // 10), h), "holds 1,440 assets"),
     "ten paths": (lambda p, h: (p[p["path"] < 10], h), "asset SPX holds 10 paths"),
     "histories apart in time": (
@@ -225,10 +193,7 @@ def test_what_does_not_fit_is_refused_with_its_place(name: str, past: Panel, his
 
 
 def test_references_are_read_as_names_and_files() -> None:
-    assert read_references(["SPX=sp500", "IXIC=a=b.csv"], ["SPX", "IXIC"]) == {
-        "SPX": "sp500",
-        "IXIC": "a=b.csv",
-    }
+    assert read_references(["SPX=sp500", "IXIC=a=b.csv"], ["SPX", "IXIC"]) == {"SPX": "sp500", "IXIC": "a=b.csv"}
     assert read_references(["odd=name.csv"], ["SPX", "IXIC"]) == "odd=name.csv"
     with pytest.raises(DataError, match="does not say which asset"):
         read_references(["sp500", "nasdaq"], ["SPX", "IXIC"])
@@ -236,9 +201,7 @@ def test_references_are_read_as_names_and_files() -> None:
         read_references(["SPX=sp500", "SPX=nasdaq"], ["SPX", "IXIC"])
 
 
-def test_paths_of_one_asset_take_one_reference_named_or_not(
-    past: Panel, histories: Histories, tmp_path: Path
-) -> None:
+def test_paths_of_one_asset_take_one_reference_named_or_not(past: Panel, histories: Histories, tmp_path: Path) -> None:
     rows = real_rows(past, histories, 40)
     only = rows[rows["asset"] == "SPX"]
     only.to_parquet(tmp_path / "named.parquet", index=False)

@@ -101,9 +101,7 @@ def test_each_path_is_anchored_by_its_own_first_stamp(one: OneContext, paths: pd
     found = anchored(read_path_table(shifted), one.history, None, "p.csv")
     ends = [int(np.searchsorted(one.history.timestamps, days[at])) for at in (0, 5)]
     assert [(len(part.paths), part.end) for part in found.ensembles] == [(10, ends[0]), (15, ends[1])]
-    assert [part.paths.anchor_close for part in found.ensembles] == [
-        one.history.close[end - 1] for end in ends
-    ]
+    assert [part.paths.anchor_close for part in found.ensembles] == [one.history.close[end - 1] for end in ends]
     assert (found.contexts, found.end) == (2, ends[1])
     with pytest.raises(CheckError, match="2 contexts: too few for a sample of contexts"):
         sg.check(shifted, one.history)
@@ -152,9 +150,7 @@ def test_a_volume_that_is_missing_on_some_bars_breaks_v4_and_costs_its_paths(
     assert (v4.bars, v4.paths, account.bad_bars, account.rejected) == (3, 2, 3, 2)
 
 
-def test_an_infinite_price_is_counted_where_prices_stand_on_ticks(
-    one: OneContext, paths: pd.DataFrame
-) -> None:
+def test_an_infinite_price_is_counted_where_prices_stand_on_ticks(one: OneContext, paths: pd.DataFrame) -> None:
     paths.loc[5, "high"] = np.inf
     market = Market(tick_size=0.01, lot_size=100, price_limit=0.5)
     account = sg.check(paths, one.history, market=market).candles  # warnings are errors here

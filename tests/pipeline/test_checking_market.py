@@ -110,9 +110,7 @@ def test_candles_are_held_to_the_markets_ticks_lots_and_limit(one: OneContext) -
     assert {row.rule for row in free.candles.rules if row.bars < 0} >= {"V7", "V8", "V4-lots"}
     assert rules["V7"].paths == rules["V4-lots"].paths == 40  # chained anew, so off both grids
     assert rules["V8"].paths > 0
-    assert any(
-        "market.price_limit" in note for note in held.notes
-    )  # the NASDAQ itself moved by more than 3 % in a day
+    assert any("market.price_limit" in note for note in held.notes)  # the NASDAQ itself moved by more than 3 % in a day
     assert free.candles.repaired < held.candles.repaired
     moved = {shift.fact for shift in held.candles.facts if shift.moved}
     assert moved & {"log_sd", "exkurt", "logPK_oc"}  # a limit cuts the tails

@@ -45,9 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.StressRun, Path]:
     return sg.run(spec), folder
 
 
-def test_a_run_counts_them_in_run_json_and_on_its_page(
-    run: tuple[sg.StressRun, Path], sp500: sg.Candles
-) -> None:
+def test_a_run_counts_them_in_run_json_and_on_its_page(run: tuple[sg.StressRun, Path], sp500: sg.Candles) -> None:
     result, folder = run
     context = sp500.split_at("2016-03-31")[0].context(40)
     paths = sg.sample(context, horizon=20, paths=10, model=str(GOLDEN), seed=9, device="cpu", block=4)

@@ -36,9 +36,7 @@ def _history(bars: int, seed: int) -> Candles:
     return Candles(stamps, _bars(rng.normal(0, SIGMA, (1, bars)), rng)[0], FIELDS)
 
 
-def _forecast(
-    context: Candles, stamps: pd.DatetimeIndex, seed: int, volatility: float, drift: float
-) -> PathSet:
+def _forecast(context: Candles, stamps: pd.DatetimeIndex, seed: int, volatility: float, drift: float) -> PathSet:
     rng = np.random.default_rng([seed, 77])
     steps = rng.normal(drift * SIGMA, volatility * SIGMA, (PATHS, HORIZON))
     anchor = float(context.close[-1])
@@ -146,9 +144,7 @@ def test_broken_bars_are_counted_by_rule_before_they_are_repaired(truths: list[T
     assert whole.broken.max() == 0
     values[1:, 2, 3] = np.inf
     lost = PathSet(values, FIELDS, raw.timestamps, raw.path_ids, raw.anchor_close)
-    assert observe(lost, truth, np.random.default_rng(0)) == (
-        "0 of 99 paths are left: the others break a candle rule"
-    )
+    assert observe(lost, truth, np.random.default_rng(0)) == ("0 of 99 paths are left: the others break a candle rule")
 
 
 def test_one_origin_per_span_has_the_error_of_newey_and_west() -> None:

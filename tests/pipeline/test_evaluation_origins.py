@@ -124,9 +124,7 @@ def test_forecasts_do_not_see_what_comes_after_their_origin(folder: Path, tiny_f
     after = _run(folder, tiny_folder, per_group=None).pooled
     for one, other in zip(before.generators, after.generators, strict=True):
         assert one.drift == other.drift
-        assert [f.generated for f in one.facts] == pytest.approx(
-            [f.generated for f in other.facts], nan_ok=True
-        )
+        assert [f.generated for f in one.facts] == pytest.approx([f.generated for f in other.facts], nan_ok=True)
         assert one.of("return_60").crps != other.of("return_60").crps
 
 
@@ -174,6 +172,5 @@ def test_futures_in_the_time_of_the_training_are_told(
     save_checkpoint(replace(tiny_checkpoint, provenance=record), tmp_path / "seen")
     notes = _run(folder, tmp_path / "seen").notes
     assert any(
-        note.startswith("2 of 4 futures begin before the model's training data end (2000-03-15)")
-        for note in notes
+        note.startswith("2 of 4 futures begin before the model's training data end (2000-03-15)") for note in notes
     )

@@ -75,9 +75,7 @@ def test_every_strategy_stands_beside_random_entries_and_holding(run: tuple[Stre
 
 def test_a_pair_is_the_difference_of_the_metrics_file(run: tuple[StressRun, Path]) -> None:
     metrics = RunFolder(run[1]).read_metrics()
-    base = metrics[metrics["scenario"] == "base"].pivot(
-        index="path_id", columns="strategy", values="total_return"
-    )
+    base = metrics[metrics["scenario"] == "base"].pivot(index="path_id", columns="strategy", values="total_return")
     for one in run[0].scenarios[0].strategies:
         for pair in one.paired:
             if pair.metric == "total_return" and pair.against in base:
@@ -97,16 +95,11 @@ def test_the_tail_rests_on_the_paths_of_its_own_scenario(run: tuple[StressRun, P
             assert len(tenth.counts) == 24
 
 
-def test_history_is_placed_before_and_after_the_anchor(
-    run: tuple[StressRun, Path], sp500: sg.Candles
-) -> None:
+def test_history_is_placed_before_and_after_the_anchor(run: tuple[StressRun, Path], sp500: sg.Candles) -> None:
     hold = run[0].scenarios[0].strategies[0]
     assert [marker.stretch for marker in hold.marker] == ["context", "continuation"]
     before, after = sp500.split_at(END)
-    by_hand = [
-        before.close[-1] / before.column("open")[-24] - 1,
-        after.close[23] / after.column("open")[0] - 1,
-    ]
+    by_hand = [before.close[-1] / before.column("open")[-24] - 1, after.close[23] / after.column("open")[0] - 1]
     # float32 prices and equity
     assert [marker.value for marker in hold.marker] == pytest.approx(by_hand, abs=2e-6)
     assert hold.realised is not None
@@ -129,9 +122,7 @@ def test_a_grid_is_judged_once_and_stands_under_each_of_its_sets(run: tuple[Stre
 
 
 def test_findings_are_of_scenarios_and_not_of_baselines(run: tuple[StressRun, Path]) -> None:
-    judged = [
-        one for one in run[0].findings if one.name in ("nulls", "overfitting") or one.name[:6] == "marker"
-    ]
+    judged = [one for one in run[0].findings if one.name in ("nulls", "overfitting") or one.name[:6] == "marker"]
     assert {one.scenario for one in judged} == {"base"}
     assert len([one for one in judged if one.name == "nulls"]) == 5
 
@@ -186,9 +177,7 @@ def test_a_choice_needs_both_tests_to_pass_and_fails_when_it_is_worse_than_drawi
 def test_results_of_many_strategies_are_compared_with_holding_alone(sp500: sg.Candles) -> None:
     paths = sg.sample(sp500, horizon=20, paths=40, model="bootstrap")
     use = {"use": SMA, "params": {"fast": [2, 3, 4, 5, 6, 7, 8], "slow": [10, 12]}}
-    found: list[StrategyResult] = backtest_paths(
-        paths, use, context=sp500, context_end="2018-12-31"
-    ).strategies
+    found: list[StrategyResult] = backtest_paths(paths, use, context=sp500, context_end="2018-12-31").strategies
     assert {pair.against for one in found for pair in one.paired} == {BUY_AND_HOLD}
     assert all(np.isfinite(one.nulls.z or 0.0) for one in found if one.nulls)
     assert replace(found[0]) == found[0]

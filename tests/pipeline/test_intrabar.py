@@ -36,13 +36,7 @@ def _paths(reach: float) -> pd.DataFrame:
     """Forty flat paths of ten bars whose candles reach ``reach`` up and down: what comes first decides all."""
     days = pd.bdate_range("2020-01-06", periods=10)
     one = pd.DataFrame(
-        {
-            "timestamp": days,
-            "open": 100.0,
-            "high": 100 * (1 + reach),
-            "low": 100 * (1 - reach),
-            "close": 100.0,
-        }
+        {"timestamp": days, "open": 100.0, "high": 100 * (1 + reach), "low": 100 * (1 - reach), "close": 100.0}
     )
     return pd.concat([one.assign(path=i) for i in range(40)], ignore_index=True)
 

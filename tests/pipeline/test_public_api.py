@@ -43,8 +43,7 @@ def test_samples_have_the_promised_shape_and_stamps(context: sg.Candles, tiny_fo
 
 def test_the_first_paths_of_many_are_the_paths_of_few(context: sg.Candles, tiny_folder: Path) -> None:
     few, many = (
-        sg.sample(context, horizon=8, paths=n, model=str(tiny_folder), seed=5, device="cpu", block=8)
-        for n in (3, 20)
+        sg.sample(context, horizon=8, paths=n, model=str(tiny_folder), seed=5, device="cpu", block=8) for n in (3, 20)
     )
     assert np.array_equal(few.values, many.values[:3])
 
@@ -68,8 +67,7 @@ def test_the_order_of_blocks_never_changes_a_path(context: sg.Candles) -> None:
 
 def test_another_seed_gives_other_paths(context: sg.Candles, tiny_folder: Path) -> None:
     a, b = (
-        sg.sample(context, horizon=8, paths=4, model=str(tiny_folder), seed=s, device="cpu", block=4)
-        for s in (1, 2)
+        sg.sample(context, horizon=8, paths=4, model=str(tiny_folder), seed=s, device="cpu", block=4) for s in (1, 2)
     )
     assert not np.array_equal(a.values, b.values)
 
@@ -108,8 +106,7 @@ def test_absurd_settings_are_refused(context: sg.Candles, settings: dict[str, ob
 
 def test_numpys_whole_numbers_are_whole_numbers(context: sg.Candles) -> None:
     given, plain = (
-        sg.sample(context, horizon=kind(3), paths=kind(2), seed=kind(4), model="bootstrap")
-        for kind in (np.int64, int)
+        sg.sample(context, horizon=kind(3), paths=kind(2), seed=kind(4), model="bootstrap") for kind in (np.int64, int)
     )
     assert np.array_equal(given.values, plain.values)
 

@@ -101,9 +101,7 @@ def test_a_scenario_has_one_finding_per_group_with_the_worst_label_of_its_member
         labels = {f.name.removeprefix("facts."): f.label for f in found}
         for name, label in labels.items():
             if name in SCORE_GROUPS:
-                members = [
-                    s.label for s in scenario.facts.scores if s.score in SCORE_GROUPS[name] and s.label
-                ]
+                members = [s.label for s in scenario.facts.scores if s.score in SCORE_GROUPS[name] and s.label]
             else:
                 members = [f.label for f in scenario.facts.facts if f.group == name and f.label]
             assert label == worst(members)
@@ -157,17 +155,13 @@ def test_the_drift_of_every_kept_path_is_told_with_its_interval(done: Run) -> No
     run, folder, spec = done
     assert all(scenario.drift is not None for scenario in run.scenarios)
     one = next(found for found in _prepared(spec) if found.name == "base")
-    closes = [
-        block_paths(one, RunFolder(folder).load_block("base", index)[0]).close[:, -1] for index in (0, 1)
-    ]
+    closes = [block_paths(one, RunFolder(folder).load_block("base", index)[0]).close[:, -1] for index in (0, 1)]
     growth = np.concatenate(closes).astype(np.float64) / one.context.close[-1]
     drift = run.scenarios[1].drift
     assert drift is not None
     assert drift.growth == pytest.approx(growth.mean() - 1)
     wide = 1.96 * growth.std(ddof=1) / np.sqrt(48)
-    assert (drift.growth_low, drift.growth_high) == pytest.approx(
-        (drift.growth - wide, drift.growth + wide), rel=1e-3
-    )
+    assert (drift.growth_low, drift.growth_high) == pytest.approx((drift.growth - wide, drift.growth + wide), rel=1e-3)
     findings = {f.scenario: f for f in group(run.findings, "drift")}
     assert set(findings) == {"calm", "base"}
     assert f"{drift.growth:+.2%} [{drift.growth_low:+.2%}" in findings["base"].measured
@@ -222,9 +216,7 @@ def test_value_at_risk_is_a_finding_of_its_own_that_hides_no_pass(tmp_path: Path
 def test_value_at_risk_of_few_forecasts_is_told_with_what_to_set(done: Run) -> None:
     (finding,) = group(done[0].findings, "value at risk")
     assert finding.label == "INCONCLUSIVE"
-    assert (
-        f"{0.05 * BUDGET['origins']:.1f} exceedances are expected of {BUDGET['origins']}" in finding.measured
-    )
+    assert f"{0.05 * BUDGET['origins']:.1f} exceedances are expected of {BUDGET['origins']}" in finding.measured
     assert "checks: calibration: {one_step: 1000}" in finding.measured
     page = build_page(done[0])
     assert "Value at risk in both tails" in page
@@ -265,9 +257,7 @@ def test_too_few_paths_and_too_short_a_history_are_told_and_stop_nothing(tmp_pat
     spec["bars"] = {"context": 58, "horizon": 20}
     spec["checks"] = {"calibration": True}
     loaded, progress = spec_from_dict(spec), SilentProgress()
-    run = run_spec(
-        loaded, folder=None, device=None, paths=None, overwrite=False, command="", progress=progress
-    )
+    run = run_spec(loaded, folder=None, device=None, paths=None, overwrite=False, command="", progress=progress)
     (facts,) = group(run.findings, "facts")
     assert facts.label == "UNTESTABLE"
     assert "12 paths" in facts.measured
@@ -299,10 +289,7 @@ def test_facts_that_decide_how_deep_falls_go_hold_a_favourable_label_down(
 ) -> None:
     scenario = done[0].scenarios[1]
     findings = [Finding(name, "FAIL", "", "", "base") for name in facts]
-    findings += [
-        Finding("calibration", calibration, "", "", "base"),
-        Finding("facts.tails", "FAIL", "", "", "calm"),
-    ]
+    findings += [Finding("calibration", calibration, "", "", "base"), Finding("facts.tails", "FAIL", "", "", "calm")]
     assert cap("PASS", scenario, findings) == expected
 
 

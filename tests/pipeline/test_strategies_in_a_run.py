@@ -120,9 +120,7 @@ Words = list[tuple[str, str]]
         ([("look_ahead", "UNTESTABLE"), ("limits: cvar_95", "UNTESTABLE")], 0),
     ],
 )
-def test_only_a_breached_limit_leaves_with_three_and_only_looking_ahead_with_four(
-    findings: Words, code: int
-) -> None:
+def test_only_a_breached_limit_leaves_with_three_and_only_looking_ahead_with_four(findings: Words, code: int) -> None:
     made = [Finding(name, label, "", "", strategy="Rule") for name, label in findings]  # type: ignore[arg-type]
     assert exit_code(made) == code
 
@@ -137,9 +135,7 @@ def test_a_run_leaves_with_three_when_a_limit_is_breached(tmp_path: Path) -> Non
     assert (tmp_path / "run" / "index.html").exists()
 
 
-def test_paths_that_a_run_kept_give_the_run_s_own_figures(
-    run: StressRun, folder: Path, sp500: sg.Candles
-) -> None:
+def test_paths_that_a_run_kept_give_the_run_s_own_figures(run: StressRun, folder: Path, sp500: sg.Candles) -> None:
     """The command and the run are two ways to the same numbers, to the last bit."""
     kept = RunFolder(folder / "run").paths_path("base")
     context = sp500.split_at("2016-03-31")[0]

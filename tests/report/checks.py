@@ -56,9 +56,7 @@ def read(page: str) -> Reader:
 def seen(page: str) -> str:
     """Return the visible text and the labels that are read aloud."""
     reader = read(page)
-    aloud = [
-        value for _, attrs in reader.tags for key in ("aria-label", "data-h") if (value := attrs.get(key))
-    ]
+    aloud = [value for _, attrs in reader.tags for key in ("aria-label", "data-h") if (value := attrs.get(key))]
     return " ".join([*reader.text, *aloud])
 
 
@@ -96,10 +94,9 @@ def check_numbers(page: str, run: StressRun) -> int:
     for value, form, pointer, text, error in found:
         stored = look_up(data, pointer)
         assert float(value) == stored, pointer
-        assert html.unescape(text) in (
-            as_text(stored, form),
-            f"{as_text(stored, form)} of {_n(data, pointer)}",
-        ), pointer
+        assert html.unescape(text) in (as_text(stored, form), f"{as_text(stored, form)} of {_n(data, pointer)}"), (
+            pointer
+        )
         if pointer.endswith("/value") and "low" in look_up(data, pointer.removesuffix("/value")):
             _check_error(html.unescape(error), look_up(data, pointer.removesuffix("/value")), form, pointer)
     return len(found)
@@ -121,15 +118,11 @@ def _check_error(error: str, estimate: dict[str, float | None], form: str, point
 
 def check_accounts(page: str, run: StressRun) -> None:
     """Read the candle account of each scenario off the page and add it up."""
-    terms = re.compile(
-        r"(\d+) paths = (\d+) untouched \+ (\d+) only rounded \+ (\d+) repaired \+ (\d+) rejected"
-    )
+    terms = re.compile(r"(\d+) paths = (\d+) untouched \+ (\d+) only rounded \+ (\d+) repaired \+ (\d+) rejected")
     text = re.sub(r"\s+", " ", seen(page).replace("\u202f", ""))
     found = [tuple(int(term) for term in match) for match in terms.findall(text)]
     accounts = [scenario.candles for scenario in run.scenarios]
-    assert sorted(found) == sorted(
-        (a.paths, a.untouched, a.rounded, a.repaired, a.rejected) for a in accounts
-    )
+    assert sorted(found) == sorted((a.paths, a.untouched, a.rounded, a.repaired, a.rejected) for a in accounts)
     assert all(paths == sum(parts) for paths, *parts in found)
 
 
@@ -141,28 +134,20 @@ def expected_limit_label(run: StressRun) -> str:
     for scenario in run.scenarios:
         for strategy in scenario.strategies if scenario.role == "scenario" else []:
             shares = [
-                (dict(strategy.drawdown_beyond)[run.limits[key]], 0.05)
-                for key in run.limits
-                if key == "max_drawdown"
+                (dict(strategy.drawdown_beyond)[run.limits[key]], 0.05) for key in run.limits if key == "max_drawdown"
             ]
-            shares += [
-                (strategy.probability_of_loss, run.limits[key]) for key in run.limits if key != "max_drawdown"
-            ]
+            shares += [(strategy.probability_of_loss, run.limits[key]) for key in run.limits if key != "max_drawdown"]
             for share, allowed in shares:
                 assert share.low is not None
                 assert share.high is not None
-                labels.append(
-                    "FAIL" if share.low > allowed else "PASS" if share.high <= allowed else "INCONCLUSIVE"
-                )
+                labels.append("FAIL" if share.low > allowed else "PASS" if share.high <= allowed else "INCONCLUSIVE")
     judged = max(labels, key=SEVERITY.index)
     return "INCONCLUSIVE" if judged == "PASS" else judged  # calibration is never judged in these runs
 
 
 def check_labels(page: str, run: StressRun) -> None:
     """Hold the cards' labels against the run, and every label's class, word and icon against each other."""
-    cards = re.findall(
-        r'<li class="card (\w+)"><h3>([^<]*)</h3><span class="v (\w+)"><svg.*?</svg>(\w+)</span>', page
-    )
+    cards = re.findall(r'<li class="card (\w+)"><h3>([^<]*)</h3><span class="v (\w+)"><svg.*?</svg>(\w+)</span>', page)
     shown = {title: label for label, title, _, _ in cards}
     assert len(cards) == 6
     assert all(outer == inner == word for outer, _, inner, word in cards)

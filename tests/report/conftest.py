@@ -66,9 +66,7 @@ def summary(name: str, values: np.ndarray) -> MetricSummary:
     kept = values[~np.isnan(values)]
     n = len(kept)
     if n < 2:
-        centre = Estimate(
-            float(kept[0]) if n else None, n=n, reason="" if n else "not applicable on any path"
-        )
+        centre = Estimate(float(kept[0]) if n else None, n=n, reason="" if n else "not applicable on any path")
         return MetricSummary(name, centre, None, {str(q): quantile(kept, q) for q in LEVELS}, len(values) - n)
     margin = float(stats.t.ppf(0.975, n - 1) * kept.std(ddof=1) / math.sqrt(n))
     centre = Estimate(float(kept.mean()), float(kept.mean()) - margin, float(kept.mean()) + margin, n)
@@ -76,13 +74,9 @@ def summary(name: str, values: np.ndarray) -> MetricSummary:
     return MetricSummary(name, centre, float(kept.std(ddof=1)), quantiles, len(values) - n)
 
 
-def bars_of(
-    closes: np.ndarray, before: np.ndarray, rng: np.random.Generator, scale: float
-) -> dict[str, np.ndarray]:
+def bars_of(closes: np.ndarray, before: np.ndarray, rng: np.random.Generator, scale: float) -> dict[str, np.ndarray]:
     """Dress closes [path, bar] up as candles."""
-    opens = np.concatenate([before[:, None], closes[:, :-1]], axis=1) * np.exp(
-        rng.normal(0, scale / 3, closes.shape)
-    )
+    opens = np.concatenate([before[:, None], closes[:, :-1]], axis=1) * np.exp(rng.normal(0, scale / 3, closes.shape))
     top = np.maximum(opens, closes) * np.exp(np.abs(rng.normal(0, scale / 3, closes.shape)))
     floor = np.minimum(opens, closes) * np.exp(-np.abs(rng.normal(0, scale / 3, closes.shape)))
     return {"open": opens, "high": top, "low": floor, "close": closes}
@@ -119,25 +113,19 @@ def trades_of(held: np.ndarray, bars: dict[str, np.ndarray], row: int) -> list[T
             size = CASH * abs(float(held[start])) / entry
             pnl = float(np.sign(held[start])) * size * (leave - entry)
             side = "long" if held[start] > 0 else "short"
-            found.append(
-                Trade(side, start, entry, bar - done, leave, size, pnl, 0.0005 * size * (entry + leave), done)
-            )
+            found.append(Trade(side, start, entry, bar - done, leave, size, pnl, 0.0005 * size * (entry + leave), done))
         start = bar
     return found
 
 
 def fan(values: np.ndarray) -> Fan:
     """[path, bar + 1] with the start first."""
-    bars = sorted(
-        {*np.linspace(0, values.shape[1] - 1, min(values.shape[1], 130)).round().astype(int).tolist()}
-    )
+    bars = sorted({*np.linspace(0, values.shape[1] - 1, min(values.shape[1], 130)).round().astype(int).tolist()})
     order = np.argsort(values[:, -1])
     picked = [int(order[int(rank * (len(order) - 1))]) for rank in (0.12, 0.45, 0.83)]
     return Fan(
         bars=bars,
-        quantiles={
-            str(q): np.quantile(values[:, bars], q, axis=0).tolist() for q in (0.05, 0.25, 0.5, 0.75, 0.95)
-        },
+        quantiles={str(q): np.quantile(values[:, bars], q, axis=0).tolist() for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
         examples={str(path): values[path, bars].tolist() for path in picked},
         dots=np.quantile(values[:, -1], (np.arange(50) + 0.5) / 50).tolist(),
     )
@@ -293,13 +281,7 @@ def build_run(
         own = {"kind": "bootstrap", "mean_block": 7.43}
         scenarios.append(
             scenario(
-                "bootstrap",
-                "baseline",
-                np.random.default_rng(8),
-                volatility=0.011,
-                generator=own,
-                bad=0,
-                **shared,
+                "bootstrap", "baseline", np.random.default_rng(8), volatility=0.011, generator=own, bad=0, **shared
             )
         )
     return StressRun(
@@ -380,12 +362,5 @@ def degenerate() -> StressRun:
     """20 paths of one bar, strategies that never trade, no history after the anchor, nothing declared."""
     rules = (("Flat", "flat", {}), ("BuyAndHold", "hold", {}))
     return build_run(
-        paths=20,
-        horizon=1,
-        rules=rules,
-        temperatures=(1.0,),
-        baseline=False,
-        happened=False,
-        limits={},
-        bad=0,
+        paths=20, horizon=1, rules=rules, temperatures=(1.0,), baseline=False, happened=False, limits={}, bad=0
     )

@@ -7,13 +7,7 @@ import re
 from collections.abc import Callable
 from types import ModuleType
 
-from scenario_gen.report.candles import (
-    account_table,
-    effect_sentence,
-    effect_table,
-    thresholds,
-    wickless_table,
-)
+from scenario_gen.report.candles import account_table, effect_sentence, effect_table, thresholds, wickless_table
 from scenario_gen.report.cells import Table, place
 from scenario_gen.report.page import build_page
 from scenario_gen.report.shifts import shift_table
@@ -51,10 +45,7 @@ def test_a_path_that_is_flagged_for_what_it_lacks_is_counted_as_a_path(full: Str
 
 def test_what_repair_leaves_is_told_where_it_differs_from_what_was_flagged(full: StressRun) -> None:
     first = full.scenarios[0].candles
-    broken = [
-        dataclasses.replace(row, left_bars=2, left_paths=1) if row.rule == "V3" else row
-        for row in first.rules
-    ]
+    broken = [dataclasses.replace(row, left_bars=2, left_paths=1) if row.rule == "V3" else row for row in first.rules]
     (row,) = [r for r in account_table(place(_with_account(full, rules=broken))).rows if r.head == "V3"]
     assert row.cells[0].note.endswith("2 after repair")
     (seam,) = [r for r in account_table(place(full)).rows if r.head == "V9"]
@@ -80,12 +71,7 @@ def test_five_shifts_stand_always_and_others_where_they_moved_by_more_than_a_ten
     def shift(fact: str, by: float) -> FactShift:
         return FactShift(fact, 0.5, 0.5 + by, Interval(by, by - 0.02, by + 0.02, 37))
 
-    facts = [
-        shift("gap_share", 0.1),
-        shift("no_upper_wick", 0.11),
-        shift("Lkurt", -0.2),
-        shift("body_frac", 0.0),
-    ]
+    facts = [shift("gap_share", 0.1), shift("no_upper_wick", 0.11), shift("Lkurt", -0.2), shift("body_frac", 0.0)]
     run = _with_account(full, facts=facts)
     table = shift_table(place(run)[:1])
     assert table is not None
@@ -101,9 +87,7 @@ def test_results_with_and_without_repair_stand_one_below_the_other(full: StressR
     assert table is not None
     raw = [row for row in table.rows if row.unit == "raw"]
     repaired = [row for row in table.rows if row.unit == "repaired"]
-    assert (
-        len(raw) == len(repaired) == 15
-    )  # five strategies in three scenarios; the bootstrap needs no repair
+    assert len(raw) == len(repaired) == 15  # five strategies in three scenarios; the bootstrap needs no repair
     assert [cell.shown.text for cell in raw[0].cells[:3] if cell.shown] == ["+1.0%", "not shown", "20.0%"]
     assert "moves the mean return most for BuyAndHold" in text_of(effect_sentence(place(full)))
 
@@ -132,13 +116,10 @@ def test_a_conditional_ensemble_is_warned_of_with_the_bias_of_its_rejection(
     checks.check_accounts(page, loud)
 
 
-def test_flags_of_the_history_are_listed_once_and_cannot_break_the_page(
-    full: StressRun, checks: ModuleType
-) -> None:
+def test_flags_of_the_history_are_listed_once_and_cannot_break_the_page(full: StressRun, checks: ModuleType) -> None:
     flag = "stale prices (5 bars, rows 3, 4, 5 and 2 more): <b>no</b> price changes"
     scenarios = [
-        dataclasses.replace(one, context=dataclasses.replace(one.context, flags=[flag]))
-        for one in full.scenarios
+        dataclasses.replace(one, context=dataclasses.replace(one.context, flags=[flag])) for one in full.scenarios
     ]
     page = build_page(dataclasses.replace(full, scenarios=scenarios))
     assert checks.seen(page).count(flag) == 1

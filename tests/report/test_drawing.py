@@ -34,9 +34,7 @@ def absolute(d: str) -> list[tuple[float, float]]:
     return corners
 
 
-@given(
-    st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), min_size=2, max_size=60), st.booleans()
-)
+@given(st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), min_size=2, max_size=60), st.booleans())
 def test_compact_paths_do_not_drift(points: list[tuple[float, float]], closed: bool) -> None:
     d = " ".join(f"{'M' if n == 0 else 'L'} {x:.6f} {y:.6f}" for n, (x, y) in enumerate(points)) + (
         " z" if closed else ""
@@ -104,9 +102,7 @@ def test_a_strip_places_quantiles_in_percent_of_the_cell() -> None:
     marks = strip(quantiles(-0.25, -0.1, 0.0, 0.1, 0.25), axis, decision="0.05", realised=0.5, limit=None)
     assert (marks.outer, marks.inner, marks.median) == ((25.0, 75.0), (40.0, 60.0), 50.0)
     assert (marks.bracket, marks.realised, marks.limit) == ((24.0, 26.0), 100.0, None)
-    assert (
-        marks.aria == "5% −25.0%, 25% −10.0%, median 0.0%, 75% 10.0%, 95% 25.0%, what really happened 50.0%"
-    )
+    assert marks.aria == "5% −25.0%, 25% −10.0%, median 0.0%, 75% 10.0%, 95% 25.0%, what really happened 50.0%"
 
 
 def test_marks_off_the_scale_stay_in_their_cell() -> None:
@@ -131,9 +127,7 @@ def test_a_fan_ends_at_the_quantiles_of_run_json(full: StressRun) -> None:
     for key, corner in (("0.95", band[len(band) // 2 - 1]), ("0.05", band[len(band) // 2])):
         close = scenario.price_fan.quantiles[key][-1]
         share = (math.log(close) - limits[0]) / (limits[1] - limits[0])
-        assert corner == pytest.approx(
-            (940 - 118, bottom - share * (bottom - top)), abs=0.06
-        )  # tenths of a pixel
+        assert corner == pytest.approx((940 - 118, bottom - share * (bottom - top)), abs=0.06)  # tenths of a pixel
     assert "what really happened" in picture
 
 

@@ -17,9 +17,7 @@ from scenario_gen.store.results import Estimate
         (-1234567.891, 2, "−1\u202f234\u202f567.89"), (999.96, 1, "1\u202f000.0"),
     ],
 )  # fmt: skip
-def test_numbers_have_real_minus_signs_thin_spaces_and_no_minus_zero(
-    value: float, decimals: int, text: str
-) -> None:
+def test_numbers_have_real_minus_signs_thin_spaces_and_no_minus_zero(value: float, decimals: int, text: str) -> None:
     assert numbers.fixed(value, decimals) == text
 
 
@@ -76,27 +74,14 @@ def test_a_number_that_is_not_there_is_a_dash_or_says_why(value: float | None) -
 @pytest.mark.parametrize(
     ("errors", "decimals"),
     # The last digit must be at least half of the standard error: 0.1 >= 0.2 / 2, 0.01 < 0.03 / 2 <= 0.1.
-    [
-        ([0.2], 1),
-        ([0.03], 1),
-        ([0.02], 2),
-        ([3.0], 0),
-        ([250.0], 0),
-        ([0.03, 0.002], 3),
-        ([], 2),
-        ([None, 0.0], 2),
-    ],
+    [([0.2], 1), ([0.03], 1), ([0.02], 2), ([3.0], 0), ([250.0], 0), ([0.03, 0.002], 3), ([], 2), ([None, 0.0], 2)],
 )
 def test_digits_follow_the_smallest_error_of_a_column(errors: list[float | None], decimals: int) -> None:
     assert numbers.decimals_for(errors) == decimals
 
 
 def test_prices_keep_four_digits() -> None:
-    assert [numbers.price(value) for value in (2506.85, 250.685, 1.23456)] == [
-        "2\u202f507",
-        "250.69",
-        "1.2346",
-    ]
+    assert [numbers.price(value) for value in (2506.85, 250.685, 1.23456)] == ["2\u202f507", "250.69", "1.2346"]
 
 
 def test_declared_levels_carry_no_empty_decimals() -> None:

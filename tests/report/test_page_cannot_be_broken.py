@@ -25,9 +25,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_only_our_own_elements_and_attributes_are_on_the_page(
-    pages: Pages, checks: ModuleType, name: str
-) -> None:
+def test_only_our_own_elements_and_attributes_are_on_the_page(pages: Pages, checks: ModuleType, name: str) -> None:
     reader = checks.read(pages[name][1])
     assert {tag for tag, _ in reader.tags} <= ALLOWED
     for _, attributes in reader.tags:
@@ -85,9 +83,7 @@ def test_ids_and_classes_never_come_from_names(pages: Pages, checks: ModuleType,
 @pytest.mark.parametrize("name", ALL)
 def test_every_picture_says_what_it_shows(pages: Pages, checks: ModuleType, name: str) -> None:
     reader = checks.read(pages[name][1])
-    pictures = [
-        attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"
-    ]
+    pictures = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
     assert pictures
     assert all(picture.get("aria-label") for picture in pictures)
 
@@ -108,9 +104,7 @@ def test_two_processes_of_different_surroundings_write_the_same_bytes(
     mini: StressRun, pages: Pages, tmp_path: Path
 ) -> None:
     RunFolder(tmp_path).write_run(mini)
-    (tmp_path / "matplotlibrc").write_text(
-        "path.simplify: True\nfont.size: 30\nlines.linewidth: 9\nfigure.dpi: 300\n"
-    )
+    (tmp_path / "matplotlibrc").write_text("path.simplify: True\nfont.size: 30\nlines.linewidth: 9\nfigure.dpi: 300\n")
     surroundings = (
         {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C", "MATPLOTLIBRC": str(tmp_path)},
         {"PYTHONHASHSEED": "77", "TZ": "America/New_York", "LC_ALL": "C.UTF-8"},
@@ -131,13 +125,7 @@ def test_a_browser_finds_no_element_that_a_name_smuggled_in(pages: Pages, tmp_pa
         pytest.skip("no Chromium on this machine")
     page = tmp_path / "page.html"
     page.write_text(pages["hostile"][1], encoding="utf-8")
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     dom = subprocess.run(
         [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
         check=True, capture_output=True, timeout=120,

@@ -25,10 +25,7 @@ def once(pattern: str, replacement: str, page: str) -> str:
         (r'(/value">[^<]*</span>) <span class="ci">±[^<]*</span>', r"\1"),  # an error dropped
         (r'(/value">[^<]*</span> <span class="ci">)\[', r"\1[9"),  # a wrong bound
         (r'(data-p="[^"]*/value">)([^<]*)<', r"\g<1>1\2<"),  # a wrong digit
-        (
-            r'(data-p="scenarios/)0(/strategies/0/metrics/0/quantiles/0.5/value")',
-            r"\g<1>1\2",
-        ),  # another scenario's
+        (r'(data-p="scenarios/)0(/strategies/0/metrics/0/quantiles/0.5/value")', r"\g<1>1\2"),  # another scenario's
         (r'(data-p="[^"]*/strategies/)0(/cvar/0.95/value")', r"\g<1>1\2"),  # another strategy's
         (r'data-v="[^"]*"', 'data-v="0.123"'),
     ],

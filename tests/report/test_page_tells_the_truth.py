@@ -22,12 +22,8 @@ TWO = (("SmaCross", "sma", {}), ("Breakout", "breakout", {}))
 TAME = ("full", "mini", "degenerate")
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("full", 500), ("mini", 40), ("degenerate", 20), ("hostile", 80)]
-)
-def test_every_number_and_its_error_equal_run_json(
-    pages: Pages, checks: ModuleType, name: str, least: int
-) -> None:
+@pytest.mark.parametrize(("name", "least"), [("full", 500), ("mini", 40), ("degenerate", 20), ("hostile", 80)])
+def test_every_number_and_its_error_equal_run_json(pages: Pages, checks: ModuleType, name: str, least: int) -> None:
     run, page = pages[name]
     if name == "hostile":  # its parameters are not read by pointer, its numbers are
         run = dataclasses.replace(run)
@@ -78,17 +74,13 @@ def test_sections_without_results_say_so_and_what_to_do(pages: Pages, name: str)
 
 def test_a_limit_that_is_judged_is_named_with_its_interval(pages: Pages, checks: ModuleType) -> None:
     text = re.sub(r"\s+", " ", checks.seen(pages["full"][1]))
-    assert re.search(
-        r"On 512 generated paths of 63 daily bars in scenario base, drawdown reached 10% on", text
-    )
+    assert re.search(r"On 512 generated paths of 63 daily bars in scenario base, drawdown reached 10% on", text)
     assert re.search(r"\d+\.\d% \[\d+\.\d, \d+\.\d\] of paths for \w+ and on", text)
     assert "a drawdown of 10% is allowed on at most 5% of paths" in text
 
 
 def test_where_no_path_reached_the_limit_the_headline_turns_to_losses(make_run, checks: ModuleType) -> None:  # type: ignore[no-untyped-def]
-    run = make_run(
-        paths=64, horizon=5, rules=TWO, temperatures=(1.0,), limits={"max_drawdown": 0.9}, curve=False
-    )
+    run = make_run(paths=64, horizon=5, rules=TWO, temperatures=(1.0,), limits={"max_drawdown": 0.9}, curve=False)
     text = re.sub(r"\s+", " ", checks.seen(build_page(run)))
     assert "drawdown reached 90% on any path, and the return was negative on" in text
 
@@ -140,9 +132,7 @@ def test_the_trades_on_the_worst_path_are_listed_as_run_json_has_them(pages: Pag
     rows = re.findall(r'<th scope="row">(\w+).*?</th>(.*?)</tr>', table, flags=re.S)
     assert len(rows) == len(path.trades) > 0
     for trade, (side, cells) in zip(path.trades, rows, strict=True):
-        numbers = [
-            float(x.replace("\u2212", "-").replace("\u202f", "")) for x in re.findall(r">([^<]+)</td>", cells)
-        ]
+        numbers = [float(x.replace("\u2212", "-").replace("\u202f", "")) for x in re.findall(r">([^<]+)</td>", cells)]
         assert side == trade.side
         wanted = (
             trade.entry_bar,
@@ -222,19 +212,11 @@ def test_findings_that_no_card_shows_are_listed_and_known_ones_are_not_repeated(
 
 def test_a_judged_calibration_lifts_the_cap(make_run, checks: ModuleType) -> None:  # type: ignore[no-untyped-def]
     run = make_run(
-        paths=64,
-        horizon=5,
-        temperatures=(1.0,),
-        baseline=False,
-        limits={"max_drawdown": 0.9},
-        bad=0,
-        curve=False,
+        paths=64, horizon=5, temperatures=(1.0,), baseline=False, limits={"max_drawdown": 0.9}, bad=0, curve=False
     )
     page = build_page(run)
     assert '<li class="card INCONCLUSIVE"><h3>Declared limits' in page
-    lifted = dataclasses.replace(
-        run, findings=[Finding("calibration", "PASS", "90% band covered 55 of 60", "80–97%")]
-    )
+    lifted = dataclasses.replace(run, findings=[Finding("calibration", "PASS", "90% band covered 55 of 60", "80–97%")])
     judged = build_page(lifted)
     assert '<li class="card PASS"><h3>Declared limits' in judged
     assert "A favourable label is held down" in page

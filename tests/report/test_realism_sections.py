@@ -33,9 +33,7 @@ ORIGINS, PATHS, BARS = 32, 49, 10
 
 def facts_of(history: Candles, control: str) -> FactsReport:
     real = windows(history, 30, 30).bars
-    return check_facts(
-        negative_control(control, real, 100, np.random.default_rng(3)), history, context=history, seed=1
-    )
+    return check_facts(negative_control(control, real, 100, np.random.default_rng(3)), history, context=history, seed=1)
 
 
 def forecasts_of(history: Candles, width: float, seed: int) -> list[Observation]:
@@ -118,9 +116,7 @@ def section(page: str, key: str) -> str:
     return page.split(f'<section id="{key}"')[1].split("</section>", maxsplit=1)[0]
 
 
-def test_every_number_of_both_sections_is_in_run_json(
-    judged: StressRun, page: str, checks: ModuleType
-) -> None:
+def test_every_number_of_both_sections_is_in_run_json(judged: StressRun, page: str, checks: ModuleType) -> None:
     assert checks.check_numbers(page, judged) > 700
     for key, least in (("generator", 60), ("facts", 120)):
         assert section(page, key).count("data-v=") > least
@@ -158,9 +154,7 @@ def test_the_labels_of_the_facts_stand_in_their_rows(judged: StressRun, page: st
 
 def test_facts_by_origin_stand_beside_the_calibration_with_their_labels(judged: StressRun, page: str) -> None:
     table = section(page, "generator").split("Stylized facts of the same forecasts")[1]
-    rows = re.findall(
-        r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>', table, flags=re.S
-    )
+    rows = re.findall(r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>', table, flags=re.S)
     shown = {fact: re.findall(r'class="v (\w+)"', row) for fact, row in rows}
     calibration = judged.scenarios[0].calibration
     assert calibration is not None
@@ -197,10 +191,7 @@ def test_exceedances_stand_with_both_tests_and_the_baselines_counts(judged: Stre
     for number, (row, one) in enumerate(zip(rows, calibration.generator.exceedances, strict=True)):
         assert f"{one.tail} tail" in row
         assert re.findall(r'class="v (\w+)"', row) == [one.label]
-        shown = {
-            at.rpartition("/exceedances/")[2]: text
-            for at, text in re.findall(r'data-p="([^"]*)">([^<]*)<', row)
-        }
+        shown = {at.rpartition("/exceedances/")[2]: text for at, text in re.findall(r'data-p="([^"]*)">([^<]*)<', row)}
         assert shown[f"{number}/expected"] == f"{one.expected:.1f}"
         assert f"baselines/0/exceedances/{number}/hits" in row
         assert theirs[number].title == one.title
@@ -227,9 +218,7 @@ def test_value_at_risk_that_fails_alone_is_what_the_verdict_names(judged: Stress
     base = judged.scenarios[0]
     assert base.calibration is not None
     ours = base.calibration.generator
-    near = replace(
-        ours.exceedances[0], forecasts=1000, hits=81, expected=50.0, p_count=1e-4, q=2e-4, label="FAIL"
-    )
+    near = replace(ours.exceedances[0], forecasts=1000, hits=81, expected=50.0, p_count=1e-4, q=2e-4, label="FAIL")
     kept = [replace(one, label="PASS") for one in ours.functionals]
     found = replace(
         base.calibration,
@@ -242,23 +231,17 @@ def test_value_at_risk_that_fails_alone_is_what_the_verdict_names(judged: Stress
     )
     placed = place(run)
     card = next(c for c in cards.cards(run, placed, placed[0]) if c.title == "Generator: calibration")
-    assert "81 of 1\u202f000 lay beyond, 50.0 were to be expected (next bar, lower tail, 5%)" in text_of(
-        card.sentence
-    )
+    assert "81 of 1\u202f000 lay beyond, 50.0 were to be expected (next bar, lower tail, 5%)" in text_of(card.sentence)
     assert len(text_of(card.sentence).split()) <= 40
     told = " ".join(text_of(sentence) for sentence in cards.headline(run, placed[0]))
-    assert (
-        "FAIL for value at risk (next bar, lower tail, 5%): falls may be milder here than in reality" in told
-    )
+    assert "FAIL for value at risk (next bar, lower tail, 5%): falls may be milder here than in reality" in told
     shown = tails(found, "")
     assert shown is not None
     assert (shown["label"], shown["flagged"]) == ("FAIL", True)  # which opens its table
     assert "Off in 1 of 1 tests that can be judged" in text_of(shown["sentences"][0])
 
 
-def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its_cost(
-    judged: StressRun,
-) -> None:
+def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its_cost(judged: StressRun) -> None:
     base = judged.scenarios[0]
     assert base.calibration is not None
     assert base.calibration.facts is not None
@@ -284,9 +267,7 @@ def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its
     # 2,100 bars have room for the 40 forecasts that facts take, of 50 bars after 100 of context: 60 are out of reach
     some = sum("at least 40 bars" in one.reason for one in needs_more)
     assert f"{{horizon: 50}} in the spec {some} of them can be judged" in told(63, history_bars=2100)
-    assert "31 bars, the most that the run and this history allow, is too short" in told(
-        63, history_bars=1340
-    )
+    assert "31 bars, the most that the run and this history allow, is too short" in told(63, history_bars=1340)
     assert "{horizon: 63, origins: 60} in the spec" in told(63, history_bars=4600, origins=[""] * 32)
     assert told(30).startswith("Stylized facts of the same forecasts 49 paths each, where 199 are advised")
     assert "where 199 are advised" not in told(30, paths=199)
@@ -340,12 +321,8 @@ def test_too_calm_a_generator_is_told_to_make_falls_milder(judged: StressRun) ->
     assert "falls may be milder here than in reality" in text
 
 
-@pytest.mark.parametrize(
-    ("label", "words"), [("PASS", "No breach found in"), ("INCONCLUSIVE", "too few to judge")]
-)
-def test_cards_say_what_was_looked_for_and_what_would_be_needed(
-    judged: StressRun, label: Label, words: str
-) -> None:
+@pytest.mark.parametrize(("label", "words"), [("PASS", "No breach found in"), ("INCONCLUSIVE", "too few to judge")])
+def test_cards_say_what_was_looked_for_and_what_would_be_needed(judged: StressRun, label: Label, words: str) -> None:
     findings = [Finding("calibration", label, "", "", "base")]
     run = replace(judged, findings=findings)
     placed = place(run)

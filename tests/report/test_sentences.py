@@ -23,10 +23,7 @@ def every_text(value: Any) -> list[str]:
 
 
 TEXTS = [
-    text
-    for key, value in vars(words).items()
-    if key.isupper() and key != "FORBIDDEN"
-    for text in every_text(value)
+    text for key, value in vars(words).items() if key.isupper() and key != "FORBIDDEN" for text in every_text(value)
 ]
 
 
@@ -37,15 +34,10 @@ def test_no_template_promises_anything(word: str) -> None:
 
 
 def test_the_search_for_forbidden_words_finds_one() -> None:
-    assert [word for word in FORBIDDEN if re.search(rf"\b{word}\b", "a safe and robust strategy")] == [
-        "safe",
-        "robust",
-    ]
+    assert [word for word in FORBIDDEN if re.search(rf"\b{word}\b", "a safe and robust strategy")] == ["safe", "robust"]
 
 
-def test_the_headline_keeps_below_sixty_words_and_names_its_denominator(
-    full: StressRun, mini: StressRun
-) -> None:
+def test_the_headline_keeps_below_sixty_words_and_names_its_denominator(full: StressRun, mini: StressRun) -> None:
     for run in (full, mini):
         text = " ".join(text_of(sentence) for sentence in cards.headline(run, place(run)[0]))
         assert len(text.split()) <= 60
@@ -59,16 +51,12 @@ def test_cards_keep_below_forty_words(full: StressRun, degenerate: StressRun) ->
             assert len(text_of(card.sentence).split()) <= 40, card.title
 
 
-def test_the_page_says_at_most_three_things_that_it_cannot_say(
-    full: StressRun, degenerate: StressRun
-) -> None:
+def test_the_page_says_at_most_three_things_that_it_cannot_say(full: StressRun, degenerate: StressRun) -> None:
     told = [text_of(sentence) for sentence in cards.scope(full.scenarios[0], "next_open")]
     assert len(told) == 3
     assert "Quantiles below 3.9% are not read here: with 512 paths" in told[1]  # 20 / 512
     assert "fills at the next open" in told[2]
-    assert "No quantile is read here: with 20 paths" in text_of(
-        cards.scope(degenerate.scenarios[0], "close")[1]
-    )
+    assert "No quantile is read here: with 20 paths" in text_of(cards.scope(degenerate.scenarios[0], "close")[1])
 
 
 def test_a_share_says_of_what_it_is_a_share() -> None:

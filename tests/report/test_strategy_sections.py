@@ -83,13 +83,7 @@ def test_generators_that_differ_are_called_so(judged: StressRun) -> None:
 
 def test_a_strategy_that_looks_ahead_is_the_headline(judged: StressRun, checks: ModuleType) -> None:
     leak = Finding(
-        "look_ahead",
-        "FAIL",
-        "BuyAndHold: reads",
-        "",
-        "base",
-        ["reads the next bars: entries, path 3"],
-        "BuyAndHold",
+        "look_ahead", "FAIL", "BuyAndHold: reads", "", "base", ["reads the next bars: entries, path 3"], "BuyAndHold"
     )
     others = [one for one in judged.findings if (one.name, one.strategy) != ("look_ahead", "BuyAndHold")]
     page = build_page(dataclasses.replace(judged, findings=[*others, leak]))
@@ -101,12 +95,7 @@ def test_a_strategy_that_looks_ahead_is_the_headline(judged: StressRun, checks: 
 
 def test_a_run_that_judged_nothing_says_so_and_shows_no_table(full: StressRun, checks: ModuleType) -> None:
     placed = place(full)
-    for table in (
-        strategies.trouble_table,
-        strategies.chance_table,
-        strategies.holding_table,
-        strategies.choice_table,
-    ):
+    for table in (strategies.trouble_table, strategies.chance_table, strategies.holding_table, strategies.choice_table):
         assert table(placed[0]) is None
     assert strategies.agreement_table(full) is None
     assert words.ABSENT["paired"] in " ".join(checks.seen(build_page(full)).split())

@@ -34,9 +34,7 @@ def test_a_condition_means_what_it_means_in_python(text: str, fast: int, slow: i
 
 def test_texts_and_flags_are_compared() -> None:
     kind = Constraint.parse("kind == 'ema' or smooth != True")
-    found = [
-        kind.holds({"kind": k, "smooth": s}) for k, s in itertools.product(("ema", "sma"), (True, False))
-    ]
+    found = [kind.holds({"kind": k, "smooth": s}) for k, s in itertools.product(("ema", "sma"), (True, False))]
     assert found == [True, True, False, True]
     assert kind.names == {"kind", "smooth"}
 

@@ -13,30 +13,12 @@ KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 # What stands on line 4, and the whole message.
 ONE_MISTAKE = [
-    (
-        "generator: {temperature: hot}",
-        "generator.temperature: got 'hot', expected a number from 0 to 10, or auto",
-    ),
-    (
-        "generator: {temperature: 11}",
-        "generator.temperature: got 11, expected a number from 0 to 10, or auto",
-    ),
-    (
-        "generator: {temperature: true}",
-        "generator.temperature: got true, expected a number from 0 to 10, or auto",
-    ),
-    (
-        "generator: {temperature: .nan}",
-        "generator.temperature: got .nan, expected a number from 0 to 10, or auto",
-    ),
-    (
-        "generator: {temperature: .inf}",
-        "generator.temperature: got .inf, expected a number from 0 to 10, or auto",
-    ),
-    (
-        "generator: {temperature: }",
-        "generator.temperature: got nothing, expected a number from 0 to 10, or auto",
-    ),
+    ("generator: {temperature: hot}", "generator.temperature: got 'hot', expected a number from 0 to 10, or auto"),
+    ("generator: {temperature: 11}", "generator.temperature: got 11, expected a number from 0 to 10, or auto"),
+    ("generator: {temperature: true}", "generator.temperature: got true, expected a number from 0 to 10, or auto"),
+    ("generator: {temperature: .nan}", "generator.temperature: got .nan, expected a number from 0 to 10, or auto"),
+    ("generator: {temperature: .inf}", "generator.temperature: got .inf, expected a number from 0 to 10, or auto"),
+    ("generator: {temperature: }", "generator.temperature: got nothing, expected a number from 0 to 10, or auto"),
     (
         "generator: {temperature: [1]}",
         "generator.temperature: got a list of 1, expected a number from 0 to 10, or auto",
@@ -45,10 +27,7 @@ ONE_MISTAKE = [
         "generator: {temperature: '1.0'}",
         "generator.temperature: got '1.0', expected a number from 0 to 10, or auto (without quotes)",
     ),
-    (
-        "generator: {temperature: aut}",
-        "generator.temperature: got 'aut', expected a number from 0 to 10, or auto",
-    ),
+    ("generator: {temperature: aut}", "generator.temperature: got 'aut', expected a number from 0 to 10, or auto"),
     ("generator: {top_p: 0}", "generator.top_p: got 0, expected a number above 0 and at most 1, or auto"),
     ("generator: {top_k: -1}", "generator.top_k: got -1, expected a whole number of at least 0"),
     (
@@ -56,10 +35,7 @@ ONE_MISTAKE = [
         f"generator.tempreature: unknown key; did you mean 'temperature'? Allowed here: {GENERATOR_KEYS}",
     ),
     ("generator: {zzz: 1}", f"generator.zzz: unknown key. Allowed here: {GENERATOR_KEYS}"),
-    (
-        "generator: {kind: kronoss}",
-        f"generator.kind: got 'kronoss', expected {KINDS}; did you mean 'kronos'?",
-    ),
+    ("generator: {kind: kronoss}", f"generator.kind: got 'kronoss', expected {KINDS}; did you mean 'kronos'?"),
     (
         "generator: {kind: garch, fit_bars: 100}",
         "generator.fit_bars: got 100, expected a whole number from 250 to 20000",
@@ -80,30 +56,15 @@ ONE_MISTAKE = [
         "generator: nano brings its own tokenizer, expected no 'tokenizer' beside it",
     ),
     ("generator: {device: gpu}", "generator.device: got 'gpu', expected auto, cpu, cuda, cuda:1 or mps"),
-    (
-        "generator: {window: slid}",
-        "generator.window: got 'slid', expected reanchor or slide; did you mean 'slide'?",
-    ),
-    (
-        "generator: {kind: bootstrap, mean_block: 0.5}",
-        "generator.mean_block: got 0.5, expected a number of at least 1",
-    ),
+    ("generator: {window: slid}", "generator.window: got 'slid', expected reanchor or slide; did you mean 'slide'?"),
+    ("generator: {kind: bootstrap, mean_block: 0.5}", "generator.mean_block: got 0.5, expected a number of at least 1"),
     ("generator: hot", f"generator: got 'hot', expected a mapping with some of: {GENERATOR_KEYS}"),
-    (
-        "broker: {cash: 1.0e+300}",
-        "broker.cash: got 1e+300, expected a number above 0 and at most 1000000000000000",
-    ),
-    (
-        'report: {folder: "a\\0b"}',
-        "report: got the folder 'a\\x00b', expected a path without a null character",
-    ),
+    ("broker: {cash: 1.0e+300}", "broker.cash: got 1e+300, expected a number above 0 and at most 1000000000000000"),
+    ('report: {folder: "a\\0b"}', "report: got the folder 'a\\x00b', expected a path without a null character"),
     ("bars: {context: 8}", "bars.context: got 8, expected a whole number from 32 to 8192"),
     ("bars: {horizon: 1.5}", "bars.horizon: got 1.5, expected a whole number from 1 to 10000"),
     ("bars: {horizon: true}", "bars.horizon: got true, expected a whole number from 1 to 10000"),
-    (
-        "bars: {horizon: '63'}",
-        "bars.horizon: got '63', expected a whole number from 1 to 10000 (without quotes)",
-    ),
+    ("bars: {horizon: '63'}", "bars.horizon: got '63', expected a whole number from 1 to 10000 (without quotes)"),
     ("bars: ", "bars: got nothing, expected a mapping with some of: context, horizon"),
     ("bars: [1, 2]", "bars: got a list of 2, expected a mapping with some of: context, horizon"),
     ("paths: {count: 1e9}", "paths.count: got 1000000000.0, expected a whole number from 1 to 1000000"),
@@ -148,14 +109,8 @@ ONE_MISTAKE = [
         "broker.slippage: got 'x3', which multiplies the base's cost and so stands in a scenario; expected a number "
         "here",
     ),
-    (
-        "broker: {slippage: 2bps}",
-        "broker.slippage: got '2bps', expected a number of at least 0 and below 0.5",
-    ),
-    (
-        "broker: {fee_minimum: 2bp}",
-        "broker.fee_minimum: got '2bp', expected a number from 0 to 1000000000000000",
-    ),
+    ("broker: {slippage: 2bps}", "broker.slippage: got '2bps', expected a number of at least 0 and below 0.5"),
+    ("broker: {fee_minimum: 2bp}", "broker.fee_minimum: got '2bp', expected a number from 0 to 1000000000000000"),
     ("broker: {leverage: 0.5}", "broker.leverage: got 0.5, expected a number from 1 to 20"),
     ("broker: {lot: 0}", "broker.lot: got 0, expected a number above 0 and at most 1000000000000"),
     ("broker: {position: held}", "broker.position: got 'held', expected flat or carried"),
@@ -177,20 +132,14 @@ ONE_MISTAKE = [
     ("report: {folder: ''}", "report.folder: got '', expected text that is not empty"),
     ("report: {titel: x}", "report.titel: unknown key; did you mean 'title'? Allowed here: folder, title"),
     ("baselines: bootstrap", "baselines: got 'bootstrap', expected a list like [bootstrap]"),
-    (
-        "baselines: [kronos]",
-        "baselines[#1]: got 'kronos', expected bootstrap, fhs, garch, gjr or gbm",
-    ),
+    ("baselines: [kronos]", "baselines[#1]: got 'kronos', expected bootstrap, fhs, garch, gjr or gbm"),
     (
         "baselines: [boostrap]",
         "baselines[#1]: got 'boostrap', expected bootstrap, fhs, garch, gjr or gbm; did you mean 'bootstrap'?",
     ),
     ("baselines: [bootstrap, bootstrap]", "baselines[#2]: bootstrap is there twice; keep it once"),
     ("shocks: [{kind: gap}]", "shocks: not available yet: shocks; delete this key"),
-    (
-        "scenarios: []",
-        "scenarios: got an empty list, expected a list of scenarios, each with a name",
-    ),
+    ("scenarios: []", "scenarios: got an empty list, expected a list of scenarios, each with a name"),
     ("scenarios: ", "scenarios: got nothing, expected a list of scenarios, each with a name"),
     (
         "scenarios: [hot]",
@@ -199,10 +148,7 @@ ONE_MISTAKE = [
     ),
     ("scenarios: [{paths: {count: 1}}]", "scenarios[#1]: 'name' is missing"),
     ("scenarios: [{name: 3}]", "scenarios[#1].name: got 3, expected text"),
-    (
-        "scenarios: [{name: a, shocks: []}]",
-        "scenarios[a].shocks: not available yet: shocks; delete this key",
-    ),
+    ("scenarios: [{name: a, shocks: []}]", "scenarios[a].shocks: not available yet: shocks; delete this key"),
     (
         "scenarios: [{name: a}, {name: A}]",
         "scenarios[A].name: the name 'A' is taken by another scenario; give each its own",
@@ -241,18 +187,12 @@ DATA_MISTAKES = [
         "data.end: got 20170630, expected a date like 2018-12-31, or a time like 2018-12-31T16:00",
     ),
     ("{source: sp500, adjusted: 1}", "data.adjusted: got 1, expected true or false"),
-    (
-        "{source: sp500, symbol: SPY}",
-        "data.symbol: not available yet: downloads of market data; delete this key",
-    ),
+    ("{source: sp500, symbol: SPY}", "data.symbol: not available yet: downloads of market data; delete this key"),
     (
         "{source: sp500, file: prices.csv}",
         "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",
     ),
-    (
-        "{end: 2017-06-30}",
-        "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",
-    ),
+    ("{end: 2017-06-30}", "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)"),
     ("{file: strategies}", "data.file: got 'strategies', which is a folder; expected a file"),
     (
         "{file: price.csv}",
@@ -280,8 +220,7 @@ def test_a_mistake_in_the_data_section_is_told_the_same_way(
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["a/b", "..", ".hidden", "-rf", "trailing.", "'trailing '", "con", "COM1", "'x\\ny'", "''", "a" * 61],
+    "name", ["a/b", "..", ".hidden", "-rf", "trailing.", "'trailing '", "con", "COM1", "'x\\ny'", "''", "a" * 61]
 )
 def test_a_name_that_cannot_be_a_file_name_is_refused(mistakes: Mistakes, start: str, name: str) -> None:
     (message,) = mistakes(start.replace("name: demo", f"name: {name}"))
@@ -330,9 +269,7 @@ def test_a_mistake_in_an_override_is_told_at_the_override(mistakes: Mistakes, st
     ]
 
 
-def test_a_key_of_the_old_kind_in_an_override_of_another_kind_is_unknown(
-    mistakes: Mistakes, start: str
-) -> None:
+def test_a_key_of_the_old_kind_in_an_override_of_another_kind_is_unknown(mistakes: Mistakes, start: str) -> None:
     text = start + "scenarios:\n  - {name: a, generator: {kind: bootstrap, temperature: 1}}\n"
     assert mistakes(text) == [
         "demo.yaml:5: scenarios[a].generator.temperature: unknown key. Allowed here: kind, mean_block, drift"
@@ -358,10 +295,7 @@ def test_a_baseline_needs_data_of_its_own(mistakes: Mistakes) -> None:
         "name: demo\nstrategies: [{use: strategies/trend.py:SmaCross}]\n"
         "scenarios: [{name: a, data: {source: sp500}}]\nbaselines: [bootstrap]\n"
     )
-    assert (
-        "demo.yaml:4: baselines: a baseline is made from the top-level 'data', which is missing"
-        in mistakes(text)
-    )
+    assert "demo.yaml:4: baselines: a baseline is made from the top-level 'data', which is missing" in mistakes(text)
 
 
 def test_a_mistake_in_a_mapping_is_told_without_a_line(folder: Path) -> None:
@@ -373,20 +307,12 @@ def test_a_mistake_in_a_mapping_is_told_without_a_line(folder: Path) -> None:
     }
     with pytest.raises(SpecError) as caught:
         spec_from_dict(wrong, base=folder)
-    assert (
-        str(caught.value) == "spec: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
-    )
+    assert str(caught.value) == "spec: generator.temperature: got 'hot', expected a number from 0 to 10, or auto"
 
 
 # 1,000,000 paths x 1000 parameter sets x 256 bytes = 256 GB; the bound is 16 GB.
 def test_results_that_would_not_fit_are_refused_with_their_size(mistakes: Mistakes, start: str) -> None:
-    grid = (
-        "{fast: ["
-        + ", ".join(map(str, range(1, 33)))
-        + "], slow: ["
-        + ", ".join(map(str, range(40, 71)))
-        + "]}"
-    )
+    grid = "{fast: [" + ", ".join(map(str, range(1, 33))) + "], slow: [" + ", ".join(map(str, range(40, 71))) + "]}"
     text = start.replace(":SmaCross}", f":SmaCross, params: {grid}}}") + "paths: {count: 1000000}\n"
     (message,) = mistakes(text)
     assert message.startswith(

@@ -38,21 +38,12 @@ def test_another_history_has_its_own_market_and_another_end_has_not(load: Load, 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (
-            "market: {tick_size: 0}",
-            "market.tick_size: got 0, expected a number above 0 and at most 1000000000",
-        ),
+        ("market: {tick_size: 0}", "market.tick_size: got 0, expected a number above 0 and at most 1000000000"),
         ("market: {tick_size: 0.01%}", "market.tick_size: got '0.01%', expected a number"),
         ("market: {price_limit: 10}", "market.price_limit: got 10, expected a number above 0 and below 1"),
-        (
-            "market: {lot_size: -100}",
-            "market.lot_size: got -100, expected a number above 0 and at most 1000000000000",
-        ),
+        ("market: {lot_size: -100}", "market.lot_size: got -100, expected a number above 0 and at most 1000000000000"),
         ("market: {tick: 0.01}", "market.tick: unknown key; did you mean 'tick_size'?"),
-        (
-            "market: 0.01",
-            "market: got 0.01, expected a mapping with some of: tick_size, lot_size, price_limit",
-        ),
+        ("market: 0.01", "market: got 0.01, expected a mapping with some of: tick_size, lot_size, price_limit"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(
@@ -62,8 +53,6 @@ def test_a_mistake_is_told_with_its_line(
     assert told.startswith(f"demo.yaml:4: {message}")
 
 
-def test_an_unknown_volume_policy_lists_the_known_ones(
-    mistakes: Callable[[str], list[str]], start: str
-) -> None:
+def test_an_unknown_volume_policy_lists_the_known_ones(mistakes: Callable[[str], list[str]], start: str) -> None:
     (told,) = mistakes(start.replace("{source: sp500,", "{source: sp500, volume: keep,"))
     assert told.startswith("demo.yaml:2: data.volume: got 'keep', expected auto, drop or require")

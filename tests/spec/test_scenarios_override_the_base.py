@@ -38,10 +38,7 @@ def test_a_generator_of_another_kind_replaces_the_section(load: Load, start: str
 
 
 def test_a_generator_of_the_same_kind_merges(load: Load, start: str) -> None:
-    text = (
-        start
-        + "generator: {kind: bootstrap, mean_block: 5}\nscenarios: [{name: a, generator: {kind: bootstrap}}]\n"
-    )
+    text = start + "generator: {kind: bootstrap, mean_block: 5}\nscenarios: [{name: a, generator: {kind: bootstrap}}]\n"
     assert scenarios(load(text))["a"].generator == BootstrapGenerator(mean_block=5)
 
 
@@ -107,19 +104,12 @@ def test_a_mapping_made_in_python_may_hold_dates_paths_tuples_and_numpy_numbers(
     assert scenario.data.file == "prices.csv"
     assert scenario.paths.count == 12
     assert loaded.spec.strategies[0].params == {"fast": [5, 10]}
-    assert (
-        parse_spec(loaded.text, folder).spec == loaded.spec
-    )  # the text kept for the report is the same spec
+    assert parse_spec(loaded.text, folder).spec == loaded.spec  # the text kept for the report is the same spec
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [
-        (object(), "type object"),
-        (1j, "type complex"),
-        (10**400, "type int"),
-        ({1: 2}, "got the key 1, expected text"),
-    ],
+    [(object(), "type object"), (1j, "type complex"), (10**400, "type int"), ({1: 2}, "got the key 1, expected text")],
 )
 def test_a_mapping_with_a_value_that_yaml_cannot_hold_is_refused(value: object, words: str) -> None:
     with pytest.raises(SpecError, match=words):
@@ -133,13 +123,8 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
         spec_from_dict(endless)
 
 
-def test_every_classical_generator_is_a_baseline_with_the_bases_treatment_of_drift(
-    load: Load, start: str
-) -> None:
-    text = (
-        start
-        + "generator: {temperature: auto, drift: neutral}\nbaselines: [bootstrap, fhs, garch, gjr, gbm]\n"
-    )
+def test_every_classical_generator_is_a_baseline_with_the_bases_treatment_of_drift(load: Load, start: str) -> None:
+    text = start + "generator: {temperature: auto, drift: neutral}\nbaselines: [bootstrap, fhs, garch, gjr, gbm]\n"
     got = scenarios(load(text))
     assert isinstance(got["base"].generator, KronosGenerator)
     assert got["base"].generator.temperature == "auto"
@@ -169,7 +154,5 @@ def test_a_multiple_of_a_cost_that_the_base_does_not_name_is_refused(load: Load,
 
 
 def test_a_multiple_that_leaves_the_range_is_refused(load: Load, start: str) -> None:
-    with pytest.raises(
-        SpecError, match=r"broker.fees: got 0.9, expected a number of at least 0 and below 0.5"
-    ):
+    with pytest.raises(SpecError, match=r"broker.fees: got 0.9, expected a number of at least 0 and below 0.5"):
         load(start + "broker: {fees: 0.009}\nscenarios: [{name: dear, broker: {fees: x100}}]\n")

@@ -29,9 +29,7 @@ def test_the_quickstart_is_three_temperatures_five_strategies_and_a_baseline() -
     spec = load_spec(ROOT / "scenarios" / "quickstart.yaml").spec
     dumped: list[dict[str, Any]] = [one.generator.model_dump() for one in spec.scenarios]
     assert [generator.get("temperature") for generator in dumped] == [0.8, 1.0, 1.3, None]
-    assert {(one.paths.count, one.bars.horizon, one.bars.context) for one in spec.scenarios} == {
-        (512, 63, 256)
-    }
+    assert {(one.paths.count, one.bars.horizon, one.bars.context) for one in spec.scenarios} == {(512, 63, 256)}
     assert [display_name(use) for use in spec.strategies] == [
         "BuyAndHold",
         "SmaCross",

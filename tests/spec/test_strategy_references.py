@@ -31,16 +31,10 @@ WRONG = [
         "strategies/sma_cross.py:SmaCross",
     ),
     ("{use: trend.SmaCross}", "[trend.SmaCross].use: got 'trend.SmaCross', expected a file and a class"),
-    (
-        "{use: 'strategies/trend.py:not a name'}",
-        "[not a name].use: got 'strategies/trend.py:not a name', expected",
-    ),
+    ("{use: 'strategies/trend.py:not a name'}", "[not a name].use: got 'strategies/trend.py:not a name', expected"),
     ("{use: 3}", "[#1].use: got 3, expected text"),
     ("{params: {fast: 1}}", "[#1].use: missing, expected text"),
-    (
-        "{use: strategies/broken.py:F}",
-        "[F].use: strategies/broken.py:2 is not valid Python: ",
-    ),
+    ("{use: strategies/broken.py:F}", "[F].use: strategies/broken.py:2 is not valid Python: "),
     (
         "{use: strategies/trend.py:SmaCross, params: {fsat: 5}}",
         "[SmaCross].params.fsat: 'SmaCross' has no such parameter; did you mean 'fast'? It has: fast, slow",
@@ -74,10 +68,7 @@ WRONG = [
         "[SmaCross].params: got 5, expected a mapping of names to values",
     ),
     ("{use: strategies/trend.py:SmaCross, name: a/b}", "[a/b].name: got 'a/b'; expected letters"),
-    (
-        "{use: strategies/trend.py:SmaCross, parms: {}}",
-        "[SmaCross].parms: unknown key; did you mean 'params'?",
-    ),
+    ("{use: strategies/trend.py:SmaCross, parms: {}}", "[SmaCross].parms: unknown key; did you mean 'params'?"),
 ]
 
 
@@ -128,9 +119,7 @@ def test_more_strategies_than_one_report_can_show_are_refused(mistakes: Mistakes
     ]
 
 
-def test_two_entries_of_one_class_with_other_values_or_names_are_fine(
-    load: Callable[[str], LoadedSpec],
-) -> None:
+def test_two_entries_of_one_class_with_other_values_or_names_are_fine(load: Callable[[str], LoadedSpec]) -> None:
     entry = "  - {use: strategies/trend.py:SmaCross, params: {fast: 5}}\n"
     text = HEAD + entry + entry.replace("fast: 5", "fast: 6") + entry.replace("params", "name: mine, params")
     assert len(load(text).spec.strategies) == 3
@@ -138,9 +127,7 @@ def test_two_entries_of_one_class_with_other_values_or_names_are_fine(
 
 def test_a_grid_is_every_combination_in_the_order_of_the_spec() -> None:
     params = {"fast": [1, 2], "slow": 9, "stop": [None, 0.1, 0.2]}
-    expected = [
-        {"fast": fast, "slow": 9, "stop": stop} for fast, stop in itertools.product([1, 2], [None, 0.1, 0.2])
-    ]
+    expected = [{"fast": fast, "slow": 9, "stop": stop} for fast, stop in itertools.product([1, 2], [None, 0.1, 0.2])]
     assert list(grid(params)) == expected
     assert parameter_sets(params) == 6
 

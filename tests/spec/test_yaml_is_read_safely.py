@@ -9,8 +9,7 @@ from scenario_gen.spec import load_spec
 from scenario_gen.spec.yaml_lines import MAX_BYTES, Mark, parse_yaml
 
 BILLION_LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{this}: &{this} [{','.join([f'*{before}'] * 10)}]\n"
-    for before, this in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{this}: &{this} [{','.join([f'*{before}'] * 10)}]\n" for before, this in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 

@@ -50,10 +50,7 @@ def strategy(**changes: Any) -> StrategyResult:
             ),
         ],
         "probability_of_loss": Estimate(0.4, 0.36, 0.44, 512, 205),
-        "drawdown_beyond": [
-            (0.1, Estimate(0.2, 0.17, 0.24, 512, 102)),
-            (0.2, Estimate(0.0, 0.0, 0.006, 512, 0)),
-        ],
+        "drawdown_beyond": [(0.1, Estimate(0.2, 0.17, 0.24, 512, 102)), (0.2, Estimate(0.0, 0.0, 0.006, 512, 0))],
         "var": {"0.95": Estimate(0.12, 0.10, 0.14, 512), "0.99": REFUSED},
         "cvar": {"0.95": Estimate(0.15, 0.13, 0.17, 512), "0.99": REFUSED},
         "equity_fan": Fan([], {}, {}, []),

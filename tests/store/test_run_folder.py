@@ -36,9 +36,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def some_paths(first: int, count: int) -> PathSet:
     values = np.random.default_rng(first).random((count, 3, 5), dtype=np.float32)
     stamps = pd.bdate_range("2019-01-01", periods=3)
-    return PathSet(
-        values, ("open", "high", "low", "close", "volume"), stamps, np.arange(first, first + count), 1.0
-    )
+    return PathSet(values, ("open", "high", "low", "close", "volume"), stamps, np.arange(first, first + count), 1.0)
 
 
 def test_a_run_comes_back_as_it_was_written_and_twice_the_same_bytes(folder: RunFolder) -> None:
@@ -134,12 +132,8 @@ def test_reading_a_run_that_is_not_there_says_so(tmp_path: Path) -> None:
         RunFolder(tmp_path).read_run()
 
 
-@pytest.mark.parametrize(
-    "content", [b'{"schema": 1, "name', b"[]", b"\xff\xfe", b'{"schema": 99}', b'{"schema": 1}']
-)
-def test_a_broken_run_json_is_refused_and_never_a_traceback_of_json(
-    folder: RunFolder, content: bytes
-) -> None:
+@pytest.mark.parametrize("content", [b'{"schema": 1, "name', b"[]", b"\xff\xfe", b'{"schema": 99}', b'{"schema": 1}'])
+def test_a_broken_run_json_is_refused_and_never_a_traceback_of_json(folder: RunFolder, content: bytes) -> None:
     (folder.path / "run.json").write_bytes(content)
     with pytest.raises(StoreError) as caught:
         folder.read_run()
@@ -159,9 +153,7 @@ def test_a_block_comes_back_with_dtypes_and_index(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("name", ["arrays.npz", "metrics.parquet", "done.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
-def test_a_damaged_block_does_not_count_and_can_be_written_again(
-    folder: RunFolder, name: str, damage: str
-) -> None:
+def test_a_damaged_block_does_not_count_and_can_be_written_again(folder: RunFolder, name: str, damage: str) -> None:
     frames = {"metrics": pd.DataFrame({"x": [1.0]})}
     folder.save_block("base", 3, {"x": np.ones(50)}, frames)
     path = folder.block_path("base", 3) / name
@@ -188,9 +180,7 @@ def test_a_block_whose_sums_name_no_arrays_does_not_count(folder: RunFolder, sum
 
 @pytest.mark.parametrize("content", ['{"spec": "aa', "[1]"])
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_a_damaged_identity_gets_advice_that_helps(
-    folder: RunFolder, content: str, *, overwrite: bool
-) -> None:
+def test_a_damaged_identity_gets_advice_that_helps(folder: RunFolder, content: str, *, overwrite: bool) -> None:
     (folder.path / "identity.json").write_text(content)
     with pytest.raises(StoreError) as caught:
         folder.prepare(IDENTITY, overwrite=overwrite)

@@ -44,12 +44,7 @@ def test_an_infinite_number_is_refused_with_its_place() -> None:
 
 
 def test_loose_values_of_a_spec_become_plain_json() -> None:
-    loose = {
-        "end": date(2018, 12, 31),
-        "file": PurePosixPath("a/b"),
-        "n": np.float32(0.5),
-        "t": (1, np.int64(2)),
-    }
+    loose = {"end": date(2018, 12, 31), "file": PurePosixPath("a/b"), "n": np.float32(0.5), "t": (1, np.int64(2))}
     assert encode(loose) == {"end": "2018-12-31", "file": "a/b", "n": 0.5, "t": [1, 2]}
 
 

@@ -24,9 +24,7 @@ from scenario_gen.training import train
 
 NAMES = ("model/model.safetensors", "tokenizer/model.safetensors")
 DROPOUT = {
-    f"{stage}__shape__{name}": 0.2
-    for stage in ("tokenizer", "model")
-    for name in ("ffn_dropout_p", "resid_dropout_p")
+    f"{stage}__shape__{name}": 0.2 for stage in ("tokenizer", "model") for name in ("ffn_dropout_p", "resid_dropout_p")
 }
 
 
@@ -98,9 +96,7 @@ def test_the_checkpoint_opens_and_says_how_it_was_trained(trained: Path) -> None
     assert bool(torch.isfinite(checkpoint.cell_log_volume).all())
     record = checkpoint.provenance
     assert record["seed"] == 11
-    assert [
-        (row["class"], row["series"], row["held_out_series"], row["bars"]) for row in record["trained_on"]
-    ] == [
+    assert [(row["class"], row["series"], row["held_out_series"], row["bars"]) for row in record["trained_on"]] == [
         ("crypto", 1, 1, 2336),  # 3000 x .8 - 64
         ("fx", 1, 0, 2336),
     ]
@@ -177,9 +173,7 @@ def test_nothing_replaces_a_run_and_no_other_config_goes_on_with_it(
     assert caught.value.fix == "pass --resume to go on with it, or --out with another folder"
     with pytest.raises(CheckpointError) as caught:
         _train(config, trained, small_data, resume=True)
-    assert caught.value.problem == (
-        f"{trained} was begun with another config: {trained / 'config.yaml'} differs"
-    )
+    assert caught.value.problem == (f"{trained} was begun with another config: {trained / 'config.yaml'} differs")
     assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 

@@ -45,8 +45,7 @@ class _Planted:
         del size
         rng = np.random.default_rng(step)
         rows = [
-            np.concatenate((np.full((n, 1), 100.0 * i), np.zeros((n, 4))), axis=1)
-            + rng.normal(0, width, (n, 5))
+            np.concatenate((np.full((n, 1), 100.0 * i), np.zeros((n, 4))), axis=1) + rng.normal(0, width, (n, 5))
             for i, (width, n) in enumerate(zip(self.widths, self.counts, strict=True))
         ]
         features = np.concatenate(rows).astype(np.float32)[None]

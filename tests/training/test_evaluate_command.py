@@ -65,16 +65,7 @@ def test_another_model_is_compared_with_on_the_same_origins(
 ) -> None:
     """The same weights under another name: every score is the same, and no difference has a t value."""
     save_checkpoint(replace(tiny_checkpoint, name="twin"), tmp_path / "twin")
-    words = (
-        tiny_folder,
-        "--data",
-        "sp500",
-        "--start",
-        "2018-01-01",
-        "--against",
-        tmp_path / "twin",
-        "--json",
-    )
+    words = (tiny_folder, "--data", "sp500", "--start", "2018-01-01", "--against", tmp_path / "twin", "--json")
     result = _invoke(*words, *QUICK)
     assert result.exit_code == 0, result.stderr
     ours, twin, *_ = json.loads(result.stdout)["pooled"]["generators"]
@@ -85,9 +76,7 @@ def test_another_model_is_compared_with_on_the_same_origins(
 
 def test_the_card_of_a_folder_takes_the_tables(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tiny_checkpoint, tmp_path / "mine")
-    result = _invoke(
-        tmp_path / "mine", "--data", "sp500", "--holdout-share", ".05", "--card", "--quiet", *QUICK
-    )
+    result = _invoke(tmp_path / "mine", "--data", "sp500", "--holdout-share", ".05", "--card", "--quiet", *QUICK)
     assert result.exit_code == 0, result.stderr
     card = (tmp_path / "mine" / "MODEL_CARD.md").read_text()
     assert "| EWMA-FHS |" in card

@@ -96,9 +96,7 @@ def test_frozen_parts_stay_as_they_were(
     changed = _changed(tmp_path / "run", start)
     assert any(name.startswith("transformer.1.") for name in changed)
     assert any(name.startswith("dep_layer.") for name in changed)
-    assert not any(
-        name.startswith(("embedding.", "time_emb.", "transformer.0.", "head.")) for name in changed
-    )
+    assert not any(name.startswith(("embedding.", "time_emb.", "transformer.0.", "head.")) for name in changed)
 
 
 def test_low_rank_products_change_their_layers_alone_and_are_merged(
@@ -181,9 +179,7 @@ def test_a_published_checkpoint_in_levels_is_fine_tuned_in_the_training_form(
     assert set(tuned.provenance["held_out_nats"]) == {"uniform", "later", "unseen"}
 
 
-def test_a_tokenizer_alone_and_then_a_model_on_it(
-    tmp_path: Path, write_config: WriteConfig, small_data: Path
-) -> None:
+def test_a_tokenizer_alone_and_then_a_model_on_it(tmp_path: Path, write_config: WriteConfig, small_data: Path) -> None:
     import yaml
 
     whole = yaml.safe_load(write_config(tmp_path).read_text())
@@ -220,9 +216,7 @@ def test_both_stages_of_a_checkpoint_are_trained_on(
         ({"trained_on": [], "repository": "somebody/else"}, "2020-01-31"),
     ],
 )
-def test_what_the_start_had_seen_counts_as_seen(
-    tiny_checkpoint: Checkpoint, start: dict[str, Any], last: str
-) -> None:
+def test_what_the_start_had_seen_counts_as_seen(tiny_checkpoint: Checkpoint, start: dict[str, Any], last: str) -> None:
     record = {"trained_on": [{"last": "2020-01-31"}], "init": start}
     tuned = KronosPaths.of(replace(tiny_checkpoint, provenance=record), SamplingRule(), device="cpu")
     assert tuned.trained_until == last
@@ -237,21 +231,13 @@ def test_what_the_start_had_seen_counts_as_seen(
         ({"model__freeze": [{"layers": "0-2"}]}, "tuned: model.freeze: got layers: 0-2"),
         ({"model__freeze": [{"layers": "1-0"}]}, "got layers: 1-0"),
         ({"model__lora": {"targets": ["q"]}}, "lora.targets names q, which the blocks do not have"),
-        (
-            {"model__freeze": ["embedding", "time", {"layers": "0-1"}, "dependency", "head"]},
-            "nothing is left",
-        ),
+        ({"model__freeze": ["embedding", "time", {"layers": "0-1"}, "dependency", "head"]}, "nothing is left"),
         ({"window__bars": 65}, "window.bars is 65, the window of tiny holds 64"),
         ({"representation": "levels"}, "representation is 'levels', that of tiny is 'increments'"),
     ],
 )
 def test_what_does_not_fit_the_checkpoint_is_refused(
-    tmp_path: Path,
-    start: Path,
-    write_finetuning: WriteConfig,
-    small_data: Path,
-    changes: dict[str, Any],
-    message: str,
+    tmp_path: Path, start: Path, write_finetuning: WriteConfig, small_data: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((SpecError, CheckpointError)) as caught:
         _tune(write_finetuning(tmp_path, start, **changes), tmp_path / "run", small_data)

@@ -18,9 +18,7 @@ def _features(seed: int = 0) -> torch.Tensor:
 
 def test_the_order_of_bars_does_not_matter() -> None:
     x = _features()
-    assert float(distance_of_shapes(x[:, torch.randperm(64)], x, REPRESENTATION)) == pytest.approx(
-        0.0, abs=1e-12
-    )
+    assert float(distance_of_shapes(x[:, torch.randperm(64)], x, REPRESENTATION)) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_shift_costs_its_square() -> None:

@@ -20,9 +20,7 @@ from scenario_gen.training.start import open_start
 SHIPPED = Path(scenario_gen.training.__file__).parent
 
 
-def test_a_config_is_read_with_the_hash_of_its_text(
-    tmp_path: Path, write_config: Callable[..., Path]
-) -> None:
+def test_a_config_is_read_with_the_hash_of_its_text(tmp_path: Path, write_config: Callable[..., Path]) -> None:
     path = write_config(tmp_path)
     config, digest = load_config(path)
     assert (config.name, config.model.steps, config.data.holdout_symbols) == ("tiny", 4, ("HELD",))
@@ -83,10 +81,7 @@ def test_a_wrong_field_is_named(
     ("change", "named"),
     [
         (lambda raw: raw.pop("model"), "there is no section model, which is among the stages"),
-        (
-            lambda raw: raw.update(stages=["model"]),
-            "there is a section tokenizer, which is not among the stages",
-        ),
+        (lambda raw: raw.update(stages=["model"]), "there is a section tokenizer, which is not among the stages"),
         (lambda raw: raw.update(stages=["model", "tokenizer"]), "stages: got model, tokenizer"),
         (lambda raw: raw.update(stages=[]), "stages: Tuple should have at least 1 item"),
         (lambda raw: raw["model"].pop("shape"), "model.shape is missing, and init is None"),
@@ -94,10 +89,7 @@ def test_a_wrong_field_is_named(
             lambda raw: raw.update(init="nano", stages=["tokenizer", "model"]),
             "tokenizer.shape is given, and init is nano",
         ),
-        (
-            lambda raw: raw["model"].update(freeze=["head"]),
-            "model.freeze and model.lora go with a checkpoint",
-        ),
+        (lambda raw: raw["model"].update(freeze=["head"]), "model.freeze and model.lora go with a checkpoint"),
         (
             lambda raw: (raw.pop("tokenizer"), raw.update(stages=["model"])),
             "trains the model alone, and there is no tokenizer",

@@ -148,9 +148,7 @@ def test_a_held_out_instrument_that_is_not_there_is_refused(folder: Path) -> Non
     """With a typing error it would be trained on and yet be called unseen."""
     with pytest.raises(DataError) as caught:
         _load(folder, holdout_symbols=("ONE", "TOW"))
-    assert caught.value.problem == (
-        f"data.holdout_symbols names TOW, which {folder / 'manifest.csv'} does not list"
-    )
+    assert caught.value.problem == (f"data.holdout_symbols names TOW, which {folder / 'manifest.csv'} does not list")
     with pytest.raises(DataError, match=r"data\.classes names bonds, which"):
         _load(folder, classes=("bonds",))
 

@@ -41,9 +41,7 @@ def test_muon_takes_the_matrices_of_blocks_and_adamw_all_else() -> None:
 
     Five Newton-Schulz iterations bring singular values into .7 .. 1.2 (Jordan 2024), not to 1 exactly.
     """
-    config = StageConfig(
-        steps=10, optimizer="muon", muon_rate=0.5, learning_rate=0.25, warmup=0, weight_decay=0
-    )
+    config = StageConfig(steps=10, optimizer="muon", muon_rate=0.5, learning_rate=0.25, warmup=0, weight_decay=0)
     network = nn.ModuleDict({"encoder": nn.Linear(8, 8, bias=False), "head": nn.Linear(8, 8, bias=False)})
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     optimizer = Optimizer(network, config)
@@ -80,12 +78,7 @@ def test_averaged_weights_by_hand() -> None:
 def _network() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(4)
-        parts = {
-            "0": nn.Linear(3, 8),
-            "encoder": nn.Linear(8, 8),
-            "drop": nn.Dropout(0.5),
-            "out": nn.Linear(8, 1),
-        }
+        parts = {"0": nn.Linear(3, 8), "encoder": nn.Linear(8, 8), "drop": nn.Dropout(0.5), "out": nn.Linear(8, 1)}
         return nn.Sequential(OrderedDict(parts)).train()
 
 
@@ -200,9 +193,7 @@ def test_a_stage_whose_loss_is_lost_stops_and_keeps_its_last_good_state(files: S
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"not a state"])
-def test_a_torn_state_is_an_error_that_says_what_to_do(
-    files: StageFiles, damage: Callable[[bytes], bytes]
-) -> None:
+def test_a_torn_state_is_an_error_that_says_what_to_do(files: StageFiles, damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Killed):
         _run(_network(), files, kill_at=9)
     files.state.write_bytes(damage(files.state.read_bytes()))

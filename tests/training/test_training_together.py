@@ -44,9 +44,7 @@ def _command(*words: object, **environment: str) -> subprocess.Popen[str]:
 def sampler(small_data: Path) -> WindowSampler:
     config = DataConfig(folder=str(small_data), holdout_share=0.2, holdout_symbols=("HELD",))
     series = load_series(config, Path(), 64)
-    return WindowSampler(
-        series, WindowConfig(bars=64, context_min=32, context_max=40), Increments(), "train", 0.5, 5
-    )
+    return WindowSampler(series, WindowConfig(bars=64, context_min=32, context_max=40), Increments(), "train", 0.5, 5)
 
 
 def test_no_rank_and_no_step_draws_another_ones_batch(sampler: WindowSampler) -> None:
@@ -91,9 +89,7 @@ def test_two_processes_take_the_steps_of_one_with_both_their_batches(
         if self.part != "train":
             return whole(self, step, size)
         halves = [whole(replace(self, rank=rank, ranks=2), step, size) for rank in range(2)]
-        return Batch(
-            *(np.concatenate([getattr(h, n) for h in halves]) for n in ("features", "stamps", "weight"))
-        )
+        return Batch(*(np.concatenate([getattr(h, n) for h in halves]) for n in ("features", "stamps", "weight")))
 
     monkeypatch.setattr(WindowSampler, "batch", both)
     finetune(config, out=tmp_path / "one", data=small_data)

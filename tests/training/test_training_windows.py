@@ -165,9 +165,7 @@ def _one_series(values: NDArray[np.float32], name: str = "one", train_end: int |
     return Series(name, "fx", "1m", values, stamps, True, end, end)
 
 
-def _contexts(
-    representation: Increments, window: WindowConfig, seed: int, later: int
-) -> list[NDArray[np.float32]]:
+def _contexts(representation: Increments, window: WindowConfig, seed: int, later: int) -> list[NDArray[np.float32]]:
     """Return the contexts' features of two series that agree in the context and a bar, and the bars after them.
 
     Windows start at bar 0 or 1, so both contexts lie in the part that is the same.
@@ -184,17 +182,13 @@ def _contexts(
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), later=st.integers(0, 10**6))
-def test_bars_after_the_context_decide_nothing_about_its_features(
-    window: WindowConfig, seed: int, later: int
-) -> None:
+def test_bars_after_the_context_decide_nothing_about_its_features(window: WindowConfig, seed: int, later: int) -> None:
     np.testing.assert_array_equal(*_contexts(Increments(), window, seed, later))
 
 
 class _UnitsOfTheWholeWindow(Increments):
     def encode(self, values: Any, scale: Scale) -> NDArray[np.float32]:
-        return super().encode(
-            values, self.fit(values)
-        )  # the leak of upstream's own fine-tuning (its issue 263)
+        return super().encode(values, self.fit(values))  # the leak of upstream's own fine-tuning (its issue 263)
 
 
 def test_units_that_are_fitted_over_the_whole_window_are_found(window: WindowConfig) -> None:
@@ -222,9 +216,7 @@ def test_units_are_those_of_the_context(window: WindowConfig) -> None:
     for start, features in zip(starts, batch.features, strict=True):
         x = np.log(values[start : start + BARS, :4].astype(np.float64))
         unit = np.sqrt(np.mean(np.diff(x[:CONTEXT, 3]) ** 2))
-        np.testing.assert_allclose(
-            features[:, 1], np.arcsinh((x[:, 3] - x[:, 0]) / unit), rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(features[:, 1], np.arcsinh((x[:, 3] - x[:, 0]) / unit), rtol=1e-5, atol=1e-6)
 
 
 def test_only_bars_after_the_context_are_learnt(series: list[Series], window: WindowConfig) -> None:
@@ -235,9 +227,7 @@ def test_only_bars_after_the_context_are_learnt(series: list[Series], window: Wi
     np.testing.assert_array_equal(weight[:, CONTEXT - 1 :], 1.0)
 
 
-def test_the_length_of_the_context_varies_over_its_whole_range(
-    series: list[Series], window: WindowConfig
-) -> None:
+def test_the_length_of_the_context_varies_over_its_whole_range(series: list[Series], window: WindowConfig) -> None:
     """Nine lengths in 640 windows: one is missed with p = 9 x (8/9)^640 < 1e-31."""
     varied = window.model_copy(update={"context_min": 32})
     weight = np.concatenate([_sampler(series, "train", varied).batch(s, 64).weight for s in range(10)])
@@ -284,9 +274,7 @@ def _with_room(name: str, asset_class: str, room: int) -> Series:
         (1.0, [1 / 13, 3 / 13, 9 / 13, 0]),  # by bars
     ],
 )
-def test_groups_weigh_as_their_bars_to_a_power(
-    window: WindowConfig, power: float, expected: list[float]
-) -> None:
+def test_groups_weigh_as_their_bars_to_a_power(window: WindowConfig, power: float, expected: list[float]) -> None:
     rooms = [_with_room("a", "fx", 100), _with_room("b", "fx", 300), _with_room("c", "crypto", 900)]
     held_out = replace(_with_room("d", "crypto", 900), train_end=0)
     weights = WindowSampler([*rooms, held_out], window, RowNumbers(), "train", power, 0).weights()
@@ -305,9 +293,7 @@ def test_series_are_drawn_as_often_as_they_weigh(window: WindowConfig) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_volume_is_hidden_in_its_share_of_windows(
-    series: list[Series], window: WindowConfig, share: float
-) -> None:
+def test_volume_is_hidden_in_its_share_of_windows(series: list[Series], window: WindowConfig, share: float) -> None:
     """6400 windows; standard error sqrt(.25 x .75 / 6400) = .0054; four of them: 1 in 16,000. None at 0 and 1."""
     sampler = _sampler(series, "train", window.model_copy(update={"volume_dropout": share}))
     fields = np.concatenate([sampler.batch(step, 64).features[:, 0, 1] for step in range(100)])
@@ -328,9 +314,7 @@ def test_a_part_without_room_for_a_window_says_so(series: list[Series], window: 
 
 def test_a_series_that_never_moves_is_named(window: WindowConfig) -> None:
     flat = _one_series(np.ones((200, 5), np.float32), "fx_daily__FLAT")
-    with pytest.raises(
-        DataError, match="fx_daily__FLAT: 1000 windows in a row have a close that never moves"
-    ):
+    with pytest.raises(DataError, match="fx_daily__FLAT: 1000 windows in a row have a close that never moves"):
         WindowSampler([flat], window, Increments(), "train", 0.5, 0).batch(0, 1)
 
 

@@ -25,9 +25,7 @@ class _LastBar(WindowSampler):
 
 
 @torch.no_grad()
-def test_validation_is_the_log_loss_of_the_form_that_samples(
-    tiny_checkpoint: Checkpoint, small_data: Path
-) -> None:
+def test_validation_is_the_log_loss_of_the_form_that_samples(tiny_checkpoint: Checkpoint, small_data: Path) -> None:
     config = DataConfig(folder=str(small_data), holdout_share=0.2, holdout_symbols=("HELD",))
     window = WindowConfig(bars=64, context_min=32, context_max=40)
     sampler = _LastBar(load_series(config, Path(), 64), window, Increments(), "later", 0.5, 5)

@@ -133,9 +133,7 @@ def generators_side_by_side(returns: Returns) -> Agreement:
             for strategy in strategies
         ),
         ranks=tuple(rank_agreement(a, b, returns[a], returns[b]) for a, b in combinations(returns, 2)),
-        reversals=tuple(
-            one for a, b in combinations(returns, 2) for one in reversals(a, b, returns[a], returns[b])
-        ),
+        reversals=tuple(one for a, b in combinations(returns, 2) for one in reversals(a, b, returns[a], returns[b])),
     )
 
 
@@ -151,9 +149,7 @@ def compare_generators(strategy: str, returns: Mapping[str, Floats]) -> Strategy
         return StrategyAgreement(strategy, "not judged", figures, (), "one generator has nothing beside it")
     thresholds = _thresholds(returns)
     differences = tuple(
-        _difference(figure, a, b, thresholds[figure])
-        for figure in FIGURES
-        for a, b in combinations(figures, 2)
+        _difference(figure, a, b, thresholds[figure]) for figure in FIGURES for a, b in combinations(figures, 2)
     )
     label, reason = _verdict(differences)
     return StrategyAgreement(strategy, label, figures, differences, reason)
@@ -190,9 +186,7 @@ def _difference(figure: str, a: GeneratorFigures, b: GeneratorFigures, threshold
     value = one[0] - other[0]
     low = value - math.hypot(one[0] - one[1], other[2] - other[0])
     high = value + math.hypot(one[2] - one[0], other[0] - other[1])
-    return Difference(
-        figure, a.generator, b.generator, value, low, high, threshold, _label(low, high, threshold)
-    )
+    return Difference(figure, a.generator, b.generator, value, low, high, threshold, _label(low, high, threshold))
 
 
 def _ends(estimate: Estimate) -> tuple[float, float, float] | None:
@@ -220,10 +214,7 @@ def _verdict(differences: tuple[Difference, ...]) -> tuple[Label, str]:
     open_ones = [one for one in differences if one.label == "undecided"]
     refused = dict.fromkeys(one.reason for one in open_ones if one.reason)
     wide = len(open_ones) - sum(bool(one.reason) for one in open_ones)
-    reasons = [
-        *refused,
-        *([f"{wide} of {len(differences)} intervals reach over the threshold"] if wide else []),
-    ]
+    reasons = [*refused, *([f"{wide} of {len(differences)} intervals reach over the threshold"] if wide else [])]
     return "undecided", "; ".join(reasons)
 
 

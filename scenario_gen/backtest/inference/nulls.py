@@ -119,9 +119,7 @@ def place(holdings: Holdings, fills: Fills, owner: Ints, numbers: Draws) -> Floa
         theirs = holdings.of_paths(owner[rows])  # [path, draw, trade]
         some = Draws(numbers.seed, numbers.path_ids[rows])
         uniforms = some.uniforms(trades, draws).transpose(0, 2, 1)
-        returns[rows] = theirs.total_return(
-            fills.of_paths(rows), random_starts(theirs, fills.steps, uniforms)
-        )
+        returns[rows] = theirs.total_return(fills.of_paths(rows), random_starts(theirs, fills.steps, uniforms))
     return returns
 
 

@@ -82,9 +82,7 @@ def rank_agreement(
     return RankAgreement(generator, against, float(found.statistic), float(found.pvalue), len(ours))
 
 
-def reversals(
-    generator: str, against: str, ours: Mapping[str, Floats], theirs: Mapping[str, Floats]
-) -> list[Reversal]:
+def reversals(generator: str, against: str, ours: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> list[Reversal]:
     """Return the pairs of strategies that the two generators put in opposite order, each significantly.
 
     Both orders are tested on paired differences of the total return, Holm's adjustment over all pairs of

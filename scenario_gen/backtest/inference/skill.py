@@ -88,19 +88,7 @@ def skill(returns: Floats, null: RandomEntries) -> Skill:
     if refusal := _refusal(returns, null):
         nothing = Estimate(None, n=len(returns), reason=refusal)
         return Skill(
-            "not judged",
-            nothing,
-            nothing,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            draws,
-            LEVEL / 2,
-            nothing,
-            refusal,
+            "not judged", nothing, nothing, None, None, None, None, None, None, draws, LEVEL / 2, nothing, refusal
         )
     test = MeanTest.of(returns - _by_path(null))
     return Skill(

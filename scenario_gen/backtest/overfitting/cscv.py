@@ -176,9 +176,7 @@ class _BlockSums:
     def without(self, first: int) -> _BlockSums:
         """Leave out a block and the one after it."""
         gone = [first, first + 1]
-        return _BlockSums(
-            np.delete(self.plain, gone, axis=0), np.delete(self.squared, gone, axis=0), self.bars
-        )
+        return _BlockSums(np.delete(self.plain, gone, axis=0), np.delete(self.squared, gone, axis=0), self.bars)
 
     def sharpe(self, half: Floats) -> Floats:
         """Return Sharpe ratios per bar [split, set] of the blocks marked in ``half`` [split, block]."""

@@ -130,9 +130,7 @@ def _neighbours(
     return tuple(found)
 
 
-def _point(
-    params: Sequence[Mapping[str, Any]], results: Floats, place: int, near: tuple[int, ...]
-) -> GridPoint:
+def _point(params: Sequence[Mapping[str, Any]], results: Floats, place: int, near: tuple[int, ...]) -> GridPoint:
     above, around = Estimate(None, reason="no neighbour in the grid"), None
     if near:
         above = mean(results[place] - _across(results[list(near)], np.nanmean))

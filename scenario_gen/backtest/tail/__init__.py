@@ -12,13 +12,7 @@ from scenario_gen.backtest.tail.drawdowns import (
     ruin_curves,
     summarise_drawdowns,
 )
-from scenario_gen.backtest.tail.losses import (
-    TailLoss,
-    expected_shortfall,
-    tail_losses,
-    terminal_returns,
-    worst_bar,
-)
+from scenario_gen.backtest.tail.losses import TailLoss, expected_shortfall, tail_losses, terminal_returns, worst_bar
 from scenario_gen.backtest.tail.marker import Marker, historical_marker
 
 __all__ = [

@@ -147,6 +147,4 @@ def _recovery_quantile(bars: Floats, level: float) -> Estimate:
     high = estimate.high if estimate.high is not None and estimate.high <= largest else None
     if np.isinf(value):
         return Estimate(None, low, None, n=len(bars), reason=NOT_BY_THE_END)
-    return Estimate(
-        value, low, high, n=len(bars), reason="" if high is not None else f"upper end {NOT_BY_THE_END}"
-    )
+    return Estimate(value, low, high, n=len(bars), reason="" if high is not None else f"upper end {NOT_BY_THE_END}")

@@ -27,9 +27,7 @@ STRETCHES: dict[Stretch, str] = {
 # What may have made the real result unlike the paths, beside chance. Parameters are chosen for high results only, and
 # never on bars that came after.
 REASONS = "the stretch was unusual, or the paths are unlike the market"
-REASONS_IF_CHOSEN = (
-    "the stretch was unusual, the paths are unlike the market, or the parameters were chosen on it"
-)
+REASONS_IF_CHOSEN = "the stretch was unusual, the paths are unlike the market, or the parameters were chosen on it"
 
 
 @dataclass(frozen=True)
@@ -56,13 +54,7 @@ class Marker:
 
 
 def historical_marker(
-    value: float,
-    values: Floats,
-    *,
-    stretch: Stretch,
-    metric: str,
-    real_bars: int,
-    path_bars: int,
+    value: float, values: Floats, *, stretch: Stretch, metric: str, real_bars: int, path_bars: int
 ) -> Marker:
     """Place the strategy's real result among its results on the paths.
 

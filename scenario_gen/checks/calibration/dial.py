@@ -140,9 +140,7 @@ def choose_point(trials: Sequence[Trial]) -> tuple[DialPoint, str]:
     """
     points = curve(trials)
     holding = [point for point in points if point.holds]
-    note = (
-        "" if holding else "no setting holds its promises on these origins: the one of least CRPS was taken"
-    )
+    note = "" if holding else "no setting holds its promises on these origins: the one of least CRPS was taken"
     kept = {(point.temperature, point.top_p) for point in holding or points}
     best = min(
         (trial for trial in trials if (trial.temperature, trial.top_p) in kept),

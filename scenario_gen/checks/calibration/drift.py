@@ -111,9 +111,7 @@ def audit_drift(generated: Floats, realised: Floats, *, enough: bool) -> DriftAu
         label, reason = "WARN", f"the paths drift by {ours.mean:+.2f} context deviations over the horizon"
     elif difference.p < 0.01:
         label = "WARN"
-        reason = (
-            f"the paths drift by {ours.mean:+.2f}, the market by {real.mean:+.2f} (p = {difference.p:.2g})"
-        )
+        reason = f"the paths drift by {ours.mean:+.2f}, the market by {real.mean:+.2f} (p = {difference.p:.2g})"
     return DriftAudit(
         generated=ours.mean,
         generated_low=ours.mean - ours.half_width,

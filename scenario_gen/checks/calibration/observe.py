@@ -45,11 +45,7 @@ class Observation:
 
 
 def observe(
-    paths: PathSet,
-    real: PathSet,
-    scale: Scale,
-    functionals: Collection[str],
-    rng: np.random.Generator,
+    paths: PathSet, real: PathSet, scale: Scale, functionals: Collection[str], rng: np.random.Generator
 ) -> Observation:
     """Set an ensemble beside the one real future of the same bars.
 
@@ -65,9 +61,7 @@ def observe(
             forecast, and must be repaired or dropped before.
     """
     if len(real) != 1 or not paths.timestamps.equals(real.timestamps):
-        raise ValueError(
-            f"{len(real)} real futures, or of other bars than the {paths.horizon} that were sampled"
-        )
+        raise ValueError(f"{len(real)} real futures, or of other bars than the {paths.horizon} that were sampled")
     if not np.isfinite(paths.values).all():
         raise ValueError("the ensemble has values that are no finite numbers")
     ours, theirs = Futures.of(paths, scale), Futures.of(real, scale)

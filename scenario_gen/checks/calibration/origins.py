@@ -38,9 +38,7 @@ class Origins:
         return len(self.rows)
 
 
-def rolling_origins(
-    bars: int, *, context: int, horizon: int, count: int, stride: int | None = None
-) -> Origins:
+def rolling_origins(bars: int, *, context: int, horizon: int, count: int, stride: int | None = None) -> Origins:
     """Return up to ``count`` origins, the last future ending with the history.
 
     Args:

@@ -70,9 +70,7 @@ def knueppel(pits: Floats) -> float:
     powers = np.arange(1, 5)
     z = np.sqrt(12.0) * (pits - 0.5)
     off = (z[:, None] ** powers).mean(axis=0) - _uniform_moment(powers)
-    covariance = _uniform_moment(powers[:, None] + powers) - np.outer(
-        _uniform_moment(powers), _uniform_moment(powers)
-    )
+    covariance = _uniform_moment(powers[:, None] + powers) - np.outer(_uniform_moment(powers), _uniform_moment(powers))
     return float(stats.chi2.sf(len(pits) * off @ np.linalg.solve(covariance, off), df=4))
 
 

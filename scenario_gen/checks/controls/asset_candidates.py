@@ -45,11 +45,7 @@ def _mixed(ours: Bars, theirs: Bars, weight: float) -> Bars:
     body = weight * one.b + rest * two.b
     upper, lower = one.hh - np.maximum(one.b, 0), np.minimum(one.b, 0) - one.ll
     mixed = replace(
-        one,
-        g=weight * one.g + rest * two.g,
-        b=body,
-        hh=np.maximum(body, 0) + upper,
-        ll=np.minimum(body, 0) - lower,
+        one, g=weight * one.g + rest * two.g, b=body, hh=np.maximum(body, 0) + upper, ll=np.minimum(body, 0) - lower
     )
     return mixed.onto(ours)
 

@@ -82,9 +82,7 @@ def garch(template: Bars, pool: Relative, rng: np.random.Generator, *, leverage:
     return Relative(gaps / 100, b, hh, ll, volume).onto(template)
 
 
-def _recursion(
-    p: dict[str, float], body: Floats, share: float, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def _recursion(p: dict[str, float], body: Floats, share: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Return gaps and the scale of bodies [path, bar] for unit normal bodies, after a burn-in."""
     paths, bars = body.shape
     body = np.concatenate([rng.standard_normal((paths, BURN_IN)), body], axis=1)

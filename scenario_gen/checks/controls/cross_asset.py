@@ -30,9 +30,7 @@ def cross_control(name: str, windows: Panel, paths: int, rng: np.random.Generato
 def independent(windows: Panel, paths: int, rng: np.random.Generator) -> Panel:
     """Real windows, those of each asset from another time."""
     drawn = rng.integers(len(windows), size=(len(windows.bars), paths))
-    return Panel(
-        windows.assets, tuple(bars.select(rows) for bars, rows in zip(windows.bars, drawn, strict=True))
-    )
+    return Panel(windows.assets, tuple(bars.select(rows) for bars, rows in zip(windows.bars, drawn, strict=True)))
 
 
 def misaligned(windows: Panel, paths: int, rng: np.random.Generator) -> Panel:

@@ -52,9 +52,7 @@ class Simulated:
         b = self.bars
         columns = [x[path] for x in (b.open, b.high, b.low, b.close, b.volume) if x is not None]
         stamps = pd.bdate_range("1990-01-01", periods=b.length)
-        return Candles(
-            stamps, np.column_stack(columns), ("open", "high", "low", "close", "volume"), "known market"
-        )
+        return Candles(stamps, np.column_stack(columns), ("open", "high", "low", "close", "volume"), "known market")
 
 
 def simulate(paths: int, bars: int, rng: np.random.Generator, state: Floats | None = None) -> Simulated:

@@ -46,9 +46,7 @@ def gbm(template: Bars, pool: Relative, rng: np.random.Generator) -> Relative:
     return Relative(_normal_gaps(template, rng), b, hh, ll, _lognormal(pool.volume, shape, rng))
 
 
-def brownian_candles(
-    scale: Floats, rng: np.random.Generator, drift: float = 0.0
-) -> tuple[Floats, Floats, Floats]:
+def brownian_candles(scale: Floats, rng: np.random.Generator, drift: float = 0.0) -> tuple[Floats, Floats, Floats]:
     """Return body, high and low [path, bar] of Brownian bars with these standard deviations and one drift."""
     out = np.empty((3, *scale.shape))
     trend = drift * np.arange(1, STEPS + 1) / STEPS
@@ -91,9 +89,7 @@ def ar1(template: Bars, pool: Relative, rng: np.random.Generator) -> Relative:
 def reverse(template: Bars, pool: Relative, rng: np.random.Generator) -> Relative:
     """Real windows played backwards: what differs between past and future is mirrored."""
     real = Relative.of(template)
-    gaps = np.concatenate(
-        [real.g[:, :1], real.g[:, :0:-1]], axis=1
-    )  # no gap follows the last bar: the first stays
+    gaps = np.concatenate([real.g[:, :1], real.g[:, :0:-1]], axis=1)  # no gap follows the last bar: the first stays
     back = slice(None, None, -1)
     return Relative(
         g=-gaps,

@@ -55,19 +55,14 @@ class Bars:
 
     def __post_init__(self) -> None:
         if self.close.ndim != 2 or not self.close.shape[1]:
-            raise ValueError(
-                f"close has shape {self.close.shape}, expected [path, bar] with at least one bar"
-            )
+            raise ValueError(f"close has shape {self.close.shape}, expected [path, bar] with at least one bar")
         for name in (*PRICE_FIELDS, "volume", "bar_of_day", "least_range"):
             values = getattr(self, name)
             if values is not None and values.shape != self.close.shape:
                 raise ValueError(f"{name} has shape {values.shape}, close has {self.close.shape}")
         if self.anchor_close.shape != self.close.shape[:1]:
             raise ValueError(f"{self.anchor_close.shape} anchors for {len(self.close)} paths")
-        if self.session_open is not None and self.session_open.shape not in (
-            self.close.shape,
-            self.close.shape[1:],
-        ):
+        if self.session_open is not None and self.session_open.shape not in (self.close.shape, self.close.shape[1:]):
             raise ValueError(f"session_open has shape {self.session_open.shape}, close {self.close.shape}")
 
     @classmethod
@@ -292,6 +287,4 @@ def _as_numbers(name: str, values: ArrayLike) -> Array:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{name} cannot be read as numbers: {error}", expected="an array of numbers"
-        ) from None
+        raise DataError(f"{name} cannot be read as numbers: {error}", expected="an array of numbers") from None

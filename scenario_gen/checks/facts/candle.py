@@ -41,9 +41,7 @@ def yang_zhang(bars: Bars) -> Array:
     if n < 2:
         return np.full(len(bars), np.nan)
     k = 0.34 / (1.34 + (n + 1) / (n - 1))
-    return np.asarray(
-        bars.g.var(axis=1, ddof=1) + k * bars.b.var(axis=1, ddof=1) + (1 - k) * rogers_satchell(bars)
-    )
+    return np.asarray(bars.g.var(axis=1, ddof=1) + k * bars.b.var(axis=1, ddof=1) + (1 - k) * rogers_satchell(bars))
 
 
 def open_close_variance(bars: Bars) -> Array:

@@ -11,16 +11,7 @@ from functools import partial
 from typing import Literal
 
 Group = Literal[
-    "tails",
-    "clustering",
-    "linear",
-    "asymmetry",
-    "candle_shape",
-    "gaps",
-    "volume",
-    "intraday",
-    "scale",
-    "cross_asset",
+    "tails", "clustering", "linear", "asymmetry", "candle_shape", "gaps", "volume", "intraday", "scale", "cross_asset"
 ]
 Kind = Literal["P", "Q"]
 Need = Literal["volume", "gaps", "ticks", "sessions"]
@@ -100,47 +91,26 @@ FACTS: tuple[Fact, ...] = (
     _tail("2", "hill_std2", "mean log excess over two standard deviations", 20, "gbm", "Hill 1975", kind="Q"),
     _tail("3", "agg5_dLkurt", "L-kurtosis of five-bar less one-bar returns", 60, "shuffle", _CONT),
     _tail("4", "filt_Lkurt", "L-kurtosis of returns over their EWMA volatility", 40, "gbm", _CONT),
-    _cluster(
-        "4b", "filt_acf_abs", "clustering that the EWMA volatility leaves, lags 1-5", 40, "shuffle", _CONT
-    ),
+    _cluster("4b", "filt_acf_abs", "clustering that the EWMA volatility leaves, lags 1-5", 40, "shuffle", _CONT),
     _memory("6", "acf_rng_1_5", "autocorrelation of log ranges, lags 1-5", 30, "shuffle"),
     _memory("6", "acf_rng_6_20", "autocorrelation of log ranges, lags 6-20", 60, "shuffle"),
     _memory("6b", "acf_abs_1_5", "autocorrelation of absolute returns, lags 1-5", 60, "shuffle", _DGE),
     _memory("6b", "acf_sq_1_5", "autocorrelation of squared returns, lags 1-5", 60, "shuffle", _DGE),
     _memory("16", "ext_cluster", "large moves within five bars of large moves", 60, "shuffle"),
-    _cluster(
-        "17",
-        "H_lnrange",
-        "roughness of log ranges, lags 1-8",
-        60,
-        "wicks",
-        "Gatheral, Jaisson & Rosenbaum 2018",
-    ),
+    _cluster("17", "H_lnrange", "roughness of log ranges, lags 1-8", 60, "wicks", "Gatheral, Jaisson & Rosenbaum 2018"),
     _linear("5", "acf_r_1", "autocorrelation of returns, lag 1", 30, "ar1", _CONT, seasonal=True),
     _linear("5", "logVR5", "log variance ratio over 5 bars", 30, "ar1", "Lo & MacKinlay 1988", seasonal=True),
     _linear("15", "run_len", "mean run of returns of one sign", 30, "ar1"),
     _asymmetry("7", "lev_rng_1_5", "returns and later log ranges", 30, "signflip", _BMP, seasonal=True),
-    _asymmetry(
-        "7", "lev_abs_1_10", "returns and later absolute returns", 30, "signflip", _BMP, seasonal=True
-    ),
+    _asymmetry("7", "lev_abs_1_10", "returns and later absolute returns", 30, "signflip", _BMP, seasonal=True),
     _asymmetry("8", "Lskew", "L-skewness of returns", 60, "signflip", _HOSKING),
     _asymmetry("8", "dd_over_du", "log ratio of largest fall and largest rise", 60, "reverse", _JSJ),
     _asymmetry("9", "zumbach", "past moves and later ranges less the reverse", 60, "reverse", "Zumbach 2009"),
     _asymmetry("15", "mdd_norm", "largest fall over volatility of the path", 30, "reverse"),
     _candle("12", "logPK_oc", "log range variance over body variance", 20, "wicks", "Parkinson 1980"),
     _candle("12", "logRS_PK", "log drift-free over range variance", 20, "wicks", "Rogers & Satchell 1991"),
-    _candle(
-        "12",
-        "logGK_oc",
-        "log Garman-Klass over body variance",
-        20,
-        "wicks",
-        "Garman & Klass 1980",
-        gate=False,
-    ),
-    _candle(
-        "12", "logYZ_cc", "log Yang-Zhang over return variance", 20, "wicks", "Yang & Zhang 2000", gate=False
-    ),
+    _candle("12", "logGK_oc", "log Garman-Klass over body variance", 20, "wicks", "Garman & Klass 1980", gate=False),
+    _candle("12", "logYZ_cc", "log Yang-Zhang over return variance", 20, "wicks", "Yang & Zhang 2000", gate=False),
     _candle("14", "body_frac", "mean share of the body in the range", 20, "wicks"),
     _candle("14", "clv_sd", "spread of the close's place in the range", 20, "reverse"),
     _candle("14", "wick_asym", "mean upper less lower wick, share of the range", 20, "signflip"),
@@ -155,9 +125,7 @@ FACTS: tuple[Fact, ...] = (
     _volume("10", "dv_logsd", "log spread of log volume changes", 30, "shuffle"),
     _volume("10", "v_Lskew", "L-skewness of log volume", 30, "shuffle", _HOSKING),
     _volume("11", "vol_rng_corr", "log volume and log ranges of the same bar", 30, "shuffle", _KARPOFF),
-    _volume(
-        "11", "vol_absr_corr", "log volume and absolute returns of the same bar", 30, "shuffle", _KARPOFF
-    ),
+    _volume("11", "vol_absr_corr", "log volume and absolute returns of the same bar", 30, "shuffle", _KARPOFF),
     _volume("11", "vol_r_corr", "log volume changes and returns of the same bar", 30, "shuffle", _KARPOFF),
     _session("18", "open_mid_rng", "log ranges early less mid session", 4, "shuffle", _WOOD),
     _session("18", "close_mid_rng", "log ranges late less mid session", 4, "shuffle", _WOOD),
@@ -179,17 +147,10 @@ FACTS: tuple[Fact, ...] = (
 
 # How several assets move together: of two assets their pair's, of more the mean over pairs.
 PAIR_FACTS: tuple[Fact, ...] = (
-    _cross(
-        id="fisher_corr_r", title="correlation of returns (Fisher's z)", min_bars=60, source="Fisher 1921"
-    ),
+    _cross(id="fisher_corr_r", title="correlation of returns (Fisher's z)", min_bars=60, source="Fisher 1921"),
     _cross(id="corr_abs_r", title="correlation of absolute returns", min_bars=60),
     _cross(id="corr_lnrange", title="correlation of log ranges", min_bars=60),
-    _cross(
-        id="corr_dv",
-        title="correlation of log volume changes",
-        min_bars=60,
-        needs=frozenset[Need]({"volume"}),
-    ),
+    _cross(id="corr_dv", title="correlation of log volume changes", min_bars=60, needs=frozenset[Need]({"volume"})),
     _cross(id="lowtail_coexc10", title="joint falls among the 10 % worst of each", min_bars=60, source=_LS),
     _cross(id="uptail_coexc10", title="joint rises among the 10 % best of each", min_bars=60, source=_LS),
     _cross(
@@ -198,20 +159,12 @@ PAIR_FACTS: tuple[Fact, ...] = (
         min_bars=60,
         source="Boyer, Gibson & Loretan 1999",
     ),
-    _cross(
-        id="leadlag1",
-        title="lead of the first asset over the second, lag 1",
-        min_bars=60,
-        control="misaligned",
-    ),
+    _cross(id="leadlag1", title="lead of the first asset over the second, lag 1", min_bars=60, control="misaligned"),
     _cross(id="xlev", title="returns of one and later log ranges of the other", min_bars=60, source=_BMP),
 )
 # Of three assets and more.
 MANY_FACTS: tuple[Fact, ...] = (
-    *(
-        replace(fact, id=f"{fact.id}_sd", title=f"{fact.title}: spread over pairs", source="")
-        for fact in PAIR_FACTS
-    ),
+    *(replace(fact, id=f"{fact.id}_sd", title=f"{fact.title}: spread over pairs", source="") for fact in PAIR_FACTS),
     _cross(id="top_eigen_share", title="share of the largest eigenvalue of the correlations", min_bars=60),
 )
 SPREAD = _scale("19", "spread", "difference of the assets' returns over the path", 2, "")

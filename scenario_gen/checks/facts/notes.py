@@ -21,13 +21,7 @@ SHOWN = 3
 
 def history_notes(candles: Candles, clock: SessionClock | None) -> list[str]:
     """Return what a person should know of a history of two bars or more, one sentence each."""
-    notes = [
-        _jumps(candles),
-        _spacing(candles, clock),
-        _openings(candles, clock),
-        _pauses(candles),
-        _still(candles),
-    ]
+    notes = [_jumps(candles), _spacing(candles, clock), _openings(candles, clock), _pauses(candles), _still(candles)]
     return [note for note in notes if note]
 
 
@@ -87,11 +81,7 @@ def _pauses(candles: Candles) -> str:
 
 def _still(candles: Candles) -> str:
     share = float(np.mean(np.diff(candles.close) == 0))
-    return (
-        f"{share:.0%} of closes equal the one before: hardly traded, or a coarse tick"
-        if share > STILL
-        else ""
-    )
+    return f"{share:.0%} of closes equal the one before: hardly traded, or a coarse tick" if share > STILL else ""
 
 
 def _clock_time(time: int) -> str:

@@ -11,16 +11,7 @@ from scenario_gen.checks.facts import candle, returns
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.facts import FACT, FACTS, Fact, Need
 from scenario_gen.checks.facts.gauge import Gauge, deseasonalise
-from scenario_gen.checks.facts.moments import (
-    Array,
-    correlation,
-    divide,
-    l_ratios,
-    log,
-    log_spread,
-    mean_acf,
-    mean_ccf,
-)
+from scenario_gen.checks.facts.moments import Array, correlation, divide, l_ratios, log, log_spread, mean_acf, mean_ccf
 
 _BLOCK = 1 << 17  # path-bars measured at once: some 40 arrays of 1 MB
 

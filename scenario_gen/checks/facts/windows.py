@@ -41,12 +41,7 @@ class Windows:
 
 
 def windows(
-    candles: Candles,
-    length: int,
-    stride: int,
-    *,
-    tick: float | None = None,
-    clock: SessionClock | None = None,
+    candles: Candles, length: int, stride: int, *, tick: float | None = None, clock: SessionClock | None = None
 ) -> Windows:
     """Cut history into windows of ``length`` bars that start every ``stride`` bars, from the second bar on.
 

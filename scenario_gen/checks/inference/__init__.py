@@ -11,14 +11,7 @@ from scenario_gen.checks.inference.check import check_facts
 from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.inference.cross_asset import check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.labels import worst
-from scenario_gen.checks.inference.results import (
-    Comparison,
-    Design,
-    FactsReport,
-    FactVerdict,
-    LongFigure,
-    Mode,
-)
+from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict, LongFigure, Mode
 
 __all__ = [
     "Comparison",

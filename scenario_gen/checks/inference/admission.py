@@ -90,9 +90,7 @@ def _refuse_frequency(paths: Bars, histories: Sequence[Candles], timestamps: pd.
     labels = {frequency(history.timestamps): None for history in histories}
     if timestamps is not None:
         if len(timestamps) != paths.length:
-            raise CheckError(
-                f"{len(timestamps)} stamps for paths of {paths.length} bars", expected="one stamp per bar"
-            )
+            raise CheckError(f"{len(timestamps)} stamps for paths of {paths.length} bars", expected="one stamp per bar")
         if len(timestamps) >= FEWEST_STAMPS:
             labels[frequency(timestamps)] = None
     if len(labels) > 1:
@@ -153,16 +151,12 @@ def merged_audit(histories: Sequence[Candles]) -> Audit:
         for fact, reason in audit.untestable.items():
             reasons.setdefault(fact, f"{history.name}: {reason}")
     notes = [
-        f"{history.name}: {note}"
-        for history, audit in zip(histories, audits, strict=True)
-        for note in audit.notes
+        f"{history.name}: {note}" for history, audit in zip(histories, audits, strict=True) for note in audit.notes
     ]
     return Audit(untestable=reasons, notes=notes)
 
 
-def untestable(
-    facts: Sequence[Fact], bars: int, audit: Audit, measured: Sequence[set[str]]
-) -> dict[str, str]:
+def untestable(facts: Sequence[Fact], bars: int, audit: Audit, measured: Sequence[set[str]]) -> dict[str, str]:
     """Return fact id to the reason why it cannot be judged, in words.
 
     Args:

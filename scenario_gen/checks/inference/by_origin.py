@@ -13,15 +13,7 @@ import numpy as np
 from scenario_gen.checks.facts import FACTS, Audit, Bars, Gauge, audit_reference
 from scenario_gen.checks.facts.statistics import entries
 from scenario_gen.checks.inference.admission import applies, on_one_gauge, untestable
-from scenario_gen.checks.inference.ranked import (
-    MIN_ORIGINS,
-    WANTED_PATHS,
-    Rank,
-    design_of,
-    notes_of,
-    ranked,
-    verdicts,
-)
+from scenario_gen.checks.inference.ranked import MIN_ORIGINS, WANTED_PATHS, Rank, design_of, notes_of, ranked, verdicts
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import FactsReport
 from scenario_gen.checks.inference.sample import Sample
@@ -78,8 +70,7 @@ class FactsByOrigin:
             {
                 fact.id: ranked(fact.id, drawn, came, rng)
                 for fact in FACTS
-                if applies(fact, real)
-                and {*entries(fact)} <= drawn.statistics.keys() & came.statistics.keys()
+                if applies(fact, real) and {*entries(fact)} <= drawn.statistics.keys() & came.statistics.keys()
             }
         )
         self._paths.append(len(paths))
@@ -92,9 +83,7 @@ class FactsByOrigin:
             CheckError: no origin came.
         """
         if self._like is None:
-            raise CheckError(
-                "no origin came", expected=f"at least {MIN_ORIGINS} pairs of paths and what came true"
-            )
+            raise CheckError("no origin came", expected=f"at least {MIN_ORIGINS} pairs of paths and what came true")
         audit = Audit({}, ["the reference was not audited: none was given"])
         if self._reference is not None:
             audit = audit_reference(self._reference)
@@ -152,8 +141,7 @@ def refuse_other_kind(bars: Bars, like: Bars) -> None:
     """Refuse bars of another length or kind than those of the first origin."""
     if bars.length != like.length:
         raise CheckError(
-            f"origins have horizons of {like.length} and {bars.length} bars",
-            expected="one horizon for all origins",
+            f"origins have horizons of {like.length} and {bars.length} bars", expected="one horizon for all origins"
         )
     if (bars.session_open is None) != (like.session_open is None):
         raise CheckError(

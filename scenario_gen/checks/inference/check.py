@@ -145,8 +145,7 @@ def _question(
 def _cut(asked: _Question) -> Reference | None:
     length, place = asked.paths.length, first_place(asked.paths)
     return asked.once.measured(
-        ("cut", length, place),
-        lambda: cut_reference(asked.histories, length, asked.gauge, first_place=place),
+        ("cut", length, place), lambda: cut_reference(asked.histories, length, asked.gauge, first_place=place)
     )
 
 

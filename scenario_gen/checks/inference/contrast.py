@@ -183,9 +183,7 @@ def _on_auc_scale(d: Contrast) -> Contrast:
     return Contrast(auc(d.value), d.se * slope, d.df, d.p, auc(d.value - half), auc(d.value + half))
 
 
-def _contrast(
-    value: float, parts: tuple[float, float], sizes: tuple[int, int], side: Side = "two-sided"
-) -> Contrast:
+def _contrast(value: float, parts: tuple[float, float], sizes: tuple[int, int], side: Side = "two-sided") -> Contrast:
     df = _welch_df(parts, sizes)
     se = max(float(np.sqrt(sum(parts))), 0.25 / float(np.sqrt(sizes[0] * sizes[1])))
     return from_t(value, se, df, side)

@@ -12,15 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.checks.controls import cross_control
-from scenario_gen.checks.facts import (
-    Audit,
-    Fact,
-    Gauge,
-    Panel,
-    audit_assets,
-    cross_facts,
-    cross_statistics,
-)
+from scenario_gen.checks.facts import Audit, Fact, Gauge, Panel, audit_assets, cross_facts, cross_statistics
 from scenario_gen.checks.inference.admission import admit, caps_of, on_one_gauge, too_short, untestable
 from scenario_gen.checks.inference.by_origin import refuse_other_kind, refuse_pair
 from scenario_gen.checks.inference.check import MOST_PATHS, first_place
@@ -28,12 +20,7 @@ from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.ranked import Rank, design_of, notes_of, ranked, verdicts
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict
-from scenario_gen.checks.inference.sample import (
-    Measured,
-    Reference,
-    cut_reference,
-    path_clusters,
-)
+from scenario_gen.checks.inference.sample import Measured, Reference, cut_reference, path_clusters
 from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, judged_by_nothing
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError

@@ -66,13 +66,9 @@ def ranked(fact: str, drawn: Measured, came: Measured, rng: np.random.Generator)
     return Rank(pit(defined, real, rng), real, float(defined.mean()), undefined)
 
 
-def verdicts(
-    facts: Sequence[Fact], origins: Sequence[dict[str, Rank]], reasons: dict[str, str]
-) -> list[FactVerdict]:
+def verdicts(facts: Sequence[Fact], origins: Sequence[dict[str, Rank]], reasons: dict[str, str]) -> list[FactVerdict]:
     """Return one verdict per fact from its ranks at all origins; q is adjusted over those that are judged."""
-    ranks = {
-        fact.id: Ranks.of([origin[fact.id] for origin in origins]) for fact in facts if fact.id not in reasons
-    }
+    ranks = {fact.id: Ranks.of([origin[fact.id] for origin in origins]) for fact in facts if fact.id not in reasons}
     found = {name: _comparison(rank.u) for name, rank in ranks.items()}
     gates = {fact.id for fact in facts if fact.gate}
     q = adjusted({name: c.p for name, c in found.items() if c is not None and name in gates})

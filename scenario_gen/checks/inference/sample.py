@@ -145,9 +145,7 @@ def cut_reference(
         (windows_cut, start, cluster)
         for history in histories
         for cluster in range(count)
-        for windows_cut, start in _cluster_windows(
-            history, edges[cluster : cluster + 2], length, gauge, first_place
-        )
+        for windows_cut, start in _cluster_windows(history, edges[cluster : cluster + 2], length, gauge, first_place)
     ]
     if not cut:
         return None
@@ -170,9 +168,7 @@ def _cluster_windows(
         return []
     stretch = history.rows(low - 1, int(high))
     stride = max(1, length // OVERLAP)
-    cut = windows(
-        stretch, length, 1 if first_place is not None else stride, tick=gauge.tick, clock=gauge.clock
-    )
+    cut = windows(stretch, length, 1 if first_place is not None else stride, tick=gauge.tick, clock=gauge.clock)
     if first_place is not None and cut.bars.bar_of_day is not None:
         cut = cut.select(_spaced(np.flatnonzero(cut.bars.bar_of_day[:, 0] == first_place), stride))
     return [(cut.bars, stamps[low - 1 + cut.start])] if len(cut) else []

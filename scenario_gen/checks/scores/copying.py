@@ -96,18 +96,14 @@ def copies(paths: Bars, history: Candles, library: Library) -> Copies | None:
         return None
     threshold = float(np.quantile(held_out, TOO_CLOSE))
     closest = _closest(made[_spread(len(made))], library)
-    return Copies(
-        float(np.mean(closest > threshold)), threshold, float(np.median(closest)), float(np.median(held_out))
-    )
+    return Copies(float(np.mean(closest > threshold)), threshold, float(np.median(closest)), float(np.median(held_out)))
 
 
 def path_shapes(paths: Bars, stride: int = STRIDE) -> Shapes:
     """Return the shapes of the paths' stretches, one every ``stride`` bars, [stretch, 40]."""
     if paths.length < STRETCH:
         return np.empty((0, 2 * STRETCH), np.float32)
-    cut = [
-        sliding_window_view(x, STRETCH, axis=1)[:, ::stride].reshape(-1, STRETCH) for x in (paths.r, paths.lr)
-    ]
+    cut = [sliding_window_view(x, STRETCH, axis=1)[:, ::stride].reshape(-1, STRETCH) for x in (paths.r, paths.lr)]
     shapes, usable = _unit(cut[0], cut[1])
     return shapes[usable]
 

@@ -20,15 +20,7 @@ from scenario_gen.checks.scores.lines import LAGS, curve_distance, lagged_produc
 from scenario_gen.checks.scores.points import Floats, Ids, Points
 from scenario_gen.checks.scores.results import ScoreVerdict
 from scenario_gen.checks.scores.stretches import THIN, WHATEVER_THE_REGIME, Stretches
-from scenario_gen.checks.scores.yardstick import (
-    FEWEST_CLUSTERS,
-    Keep,
-    Measured,
-    Split,
-    anew,
-    measure,
-    random_splits,
-)
+from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Keep, Measured, Split, anew, measure, random_splits
 from scenario_gen.market.candles import Candles
 
 TOLD_APART = 0.80  # AUC above which a classifier really tells paths from windows
@@ -218,10 +210,7 @@ class _LineParts:
         size = np.abs(bars.r)
         lags = min(LAGS, bars.length - 1)
         return cls(
-            bars.r,
-            path_normalised(bars.r),
-            lagged_products(size, size, lags),
-            lagged_products(bars.r, size, lags),
+            bars.r, path_normalised(bars.r), lagged_products(size, size, lags), lagged_products(bars.r, size, lags)
         )
 
 
@@ -231,11 +220,7 @@ def _distinct(paths: Bars) -> ScoreVerdict:
     share = distinct_share(paths)
     label: Label = "PASS" if share >= DISTINCT else "FAIL"
     return ScoreVerdict(
-        "distinct",
-        TITLES["distinct"],
-        label,
-        f"{share:.1%} of the paths differ, at least {DISTINCT:.0%} should",
-        share,
+        "distinct", TITLES["distinct"], label, f"{share:.1%} of the paths differ, at least {DISTINCT:.0%} should", share
     )
 
 
@@ -255,9 +240,7 @@ def _alike(paths: Bars, real: Bars, clusters: Ids) -> ScoreVerdict:
 def _copies(paths: Bars, history: Candles, known: Sequence[Candles]) -> ScoreVerdict:
     found = copies(paths, history, Library.of(known, paths.tick))
     if found is None:
-        return _without(
-            "copies", "paths or history are too short, or move too little, to compare stretches of 20 bars"
-        )
+        return _without("copies", "paths or history are too short, or move too little, to compare stretches of 20 bars")
     label: Label = "FAIL" if found.share > COPIED_FAIL else "WARN" if found.share > COPIED_WARN else "PASS"
     reason = (
         f"{found.share:.1%} of the stretches come closer to known history (r > {found.threshold:.2f}) than 99.9 % of "
@@ -266,13 +249,9 @@ def _copies(paths: Bars, history: Candles, known: Sequence[Candles]) -> ScoreVer
     return ScoreVerdict("copies", TITLES["copies"], label, reason, found.share, 1 - TOO_CLOSE)
 
 
-def _verdict(
-    name: str, found: Measured, label: Label | None, reason: str = "", *, low: bool = False
-) -> ScoreVerdict:
+def _verdict(name: str, found: Measured, label: Label | None, reason: str = "", *, low: bool = False) -> ScoreVerdict:
     side = "at least" if low else "at most"
-    told = (
-        f"{found.value:.3g}; real windows against real windows {found.real_median:.3g}, 95 % of them {side} "
-    )
+    told = f"{found.value:.3g}; real windows against real windows {found.real_median:.3g}, 95 % of them {side} "
     return ScoreVerdict(
         score=name,
         title=TITLES[name],

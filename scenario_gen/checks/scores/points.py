@@ -53,9 +53,7 @@ def fact_space(synthetic: Mapping[str, Floats], real: Mapping[str, Floats]) -> t
             continue
         scale = (high - low) / NORMAL_IQR
         columns.append((_scaled(synthetic[name], middle, scale), _scaled(theirs, middle, scale)))
-    sides = (
-        [np.column_stack(side) for side in zip(*columns, strict=True)] if columns else [np.empty((0, 0))] * 2
-    )
+    sides = [np.column_stack(side) for side in zip(*columns, strict=True)] if columns else [np.empty((0, 0))] * 2
     return sides[0], sides[1]
 
 

@@ -65,9 +65,7 @@ class Stretches:
             for inside in (real.clusters == number for number in np.unique(real.clusters))
             if inside.sum() >= FOLDS
         ]
-        return cls(
-            *(np.array(column) for column in (zip(*parts, strict=True) if parts else [()] * len(fields(cls))))
-        )
+        return cls(*(np.array(column) for column in (zip(*parts, strict=True) if parts else [()] * len(fields(cls)))))
 
     def __len__(self) -> int:
         return len(self.c2st)

@@ -95,10 +95,7 @@ def anew(name: str, make: Callable[[], T]) -> T:
 
 
 def measure(
-    splits: Sequence[Split],
-    names: Sequence[str],
-    score: Callable[[bool, Ids, Ids], Sequence[float]],
-    keep: Keep = anew,
+    splits: Sequence[Split], names: Sequence[str], score: Callable[[bool, Ids, Ids], Sequence[float]], keep: Keep = anew
 ) -> dict[str, Measured]:
     """Compute scores of the paths and of the held-out windows in every split.
 

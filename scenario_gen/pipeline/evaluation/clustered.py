@@ -41,9 +41,7 @@ class Mean:
         return 0.0 if self.mean == 0 else float("nan")
 
 
-def clustered_mean(
-    values: NDArray[np.float64], clusters: NDArray[np.int64], frequencies: NDArray[np.str_]
-) -> Mean:
+def clustered_mean(values: NDArray[np.float64], clusters: NDArray[np.int64], frequencies: NDArray[np.str_]) -> Mean:
     """Return the mean of values [J] with the error that METHOD describes; NaN values are left out.
 
     Driscoll and Kraay 1998, "Consistent covariance matrix estimation with spatially dependent panel data".
@@ -62,9 +60,7 @@ def clustered_mean(
     for frequency in np.unique(frequencies):
         rows = frequencies == frequency
         _, place = np.unique(clusters[rows], return_inverse=True)
-        sums = np.asarray(
-            np.bincount(place, weights=off[rows]), dtype=np.float64
-        )  # [span], in the order of time
+        sums = np.asarray(np.bincount(place, weights=off[rows]), dtype=np.float64)  # [span], in the order of time
         variance += _variance_of_sum(sums)
         count += len(sums)
     if count < 2:

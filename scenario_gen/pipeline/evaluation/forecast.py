@@ -122,19 +122,13 @@ def forecast_all(
     }
     kept = [place for place in range(len(origins)) if place not in omitted]
     if len(kept) < 2:
-        raise DataError(
-            f"{len(kept)} origins are left: {next(iter(omitted.values()))}", fix="evaluate another model"
-        )
+        raise DataError(f"{len(kept)} origins are left: {next(iter(omitted.values()))}", fix="evaluate another model")
     columns = [
         Column(
             one.name,
             one.temperature,
             one.temperature is None,
-            [
-                numbers
-                for place, numbers in enumerate(mine)
-                if place not in omitted and isinstance(numbers, Seen)
-            ],
+            [numbers for place, numbers in enumerate(mine) if place not in omitted and isinstance(numbers, Seen)],
         )
         for one, mine in zip(contestants, seen, strict=True)
     ]

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.calibration.functionals import (
-    Futures,
-    Scale,
-    log_realised_volatility,
-    max_drawdown,
-)
+from scenario_gen.checks.calibration.functionals import Futures, Scale, log_realised_volatility, max_drawdown
 from scenario_gen.checks.calibration.scores import fair_crps
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.facts import FACT

@@ -59,12 +59,8 @@ def held_out(series: Sequence[Series], part: Part) -> list[Stretch]:
     wanted = {"later": (False,), "unseen": (True,), "both": (False, True)}[part]
     kept = [one for one in series if (one.train_end == 0) in wanted]
     if not kept:
-        raise DataError(
-            f"the training config keeps no series back as {part!r}", fix="choose another --part, or none"
-        )
-    return [
-        Stretch(one.name, one.asset_class, one.frequency, candles_of(one), one.later_start) for one in kept
-    ]
+        raise DataError(f"the training config keeps no series back as {part!r}", fix="choose another --part, or none")
+    return [Stretch(one.name, one.asset_class, one.frequency, candles_of(one), one.later_start) for one in kept]
 
 
 def stretches(

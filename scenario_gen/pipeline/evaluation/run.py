@@ -27,13 +27,7 @@ from scenario_gen.pipeline.evaluation.origins import (
 )
 from scenario_gen.pipeline.evaluation.results import ALL, Evaluation
 from scenario_gen.pipeline.evaluation.summarise import summarise
-from scenario_gen.spec.models import (
-    BootstrapGenerator,
-    FhsGenerator,
-    GbmGenerator,
-    GeneratorSection,
-    KronosGenerator,
-)
+from scenario_gen.spec.models import BootstrapGenerator, FhsGenerator, GbmGenerator, GeneratorSection, KronosGenerator
 from scenario_gen.training.data import load_series
 from scenario_gen.training.histories import read_histories
 from scenario_gen.training.read_config import load_config
@@ -155,19 +149,11 @@ def _baselines() -> list[Contestant]:
 def _notes(material: Material, chosen: Chosen, omitted: Mapping[int, str]) -> list[str]:
     """Say what was held out, and what was left out and why."""
     if material.config is not None:
-        part = {
-            "later": "later bars",
-            "unseen": "unseen instruments",
-            "both": "later bars and unseen instruments",
-        }
-        notes = [
-            f"held out: {part[material.part]} of {material.config.name}; contexts may reach back further"
-        ]
+        part = {"later": "later bars", "unseen": "unseen instruments", "both": "later bars and unseen instruments"}
+        notes = [f"held out: {part[material.part]} of {material.config.name}; contexts may reach back further"]
     elif material.start is not None or material.share is not None:
         since = (
-            f"from {material.start.date()} on"
-            if material.start
-            else f"the last {material.share:.0%} of every series"
+            f"from {material.start.date()} on" if material.start else f"the last {material.share:.0%} of every series"
         )
         notes = [f"held out: {since}; contexts may reach back further"]
     else:
@@ -177,9 +163,7 @@ def _notes(material: Material, chosen: Chosen, omitted: Mapping[int, str]) -> li
     if chosen.still:
         notes.append(f"{chosen.still} origins left out: context or future does not move, so there is no unit")
     if omitted:
-        notes.append(
-            f"{len(omitted)} origins left out for all generators, the first by {next(iter(omitted.values()))}"
-        )
+        notes.append(f"{len(omitted)} origins left out for all generators, the first by {next(iter(omitted.values()))}")
     return notes
 
 

@@ -12,14 +12,7 @@ from scenario_gen.checks.calibration.coverage import LEVELS
 from scenario_gen.pipeline.evaluation.clustered import Mean, clustered_mean
 from scenario_gen.pipeline.evaluation.observe import FACTS, JUDGED, RULES, STEPS, Seen
 from scenario_gen.pipeline.evaluation.origins import HORIZON, Origin, Stretch
-from scenario_gen.pipeline.evaluation.results import (
-    ALL,
-    FactMean,
-    GeneratorScores,
-    GroupEvaluation,
-    Judgement,
-    Versus,
-)
+from scenario_gen.pipeline.evaluation.results import ALL, FactMean, GeneratorScores, GroupEvaluation, Judgement, Versus
 
 Floats = NDArray[np.float64]
 
@@ -87,12 +80,8 @@ def summarise(
         and frequency in (ALL, stretches[one.stretch].frequency)
     ]
     mine = [origins[place] for place in chosen]
-    rows = Rows(
-        np.array([one.cluster for one in mine]), np.array([stretches[one.stretch].frequency for one in mine])
-    )
-    parts = [
-        Column(c.name, c.temperature, c.is_baseline, [c.seen[place] for place in chosen]) for c in columns
-    ]
+    rows = Rows(np.array([one.cluster for one in mine]), np.array([stretches[one.stretch].frequency for one in mine]))
+    parts = [Column(c.name, c.temperature, c.is_baseline, [c.seen[place] for place in chosen]) for c in columns]
     stamps = [stretches[one.stretch].candles.timestamps for one in mine]
     return GroupEvaluation(
         asset_class=asset_class,
@@ -113,18 +102,14 @@ def _scores(one: Column, columns: Sequence[Column], rows: Rows, real_facts: Floa
     return GeneratorScores(
         name=one.name,
         temperature=one.temperature,
-        judged=[
-            _judge(name, crps[:, place], one.stack("pits")[:, place], rows)
-            for place, name in enumerate(JUDGED)
-        ],
+        judged=[_judge(name, crps[:, place], one.stack("pits")[:, place], rows) for place, name in enumerate(JUDGED)],
         volatility_ratio=float(np.exp(np.median(one.stack("log_ratio")))),
         drift={str(step): float(value) for step, value in zip(STEPS, drift, strict=True)},
         broken=dict(zip(RULES, map(float, broken[:-1]), strict=True)),
         bad_bars=float(broken[-1]),
         dropped=float(one.stack("dropped").mean()),
         facts=[
-            _fact(name, one.stack("facts")[:, place], real_facts[:, place], rows)
-            for place, name in enumerate(FACTS)
+            _fact(name, one.stack("facts")[:, place], real_facts[:, place], rows) for place, name in enumerate(FACTS)
         ],
         versus=[
             _versus(name, other.name, crps[:, place], other.stack("crps")[:, place], rows)
@@ -151,9 +136,7 @@ def _fact(name: str, generated: Floats, real: Floats, rows: Rows) -> FactMean:
     if not both.any():
         return FactMean(name, float("nan"), float("nan"), float("nan"), 0)
     difference = rows.mean(np.where(both, generated - real, np.nan))
-    return FactMean(
-        name, float(real[both].mean()), float(generated[both].mean()), difference.error, int(both.sum())
-    )
+    return FactMean(name, float(real[both].mean()), float(generated[both].mean()), difference.error, int(both.sum()))
 
 
 def _versus(name: str, baseline: str, ours: Floats, theirs: Floats, rows: Rows) -> Versus:

@@ -22,9 +22,7 @@ def random_holdings(rng: np.random.Generator, paths: int, bars: int, trades: int
     count = rng.integers(0, trades + 1, paths)
     there = np.arange(trades) < count[:, None]
     lengths = np.where(there, rng.integers(1, bars // trades + 1, (paths, trades)), 0)
-    weight = np.where(
-        there, rng.choice([1.0, 1.0, -1.0], (paths, trades)) * rng.uniform(0.2, 1, (paths, trades)), 0
-    )
+    weight = np.where(there, rng.choice([1.0, 1.0, -1.0], (paths, trades)) * rng.uniform(0.2, 1, (paths, trades)), 0)
     held = Holdings(np.zeros_like(lengths), lengths, weight, there, np.zeros((paths, trades)))
     starts = random_starts(held, bars, rng.random((paths, trades)))
     return Holdings(starts, lengths, weight, there, held.costs)

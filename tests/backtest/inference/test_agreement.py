@@ -136,16 +136,8 @@ def test_ranks_are_correlated_as_scipy_and_a_hand_do():
 def test_an_order_that_two_generators_reverse_is_found_and_only_that():
     market, other = normal(1), normal(2)
     noise = [normal(k, scale=0.01) for k in range(10, 16)]
-    trending = {
-        "trend": market + 0.02 + noise[0],
-        "revert": market - 0.02 + noise[1],
-        "hold": market + noise[2],
-    }
-    choppy = {
-        "trend": other - 0.01 + noise[3],
-        "revert": other + 0.01 + noise[4],
-        "hold": other - 0.03 + noise[5],
-    }
+    trending = {"trend": market + 0.02 + noise[0], "revert": market - 0.02 + noise[1], "hold": market + noise[2]}
+    choppy = {"trend": other - 0.01 + noise[3], "revert": other + 0.01 + noise[4], "hold": other - 0.03 + noise[5]}
     found = reversals("kronos", "bootstrap", trending, choppy)
     assert {(one.better, one.worse) for one in found} == {("trend", "revert"), ("hold", "revert")}
     assert all(one.lead > 0 > one.lead_against for one in found)
@@ -154,9 +146,7 @@ def test_an_order_that_two_generators_reverse_is_found_and_only_that():
 def test_orders_within_their_error_are_not_reversed():
     alarms = 0
     for run in range(100):
-        ours, theirs = (
-            {name: normal([run, side, k], 200) for k, name in enumerate("abcd")} for side in (0, 1)
-        )
+        ours, theirs = ({name: normal([run, side, k], 200) for k, name in enumerate("abcd")} for side in (0, 1))
         alarms += bool(reversals("a", "b", ours, theirs))
     # Both orders must be significant by chance at once: .05 x .05 / 2 of the runs; three in a hundred are out of reach.
     assert alarms < 3

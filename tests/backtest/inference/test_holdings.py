@@ -35,9 +35,7 @@ def test_round_trips_at_their_own_places_make_what_the_engine_made(make_market, 
     result = backtest(loaded(told(*wishes, extra={"size": size})), market, broker)
     assert result.metrics["trades"].min() > 2
     # The same sums in another order: float64 rounding over some ten trades.
-    assert there_and_back(result, market, broker) == pytest.approx(
-        result.metrics["total_return"].to_numpy(), abs=1e-12
-    )
+    assert there_and_back(result, market, broker) == pytest.approx(result.metrics["total_return"].to_numpy(), abs=1e-12)
 
 
 def test_a_round_trip_put_elsewhere_is_worth_what_a_hand_works_out(make_market, told, loaded):
@@ -83,9 +81,7 @@ def test_a_stop_inside_a_bar_counts_to_the_next_fill(make_market, told, loaded):
     entries = np.zeros((len(market.context) + 30, 40), dtype=bool)
     entries[len(market.context) - 1] = True
     broker = Broker()
-    result = backtest(
-        loaded(told(entries, np.zeros_like(entries), extra={"stop_loss": 0.04})), market, broker
-    )
+    result = backtest(loaded(told(entries, np.zeros_like(entries), extra={"stop_loss": 0.04})), market, broker)
     holdings, trades = Holdings.of(result, market.paths, broker), result.trades
     stopped, exit_bar = ~trades["open"].to_numpy(), trades["exit_bar"].to_numpy()
     gapped = trades["exit_price"].to_numpy() == market.future("open")[np.arange(40), exit_bar]

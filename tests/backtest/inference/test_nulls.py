@@ -59,9 +59,7 @@ def test_a_single_round_trip_falls_on_every_place_equally_often():
     starts = random_starts(held, 20, np.random.default_rng(0).random((runs, 1)))
     observed = np.bincount(starts[:, 0], minlength=places)
     assert len(observed) == places
-    assert (
-        stats.chisquare(observed).pvalue > 1e-3
-    )  # a false alarm once in a thousand seeds; this one is fixed
+    assert stats.chisquare(observed).pvalue > 1e-3  # a false alarm once in a thousand seeds; this one is fixed
 
 
 def test_round_trips_come_in_every_order_equally_often():
@@ -126,9 +124,7 @@ def test_permuting_the_paths_permutes_the_random_entries(traded):
 
 def test_random_entries_are_a_function_of_the_seed(traded):
     market, _, result = traded
-    first, again, other = (
-        random_entries(result, market.paths, BROKER, seed=s, draws=3).returns for s in (1, 1, 2)
-    )
+    first, again, other = (random_entries(result, market.paths, BROKER, seed=s, draws=3).returns for s in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

@@ -106,9 +106,7 @@ def test_z_has_unit_variance_where_paths_and_round_trips_differ_widely_under_a_d
     make_fills, make_holdings, make_null
 ):
     runs = 250
-    judged = random_traders(
-        make_fills, make_holdings, make_null, lambda rng: walks(rng, drift=0.004), runs, seed=2
-    )
+    judged = random_traders(make_fills, make_holdings, make_null, lambda rng: walks(rng, drift=0.004), runs, seed=2)
     z = np.array([one.z for one in judged])
     # The sample variance of normal z is chi-square; .999 two-sided. Eight draws count their noise a little twice.
     low, high = stats.chi2.ppf([0.0005, 0.9995], runs - 1) / (runs - 1)
@@ -117,9 +115,7 @@ def test_z_has_unit_variance_where_paths_and_round_trips_differ_widely_under_a_d
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_rules_that_wait_for_prices_are_not_skilled_on_a_random_walk(
-    make_fills, make_holdings, make_null, rule
-):
+def test_rules_that_wait_for_prices_are_not_skilled_on_a_random_walk(make_fills, make_holdings, make_null, rule):
     judged = rule_skills(make_fills, make_holdings, make_null, rule, 250)
     for label in ("skilled", "worse"):
         assert_rate(judged, label)
@@ -136,9 +132,7 @@ def test_round_trips_of_the_same_path_would_call_who_buys_falls_skilled_on_a_ran
 
 
 @pytest.mark.parametrize(("rule", "persistence"), [("follows trends", 0.3), ("buys falls", -0.3)])
-def test_a_rule_is_skilled_where_returns_do_what_it_waits_for(
-    make_fills, make_holdings, make_null, rule, persistence
-):
+def test_a_rule_is_skilled_where_returns_do_what_it_waits_for(make_fills, make_holdings, make_null, rule, persistence):
     rng = np.random.default_rng(6)
     noise, returns = walks(rng, 1000), np.zeros((1000, BARS))
     for bar in range(BARS):
@@ -171,27 +165,19 @@ def test_stops_are_no_skill_on_bars_of_a_continuous_random_walk(make_market, tol
     strategy = loaded(told(wishes < 0.2, wishes > 0.95, extra={"stop_loss": 0.02}))
     broker = Broker(fill=fill)
     result = run_backtest(strategy, market.context, market.paths, broker, bars_per_year=252)
-    judged = skill(
-        result.metrics["total_return"].to_numpy(), random_entries(result, market.paths, broker, seed=1)
-    )
+    judged = skill(result.metrics["total_return"].to_numpy(), random_entries(result, market.paths, broker, seed=1))
     assert result.metrics["trades"].mean() > 5
     assert abs(judged.z) < 3.3  # normal: a false alarm once in a thousand seeds
 
 
-def test_the_interval_of_the_median_difference_covers_none_as_often_as_promised(
-    make_fills, make_holdings, make_null
-):
-    judged = random_traders(
-        make_fills, make_holdings, make_null, lambda rng: walks(rng, drift=0.002), 200, seed=3
-    )
+def test_the_interval_of_the_median_difference_covers_none_as_often_as_promised(make_fills, make_holdings, make_null):
+    judged = random_traders(make_fills, make_holdings, make_null, lambda rng: walks(rng, drift=0.002), 200, seed=3)
     covered = np.mean([one.median.low <= 0 <= one.median.high for one in judged])
     # Three standard errors of 200 runs, and two points for the density estimated from 120 paths.
     assert abs(covered - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 200) + 0.02
 
 
-def test_random_entries_beside_each_other_are_called_skilled_at_the_stated_rate(
-    make_fills, make_holdings, make_null
-):
+def test_random_entries_beside_each_other_are_called_skilled_at_the_stated_rate(make_fills, make_holdings, make_null):
     judged = random_traders(make_fills, make_holdings, make_null, walks, 100, seed=4)
     called = sum(one.random_called_skilled.count for one in judged)
     # Draws of one run lean on each other; counted as 100 clusters of 8, whose standard error is read off them.

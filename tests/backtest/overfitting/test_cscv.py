@@ -129,9 +129,7 @@ def test_copies_of_one_set_lie_on_the_median():
 
 def test_sets_that_never_trade_have_a_ratio_of_zero():
     returns = np.column_stack([np.zeros(160), np.full(160, 0.01), 0.01 + noise(160, 1)[:, 0]])
-    found = overfitting_probability(
-        returns, blocks=8
-    )  # neither of the first two varies, so neither is chosen
+    found = overfitting_probability(returns, blocks=8)  # neither of the first two varies, so neither is chosen
     assert found.probability.value == 0
     flat = overfitting_probability(np.zeros((160, 3)), blocks=8)
     assert flat.probability.value == 0.5

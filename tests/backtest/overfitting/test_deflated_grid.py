@@ -24,17 +24,13 @@ def test_copies_of_one_set_are_one_trial():
 def test_sets_that_share_half_their_variance_count_by_the_papers_formula():
     # The mean of 190 correlations of 20,000 bars is within 4 x .007 of .5 (their common part alone has an error of
     # some (1 - .5) / sqrt(20,000) = .004).
-    assert effective_trials(noise(20_000, 20, correlation=0.5)) == pytest.approx(
-        0.5 + 0.5 * 20, abs=20 * 0.028
-    )
+    assert effective_trials(noise(20_000, 20, correlation=0.5)) == pytest.approx(0.5 + 0.5 * 20, abs=20 * 0.028)
 
 
 def test_sets_that_do_not_correlate_are_all_counted():
     orthogonal = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=float)
     assert effective_trials(orthogonal) == 2
-    assert (
-        effective_trials(np.array([[1.0, -1], [-1, 1], [2, -2]])) == 2
-    )  # opposites: never more than the sets
+    assert effective_trials(np.array([[1.0, -1], [-1, 1], [2, -2]])) == 2  # opposites: never more than the sets
 
 
 def test_the_mean_correlation_is_that_of_the_whole_matrix():

@@ -101,9 +101,7 @@ def test_a_record_is_measured_like_scipy_measures_it():
     assert annualised(record.sharpe, 252) == pytest.approx(record.sharpe * math.sqrt(252))
 
 
-@pytest.mark.parametrize(
-    "returns", [[], [0.1], [0.1, -0.1], [0.0] * 50, [0.01] * 50, [0.1, np.nan, 0.2, 0.1]]
-)
+@pytest.mark.parametrize("returns", [[], [0.1], [0.1, -0.1], [0.0] * 50, [0.01] * 50, [0.1, np.nan, 0.2, 0.1]])
 def test_returns_without_variance_or_numbers_have_no_record(returns):
     assert SharpeRecord.of(np.array(returns)) is None
 
@@ -111,11 +109,7 @@ def test_returns_without_variance_or_numbers_have_no_record(returns):
 @pytest.mark.parametrize("name", ["normal", "skewed"])
 def test_the_standard_error_is_the_spread_of_many_records(name):
     rng, runs, bars = np.random.default_rng(8), 2000, 500
-    draws = (
-        rng.standard_normal((runs, bars))
-        if name == "normal"
-        else 1 - rng.standard_gamma(4.0, (runs, bars)) / 4
-    )
+    draws = rng.standard_normal((runs, bars)) if name == "normal" else 1 - rng.standard_gamma(4.0, (runs, bars)) / 4
     returns = 0.2 * draws.std() + draws
     ratios = returns.mean(axis=1) / returns.std(axis=1, ddof=1)
     error = np.mean([SharpeRecord.of(row).error for row in returns[:200]])

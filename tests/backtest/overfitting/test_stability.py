@@ -7,10 +7,7 @@ import pytest
 
 from scenario_gen.backtest.overfitting import parameter_stability
 
-GRID = [
-    {"fast": fast, "slow": slow}
-    for fast, slow in itertools.product([5, 10, 20, 40, 80], [50, 100, 200, 400, 800])
-]
+GRID = [{"fast": fast, "slow": slow} for fast, slow in itertools.product([5, 10, 20, 40, 80], [50, 100, 200, 400, 800])]
 MIDDLE = GRID.index({"fast": 20, "slow": 200})
 
 
@@ -45,10 +42,7 @@ def test_neighbours_differ_in_one_number_by_one_step():
 
 
 def test_words_and_switches_have_no_steps_and_must_agree():
-    grid = [
-        {"n": n, "kind": kind, "both": both}
-        for n, kind, both in itertools.product([1, 2], "ab", [False, True])
-    ]
+    grid = [{"n": n, "kind": kind, "both": both} for n, kind, both in itertools.product([1, 2], "ab", [False, True])]
     found = parameter_stability(grid, results([0.0] * 8))
     assert found.axes == {"n": (1, 2)}
     for place, point in enumerate(found.points):

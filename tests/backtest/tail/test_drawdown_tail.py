@@ -82,9 +82,7 @@ def test_conditional_drawdown_at_risk_of_one_bar_is_the_shortfall_of_its_falls()
     equity = np.column_stack([np.ones(5000), 1 + returns])
     expected = expected_shortfall(np.maximum(-returns, 0), 0.95)
     found = conditional_drawdown_at_risk(equity, 0.95)
-    assert (found.value, found.low, found.high) == pytest.approx(
-        (expected.value, expected.low, expected.high)
-    )
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
 
 
 def test_conditional_drawdown_at_risk_by_hand():
@@ -136,17 +134,11 @@ def test_ruin_of_a_random_walk_meets_the_reflection_principle():
     assert final.value == pytest.approx(truth, abs=4 * np.sqrt(truth * (1 - truth) / paths))
 
 
-@given(
-    hnp.arrays(
-        np.float32, st.tuples(st.integers(1, 30), st.integers(2, 9)), elements=st.floats(1, 200, width=32)
-    )
-)
+@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 30), st.integers(2, 9)), elements=st.floats(1, 200, width=32)))
 def test_ruin_never_heals_and_a_larger_loss_is_never_likelier(equity):
     curves = ruin_curves(equity)
     for curve in curves:
         assert list(curve.counts) == sorted(curve.counts)
-        assert all(
-            low <= p <= high for low, p, high in zip(curve.low, curve.probability, curve.high, strict=True)
-        )
+        assert all(low <= p <= high for low, p, high in zip(curve.low, curve.probability, curve.high, strict=True))
     for smaller, larger in pairwise(curves):
         assert all(a >= b for a, b in zip(smaller.counts, larger.counts, strict=True))

@@ -27,9 +27,7 @@ def test_the_interval_is_the_exact_one(below):
     found = mark(below - 0.5, np.arange(200))
     interval = stats.binomtest(below, 200).proportion_ci(0.95, method="exact")
     assert found.percentile.value == below / 200
-    assert (found.percentile.low, found.percentile.high) == pytest.approx(
-        (interval.low, interval.high), abs=1e-12
-    )
+    assert (found.percentile.low, found.percentile.high) == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
 def test_ties_count_half_and_widen_the_interval():
@@ -48,8 +46,7 @@ def test_the_interval_covers_the_percentile_of_many_more_paths(true):
 
 
 @pytest.mark.parametrize(
-    ("value", "place"),
-    [(500, "inside"), (999.5, "high"), (-0.5, "low"), (970, "undecided"), (30, "undecided")],
+    ("value", "place"), [(500, "inside"), (999.5, "high"), (-0.5, "low"), (970, "undecided"), (30, "undecided")]
 )
 def test_the_place_follows_the_whole_interval(value, place):
     assert mark(value, np.arange(1000)).place == place
@@ -79,9 +76,7 @@ def test_an_extreme_percentile_names_the_other_explanations():
     assert "higher than on nearly all paths" in text
 
 
-@pytest.mark.parametrize(
-    ("value", "stretch"), [(-1e9, "context"), (-1e9, "continuation"), (1e9, "continuation")]
-)
+@pytest.mark.parametrize(("value", "stretch"), [(-1e9, "context"), (-1e9, "continuation"), (1e9, "continuation")])
 def test_nobody_chooses_parameters_for_losses_or_on_bars_that_came_after(value, stretch):
     text = mark(value, np.arange(2000), stretch).text
     assert "parameters were chosen" not in text

@@ -92,9 +92,7 @@ def test_the_causes_add_up_to_the_loss(seed, context_bars):
     prices = 100 * np.exp(np.cumsum(0.03 * rng.standard_normal((3, 5, 12)), axis=2))
     equity = np.maximum(1000 + 300 * rng.standard_normal((5, 13)), 0)
     equity[:, 0] = 1000
-    played = Played(
-        equity, rng.uniform(-1, 1, (5, 12)), rng.uniform(0, 5, (5, 12)), prices[0], prices[1], context
-    )
+    played = Played(equity, rng.uniform(-1, 1, (5, 12)), rng.uniform(0, 5, (5, 12)), prices[0], prices[1], context)
     assert booked(played).sum(axis=1) == pytest.approx(1 - equity[:, -1] / 1000, abs=1e-9)
 
 
@@ -137,8 +135,7 @@ def test_few_paths_have_no_causes_but_the_number_needed():
 def test_the_pieces_of_many_paths_are_the_paths():
     played = crowd(2100)
     one = dataclasses.replace(
-        played,
-        **{f: getattr(played, f)[2050:2051] for f in ("equity", "exposure", "costs", "opened", "close")},
+        played, **{f: getattr(played, f)[2050:2051] for f in ("equity", "exposure", "costs", "opened", "close")}
     )
     assert np.array_equal(booked(played)[2050], booked(one)[0])
 

@@ -44,15 +44,10 @@ def test_the_interval_of_a_normal_tail_covers_the_closed_form(level, n):
 def test_several_losses_of_one_path_are_one_draw():
     # Every path has the same loss at all of its 25 bars: as many draws as paths, whatever the bars.
     losses = normal(2000, 3)
-    once, often = (
-        expected_shortfall(losses, 0.95),
-        expected_shortfall(np.repeat(losses[:, None], 25, axis=1), 0.95),
-    )
+    once, often = (expected_shortfall(losses, 0.95), expected_shortfall(np.repeat(losses[:, None], 25, axis=1), 0.95))
     assert often.value == pytest.approx(once.value)
     assert (often.low, often.high) == pytest.approx((once.low, once.high))
-    wrong = expected_shortfall(
-        np.repeat(losses, 25), 0.95
-    )  # bars taken as draws: an interval five times too narrow
+    wrong = expected_shortfall(np.repeat(losses, 25), 0.95)  # bars taken as draws: an interval five times too narrow
     assert wrong.high - wrong.low == pytest.approx((once.high - once.low) / 5, rel=1e-3)
 
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenario_gen.checks.calibration.coverage import (
-    band_coverage,
-    central_coverage,
-    coverage,
-    largest_deviation,
-)
+from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage, coverage, largest_deviation
 from scenario_gen.checks.ranks import pit
 
 
@@ -31,16 +26,12 @@ def test_a_calibrated_ensemble_covers_what_it_promises_whatever_its_size() -> No
     pits = np.array([pit(rng.standard_normal(19), float(rng.standard_normal()), rng) for _ in range(4000)])
     for found in central_coverage(pits):
         # four binomial errors: all four levels together fail by chance once in 4000
-        assert found.share == pytest.approx(
-            found.level, abs=4 * np.sqrt(found.level * (1 - found.level) / 4000)
-        )
+        assert found.share == pytest.approx(found.level, abs=4 * np.sqrt(found.level * (1 - found.level) / 4000))
 
 
 def test_a_band_too_narrow_by_a_fifth_is_caught() -> None:
     rng = np.random.default_rng(2)
-    pits = np.array(
-        [pit(0.8 * rng.standard_normal(199), float(rng.standard_normal()), rng) for _ in range(400)]
-    )
+    pits = np.array([pit(0.8 * rng.standard_normal(199), float(rng.standard_normal()), rng) for _ in range(400)])
     by_level = {found.level: found for found in central_coverage(pits)}
     assert by_level[0.9].share == pytest.approx(0.81, abs=0.08)  # P(|z| < .8 * 1.645) = .812
     assert by_level[0.9].p < 1e-4
@@ -56,9 +47,7 @@ def test_the_band_of_whole_paths_holds_them_at_its_level() -> None:
         low, high = np.quantile(paths[:-1], [0.05, 0.95], axis=0)
         pointwise.append(bool(((low <= paths[-1]) & (paths[-1] <= high)).all()))
     for found in band_coverage(np.array(pits)):
-        assert found.share == pytest.approx(
-            found.level, abs=4 * np.sqrt(found.level * (1 - found.level) / 1500)
-        )
+        assert found.share == pytest.approx(found.level, abs=4 * np.sqrt(found.level * (1 - found.level) / 1500))
     assert np.mean(pointwise) < 0.8  # the planted defect: a band per bar is no band for the path
 
 

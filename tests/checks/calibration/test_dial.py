@@ -18,10 +18,7 @@ def _trial(temperature: float, right: float, top_p: float = 1.0) -> Trial:
     rng = np.random.default_rng(4)  # common random numbers for all settings
     observations = []
     for _ in range(ORIGINS):
-        real, ensemble = (
-            rng.standard_normal(),
-            rng.standard_normal(49) + 2.5 * np.log(temperature * top_p / right),
-        )
+        real, ensemble = (rng.standard_normal(), rng.standard_normal(49) + 2.5 * np.log(temperature * top_p / right))
         numbers = {"log_volatility": pit(ensemble, real, rng), "return_h": rng.random()}
         crps = {"log_volatility": fair_crps(ensemble, real), "return_h": 1.0}
         observations.append(Observation(numbers, crps, {}, 0.5, {}, 0.0, 0.0))

@@ -26,10 +26,7 @@ from scenario_gen.checks.calibration.exceedances import (
 
 def hits_of(calm: int, entries: int, stays: int) -> np.ndarray:
     """Return hits with so many transitions 0 -> 0, 0 -> 1 (and as many back), and 1 -> 1."""
-    runs = [
-        np.concatenate((np.ones(1 + (stays if first else 0)), [0]))
-        for first in [True] + [False] * (entries - 1)
-    ]
+    runs = [np.concatenate((np.ones(1 + (stays if first else 0)), [0])) for first in [True] + [False] * (entries - 1)]
     return np.concatenate(([0], *runs, np.zeros(calm))).astype(bool)
 
 
@@ -43,9 +40,7 @@ def test_kupiec_and_christoffersen_are_those_of_published_examples() -> None:
     assert stats.chi2.isf(kupiec(np.arange(252) < 6, 0.01), 1) == pytest.approx(3.498, abs=1e-3)
     assert stats.chi2.isf(kupiec(np.arange(252) < 20, 0.05), 1) == pytest.approx(3.91, abs=5e-3)
     # and table 6.5: transitions 218, 14, 14, 6 give 9.53
-    assert stats.chi2.isf(christoffersen_independence(hits_of(218, 14, 6)), 1) == pytest.approx(
-        9.53, abs=5e-3
-    )
+    assert stats.chi2.isf(christoffersen_independence(hits_of(218, 14, 6)), 1) == pytest.approx(9.53, abs=5e-3)
 
 
 def test_conditional_coverage_adds_both_ratios() -> None:
@@ -66,9 +61,7 @@ def test_expected_shortfall_is_the_mean_of_the_tail() -> None:
     values = np.arange(200.0)  # 5 % are ten, 1 % are two
     assert expected_shortfall(values, "lower", 0.05) == np.mean(np.arange(10))
     assert expected_shortfall(values, "upper", 0.01) == np.mean([198.0, 199.0])
-    assert expected_shortfall(values[:150], "lower", 0.01) == pytest.approx(
-        (0 + 0.5 * 1) / 1.5
-    )  # one and a half
+    assert expected_shortfall(values[:150], "lower", 0.01) == pytest.approx((0 + 0.5 * 1) / 1.5)  # one and a half
     assert expected_shortfall(values[:50], "lower", 0.01) == 0.0  # never less than one
     rng = np.random.default_rng(1)
     normal = expected_shortfall(rng.standard_normal(199_999), "lower", 0.05)
@@ -85,10 +78,7 @@ def _outcomes(rng: np.random.Generator, forecasts: int, scale: float) -> tuple[n
 
 def test_right_forecasts_pass_at_the_stated_rate() -> None:
     rng = np.random.default_rng(2)
-    found = [
-        count_exceedances("return_1", "lower", 0.05, *_outcomes(rng, 1000, 1.0), rng).label
-        for _ in range(200)
-    ]
+    found = [count_exceedances("return_1", "lower", 0.05, *_outcomes(rng, 1000, 1.0), rng).label for _ in range(200)]
     # the smaller of two p-values, doubled: 5 %; four errors of 200 are .062
     assert np.mean([label in ("WARN", "FAIL") for label in found]) < 0.112
     assert found.count("FAIL") <= 7  # 1 % of 200, four errors
@@ -125,9 +115,7 @@ def _hits(paths: int, level: float, forecasts: int) -> tuple[np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize(("paths", "level"), [(99, 0.05), (199, 0.05), (199, 0.01), (399, 0.01)])
-def test_of_a_right_forecast_the_mean_excess_is_zero_whatever_the_number_of_paths(
-    paths: int, level: float
-) -> None:
+def test_of_a_right_forecast_the_mean_excess_is_zero_whatever_the_number_of_paths(paths: int, level: float) -> None:
     found = [excess(ens, one, "lower", level) for ens, one in zip(*_hits(paths, level, 20_000), strict=True)]
     assert len(found) > 150
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
@@ -146,9 +134,7 @@ def test_a_tail_of_one_path_has_no_size_to_judge() -> None:
     ensembles, came = _hits(99, 0.01, 5000)
     sizes = np.array([excess(ens, one, "lower", 0.01) for ens, one in zip(ensembles, came, strict=True)])
     assert not sizes.any()  # the outcome is the whole tail of paths and outcome together
-    pits = np.concatenate((np.full(20, 0.005), np.full(1980, 0.5)))[
-        np.random.default_rng(8).permutation(2000)
-    ]
+    pits = np.concatenate((np.full(20, 0.005), np.full(1980, 0.5)))[np.random.default_rng(8).permutation(2000)]
     found = count_exceedances("return_1", "lower", 0.01, pits, np.zeros(2000), np.random.default_rng(8))
     assert (found.hits, found.excess, found.p_excess, found.label) == (20, None, None, "PASS")
 
@@ -210,9 +196,7 @@ def _labelled(**labels: str) -> list[Exceedances]:
         ({}, "UNTESTABLE"),
     ],
 )
-def test_a_pass_takes_both_levels_of_the_next_bar_and_none_of_the_horizon(
-    labels: dict[str, str], whole: str
-) -> None:
+def test_a_pass_takes_both_levels_of_the_next_bar_and_none_of_the_horizon(labels: dict[str, str], whole: str) -> None:
     assert group_label(_labelled(**labels)) == whole
 
 

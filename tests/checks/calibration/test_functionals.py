@@ -9,14 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.tsa.stattools import acf
 
-from scenario_gen.checks.calibration.functionals import (
-    BY_ID,
-    FUNCTIONALS,
-    LEAST_VOLUME,
-    Futures,
-    Scale,
-    untestable,
-)
+from scenario_gen.checks.calibration.functionals import BY_ID, FUNCTIONALS, LEAST_VOLUME, Futures, Scale, untestable
 from scenario_gen.market import Candles, PathSet
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -113,11 +106,7 @@ def test_what_the_history_or_the_horizon_cannot_say_is_told(sp500: Candles) -> N
     assert "no range" in untestable(BY_ID["mean_log_range"], flat, 20)
     assert untestable(BY_ID["return_h"], flat, 20) == ""
     assert "needs 5" in untestable(BY_ID["log_volatility"], sp500, 3)
-    assert [f.id for f in FUNCTIONALS if not untestable(f, sp500, 1)] == [
-        "return_1",
-        "log_range_1",
-        "mean_log_volume",
-    ]
+    assert [f.id for f in FUNCTIONALS if not untestable(f, sp500, 1)] == ["return_1", "log_range_1", "mean_log_volume"]
 
 
 def test_units_come_from_the_context(sp500: Candles) -> None:

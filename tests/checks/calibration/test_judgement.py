@@ -46,8 +46,7 @@ def _observations(
     rng: np.random.Generator, origins: int, paths: int = 49, volatility: float = 0.01
 ) -> list[Observation]:
     return [
-        observe(_market(rng, paths, volatility=volatility), _market(rng, 1), SCALE, IDS, rng)
-        for _ in range(origins)
+        observe(_market(rng, paths, volatility=volatility), _market(rng, 1), SCALE, IDS, rng) for _ in range(origins)
     ]
 
 
@@ -102,9 +101,7 @@ def test_a_volatility_off_by_a_fifth_fails_by_its_realised_volatility(volatility
         (29, 0.9, 0.0, 0.9, "INCONCLUSIVE"),
     ],
 )
-def test_a_failure_takes_certainty_and_size(
-    origins: int, q: float, off: float, covered: float, label: str
-) -> None:
+def test_a_failure_takes_certainty_and_size(origins: int, q: float, off: float, covered: float, label: str) -> None:
     assert label_of(origins, q, off, covered)[0] == label
 
 
@@ -130,10 +127,7 @@ def test_value_at_risk_has_a_label_of_its_own_and_where_it_fails_the_whole_does(
     assert (few.value_at_risk, few.label) == ("INCONCLUSIVE", "PASS")
     assert "3.0 exceedances are expected of 60" in few.value_at_risk_reason
     assert (right.value_at_risk, right.label) == ("PASS", "PASS")
-    assert (calm.value_at_risk, calm.label) == (
-        "FAIL",
-        "FAIL",
-    )  # the numbers of a path are the same as before
+    assert (calm.value_at_risk, calm.label) == ("FAIL", "FAIL")  # the numbers of a path are the same as before
     assert calm.reason.startswith("value at risk, next bar, ")
     near = [one for one in calm.exceedances if one.functional == "return_1"]
     assert {one.forecasts for one in near} == {500}
@@ -179,9 +173,7 @@ def test_skill_is_counted_on_the_origins_that_both_could_be_run_at() -> None:
         assert skill.origins == 29
         assert skill.t == 0  # the same observations
     assert {one.score for one in found.skills} == set(ours.scores)
-    assert (
-        with_skills(ours, [replace(other, omitted=dict.fromkeys(origins[1:], "why"))], origins).skills == []
-    )
+    assert with_skills(ours, [replace(other, omitted=dict.fromkeys(origins[1:], "why"))], origins).skills == []
 
 
 def test_paths_of_other_bars_or_without_a_number_are_a_defect() -> None:
@@ -209,9 +201,7 @@ def test_paths_of_other_bars_or_without_a_number_are_a_defect() -> None:
         ("2030-01-01", "WARN", 3, "3 of 3 futures"),
     ],
 )
-def test_futures_that_a_model_may_have_seen_are_counted(
-    until: str | None, label: str, seen: int, words: str
-) -> None:
+def test_futures_that_a_model_may_have_seen_are_counted(until: str | None, label: str, seen: int, words: str) -> None:
     futures = ["2020-01-01T00:00:00", "2020-02-01T00:00:00", "2020-03-01T00:00:00"]
     found = contamination(until, futures)
     assert (found.label, found.seen) == (label, seen)

@@ -12,9 +12,7 @@ from scenario_gen.checks.calibration.origins import default_horizon, rolling_ori
 from scenario_gen.errors import CheckError, DataError
 
 
-@given(
-    st.integers(10, 3000), st.integers(2, 300), st.integers(1, 60), st.integers(2, 100), st.integers(0, 30)
-)
+@given(st.integers(10, 3000), st.integers(2, 300), st.integers(1, 60), st.integers(2, 100), st.integers(0, 30))
 def test_futures_do_not_overlap_and_end_with_the_history(
     bars: int, context: int, horizon: int, count: int, extra: int
 ) -> None:

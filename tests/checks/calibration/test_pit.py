@@ -69,9 +69,7 @@ def test_uniform_pits_are_rejected_at_the_level_by_every_test() -> None:
     # four errors of 2000 at 5 % are .0195: above it by chance once in 30,000, for each of five
     for name in ("p", "p_ks", "p_moments", "p_dependence"):
         assert np.mean([getattr(test, name) < 0.05 for test in tests]) < 0.05 + 0.0195, name
-    assert (
-        np.mean([test.p < 0.05 for test in tests]) > 0.02
-    )  # Bonferroni of three dependent tests, not silence
+    assert np.mean([test.p < 0.05 for test in tests]) > 0.02  # Bonferroni of three dependent tests, not silence
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scenario_gen.checks.calibration.scores import (
-    compare_scores,
-    fair_crps,
-    fair_energy_score,
-    variogram_score,
-)
+from scenario_gen.checks.calibration.scores import compare_scores, fair_crps, fair_energy_score, variogram_score
 from scenario_gen.checks.longrun import mean_test
 
 NUMBERS = st.floats(-100, 100, width=32)
@@ -63,9 +58,7 @@ def test_a_variogram_sees_lost_clustering_that_the_energy_score_hardly_does() ->
 def test_the_error_of_a_mean_is_that_of_statsmodels(lag: int) -> None:
     rng = np.random.default_rng(4)
     noise = rng.standard_normal(81)
-    series = (
-        0.3 + noise[1:] + 0.8 * noise[:-1]
-    )  # positively autocorrelated: the Newey-West error is the larger
+    series = 0.3 + noise[1:] + 0.8 * noise[:-1]  # positively autocorrelated: the Newey-West error is the larger
     fit = sm.OLS(series, np.ones(80)).fit(cov_type="HAC", cov_kwds={"maxlags": lag, "use_correction": True})
     test = mean_test(series, lag)
     assert test.error == pytest.approx(fit.bse[0], rel=1e-12)
@@ -78,9 +71,7 @@ def test_an_error_is_never_below_that_of_independent_numbers() -> None:
 
 
 @pytest.mark.parametrize(("level", "most"), [(0.05, 0.05), (0.01, 0.011)])
-def test_the_mean_of_independent_numbers_is_rejected_at_the_level_and_not_above(
-    level: float, most: float
-) -> None:
+def test_the_mean_of_independent_numbers_is_rejected_at_the_level_and_not_above(level: float, most: float) -> None:
     rng = np.random.default_rng(5)
     rejected = np.mean([mean_test(rng.random(60) - 0.5, 2).p < level for _ in range(4000)])
     # 4.6 % and 1 % in 40,000 replications; two errors of 4000 are .007 and .003

@@ -57,9 +57,7 @@ def stretched(bars: Bars, factor: float) -> Bars:
     def moved(prices: np.ndarray) -> np.ndarray:
         return anchor * (prices / anchor) ** factor
 
-    return replace(
-        bars, open=moved(bars.open), high=moved(bars.high), low=moved(bars.low), close=moved(bars.close)
-    )
+    return replace(bars, open=moved(bars.open), high=moved(bars.high), low=moved(bars.low), close=moved(bars.close))
 
 
 def shuffled(bars: Bars, seed: int) -> Bars:
@@ -73,9 +71,7 @@ def shuffled(bars: Bars, seed: int) -> Bars:
     return from_parts(gap, body, up, down, volume, tick=bars.tick)
 
 
-def candles_of(
-    stamps: pd.DatetimeIndex, seed: int = 1, *, tick: float = 0.01, **columns: np.ndarray
-) -> Candles:
+def candles_of(stamps: pd.DatetimeIndex, seed: int = 1, *, tick: float = 0.01, **columns: np.ndarray) -> Candles:
     """Valid candles on given stamps, prices on a grid of ``tick``; named columns replace the made ones."""
     made = random_bars(seed, 1, len(stamps))
     values = {name: getattr(made, name)[0] for name in ("open", "high", "low", "close", "volume")} | columns
@@ -94,9 +90,7 @@ def trading_days(
         stamp
         for day in pd.bdate_range(start, periods=days)
         for first, last in hours
-        for stamp in pd.date_range(
-            f"{day.date()} {first}", f"{day.date()} {last}", freq=step, inclusive="left"
-        )
+        for stamp in pd.date_range(f"{day.date()} {first}", f"{day.date()} {last}", freq=step, inclusive="left")
     ]
     return pd.DatetimeIndex(stamps)
 
@@ -109,11 +103,6 @@ def with_pattern(seed: int = 1, days: int = 60) -> Candles:
     louder = np.where(early, np.exp(0.8), 1.0)
     close = np.cumsum((made.g + made.b)[0] * louder)
     opened = close - made.b[0] * louder
-    parts = {
-        "open": opened,
-        "high": opened + made.hh[0] * louder,
-        "low": opened + made.ll[0] * louder,
-        "close": close,
-    }
+    parts = {"open": opened, "high": opened + made.hh[0] * louder, "low": opened + made.ll[0] * louder, "close": close}
     columns = {name: 100 * np.exp(x) for name, x in parts.items()}
     return candles_of(stamps, tick=1e-6, volume=made.volume[0] * np.where(early, np.exp(1.2), 1.0), **columns)

@@ -104,9 +104,7 @@ def mean_acf(x: Series, first: int, last: int) -> float:
 def mean_ccf(x: Series, y: Series, last: int) -> float:
     dx, dy = x - x.mean(), y - y.mean()
     scale = len(x) * x.std() * y.std()
-    return float(
-        np.mean([sum(dx[t] * dy[t + k] for t in range(len(x) - k)) / scale for k in range(1, last + 1)])
-    )
+    return float(np.mean([sum(dx[t] * dy[t + k] for t in range(len(x) - k)) / scale for k in range(1, last + 1)]))
 
 
 def filtered(r: Series) -> Series:

@@ -108,9 +108,7 @@ def test_bars_without_ranges() -> None:
 
     def flattened(share: float) -> Candles:
         flat = np.arange(len(DAYS)) < share * len(DAYS)
-        price = {
-            name: np.where(flat, candles.close, candles.column(name)) for name in ("open", "high", "low")
-        }
+        price = {name: np.where(flat, candles.close, candles.column(name)) for name in ("open", "high", "low")}
         return with_columns(candles, **price)
 
     assert lost(audit_reference(flattened(0.04))) == set()

@@ -96,8 +96,7 @@ def ccf(x: np.ndarray, y: np.ndarray, lag: int) -> float:
 def test_order_and_price_level_do_not_matter_but_for_the_sign_of_a_lead(seed: int, factor: float) -> None:
     one, other = random_bars(seed, 3, 60), random_bars(seed + 1, 3, 60)
     scaled = replace(
-        one,
-        **{name: getattr(one, name) * factor for name in ("open", "high", "low", "close", "anchor_close")},
+        one, **{name: getattr(one, name) * factor for name in ("open", "high", "low", "close", "anchor_close")}
     )
     there = cross_statistics(Panel(("a", "b"), (one, other)))
     back = cross_statistics(Panel(("b", "a"), (other, scaled)))
@@ -109,14 +108,7 @@ def test_order_and_price_level_do_not_matter_but_for_the_sign_of_a_lead(seed: in
 def test_an_asset_with_itself_is_at_the_end_of_every_scale() -> None:
     bars = random_bars(1, 4, 60)
     found = cross_statistics(Panel(("a", "b", "c"), (bars, bars, bars)))
-    for name in (
-        "corr_abs_r",
-        "corr_lnrange",
-        "corr_dv",
-        "lowtail_coexc10",
-        "uptail_coexc10",
-        "top_eigen_share",
-    ):
+    for name in ("corr_abs_r", "corr_lnrange", "corr_dv", "lowtail_coexc10", "uptail_coexc10", "top_eigen_share"):
         np.testing.assert_allclose(found[name], 1.0, atol=1e-9)
     np.testing.assert_allclose(found["fisher_corr_r"], fisher_z(np.ones(4)))
     assert np.isfinite(found["fisher_corr_r"]).all()
@@ -128,9 +120,7 @@ def test_more_assets_give_mean_and_spread_over_their_pairs_and_the_first_eigenva
     one, two, three = (random_bars(seed, 5, 60) for seed in (1, 2, 3))
     mixed = two.chained(0.5 * (one.g + two.g), 0.5 * (one.b + two.b), two.hh, two.ll, two.volume)
     found = cross_statistics(Panel(("a", "b", "c"), (one, mixed, three)))
-    pairs = [
-        cross_statistics(Panel(("x", "y"), pair)) for pair in ((one, mixed), (one, three), (mixed, three))
-    ]
+    pairs = [cross_statistics(Panel(("x", "y"), pair)) for pair in ((one, mixed), (one, three), (mixed, three))]
     for fact in PAIR_FACTS:
         each = np.stack([pair[fact.id] for pair in pairs])
         np.testing.assert_allclose(found[fact.id], each.mean(axis=0))
@@ -159,9 +149,7 @@ def test_a_broken_price_in_one_asset_leaves_the_whole_path_without_a_value() -> 
 
 def test_an_asset_without_volume_takes_only_that_fact_away() -> None:
     one, other = random_bars(1, 3, 60), replace(random_bars(2, 3, 60), volume=None)
-    assert {fact.id for fact in PAIR_FACTS} - set(cross_statistics(Panel(("a", "b"), (one, other)))) == {
-        "corr_dv"
-    }
+    assert {fact.id for fact in PAIR_FACTS} - set(cross_statistics(Panel(("a", "b"), (one, other)))) == {"corr_dv"}
 
 
 def test_an_asset_that_stands_still_has_no_dependence() -> None:
@@ -175,17 +163,11 @@ def test_a_shared_time_of_day_is_not_taken_for_dependence() -> None:
     """Two independent assets whose ranges and volumes swell at the same hours, 40 sessions of 24 bars."""
     rng = np.random.default_rng(5)
     stamps = pd.DatetimeIndex(
-        [
-            day + pd.Timedelta(minutes=5 * k)
-            for day in pd.bdate_range("2024-01-02 10:00", periods=40)
-            for k in range(24)
-        ]
+        [day + pd.Timedelta(minutes=5 * k) for day in pd.bdate_range("2024-01-02 10:00", periods=40) for k in range(24)]
     )
     histories = [seasonal(stamps, rng) for _ in range(2)]
     gauges = [Gauge.of(history) for history in histories]
-    cut = [
-        windows(h, 72, 24, tick=g.tick, clock=g.clock).bars for h, g in zip(histories, gauges, strict=True)
-    ]
+    cut = [windows(h, 72, 24, tick=g.tick, clock=g.clock).bars for h, g in zip(histories, gauges, strict=True)]
     panel = Panel(("a", "b"), tuple(cut))
     raw, flat = cross_statistics(panel), cross_statistics(panel, gauges=gauges)
     # The pattern alone gives a correlation of log ranges near .8; independent bars one of 0 with a standard error of
@@ -203,15 +185,9 @@ def seasonal(stamps: pd.DatetimeIndex, rng: np.random.Generator):
     close = 100 * np.exp(np.cumsum(steps))
     opened = close * np.exp(-steps)
     wicks = size * rng.exponential(1.0, (2, len(stamps)))
-    values = [
-        opened,
-        np.maximum(opened, close) * np.exp(wicks[0]),
-        np.minimum(opened, close) * np.exp(-wicks[1]),
-    ]
+    values = [opened, np.maximum(opened, close) * np.exp(wicks[0]), np.minimum(opened, close) * np.exp(-wicks[1])]
     volume = np.exp(8 + np.log(np.tile(swell, len(stamps) // 24)) + 0.3 * rng.standard_normal(len(stamps)))
-    return Candles(
-        stamps, np.column_stack([*values, close, volume]), ("open", "high", "low", "close", "volume")
-    )
+    return Candles(stamps, np.column_stack([*values, close, volume]), ("open", "high", "low", "close", "volume"))
 
 
 def test_every_fact_of_several_assets_has_an_entry_and_a_control() -> None:
@@ -224,10 +200,6 @@ def test_every_fact_of_several_assets_has_an_entry_and_a_control() -> None:
 
 def test_a_panel_of_one_asset_or_of_two_shapes_is_a_mistake_of_the_caller() -> None:
     bars = random_bars(1, 3, 60)
-    for assets, parts in (
-        (("a",), (bars,)),
-        (("a", "b"), (bars, random_bars(1, 3, 50))),
-        (("a",), (bars, bars)),
-    ):
+    for assets, parts in ((("a",), (bars,)), (("a", "b"), (bars, random_bars(1, 3, 50))), (("a",), (bars, bars))):
         with pytest.raises(ValueError, match="names for"):
             Panel(assets, parts)

@@ -12,14 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import signal, stats
 from statsmodels.tsa.stattools import acf as acf_of
 
-from scenario_gen.checks.facts.moments import (
-    correlation,
-    detrended,
-    l_ratios,
-    log_spread,
-    mean_acf,
-    mean_ccf,
-)
+from scenario_gen.checks.facts.moments import correlation, detrended, l_ratios, log_spread, mean_acf, mean_ccf
 
 series = arrays(np.float64, (3, 30), elements=st.integers(-(10**6), 10**6).map(lambda i: i / 1000))
 
@@ -138,9 +131,7 @@ def test_a_line_is_taken_off_as_scipy_does() -> None:
     x[0, 3] = np.nan
     known = ~np.isnan(x[0])
     line = np.polyfit(np.flatnonzero(known), x[0, known], 1)
-    assert detrended(x)[0, known] == pytest.approx(
-        x[0, known] - np.polyval(line, np.flatnonzero(known)), abs=1e-9
-    )
+    assert detrended(x)[0, known] == pytest.approx(x[0, known] - np.polyval(line, np.flatnonzero(known)), abs=1e-9)
     assert np.isnan(detrended(x)[0, 3])
 
 
@@ -148,13 +139,7 @@ def test_a_line_is_taken_off_as_scipy_does() -> None:
 def test_a_series_that_stands_still_tells_nothing(level: float) -> None:
     x = np.full((1, 60), level)
     other = np.random.default_rng(1).standard_normal((1, 60))
-    for value in (
-        *l_ratios(x),
-        mean_acf(x, [1]),
-        mean_ccf(x, other, [1]),
-        correlation(other, x),
-        log_spread(x),
-    ):
+    for value in (*l_ratios(x), mean_acf(x, [1]), mean_ccf(x, other, [1]), correlation(other, x), log_spread(x)):
         assert np.isnan(value).all()
     straight = level * np.arange(60.0)[None]
     assert np.isnan(mean_acf(detrended(straight), [1])).all()

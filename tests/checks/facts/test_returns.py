@@ -26,8 +26,7 @@ def test_the_variance_ratio_is_archs() -> None:
     for q in (2, 5, 16):
         ours = np.exp(log_variance_ratio(r, q))
         theirs = [
-            VarianceRatio(np.concatenate([[0], row.cumsum()]), lags=q, overlap=True, debiased=True).vr
-            for row in r
+            VarianceRatio(np.concatenate([[0], row.cumsum()]), lags=q, overlap=True, debiased=True).vr for row in r
         ]
         assert ours == pytest.approx(theirs)
 

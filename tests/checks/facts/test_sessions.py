@@ -134,9 +134,7 @@ def test_the_pattern_is_taken_off_and_the_bars_stay_candles() -> None:
     gauge = Gauge.of(with_pattern())
     assert gauge.season is not None
     # Fresh bars with the same pattern: the reference's pattern must fit them too.
-    bars = windows(with_pattern(seed=2), 13 * 58, 1, tick=gauge.tick, clock=gauge.clock).bars.select(
-        slice(0, 1)
-    )
+    bars = windows(with_pattern(seed=2), 13 * 58, 1, tick=gauge.tick, clock=gauge.clock).bars.select(slice(0, 1))
     flat = deseasonalise(bars, gauge.season)
     left, before = season_of(flat), season_of(bars)
     assert left is not None

@@ -91,9 +91,7 @@ def test_scale_free_facts_see_neither_volatility_nor_currency_nor_lots(
 ) -> None:
     bars = random_bars(4, 5, 60)
     other = stretched(bars, volatility)
-    prices = {
-        name: currency * getattr(other, name) for name in ("open", "high", "low", "close", "anchor_close")
-    }
+    prices = {name: currency * getattr(other, name) for name in ("open", "high", "low", "close", "anchor_close")}
     other = replace(other, **prices, volume=lots * bars.volume)
     before, after = path_statistics(bars), path_statistics(other)
     # A place in the range is one of prices, not of logs: it bends a little with the range.

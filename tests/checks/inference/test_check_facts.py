@@ -70,9 +70,7 @@ def test_every_judged_fact_shows_its_evidence(report: FactsReport) -> None:
             assert verdict.comparison.location.low <= verdict.comparison.location.value
     assert report.groups["clustering"] in ("PASS", "INCONCLUSIVE", "WARN")
     assert "ensemble" in report.groups
-    assert sum(report.counts("tails").values()) == sum(
-        f.group == "tails" and f.label is not None for f in report.facts
-    )
+    assert sum(report.counts("tails").values()) == sum(f.group == "tails" and f.label is not None for f in report.facts)
 
 
 def test_facts_of_scale_are_shown_and_not_judged_on_one_context(report: FactsReport) -> None:
@@ -100,12 +98,7 @@ def test_a_narrow_ensemble_is_no_fault_of_one_context_but_a_wide_one_is() -> Non
         for name, bars in (("narrow", narrow), ("wide", wide))
         for mode, context in (("B", None), ("C", HISTORY.context(60)))
     }
-    assert labels == {
-        ("narrow", "B"): "FAIL",
-        ("narrow", "C"): "PASS",
-        ("wide", "B"): "FAIL",
-        ("wide", "C"): "FAIL",
-    }
+    assert labels == {("narrow", "B"): "FAIL", ("narrow", "C"): "PASS", ("wide", "B"): "FAIL", ("wide", "C"): "FAIL"}
 
 
 def test_few_clusters_and_short_references_cap_fail_at_warn() -> None:
@@ -206,11 +199,7 @@ WEEKLY = pd.date_range("2020-01-03", periods=60, freq="W-FRI")
         (PATHS, {"context_ids": np.arange(120) % 3}, "3 contexts"),
         (PATHS, {"timestamps": WEEKLY}, "weekly"),
         (PATHS, {"timestamps": WEEKLY[:20]}, "20 stamps for paths of 60 bars"),
-        (
-            replace(PATHS, session_open=np.zeros(60, dtype=bool)),
-            {},
-            "daily or longer bars, the paths have intraday",
-        ),
+        (replace(PATHS, session_open=np.zeros(60, dtype=bool)), {}, "daily or longer bars, the paths have intraday"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_words(paths: Bars, extra: dict, message: str) -> None:

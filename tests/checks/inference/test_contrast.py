@@ -33,9 +33,7 @@ def grouped(rng: np.random.Generator, clusters: int, size: int, within: float) -
     """Normal values with variance 1, of which a share ``within`` is common to the cluster."""
     common = np.repeat(rng.standard_normal(clusters), size)
     own = rng.standard_normal(clusters * size)
-    return Clustered(
-        np.sqrt(within) * common + np.sqrt(1 - within) * own, np.repeat(np.arange(clusters), size)
-    )
+    return Clustered(np.sqrt(within) * common + np.sqrt(1 - within) * own, np.repeat(np.arange(clusters), size))
 
 
 @given(small, small)
@@ -64,9 +62,7 @@ def test_with_single_clusters_ranks_give_welchs_test_of_ranks() -> None:
 
 @given(st.integers(0, 10_000), st.floats(0, 3))
 @settings(max_examples=50, deadline=None)
-def test_the_error_is_the_larger_of_both_and_they_agree_where_nothing_differs(
-    seed: int, shift: float
-) -> None:
+def test_the_error_is_the_larger_of_both_and_they_agree_where_nothing_differs(seed: int, shift: float) -> None:
     rng = np.random.default_rng(seed)
     x, y = grouped(rng, 12, 8, 0.3), grouped(rng, 12, 8, 0.3)
     apart = Clustered(x.values + shift, x.clusters)
@@ -96,8 +92,7 @@ def test_repeating_every_value_inside_its_cluster_brings_no_news() -> None:
     x, y = rng.standard_normal(40), rng.standard_normal(30) + 0.4
     once = location(single(x), single(y))
     many = location(
-        Clustered(np.repeat(x, 5), np.repeat(np.arange(40), 5)),
-        Clustered(np.repeat(y, 5), np.repeat(np.arange(30), 5)),
+        Clustered(np.repeat(x, 5), np.repeat(np.arange(40), 5)), Clustered(np.repeat(y, 5), np.repeat(np.arange(30), 5))
     )
     assert (many.value, many.se, many.p) == pytest.approx((once.value, once.se, once.p))
 
@@ -158,9 +153,7 @@ def test_false_alarms_are_nominal_under_clustering_and_manifold_without_it() -> 
 def test_power_and_smallest_difference_agree_with_simulation() -> None:
     rng = np.random.default_rng(6)
     shift = 0.5
-    found = [
-        location(single(rng.standard_normal(60) + shift), single(rng.standard_normal(60))) for _ in range(400)
-    ]
+    found = [location(single(rng.standard_normal(60) + shift), single(rng.standard_normal(60))) for _ in range(400)]
     truth = stats.norm.cdf(shift / np.sqrt(2)) - 0.5
     claimed = np.mean([replace(f, value=truth).power(0.05) for f in found])
     measured = np.mean([f.p < 0.05 for f in found])
@@ -168,9 +161,7 @@ def test_power_and_smallest_difference_agree_with_simulation() -> None:
     assert measured == pytest.approx(claimed, abs=0.05)
     assert np.mean([f.value for f in found]) == pytest.approx(truth, abs=0.01)
     mde = np.mean([f.mde for f in found])
-    assert stats.norm.sf(stats.norm.ppf(0.975) - mde / np.mean([f.se for f in found])) == pytest.approx(
-        0.8, abs=0.02
-    )
+    assert stats.norm.sf(stats.norm.ppf(0.975) - mde / np.mean([f.se for f in found])) == pytest.approx(0.8, abs=0.02)
 
 
 def test_undefined_values_and_their_clusters_are_left_out() -> None:

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from scenario_gen.checks.controls import CONTROLS, Relative, negative_control
-from scenario_gen.checks.controls.candidates import (
-    block_bootstrap,
-    calmer,
-    collapsed,
-    copy,
-    garch,
-    stationary_index,
-)
+from scenario_gen.checks.controls.candidates import block_bootstrap, calmer, collapsed, copy, garch, stationary_index
 from scenario_gen.checks.controls.known import HALF_LIVES, SPREAD, simulate
 from scenario_gen.checks.controls.negative import PERSISTENCE, STEPS, brownian_candles
 from scenario_gen.checks.facts import Bars, path_statistics, windows
@@ -52,9 +45,7 @@ def test_every_control_gives_valid_candles_of_the_wanted_shape(name: str, real: 
 def test_a_shuffle_keeps_bars_whole_and_forgets_their_order(real: Bars) -> None:
     bars, pool = made("shuffle", real), Relative.of(real).flat()
     known = np.unique(np.round(np.column_stack([pool.g, pool.b, pool.hh, pool.ll]), 9), axis=0)
-    drawn = np.unique(
-        np.round(np.column_stack([x.ravel() for x in (bars.g, bars.b, bars.hh, bars.ll)]), 9), axis=0
-    )
+    drawn = np.unique(np.round(np.column_stack([x.ravel() for x in (bars.g, bars.b, bars.hh, bars.ll)]), 9), axis=0)
     assert len(np.unique(np.concatenate([known, drawn]), axis=0)) == len(known)
     # Independent bars: the mean acf over 5 lags has expectation -1/60 and standard error 1/sqrt(5*60*300).
     assert path_statistics(bars)["acf_rng_1_5"].mean() == pytest.approx(-1 / 60, abs=0.01)
@@ -105,9 +96,7 @@ def test_brownian_motion_has_the_references_variances_and_no_tails(real: Bars) -
     assert bars.b.std() == pytest.approx(real.b.std(), rel=0.03)  # 18,000 normals: standard error .5 %
     assert bars.g.std() == pytest.approx(real.g.std(), rel=0.03)
     # L-kurtosis of the normal law: 30/pi atan(sqrt 2) - 9 (Hosking 1990).
-    assert path_statistics(bars)["Lkurt"].mean() == pytest.approx(
-        30 / np.pi * np.arctan(np.sqrt(2)) - 9, abs=0.005
-    )
+    assert path_statistics(bars)["Lkurt"].mean() == pytest.approx(30 / np.pi * np.arctan(np.sqrt(2)) - 9, abs=0.005)
 
 
 def test_brownian_candles_have_parkinsons_range() -> None:

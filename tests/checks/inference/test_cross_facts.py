@@ -37,9 +37,7 @@ def past(histories: Histories) -> Panel:
 
 def cut(histories: Histories, stride: int = 3) -> Panel:
     gauges = [Gauge.of(history) for history in histories]
-    parts = [
-        windows(h, 60, stride, tick=g.tick, clock=g.clock) for h, g in zip(histories, gauges, strict=True)
-    ]
+    parts = [windows(h, 60, stride, tick=g.tick, clock=g.clock) for h, g in zip(histories, gauges, strict=True)]
     return Panel(NAMES, tuple(part.bars for part in parts))
 
 
@@ -64,9 +62,7 @@ def test_real_panels_pass_and_broken_ones_fail(past: Panel, histories: Histories
         named = [fact for fact in broken.facts if fact.control == name]
         assert named
         assert {fact.label for fact in named} == {"FAIL"}
-    assert all(
-        fact.control_power is not None and fact.control_power > 0.99 for fact in real.facts if fact.label
-    )
+    assert all(fact.control_power is not None and fact.control_power > 0.99 for fact in real.facts if fact.label)
 
 
 def test_each_candidate_fails_where_its_fault_is(past: Panel, histories: Histories) -> None:
@@ -116,10 +112,7 @@ def test_one_context_may_be_narrower_but_not_wider(past: Panel, histories: Histo
 
 
 def test_what_the_data_lack_is_untestable_and_said(past: Panel, histories: Histories) -> None:
-    bare = [
-        histories[0],
-        replace(histories[1], values=histories[1].values[:, :4], fields=histories[1].fields[:4]),
-    ]
+    bare = [histories[0], replace(histories[1], values=histories[1].values[:, :4], fields=histories[1].fields[:4])]
     assert bare[1].fields == ("open", "high", "low", "close")
     some = past.select(slice(0, 200))
     report = judged(some, bare)
@@ -157,9 +150,7 @@ def test_panels_and_references_that_do_not_fit_are_refused(past: Panel, historie
         check_cross_facts_by_origin([], histories, seed=1)
 
 
-def test_the_same_seed_gives_the_same_report_and_it_goes_through_json(
-    past: Panel, histories: Histories
-) -> None:
+def test_the_same_seed_gives_the_same_report_and_it_goes_through_json(past: Panel, histories: Histories) -> None:
     some = past.select(slice(0, 300))
     report = judged(some, histories)
     assert encode(report) == encode(judged(some, histories))

@@ -31,9 +31,7 @@ def replications(conditional: bool) -> list[FactsReport]:
 @pytest.mark.parametrize("conditional", [False, True])
 def test_a_perfect_generator_is_flagged_at_the_nominal_rate(conditional: bool) -> None:
     reports = replications(conditional)
-    compared = [
-        f.comparison for r in reports for f in r.facts if f.label is not None and f.comparison is not None
-    ]
+    compared = [f.comparison for r in reports for f in r.facts if f.label is not None and f.comparison is not None]
     # Some 40 facts x 4 replications; facts of one run hang together, so the error of the mean is about 3 points
     # around the 4 to 6 % (unconditional) and 6 to 8 % (one context) of the long study.
     assert np.mean([c.location.p < 0.05 for c in compared]) <= (0.13 if conditional else 0.11)

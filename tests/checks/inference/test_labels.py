@@ -59,21 +59,7 @@ def test_a_group_is_as_bad_as_its_worst_member() -> None:
 
 def test_adjusted_p_values_reject_what_benjamini_and_hochberg_reject() -> None:
     # Benjamini and Hochberg 1995, section 3.2: fifteen p-values, four rejected at .05.
-    p = [
-        0.0001,
-        0.0004,
-        0.0019,
-        0.0095,
-        0.0201,
-        0.0278,
-        0.0298,
-        0.0344,
-        0.0459,
-        0.3240,
-        0.4262,
-        0.5719,
-        0.6528,
-    ]
+    p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528]
     p += [0.7590, 1.0]
     q = adjusted({str(k): value for k, value in enumerate(p)})
     assert sum(value <= 0.05 for value in q.values()) == 4

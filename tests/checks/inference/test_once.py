@@ -14,9 +14,7 @@ from scenario_gen.market import Candles
 def test_a_check_after_others_of_the_same_reference_gives_the_same_report(sp500: Candles) -> None:
     history = sp500.rows(0, 3000)
     real = windows(history, 30, 30).bars
-    first, second = (
-        negative_control(name, real, 60, np.random.default_rng(1)) for name in ("gbm", "shuffle")
-    )
+    first, second = (negative_control(name, real, 60, np.random.default_rng(1)) for name in ("gbm", "shuffle"))
     once = Once()
     check_facts(first, history, context=history, seed=5, once=once)
     assert check_facts(second, history, context=history, seed=5, once=once) == check_facts(

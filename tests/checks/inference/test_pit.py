@@ -13,9 +13,7 @@ def test_errors_are_newey_wests() -> None:
     rng = np.random.default_rng(3)
     x = 0.3 + np.convolve(rng.standard_normal(62), [1, 0.6, 0.3], "valid")
     ours = hac_mean(x)
-    fit = sm.OLS(x, np.ones(len(x))).fit(
-        cov_type="HAC", cov_kwds={"maxlags": 2, "use_correction": True}, use_t=True
-    )
+    fit = sm.OLS(x, np.ones(len(x))).fit(cov_type="HAC", cov_kwds={"maxlags": 2, "use_correction": True}, use_t=True)
     assert ours.value == pytest.approx(fit.params[0])
     assert ours.se == pytest.approx(fit.bse[0])
     assert ours.p == pytest.approx(fit.pvalues[0])

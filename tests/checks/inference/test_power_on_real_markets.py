@@ -30,10 +30,7 @@ def found() -> Found:
 
 def labels(found: Found, name: str, group: str) -> list[Label]:
     """Return the worst label of the group's tested facts in every split that tested any."""
-    tested = [
-        [v.label for v in run if v.group == group and v.label not in (None, "UNTESTABLE")]
-        for run in found[name]
-    ]
+    tested = [[v.label for v in run if v.group == group and v.label not in (None, "UNTESTABLE")] for run in found[name]]
     return [worst(some) for some in tested if some]
 
 

@@ -28,15 +28,7 @@ HISTORY = simulate(1, 2600, np.random.default_rng(1)).candles()
 
 @pytest.mark.parametrize(
     ("bars", "length", "clusters"),
-    [
-        (5000, 60, 20),
-        (2500, 60, 10),
-        (2500, 30, 20),
-        (100_000, 60, 40),
-        (5000, 250, 10),
-        (900, 60, 10),
-        (300, 63, 4),
-    ],
+    [(5000, 60, 20), (2500, 60, 10), (2500, 30, 20), (100_000, 60, 40), (5000, 250, 10), (900, 60, 10), (300, 63, 4)],
 )
 def test_the_number_of_clusters_follows_the_rule(bars: int, length: int, clusters: int) -> None:
     assert cluster_count(bars, length) == clusters

@@ -61,9 +61,7 @@ def points(rng: np.random.Generator, shift: float, clusters: int = 20, size: int
 
 def test_a_shift_is_told_and_none_is_not() -> None:
     rng = np.random.default_rng(2)
-    assert out_of_fold_auc(points(rng, 0.0), points(rng, 0.0)) == pytest.approx(
-        0.5, abs=0.08
-    )  # se of AUC: .024
+    assert out_of_fold_auc(points(rng, 0.0), points(rng, 0.0)) == pytest.approx(0.5, abs=0.08)  # se of AUC: .024
     # One feature apart by 2: the best rule has AUC Phi(2 / sqrt 2) = .921.
     assert out_of_fold_auc(points(rng, 2.0), points(rng, 0.0)) == pytest.approx(0.921, abs=0.04)
 
@@ -71,8 +69,6 @@ def test_a_shift_is_told_and_none_is_not() -> None:
 def test_copies_in_other_clusters_are_taken_for_what_was_seen() -> None:
     rng = np.random.default_rng(3)
     centres = 3 * rng.standard_normal((20, 8))
-    real = Points(
-        np.repeat(centres, 15, axis=0) + 0.1 * rng.standard_normal((300, 8)), np.repeat(np.arange(20), 15)
-    )
+    real = Points(np.repeat(centres, 15, axis=0) + 0.1 * rng.standard_normal((300, 8)), np.repeat(np.arange(20), 15))
     copies = Points(real.x.copy(), rng.permutation(real.clusters))
     assert out_of_fold_auc(copies, real) < 0.4

@@ -37,9 +37,7 @@ def test_new_paths_of_the_same_law_are_not_accused() -> None:
     assert found(fresh).share < 0.01
 
 
-@pytest.mark.parametrize(
-    ("spoil", "least"), [("copy", 1.0), ("calmer", 1.0), ("noise", 0.95), ("far noise", 0.7)]
-)
+@pytest.mark.parametrize(("spoil", "least"), [("copy", 1.0), ("calmer", 1.0), ("noise", 0.95), ("far noise", 0.7)])
 def test_copies_are_found_also_scaled_and_with_noise(spoil: str, least: float) -> None:
     rng = np.random.default_rng(3)
     planted = {
@@ -67,15 +65,12 @@ def test_what_history_is_compared_with_leaves_out_its_own_time() -> None:
     elsewhere = simulate(1, 3000, np.random.default_rng(6)).candles()
     stamps = pd.bdate_range("1960-01-01", periods=3000)  # another time: nothing to leave out
     other = replace(elsewhere, timestamps=stamps)
-    assert found(WINDOWS.select(slice(0, 50)), known=other).threshold == pytest.approx(
-        result.threshold, abs=0.05
-    )
+    assert found(WINDOWS.select(slice(0, 50)), known=other).threshold == pytest.approx(result.threshold, abs=0.05)
 
 
 def test_copies_of_the_training_series_are_found_beside_another_history() -> None:
     series = replace(
-        simulate(1, 1500, np.random.default_rng(7)).candles(),
-        timestamps=pd.bdate_range("1970-01-01", periods=1500),
+        simulate(1, 1500, np.random.default_rng(7)).candles(), timestamps=pd.bdate_range("1970-01-01", periods=1500)
     )
     learnt = windows(series, 60, 10).bars
     library = Library.of([HISTORY, series], 0.0)

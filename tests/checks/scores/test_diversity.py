@@ -43,9 +43,7 @@ def test_the_share_is_that_of_scipys_spearman_over_all_pairs() -> None:
 def test_noise_does_not_hide_how_many_windows_the_paths_come_from(modes: int) -> None:
     rng = np.random.default_rng(5)
     few = FRESH.select(np.arange(400) % modes)
-    assert alike(noisy(few, 0.3, rng)).modes == pytest.approx(
-        modes, rel=0.15
-    )  # 1 / modes + .1 %, less a pair each
+    assert alike(noisy(few, 0.3, rng)).modes == pytest.approx(modes, rel=0.15)  # 1 / modes + .1 %, less a pair each
     assert distinct_share(noisy(few, 0.3, rng)) > 0.9
 
 

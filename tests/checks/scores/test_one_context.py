@@ -91,9 +91,7 @@ def test_copies_of_history_fail_in_one_context_too(before: Candles) -> None:
 
 
 @pytest.mark.parametrize("control", ["gbm", "shuffle"])
-def test_paths_where_no_real_window_was_fail_in_one_context_too(
-    control: str, before: Candles, sp500: Candles
-) -> None:
+def test_paths_where_no_real_window_was_fail_in_one_context_too(control: str, before: Candles, sp500: Candles) -> None:
     for history in (before, sp500.rows(0, END)):
         paths = negative_control(control, windows(history, LENGTH, 5).bars, 200, np.random.default_rng(4))
         found = labels(report := checked(paths, history))
@@ -123,9 +121,7 @@ def test_the_limit_is_the_furthest_stretch_on_the_side_that_counts() -> None:
     for name, low in (("c2st", False), ("energy", False), ("coverage", True)):
         reached = np.sort(getattr(stretches, name))
         furthest, inside, beyond = (
-            (reached[0], reached[1], reached[0] - 0.01)
-            if low
-            else (reached[-1], reached[-2], reached[-1] + 0.01)
+            (reached[0], reached[1], reached[0] - 0.01) if low else (reached[-1], reached[-2], reached[-1] + 0.01)
         )
         assert stretches.verdict(name, furthest)[0] == stretches.verdict(name, inside)[0] == "INCONCLUSIVE"
         assert stretches.verdict(name, beyond)[0] == "WARN"

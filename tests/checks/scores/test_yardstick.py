@@ -32,9 +32,7 @@ def test_halves_are_whole_clusters_and_both_sides_have_as_many_points(
 
 def test_a_score_is_measured_on_paths_and_on_held_out_windows_alike() -> None:
     splits = random_splits(np.repeat(np.arange(10), 4), 30, np.random.default_rng(1), count=5)
-    found = measure(
-        splits, ["real", "size"], lambda is_real, rows, rest: [float(is_real), len(rows) + len(rest)]
-    )
+    found = measure(splits, ["real", "size"], lambda is_real, rows, rest: [float(is_real), len(rows) + len(rest)])
     assert found["real"].value == 0
     assert found["real"].real_median == 1
     assert found["size"].value == 40
