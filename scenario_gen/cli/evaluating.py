@@ -132,7 +132,7 @@ def _require_own_folder(model: str) -> None:
 
 
 def _write_card(model: str, found: Evaluation) -> None:
-    from scenario_gen.kronos.hub import open_checkpoint
+    from scenario_gen.kronos.checkpoint import open_checkpoint
     from scenario_gen.pipeline.evaluation.tables import card_text
     from scenario_gen.training.card import write_card
 

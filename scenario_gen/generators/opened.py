@@ -6,8 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.hub import open_checkpoint
+from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 
 Files: TypeAlias = tuple[tuple[str, int, int], ...]
 

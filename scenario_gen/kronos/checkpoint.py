@@ -1,4 +1,4 @@
-"""Checkpoints on disk: reading, checking and writing the published layout plus what our own add to it.
+"""Checkpoints: what a spec names becomes two networks that fit, and the published layout plus what our own add.
 
     FOLDER/model/config.json, model.safetensors
     FOLDER/tokenizer/config.json, model.safetensors
@@ -8,7 +8,7 @@
 
 A published model is two such ``config.json`` + ``model.safetensors`` folders without the last three files; it then
 has ``levels``, the decode form of the dependency layer and the window of the published model of its size.
-safetensors only: nothing here can run code from a checkpoint.
+Where a name points to is said in ``hub``, how one network is read and written in ``weights``.
 """
 
 from __future__ import annotations
@@ -18,26 +18,24 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.hashes import sha256_of, write_sums
+from scenario_gen.kronos.hub import Revision, fetched, find_source
 from scenario_gen.kronos.model import DependencyForm, Kronos
 from scenario_gen.kronos.registry import published_window
 from scenario_gen.kronos.representation import Levels, Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.kronos.weights import CONFIG, WEIGHTS, load_network, read_json, save_network
 
-CONFIG, WEIGHTS, EXTRAS = "config.json", "model.safetensors", "scenario_gen.json"
+EXTRAS = "scenario_gen.json"
 OWN_FILES = (*(f"{part}/{name}" for part in ("model", "tokenizer") for name in (CONFIG, WEIGHTS)), EXTRAS)
 DEFAULT_WINDOW = 512  # bars; of the published models but mini
 MIN_WINDOW = 8  # bars; the shortest that still leaves a context when a segment is cut off
-Network = TypeVar("Network", Kronos, KronosTokenizer)
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,32 @@ class Checkpoint:
             None if volumes is None else volumes.tolist(),
         ]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
+    """Load the checkpoint that a spec names.
+
+    Args:
+        model: a known name (nano, mini, small, base), a folder, or ``organisation/name@revision`` on the Hub. A
+            known name wins over a folder that is called the same; write ``./nano`` for the folder.
+        tokenizer: folder or Hub name of the tokenizer, for a model that does not bring its own.
+
+    Raises:
+        CheckpointError: nothing of that name, or it cannot be fetched or read.
+    """
+    source = find_source(model, tokenizer)
+    folder = fetched(source.model)
+    tokenizer_folder = None if source.tokenizer is None else fetched(source.tokenizer)
+    checkpoint = load_checkpoint(
+        folder,
+        tokenizer_folder=tokenizer_folder,
+        name="" if isinstance(source.model, Path) and not source.known else source.name,
+    )
+    for prefix, place, where in (("", source.model, folder), ("tokenizer_", source.tokenizer, tokenizer_folder)):
+        if isinstance(place, Revision) and where is not None:
+            checkpoint.provenance[f"{prefix}repository"] = place.repository
+            checkpoint.provenance[f"{prefix}revision"] = where.name
+    return checkpoint
 
 
 def load_checkpoint(folder: Path, *, tokenizer_folder: Path | None = None, name: str = "") -> Checkpoint:
@@ -141,92 +165,6 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         write_sums(folder, OWN_FILES)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
-
-
-def save_network(network: Kronos | KronosTokenizer, folder: Path) -> None:
-    """Write one network's ``config.json`` and ``model.safetensors``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(json.dumps(network.config.to_mapping(), indent=1) + "\n", encoding="utf-8")
-    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)
-
-
-def load_network(kind: type[Network], folder: Path) -> Network:
-    """Load one network from its ``config.json`` and ``model.safetensors``, in eval mode.
-
-    Raises:
-        CheckpointError: a file is missing or unreadable, or a tensor does not fit.
-    """
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder} is not a folder",
-            expected=f"a folder with {CONFIG} and {WEIGHTS}",
-            fix="give the folder that holds 'model' and 'tokenizer', or set generator.tokenizer too",
-        )
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise CheckpointError(
-                f"{folder} has no {name}", expected=f"{CONFIG} and {WEIGHTS}", fix="complete the download"
-            )
-    config_kind = ModelConfig if issubclass(kind, Kronos) else TokenizerConfig
-    config = config_kind.from_mapping(read_json(folder / CONFIG), str(folder / CONFIG))
-    tensors, where = _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS)
-    with torch.device("meta"):  # shapes without memory: a wrong configuration may ask for any amount
-        _check_tensors(kind(config), tensors, where)
-    network = kind(config)
-    network.load_state_dict(tensors)
-    network.eval()  # upstream does not force this; dropout at sampling ruins the paths
-    network.requires_grad_(False)
-    return network
-
-
-def _check_tensors(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Compare every name and shape with the network's, and see that every value is a number."""
-    wanted = network.state_dict()
-    missing = sorted(set(wanted) - set(tensors))
-    extra = sorted(set(tensors) - set(wanted))
-    shapes = [
-        f"{name} is {tuple(tensors[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in sorted(set(wanted) & set(tensors))
-        if tensors[name].shape != wanted[name].shape
-    ]
-    faults = [f"missing: {', '.join(missing)}"] if missing else []
-    faults += [f"not known here: {', '.join(extra)}"] if extra else []
-    faults += [f"misshapen: {'; '.join(shapes)}"] if shapes else []
-    if faults:
-        raise CheckpointError(
-            f"{where} does not fit its config.json: " + "; ".join(faults),
-            expected=f"the {len(wanted)} tensors of a Kronos {type(network).__name__} of this configuration",
-            fix="take config.json and model.safetensors from the same revision",
-        )
-    broken = [name for name, tensor in sorted(tensors.items()) if not bool(tensor.isfinite().all())]
-    if broken:
-        raise CheckpointError(
-            f"{where} holds values that are no finite numbers: {', '.join(broken)}",
-            expected="weights as they were trained",
-            fix="download it again",
-        )
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}", fix="download it again") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises:
-        CheckpointError: it cannot be read, or holds something else.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", fix="download it again") from None
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds a {type(raw).__name__}", expected="a JSON object")
-    return raw
 
 
 def _read_extras(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From what a spec calls a model to a loaded checkpoint: embedded, a folder, or the Hugging Face Hub.
+"""From what a spec calls a model to where it is: embedded, a folder, or the Hugging Face Hub.
 
 A missing model is always an error that says what to do; no other model is ever taken in its place.
 """
@@ -13,21 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.checkpoint import Checkpoint, load_checkpoint
 from scenario_gen.kronos.fetch import BrokenFileError, Stage, download, silent
 from scenario_gen.kronos.registry import EMBEDDED, KnownModel, known_models, pinned_revision, published_as
-
-__all__ = [
-    "Revision",
-    "Source",
-    "download",
-    "find_place",
-    "find_source",
-    "locate",
-    "open_checkpoint",
-    "places_of",
-    "pull",
-]
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -61,32 +48,6 @@ class Source:
     model: Place
     tokenizer: Place | None
     known: KnownModel | None = None
-
-
-def open_checkpoint(model: str, tokenizer: str | None = None) -> Checkpoint:
-    """Load the checkpoint that a spec names.
-
-    Args:
-        model: a known name (nano, mini, small, base), a folder, or ``organisation/name@revision`` on the Hub. A
-            known name wins over a folder that is called the same; write ``./nano`` for the folder.
-        tokenizer: folder or Hub name of the tokenizer, for a model that does not bring its own.
-
-    Raises:
-        CheckpointError: nothing of that name, or it cannot be fetched or read.
-    """
-    source = find_source(model, tokenizer)
-    folder = _fetched(source.model)
-    tokenizer_folder = None if source.tokenizer is None else _fetched(source.tokenizer)
-    checkpoint = load_checkpoint(
-        folder,
-        tokenizer_folder=tokenizer_folder,
-        name="" if isinstance(source.model, Path) and not source.known else source.name,
-    )
-    for prefix, place, where in (("", source.model, folder), ("tokenizer_", source.tokenizer, tokenizer_folder)):
-        if isinstance(place, Revision) and where is not None:
-            checkpoint.provenance[f"{prefix}repository"] = place.repository
-            checkpoint.provenance[f"{prefix}revision"] = where.name
-    return checkpoint
 
 
 def find_source(model: str, tokenizer: str | None = None) -> Source:
@@ -177,7 +138,7 @@ def locate(name: str) -> Path:
     Raises:
         CheckpointError: it is neither, or it cannot be fetched.
     """
-    return _fetched(find_place(name))
+    return fetched(find_place(name))
 
 
 def pull(place: Revision, stage: Stage = silent, note: Callable[[str], None] = lambda _: None) -> Path:
@@ -198,5 +159,6 @@ def pull(place: Revision, stage: Stage = silent, note: Callable[[str], None] = l
         return download(place.repository, place.revision, stage)
 
 
-def _fetched(place: Place) -> Path:
+def fetched(place: Place) -> Path:
+    """Return the folder of a place; a Hub revision is fetched where it is not cached."""
     return place if isinstance(place, Path) else download(place.repository, place.revision)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.layers import Attention, Block, RMSNorm
-from scenario_gen.kronos.pretrained import Pretrained
+from scenario_gen.kronos.weights import Stored
 
 DependencyForm = Literal["decode", "train"]
 STAMP_FIELDS = (("minute", 60), ("hour", 24), ("weekday", 7), ("day", 32), ("month", 13))
@@ -105,12 +105,13 @@ class Heads(nn.Module):
         self.proj_s2 = nn.Linear(config.d_model, 2**config.s2_bits)
 
 
-class Kronos(nn.Module, Pretrained):
+class Kronos(Stored[ModelConfig]):
     """Autoregressive model: p(s1_t | past) and p(s2_t | past, s1_t)."""
 
+    config_kind = ModelConfig
+
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.embedding = TokenEmbedding(config)
         self.time_emb = TimeEmbedding(config.d_model, config.learn_te)
         self.token_drop = nn.Dropout(config.token_dropout_p)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
-from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.kronos.representation import Levels

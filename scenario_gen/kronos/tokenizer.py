@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import TokenizerConfig
 from scenario_gen.kronos.layers import Block
-from scenario_gen.kronos.pretrained import Pretrained
 from scenario_gen.kronos.quantizer import BinarySphericalQuantizer
+from scenario_gen.kronos.weights import Stored
 
 
 class TokenizerLoss(NamedTuple):
@@ -23,15 +23,16 @@ class TokenizerLoss(NamedTuple):
     decoded: Tensor  # features [B, T, d_in] from s1 and s2, float32
 
 
-class KronosTokenizer(nn.Module, Pretrained):
+class KronosTokenizer(Stored[TokenizerConfig]):
     """Encode features [B, T, d_in] to tokens (s1, s2) [B, T] and decode them.
 
     Causal throughout: token t depends on bars 0..t, decoded bar t on tokens 0..t.
     """
 
+    config_kind = TokenizerConfig
+
     def __init__(self, config: TokenizerConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         d = config.d_model
         self.embed = nn.Linear(config.d_in, d)
         self.head = nn.Linear(d, config.d_in)

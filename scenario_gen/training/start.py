@@ -10,13 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, load_network, read_json, save_network
+from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, open_checkpoint
 from scenario_gen.kronos.hashes import write_sums
-from scenario_gen.kronos.hub import open_checkpoint
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import known_models
 from scenario_gen.kronos.representation import Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.kronos.weights import load_network, read_json, save_network
 from scenario_gen.training.config import TrainConfig
 
 TOKENIZER_ALONE = "tokenizer.json"  # representation and record of a folder that holds no model

@@ -20,7 +20,7 @@ from scenario_gen.kronos import (
     load_checkpoint,
     save_checkpoint,
 )
-from scenario_gen.kronos.hub import open_checkpoint
+from scenario_gen.kronos.checkpoint import open_checkpoint
 
 
 @pytest.fixture

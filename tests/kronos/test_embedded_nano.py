@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scenario_gen.kronos import Checkpoint, Kronos
-from scenario_gen.kronos.hub import open_checkpoint
+from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.registry import EMBEDDED, KNOWN_MODELS
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.market import Candles, load_candles

@@ -13,7 +13,8 @@ import torch
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos import Checkpoint, Kronos, KronosTokenizer, save_checkpoint
-from scenario_gen.kronos.hub import Revision, download, locate, open_checkpoint, pull
+from scenario_gen.kronos.checkpoint import open_checkpoint
+from scenario_gen.kronos.hub import Revision, download, locate, pull
 from scenario_gen.kronos.registry import KNOWN_MODELS, KnownModel, blob_file, is_cached
 from tests.kronos.hub_server import (
     MODEL,

@@ -19,7 +19,7 @@ import scenario_gen as sg
 from scenario_gen.cli.app import app
 from scenario_gen.errors import CheckpointError, DataError, SpecError
 from scenario_gen.execute.progress import SilentProgress
-from scenario_gen.kronos.hub import open_checkpoint
+from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.training import train
 
 NAMES = ("model/model.safetensors", "tokenizer/model.safetensors")

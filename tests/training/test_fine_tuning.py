@@ -20,7 +20,7 @@ from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.execute.progress import SilentProgress
 from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint, save_checkpoint
-from scenario_gen.kronos.hub import open_checkpoint
+from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.training import finetune, train
