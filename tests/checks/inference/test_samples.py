@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 from scenario_gen.checks.controls.known import simulate
 from scenario_gen.checks.facts import Gauge
 from scenario_gen.checks.inference.match import like_context
-from scenario_gen.checks.inference.sample import (
-    cluster_count,
-    concatenate,
-    cut_reference,
-    identical,
-    path_clusters,
-    spread_rows,
-)
+from scenario_gen.checks.inference.sample import cluster_count, concatenate, cut_reference, identical, path_clusters
+from scenario_gen.checks.spread import spread_rows
 from scenario_gen.market import Candles
 
 HISTORY = simulate(1, 2600, np.random.default_rng(1)).candles()
