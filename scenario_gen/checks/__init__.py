@@ -1,21 +1,17 @@
-"""Checks of generated candles: which rules they break, how lifelike they are, and how far a generator can be trusted.
+"""Checks of generated paths: how lifelike they are, and how far a generator can be trusted.
 
     from scenario_gen.checks import Bars, check_facts
 
     report = check_facts(Bars.of_arrays(o, h, l, c, v, anchor_close=last), history, seed=0)
 
-Candle rules are counted on the raw output, before any repair. Knows paths, contexts and histories; nothing of
-generators. The rooms of facts and verdicts are imported when one of their names is first asked for.
+Knows paths, contexts and histories; nothing of generators. The rooms of facts and verdicts are imported when one
+of their names is first asked for.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from scenario_gen.checks.account import CandleAccount, RuleCount
-from scenario_gen.checks.candles import CandleRules, CheckedPaths, check_candles
-from scenario_gen.checks.repair import mend_paths
 
 if TYPE_CHECKING:
     from scenario_gen.checks.facts import Bars, Panel, cross_statistics, path_statistics
@@ -32,19 +28,13 @@ _INFERENCE = ("FactsReport", "check_cross_facts", "check_cross_facts_by_origin",
 
 __all__ = [
     "Bars",
-    "CandleAccount",
-    "CandleRules",
-    "CheckedPaths",
     "FactsReport",
     "Panel",
-    "RuleCount",
-    "check_candles",
     "check_cross_facts",
     "check_cross_facts_by_origin",
     "check_facts",
     "check_facts_by_origin",
     "cross_statistics",
-    "mend_paths",
     "path_statistics",
 ]
 

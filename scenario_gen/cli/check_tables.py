@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from scenario_gen.checks.account import FactShift
+    from scenario_gen.candles.account import FactShift
     from scenario_gen.checks.inference import Comparison, FactVerdict, LongFigure
     from scenario_gen.checks.scores import ScoreVerdict
     from scenario_gen.pipeline.check_results import CheckReport

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.checks.candles import none_left
-from scenario_gen.checks.shifts import MOST_MEASURED, share_of
-from scenario_gen.checks.tally import Tally
+from scenario_gen.candles.account import Tally
+from scenario_gen.candles.check import none_left
+from scenario_gen.candles.shifts import MOST_MEASURED, share_of
 from scenario_gen.execute.blocks import Block, plan_blocks
 from scenario_gen.execute.draws import Draws
 from scenario_gen.execute.progress import Progress

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from scenario_gen.checks.account import CandleAccount, Label
+from scenario_gen.candles.account import CandleAccount
+from scenario_gen.checks.account import Label
 from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import FACT, Audit
 from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, LongFigure, Mode, worst

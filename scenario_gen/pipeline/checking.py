@@ -15,21 +15,20 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.account import CandleAccount
-from scenario_gen.checks.candles import CandleRules
+from scenario_gen.candles.account import CandleAccount, merge_tallies
+from scenario_gen.candles.check import CandleRules
+from scenario_gen.candles.shifts import MOST_MEASURED, share_of
 from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
-from scenario_gen.checks.merging import merge_tallies
-from scenario_gen.checks.shifts import MOST_MEASURED, share_of
 from scenario_gen.errors import CheckError
 from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Anchored, Ensemble, anchored
 from scenario_gen.pipeline.check_results import (
     CheckReport,

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.errors import CheckError, DataError
@@ -24,6 +23,7 @@ from scenario_gen.market.assets import shared_bars, split_assets
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.read import read_source
+from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
 from scenario_gen.pipeline.check_results import CheckReport
 from scenario_gen.pipeline.checking import Checked, check, check_one

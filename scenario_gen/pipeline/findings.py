@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
+from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
 from scenario_gen.checks.calibration.drift import NOTABLE, EnsembleDrift
 from scenario_gen.checks.calibration.results import Calibration, GeneratorCalibration
 from scenario_gen.checks.inference import worst

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from scenario_gen.candles.check import mend_paths
 from scenario_gen.checks.calibration.origins import PATHS, WANTED, Origins, default_horizon
-from scenario_gen.checks.repair import mend_paths
 from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts

@@ -13,9 +13,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.account import BAD_BARS_FAIL, BAD_BARS_WARN
-from scenario_gen.checks.candles import CandleRules, none_left
-from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, merge_tallies
+from scenario_gen.candles.check import CandleRules, none_left
 from scenario_gen.errors import DataError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles

@@ -17,13 +17,13 @@ from scenario_gen.checks.calibration.observe import observe
 from scenario_gen.checks.calibration.origins import FEWEST_JUDGED
 from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
 from scenario_gen.checks.inference.by_origin import MIN_PATHS
 from scenario_gen.checks.inference.ranked import MIN_ORIGINS as FACTS_FROM
 from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Ensemble
 
 NOT_SAID = ""  # what training data the given paths come from

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.candles.check import CandleRules
 from scenario_gen.checks.calibration.dial import DialSearch
-from scenario_gen.checks.candles import CandleRules
 from scenario_gen.errors import DataError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, open_generator

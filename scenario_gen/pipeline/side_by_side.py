@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.facts import Bars, Panel
-from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Ensemble
 from scenario_gen.pipeline.checking import CONTEXT, Checked
 from scenario_gen.pipeline.outcomes import known_futures

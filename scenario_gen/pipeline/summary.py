@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.distribution import percentile_of
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.checks.account import CandleAccount
-from scenario_gen.checks.candles import none_left
-from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.candles.account import CandleAccount, merge_tallies
+from scenario_gen.candles.check import none_left
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
 from scenario_gen.market.paths import PathSet

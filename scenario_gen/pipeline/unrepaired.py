@@ -13,7 +13,7 @@ import pandas as pd
 from scenario_gen.backtest.distribution import mean, quantile
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.checks.candles import CheckedPaths
+from scenario_gen.candles.check import CheckedPaths
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.prepare import Prepared

@@ -7,7 +7,8 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen import checks
-from scenario_gen.checks import Bars, check_candles, check_facts
+from scenario_gen.candles import check_candles
+from scenario_gen.checks import Bars, check_facts
 from scenario_gen.errors import CheckError
 from scenario_gen.market import BarCalendar, Candles
 

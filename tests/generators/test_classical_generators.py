@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scenario_gen.checks import check_candles
-from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.candles import check_candles
+from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import DataError
 from scenario_gen.execute import Draws
 from scenario_gen.generators import open_generator

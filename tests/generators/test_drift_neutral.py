@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scenario_gen.checks import check_candles
+from scenario_gen.candles import check_candles
 from scenario_gen.execute import Draws
 from scenario_gen.generators.base import sample_contexts
 from scenario_gen.generators.gbm import GbmPaths

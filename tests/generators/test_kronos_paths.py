@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from scenario_gen.checks import check_candles
-from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.candles import check_candles
+from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import SpecError
 from scenario_gen.execute import Draws
 from scenario_gen.generators.kronos import KronosPaths

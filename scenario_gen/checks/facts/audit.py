@@ -17,10 +17,9 @@ from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.candle import in_whole_sessions
 from scenario_gen.checks.facts.facts import FACTS, Fact
 from scenario_gen.checks.facts.notes import history_notes
-from scenario_gen.checks.facts.sessions import SessionClock
-from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.checks.facts.windows import windows
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.sessions import SessionClock, tick_size
 
 NO_GAP = 1e-7  # |ln(open / previous close)|: below this the open is a copy of the close
 NO_GAP_SHARE = 0.2  # of a year's opens

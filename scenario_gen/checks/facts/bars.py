@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from scenario_gen.checks.facts.moments import Array, centre, detrended, divide, log
 from scenario_gen.checks.facts.returns import ewma_filtered
-from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import PRICE_FIELDS
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.rules import MAX_PRICE
+from scenario_gen.market.sessions import SessionClock
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.moments import Array, divide, log
-from scenario_gen.checks.facts.sessions import SessionClock
-from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.checks.facts.windows import windows
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.sessions import SessionClock, tick_size
 
 LARGE = 0.95  # quantile of absolute returns above which a move counts as large
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenario_gen.checks.facts.sessions import SessionClock, opening_times
-from scenario_gen.checks.volatility import running_volatility
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import DAY, SECOND, long_gaps, nanoseconds, spacing
+from scenario_gen.market.relative import running_volatility
+from scenario_gen.market.sessions import SessionClock, opening_times
 
 JUMP = 0.25  # |ln return|
 JUMP_SIGMAS = 8.0  # of the running volatility before it

@@ -14,10 +14,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from scenario_gen.checks.facts.bars import Bars
-from scenario_gen.checks.facts.sessions import SessionClock
-from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.sessions import SessionClock, tick_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, sample_contexts
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.sessions import tick_size
 from scenario_gen.pipeline.evaluation.observe import Seen, Truth, observe
 from scenario_gen.pipeline.evaluation.origins import HORIZON, Origin, Stretch
 from scenario_gen.pipeline.evaluation.summarise import Column

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from scenario_gen.checks.facts import FACTS, Audit, Gauge, audit_reference
-from scenario_gen.checks.facts.ticks import tick_size
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.market.sessions import tick_size
 from tests.checks.facts.made import candles_of
-from tests.checks.facts.test_sessions import trading_days
+from tests.market.test_sessions import trading_days
 
 DAYS = pd.bdate_range("2015-01-01", periods=1500)
 SESSIONS = {f.id for f in FACTS if "sessions" in f.needs}

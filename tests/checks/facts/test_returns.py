@@ -18,7 +18,7 @@ from scenario_gen.checks.facts.returns import (
     roughness,
     run_length,
 )
-from scenario_gen.checks.volatility import running_volatility
+from scenario_gen.market.relative import running_volatility
 
 
 def test_the_variance_ratio_is_archs() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks import CandleAccount, check_candles
-from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.candles import CandleAccount, check_candles
+from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import CheckError
 from scenario_gen.market import BarCalendar, Candles, PathSet
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks import CandleAccount, CandleRules, check_candles
-from scenario_gen.checks.merging import merge_tallies
+from scenario_gen.candles import CandleAccount, CandleRules, check_candles
+from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import CheckError
 from scenario_gen.market import Candles
 from scenario_gen.spec.models import Market

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scenario_gen.checks import CandleRules
-from scenario_gen.checks.merging import merge_tallies
-from scenario_gen.checks.reference import run_lengths
-from scenario_gen.checks.volatility import running_volatility
+from scenario_gen.candles import CandleRules
+from scenario_gen.candles.account import merge_tallies
+from scenario_gen.candles.reference import run_lengths
 from scenario_gen.market import BarCalendar, Candles, PathSet, load_candles
+from scenario_gen.market.relative import running_volatility
 
 QUIET = np.array([1.0, 1.001, 0.999, 1.0005])
 

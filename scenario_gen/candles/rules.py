@@ -11,10 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.account import Kind
-from scenario_gen.checks.breaches import Exchange, find_breaches
-from scenario_gen.checks.reference import Bound, ReferenceBounds
-from scenario_gen.checks.tally import RuleNote
+from scenario_gen.candles.account import Kind, RuleNote
+from scenario_gen.candles.breaches import Exchange, find_breaches
+from scenario_gen.candles.reference import Bound, ReferenceBounds
 from scenario_gen.market.candles import Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import Market

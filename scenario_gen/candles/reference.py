@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.checks.facts.sessions import SessionClock
-from scenario_gen.checks.volatility import SETTLED, running_volatility
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.relative import SETTLED, running_volatility
+from scenario_gen.market.sessions import SessionClock
 
 Floats = NDArray[np.float64]
 

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.checks import CandleAccount, CandleRules, RuleCount
-from scenario_gen.checks.account import candle_label, odd_rules
+from scenario_gen.candles import CandleAccount, CandleRules, RuleCount
+from scenario_gen.candles.account import Tally, candle_label, difference, mean_interval, merge_tallies, odd_rules
+from scenario_gen.candles.shifts import facts_of_changed, share_of
 from scenario_gen.checks.facts import FACTS, Gauge
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.statistics import path_statistics
-from scenario_gen.checks.merging import difference, mean_interval, merge_tallies
-from scenario_gen.checks.shifts import facts_of_changed, share_of
-from scenario_gen.checks.tally import Tally
 from scenario_gen.market import Candles, PathSet
 
 HORIZON = 60

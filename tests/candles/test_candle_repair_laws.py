@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scenario_gen.checks import CandleRules, check_candles, mend_paths
-from scenario_gen.checks.grid import Grid
+from scenario_gen.candles import CandleRules, check_candles, mend_paths
+from scenario_gen.candles.breaches import Grid
 from scenario_gen.market import Candles, PathSet, load_candles
 from scenario_gen.spec.models import Market
 

@@ -11,10 +11,10 @@ import pytest
 from scenario_gen.checks.facts import Bars, Gauge, deseasonalise, path_statistics, windows
 from scenario_gen.checks.facts.candle import in_whole_sessions, session_contrast
 from scenario_gen.checks.facts.gauge import season_of
-from scenario_gen.checks.facts.sessions import SessionClock
 from scenario_gen.errors import DataError
 from scenario_gen.market import PathSet
 from scenario_gen.market.frequency import SECOND
+from scenario_gen.market.sessions import SessionClock
 from tests.checks.facts.made import candles_of, random_bars, trading_days, with_pattern
 
 MINUTE = 60 * SECOND

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.reference import MAD, Bound, ReferenceBounds, locked, run_lengths, unmoved
-from scenario_gen.checks.volatility import continue_ewma, running_volatility
+from scenario_gen.candles.reference import MAD, Bound, ReferenceBounds, locked, run_lengths, unmoved
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import continue_ewma, running_volatility
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -1,0 +1,492 @@
+"""The account of a candle check: counts of each path, added up over blocks, and the label that follows.
+
+Owns the record, the columns of candles.parquet, the sums with their intervals over paths, and the thresholds of the
+label. Knows flags and prices, not how a rule is judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.candles.suspects import Suspects
+from scenario_gen.checks.account import Label
+from scenario_gen.market.paths import PathSet
+
+Kind = Literal["fault", "breach", "form", "suspect"]
+
+HARD_RULES = ("V1", "V2", "V6")  # a single breach is a generator fault
+FORM_RULES = ("V5", "V4-idle")  # no bad bars, but more than 1 % of them beyond history's own share is a WARN
+BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
+REJECTED_WARN, REJECTED_FAIL = 0.01, 0.05
+SUSPECT_RULES = ("V9", "V9-inside", "V10")  # beyond 1.5 times the largest of history: no accident on many paths
+SUSPECT_WARN = 0.05  # of the paths
+MOVED = 0.1  # standard deviations over raw paths: what a repair of one bar in six does to a fact at most
+REJECTED_TOLD = 0.005  # of the paths: above this the ensemble is said to be conditional on acceptance
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """One rule's account over all paths.
+
+    Attributes:
+        rule: "V3"; what stands beside a rule has a suffix: "V4-lots".
+        title: the rule in words.
+        bars: raw bars that break it; -1 where the rule could not be judged, and ``action`` says why.
+        paths: raw paths with at least one such bar; -1 likewise.
+        action: what was done about them.
+        kind: ``fault``: the path is dropped; ``breach``: mended, and counted as a bad bar; ``form``: brought onto
+            ticks, lots or a fitting amount, which no generator knows; ``suspect``: possible, flagged, kept.
+        left_bars: bars of the kept paths that break it after the repair; -1 where it could not be judged.
+        left_paths: kept paths with at least one such bar; -1 likewise.
+        source: the threshold and where it comes from, of a rule that compares with history.
+        history: share of the history's own bars that break it, where that is of interest.
+    """
+
+    rule: str
+    title: str
+    bars: int
+    paths: int
+    action: str
+    kind: Kind = "breach"
+    left_bars: int = 0
+    left_paths: int = 0
+    source: str = ""
+    history: float | None = None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over paths with its 95 % interval (Student's t); no bounds where fewer than two paths have it."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Wickless:
+    """Share of bars without a wick: the fingerprint that moving highs and lows out leaves.
+
+    Attributes:
+        side: ``upper`` (the high is open or close) or ``lower``.
+        raw: in the kept paths before repair.
+        repaired: in the same paths after it.
+        history: in the real bars before the paths.
+    """
+
+    side: Literal["upper", "lower"]
+    raw: Interval
+    repaired: Interval
+    history: float
+
+
+@dataclass(frozen=True)
+class FactShift:
+    """What repair did to one stylized fact of the paths that it changed, in standard deviations over raw paths.
+
+    Attributes:
+        fact: its id in the facts room.
+        raw: mean over the measured paths before repair.
+        repaired: mean over the same paths after it.
+        shift: (repaired - raw) per path over the raw standard deviation; ``n`` paths have it before and after.
+    """
+
+    fact: str
+    raw: float | None
+    repaired: float | None
+    shift: Interval
+
+    @property
+    def moved(self) -> bool:
+        """Whether repair moved it by more than a tenth of a standard deviation."""
+        return self.shift.value is not None and abs(self.shift.value) > MOVED
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """How the rejected paths differ from the kept ones, on raw output: what rejection does to an ensemble.
+
+    Attributes:
+        rejected: paths that were rejected.
+        measured: rejected paths that have finite positive closes and can be compared.
+        log_sd: mean log standard deviation of returns, rejected minus kept.
+        log_last: mean log of the last close, rejected minus kept.
+        conditional: more than 0.5 % are rejected: the ensemble is conditional on acceptance.
+    """
+
+    rejected: int
+    measured: int
+    log_sd: Interval
+    log_last: Interval
+    conditional: bool
+
+
+@dataclass(frozen=True)
+class CandleAccount:
+    """The account of one scenario: paths = untouched + rounded + repaired + rejected.
+
+    Attributes:
+        paths: paths that were generated.
+        bars: bars that were generated.
+        untouched: paths kept as they were.
+        rounded: paths kept, changed by nothing but ticks, lots and a fitting amount.
+        repaired: paths kept after at least one breach was mended.
+        rejected: paths that were not used.
+        bad_bars: raw bars that break V1, V2, V3, V4, V6 or V8, each counted once.
+        bad_paths: raw paths with at least one such bar.
+        rules: one row per rule, zero rows and unjudged rows included.
+        changed_bars: bars of which the repair changed a price by more than rounding to ticks would.
+        mean_change_bp: mean absolute change of such a price, in basis points of the bar's close.
+        max_change_bp: the largest such change.
+        mean_change_range: mean absolute change of such a price, in units of the repaired bar's range.
+        wickless: the fingerprint, upper and lower side.
+        facts: what repair did to every stylized fact of the paths that it changed, of at most some thousand of them,
+            evenly spread; empty where nothing was changed.
+        rejection: how rejected paths differ; None where none was rejected.
+        policy: ``repair``, ``reject`` or ``fail``.
+        label: by the share of bad bars (1 %, 5 %) and of rejected paths (1 %, 5 %); any V1, V2, V6 is FAIL; V9 or V10
+            on more than 5 % of the paths is WARN.
+    """
+
+    paths: int
+    bars: int
+    untouched: int
+    rounded: int
+    repaired: int
+    rejected: int
+    bad_bars: int
+    bad_paths: int
+    rules: list[RuleCount]
+    changed_bars: int
+    mean_change_bp: float
+    max_change_bp: float
+    mean_change_range: float
+    policy: str
+    label: Label
+    wickless: list[Wickless] = field(default_factory=list)
+    facts: list[FactShift] = field(default_factory=list)
+    rejection: Rejection | None = None
+
+    @property
+    def odd_rules(self) -> list[RuleCount]:
+        """Rules V9 and V10 where more than 5 % of the paths break them."""
+        return odd_rules(self.rules, self.paths)
+
+    def __post_init__(self) -> None:
+        if self.paths != self.untouched + self.rounded + self.repaired + self.rejected:
+            raise ValueError(
+                f"{self.paths} paths are not {self.untouched} untouched + {self.rounded} rounded "
+                f"+ {self.repaired} repaired + {self.rejected} rejected"
+            )
+
+
+def candle_label(bad_share: float, rejected_share: float, bars: int, paths: int, rules: list[RuleCount]) -> Label:
+    """Return the label of a scenario's candles.
+
+    Args:
+        bad_share: share of raw bars that are bad.
+        rejected_share: share of paths that were rejected.
+        bars: raw bars.
+        paths: raw paths.
+        rules: the account's rows.
+    """
+    if any(row.rule in HARD_RULES and row.bars > 0 for row in rules):
+        return "FAIL"
+    if bad_share > BAD_BARS_FAIL or rejected_share > REJECTED_FAIL:
+        return "FAIL"
+    beyond_history = [row.bars / bars - (row.history or 0.0) for row in rules if row.rule in FORM_RULES]
+    if max([bad_share, *beyond_history]) > BAD_BARS_WARN or rejected_share > REJECTED_WARN:
+        return "WARN"
+    return "WARN" if odd_rules(rules, paths) else "PASS"
+
+
+def odd_rules(rules: list[RuleCount], paths: int) -> list[RuleCount]:
+    """Return the rows of V9 and V10 where more than 5 % of the paths move further than history allows."""
+    return [row for row in rules if row.rule in SUSPECT_RULES and row.paths > SUSPECT_WARN * paths]
+
+
+Side = Literal["upper", "lower"]
+SIDES: tuple[Side, Side] = ("upper", "lower")
+PRICES = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True)
+class RuleNote:
+    """What an account says of a rule besides its counts; as for :class:`RuleCount`.
+
+    ``unjudged`` is the reason why the rule is not judged, empty where it is; ``action`` what is done on a breach.
+    """
+
+    rule: str
+    title: str
+    kind: Kind
+    action: str
+    unjudged: str = ""
+    source: str = ""
+    history: float | None = None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The counts of one block of paths.
+
+    Attributes:
+        counts: one row per raw path, index path_id. ``<rule>_raw`` and ``<rule>_left``: bars that break a rule before
+            and after repair; ``<rule>_path_raw`` and ``_left`` where a path is flagged for more than such bars.
+            Counts after repair are 0 for rejected paths.
+        rules: the notes of all rules, in the account's order.
+        policy: ``repair``, ``reject`` or ``fail``.
+        horizon: bars per path.
+        wickless: share of the history's bars without an upper and without a lower wick.
+        facts: one row per measured path that the repair changed, as ``facts_of_changed`` returns them.
+    """
+
+    counts: pd.DataFrame
+    rules: tuple[RuleNote, ...]
+    policy: str
+    horizon: int
+    wickless: tuple[float, float]
+    facts: pd.DataFrame
+
+    def notes(self) -> dict[str, Any]:
+        """Return everything but the tables as plain values, for JSON."""
+        return {
+            "rules": [asdict(rule) for rule in self.rules],
+            "policy": self.policy,
+            "horizon": self.horizon,
+            "wickless": list(self.wickless),
+        }
+
+    @classmethod
+    def from_notes(cls, notes: Mapping[str, Any], counts: pd.DataFrame, facts: pd.DataFrame) -> Tally:
+        """Put a tally together again from its notes and its tables."""
+        rules = tuple(RuleNote(**row) for row in notes["rules"])
+        upper, lower = notes["wickless"]
+        return cls(counts, rules, notes["policy"], notes["horizon"], (upper, lower), facts)
+
+
+def count_paths(
+    raw: PathSet,
+    found: Mapping[str, Suspects],
+    bad: NDArray[np.bool_],
+    rejected: NDArray[np.bool_],
+    repaired: PathSet,
+    left: Mapping[str, Suspects],
+    tick: float,
+) -> pd.DataFrame:
+    """Return one row of counts per raw path.
+
+    Args:
+        raw: what the generator gave.
+        found: what each rule found in it.
+        bad: bad bars [path, bar].
+        rejected: paths that are not used [path].
+        repaired: the kept paths after repair, in the same order.
+        left: what each rule still finds in them.
+        tick: rounding to ticks moves a price by no more than half of it; 0 without ticks.
+    """
+    kept = np.flatnonzero(~rejected)
+    before, after = _prices(raw)[kept], _prices(repaired)
+    columns: dict[str, NDArray[Any]] = {"rejected": rejected, "bad_bars": bad.sum(axis=1)}
+    columns |= {f"{rule}_raw": flags.bars.sum(axis=1) for rule, flags in found.items()}
+    columns |= {f"{rule}_path_raw": flags.paths for rule, flags in found.items()}
+    late = {f"{rule}_left": flags.bars.sum(axis=1) for rule, flags in left.items()}
+    late |= {f"{rule}_path_left": flags.paths for rule, flags in left.items()}
+    late |= _changes(before, after, tick)
+    touched = np.asarray((raw.values[kept] != repaired.values).any(axis=(1, 2)))
+    late["touched"] = touched | (not raw.timestamps.equals(repaired.timestamps))
+    late |= {f"{side}_raw": count for side, count in zip(SIDES, _wickless(before), strict=True)}
+    late |= {f"{side}_left": count for side, count in zip(SIDES, _wickless(after), strict=True)}
+    columns |= {name: _spread(values, kept, len(raw)) for name, values in late.items()}
+    columns |= _shape(raw)
+    small = {name: values.astype(np.int32) if values.dtype == np.int64 else values for name, values in columns.items()}
+    return pd.DataFrame(small, index=pd.Index(raw.path_ids, name="path_id"))
+
+
+def wickless_shares(prices: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Return the shares of bars [bar, 4] without an upper and without a lower wick."""
+    upper, lower = _wickless(prices[None])
+    return float(upper[0]) / prices.shape[0], float(lower[0]) / prices.shape[0]
+
+
+def _prices(paths: PathSet) -> NDArray[np.float64]:
+    return np.stack([paths.column(name) for name in PRICES], axis=-1).astype(np.float64)
+
+
+def _changes(before: NDArray[np.float64], after: NDArray[np.float64], tick: float) -> dict[str, NDArray[Any]]:
+    """Return per path how many prices moved by more than rounding to ticks does, and by how much."""
+    size = np.abs(after - before)
+    moved = size > 0.5 * tick + 1e-6 * after * (tick > 0)
+    size = np.where(moved, size, 0.0)
+    points = 1e4 * size / after[..., 3:]
+    ranges = after[..., 1:2] - after[..., 2:3]
+    in_range = np.divide(size, ranges, out=np.zeros_like(size), where=ranges > 0)
+    return {
+        "changed_bars": moved.any(axis=-1).sum(axis=1),
+        "changes": moved.sum(axis=(1, 2)),
+        "changes_in_range": (moved & (ranges > 0)).sum(axis=(1, 2)),
+        "change_bp": points.sum(axis=(1, 2)),
+        "change_bp_max": points.max(axis=(1, 2), initial=0.0),
+        "change_range": in_range.sum(axis=(1, 2)),
+    }
+
+
+def _wickless(prices: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return per path how many bars have no upper and no lower wick, from prices [path, bar, 4]."""
+    body = prices[..., [0, 3]]
+    upper = prices[..., 1] == body.max(axis=-1)
+    lower = prices[..., 2] == body.min(axis=-1)
+    return upper.sum(axis=1), lower.sum(axis=1)
+
+
+def _shape(raw: PathSet) -> dict[str, NDArray[np.float64]]:
+    """Return per raw path the log standard deviation of its returns and the log of its last close over the anchor."""
+    close = raw.close.astype(np.float64)
+    usable = np.asarray((np.isfinite(close) & (close > 0)).all(axis=1))
+    logs = np.log(np.where(usable[:, None], close, 1.0) / raw.anchor_close)
+    returns = np.diff(logs, axis=1, prepend=0.0)
+    spread = returns.std(axis=1)
+    known = usable & (spread > 0)
+    return {
+        "log_sd": np.where(known, np.log(np.where(known, spread, 1.0)), np.nan),
+        "log_last": np.where(usable, logs[:, -1], np.nan),
+    }
+
+
+def _spread(values: NDArray[Any], rows: NDArray[np.int64], length: int) -> NDArray[Any]:
+    """Return values of some rows among all rows; the others are 0."""
+    out = np.zeros(length, dtype=values.dtype)
+    out[rows] = values
+    return out
+
+
+def merge_tallies(tallies: Sequence[Tally]) -> CandleAccount:
+    """Add up the tallies of a scenario's blocks and label the whole."""
+    first = tallies[0]
+    counts = pd.concat([tally.counts for tally in tallies])
+    paths, bars = len(counts), len(counts) * first.horizon
+    rules = [_rule_count(note, counts) for note in first.rules]
+    kept = counts[~counts["rejected"]]
+    mended = kept["bad_bars"] > 0
+    changes, ranged = int(kept["changes"].sum()), int(kept["changes_in_range"].sum())
+    return CandleAccount(
+        paths=paths,
+        bars=bars,
+        untouched=int((~kept["touched"]).sum()),
+        rounded=int((kept["touched"] & ~mended).sum()),
+        repaired=int((kept["touched"] & mended).sum()),
+        rejected=paths - len(kept),
+        bad_bars=int(counts["bad_bars"].sum()),
+        bad_paths=int((counts["bad_bars"] > 0).sum()),
+        rules=rules,
+        changed_bars=int(kept["changed_bars"].sum()),
+        mean_change_bp=float(kept["change_bp"].sum()) / changes if changes else 0.0,
+        max_change_bp=float(kept["change_bp_max"].max()) if changes else 0.0,
+        mean_change_range=float(kept["change_range"].sum()) / ranged if ranged else 0.0,
+        policy=first.policy,
+        label=candle_label(float(counts["bad_bars"].sum()) / bars, 1 - len(kept) / paths, bars, paths, rules),
+        wickless=[_wickless_side(side, kept, first) for side in SIDES],
+        facts=_fact_shifts([tally.facts for tally in tallies]),
+        rejection=_rejection(counts) if len(kept) < paths else None,
+    )
+
+
+def mean_interval(values: NDArray[np.floating[Any]]) -> Interval:
+    """Return a mean with its 95 % interval by Student's t over paths."""
+    known = values[np.isfinite(values)]
+    n = len(known)
+    if n < 2:
+        return Interval(float(known[0]) if n else None, n=n)
+    mean, error = float(known.mean()), float(known.std(ddof=1)) / math.sqrt(n)
+    return _t_interval(mean, error, n - 1, n)
+
+
+def difference(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> Interval:
+    """Return mean(a) - mean(b) with its 95 % interval (Welch 1947); ``n`` counts the values of ``a``."""
+    a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+    if not len(a) or not len(b):
+        return Interval(None, n=len(a))
+    gap = float(a.mean() - b.mean())
+    if len(a) < 2 or len(b) < 2:
+        return Interval(gap, n=len(a))
+    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    if parts.sum() == 0:
+        return Interval(gap, gap, gap, len(a))
+    freedom = float(parts.sum() ** 2 / (parts**2 / np.array([len(a) - 1, len(b) - 1])).sum())
+    return _t_interval(gap, math.sqrt(parts.sum()), freedom, len(a))
+
+
+def _t_interval(centre: float, error: float, freedom: float, n: int) -> Interval:
+    from scipy.stats import t
+
+    margin = float(t.ppf(0.975, freedom)) * error
+    return Interval(centre, centre - margin, centre + margin, n)
+
+
+def _rule_count(note: RuleNote, counts: pd.DataFrame) -> RuleCount:
+    if note.unjudged:
+        told = f"not judged: {note.unjudged}"
+        return RuleCount(note.rule, note.title, -1, -1, told, note.kind, -1, -1, "", note.history)
+    bars, paths, left_bars, left_paths = (
+        int(counts[f"{note.rule}_{part}"].sum()) for part in ("raw", "path_raw", "left", "path_left")
+    )
+    return RuleCount(
+        note.rule,
+        note.title,
+        bars,
+        paths,
+        note.action if paths else "none needed",
+        note.kind,
+        left_bars,
+        left_paths,
+        note.source,
+        note.history,
+    )
+
+
+def _wickless_side(side: Side, kept: pd.DataFrame, tally: Tally) -> Wickless:
+    raw, repaired = (
+        mean_interval(kept[f"{side}_{when}"].to_numpy(dtype=np.float64) / tally.horizon) for when in ("raw", "left")
+    )
+    return Wickless(side, raw, repaired, tally.wickless[SIDES.index(side)])
+
+
+def _fact_shifts(tables: Sequence[pd.DataFrame]) -> list[FactShift]:
+    """Return what repair did to every fact that a changed path has before and after it."""
+    changed = [table for table in tables if len(table)]
+    if not changed:
+        return []
+    measured = pd.concat(changed)
+    shifts = []
+    for fact in (name.removesuffix("_raw") for name in measured if name.endswith("_raw")):
+        raw, after = (measured[f"{fact}_{when}"].to_numpy(dtype=np.float64) for when in ("raw", "left"))
+        both = np.isfinite(raw) & np.isfinite(after)
+        if both.any():
+            shifts.append(_fact_shift(fact, raw[both], after[both]))
+    return shifts
+
+
+def _fact_shift(fact: str, raw: NDArray[np.float64], after: NDArray[np.float64]) -> FactShift:
+    spread = float(raw.std(ddof=1)) if len(raw) > 1 else 0.0
+    shift = mean_interval((after - raw) / spread) if spread > 0 else Interval(None, n=len(raw))
+    return FactShift(fact, float(raw.mean()), float(after.mean()), shift)
+
+
+def _rejection(counts: pd.DataFrame) -> Rejection:
+    gone = counts["rejected"].to_numpy()
+    log_sd, log_last = (counts[name].to_numpy(dtype=np.float64) for name in ("log_sd", "log_last"))
+    return Rejection(
+        rejected=int(gone.sum()),
+        measured=int(np.isfinite(log_last[gone]).sum()),
+        log_sd=difference(log_sd[gone], log_sd[~gone]),
+        log_last=difference(log_last[gone], log_last[~gone]),
+        conditional=bool(gone.mean() > REJECTED_TOLD),
+    )
