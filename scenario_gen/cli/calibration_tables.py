@@ -13,10 +13,10 @@ from scenario_gen.cli.tables import WIDTH_OF_A_LOG
 
 if TYPE_CHECKING:
     from scenario_gen.checks.calibration.coverage import Coverage
-    from scenario_gen.checks.calibration.dial import DialSearch
-    from scenario_gen.checks.calibration.exceedances import Exceedances
-    from scenario_gen.checks.calibration.results import Calibration, FunctionalCalibration, GeneratorCalibration
     from scenario_gen.checks.inference import FactVerdict
+    from scenario_gen.forecasts.dial import DialSearch
+    from scenario_gen.forecasts.exceedances import Exceedances
+    from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration
     from scenario_gen.pipeline.calibration_runs import CalibrationReport
 
 

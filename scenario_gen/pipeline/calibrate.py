@@ -14,23 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from scenario_gen import __version__
-from scenario_gen.checks.calibration.contamination import contamination
-from scenario_gen.checks.calibration.functionals import FUNCTIONALS, Scale, untestable
-from scenario_gen.checks.calibration.judge import judge_generator, with_skills
-from scenario_gen.checks.calibration.observe import Observation, observe
-from scenario_gen.checks.calibration.origins import Origins, rolling_origins
 from scenario_gen.checks.calibration.pit import smallest_mean
-from scenario_gen.checks.calibration.results import Calibration, GeneratorCalibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import FactsByOrigin, FactsReport
 from scenario_gen.checks.inference.by_origin import MIN_PATHS as FEWEST_RANKED
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.progress import Progress, SilentProgress
+from scenario_gen.forecasts.harness import Forecast, NextBars, Settings, forecasts, generator_label, next_bars
+from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
+from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale, untestable
+from scenario_gen.forecasts.observe import Observation, observe
+from scenario_gen.forecasts.origins import Origins, rolling_origins
+from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
-from scenario_gen.pipeline.forecasts import Forecast, Settings, forecasts, generator_label
-from scenario_gen.pipeline.tails import NextBars, next_bars
 from scenario_gen.spec.scenarios import GENERATORS
 from scenario_gen.store.cache import cached
 

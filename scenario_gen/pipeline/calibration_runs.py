@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenario_gen.checks.account import Label
-from scenario_gen.checks.calibration.dial import DialSearch
-from scenario_gen.checks.calibration.origins import PATHS, WANTED, default_horizon
-from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.progress import Progress
+from scenario_gen.forecasts.dial import DialSearch
+from scenario_gen.forecasts.harness import BASELINES, Settings
+from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
+from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import CALIBRATION, VALUE_AT_RISK
 from scenario_gen.pipeline.dial import settle
-from scenario_gen.pipeline.forecasts import BASELINES, Settings
 from scenario_gen.pipeline.prepare import override, prepare
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, GeneratorSection, ResolvedScenario

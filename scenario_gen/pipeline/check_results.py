@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.checks.account import Label
-from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import FACT, Audit
 from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, LongFigure, Mode, worst
 from scenario_gen.checks.scores import ScoreVerdict
+from scenario_gen.forecasts.results import GeneratorCalibration
 
 CANDLES, COPY, CALIBRATION, VALUE_AT_RISK = "candles", "copy", "calibration", "value_at_risk"
 SCORE_GROUPS: dict[str, tuple[str, ...]] = {

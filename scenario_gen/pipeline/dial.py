@@ -9,24 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from scenario_gen import __version__
-from scenario_gen.checks.calibration.dial import (
-    ALSO_COVERED,
-    RULE,
-    SCORE,
-    DialPoint,
-    DialSearch,
-    Trial,
-    choose_point,
-    curve,
-)
-from scenario_gen.checks.calibration.functionals import BY_ID, Scale
-from scenario_gen.checks.calibration.observe import observe
-from scenario_gen.checks.calibration.origins import FEWEST_JUDGED, Origins, rolling_origins
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.execute.progress import Progress
+from scenario_gen.forecasts.dial import ALSO_COVERED, RULE, SCORE, DialPoint, DialSearch, Trial, choose_point, curve
+from scenario_gen.forecasts.harness import Settings, forecasts
+from scenario_gen.forecasts.numbers import BY_ID, Scale
+from scenario_gen.forecasts.observe import observe
+from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origins, rolling_origins
 from scenario_gen.generators.base import open_generator
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.forecasts import Settings, forecasts
 from scenario_gen.spec.models import GeneratorSection, KronosGenerator
 from scenario_gen.store.cache import cached
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
-from scenario_gen.checks.calibration.drift import NOTABLE, EnsembleDrift
-from scenario_gen.checks.calibration.results import Calibration, GeneratorCalibration
 from scenario_gen.checks.inference import worst
 from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
+from scenario_gen.forecasts.drift import NOTABLE, EnsembleDrift
+from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.results import FactsReport, Finding, Label

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.checks.calibration.contamination import contamination
-from scenario_gen.checks.calibration.functionals import FUNCTIONALS, Scale, untestable
-from scenario_gen.checks.calibration.judge import judge_generator
-from scenario_gen.checks.calibration.observe import observe
-from scenario_gen.checks.calibration.origins import FEWEST_JUDGED
-from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
 from scenario_gen.checks.inference.by_origin import MIN_PATHS
 from scenario_gen.checks.inference.ranked import MIN_ORIGINS as FACTS_FROM
+from scenario_gen.forecasts.judge import contamination, judge_generator
+from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale, untestable
+from scenario_gen.forecasts.observe import observe
+from scenario_gen.forecasts.origins import FEWEST_JUDGED
+from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet

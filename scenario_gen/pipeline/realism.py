@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.checks.calibration.drift import EnsembleDrift, ensemble_drift
-from scenario_gen.checks.calibration.origins import default_horizon
 from scenario_gen.checks.facts import Bars, Gauge, path_statistics
 from scenario_gen.checks.inference import check_facts
 from scenario_gen.checks.inference.check import MOST_PATHS
@@ -24,6 +22,9 @@ from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.progress import Progress
+from scenario_gen.forecasts.drift import EnsembleDrift, ensemble_drift
+from scenario_gen.forecasts.harness import Settings
+from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
@@ -34,7 +35,6 @@ from scenario_gen.pipeline.findings import (
     uncalibrated_finding,
     unjudged_facts_finding,
 )
-from scenario_gen.pipeline.forecasts import Settings
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.spec.models import CalibrationBudget, KronosGenerator

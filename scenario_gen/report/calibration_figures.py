@@ -9,8 +9,8 @@ import math
 
 from markupsafe import Markup
 
-from scenario_gen.checks.calibration.dial import DialPoint
-from scenario_gen.checks.calibration.results import FunctionalCalibration
+from scenario_gen.forecasts.dial import DialPoint
+from scenario_gen.forecasts.results import FunctionalCalibration
 from scenario_gen.report.charts import Chart, Panel, spread
 from scenario_gen.report.figures import CURVE_WIDE, Layout
 from scenario_gen.report.numbers import count, fixed, level

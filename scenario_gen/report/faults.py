@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scenario_gen.checks.calibration.exceedances import WARN_Q, Exceedances, decisive
-from scenario_gen.checks.calibration.results import FunctionalCalibration
 from scenario_gen.checks.inference import FactVerdict
+from scenario_gen.forecasts.exceedances import WARN_Q, Exceedances, decisive
+from scenario_gen.forecasts.results import FunctionalCalibration
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import PlacedScenario
 from scenario_gen.report.numbers import plain

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenario_gen.checks.calibration.origins import PATHS, WANTED
 from scenario_gen.checks.facts import FACTS
 from scenario_gen.checks.inference import FactVerdict
 from scenario_gen.checks.inference.ranked import MIN_ORIGINS
+from scenario_gen.forecasts.origins import PATHS, WANTED
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import Cell, Head, Row, Table
 from scenario_gen.report.facts import GROUPS, difference, label_counts, means, untestable_lines

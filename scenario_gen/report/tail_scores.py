@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from scenario_gen.checks.calibration.exceedances import JUDGED, NEXT_BAR, VAR_LEVELS, Exceedances, decisive
-from scenario_gen.checks.calibration.results import GeneratorCalibration
 from scenario_gen.checks.calibration.scores import TITLES
+from scenario_gen.forecasts.exceedances import JUDGED, NEXT_BAR, VAR_LEVELS, Exceedances, decisive
+from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import Cell, Head, Row, Table, stacked
 from scenario_gen.report.numbers import Shown, plain, small_q

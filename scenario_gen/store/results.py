@@ -17,10 +17,10 @@ from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.warming import WarmUp
 from scenario_gen.candles.account import CandleAccount, FactShift, Interval, Rejection, RuleCount, Wickless
 from scenario_gen.checks.account import Label
-from scenario_gen.checks.calibration.dial import DialSearch
-from scenario_gen.checks.calibration.drift import EnsembleDrift
-from scenario_gen.checks.calibration.results import Calibration
 from scenario_gen.checks.inference.results import FactsReport
+from scenario_gen.forecasts.dial import DialSearch
+from scenario_gen.forecasts.drift import EnsembleDrift
+from scenario_gen.forecasts.results import Calibration
 from scenario_gen.store.strategies import Choice, Tail
 
 __all__ = [

@@ -14,10 +14,10 @@ import scenario_gen as sg
 from scenario_gen.checks.facts import FACTS, Bars, Gauge, path_statistics
 from scenario_gen.checks.inference import worst
 from scenario_gen.execute import SilentProgress
+from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
-from scenario_gen.pipeline.forecasts import Settings
 from scenario_gen.pipeline.prepare import prepare
 from scenario_gen.pipeline.realism import settings_of, to_calibrate
 from scenario_gen.pipeline.summary import block_paths

@@ -9,15 +9,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from scenario_gen.checks.calibration.contamination import contamination
-from scenario_gen.checks.calibration.dial import RULE, DialPoint, DialSearch
-from scenario_gen.checks.calibration.functionals import Scale
-from scenario_gen.checks.calibration.judge import judge_generator, with_skills
-from scenario_gen.checks.calibration.observe import Observation, observe
 from scenario_gen.checks.controls import negative_control
 from scenario_gen.checks.controls.known import simulate
 from scenario_gen.checks.facts import windows
 from scenario_gen.checks.inference import check_facts, check_facts_by_origin
+from scenario_gen.forecasts.dial import RULE, DialPoint, DialSearch
+from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
+from scenario_gen.forecasts.numbers import Scale
+from scenario_gen.forecasts.observe import Observation, observe
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.report import cards
 from scenario_gen.report.cells import place

@@ -1,7 +1,7 @@
 """The probability integral transform by ranks, and the tests that it is uniform.
 
 Where an ensemble is right, the real future is one more draw from it, and its randomised rank is exactly uniform for
-any number of paths. Tests take origins whose futures do not overlap: :mod:`scenario_gen.checks.calibration.origins`.
+any number of paths. Tests take origins whose futures do not overlap: :mod:`scenario_gen.forecasts.origins`.
 """
 
 from __future__ import annotations

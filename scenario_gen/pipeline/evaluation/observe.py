@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.candles.check import mend_paths
-from scenario_gen.checks.calibration.functionals import Futures, Scale, log_realised_volatility, max_drawdown
 from scenario_gen.checks.calibration.scores import fair_crps
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.facts import FACT
 from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.checks.ranks import pit
+from scenario_gen.forecasts.numbers import Futures, Scale, log_realised_volatility, max_drawdown
 from scenario_gen.market import validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.tsa.stattools import acf
 
-from scenario_gen.checks.calibration.functionals import BY_ID, FUNCTIONALS, LEAST_VOLUME, Futures, Scale, untestable
+from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, Futures, Scale, untestable
 from scenario_gen.market import Candles, PathSet
 
 FIELDS = ("open", "high", "low", "close", "volume")

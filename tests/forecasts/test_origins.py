@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scenario_gen.checks.calibration.origins import default_horizon, rolling_origins
 from scenario_gen.errors import CheckError, DataError
+from scenario_gen.forecasts.origins import default_horizon, rolling_origins
 
 
 @given(st.integers(10, 3000), st.integers(2, 300), st.integers(1, 60), st.integers(2, 100), st.integers(0, 30))

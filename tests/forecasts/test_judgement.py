@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks.calibration import Scale, judge_generator, observe
-from scenario_gen.checks.calibration.contamination import contamination
-from scenario_gen.checks.calibration.functionals import FUNCTIONALS
-from scenario_gen.checks.calibration.judge import judge_functionals, label_of, with_skills
-from scenario_gen.checks.calibration.observe import Observation
-from scenario_gen.checks.calibration.results import GeneratorCalibration
+from scenario_gen.forecasts.judge import contamination, judge_functionals, judge_generator, label_of, with_skills
+from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale
+from scenario_gen.forecasts.observe import Observation, observe
+from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.market import PathSet
 from scenario_gen.store.codec import decode, encode
 

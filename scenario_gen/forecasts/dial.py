@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.calibration.coverage import central_coverage
-from scenario_gen.checks.calibration.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
-from scenario_gen.checks.calibration.observe import Observation
 from scenario_gen.checks.calibration.scores import DM_LAG
 from scenario_gen.checks.longrun import mean_test
+from scenario_gen.forecasts.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
+from scenario_gen.forecasts.observe import Observation
 
 Floats = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.calibration.coverage import largest_deviation
-from scenario_gen.checks.calibration.exceedances import TAILS, VAR_LEVELS, Tail, excess
-from scenario_gen.checks.calibration.functionals import BY_ID, FUNCTIONALS, Futures, Scale
 from scenario_gen.checks.calibration.scores import fair_crps, fair_energy_score, variogram_score
 from scenario_gen.checks.ranks import pit
+from scenario_gen.forecasts.exceedances import TAILS, VAR_LEVELS, Tail, excess
+from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, Futures, Scale
 from scenario_gen.market.paths import PathSet
 
 Floats = NDArray[np.float64]

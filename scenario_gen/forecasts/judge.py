@@ -2,7 +2,8 @@
 
 FAIL takes both certainty and size: q < .01, and a mean PIT off by a tenth or a 90 % band that holds fewer than 80 %
 or more than 97 % of what came. WARN is q < .05. Below 30 origins nothing is judged, only shown. Value at risk is a
-group with a label of its own; where that is WARN or FAIL, the generator is no better.
+group with a label of its own; where that is WARN or FAIL, the generator is no better. Whether the model has seen the
+futures that it forecasts is told by the dates of its training data, where they are recorded.
 """
 
 from __future__ import annotations
@@ -17,26 +18,15 @@ from scipy import stats
 
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage
-from scenario_gen.checks.calibration.drift import audit_drift
-from scenario_gen.checks.calibration.exceedances import (
-    NEXT_BAR,
-    Exceedances,
-    count_exceedances,
-    group_label,
-    judged_together,
-)
-from scenario_gen.checks.calibration.functionals import FUNCTIONALS
-from scenario_gen.checks.calibration.observe import SCORED, Observation
-from scenario_gen.checks.calibration.origins import FEWEST_JUDGED
 from scenario_gen.checks.calibration.pit import Uniformity, histogram, histogram_band, uniformity
-from scenario_gen.checks.calibration.results import (
-    Contamination,
-    FunctionalCalibration,
-    GeneratorCalibration,
-    Histogram,
-)
 from scenario_gen.checks.calibration.scores import compare_scores
 from scenario_gen.checks.inference.labels import worst
+from scenario_gen.forecasts.drift import audit_drift
+from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
+from scenario_gen.forecasts.numbers import FUNCTIONALS
+from scenario_gen.forecasts.observe import SCORED, Observation
+from scenario_gen.forecasts.origins import FEWEST_JUDGED
+from scenario_gen.forecasts.results import Contamination, FunctionalCalibration, GeneratorCalibration, Histogram
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +41,7 @@ def judge_generator(
     identity: Mapping[str, Any],
     observations: Sequence[Observation],
     untestable: Mapping[str, str],
-    contamination: Contamination,
+    overlap: Contamination,
     *,
     omitted: Mapping[str, str],
     seed: int,
@@ -65,7 +55,7 @@ def judge_generator(
         identity: what decides its paths.
         observations: at least two.
         untestable: by functional id, why it says nothing.
-        contamination: by the training data.
+        overlap: of the futures with the training data.
         omitted: origins that could not be run, and why.
         seed: of the bootstrap of excesses.
         dropped: paths that were left out of the ensembles.
@@ -95,7 +85,7 @@ def judge_generator(
         skills=[],
         exceedances=exceedances,
         drift=drift,
-        contamination=contamination,
+        contamination=overlap,
         omitted=dict(omitted),
         dropped=dropped,
     )
@@ -212,3 +202,26 @@ def label_of(origins: int, q: float, off: float, covered: float) -> tuple[Label,
     if q < FAIL_Q and (abs(off) >= FAIL_MEAN or not low <= covered <= high):
         return "FAIL", found
     return ("WARN" if q < WARN_Q else "PASS"), found
+
+
+def contamination(trained_until: str | None, futures: Sequence[str]) -> Contamination:
+    """Compare the end of the training data with the first bar of every future.
+
+    Args:
+        trained_until: ISO date; "" where the model does not record it, None where nothing was trained.
+        futures: ISO stamps of each future's first bar.
+    """
+    if trained_until is None:
+        return Contamination("PASS", "fitted to nothing later than each context", None, 0)
+    if trained_until == "":
+        return Contamination("UNTESTABLE", "the model does not record the dates of its training data", "", 0)
+    seen = sum(stamp[:10] <= trained_until for stamp in futures)
+    if seen == 0:
+        return Contamination(
+            "PASS", f"all futures are later than the training data ({trained_until})", trained_until, 0
+        )
+    reason = (
+        f"{seen} of {len(futures)} futures lie before {trained_until}, where the model's training data end: they may "
+        "flatter it"
+    )
+    return Contamination("WARN", reason, trained_until, seen)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.checks.calibration.exceedances import (
+from scenario_gen.forecasts.exceedances import (
     VAR_LEVELS,
     Exceedances,
     christoffersen_independence,
