@@ -1,7 +1,7 @@
 """Backtests: strategies loaded from files, filled by vectorbt over every path, measured and summed up.
 
-A strategy file imports :class:`Bars` and :class:`Signals` from here, which costs no more than pandas. The
-engine (and vectorbt with it) is loaded when it is first asked for.
+A strategy file imports :class:`Bars` and :class:`Signals` from here, which costs no more than pandas. Every name is
+loaded when it is first asked for, the engine (and vectorbt with it) too.
 """
 
 from __future__ import annotations
@@ -9,26 +9,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from scenario_gen.backtest.distribution import (
-    Estimate,
-    MetricSummary,
-    conditional_value_at_risk,
-    percentile_of,
-    share,
-    summarise_metric,
-    value_at_risk,
-)
-from scenario_gen.backtest.loader import Dropped, Expansion, LoadedStrategy, expand, load_strategy
-from scenario_gen.backtest.metrics import METRICS, Metric
-from scenario_gen.backtest.strategy import Bars, Signals, Strategy
-
 if TYPE_CHECKING:
+    from scenario_gen.backtest.distribution import (
+        Estimate,
+        MetricSummary,
+        conditional_value_at_risk,
+        percentile_of,
+        share,
+        summarise_metric,
+        value_at_risk,
+    )
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
     from scenario_gen.backtest.inference.agreement import Agreement, generators_side_by_side
     from scenario_gen.backtest.inference.nulls import RandomEntries, buy_and_hold, random_entries
     from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
     from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
     from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
+    from scenario_gen.backtest.loader import Dropped, Expansion, LoadedStrategy, expand, load_strategy
+    from scenario_gen.backtest.metrics import METRICS, Metric
     from scenario_gen.backtest.overfitting import (
         DeflatedSharpe,
         Overfitting,
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
         parameter_stability,
     )
     from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
+    from scenario_gen.backtest.strategy import Bars, Signals, Strategy
     from scenario_gen.backtest.tail import (
         Drawdowns,
         Marker,
@@ -111,8 +110,25 @@ __all__ = [
 ]
 
 
-# Where to find what is loaded only when it is first asked for.
+# Where to find each name.
 LATER = {
+    "Estimate": "distribution",
+    "MetricSummary": "distribution",
+    "conditional_value_at_risk": "distribution",
+    "percentile_of": "distribution",
+    "share": "distribution",
+    "summarise_metric": "distribution",
+    "value_at_risk": "distribution",
+    "Dropped": "loader",
+    "Expansion": "loader",
+    "LoadedStrategy": "loader",
+    "expand": "loader",
+    "load_strategy": "loader",
+    "METRICS": "metrics",
+    "Metric": "metrics",
+    "Bars": "strategy",
+    "Signals": "strategy",
+    "Strategy": "strategy",
     "Drawdowns": "tail",
     "Marker": "tail",
     "RuinCurve": "tail",

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import BacktestResult, run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars, Signals
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 FAST, SLOW = 20, 50
 STOP, TARGET = 0.03, 0.05

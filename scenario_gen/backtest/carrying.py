@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.orders import Market, SignalOrders
-from scenario_gen.spec.models import Broker
 
 
 def with_carried(wanted: SignalOrders, before: SignalOrders, context: Market, broker: Broker) -> SignalOrders:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.strategy import Bars, Signals
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.models import Broker
 
 # Field name -> float64 [bar, path] over context and path; flags are 0 and 1, NaN is "no such stop".
 Decisions: TypeAlias = Mapping[str, Floats]

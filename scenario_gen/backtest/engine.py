@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.carrying import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally
@@ -26,7 +27,6 @@ from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 COLUMN_CHUNK = 512
 CHUNK_CELLS = 2**21  # bars x paths at most in a chunk: some thirty arrays of 16 MiB live at once

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.answers import ask
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of, wanted_of
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 STREAM = 0x1B  # keeps these coins apart from every other use of the same seed
 

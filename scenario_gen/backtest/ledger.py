@@ -18,10 +18,10 @@ from __future__ import annotations
 import numpy as np
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints, Orders, settle
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.orders import Bools, Market, Outcome, SignalOrders
 from scenario_gen.backtest.round_trips import round_trips
 from scenario_gen.backtest.watch import Watch
-from scenario_gen.spec.models import Broker
 
 # An order of less than this share of the account is the rounding of a target that is met already.
 NO_ORDER = 1e-9

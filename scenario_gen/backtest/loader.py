@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -18,9 +17,9 @@ from typing import Any
 from scenario_gen.backtest.blame import shown, user_error
 from scenario_gen.backtest.parameters import described, label, nearest, parameter_sets
 from scenario_gen.backtest.strategy import METHODS
+from scenario_gen.backtest.uses import StrategyUse, names_a_class, split_use
 from scenario_gen.errors import StrategyError
 from scenario_gen.spec.files import find_file, places
-from scenario_gen.spec.models import StrategyUse
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,7 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             expected="at least one combination that the strategy accepts",
             fix=f"correct the params of {use.use}",
         )
-    listed = math.prod(len(value) for value in use.params.values() if isinstance(value, list))
-    return Expansion(tuple(kept), tuple(dropped), listed - len(sets))
+    return Expansion(tuple(kept), tuple(dropped), use.listed - len(sets))
 
 
 def method_of(strategy: LoadedStrategy) -> str:
@@ -139,14 +137,13 @@ def method_of(strategy: LoadedStrategy) -> str:
 
 
 def _split(reference: str) -> tuple[str, str]:
-    path, colon, name = reference.rpartition(":")
-    if not (colon and path.endswith(".py") and name.isidentifier()):
+    if not names_a_class(reference):
         raise StrategyError(
             f"{reference!r} does not name a strategy",
             expected="file.py:ClassName, e.g. strategies/sma_cross.py:SmaCross",
             fix="correct 'use'",
         )
-    return path, name
+    return split_use(reference)
 
 
 def _find(path: str, base: Path) -> Path:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import itertools
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Union
 
+from scenario_gen.backtest.uses import MAX_GRID, MAX_PARAMETER_SETS, Constraint, grid
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.constraints import Constraint
-from scenario_gen.spec.models import MAX_GRID, MAX_PARAMETER_SETS
 
 PLAIN = (bool, int, float, str)
 
@@ -41,7 +39,7 @@ def parameter_sets(cls: type, params: Mapping[str, Any], where: str | None = Non
     count = math.prod(len(values) for values in axes.values())
     if count > (MAX_PARAMETER_SETS if where is None else MAX_GRID):
         raise _too_large(cls, count, MAX_PARAMETER_SETS if where is None else MAX_GRID)
-    sets = list(_product(axes))
+    sets = list(grid(axes))
     if where is None:
         return sets
     kept = _meeting(cls, sets, where)
@@ -102,11 +100,6 @@ def _annotations(cls: type) -> dict[str, Any]:
             expected="annotations such as int, float, str, bool or float | None",
             fix="import the named types at the top of the strategy's file",
         ) from error
-
-
-def _product(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*axes.values()):
-        yield dict(zip(axes, values, strict=True))
 
 
 def _refuse_unknown(cls: type, params: Mapping[str, Any], fields: Mapping[str, Any]) -> None:

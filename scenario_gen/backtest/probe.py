@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Ints
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.decisions import Decisions, changed, decide, is_idle
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.futures import PRICES, Futures
@@ -27,7 +28,6 @@ from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 Kind: TypeAlias = Literal["not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"]
 

@@ -31,9 +31,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Account, Floats, Orders, settle
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalOrders
-from scenario_gen.spec.models import Broker
 
 log = logging.getLogger(__name__)
 

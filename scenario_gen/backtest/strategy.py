@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import pandas as pd
 
 if TYPE_CHECKING:
-    from scenario_gen.spec.models import Broker
+    from scenario_gen.backtest.broker import Broker
 
 METHODS = ("portfolio", "weights", "signals")
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.decisions import Decisions, changed, decide
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 PATHS = 32
 STEP = 0.25  # of the context's bars, less and more

@@ -21,8 +21,8 @@ from scenario_gen.market import validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.frequency import nanoseconds, spacing
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
-from scenario_gen.spec.models import Market
 
 Numbers = NDArray[np.floating[Any]]
 

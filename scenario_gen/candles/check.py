@@ -38,8 +38,8 @@ from scenario_gen.errors import CheckError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.section import Market
 from scenario_gen.market.validity import columns_of, not_finite, too_small
-from scenario_gen.spec.models import Market
 
 Policy = Literal["repair", "reject", "fail"]
 

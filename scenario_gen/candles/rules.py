@@ -16,7 +16,7 @@ from scenario_gen.candles.breaches import Exchange, find_breaches
 from scenario_gen.candles.reference import Bound, ReferenceBounds
 from scenario_gen.market.candles import Candles, Flag
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Market
+from scenario_gen.market.section import Market
 
 _RULES: tuple[tuple[str, Kind, str, str], ...] = (
     ("V1", "fault", "every price is a finite number", "path rejected"),

@@ -10,23 +10,15 @@ import typer
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet, checked_device
 from scenario_gen.errors import SpecError
-from scenario_gen.spec.models import (
-    MAX_CALIBRATED,
-    MAX_CONTEXT,
-    MAX_ENSEMBLE,
-    MAX_NEXT_BARS,
-    MAX_ORIGINS,
-    MAX_SEED,
-    KronosGenerator,
-)
-from scenario_gen.spec.scenarios import BASELINES, GENERATORS
+from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
+from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
 from scenario_gen.spec.wording import nearest, one_of
 
 if TYPE_CHECKING:
     from scenario_gen.execute.progress import Progress
+    from scenario_gen.generators.sections import GeneratorSection
     from scenario_gen.pipeline.calibration_runs import CalibrationReport, Wishes
     from scenario_gen.spec.loader import LoadedSpec
-    from scenario_gen.spec.models import GeneratorSection
 
 CALIBRATE_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 the calibration, the value at risk or a group of stylized facts fails; 2 a mistake "
@@ -43,9 +35,7 @@ def calibrate(
     data: Annotated[
         str | None, typer.Option(help="A history instead of a spec: a file, sp500 or nasdaq.", show_default=False)
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="With --data: a Kronos model, or fhs, garch, gjr, gbm, bootstrap.")
-    ] = "nano",
+    model: Annotated[str, typer.Option(help=f"With --data: a Kronos model, or {', '.join(BASELINES)}.")] = "nano",
     temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     end: Annotated[
@@ -150,7 +140,7 @@ def _section(model: str, temperature: str, top_p: str, device: str | None) -> Ge
     if model in BASELINES:
         if numbers != {"temperature": 1.0, "top_p": 1.0}:
             raise SpecError(f"{model} knows no temperature and no top_p", expected="these with a Kronos model only")
-        return GENERATORS[model]()
+        return default_section(model)
     try:
         return KronosGenerator.model_validate({"model": model, "device": device or "auto", **numbers})
     except ValueError:

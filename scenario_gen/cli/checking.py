@@ -9,7 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet
-from scenario_gen.spec.models import MAX_SEED, Market
+from scenario_gen.market.section import Market
+from scenario_gen.spec.models import MAX_SEED
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.asset_results import AssetsReport

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import typer
 
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import ScenarioError
 from scenario_gen.spec.loader import LoadedSpec, load_spec
-from scenario_gen.spec.models import KronosGenerator, ResolvedScenario, StrategyUse
-from scenario_gen.spec.strategies import display_name, parameter_sets
+from scenario_gen.spec.models import ResolvedScenario
 
 
 def validate_all(specs: Iterable[Path]) -> int:
@@ -37,31 +37,25 @@ def print_schema() -> None:
 def summary(loaded: LoadedSpec) -> str:
     """Return what a spec would run: its scenarios, strategies and sizes."""
     spec = loaded.spec
-    sets = sum(parameter_sets(use.params) for use in spec.strategies)
+    sets = sum(use.listed for use in spec.strategies)
     paths = sum(one.paths.count for one in spec.scenarios)
     bars = sum(one.paths.count * one.bars.horizon for one in spec.scenarios)
     lines = [f"{loaded.filename}: valid ({spec.name})"]
     lines += [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios]
-    lines += [f"  strategy  {display_name(use)}{_grid_words(use)}" for use in spec.strategies]
+    lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
     lines.append(f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({sets} parameter sets)")
     lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
     return "\n".join(lines)
 
 
-def _scenario_words(one: ResolvedScenario) -> str:
-    generator = one.generator
-    what = (
-        f"{generator.kind} {generator.model} at temperature {generator.temperature}"
-        if isinstance(generator, KronosGenerator)
-        else generator.kind
-    )
-    end = f" to {one.data.end}" if one.data.end is not None else ""
-    history = f"{one.data.source or one.data.file}{end}"
-    return f"{one.paths.count:,} paths x {one.bars.horizon} bars from {one.bars.context} bars of {history}, {what}"
+def _scenario_words(scenario: ResolvedScenario) -> str:
+    end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
+    history = f"{scenario.data.source or scenario.data.file}{end}"
+    seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"
+    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}"
 
 
 def _grid_words(use: StrategyUse) -> str:
-    count = parameter_sets(use.params)
     values = ", ".join(f"{name}={value}" for name, value in use.params.items())
-    many = f": {count} parameter sets" if count > 1 else ""
+    many = f": {use.listed} parameter sets" if use.listed > 1 else ""
     return (f" ({values})" if values else "") + many

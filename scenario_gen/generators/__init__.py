@@ -1,10 +1,5 @@
-"""Generators of paths: Kronos checkpoints, and classical ones that serve as baselines.
+"""Generators: a context and uniforms become paths.
 
-A generator turns a context and per-path uniforms into a PathSet. It knows nothing of checks, strategies or reports.
+Owns the protocol (``base``), the list of generators with their sections of a spec (``sections``), and one file per
+generator. Knows histories and paths; nothing of strategies or reports.
 """
-
-from __future__ import annotations
-
-from scenario_gen.generators.base import Generator, open_generator
-
-__all__ = ["Generator", "open_generator"]

@@ -9,16 +9,9 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import (
-    BootstrapGenerator,
-    FhsGenerator,
-    GarchGenerator,
-    GeneratorSection,
-    GjrGenerator,
-    KronosGenerator,
-)
 
 Advance = Callable[[int], None]
 
@@ -97,7 +90,7 @@ def open_generator(section: GeneratorSection, history: Candles | None = None) ->
         CheckpointError: the model cannot be found or read.
         DataError: the history cannot be fitted.
     """
-    generator = _open(section)
+    generator = section.open()
     if history is not None and isinstance(generator, FittedGenerator):
         generator = generator.fitted_to(history)
     if section.drift == "neutral":
@@ -105,25 +98,3 @@ def open_generator(section: GeneratorSection, history: Candles | None = None) ->
 
         return DriftNeutral(generator)
     return generator
-
-
-def _open(section: GeneratorSection) -> Generator:
-    if isinstance(section, KronosGenerator):
-        from scenario_gen.generators.kronos import KronosPaths  # torch only when it is needed
-
-        return KronosPaths.from_section(section)
-    if isinstance(section, BootstrapGenerator):
-        from scenario_gen.generators.bootstrap import StationaryBootstrap
-
-        return StationaryBootstrap(section.mean_block)
-    if isinstance(section, FhsGenerator):
-        from scenario_gen.generators.fhs import FilteredPaths
-
-        return FilteredPaths(section.decay)
-    if isinstance(section, GarchGenerator | GjrGenerator):
-        from scenario_gen.generators.garch import GarchPaths
-
-        return GarchPaths(asymmetric=isinstance(section, GjrGenerator), fit_bars=section.fit_bars)
-    from scenario_gen.generators.gbm import GbmPaths
-
-    return GbmPaths()

@@ -21,6 +21,7 @@ from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
 from scenario_gen.generators.many import sample_from_contexts
 from scenario_gen.generators.opened import open_once
+from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.generators.segments import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
@@ -32,7 +33,6 @@ from scenario_gen.kronos.sliding import sample_features
 from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import KronosGenerator
 
 PUBLISHED_TRAINING_END = "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
 PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own

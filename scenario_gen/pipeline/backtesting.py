@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.candles import Candles
@@ -24,7 +26,7 @@ from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Paths, given_paths
 from scenario_gen.pipeline.strategy_findings import ask_strategy
 from scenario_gen.pipeline.strategy_results import strategy_result
-from scenario_gen.spec.models import Broker, Limits, StrategyUse
+from scenario_gen.spec.models import Limits
 from scenario_gen.spec.sections import section_of
 from scenario_gen.store.limits import strategy_findings
 from scenario_gen.store.results import Finding, StrategyResult

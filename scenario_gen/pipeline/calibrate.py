@@ -27,9 +27,9 @@ from scenario_gen.forecasts.observe import Observation, observe
 from scenario_gen.forecasts.origins import Origins, rolling_origins
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
-from scenario_gen.spec.scenarios import GENERATORS
 from scenario_gen.store.cache import cached
 
 Witness = Callable[[Forecast], None]
@@ -66,7 +66,7 @@ def calibrate(
     origins = rolling_origins(
         len(history), context=settings.context, horizon=settings.horizon, count=settings.origins, stride=settings.stride
     )
-    others = [open_generator(GENERATORS[kind]()) for kind in settings.baselines]
+    others = [open_generator(default_section(kind)) for kind in settings.baselines]
     others = [one for one in others if one.identity["kind"] != generator.identity["kind"]]
     progress = progress or SilentProgress()
 

@@ -13,13 +13,14 @@ from scenario_gen.forecasts.harness import BASELINES, Settings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import CALIBRATION, VALUE_AT_RISK
 from scenario_gen.pipeline.dial import settle
 from scenario_gen.pipeline.prepare import override, prepare
 from scenario_gen.spec.loader import LoadedSpec
-from scenario_gen.spec.models import BarCounts, GeneratorSection, ResolvedScenario
+from scenario_gen.spec.models import BarCounts, ResolvedScenario
 from scenario_gen.store.cache import calibration_folder
 from scenario_gen.store.folder import RunFolder
 

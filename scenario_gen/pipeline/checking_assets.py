@@ -23,6 +23,7 @@ from scenario_gen.market.assets import shared_bars, split_assets
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.read import read_source
+from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
 from scenario_gen.pipeline.check_results import CheckReport
@@ -31,7 +32,6 @@ from scenario_gen.pipeline.outcomes import judges_facts
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
 from scenario_gen.pipeline.side_by_side import SHOWN, left_out, origins, panel_of, side_by_side, some
 from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
-from scenario_gen.spec.models import Market
 
 
 def check_assets(

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import bar_returns
 from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 from scenario_gen.store.strategies import Choice
 
 HISTORY = 2520  # bars at most: ten years of trading days

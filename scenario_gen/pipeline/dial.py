@@ -17,8 +17,8 @@ from scenario_gen.forecasts.numbers import BY_ID, Scale
 from scenario_gen.forecasts.observe import observe
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origins, rolling_origins
 from scenario_gen.generators.base import open_generator
+from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.market.candles import Candles
-from scenario_gen.spec.models import GeneratorSection, KronosGenerator
 from scenario_gen.store.cache import cached
 
 TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.45)  # then the middles beside the one of least CRPS

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import BacktestResult, run_backtest
 from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
 from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
@@ -28,7 +29,6 @@ from scenario_gen.generators.base import Advance
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.choices import choices
-from scenario_gen.spec.models import Broker
 from scenario_gen.store.results import StrategyResult
 from scenario_gen.store.strategies import Tail
 

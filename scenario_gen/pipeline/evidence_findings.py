@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from scenario_gen.backtest.distribution import Estimate
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.tail.marker import Marker
+from scenario_gen.backtest.uses import class_name
 from scenario_gen.store.results import Finding, Label, StrategyResult
 from scenario_gen.store.strategies import Choice
 
@@ -86,7 +87,7 @@ def _choices(results: Sequence[StrategyResult], scenario: str) -> Iterable[Findi
         yield Finding(
             name=OVERFITTING,
             label=choice_label(choice),
-            measured=f"{use.rpartition(':')[2]}: {_choice_told(choice)}",
+            measured=f"{class_name(use)}: {_choice_told(choice)}",
             band="a set chosen on half of history ranks above the median on the other half, and a deflated Sharpe "
             f"ratio of {DEFLATED:g}",
             scenario=scenario,

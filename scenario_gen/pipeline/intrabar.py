@@ -10,11 +10,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 from scenario_gen.store.results import Finding, Label
 
 INTRABAR = "intrabar"

@@ -11,26 +11,22 @@ from pathlib import Path
 import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import DataError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
+from scenario_gen.market.section import Data
 from scenario_gen.pipeline.dial import settle
 from scenario_gen.spec.files import find_file
-from scenario_gen.spec.models import (
-    Data,
-    GeneratorSection,
-    KronosGenerator,
-    ResolvedScenario,
-    ScenarioSpec,
-    StrategyUse,
-)
+from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 

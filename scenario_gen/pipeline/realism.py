@@ -25,6 +25,7 @@ from scenario_gen.execute.progress import Progress
 from scenario_gen.forecasts.drift import EnsembleDrift, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
+from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
@@ -37,7 +38,7 @@ from scenario_gen.pipeline.findings import (
 )
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.summary import block_paths
-from scenario_gen.spec.models import CalibrationBudget, KronosGenerator
+from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.store.cache import cached, calibration_folder
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Calibration, FactsReport, Finding, ScenarioResult

@@ -14,12 +14,12 @@ from scenario_gen.errors import SpecError
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.sections import BASELINES, GeneratorSection, KronosGenerator, default_section
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import MAX_BLOCK, MAX_HORIZON, MAX_PATHS, MAX_SEED, GeneratorSection, KronosGenerator
-from scenario_gen.spec.scenarios import BASELINES, GENERATORS
+from scenario_gen.spec.models import MAX_BLOCK, MAX_HORIZON, MAX_PATHS, MAX_SEED
 
 DEFAULT_BLOCK = 512
 
@@ -47,8 +47,9 @@ def sample(
             checkpoints use the bars that fit their window (``provenance["context_bars"]``), published ones all.
         horizon: bars to generate.
         paths: how many futures.
-        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or a classical generator:
-            ``bootstrap``, ``fhs``, ``garch``, ``gjr`` (fitted to the whole of the candles given) or ``gbm``.
+        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or the kind of a classical generator
+            (``scenario_gen.generators.sections.BASELINES``): ``bootstrap``, ``garch``, ... Those that are fitted, such
+            as ``garch`` and ``gjr``, are fitted to the whole of the candles given.
         temperature: 1 is the model as trained; lower is calmer, higher is wilder.
         top_p: keep the likeliest tokens up to this probability; below 1 narrows every path.
         top_k: keep the k likeliest tokens; 0 keeps all.
@@ -61,7 +62,7 @@ def sample(
 
     Returns:
         Raw paths, float32 ``values`` [path, bar, (open, high, low, close, volume, ...)]; volume only where the
-        context has it. Not repaired: see :func:`scenario_gen.checks.check_candles`.
+        context has it. Not repaired: see :func:`scenario_gen.candles.check_candles`.
 
     Raises:
         ScenarioError: context, model or a setting cannot be used.
@@ -96,7 +97,7 @@ def _classical(settings: dict[str, Any]) -> GeneratorSection:
             f"the {settings['model']} generator knows no {', '.join(ignored)}",
             expected="such settings with a Kronos model only",
         )
-    return GENERATORS[settings["model"]]()
+    return default_section(settings["model"])
 
 
 def _section(settings: dict[str, Any]) -> KronosGenerator:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.warming import WarmUp, warm_up
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.intrabar import intrabar_finding
-from scenario_gen.spec.models import Broker
 from scenario_gen.store.results import Finding, Label
 
 LOOK_AHEAD, WARM_UP = "look_ahead", "warm_up"

@@ -17,7 +17,8 @@ from scenario_gen.errors import SpecError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.read import Table
-from scenario_gen.spec.models import MAX_SEED, Market
+from scenario_gen.market.section import Market
+from scenario_gen.spec.models import MAX_SEED
 
 History: TypeAlias = Candles | Table | pd.DataFrame | str | Path
 

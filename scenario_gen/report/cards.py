@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scenario_gen.generators.sections import name_of
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, quantile, rate
 from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
@@ -62,29 +63,9 @@ class Judged:
         return of_paths, abs(figure - self.verdict.allowed)
 
 
-CLASSICAL = {
-    "fhs": "filtered historical simulation of the context (EWMA)",
-    "garch": "GARCH filtered historical simulation",
-    "gjr": "GJR-GARCH filtered historical simulation",
-    "gbm": "geometric Brownian motion",
-}
-
-
 def generator_name(scenario: ScenarioResult) -> str:
     """Return what made a scenario's paths, in one line."""
-    generator = scenario.generator
-    if generator.get("kind") == "kronos":
-        heat = f"{generator.get('temperature', 1.0):.2f}".removesuffix("0")
-        parts = [f"Kronos {generator.get('model', '')}".strip(), f"T {heat}"]
-        top_p = generator.get("top_p", 1.0)
-        parts += [f"top_p {top_p:g}"] if top_p != 1.0 else []
-        return name(", ".join(parts), 90)
-    if generator.get("kind") == "bootstrap":
-        mean_block = generator.get("mean_block")
-        block = f", mean block {mean_block:.1f} bars" if isinstance(mean_block, int | float) else ""
-        return f"stationary bootstrap of the context{block}"
-    kind = str(generator.get("kind", "unnamed generator"))
-    return name(CLASSICAL.get(kind, kind), 90)
+    return name(name_of(scenario.generator), 90)
 
 
 def bars_in_words(scenario: ScenarioResult) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from scenario_gen.backtest.uses import class_name
 from scenario_gen.errors import StoreError
 from scenario_gen.report import (
     accounts,
@@ -106,7 +107,7 @@ def choose_colours(base: PlacedScenario, limit: float | None) -> tuple[str, ...]
 
 
 def _is_reference(use: str) -> bool:
-    return use.rpartition(":")[2].lower().replace("_", "") in ("buyandhold", "buyhold")
+    return class_name(use).lower().replace("_", "") in ("buyandhold", "buyhold")
 
 
 def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:

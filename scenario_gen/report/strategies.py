@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from scenario_gen.backtest.uses import class_name
 from scenario_gen.report import numbers
 from scenario_gen.report.cells import Cell, Head, Placed, PlacedScenario, Row, Table, stacked
 from scenario_gen.report.numbers import Shown, bracketed, plain, share, small_q
@@ -319,7 +320,7 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
             Cell(bracketed(found.paths.probability, "percent", f"{at}/paths/probability")),
             Cell(text=SHAPES[found.shape], css="l"),
         )
-        rows.append(Row(name(one.strategy.use.rpartition(":")[2]), "", cells))
+        rows.append(Row(name(class_name(one.strategy.use)), "", cells))
     heads = (
         Head("Strategy", left=True),
         Head("Parameter sets"),

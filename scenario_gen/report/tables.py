@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from scenario_gen.backtest.uses import class_name
 from scenario_gen.report import numbers
 from scenario_gen.report.cells import (
     Cell,
@@ -246,7 +247,7 @@ def sets_table(run: StressRun, scenario: PlacedScenario) -> Table | None:
     limit = run.limits.get("max_drawdown")
     rows: list[Row] = []
     for sets in grids.values():
-        rows.append(Row(name(sets[0].strategy.use.rpartition(":")[2]), f"{len(sets)} parameter sets", css="grp"))
+        rows.append(Row(name(class_name(sets[0].strategy.use)), f"{len(sets)} parameter sets", css="grp"))
         rows += [_set_row(placed, limit) for placed in sets]
     decision = f"Drawdown ≥ {numbers.level(limit)}" if limit is not None else "Paths that lose"
     heads = (Head("Parameters", left=True), Head("Median return"), Head("5% quantile of return"), Head(decision))

@@ -10,13 +10,14 @@ from typing import Any
 
 import yaml
 
+from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
 from scenario_gen.spec.files import nearest_file
 from scenario_gen.spec.meaning import check_sizes
-from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec, StrategyUse
+from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.plain import plain
 from scenario_gen.spec.scenarios import OVERRIDABLE, check_name, resolve_scenarios
-from scenario_gen.spec.strategies import check_distinct, check_use, parameter_sets
+from scenario_gen.spec.strategies import check_distinct, check_use
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.wording import shown
 from scenario_gen.spec.yaml_lines import Document, parse_yaml, read_text

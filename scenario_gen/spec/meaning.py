@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
+from scenario_gen.generators.sections import NAMED_MODELS
+from scenario_gen.market.section import Data
 from scenario_gen.spec.files import find_file, missing_file
-from scenario_gen.spec.models import NAMED_MODELS, Data, ResolvedScenario
+from scenario_gen.spec.models import ResolvedScenario
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.wording import nearest
 from scenario_gen.spec.yaml_lines import Where

@@ -13,26 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.spec.broker import in_numbers, problem
+from scenario_gen.backtest.broker import Broker, in_numbers, problem
+from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, KronosGenerator
+from scenario_gen.market.section import Data, Market
+from scenario_gen.reading.section import Section
 from scenario_gen.spec.files import bad_name, same_file
 from scenario_gen.spec.meaning import check_data, check_data_file, check_model
-from scenario_gen.spec.models import (
-    BarCounts,
-    BootstrapGenerator,
-    Broker,
-    Checks,
-    Data,
-    FhsGenerator,
-    GarchGenerator,
-    GbmGenerator,
-    GeneratorSection,
-    GjrGenerator,
-    KronosGenerator,
-    Market,
-    Paths,
-    ResolvedScenario,
-    Section,
-)
+from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.spec.violations import Violations, not_yet
 from scenario_gen.spec.wording import nearest, one_of, shown
 from scenario_gen.spec.yaml_lines import Where
@@ -45,15 +32,6 @@ SECTIONS: dict[str, type[Section]] = {
     "market": Market,
     "broker": Broker,
 }
-GENERATORS: dict[str, type[GeneratorSection]] = {
-    "kronos": KronosGenerator,
-    "bootstrap": BootstrapGenerator,
-    "fhs": FhsGenerator,
-    "garch": GarchGenerator,
-    "gjr": GjrGenerator,
-    "gbm": GbmGenerator,
-}
-BASELINES = tuple(kind for kind in GENERATORS if kind != "kronos")
 OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker")
 MAX_SCENARIOS = 200
 
@@ -108,7 +86,7 @@ def _kept_beside(key: str, base: Any, override: Any) -> Any:
     """Return what of a base section stays beside its override."""
     if not isinstance(base, Mapping) or not isinstance(override, Mapping):
         return None
-    if key == "generator" and override.get("kind", base.get("kind", "kronos")) != base.get("kind", "kronos"):
+    if key == "generator" and override.get("kind", base.get("kind", DEFAULT)) != base.get("kind", DEFAULT):
         return None
     if key == "data" and _other_history(base, override):
         return {name: base[name] for name in ("start", "end") if name in base}
@@ -261,7 +239,7 @@ def _has_idle_multiples(values: Mapping[str, Any], merged: Overlay, violations: 
 
 def _generator_model(values: Any, merged: Overlay, violations: Violations) -> type[Section] | None:
     """Return the model of the generator's kind; a section without ``kind`` is a Kronos generator."""
-    kind = values.get("kind", "kronos") if isinstance(values, Mapping) else "kronos"
+    kind = values.get("kind", DEFAULT) if isinstance(values, Mapping) else DEFAULT
     if isinstance(kind, str) and kind in GENERATORS:
         return GENERATORS[kind]
     hint = not_yet(kind) or nearest(kind, GENERATORS)

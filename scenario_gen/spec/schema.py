@@ -10,9 +10,12 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from scenario_gen.spec.broker import COST_TEXT, COSTS
-from scenario_gen.spec.models import Limits, Report, Section, StrategyUse
-from scenario_gen.spec.scenarios import BASELINES, GENERATORS, SECTIONS
+from scenario_gen.backtest.broker import COST_TEXT, COSTS
+from scenario_gen.backtest.uses import StrategyUse
+from scenario_gen.generators.sections import BASELINES, GENERATORS
+from scenario_gen.reading.section import Section
+from scenario_gen.spec.models import Limits, Report
+from scenario_gen.spec.scenarios import SECTIONS
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 60}
 

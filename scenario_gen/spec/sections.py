@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from scenario_gen.spec.broker import in_numbers
-from scenario_gen.spec.models import Broker, Section
+from scenario_gen.backtest.broker import Broker, in_numbers
+from scenario_gen.reading.section import Section
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.yaml_lines import Document
 

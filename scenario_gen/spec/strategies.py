@@ -7,17 +7,23 @@ the strategy loader meets it again at run time.
 from __future__ import annotations
 
 import ast
-import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.spec.constraints import Constraint
+from scenario_gen.backtest.uses import (
+    MAX_GRID,
+    MAX_PARAMETER_SETS,
+    StrategyUse,
+    names_a_class,
+    options,
+    parameter_sets,
+    split_use,
+)
 from scenario_gen.spec.files import find_file, missing_file
-from scenario_gen.spec.models import MAX_GRID, MAX_PARAMETER_SETS, StrategyUse
 from scenario_gen.spec.violations import Violations
 from scenario_gen.spec.wording import nearest, shown
 from scenario_gen.spec.yaml_lines import Where
@@ -33,32 +39,6 @@ class Parameters:
     required: tuple[str, ...]
 
 
-def split_use(use: str) -> tuple[str, str]:
-    """Split ``file.py:Name`` into file and name; either is empty where the text has no such part."""
-    file, colon, name = use.rpartition(":")
-    return (file, name) if colon else (use, "")
-
-
-def grid(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the listed values, in the spec's order: one strategy's parameter sets."""
-    values = [value if isinstance(value, list | tuple) else [value] for value in params.values()]
-    for combination in itertools.product(*values):
-        yield dict(zip(params, combination, strict=True))
-
-
-def parameter_sets(params: Mapping[str, Any], condition: str | None = None) -> int:
-    """Return how many combinations of :func:`grid` meet a condition; without one, none is made to be counted.
-
-    Raises:
-        ValueError: the condition cannot be read, or not be decided.
-    """
-    count = math.prod(len(value) for value in params.values() if isinstance(value, list | tuple))
-    if condition is None or count > MAX_GRID:
-        return count
-    constraint = Constraint.parse(condition)
-    return sum(constraint.holds(one) for one in grid(params))
-
-
 def check_use(use: Any, params: Any, base: Path, where: Where, violations: Violations, condition: Any = None) -> None:
     """Note everything that is wrong with one strategy's ``use``, ``params`` and ``where``."""
     if isinstance(params, Mapping):
@@ -66,8 +46,8 @@ def check_use(use: Any, params: Any, base: Path, where: Where, violations: Viola
         _check_size(params, condition if isinstance(condition, str) else None, where, violations)
     if not isinstance(use, str):
         return
-    file, name = split_use(use)
-    if not file.endswith(".py") or not name.isidentifier():
+    file = split_use(use)[0]
+    if not names_a_class(use):
         expected = "expected a file and a class like strategies/sma_cross.py:SmaCross"
         violations.add((*where, "use"), f"got {shown(use)}, {expected}")
         return
@@ -83,37 +63,34 @@ def check_use(use: Any, params: Any, base: Path, where: Where, violations: Viola
 def check_distinct(use: StrategyUse, before: Sequence[StrategyUse], where: Where, violations: Violations) -> None:
     """Note a strategy that repeats an earlier one: the report could not tell them apart."""
     for other in before:
-        if display_name(other) == display_name(use) and overlap(other.params, use.params):
-            words = f"'{display_name(use)}' with these parameters is there already; give it a name of its own"
+        if other.display_name == use.display_name and overlap(other.params, use.params):
+            words = f"'{use.display_name}' with these parameters is there already; give it a name of its own"
             violations.add(where, words)
             return
 
 
-def display_name(use: StrategyUse) -> str:
-    """Return what the report calls a strategy: its name, or its class."""
-    return use.name or split_use(use.use)[1]
-
-
-def overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def overlap(params: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Return whether two grids have a parameter set in common: the same keys, each with a value in common."""
-    return one.keys() == other.keys() and all(_options(one[key]) & _options(other[key]) for key in one)
+    return params.keys() == other.keys() and all(
+        _shown_options(params[key]) & _shown_options(other[key]) for key in params
+    )
 
 
-def _options(value: Any) -> set[str]:
-    return {repr(option) for option in (value if isinstance(value, list | tuple) else [value])}
+def _shown_options(value: Any) -> set[str]:
+    return {repr(option) for option in options(value)}
 
 
 def _check_values(params: Mapping[str, Any], where: Where, violations: Violations) -> None:
     """Note parameter values that are no plain value or list of plain values, and grids that are too large."""
     for key, value in params.items():
-        options = value if isinstance(value, list | tuple) else [value]
-        if not options:
+        listed = options(value)
+        if not listed:
             violations.add((*where, key), "got an empty list, expected a value or a list of values")
-        if any(isinstance(option, Mapping | list | tuple) for option in options):
+        if any(isinstance(option, Mapping | list | tuple) for option in listed):
             violations.add((*where, key), f"got {shown(value)}, expected a value or a list of values")
-        elif any(isinstance(option, float) and not math.isfinite(option) for option in options):
+        elif any(isinstance(option, float) and not math.isfinite(option) for option in listed):
             violations.add((*where, key), "got .inf or .nan, expected finite numbers")
-        elif len({repr(option) for option in options}) < len(options):
+        elif len(_shown_options(value)) < len(listed):
             violations.add((*where, key), "the same value is there twice; keep each value once")
 
 

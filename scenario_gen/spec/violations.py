@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from scenario_gen.errors import SpecError
-from scenario_gen.spec.models import Section
+from scenario_gen.reading.section import Section
 from scenario_gen.spec.wording import accepted, choices, kinds, nearest, one_of, shown
 from scenario_gen.spec.yaml_lines import Document, Where
 

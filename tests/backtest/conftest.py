@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from scenario_gen.backtest import Bars, LoadedStrategy, Signals
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 CONTEXT_BARS = 40
 OHLC = ("open", "high", "low", "close")

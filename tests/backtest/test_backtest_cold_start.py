@@ -11,7 +11,7 @@ LIGHT = """
 import json, sys
 from pathlib import Path
 from scenario_gen.backtest import expand
-from scenario_gen.spec.models import StrategyUse
+from scenario_gen.backtest.uses import StrategyUse
 for use in sorted(Path("strategies").glob("*.py")):
     name = "".join(part.title() for part in use.stem.split("_"))
     expand(StrategyUse(use=f"{use}:{name}"), Path("."))
@@ -26,7 +26,8 @@ import numpy as np, pandas as pd
 from scenario_gen.backtest import expand, run_backtest
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker, StrategyUse
+from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.uses import StrategyUse
 
 rng = np.random.default_rng(0)
 close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, (9, 100)), axis=1))

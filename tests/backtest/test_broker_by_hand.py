@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scenario_gen.backtest import Signals, run_backtest
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.errors import SpecError, StrategyError
-from scenario_gen.spec.models import Broker
 
 CONTEXT = np.array([[100.0, 100.0, 100.0, 100.0, 1000.0]] * 3)  # [bar, ohlcv]
 FLAT = (100, 100, 100, 100, 1000)

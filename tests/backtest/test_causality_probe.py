@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario_gen.backtest import Signals, expand, probe_causality
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import StrategyUse
 
 FOLDER = Path(__file__).parents[2] / "strategies"
 NEXT, WHOLE, OTHERS, CHANCE = (

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario_gen.backtest import run_backtest
-from scenario_gen.spec.models import Broker
+from scenario_gen.backtest.broker import Broker
 
 # Results are float32 (relative rounding 6e-8); the two sides sum some hundred fills in another order in
 # float64 (1e-16 each), so ten float32 roundings are generous.

@@ -5,7 +5,7 @@ import pytest
 import vectorbt as vbt
 
 from scenario_gen.backtest import run_backtest
-from scenario_gen.spec.models import Broker
+from scenario_gen.backtest.broker import Broker
 
 CONTEXT = np.array([[100.0, 100.0, 100.0, 100.0]] * 3)  # [bar, ohlc]
 

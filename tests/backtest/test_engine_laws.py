@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.backtest import METRICS, run_backtest
-from scenario_gen.spec.models import Broker
+from scenario_gen.backtest.broker import Broker
 
 BROKER = Broker(cash=10_000, fees=0.001, slippage=0.0005)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.backtest import intrabar_orders, run_backtest
-from scenario_gen.spec.models import Broker
+from scenario_gen.backtest.broker import Broker
 
 CONTEXT = np.array([[100.0, 100.0, 100.0, 100.0]] * 3)
 BROKER = Broker(cash=1000)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario_gen.backtest import simulate
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
 from scenario_gen.backtest.orders import Market, SignalOrders
-from scenario_gen.spec.models import Broker
 
 PATHS, BARS = 6, 30
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from scenario_gen.backtest import Bars, expand, run_backtest
+from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.models import Broker, StrategyUse
 
 FOLDER = Path(__file__).parents[2] / "strategies"
 

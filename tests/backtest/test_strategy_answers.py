@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from scenario_gen.backtest import expand, run_backtest
+from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.models import Broker, StrategyUse
 
 HEAD = """\
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 import pytest
 
 from scenario_gen.backtest import expand, load_strategy
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.models import StrategyUse
 
 STRATEGY = """
 from __future__ import annotations

@@ -12,7 +12,7 @@ from scenario_gen.candles import CandleAccount, CandleRules, check_candles
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import CheckError
 from scenario_gen.market import Candles
-from scenario_gen.spec.models import Market
+from scenario_gen.market.section import Market
 
 FLAT = [100.0, 100.0, 100.0, 100.0, 1000.0]
 

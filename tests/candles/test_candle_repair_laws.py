@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scenario_gen.candles import CandleRules, check_candles, mend_paths
 from scenario_gen.candles.breaches import Grid
 from scenario_gen.market import Candles, PathSet, load_candles
-from scenario_gen.spec.models import Market
+from scenario_gen.market.section import Market
 
 MENDABLE = ("V3", "V4", "V4-lots", "V5", "V6", "V7", "V8")
 FIELDS = ("open", "high", "low", "close", "volume", "amount")

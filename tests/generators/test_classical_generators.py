@@ -11,10 +11,8 @@ from scenario_gen.candles import check_candles
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import DataError
 from scenario_gen.execute import Draws
-from scenario_gen.generators import open_generator
-from scenario_gen.generators.base import FittedGenerator, Generator
-from scenario_gen.market import BarCalendar, Candles, PathSet
-from scenario_gen.spec.models import (
+from scenario_gen.generators.base import FittedGenerator, Generator, open_generator
+from scenario_gen.generators.sections import (
     BootstrapGenerator,
     FhsGenerator,
     GarchGenerator,
@@ -22,6 +20,7 @@ from scenario_gen.spec.models import (
     GeneratorSection,
     GjrGenerator,
 )
+from scenario_gen.market import BarCalendar, Candles, PathSet
 
 SECTIONS: list[GeneratorSection] = [
     BootstrapGenerator(),

@@ -7,7 +7,8 @@ from arch.data import sp500
 from exchange_calendars.exchange_calendar_xhkg import XHKGExchangeCalendar
 
 from scenario_gen.errors import DataError
-from scenario_gen.market import BarCalendar, calendar_flags, frequency
+from scenario_gen.market import BarCalendar, calendar_flags
+from scenario_gen.market.frequency import frequency
 
 
 def days(*dates):

@@ -14,8 +14,8 @@ from scenario_gen.checks.controls.relative import Relative
 from scenario_gen.checks.facts import windows
 from scenario_gen.errors import CheckError, DataError, SpecError
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.market.section import Market
 from scenario_gen.pipeline.check_results import CheckReport
-from scenario_gen.spec.models import Market
 from scenario_gen.store.codec import decode, encode
 from tests.pipeline.given import OneContext, table
 

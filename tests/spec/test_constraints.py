@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenario_gen.spec.constraints import Constraint
+from scenario_gen.backtest.uses import Constraint
 
 NUMBERS = st.integers(-50, 50)
 

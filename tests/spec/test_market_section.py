@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from scenario_gen.market.section import Market
 from scenario_gen.spec import LoadedSpec
-from scenario_gen.spec.models import Market
 
 Load = Callable[[str], LoadedSpec]
 

@@ -1,5 +1,5 @@
+from scenario_gen.generators.sections import NAMED_MODELS
 from scenario_gen.kronos.registry import known_models
-from scenario_gen.spec.models import NAMED_MODELS
 
 
 def test_the_names_that_a_spec_may_use_are_the_known_models() -> None:

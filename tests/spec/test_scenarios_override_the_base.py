@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scenario_gen.errors import SpecError
+from scenario_gen.generators.sections import BootstrapGenerator, KronosGenerator
 from scenario_gen.spec import LoadedSpec, parse_spec, spec_from_dict
-from scenario_gen.spec.models import BootstrapGenerator, KronosGenerator, ResolvedScenario
+from scenario_gen.spec.models import ResolvedScenario
 
 Load = Callable[[str], LoadedSpec]
 

@@ -8,7 +8,6 @@ import pytest
 from scenario_gen.spec import load_spec
 from scenario_gen.spec.loader import KEYS
 from scenario_gen.spec.schema import spec_schema
-from scenario_gen.spec.strategies import display_name
 
 ROOT = Path(__file__).parents[2]
 SPECS = sorted((ROOT / "scenarios").glob("*.yaml"))
@@ -30,7 +29,7 @@ def test_the_quickstart_is_three_temperatures_five_strategies_and_a_baseline() -
     dumped: list[dict[str, Any]] = [one.generator.model_dump() for one in spec.scenarios]
     assert [generator.get("temperature") for generator in dumped] == [0.8, 1.0, 1.3, None]
     assert {(one.paths.count, one.bars.horizon, one.bars.context) for one in spec.scenarios} == {(512, 63, 256)}
-    assert [display_name(use) for use in spec.strategies] == [
+    assert [use.display_name for use in spec.strategies] == [
         "BuyAndHold",
         "SmaCross",
         "DonchianBreakout",

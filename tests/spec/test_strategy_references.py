@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from scenario_gen.backtest.uses import grid, parameter_sets
 from scenario_gen.spec import LoadedSpec, parse_spec
-from scenario_gen.spec.strategies import grid, parameter_sets
 
 Mistakes = Callable[[str], list[str]]
 HEAD = "name: demo\ndata: {source: sp500}\nstrategies:\n"

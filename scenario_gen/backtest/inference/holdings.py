@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import BacktestResult
 from scenario_gen.backtest.orders import Bools
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 # A closed round trip whose exit price is off the open by more than this share left inside the bar, by a stop.
 AT_THE_OPEN = 1e-9

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.account import Floats, Ints
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import BacktestResult, run_backtest
 from scenario_gen.backtest.inference.holdings import Fills, Holdings
 from scenario_gen.backtest.loader import LoadedStrategy
@@ -29,7 +30,6 @@ from scenario_gen.errors import SpecError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.spec.models import Broker
 
 DRAWS = 20
 BUY_AND_HOLD = "buy and hold"

@@ -13,6 +13,13 @@ import pandas as pd
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import open_generator
+from scenario_gen.generators.sections import (
+    BootstrapGenerator,
+    FhsGenerator,
+    GbmGenerator,
+    GeneratorSection,
+    KronosGenerator,
+)
 from scenario_gen.pipeline.evaluation.clustered import METHOD
 from scenario_gen.pipeline.evaluation.forecast import Contestant, Settings, forecast_all, real_futures
 from scenario_gen.pipeline.evaluation.origins import (
@@ -27,7 +34,6 @@ from scenario_gen.pipeline.evaluation.origins import (
 )
 from scenario_gen.pipeline.evaluation.results import ALL, Evaluation
 from scenario_gen.pipeline.evaluation.summarise import summarise
-from scenario_gen.spec.models import BootstrapGenerator, FhsGenerator, GbmGenerator, GeneratorSection, KronosGenerator
 from scenario_gen.training.data import load_series
 from scenario_gen.training.histories import read_histories
 from scenario_gen.training.read_config import load_config

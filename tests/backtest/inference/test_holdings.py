@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scenario_gen.backtest import run_backtest
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.inference.holdings import Fills, Holdings
-from scenario_gen.spec.models import Broker
 
 BROKERS = {
     "plain": {},

@@ -1,18 +1,27 @@
-"""Constraints on a grid of parameters, such as ``fast < slow``: parsed, never executed.
+"""Which strategies are asked for: ``file.py:Name``, a grid of parameters, and the condition that it must meet.
 
-Names of parameters, plain values, comparisons, arithmetic, ``and``, ``or`` and ``not``; no calls, no attributes, no
-powers. Knows values; knows nothing of strategies.
+Owns the section, how a grid unfolds, and conditions such as ``fast < slow``: parsed, never executed; names of
+parameters, plain values, comparisons, arithmetic, ``and``, ``or`` and ``not``; no calls, no attributes, no powers.
+Knows values; neither files nor classes. Imports nothing heavy: a spec is read with it.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
+import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_LENGTH = 500
+from pydantic import Field
+
+from scenario_gen.reading.section import Section
+
+MAX_PARAMETER_SETS = 1000
+MAX_GRID = 100_000  # combinations that a 'where' may choose from
+MAX_LENGTH = 500  # characters of a condition
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -33,6 +42,68 @@ _COMBINE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _SIGN: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _NUMBERS = (int, float)
 ALLOWED = "names of parameters, numbers, texts, + - * / // %, comparisons, and, or, not"
+
+
+class StrategyUse(Section):
+    """One strategy class and the values to try for its parameters."""
+
+    use: str = Field(description="file.py:Name, relative to the spec's folder or the current one")
+    params: dict[str, Any] = Field(default_factory=dict, description="a value, or a list of values: a grid")
+    where: str | None = Field(
+        default=None, description="condition on the grid, e.g. fast < slow; combinations that break it do not run"
+    )
+    name: str | None = None
+
+    @property
+    def display_name(self) -> str:
+        """What the report calls the strategy: its name, or its class."""
+        return self.name or split_use(self.use)[1]
+
+    @property
+    def listed(self) -> int:
+        """How many combinations the listed values make, those included that break ``where``."""
+        return math.prod(len(options(value)) for value in self.params.values())
+
+
+def split_use(use: str) -> tuple[str, str]:
+    """Split ``file.py:Name`` into file and name; either is empty where the text has no such part."""
+    file, colon, name = use.rpartition(":")
+    return (file, name) if colon else (use, "")
+
+
+def class_name(use: str) -> str:
+    """Return the class that ``file.py:Name`` names; the whole text where it names none."""
+    return use.rpartition(":")[2]
+
+
+def names_a_class(use: str) -> bool:
+    """Return whether a text has the form ``file.py:Name``."""
+    file, name = split_use(use)
+    return file.endswith(".py") and name.isidentifier()
+
+
+def options(value: Any) -> list[Any]:
+    """Return the values to try for one parameter: those of a list, or the one that stands alone."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def grid(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of the listed values, in the spec's order: one strategy's parameter sets."""
+    for combination in itertools.product(*map(options, params.values())):
+        yield dict(zip(params, combination, strict=True))
+
+
+def parameter_sets(params: Mapping[str, Any], condition: str | None = None) -> int:
+    """Return how many combinations of :func:`grid` meet a condition; without one, none is made to be counted.
+
+    Raises:
+        ValueError: the condition cannot be read, or not be decided.
+    """
+    count = math.prod(len(options(value)) for value in params.values())
+    if condition is None or count > MAX_GRID:
+        return count
+    constraint = Constraint.parse(condition)
+    return sum(constraint.holds(combination) for combination in grid(params))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The broker of a spec: what the account starts with, what an order costs, and what may be ordered.
 
 Owns the section and the two ways to write a cost that is no plain number: ``2bp``, and in a scenario ``x3``, three
-times the base's. Knows no orders; :mod:`scenario_gen.backtest.simulate` fills them.
+times the base's. Knows no orders; :mod:`scenario_gen.backtest.simulate` fills them. Imports nothing heavy: a spec is
+read with it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from scenario_gen.spec.section import Section
+from scenario_gen.reading.section import Section
 
 MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
 MAX_LEVERAGE = 20.0

@@ -1,0 +1,220 @@
+"""What a spec may say of each generator, and how it is opened: the list of generators.
+
+A generator is one section here and one file with its engine, which is imported when it is opened: reading a spec
+imports nothing heavy. The spec, the command line, the schema and the report take kinds, keys and names from this list.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from scenario_gen.reading.section import Section
+
+if TYPE_CHECKING:
+    from scenario_gen.generators.base import Generator
+
+MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
+NAMED_MODELS = ("nano", "mini", "small", "base")
+
+Auto = Literal["auto"]  # chosen by calibration on origins before the context
+Temperature = Annotated[float, Field(ge=0.0, le=10.0)] | Auto
+TopP = Annotated[float, Field(gt=0.0, le=1.0)] | Auto
+FitBars = Annotated[
+    int, Field(ge=MIN_FIT, le=MAX_FIT, description="bars to fit, ending with the context; or all there are")
+]
+Drift = Annotated[
+    Literal["as_sampled", "neutral"],
+    Field(description="neutral: scale all paths alike so that the price expected at every bar is the last real one"),
+]
+
+
+class GeneratorSection(Section, ABC):
+    """Base of a generator's section; its fields are the keys of a spec, ``kind`` first and ``drift`` last."""
+
+    title: ClassVar[str]  # what the report calls it
+
+    kind: str
+    if TYPE_CHECKING:
+        drift: Drift  # of every kind, as its last field: schema and messages list keys in this order
+
+    @abstractmethod
+    def open(self) -> Generator:
+        """Return the generator, not yet fitted to a history.
+
+        Raises:
+            CheckpointError: the model cannot be found or read.
+        """
+
+    @property
+    def in_words(self) -> str:
+        """What a spec asks for, in a few words."""
+        return self.kind
+
+    @classmethod
+    def named(cls, record: Mapping[str, Any]) -> str:
+        """Return what made paths, in one line, from what a result keeps of their generator."""
+        del record
+        return cls.title
+
+
+class KronosGenerator(GeneratorSection):
+    """A Kronos checkpoint: ``nano`` (embedded), mini/small/base or org/name@revision (Hub), or a folder."""
+
+    title: ClassVar[str] = "Kronos"
+
+    kind: Literal["kronos"] = "kronos"
+    model: str = "nano"
+    tokenizer: str | None = Field(default=None, description="tokenizer to go with a model that is not listed")
+    temperature: Temperature = Field(default=1.0, description="a number, or auto: chosen by calibration")
+    top_p: TopP = Field(default=1.0, description="a number, or auto: chosen by calibration")
+    top_k: int = Field(default=0, ge=0, description="0 keeps every token")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1 or mps"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the products with weights; auto: bfloat16 on a GPU, else float32"
+    )
+    window: Literal["reanchor", "slide"] = Field(default="reanchor", description="what to do past the model's window")
+    drift: Drift = "as_sampled"
+
+    @model_validator(mode="after")
+    def _own_tokenizer(self) -> KronosGenerator:
+        if self.tokenizer is not None and self.model in NAMED_MODELS:
+            raise ValueError(f"{self.model} brings its own tokenizer, expected no 'tokenizer' beside it")
+        return self
+
+    def open(self) -> Generator:
+        """Return the checkpoint with its sampling rule, on its device."""
+        from scenario_gen.generators.kronos import KronosPaths
+
+        return KronosPaths.from_section(self)
+
+    @property
+    def in_words(self) -> str:
+        """Model and temperature."""
+        return f"kronos {self.model} at temperature {self.temperature}"
+
+    @classmethod
+    def named(cls, record: Mapping[str, Any]) -> str:
+        """Return model, temperature, and top_p where it narrows anything."""
+        heat = f"{record.get('temperature', 1.0):.2f}".removesuffix("0")
+        top_p = record.get("top_p", 1.0)
+        narrowed = f", top_p {top_p:g}" if top_p != 1.0 else ""
+        return f"{cls.title} {record.get('model', '')}".strip() + f", T {heat}{narrowed}"
+
+
+class BootstrapGenerator(GeneratorSection):
+    """Stationary block bootstrap of whole candles (Politis and Romano 1994)."""
+
+    title: ClassVar[str] = "stationary bootstrap of the context"
+
+    kind: Literal["bootstrap"] = "bootstrap"
+    mean_block: float | None = Field(
+        default=None,
+        ge=1.0,
+        description="mean block length in bars; default: chosen from the context (Politis-White 2004)",
+    )
+    drift: Drift = "as_sampled"
+
+    def open(self) -> Generator:
+        """Return the bootstrap of whole candles."""
+        from scenario_gen.generators.bootstrap import StationaryBootstrap
+
+        return StationaryBootstrap(self.mean_block)
+
+    @classmethod
+    def named(cls, record: Mapping[str, Any]) -> str:
+        """Return the title with the mean block that was taken."""
+        mean_block = record.get("mean_block")
+        return cls.title + (f", mean block {mean_block:.1f} bars" if isinstance(mean_block, int | float) else "")
+
+
+class FhsGenerator(GeneratorSection):
+    """Filtered historical simulation: the context's candles in units of a running (EWMA) volatility."""
+
+    title: ClassVar[str] = "filtered historical simulation of the context (EWMA)"
+
+    kind: Literal["fhs"] = "fhs"
+    decay: float = Field(default=0.94, ge=0.5, lt=1.0, description="of the running variance, per bar")
+    drift: Drift = "as_sampled"
+
+    def open(self) -> Generator:
+        """Return the simulation with its decay."""
+        from scenario_gen.generators.fhs import FilteredPaths
+
+        return FilteredPaths(self.decay)
+
+
+class GarchGenerator(GeneratorSection):
+    """Filtered historical simulation with a GARCH(1, 1) volatility, fitted with Student's t innovations."""
+
+    title: ClassVar[str] = "GARCH filtered historical simulation"
+
+    kind: Literal["garch"] = "garch"
+    fit_bars: FitBars = 1000
+    drift: Drift = "as_sampled"
+
+    def open(self) -> Generator:
+        """Return the simulation, to be fitted."""
+        from scenario_gen.generators.garch import GarchPaths
+
+        return GarchPaths(asymmetric=False, fit_bars=self.fit_bars)
+
+
+class GjrGenerator(GeneratorSection):
+    """As garch, with a volatility that answers more to falls (Glosten, Jagannathan and Runkle 1993)."""
+
+    title: ClassVar[str] = "GJR-GARCH filtered historical simulation"
+
+    kind: Literal["gjr"] = "gjr"
+    fit_bars: FitBars = 1000
+    drift: Drift = "as_sampled"
+
+    def open(self) -> Generator:
+        """Return the simulation, to be fitted."""
+        from scenario_gen.generators.garch import GarchPaths
+
+        return GarchPaths(asymmetric=True, fit_bars=self.fit_bars)
+
+
+class GbmGenerator(GeneratorSection):
+    """Geometric Brownian motion with the context's mean and volatility: what every model should beat."""
+
+    title: ClassVar[str] = "geometric Brownian motion"
+
+    kind: Literal["gbm"] = "gbm"
+    drift: Drift = "as_sampled"
+
+    def open(self) -> Generator:
+        """Return the motion."""
+        from scenario_gen.generators.gbm import GbmPaths
+
+        return GbmPaths()
+
+
+SECTIONS: tuple[type[GeneratorSection], ...] = (
+    KronosGenerator,
+    BootstrapGenerator,
+    FhsGenerator,
+    GarchGenerator,
+    GjrGenerator,
+    GbmGenerator,
+)
+GENERATORS = {str(section.model_fields["kind"].default): section for section in SECTIONS}
+DEFAULT = "kronos"  # the kind of a section that names none
+BASELINES = tuple(kind for kind in GENERATORS if kind != DEFAULT)  # generators without a model
+
+
+def default_section(kind: str) -> GeneratorSection:
+    """Return the section of a spec that names a kind and nothing else."""
+    return GENERATORS[kind].model_validate({})
+
+
+def name_of(record: Mapping[str, Any]) -> str:
+    """Return what made a scenario's paths, in one line, from what its result keeps of the generator."""
+    kind = str(record.get("kind", "unnamed generator"))
+    return GENERATORS[kind].named(record) if kind in GENERATORS else kind
