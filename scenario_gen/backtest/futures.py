@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.backtest.strategy import Bars
+from scenario_gen.market.relative import chain, log_steps
 
 PRICES = ("open", "high", "low", "close")
 MIRRORED = [0, 2, 1, 3]  # high and low change places
@@ -25,7 +26,7 @@ WILDER = 3.0  # the wild future's volatility, in that of the bars it replaces
 VOLUME = 10.0  # and its volume
 STEP = 0.5  # its drift per bar, in standard deviations of a bar; up in one column, down in the next
 FARTHEST = math.log(5.0)  # what the drift adds up to, at most
-STILL = 1e-3  # standard deviation to work with where no price moves
+LEAST_SPREAD = 1e-3  # standard deviation to work with where no price moves
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,20 @@ class Futures:
             rng: chooses times and noise.
         """
         _, bars, columns = self.prices.shape
-        steps = np.log(self.prices[:, 1:] / self.prices[3, :-1])  # [price, bar - 1, path]
+        steps = log_steps(self.prices.T).T  # [price, bar - 1, path]
         donor = np.roll(np.arange(columns), -1)
         rows = (np.arange(bars - 1)[:, None] + rng.integers(1, max(2, bars - 1), columns)) % (bars - 1)
         other = steps[:, rows, donor]
         other = np.where(wild, self._wild(other, rng), other)
         late = np.arange(1, bars)[:, None] > cuts  # [bar - 1, path]
-        start = np.log(self.prices[3, cuts, np.arange(columns)])
-        closes = start + np.cumsum(np.where(late, other[3], 0.0), axis=0)
-        before = np.concatenate([np.broadcast_to(start, (1, columns)), closes[:-1]])
         prices = self.prices.copy()
-        prices[:, 1:] = np.where(late, np.exp(before + other), prices[:, 1:])
+        then = chain(np.where(late, other, 0.0).T, prices[3, cuts, np.arange(columns)]).T
+        prices[:, 1:] = np.where(late, then, prices[:, 1:])
         return Futures(prices, self._volume(rows, donor, wild, late))
 
     def _wild(self, steps: Floats, rng: np.random.Generator) -> Floats:
         _, bars, columns = steps.shape
-        spread = max(float(np.std(steps[3])), STILL)
+        spread = max(float(np.std(steps[3])), LEAST_SPREAD)
         drift = min(STEP * spread, FARTHEST / bars) * np.where(np.arange(columns) % 2, 1.0, -1.0)
         return np.asarray(-WILDER * steps[MIRRORED] + rng.normal(0.0, spread, (bars, columns)) + drift)
 

@@ -82,7 +82,7 @@ class ReferenceBounds:
             first_opens: whether the paths' first bar opens a session: gaps are compared with their own kind.
         """
         bars = history.values[:, :4].astype(np.float32)  # as paths hold them: equal prices stay equal
-        returns = np.diff(np.log(history.close))
+        returns = history.log_steps[:, 3]
         ratio = gap_ratio(history, returns)
         opens = np.ones(len(history), dtype=bool) if clock is None else clock.opens(history.timestamps)
         settled = np.arange(1, len(history)) > SETTLED

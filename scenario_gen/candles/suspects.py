@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scenario_gen.candles.reference import MAD, Bound, ReferenceBounds, locked, run_lengths, unmoved
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import continue_ewma, running_volatility
+from scenario_gen.market.relative import continue_ewma, log_steps, running_volatility
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -61,11 +61,11 @@ class Scales:
     @classmethod
     def of(cls, context: Candles, history: Candles) -> Scales:
         """Measure a context; the running volatility looks as far back as the history goes."""
-        returns = np.diff(np.log(context.close))
+        returns = context.log_steps[:, 3]
         bars = context.values[:, :4].astype(np.float32)
         return cls(
-            running=float(running_volatility(np.diff(np.log(history.close)))[-1]),
-            deviation=float(np.sqrt(np.mean(returns**2))),
+            running=float(running_volatility(history.log_steps[:, 3])[-1]),
+            deviation=context.volatility,
             robust=float(MAD * np.median(np.abs(returns))),
             still=int(run_lengths(unmoved(bars[1:, 3], bars[:1, 3]))[-1]),
             flat=int(run_lengths(bars[:, 1] == bars[:, 2])[-1]),
@@ -86,9 +86,8 @@ def find_suspects(
     prices = np.stack([paths.column(name) for name in ("open", "high", "low", "close")], axis=-1)
     sound = (np.isfinite(prices) & (prices > 0)).all(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        logs = np.log(prices.astype(np.float64))
-        before = np.concatenate((np.full((len(paths), 1), np.log(paths.anchor_close)), logs[:, :-1, 3]), axis=1)
-        returns, gaps = logs[..., 3] - before, np.abs(logs[..., 0] - before)
+        steps = log_steps(prices, paths.anchor_close)
+        returns, gaps = steps[..., 3], np.abs(steps[..., 0])
         found = _jumps(np.where(sound, np.abs(returns), 0.0), bounds, scales)
         if bounds.seam.is_known:
             found["V9"] = Suspects.of_bars(sound & _first(_above(gaps / scales.running, bounds.seam)))

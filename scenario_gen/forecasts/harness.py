@@ -20,9 +20,9 @@ from scenario_gen.forecasts.numbers import Scale
 from scenario_gen.forecasts.observe import Observation, observe
 from scenario_gen.forecasts.origins import PATHS, WANTED, Origins, default_horizon, rolling_origins
 from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts
-from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import STILL, volatility
 
 BASELINES = ("bootstrap", "fhs")
 PATHS_AT_ONCE = 4096  # kept in memory together
@@ -157,7 +157,7 @@ def generator_label(generator: Generator) -> str:
 
 def _moves(history: Candles, row: int, context: int) -> bool:
     closes = history.close[row - context : row]
-    return bool(np.sqrt(np.mean(np.diff(np.log(closes)) ** 2)) >= STILL)
+    return bool(volatility(closes) >= STILL)
 
 
 def _stamp(history: Candles, origins: Origins, place: int) -> str:

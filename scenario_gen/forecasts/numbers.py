@@ -18,7 +18,7 @@ from scenario_gen.market.paths import PathSet
 
 Floats = NDArray[np.float64]
 
-STILL = 1e-9  # stands for a volatility or a price of zero under a logarithm
+LEAST = 1e-9  # stands for a volatility or a price of zero under a logarithm
 USUAL_BARS = 64  # the last bars of the context, whose mean is the usual volume
 LEAST_VOLUME = 1e-3  # of the usual volume: stands for none under the logarithm
 NO_RANGE = 0.05  # share of context bars without a range from which ranges say nothing
@@ -45,8 +45,8 @@ class Scale:
         positive = ranges[ranges > 0]
         volume = context.column("volume")[-USUAL_BARS:].mean() if context.has_volume else 0.0
         return cls(
-            volatility=float(np.sqrt(np.mean(np.diff(np.log(context.close)) ** 2))),
-            least_range=float(positive.min() / 2) if len(positive) else STILL,
+            volatility=context.volatility,
+            least_range=float(positive.min() / 2) if len(positive) else LEAST,
             usual_volume=float(volume),
         )
 
@@ -73,7 +73,7 @@ class Futures:
     def of(cls, paths: PathSet, scale: Scale) -> Futures:
         """Take logs of a path set; a price that is not positive counts as next to nothing, and is no number's NaN."""
         logs = {
-            name: np.log(np.maximum(paths.column(name).astype(np.float64) / paths.anchor_close, STILL))
+            name: np.log(np.maximum(paths.column(name).astype(np.float64) / paths.anchor_close, LEAST))
             for name in ("high", "low", "close")
         }
         spread = np.maximum(logs["high"] - logs["low"], 0.0)
@@ -116,7 +116,7 @@ class Functional:
 
 def log_realised_volatility(futures: Futures) -> Floats:
     """Return ln sqrt(mean r^2) [path]."""
-    return np.asarray(0.5 * np.log(np.maximum(np.mean(futures.returns**2, axis=1), STILL**2)))
+    return np.asarray(0.5 * np.log(np.maximum(np.mean(futures.returns**2, axis=1), LEAST**2)))
 
 
 def max_drawdown(futures: Futures) -> Floats:
@@ -137,7 +137,7 @@ def path_range(futures: Futures) -> Floats:
 def range_clustering(futures: Futures) -> Floats:
     """Return the mean autocorrelation of the log range at lags 1 to 3, in the biased 1/n form [path]."""
     x = futures.log_range - futures.log_range.mean(axis=1, keepdims=True)
-    total = np.maximum((x**2).sum(axis=1), STILL**2)
+    total = np.maximum((x**2).sum(axis=1), LEAST**2)
     lagged = [(x[:, lag:] * x[:, :-lag]).sum(axis=1) for lag in (1, 2, 3)]
     return np.asarray(np.mean(lagged, axis=0) / total)
 

@@ -1,4 +1,4 @@
-"""The Generator protocol, and how a spec's generator section becomes one."""
+"""The Generator protocol, how a spec's section becomes one, and what every resampling generator shares."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import STILL, Floats, chain
+
+MIN_BARS = 32
 
 Advance = Callable[[int], None]
 
@@ -98,3 +102,59 @@ def open_generator(section: GeneratorSection, history: Candles | None = None) ->
 
         return DriftNeutral(generator)
     return generator
+
+
+def relative_bars(bars: Candles) -> tuple[Floats, Floats | None]:
+    """Return open, high, low and close as logs from the previous close [T - 1, 4], and volume [T - 1]."""
+    return bars.log_steps, bars.column("volume")[1:] if bars.has_volume else None
+
+
+def to_path_set(
+    context: Candles,
+    timestamps: pd.DatetimeIndex,
+    draws: Draws,
+    relative: Floats,
+    volume: Floats | None,
+    provenance: dict[str, Any],
+) -> PathSet:
+    """Chain relative bars [path, bar, 4] onto the context; volume [path, bar] where the context has it."""
+    anchor = float(context.close[-1])
+    values = chain(relative, anchor)
+    if volume is not None:
+        values = np.concatenate((values, volume[..., None]), axis=-1)
+    return PathSet(
+        values=values.astype(np.float32),
+        fields=context.fields[: values.shape[-1]],
+        timestamps=timestamps,
+        path_ids=draws.path_ids,
+        anchor_close=anchor,
+        provenance={**provenance, "seed": draws.seed},
+    )
+
+
+def require_bars(context: Candles, fewest: int = MIN_BARS) -> None:
+    """Refuse a context that is too short to resample, or whose close never moves.
+
+    Raises:
+        DataError: with the number of bars that there are and that there should be.
+    """
+    if len(context) < fewest:
+        raise DataError(
+            f"the context has {len(context)} bars",
+            expected=f"at least {fewest} to resample",
+            fix="lengthen bars.context, or move data.end to a later date",
+        )
+
+
+def require_movement(context: Candles) -> None:
+    """Refuse a context whose close never moves: it has no unit of volatility.
+
+    Raises:
+        DataError: with what to do.
+    """
+    if context.volatility < STILL:
+        raise DataError(
+            f"the close moves by less than {STILL:g} per bar over the whole context",
+            expected="a context with price changes: its volatility is the unit of every generated bar",
+            fix="choose another data.end or a longer bars.context",
+        )

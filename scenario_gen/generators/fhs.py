@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from scenario_gen.execute.draws import Draws
-from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.relative import Floats, relative_bars, require_bars, require_movement, to_path_set
+from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import Floats
 
 WARM_UP = 10  # bars whose mean square starts the recursion; they are not resampled themselves
 FLOOR = 0.1  # of the root mean square return: a stretch without trade must not make the next bar a giant

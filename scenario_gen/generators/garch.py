@@ -23,12 +23,12 @@ from scipy.signal import lfilter
 
 from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
-from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.base import Advance, ignore, relative_bars, require_movement, to_path_set
 from scenario_gen.generators.fhs import FilteredBars, VarianceRecursion
-from scenario_gen.generators.relative import Floats, relative_bars, require_movement, to_path_set
 from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import Floats
 
 USUAL_VOLUME_DECAY = 0.97  # of the running mean of volume: half of it is some twenty bars old
 # Tried in turn until the optimiser converges: arch's own start, then typical daily fits.

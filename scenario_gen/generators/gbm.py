@@ -16,10 +16,10 @@ import pandas as pd
 from scipy.special import ndtri
 
 from scenario_gen.execute.draws import Draws
-from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.relative import Floats, relative_bars, require_bars, require_movement, to_path_set
+from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import Floats
 
 SMALLEST = 2.0**-54  # half the step of a uniform: 0 would be minus infinity
 # The bridge leaves 8 deviations with probability exp(-128); bisecting them 45 times reaches float64 rounding.

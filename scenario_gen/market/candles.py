@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.market.relative import log_steps, volatility
 from scenario_gen.market.times import as_bound
 
 PRICE_FIELDS = ("open", "high", "low", "close")
@@ -80,6 +81,16 @@ class Candles:
     def close(self) -> NDArray[np.float64]:
         """Closing prices, float64 [T]."""
         return self.column("close")
+
+    @property
+    def log_steps(self) -> NDArray[np.float64]:
+        """Open, high, low and close as logs from the previous close, float64 [T - 1, 4]."""
+        return log_steps(self.values[:, :4])
+
+    @property
+    def volatility(self) -> float:
+        """Root mean square of the log returns; no number for a single bar."""
+        return float(volatility(self.close))
 
     @property
     def has_volume(self) -> bool:

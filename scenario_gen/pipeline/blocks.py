@@ -20,6 +20,7 @@ from scenario_gen.execute.draws import Draws
 from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.unrepaired import run_unrepaired
 from scenario_gen.store.folder import RunFolder
@@ -107,9 +108,7 @@ def fan_bars(horizon: int) -> NDArray[np.int64]:
 def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     """Return each path's realised volatility over the context's, both root mean squares of log returns [path]."""
     closes = np.concatenate((np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1)
-    realised = np.sqrt(np.mean(np.diff(np.log(closes), axis=1) ** 2, axis=1))
-    context = np.sqrt(np.mean(np.diff(np.log(prepared.context.close)) ** 2))
-    return np.asarray(realised / context)
+    return np.asarray(volatility(closes) / prepared.context.volatility)
 
 
 def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame, facts: pd.DataFrame) -> Tally:

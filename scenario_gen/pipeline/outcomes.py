@@ -19,9 +19,9 @@ from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale, untestable
 from scenario_gen.forecasts.observe import observe
 from scenario_gen.forecasts.origins import FEWEST_JUDGED
 from scenario_gen.forecasts.results import GeneratorCalibration
-from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import STILL
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Ensemble
 

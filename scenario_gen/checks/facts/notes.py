@@ -15,7 +15,7 @@ from scenario_gen.market.sessions import SessionClock, opening_times
 JUMP = 0.25  # |ln return|
 JUMP_SIGMAS = 8.0  # of the running volatility before it
 OFF_STEP = 0.02  # share of bars at another distance than the commonest
-STILL = 0.2  # share of closes that do not move
+STILL_SHARE = 0.2  # share of closes that do not move
 SHOWN = 3
 
 
@@ -81,7 +81,7 @@ def _pauses(candles: Candles) -> str:
 
 def _still(candles: Candles) -> str:
     share = float(np.mean(np.diff(candles.close) == 0))
-    return f"{share:.0%} of closes equal the one before: hardly traded, or a coarse tick" if share > STILL else ""
+    return f"{share:.0%} of closes equal the one before: hardly traded, or a coarse tick" if share > STILL_SHARE else ""
 
 
 def _clock_time(time: int) -> str:

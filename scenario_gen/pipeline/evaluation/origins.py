@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.generators.relative import STILL
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.relative import STILL, volatility
 from scenario_gen.training.data import Series
 from scenario_gen.training.histories import COLUMNS, History
 
@@ -146,7 +146,7 @@ def _rows(one: Stretch, context: int) -> list[int]:
 
 def _moves(close: NDArray[np.float64], row: int, context: int) -> bool:
     before, after = close[row - context : row], close[row - 1 : row + HORIZON]
-    return all(np.sqrt(np.mean(np.diff(np.log(part)) ** 2)) >= STILL for part in (before, after))
+    return all(volatility(part) >= STILL for part in (before, after))
 
 
 def _spread(items: Sequence[Item], most: int | None) -> list[Item]:
