@@ -1,12 +1,27 @@
-"""``scenario-gen bench``: its options; :mod:`scenario_gen.cli.benching` does the work."""
+"""``scenario-gen bench``: what it times, and how the figures are shown.
+
+The engines are imported when a command is called: they bring torch and vectorbt.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from scenario_gen.cli.manners import checked_device
+from scenario_gen.errors import SpecError
+
+if TYPE_CHECKING:
+    from scenario_gen.backtest.backtest_speed import BacktestBench
+    from scenario_gen.kronos.model_speed import BenchResult, Closeness, Timing
+
+CONTEXT = 400
 
 bench_app = typer.Typer(
     help="Time what scenario-gen does on this machine.", invoke_without_command=True, rich_markup_mode="rich"
@@ -44,9 +59,30 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return
-    from scenario_gen.cli.benching import bench_model
+    from scenario_gen.kronos.dense import Precision
+    from scenario_gen.kronos.device import choose_device
+    from scenario_gen.kronos.model_speed import Size, measure, model_for_timing
 
-    bench_model(model, paths, context_bars, horizon, device, dtype, rounds, growth=growth, as_json=as_json)
+    dtypes: tuple[Precision, ...] = get_args(Precision)
+    if dtype not in dtypes:
+        raise SpecError(f"--dtype is {dtype!r}", expected=", ".join(dtypes))
+    checkpoint, weights = model_for_timing(model)
+    checkpoint = checkpoint.on(choose_device(device, "--device"))
+    size = Size(paths, context_bars or max(1, min(CONTEXT, checkpoint.max_context - horizon)), horizon)
+    with Console(stderr=True).status("loading") as status:
+        result = measure(
+            checkpoint,
+            weights,
+            size,
+            dtype=dtypes[dtypes.index(dtype)],
+            rounds=rounds,
+            growth=growth,
+            say=status.update,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.to_mapping(), indent=1))
+    else:
+        show_model_speed(result, Console())
 
 
 @bench_app.command("backtest")
@@ -67,6 +103,73 @@ def backtest(
 
       scenario-gen bench backtest --json
     """
-    from scenario_gen.cli.bench_backtest import bench_backtest
+    from scenario_gen.backtest.backtest_speed import measure
 
-    bench_backtest(paths, bars, context, rounds, as_json=as_json)
+    with Console(stderr=True).status("making paths") as status:
+        result = measure(paths, bars, context, rounds, say=status.update)
+    if as_json:
+        typer.echo(json.dumps(result.to_mapping(), indent=1))
+    else:
+        show_backtest_speed(result, Console())
+
+
+def show_model_speed(result: BenchResult, console: Console) -> None:
+    """Print a result."""
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    where = f"{result.device}, {result.threads} threads, {result.dtype}, torch {version('torch')}"
+    console.print(f"{result.model} ({result.weights} weights), {where}, {today}", highlight=False)
+    console.print(_sizes([result.size, *result.growth]))
+    for line in _lines(result):
+        console.print(line, highlight=False)
+
+
+def _sizes(timings: list[Timing]) -> Table:
+    table = Table(box=None)
+    for name in ("paths", "context", "horizon", "seconds", "path-bars/s"):
+        table.add_column(name, justify="right")
+    for timing in timings:
+        table.add_row(
+            f"{timing.paths:,}",
+            str(timing.context),
+            str(timing.horizon),
+            f"{timing.seconds:.2f}",
+            f"{timing.path_bars_per_second:,.0f}",
+        )
+    return table
+
+
+def _lines(result: BenchResult) -> list[str]:
+    lines = [
+        f"naive decoder, float32, same weights: {result.naive_path_bars_per_second:,.1f} path-bars/s; "
+        f"ratio {result.ratio_to_naive:,.0f}",
+        f"products: {result.reached_gflops:,.0f} of the {result.ceiling_gflops:,.0f} GFLOP/s that a large product "
+        f"reaches here in {result.dtype}: {100 * result.share_of_ceiling:.0f} %",
+        f"peak memory of the process: {result.peak_memory_bytes / 2**30:.2f} GiB",
+    ]
+    return lines + ([_words(result.agreement)] if result.agreement else [])
+
+
+def _words(closeness: Closeness) -> str:
+    return (
+        f"beside float32, over {closeness.rows} sequences: the next pair of tokens is the same in "
+        f"{100 * closeness.same_tokens:.1f} %, the distributions of s1 are {closeness.s1_distance:.5f} apart in total "
+        f"variation (largest {closeness.largest_s1_distance:.5f})"
+    )
+
+
+def show_backtest_speed(result: BacktestBench, console: Console) -> None:
+    """Print a result."""
+    head = (
+        f"{result.paths:,} paths x {result.bars} bars after {result.context}, best of {result.rounds}, "
+        f"vectorbt {result.vectorbt}, {result.machine}, {datetime.now(UTC):%Y-%m-%d}"
+    )
+    console.print(head, highlight=False)
+    table = Table(box=None)
+    table.add_column("strategy")
+    for name in ("seconds", "bare vectorbt", "ratio", "first call"):
+        table.add_column(name, justify="right")
+    for case in result.cases:
+        numbers = (case.seconds, case.bare_seconds, case.ratio_to_bare_vectorbt, case.first_call_seconds)
+        table.add_row(case.name, *(f"{number:.2f}" for number in numbers))
+    console.print(table)
+    console.print(f"peak memory of the process: {result.peak_memory_bytes / 2**30:.2f} GiB", highlight=False)

@@ -1,8 +1,4 @@
-"""How fast this machine samples: beside the naive decoder, and beside the best that its products allow.
-
-Everything is timed in one process and in turns, because the speed of shared machines drifts: only ratios within a
-run can be compared.
-"""
+"""The published configurations, and the arithmetic that decoding with a configuration takes."""
 
 from __future__ import annotations
 
@@ -16,13 +12,79 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scenario_gen.errors import SpecError
-from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.errors import CheckpointError, SpecError
+from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
+from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.dense import Dense, Precision
+from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
+from scenario_gen.kronos.registry import KNOWN_MODELS
+from scenario_gen.kronos.representation import Levels
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.shapes import flops_per_bar
+from scenario_gen.kronos.tokenizer import KronosTokenizer
+
+# layers, d_model, heads, feed-forward; group size of the tokenizer that goes with it
+PUBLISHED = {"mini": (4, 256, 4, 512, 5), "small": (8, 512, 8, 1024, 4), "base": (12, 832, 16, 2048, 4)}
+BITS = 10
+
+
+def model_for_timing(name: str) -> tuple[Checkpoint, str]:
+    """Return a checkpoint to time, and what its weights are: ``real`` or ``random``.
+
+    A published model that is not on this machine gets random weights in its configuration: decoding takes the same
+    time whatever the weights are.
+
+    Raises:
+        CheckpointError: no model of that name or folder.
+    """
+    known = next((known for known in KNOWN_MODELS if known.name == name), None)
+    if known is None or known.available:
+        return open_checkpoint(name), "real"
+    return random_checkpoint(name, known.context), "random"
+
+
+def random_checkpoint(name: str, window: int, seed: int = 0) -> Checkpoint:
+    """Return a published configuration with random weights.
+
+    Raises:
+        CheckpointError: no published configuration of that name.
+    """
+    if name not in PUBLISHED:
+        raise CheckpointError(f"no published configuration {name!r}", expected=", ".join(PUBLISHED))
+    layers, width, heads, inner, group = PUBLISHED[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Kronos(ModelConfig(layers, width, heads, inner, BITS, BITS))
+        tokenizer = KronosTokenizer(TokenizerConfig(6, 256, 4, 512, 4, 4, BITS, BITS, group))
+    model.eval().requires_grad_(False)
+    tokenizer.eval().requires_grad_(False)
+    return Checkpoint(name, model, tokenizer, Levels(), window)
+
+
+def flops_per_bar(checkpoint: Checkpoint, context: float) -> float:
+    """Return the floating point operations that one bar of one path takes, tokens and features.
+
+    Counted are the products that the fast decoder cannot do without: two operations per multiply-add; attention over
+    ``context`` bars on average; embeddings, the fusing projection and the sibling's query are lookups.
+    """
+    model, tokenizer = checkpoint.model.config, checkpoint.tokenizer.config
+    d = model.d_model
+    token = model.n_layers * _block(d, model.ff_dim, context)
+    dependency = 3 * d * d + 2 * context * d  # k, v and out; scores and values
+    heads = d * (2**model.s1_bits + 2**model.s2_bits)
+    features = (tokenizer.n_dec_layers - 1) * _block(tokenizer.d_model, tokenizer.ff_dim, context)
+    features += tokenizer.d_model * (tokenizer.s1_bits + tokenizer.s2_bits + tokenizer.d_in)
+    return 2.0 * (token + dependency + heads + features)
+
+
+def _block(width: int, inner: int, context: float) -> float:
+    """Return the multiply-adds of one row in one block: q, k, v, out, feed-forward, scores and values."""
+    return 4 * width * width + 3 * width * inner + 2 * context * width
+
+
+# --- How fast this machine samples: beside the naive decoder, and beside the best that its products allow ---
+
 
 NAIVE_PATHS, NAIVE_BARS = 8, 2
 CEILING_SIZES = (1024, 2048)
@@ -50,7 +112,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Closeness:
     """How far bfloat16 leaves float32, on the same sequences.
 
     Attributes:
@@ -84,7 +146,7 @@ class BenchResult:
     share_of_ceiling: float
     peak_memory_bytes: int
     growth: list[Timing]
-    agreement: Agreement | None
+    agreement: Closeness | None
 
     def to_mapping(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -240,7 +302,7 @@ def _device_name(device: torch.device) -> str:
 
 
 @torch.no_grad()
-def agreement(checkpoint: Checkpoint, size: Size, rows: int = 64) -> Agreement:
+def agreement(checkpoint: Checkpoint, size: Size, rows: int = 64) -> Closeness:
     """Compare bfloat16 with float32 on the same sequences: float32 paths, each row cut after another bar."""
     exact, rough = FastDecoder(checkpoint, "float32"), FastDecoder(checkpoint, "bfloat16")
     horizon = max(2, min(size.horizon, 16))
@@ -259,4 +321,4 @@ def agreement(checkpoint: Checkpoint, size: Size, rows: int = 64) -> Agreement:
         drawn = [torch.stack(d.sample_tokens(s1, s2, past, next_stamps, draws, SamplingRule())) for d in (exact, rough)]
         same.append((drawn[0] == drawn[1]).all(0).float().mean())
     distance = torch.cat(distances)
-    return Agreement(len(distance), float(torch.stack(same).mean()), float(distance.mean()), float(distance.max()))
+    return Closeness(len(distance), float(torch.stack(same).mean()), float(distance.mean()), float(distance.max()))

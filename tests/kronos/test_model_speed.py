@@ -9,10 +9,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.kronos import Checkpoint
-from scenario_gen.kronos.benchmark import Agreement, Size, agreement, measure
 from scenario_gen.kronos.dense import _has_bfloat16
 from scenario_gen.kronos.layers import Block
-from scenario_gen.kronos.shapes import _block, flops_per_bar, model_for_timing, random_checkpoint
+from scenario_gen.kronos.model_speed import (
+    Closeness,
+    Size,
+    _block,
+    agreement,
+    flops_per_bar,
+    measure,
+    model_for_timing,
+    random_checkpoint,
+)
 
 
 def test_a_blocks_arithmetic_is_what_pytorch_counts() -> None:
@@ -74,7 +82,7 @@ def test_a_published_model_that_is_not_here_is_timed_with_random_weights(
 def test_bfloat16_stays_near_float32_on_the_embedded_model() -> None:
     checkpoint, _ = model_for_timing("nano")
     found = agreement(checkpoint, Size(64, 128, 16))
-    assert isinstance(found, Agreement)
+    assert isinstance(found, Closeness)
     # Logits of some 10 nats carry a relative error of 2^-9 per product, averaged over the sums of many: a few
     # hundredths of a nat, so distributions move by about a hundredth. Unrelated distributions are .5 and more apart.
     assert 0 < found.s1_distance < 0.03

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from typer.testing import CliRunner
 
-from scenario_gen.backtest.benchmark import bare_vectorbt, made_up, measure, whole_backtest
+from scenario_gen.backtest.backtest_speed import bare_vectorbt, made_up, measure, whole_backtest
 from scenario_gen.cli.app import app
 
 
