@@ -15,9 +15,9 @@ from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, 
 from scenario_gen.spec.wording import nearest, one_of
 
 if TYPE_CHECKING:
-    from scenario_gen.execute.progress import Progress
     from scenario_gen.generators.sections import GeneratorSection
     from scenario_gen.pipeline.calibration_runs import CalibrationReport, Wishes
+    from scenario_gen.progress import Progress
     from scenario_gen.spec.loader import LoadedSpec
 
 CALIBRATE_EXIT_CODES = (

@@ -9,10 +9,10 @@ import typer
 
 from scenario_gen.cli.manners import USER_MISTAKE
 from scenario_gen.errors import CheckpointError
-from scenario_gen.execute.progress import Progress
 from scenario_gen.kronos.hub import Revision, places_of, pull
 from scenario_gen.kronos.registry import known_models
 from scenario_gen.kronos.verify import Verified, is_here, verify_model
+from scenario_gen.progress import Progress
 
 MEGABYTE = 1_000_000
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from scenario_gen.execute.progress import Progress
+from scenario_gen.progress import Progress
 
 
 class BarProgress:

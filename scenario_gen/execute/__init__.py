@@ -1,4 +1,4 @@
-"""Execution: blocks of path ids, per-path random numbers, and how progress is told.
+"""Execution: blocks of path ids and per-path random numbers.
 
 Knows numbers and ids; nothing of candles, models or strategies.
 """
@@ -7,6 +7,5 @@ from __future__ import annotations
 
 from scenario_gen.execute.blocks import Block, plan_blocks
 from scenario_gen.execute.draws import Draws
-from scenario_gen.execute.progress import Progress, SilentProgress
 
-__all__ = ["Block", "Draws", "Progress", "SilentProgress", "plan_blocks"]
+__all__ = ["Block", "Draws", "plan_blocks"]

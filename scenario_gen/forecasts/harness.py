@@ -14,7 +14,6 @@ import pandas as pd
 from scenario_gen.candles.check import mend_paths
 from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
-from scenario_gen.execute.progress import Progress
 from scenario_gen.forecasts.exceedances import NEXT_BAR
 from scenario_gen.forecasts.numbers import Scale
 from scenario_gen.forecasts.observe import Observation, observe
@@ -23,6 +22,7 @@ from scenario_gen.generators.base import FittedGenerator, Generator, sample_cont
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import STILL, volatility
+from scenario_gen.progress import Progress
 
 BASELINES = ("bootstrap", "fhs")
 PATHS_AT_ONCE = 4096  # kept in memory together

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.hashes import sha256_of, write_sums
+from scenario_gen.files import sha256_of, write_sums
 from scenario_gen.kronos.hub import Revision, fetched, find_source
 from scenario_gen.kronos.model import DependencyForm, Kronos
 from scenario_gen.kronos.registry import published_window

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.files import is_hash, mismatch, recorded_by_the_hub
 from scenario_gen.kronos.failures import explain, offline_error
-from scenario_gen.kronos.hashes import is_hash, mismatch, recorded_by_the_hub
 from scenario_gen.kronos.registry import NEEDED_FILES, blob_file, cached_commit, hub_cache, is_cached, snapshot_folder
 from scenario_gen.kronos.resume import fetch_blob
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.files import SUMS, is_hash, mismatch, read_sums, recorded_by_the_hub
 from scenario_gen.kronos.checkpoint import EXTRAS, OWN_FILES, load_checkpoint
-from scenario_gen.kronos.hashes import SUMS, is_hash, mismatch, read_sums, recorded_by_the_hub
 from scenario_gen.kronos.hub import Place, Revision, places_of
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import (

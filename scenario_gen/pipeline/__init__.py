@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.pipeline.agreement import agreement_of
 from scenario_gen.pipeline.blocks import run_blocks
 from scenario_gen.pipeline.identity import device_of, identity_of, versions
@@ -21,6 +20,7 @@ from scenario_gen.pipeline.realism import check_realism
 from scenario_gen.pipeline.sampling import sample
 from scenario_gen.pipeline.scenario_evidence import scenario_evidence
 from scenario_gen.pipeline.summary import summarise
+from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
 from scenario_gen.store.cache import calibration_folder

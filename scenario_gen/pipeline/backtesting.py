@@ -16,7 +16,6 @@ from scenario_gen.backtest.engine import run_backtest
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.backtest_results import BacktestReport, ContextUsed
 from scenario_gen.pipeline.blocks import fan_bars
@@ -26,6 +25,7 @@ from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Paths, given_paths
 from scenario_gen.pipeline.strategy_findings import ask_strategy
 from scenario_gen.pipeline.strategy_results import strategy_result
+from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.models import Limits
 from scenario_gen.spec.sections import section_of
 from scenario_gen.store.limits import strategy_findings

@@ -17,12 +17,12 @@ from scenario_gen.candles.check import none_left
 from scenario_gen.candles.shifts import MOST_MEASURED, share_of
 from scenario_gen.execute.blocks import Block, plan_blocks
 from scenario_gen.execute.draws import Draws
-from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.unrepaired import run_unrepaired
+from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder
 
 FAN_POINTS = 130

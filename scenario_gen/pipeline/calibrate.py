@@ -19,7 +19,6 @@ from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import FactsByOrigin, FactsReport
 from scenario_gen.checks.inference.by_origin import MIN_PATHS as FEWEST_RANKED
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.forecasts.harness import Forecast, NextBars, Settings, forecasts, generator_label, next_bars
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
 from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale, untestable
@@ -30,6 +29,7 @@ from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
+from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.store.cache import cached
 
 Witness = Callable[[Forecast], None]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from scenario_gen.checks.account import Label
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.progress import Progress
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.harness import BASELINES, Settings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
@@ -19,6 +18,7 @@ from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import CALIBRATION, VALUE_AT_RISK
 from scenario_gen.pipeline.dial import settle
 from scenario_gen.pipeline.prepare import override, prepare
+from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario
 from scenario_gen.store.cache import calibration_folder

@@ -24,7 +24,6 @@ from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError
-from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 from scenario_gen.market.paths import PathSet
@@ -42,6 +41,7 @@ from scenario_gen.pipeline.check_results import (
 from scenario_gen.pipeline.outcomes import TOO_FEW, calibrated, facts_by_origin, judges_facts, known_futures
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
 from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
+from scenario_gen.progress import Progress, SilentProgress
 
 Paths: TypeAlias = PathTable | PathSet | Sequence[PathSet] | pd.DataFrame | str | Path
 CONTEXT = 256  # bars before the paths that say what volatility they continue

@@ -18,7 +18,6 @@ import pandas as pd
 from scenario_gen.checks.inference import FactsReport, check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.market.assets import shared_bars, split_assets
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
@@ -32,6 +31,7 @@ from scenario_gen.pipeline.outcomes import judges_facts
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
 from scenario_gen.pipeline.side_by_side import SHOWN, left_out, origins, panel_of, side_by_side, some
 from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
+from scenario_gen.progress import Progress, SilentProgress
 
 
 def check_assets(

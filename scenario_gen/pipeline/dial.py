@@ -10,7 +10,6 @@ import numpy as np
 
 from scenario_gen import __version__
 from scenario_gen.errors import DataError, SpecError
-from scenario_gen.execute.progress import Progress
 from scenario_gen.forecasts.dial import ALSO_COVERED, RULE, SCORE, DialPoint, DialSearch, Trial, choose_point, curve
 from scenario_gen.forecasts.harness import Settings, forecasts
 from scenario_gen.forecasts.numbers import BY_ID, Scale
@@ -19,6 +18,7 @@ from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origins, rolling_origi
 from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.market.candles import Candles
+from scenario_gen.progress import Progress
 from scenario_gen.store.cache import cached
 
 TEMPERATURES = (0.7, 0.85, 1.0, 1.2, 1.45)  # then the middles beside the one of least CRPS

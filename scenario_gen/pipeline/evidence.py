@@ -24,11 +24,11 @@ from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
 from scenario_gen.backtest.tail.losses import tail_losses, terminal_returns, worst_bar
 from scenario_gen.backtest.tail.marker import Marker, Stretch, historical_marker
-from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.choices import choices
+from scenario_gen.progress import Progress
 from scenario_gen.store.results import StrategyResult
 from scenario_gen.store.strategies import Tail
 

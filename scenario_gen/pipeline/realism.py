@@ -21,7 +21,6 @@ from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute.blocks import plan_blocks
-from scenario_gen.execute.progress import Progress
 from scenario_gen.forecasts.drift import EnsembleDrift, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
@@ -38,6 +37,7 @@ from scenario_gen.pipeline.findings import (
 )
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.summary import block_paths
+from scenario_gen.progress import Progress
 from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.store.cache import cached, calibration_folder
 from scenario_gen.store.folder import RunFolder

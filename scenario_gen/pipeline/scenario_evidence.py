@@ -9,12 +9,12 @@ import numpy as np
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.execute.blocks import plan_blocks
-from scenario_gen.execute.progress import Progress
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
 from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.summary import block_paths
+from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Finding, ScenarioResult
 

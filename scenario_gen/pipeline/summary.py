@@ -17,7 +17,6 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.account import CandleAccount, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.execute.blocks import plan_blocks
-from scenario_gen.execute.progress import Progress
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import fan_bars, read_provenance, read_tally
 from scenario_gen.pipeline.findings import candle_finding, edge_finding, overlap_finding
@@ -25,6 +24,7 @@ from scenario_gen.pipeline.named import named_paths
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.strategy_results import make_fan, rounded, strategy_result
 from scenario_gen.pipeline.unrepaired import repair_effects
+from scenario_gen.progress import Progress
 from scenario_gen.spec.models import Limits
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.limits import limit_findings

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.errors import StoreError
+from scenario_gen.files import write_bytes
 from scenario_gen.report import (
     accounts,
     calibration,
@@ -37,7 +38,6 @@ from scenario_gen.report.long_facts import long_table
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.repro import moment, repro_rows
 from scenario_gen.report.words import Sentence, name, visible
-from scenario_gen.store.files import write_bytes
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import Label, StressRun
 from scenario_gen.store.verdict import worst

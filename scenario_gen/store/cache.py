@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scenario_gen.errors import StoreError
+from scenario_gen.files import write_bytes
 from scenario_gen.store.codec import decode, encode
-from scenario_gen.store.files import write_bytes
 
 T = TypeVar("T")
 

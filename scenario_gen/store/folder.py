@@ -29,8 +29,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
+from scenario_gen.files import SAFE_NAME, TEMPORARY, atomic, disk_trouble, safe_name, sha256_of, write_bytes
 from scenario_gen.store.codec import BROKEN, decode, encode
-from scenario_gen.store.files import SAFE_NAME, TEMPORARY, atomic, disk_trouble, file_sha256, safe_name, write_bytes
 from scenario_gen.store.kept import PathsWriter
 from scenario_gen.store.results import StressRun
 
@@ -259,7 +259,7 @@ class RunFolder:
         folder = self.block_path(scenario, index)
         try:
             sums = _read_json(folder / "done.json")
-            return ARRAYS in sums and all(file_sha256(folder / name) == digest for name, digest in sums.items())
+            return ARRAYS in sums and all(sha256_of(folder / name) == digest for name, digest in sums.items())
         except (StoreError, OSError):
             return False
 
@@ -282,7 +282,7 @@ class RunFolder:
             with atomic(folder / f"{name}.parquet") as partial:
                 frame.to_parquet(partial)
         names = [ARRAYS, *(f"{name}.parquet" for name in frames)]
-        write_bytes(folder / "done.json", _json_bytes({name: file_sha256(folder / name) for name in names}))
+        write_bytes(folder / "done.json", _json_bytes({name: sha256_of(folder / name) for name in names}))
 
     def load_block(self, scenario: str, index: int) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
         """Read one block: its arrays and its frames.

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scenario_gen.execute.progress import Progress
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.progress import Progress
 from scenario_gen.training.adapt import adapt, merge_products, trained_share
 from scenario_gen.training.config import ModelStage, StageConfig, TokenizerStage, TrainConfig
 from scenario_gen.training.data import WindowSampler

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.execute.progress import Progress, SilentProgress
 from scenario_gen.kronos.checkpoint import Checkpoint, save_checkpoint
 from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.representation import Increments, Levels, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.training.card import write_card
 from scenario_gen.training.config import TrainConfig
 from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError, SpecError
+from scenario_gen.files import write_sums
 from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, open_checkpoint
-from scenario_gen.kronos.hashes import write_sums
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import known_models
 from scenario_gen.kronos.representation import Representation, representation_from

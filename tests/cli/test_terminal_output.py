@@ -6,7 +6,7 @@ from rich.console import Console
 
 from scenario_gen.cli.progress import BarProgress, LineProgress, NotesOnly
 from scenario_gen.cli.tables import finding_lines, percent, show_run
-from scenario_gen.execute.progress import SilentProgress
+from scenario_gen.progress import SilentProgress
 from scenario_gen.store.results import Estimate, Finding, StressRun
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import CheckError, DataError, ScenarioError, StoreError, StrategyError
-from scenario_gen.execute import SilentProgress
 from scenario_gen.pipeline import run_spec
+from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
 

@@ -13,10 +13,10 @@ import torch
 
 import scenario_gen as sg
 from scenario_gen.errors import CheckError
-from scenario_gen.execute import SilentProgress
 from scenario_gen.kronos import Checkpoint, Kronos, KronosTokenizer, ModelConfig, TokenizerConfig, save_checkpoint
 from scenario_gen.kronos.representation import Levels
 from scenario_gen.pipeline import run_spec
+from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import CANDLES, RunFolder
 

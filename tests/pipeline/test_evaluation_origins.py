@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from scenario_gen.errors import CheckpointError, DataError, SpecError
-from scenario_gen.execute.progress import SilentProgress
 from scenario_gen.kronos import Checkpoint, save_checkpoint
 from scenario_gen.market import Candles
 from scenario_gen.pipeline.evaluation.forecast import Settings, _batches
 from scenario_gen.pipeline.evaluation.origins import HORIZON, Stretch, choose_origins, held_out, stretches
 from scenario_gen.pipeline.evaluation.results import Evaluation
 from scenario_gen.pipeline.evaluation.run import Material, evaluate
+from scenario_gen.progress import SilentProgress
 from scenario_gen.store.codec import encode
 from scenario_gen.training.data import Series
 from scenario_gen.training.histories import history_of, read_histories

@@ -13,7 +13,6 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.checks.facts import FACTS, Bars, Gauge, path_statistics
 from scenario_gen.checks.inference import worst
-from scenario_gen.execute import SilentProgress
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
 from scenario_gen.pipeline.calibrate import calibrate
@@ -21,6 +20,7 @@ from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import prepare
 from scenario_gen.pipeline.realism import settings_of, to_calibrate
 from scenario_gen.pipeline.summary import block_paths
+from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import PAGE_MARK, RunFolder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scenario_gen.execute import SilentProgress
 from scenario_gen.pipeline import run_spec
+from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.store.folder import RunFolder

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scenario_gen import files
 from scenario_gen.errors import StoreError
+from scenario_gen.files import safe_name, write_bytes
 from scenario_gen.market.paths import PathSet
-from scenario_gen.store import files
-from scenario_gen.store.files import safe_name, write_bytes
 from scenario_gen.store.folder import PAGE_MARK, RunFolder, identity_hash
 from scenario_gen.store.results import StressRun
 

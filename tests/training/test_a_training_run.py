@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 import scenario_gen as sg
 from scenario_gen.cli.app import app
 from scenario_gen.errors import CheckpointError, DataError, SpecError
-from scenario_gen.execute.progress import SilentProgress
 from scenario_gen.kronos.checkpoint import open_checkpoint
+from scenario_gen.progress import SilentProgress
 from scenario_gen.training import train
 
 NAMES = ("model/model.safetensors", "tokenizer/model.safetensors")

@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from scenario_gen.cli.app import app
 from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.execute.progress import SilentProgress
 from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint, save_checkpoint
 from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.progress import SilentProgress
 from scenario_gen.training import finetune, train
 from scenario_gen.training.adapt import LowRank, adapt, merge_products
 from scenario_gen.training.config import ModelStage

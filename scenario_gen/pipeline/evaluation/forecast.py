@@ -9,7 +9,6 @@ import numpy as np
 
 from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
-from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import Generator, sample_contexts
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -17,6 +16,7 @@ from scenario_gen.market.sessions import tick_size
 from scenario_gen.pipeline.evaluation.observe import Seen, Truth, observe
 from scenario_gen.pipeline.evaluation.origins import HORIZON, Origin, Stretch
 from scenario_gen.pipeline.evaluation.summarise import Column
+from scenario_gen.progress import Progress
 
 PATHS_AT_ONCE = 4096  # kept in memory together
 

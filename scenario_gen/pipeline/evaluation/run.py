@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.progress import Progress
 from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.sections import (
     BootstrapGenerator,
@@ -34,6 +33,7 @@ from scenario_gen.pipeline.evaluation.origins import (
 )
 from scenario_gen.pipeline.evaluation.results import ALL, Evaluation
 from scenario_gen.pipeline.evaluation.summarise import summarise
+from scenario_gen.progress import Progress
 from scenario_gen.training.data import load_series
 from scenario_gen.training.histories import read_histories
 from scenario_gen.training.read_config import load_config

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from scenario_gen.execute.threads import one_blas_thread
+from scenario_gen.progress import one_blas_thread
 
 
 def threads() -> set[int]:
