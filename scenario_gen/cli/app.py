@@ -12,7 +12,7 @@ from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.calibrating import CALIBRATE_EXIT_CODES, calibrate
 from scenario_gen.cli.checking import CHECK_EXIT_CODES, check
 from scenario_gen.cli.evaluating import evaluate
-from scenario_gen.cli.manners import PoliteGroup, checked_device, command_line, print_version
+from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
 from scenario_gen.cli.pairs import PairsCommand
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.spec.models import MAX_PATHS
@@ -36,7 +36,7 @@ models_app = typer.Typer(no_args_is_help=True, help="The Kronos checkpoints that
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec.", show_default=False)]
+SpecFile = Annotated[Path, Argument(metavar="SPEC", help="A YAML spec.")]
 
 
 @app.callback()
@@ -60,18 +60,12 @@ def scenario_gen(
 @app.command(epilog=BACKTEST_EXIT_CODES)
 def run(
     spec: SpecFile,
-    folder: Annotated[
-        Path | None, typer.Option(help="Run folder instead of report.folder.", show_default=False)
-    ] = None,
+    folder: Annotated[Path | None, Optional(help="Run folder instead of report.folder.")] = None,
     device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.", callback=checked_device, show_default=False
-        ),
+        str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.", callback=checked_device)
     ] = None,
     paths: Annotated[
-        int | None,
-        typer.Option(min=1, max=MAX_PATHS, help="Paths per scenario instead of paths.count.", show_default=False),
+        int | None, Optional(min=1, max=MAX_PATHS, help="Paths per scenario instead of paths.count.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
@@ -97,7 +91,7 @@ def run(
 
 @app.command(epilog=EXIT_CODES)
 def validate(
-    specs: Annotated[list[Path] | None, typer.Argument(metavar="SPEC", help="YAML specs.", show_default=False)] = None,
+    specs: Annotated[list[Path] | None, Argument(metavar="SPEC", help="YAML specs.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a spec.")] = False,
 ) -> None:
     """Check specs without running them, and say what they would run.
@@ -124,8 +118,7 @@ def validate(
 def init(
     what: Annotated[str, typer.Argument(metavar="[spec|strategy]", help="What to write.", show_default=True)] = "spec",
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.", show_default=False),
+        str | None, Argument(metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.")
     ] = None,
 ) -> None:
     """Write a commented spec and a commented strategy to start from; nothing is overwritten.
@@ -162,12 +155,8 @@ def list_models() -> None:
 
 @models_app.command("pull", epilog=EXIT_CODES)
 def pull(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A known name, or org/name@revision.", show_default=False)
-    ],
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Its tokenizer, where none is known: org/name@revision.", show_default=False)
-    ] = None,
+    name: Annotated[str, Argument(metavar="NAME", help="A known name, or org/name@revision.")],
+    tokenizer: Annotated[str | None, Optional(help="Its tokenizer, where none is known: org/name@revision.")] = None,
 ) -> None:
     """Download a checkpoint from the Hugging Face Hub once; runs need no network afterwards.
 
@@ -189,8 +178,7 @@ def pull(
 @models_app.command("verify", epilog=EXIT_CODES)
 def verify(
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Known names, folders, or org/name@revision.", show_default=False),
+        list[str] | None, Argument(metavar="[NAME]...", help="Known names, folders, or org/name@revision.")
     ] = None,
 ) -> None:
     """Check the checkpoints that are on this machine, without a network and without changing anything.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scenario_gen.cli.manners import AsJson, Quiet
+from scenario_gen.cli.manners import Argument, AsJson, Optional, Quiet
 from scenario_gen.cli.pairs import read_pairs
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 
@@ -22,39 +22,30 @@ BACKTEST_EXIT_CODES = (
 
 
 def backtest(
-    paths: Annotated[Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)],
-    strategy: Annotated[
-        list[str], typer.Option(metavar="FILE.py:NAME", help="What to run; may be repeated.", show_default=False)
-    ],
+    paths: Annotated[Path, Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.")],
+    strategy: Annotated[list[str], Optional(metavar="FILE.py:NAME", help="What to run; may be repeated.")],
     params: Annotated[
         list[str] | None,
-        typer.Option(
+        Optional(
             metavar="NAME=VALUE ...",
             help="Its parameters; fast=10,20 tries both. Of several strategies each takes those that it knows.",
-            show_default=False,
         ),
     ] = None,
     context: Annotated[
-        str | None,
-        typer.Option(help="The history that the paths continue: a file, sp500 or nasdaq.", show_default=False),
+        str | None, Optional(help="The history that the paths continue: a file, sp500 or nasdaq.")
     ] = None,
-    context_end: Annotated[
-        str | None, typer.Option(help="Its last bar to use, where it goes on beside the paths.", show_default=False)
-    ] = None,
+    context_end: Annotated[str | None, Optional(help="Its last bar to use, where it goes on beside the paths.")] = None,
     context_bars: Annotated[
         int, typer.Option(min=1, max=MAX_CONTEXT, help="How many of its last bars the strategies see.")
     ] = 256,
     limits: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE ...", help="As in a spec: max_drawdown=0.25.", show_default=False),
+        list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: max_drawdown=0.25.")
     ] = None,
     broker: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.", show_default=False),
+        list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.")
     ] = None,
     bars_per_year: Annotated[
-        float | None,
-        typer.Option(min=1, max=1e7, help="To annualise with; default: the calendar's.", show_default=False),
+        float | None, Optional(min=1, max=1e7, help="To annualise with; default: the calendar's.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of random entries and bootstrap intervals.")] = 0,
     as_json: AsJson = False,

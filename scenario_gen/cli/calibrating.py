@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet, checked_device
+from scenario_gen.cli.manners import DATES, GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, checked_device
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
@@ -28,29 +28,17 @@ CALIBRATE_EXIT_CODES = (
 
 
 def calibrate(
-    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC]", help="A YAML spec.", show_default=False)] = None,
-    scenario: Annotated[
-        str | None, typer.Option(help="Which scenario of the spec; default: the first.", show_default=False)
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="A history instead of a spec: a file, sp500 or nasdaq.", show_default=False)
-    ] = None,
+    spec: Annotated[Path | None, Argument(metavar="[SPEC]", help="A YAML spec.")] = None,
+    scenario: Annotated[str | None, Optional(help="Which scenario of the spec; default: the first.")] = None,
+    data: Annotated[str | None, Optional(help="A history instead of a spec: a file, sp500 or nasdaq.")] = None,
     model: Annotated[str, typer.Option(help=f"With --data: a Kronos model, or {', '.join(BASELINES)}.")] = "nano",
     temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
-    end: Annotated[
-        datetime | None,
-        typer.Option(
-            help="With --data: the last bar to look at.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], show_default=False
-        ),
-    ] = None,
+    end: Annotated[datetime | None, Optional(help="With --data: the last bar to look at.", formats=DATES)] = None,
     context: Annotated[
-        int | None,
-        typer.Option(min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.", show_default=False),
+        int | None, Optional(min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.")
     ] = None,
-    horizon: Annotated[
-        int | None, typer.Option(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.", show_default=False)
-    ] = None,
+    horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.")] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
     paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
     baselines: Annotated[
@@ -64,10 +52,8 @@ def calibrate(
             help="Forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level.",
         ),
     ] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Of the paths.", show_default=False)] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device, show_default=False)
-    ] = None,
+    seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,
+    device: Annotated[str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, AsJson, Quiet
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet
 from scenario_gen.market.section import Market
 from scenario_gen.spec.models import MAX_SEED
 
@@ -23,37 +23,25 @@ CHECK_EXIT_CODES = (
 
 
 def check(
-    paths: Annotated[Path, typer.Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.", show_default=False)],
+    paths: Annotated[Path, Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.")],
     reference: Annotated[
         list[str],
-        typer.Option(
-            help="The history that they continue: a file, sp500 or nasdaq; NAME=HISTORY for each of several assets.",
-            show_default=False,
+        Optional(
+            help="The history that they continue: a file, sp500 or nasdaq; NAME=HISTORY for each of several assets."
         ),
     ],
     context_end: Annotated[
-        str | None,
-        typer.Option(help="The last bar before the paths; default: found from their stamps.", show_default=False),
+        str | None, Optional(help="The last bar before the paths; default: found from their stamps.")
     ] = None,
-    tick_size: Annotated[
-        float | None, typer.Option(min=0.0, help="Price step that all prices keep to.", show_default=False)
-    ] = None,
-    lot_size: Annotated[
-        float | None, typer.Option(min=0.0, help="Step of the volume column.", show_default=False)
-    ] = None,
+    tick_size: Annotated[float | None, Optional(min=0.0, help="Price step that all prices keep to.")] = None,
+    lot_size: Annotated[float | None, Optional(min=0.0, help="Step of the volume column.")] = None,
     price_limit: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="0.1: no price further from the session's last close.", show_default=False),
+        float | None, Optional(min=0.0, max=1.0, help="0.1: no price further from the session's last close.")
     ] = None,
-    volume_unit: Annotated[
-        float | None, typer.Option(min=0.0, help="amount = volume x unit x price.", show_default=False)
-    ] = None,
-    calendar: Annotated[
-        str | None, typer.Option(help="XNYS, 24/7, ...: whose sessions the stamps keep to.", show_default=False)
-    ] = None,
+    volume_unit: Annotated[float | None, Optional(min=0.0, help="amount = volume x unit x price.")] = None,
+    calendar: Annotated[str | None, Optional(help="XNYS, 24/7, ...: whose sessions the stamps keep to.")] = None,
     training: Annotated[
-        list[str] | None,
-        typer.Option(help="A history that the generator was trained on; may be repeated.", show_default=False),
+        list[str] | None, Optional(help="A history that the generator was trained on; may be repeated.")
     ] = None,
     resamples_history: Annotated[
         bool, typer.Option("--resamples-history", help="The generator is a bootstrap: do not judge it for copying.")

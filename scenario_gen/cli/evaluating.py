@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import AsJson, Quiet, checked_device
+from scenario_gen.cli.manners import DATES, Argument, AsJson, Optional, Quiet, checked_device
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 from scenario_gen.spec.wording import one_of
 
@@ -22,26 +22,15 @@ PARTS = ("later", "unseen", "both")
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="nano, a folder, or org/name@revision.", show_default=False)
-    ],
+    model: Annotated[str, Argument(metavar="MODEL", help="nano, a folder, or org/name@revision.")],
     data: Annotated[
-        str,
-        typer.Option(
-            help="A folder of histories (with manifest.csv, or files), one file, sp500 or nasdaq.", show_default=False
-        ),
+        str, Optional(help="A folder of histories (with manifest.csv, or files), one file, sp500 or nasdaq.")
     ],
-    config: Annotated[
-        Path | None, typer.Option(help="Training config: only what it held out is forecast.", show_default=False)
-    ] = None,
+    config: Annotated[Path | None, Optional(help="Training config: only what it held out is forecast.")] = None,
     part: Annotated[str, typer.Option(help=f"With --config: {', '.join(PARTS)}.")] = "both",
-    start: Annotated[
-        datetime | None,
-        typer.Option(help="First bar to forecast.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], show_default=False),
-    ] = None,
+    start: Annotated[datetime | None, Optional(help="First bar to forecast.", formats=DATES)] = None,
     holdout_share: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Forecast the last share of every series.", show_default=False),
+        float | None, Optional(min=0.0, max=1.0, help="Forecast the last share of every series.")
     ] = None,
     context: Annotated[int, typer.Option(min=32, max=MAX_CONTEXT, help="Bars of context.")] = 256,
     paths: Annotated[int, typer.Option(min=2, max=MOST_PATHS, help="Paths of each forecast.")] = 200,
@@ -49,15 +38,11 @@ def evaluate(
         int, typer.Option(min=1, max=MOST_ORIGINS, help="Forecasts per series at most, spread evenly.")
     ] = 20,
     group_origins: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_ORIGINS, help="Forecasts per asset class and frequency at most.", show_default=False
-        ),
+        int | None, Optional(min=1, max=MOST_ORIGINS, help="Forecasts per asset class and frequency at most.")
     ] = None,
     temperature: Annotated[str, typer.Option(help="A number, or several for the curve: .6,1,1.6.")] = "1",
     against: Annotated[
-        list[str] | None,
-        typer.Option(help="Another model to be compared with; may be given again.", show_default=False),
+        list[str] | None, Optional(help="Another model to be compared with; may be given again.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the paths.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = "auto",

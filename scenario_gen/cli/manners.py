@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,9 @@ USER_MISTAKE = 2
 LIMIT_BREACHED = 3
 GATE_FAILED = 4
 INTERRUPTED = 130
+Optional = partial(typer.Option, show_default=False)  # an option whose default its help tells, or that has none
+Argument = partial(typer.Argument, show_default=False)
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AFTER_INTERRUPTION = {

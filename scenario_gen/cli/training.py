@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import Quiet
+from scenario_gen.cli.manners import Argument, Optional, Quiet
 
 if TYPE_CHECKING:
     from scenario_gen.market.candles import Candles
     from scenario_gen.training.config import VectorbtData
     from scenario_gen.training.run import Trained
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A training config (YAML).", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="Where the checkpoint goes; default: runs/NAME.", show_default=False)]
+Config = Annotated[Path, Argument(metavar="CONFIG", help="A training config (YAML).")]
+Out = Annotated[Path | None, Optional(help="Where the checkpoint goes; default: runs/NAME.")]
 Data = Annotated[
-    Path | None,
-    typer.Option(
-        help="A folder with a manifest, a file, sp500 or nasdaq, instead of the config's data.", show_default=False
-    ),
+    Path | None, Optional(help="A folder with a manifest, a file, sp500 or nasdaq, instead of the config's data.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
 
