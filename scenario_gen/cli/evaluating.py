@@ -14,8 +14,7 @@ from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 from scenario_gen.spec.wording import one_of
 
 if TYPE_CHECKING:
-    from scenario_gen.pipeline.evaluation.results import Evaluation
-    from scenario_gen.pipeline.evaluation.run import Material
+    from scenario_gen.forecasts.checkpoint_figures import Evaluation
 
 MOST_PATHS, MOST_ORIGINS, HOTTEST = 10_000, 100_000, 10.0
 PARTS = ("later", "unseen", "both")
@@ -72,15 +71,21 @@ def evaluate(
         raise typer.BadParameter(f"got {part!r}, expected {one_of(PARTS)}", param_hint="--part")
     if config is None and part != "both":
         raise typer.BadParameter("only a training config says what was held out", param_hint="--part")
+    import pandas as pd
+
     from scenario_gen.cli.progress import choose_progress
-    from scenario_gen.pipeline.evaluation.forecast import Settings
-    from scenario_gen.pipeline.evaluation.run import evaluate as evaluate_model
+    from scenario_gen.forecasts.checkpoint_figures import HORIZON
+    from scenario_gen.forecasts.checkpoints import Contest, Material
+    from scenario_gen.forecasts.checkpoints import evaluate as evaluate_model
+    from scenario_gen.forecasts.harness import Sampling
 
     if card:
         _require_own_folder(model)
-    settings = Settings(context, paths, origins, group_origins, temperatures, seed, device, tuple(against or ()))
-    material = _material(data, config, part, start, holdout_share)
-    found = evaluate_model(model, material, settings, progress=choose_progress(quiet=quiet or as_json))
+    contest = Contest(model, temperatures, tuple(against or ()), device)
+    since = None if start is None else pd.Timestamp(start)
+    material = Material(data, config, part, since, holdout_share, origins, group_origins)  # type: ignore[arg-type]  # checked against PARTS
+    sampling = Sampling(context, HORIZON, paths, seed)
+    found = evaluate_model(contest, material, sampling, progress=choose_progress(quiet=quiet or as_json))
     if card:
         _write_card(model, found)
     _show(found, as_json=as_json)
@@ -98,15 +103,6 @@ def _temperatures(text: str) -> tuple[float, ...]:
     return numbers
 
 
-def _material(data: str, config: Path | None, part: str, start: datetime | None, share: float | None) -> Material:
-    import pandas as pd
-
-    from scenario_gen.pipeline.evaluation.run import Material
-
-    since = None if start is None else pd.Timestamp(start)
-    return Material(data, config, part, since, share)  # type: ignore[arg-type]  # checked against PARTS
-
-
 def _require_own_folder(model: str) -> None:
     """Refuse to write a card where there is no folder of the user's own, before hours of sampling."""
     if not (Path(model) / "scenario_gen.json").is_file():
@@ -117,8 +113,8 @@ def _require_own_folder(model: str) -> None:
 
 
 def _write_card(model: str, found: Evaluation) -> None:
+    from scenario_gen.forecasts.checkpoint_tables import card_text
     from scenario_gen.kronos.checkpoint import open_checkpoint
-    from scenario_gen.pipeline.evaluation.tables import card_text
     from scenario_gen.training.card import write_card
 
     path = write_card(Path(model), open_checkpoint(model), card_text(found))

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenario_gen.pipeline.evaluation.results import Evaluation
-from scenario_gen.pipeline.evaluation.tables import Sheet, sheets
+from scenario_gen.forecasts.checkpoint_figures import Evaluation
+from scenario_gen.forecasts.checkpoint_tables import Sheet, sheets
 
 WIDTH_OF_A_LOG = 200  # the widest table has eighteen columns
 

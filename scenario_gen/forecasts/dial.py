@@ -18,7 +18,7 @@ from scenario_gen.checks.calibration.coverage import central_coverage
 from scenario_gen.checks.calibration.scores import DM_LAG
 from scenario_gen.checks.longrun import mean_test
 from scenario_gen.forecasts.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
-from scenario_gen.forecasts.observe import Observation
+from scenario_gen.forecasts.numbers import Observation
 
 Floats = NDArray[np.float64]
 

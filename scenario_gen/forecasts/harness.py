@@ -1,56 +1,54 @@
-"""Forecasts of the past: a generator's ensembles at rolling origins, each beside what really came.
+"""The one loop that forecasts the past: a generator's ensembles at origins, each beside what really came.
 
-What a calibration, the choice of a temperature and the value at risk of the next bar have in common.
+A calibration, the choice of a temperature, the value at risk of the next bar and the evaluation of a checkpoint
+differ in their origins and in what they read off an ensemble; seeds, batches, repair and omissions are owned here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from scenario_gen.candles.check import mend_paths
+from scenario_gen.checks.inference.by_origin import MIN_PATHS
 from scenario_gen.errors import DataError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.forecasts.exceedances import NEXT_BAR
-from scenario_gen.forecasts.numbers import Scale
-from scenario_gen.forecasts.observe import Observation, observe
-from scenario_gen.forecasts.origins import PATHS, WANTED, Origins, default_horizon, rolling_origins
+from scenario_gen.forecasts.numbers import Observation, Scale, measure
+from scenario_gen.forecasts.origins import FEWEST_JUDGED, PATHS, WANTED, Origin, default_horizon, moves, rolling_origins
 from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import STILL, volatility
 from scenario_gen.progress import Progress
 
-BASELINES = ("bootstrap", "fhs")
+USUAL_BASELINES = ("bootstrap", "fhs")  # kinds that a generator is compared with, where nothing else is asked for
 PATHS_AT_ONCE = 4096  # kept in memory together
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to calibrate.
+class Sampling:
+    """How every ensemble is made."""
 
-    Attributes:
-        context: bars that each forecast sees.
-        horizon: bars ahead.
-        origins: how many at most; the latest that the history has room for are taken.
-        paths: of each ensemble; 199 make the 5 % and 1 % quantiles exact ranks.
-        seed: of the paths and of randomised ranks.
-        stride: bars between origins; None is the horizon, and less is refused.
-        baselines: kinds of generators to compare with.
-        one_step: forecasts of the next bar alone, at each of the last bars, for its value at risk; 0 for none.
-    """
+    context: int  # bars that each forecast sees
+    horizon: int  # bars ahead
+    paths: int = PATHS  # of each ensemble; 199 make the 5 % and 1 % quantiles exact ranks
+    seed: int = 0  # of the paths and of randomised ranks
 
-    context: int
-    horizon: int
-    origins: int = WANTED
-    paths: int = PATHS
-    seed: int = 0
-    stride: int | None = None
-    baselines: tuple[str, ...] = BASELINES
-    one_step: int = 0
+
+@dataclass(frozen=True)
+class Settings(Sampling):
+    """How to calibrate."""
+
+    origins: int = WANTED  # how many at most; the latest that the history has room for are taken
+    stride: int | None = None  # bars between origins; None is the horizon, and less is refused
+    baselines: tuple[str, ...] = USUAL_BASELINES  # kinds of generators to compare with
+    one_step: int = 0  # forecasts of the next bar alone, at each of the last bars, for its value at risk; 0 for none
 
     @classmethod
     def of_run(cls, history: Candles, context: int, horizon: int, seed: int) -> Settings:
@@ -61,83 +59,133 @@ class Settings:
 
 @dataclass(frozen=True)
 class Forecast:
-    """One ensemble beside what came.
+    """One ensemble beside what came."""
 
-    Attributes:
-        generator: name.
-        place: of the origin, 0 is the oldest.
-        context: what the ensemble was made from.
-        paths: the ensemble, after repair.
-        real: the real future, one path of the same bars.
-        dropped: paths that broke a candle rule beyond repair and are not in the ensemble.
+    generator: str  # name
+    place: int  # of the origin, 0 is the oldest
+    context: Candles  # what the ensemble was made from
+    sampled: PathSet  # the ensemble as it was sampled
+    paths: PathSet  # the ensemble after repair
+    real: PathSet  # the real future, one path of the same bars
+
+    @property
+    def dropped(self) -> int:
+        """Paths that broke a candle rule beyond repair and are not in the ensemble."""
+        return len(self.sampled) - len(self.paths)
+
+    @classmethod
+    def of(cls, generator: str, place: int, context: Candles, sampled: PathSet, real: PathSet) -> Forecast | str:
+        """Repair an ensemble as in a run; or say why there is none: fewer than two paths can be repaired."""
+        kept = mend_paths(sampled)
+        if len(kept) < 2:
+            return f"{len(kept)} of {len(sampled)} paths are left: the others break a candle rule"
+        return cls(generator, place, context, sampled, kept, real)
+
+
+Look = Callable[[Forecast, np.random.Generator], T]  # what is kept of a forecast; the generator breaks ties of ranks
+
+
+@dataclass(frozen=True)
+class Observations(Generic[T]):
+    """What was kept of a generator's forecasts."""
+
+    seen: Mapping[int, T]  # by place of the origin, oldest first
+    omitted: Mapping[int, str]  # places at which it could not be run, and why
+    dropped: int  # paths that are in no ensemble
+
+
+def observe(
+    generator: Generator, origins: Sequence[Origin], look: Look[T], sampling: Sampling, advance: Callable[[int], None]
+) -> Observations[T]:
+    """Let a generator forecast from every origin, keep what ``look`` makes of it, and forget the paths.
+
+    Args:
+        generator: samples them.
+        origins: oldest first; a history's futures do not overlap where anything is to be tested.
+        look: reduces a forecast.
+        sampling: context, horizon, paths and seed. Every origin has draws and ties of its own, the same for every
+            generator.
+        advance: hears of origins.
     """
+    seen: dict[int, T] = {}
+    omitted: dict[int, str] = {}
+    dropped = 0
+    for forecast in forecasts(generator, origins, sampling, omitted):
+        seen[forecast.place] = look(forecast, ties(sampling.seed, forecast.place))
+        dropped += forecast.dropped
+        advance(1)
+    advance(len(omitted))
+    return Observations(seen, omitted, dropped)
 
-    generator: str
-    place: int
-    context: Candles
-    paths: PathSet
-    real: PathSet
-    dropped: int
+
+def ties(seed: int, place: int) -> np.random.Generator:
+    """Return the random numbers that spread the ranks of one origin over their cells."""
+    return np.random.default_rng([seed, place])
+
+
+def reading(functionals: Collection[str]) -> Look[Observation]:
+    """Return a look at numbers of a path, by id."""
+    return lambda forecast, rng: measure(forecast.paths, forecast.real, Scale.of(forecast.context), functionals, rng)
 
 
 def forecasts(
-    generator: Generator, history: Candles, origins: Origins, settings: Settings, omitted: dict[str, str] | None = None
+    generator: Generator, origins: Sequence[Origin], sampling: Sampling, omitted: dict[int, str] | None = None
 ) -> Iterator[Forecast]:
-    """Yield a generator's ensembles with what came, oldest origin first.
+    """Yield a generator's ensembles with what came, in the order of origins.
 
     Paths that break a candle rule are repaired, and dropped where they cannot be, as in a run.
 
     Args:
         generator: samples them.
-        history: the bars.
-        origins: rows of it.
-        settings: number of paths, and seed. Every origin has draws of its own, the same for every generator.
-        omitted: is told the stamps of origins that the generator refuses, and why.
+        origins: where from.
+        sampling: context, horizon, paths and seed.
+        omitted: is told the places of origins that the generator refuses, and why.
     """
     omitted = {} if omitted is None else omitted
-    batch = max(1, PATHS_AT_ONCE // settings.paths)
-    alive = [place for place, row in enumerate(origins.rows) if _moves(history, row, origins.context)]
-    for place in sorted(set(range(len(origins))) - set(alive)):
-        omitted[_stamp(history, origins, place)] = "the context never moves"
-    for start in range(0, len(alive), batch):
-        places = alive[start : start + batch]
-        for place, sampled in _sample(generator, history, origins, places, settings):
-            found = sampled if isinstance(sampled, str) else _beside_the_future(sampled, history, origins, place)
-            if isinstance(found, str):
-                omitted[_stamp(history, origins, place)] = found
+    name, context = generator_label(generator), sampling.context
+    alive = [place for place, at in enumerate(origins) if moves(at.history, at.row - context, at.row)]
+    omitted |= dict.fromkeys(sorted(set(range(len(origins))) - set(alive)), "the context never moves")
+    kinds = [len(origins[place].history.fields) for place in alive]  # those sampled together have the same fields
+    for run in _batches(kinds, max(1, PATHS_AT_ONCE // sampling.paths)):
+        for place, sampled in _sample(generator, origins, [alive[n] for n in run], sampling):
+            forecast = sampled if isinstance(sampled, str) else _beside(name, place, origins[place], sampled, sampling)
+            if isinstance(forecast, str):
+                omitted[place] = forecast
             else:
-                yield Forecast(generator_label(generator), place, *found)
+                yield forecast
 
 
-def _beside_the_future(
-    sampled: PathSet, history: Candles, origins: Origins, place: int
-) -> tuple[Candles, PathSet, PathSet, int] | str:
-    """Return context, repaired ensemble, real future and dropped paths; or why there is no ensemble."""
-    row = origins.rows[place]
-    context = history.rows(row - origins.context, row)
-    kept = mend_paths(sampled)
-    if len(kept) < 2:
-        return f"{len(kept)} of {len(sampled)} paths are left: the others break a candle rule"
-    real = PathSet.from_history(history.rows(row, row + origins.horizon), float(context.close[-1]))
-    return context, kept, real, len(sampled) - len(kept)
+def _beside(name: str, place: int, origin: Origin, sampled: PathSet, sampling: Sampling) -> Forecast | str:
+    context = origin.context(sampling.context)
+    real = PathSet.from_history(origin.future(sampling.horizon), float(context.close[-1]))
+    return Forecast.of(name, place, context, sampled, real)
+
+
+def _batches(kinds: Sequence[int], size: int) -> Iterator[range]:
+    """Yield the places of a list in runs of one kind, at most so many at a time."""
+    start = 0
+    for place in range(1, len(kinds) + 1):
+        if place == len(kinds) or kinds[place] != kinds[start] or place - start == size:
+            yield range(start, place)
+            start = place
 
 
 def _sample(
-    generator: Generator, history: Candles, origins: Origins, places: Sequence[int], settings: Settings
+    generator: Generator, origins: Sequence[Origin], places: Sequence[int], sampling: Sampling
 ) -> Iterator[tuple[int, PathSet | str]]:
     """Yield each origin's ensemble, or why there is none."""
-    rows = [origins.rows[place] for place in places]
-    contexts = [history.rows(row - origins.context, row) for row in rows]
-    stamps = [history.timestamps[row : row + origins.horizon] for row in rows]
-    ids = np.concatenate([place * settings.paths + np.arange(settings.paths) for place in places])
-    draws = Draws(settings.seed, ids.astype(np.int64))
+    chosen = [origins[place] for place in places]
+    contexts = [origin.context(sampling.context) for origin in chosen]
+    stamps = [origin.history.timestamps[origin.row : origin.row + sampling.horizon] for origin in chosen]
+    ids = np.concatenate([place * sampling.paths + np.arange(sampling.paths) for place in places])
+    draws = Draws(sampling.seed, ids.astype(np.int64))
     if not isinstance(generator, FittedGenerator):
         yield from zip(places, sample_contexts(generator, contexts, stamps, draws), strict=True)
         return
     shares = np.split(draws.path_ids, len(places))
-    for place, row, context, ahead, share in zip(places, rows, contexts, stamps, shares, strict=True):
-        own = Draws(settings.seed, share)
-        yield place, _fit_and_sample(generator, history.rows(0, row), context, ahead, own)
+    for place, origin, context, ahead, share in zip(places, chosen, contexts, stamps, shares, strict=True):
+        past = origin.history.rows(0, origin.row)
+        yield place, _fit_and_sample(generator, past, context, ahead, Draws(sampling.seed, share))
 
 
 def _fit_and_sample(
@@ -155,34 +203,21 @@ def generator_label(generator: Generator) -> str:
     return str(generator.identity.get("model", generator.identity["kind"]))
 
 
-def _moves(history: Candles, row: int, context: int) -> bool:
-    closes = history.close[row - context : row]
-    return bool(volatility(closes) >= STILL)
-
-
-def _stamp(history: Candles, origins: Origins, place: int) -> str:
-    return str(history.timestamps[origins.rows[place] - 1].isoformat())
-
-
 @dataclass(frozen=True)
 class NextBars:
-    """Forecasts of the next bar beside what came.
+    """Forecasts of the next bar beside what came."""
 
-    Attributes:
-        observations: oldest first.
-        omitted: ISO stamps of bars at which the generator could not be run, and why.
-        notes: where there are fewer than were asked for.
-    """
-
-    observations: Sequence[Observation] = ()
-    omitted: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    observations: Sequence[Observation] = ()  # oldest first
+    omitted: Mapping[int, str] = field(default_factory=dict)  # bars at which the generator could not be run, and why
+    notes: Sequence[str] = ()  # where there are fewer than were asked for
 
 
 def next_bars(generator: Generator, history: Candles, settings: Settings, progress: Progress) -> NextBars:
     """Forecast each of the last ``settings.one_step`` bars of a history from the bars before it.
 
-    Fewer where the history is shorter or the generator refuses; none where none are asked for.
+    The one test whose forecasts may follow each other: one-bar futures do not overlap, so every bar can be an origin,
+    and the 1 % level needs a thousand. Fewer where the history is shorter or the generator refuses; none where none
+    are asked for.
 
     Args:
         generator: samples the next bar.
@@ -196,22 +231,58 @@ def next_bars(generator: Generator, history: Candles, settings: Settings, progre
     if not settings.one_step:
         return NextBars()
     name = generator_label(generator)
-    origins = rolling_origins(len(history), context=settings.context, horizon=1, count=settings.one_step)
-    observations: list[Observation] = []
-    omitted: dict[str, str] = {}
+    origins = rolling_origins(len(history), context=settings.context, horizon=1, count=settings.one_step).of(history)
     with progress.stage(f"{name}: value at risk of the next bar", len(origins)) as advance:
-        for forecast in forecasts(generator, history, origins, settings, omitted):
-            rng = np.random.default_rng([settings.seed, forecast.place])
-            scale = Scale.of(forecast.context)
-            observations.append(observe(forecast.paths, forecast.real, scale, (NEXT_BAR,), rng))
-            advance(1)
-        advance(len(omitted))
-    return NextBars(observations, omitted, _told(name, len(observations), omitted, settings.one_step))
+        next_bar = replace(settings, horizon=1)
+        kept = observe(generator, origins, reading((NEXT_BAR,)), next_bar, advance)
+    return NextBars([*kept.seen.values()], kept.omitted, _fewer(name, len(kept.seen), kept.omitted, settings.one_step))
 
 
-def _told(name: str, seen: int, omitted: Mapping[str, str], wanted: int) -> list[str]:
+def _fewer(name: str, seen: int, omitted: Mapping[int, str], wanted: int) -> list[str]:
     if seen == wanted:
         return []
     why = f": {next(iter(omitted.values()))}" if omitted else ", for which the history has room"
     instead = "" if seen else ", so the origins stand in for them"
     return [f"{name}: the next bar was forecast {seen} times, not {wanted}{why}{instead}"]
+
+
+class Given(Protocol):
+    """Paths from outside, and the number of a history's bars before them."""
+
+    @property
+    def paths(self) -> PathSet:
+        """The paths, after repair, with their anchor close."""
+
+    @property
+    def end(self) -> int:
+        """Number of bars before them."""
+
+
+def known_futures(ensembles: Sequence[Given], history: Candles, *, known: int, context: int) -> list[Forecast]:
+    """Return given ensembles as forecasts beside what came; none where there are fewer than 30, too few to calibrate.
+
+    An origin is a context with at least 19 paths whose future, bar for bar at the stamps of the paths, is in the
+    history, and begins after that of the origin before it has ended.
+
+    Args:
+        ensembles: one per context, in the order of time, after repair.
+        history: the whole reference.
+        known: bars of it that may be looked at.
+        context: bars before the paths that say what volatility they continue.
+    """
+    beside = list(_known(ensembles, history.rows(0, known), context))
+    return beside if len(beside) >= FEWEST_JUDGED else []
+
+
+def _known(ensembles: Sequence[Given], history: Candles, context: int) -> Iterator[Forecast]:
+    free = place = 0  # first bar that no origin has used, and how many have
+    for given in ensembles:
+        stop = given.end + given.paths.horizon
+        if given.end < free or stop > len(history) or len(given.paths) < MIN_PATHS:
+            continue
+        future = history.rows(given.end, stop)
+        if future.timestamps.equals(given.paths.timestamps):
+            real = PathSet.from_history(future, float(history.close[given.end - 1]))
+            before = history.rows(max(given.end - context, 0), given.end)
+            yield Forecast("the given paths", place, before, given.paths, given.paths, real)
+            free, place = stop, place + 1

@@ -23,8 +23,7 @@ from scenario_gen.checks.calibration.scores import compare_scores
 from scenario_gen.checks.inference.labels import worst
 from scenario_gen.forecasts.drift import audit_drift
 from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
-from scenario_gen.forecasts.numbers import FUNCTIONALS
-from scenario_gen.forecasts.observe import SCORED, Observation
+from scenario_gen.forecasts.numbers import FUNCTIONALS, SCORED, Observation
 from scenario_gen.forecasts.origins import FEWEST_JUDGED
 from scenario_gen.forecasts.results import Contamination, FunctionalCalibration, GeneratorCalibration, Histogram
 

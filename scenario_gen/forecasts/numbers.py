@@ -1,18 +1,23 @@
-"""The numbers of a path on which an ensemble is calibrated: one list that tests, tables and figures iterate.
+"""THE list of numbers that are read off a path, and what is kept of an ensemble beside what came.
 
-All are read off log prices relative to the anchor, so that real futures and generated paths are measured alike.
-Terminal returns alone prefer too little volatility (Pinson and Tastu 2013; Scheuerer and Hamill 2015): the list
-asks for volatility, extremes, ranges, their clustering and volume as well.
+One entry adds a number: every test, table and figure iterates the list. All are read off log prices relative to the
+anchor, so that real futures and generated paths are measured alike. Terminal returns alone prefer too little
+volatility (Pinson and Tastu 2013; Scheuerer and Hamill 2015): the list asks for volatility, extremes, ranges, their
+clustering and volume as well. Which generator made the paths, and where the history is from, is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.checks.calibration.coverage import largest_deviation
+from scenario_gen.checks.calibration.scores import fair_crps, fair_energy_score, variogram_score
+from scenario_gen.checks.ranks import pit
+from scenario_gen.forecasts.exceedances import NEXT_BAR, TAILS, VAR_LEVELS, Tail, excess
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
@@ -26,17 +31,11 @@ NO_RANGE = 0.05  # share of context bars without a range from which ranges say n
 
 @dataclass(frozen=True)
 class Scale:
-    """What a context says about units.
+    """What a context says about units."""
 
-    Attributes:
-        volatility: root mean square of its log returns.
-        least_range: half its smallest range above zero, in logs: added before ranges pass a logarithm.
-        usual_volume: mean volume of its last bars; 0 without volume.
-    """
-
-    volatility: float
-    least_range: float
-    usual_volume: float
+    volatility: float  # root mean square of its log returns
+    least_range: float  # half its smallest range above zero, in logs: added before ranges pass a logarithm
+    usual_volume: float  # mean volume of its last bars; 0 without volume
 
     @classmethod
     def of(cls, context: Candles) -> Scale:
@@ -52,25 +51,17 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Futures:
-    """Paths, or the one real future, as logs.
+class LogPaths:
+    """Paths, or the one real future, as logs."""
 
-    Attributes:
-        close: log close over the anchor, the anchor's 0 first [path, bar + 1].
-        high: log high over the anchor [path, bar].
-        low: log low over the anchor [path, bar].
-        log_range: log of the bar's log range [path, bar].
-        log_volume: log of volume over the usual volume [path, bar]; None without volume.
-    """
-
-    close: Floats
-    high: Floats
-    low: Floats
-    log_range: Floats
-    log_volume: Floats | None
+    close: Floats  # log close over the anchor, the anchor's 0 first [path, bar + 1]
+    high: Floats  # log high over the anchor [path, bar]
+    low: Floats  # log low over the anchor [path, bar]
+    log_range: Floats  # log of the bar's log range [path, bar]
+    log_volume: Floats | None  # log of volume over the usual volume [path, bar]; None without volume
 
     @classmethod
-    def of(cls, paths: PathSet, scale: Scale) -> Futures:
+    def of(cls, paths: PathSet, scale: Scale) -> LogPaths:
         """Take logs of a path set; a price that is not positive counts as next to nothing, and is no number's NaN."""
         logs = {
             name: np.log(np.maximum(paths.column(name).astype(np.float64) / paths.anchor_close, LEAST))
@@ -97,62 +88,57 @@ class Futures:
 
 @dataclass(frozen=True)
 class Functional:
-    """One number per path.
+    """One number per path."""
 
-    Attributes:
-        id: short name, stable in files.
-        title: in words.
-        of: computes it, [path].
-        min_bars: shortest horizon at which it says something that no other of the list says.
-        needs: "", "range" or "volume": what the history must have.
-    """
-
-    id: str
-    title: str
-    of: Callable[[Futures], Floats]
-    min_bars: int = 1
-    needs: str = ""
+    id: str  # short name, stable in files
+    title: str  # in words
+    of: Callable[[LogPaths], Floats]  # computes it [path]
+    min_bars: int = 1  # shortest horizon at which it says something that no other of the list says
+    needs: str = ""  # "", "range" or "volume": what the history must have
+    calibrated: bool = True  # False: of checkpoints alone, which forecast 60 bars
 
 
-def log_realised_volatility(futures: Futures) -> Floats:
+def log_realised_volatility(paths: LogPaths) -> Floats:
     """Return ln sqrt(mean r^2) [path]."""
-    return np.asarray(0.5 * np.log(np.maximum(np.mean(futures.returns**2, axis=1), LEAST**2)))
+    return np.asarray(0.5 * np.log(np.maximum(np.mean(paths.returns**2, axis=1), LEAST**2)))
 
 
-def max_drawdown(futures: Futures) -> Floats:
+def max_drawdown(paths: LogPaths) -> Floats:
     """Return the deepest fall of the log close from its running maximum, anchor included, >= 0 [path]."""
-    return np.asarray((np.maximum.accumulate(futures.close, axis=1) - futures.close).max(axis=1))
+    return np.asarray((np.maximum.accumulate(paths.close, axis=1) - paths.close).max(axis=1))
 
 
-def max_run_up(futures: Futures) -> Floats:
+def max_run_up(paths: LogPaths) -> Floats:
     """Return the highest rise of the log close from its running minimum, anchor included, >= 0 [path]."""
-    return np.asarray((futures.close - np.minimum.accumulate(futures.close, axis=1)).max(axis=1))
+    return np.asarray((paths.close - np.minimum.accumulate(paths.close, axis=1)).max(axis=1))
 
 
-def path_range(futures: Futures) -> Floats:
+def path_range(paths: LogPaths) -> Floats:
     """Return ln(highest high / lowest low), the anchor included [path]."""
-    return np.asarray(np.maximum(futures.high.max(axis=1), 0) - np.minimum(futures.low.min(axis=1), 0))
+    return np.asarray(np.maximum(paths.high.max(axis=1), 0) - np.minimum(paths.low.min(axis=1), 0))
 
 
-def range_clustering(futures: Futures) -> Floats:
+def range_clustering(paths: LogPaths) -> Floats:
     """Return the mean autocorrelation of the log range at lags 1 to 3, in the biased 1/n form [path]."""
-    x = futures.log_range - futures.log_range.mean(axis=1, keepdims=True)
+    x = paths.log_range - paths.log_range.mean(axis=1, keepdims=True)
     total = np.maximum((x**2).sum(axis=1), LEAST**2)
     lagged = [(x[:, lag:] * x[:, :-lag]).sum(axis=1) for lag in (1, 2, 3)]
     return np.asarray(np.mean(lagged, axis=0) / total)
 
 
-def mean_log_volume(futures: Futures) -> Floats:
+def mean_log_volume(paths: LogPaths) -> Floats:
     """Return the mean of log volume over usual volume [path]."""
-    if futures.log_volume is None:
-        raise ValueError("these futures have no volume")
-    return np.asarray(futures.log_volume.mean(axis=1))
+    if paths.log_volume is None:
+        raise ValueError("these paths have no volume")
+    return np.asarray(paths.log_volume.mean(axis=1))
 
 
-FUNCTIONALS = (
+NUMBERS = (
     Functional("return_1", "return of the next bar", lambda f: f.close[:, 1]),
     Functional("log_range_1", "log range of the next bar", lambda f: f.log_range[:, 0], needs="range"),
     Functional("return_5", "return over 5 bars", lambda f: f.close[:, 5], min_bars=6),
+    Functional("return_20", "return over 20 bars", lambda f: f.close[:, 20], min_bars=21, calibrated=False),
+    Functional("return_60", "return over 60 bars", lambda f: f.close[:, 60], min_bars=60, calibrated=False),
     Functional("return_h", "return over the horizon", lambda f: f.close[:, -1], min_bars=2),
     Functional("log_volatility", "log realised volatility", log_realised_volatility, min_bars=5),
     Functional("max_drawdown", "maximum drawdown", max_drawdown, min_bars=5),
@@ -162,7 +148,10 @@ FUNCTIONALS = (
     Functional("acf_log_range", "clustering of the log range (lags 1-3)", range_clustering, 10, "range"),
     Functional("mean_log_volume", "mean log volume", mean_log_volume, needs="volume"),
 )
-BY_ID: Mapping[str, Functional] = {functional.id: functional for functional in FUNCTIONALS}
+FUNCTIONALS = tuple(number for number in NUMBERS if number.calibrated)
+BY_ID: Mapping[str, Functional] = {number.id: number for number in NUMBERS}
+SCORED = ("return_1", "return_h", "log_volatility", "max_drawdown")  # whose CRPS is a score of the generator
+TAIL_FUNCTIONALS = (NEXT_BAR, "return_h")
 
 
 def untestable(functional: Functional, history: Candles, horizon: int) -> str:
@@ -176,3 +165,87 @@ def untestable(functional: Functional, history: Candles, horizon: int) -> str:
         if flat > NO_RANGE:
             return f"{flat:.0%} of the history's bars have no range"
     return ""
+
+
+def testable(history: Candles, horizon: int, *, volume: bool = True) -> tuple[list[str], dict[str, str]]:
+    """Return the ids of the numbers that a calibration asks for, and why the others of the list say nothing.
+
+    Args:
+        history: what the ensembles continue.
+        horizon: bars ahead.
+        volume: whether the paths carry one.
+    """
+    why = {number.id: untestable(number, history, horizon) for number in FUNCTIONALS}
+    if not volume:
+        why |= {number.id: "the paths carry no volume" for number in FUNCTIONALS if number.needs == "volume"}
+    return [name for name, reason in why.items() if not reason], {
+        name: reason for name, reason in why.items() if reason
+    }
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is kept of one origin of one generator."""
+
+    pits: dict[str, float]  # by functional
+    crps: dict[str, float]  # by functional, each in its own unit
+    scores: dict[str, float]  # energy and variogram scores of the path, in context deviations
+    band_pit: float  # PIT of the path's largest deviation from the ensemble
+    excesses: dict[tuple[str, Tail, float], float]  # by (functional, tail, level): how far beyond the expected
+    # shortfall the outcome lay, in deviations
+    generated: float  # mean log return over the horizon, in context deviations
+    realised: float  # the log return that came, in the same
+
+
+def measure(
+    paths: PathSet, real: PathSet, scale: Scale, functionals: Collection[str], rng: np.random.Generator
+) -> Observation:
+    """Set an ensemble beside the one real future of the same bars.
+
+    Args:
+        paths: at least two paths.
+        real: a path set of one path, from the same anchor.
+        scale: units of the context.
+        functionals: ids to compute.
+        rng: of the randomised ranks.
+
+    Raises:
+        ValueError: the stamps of paths and future differ, or a path is not finite: a path that broke a rule is no
+            forecast, and must be repaired or dropped before.
+    """
+    if len(real) != 1 or not paths.timestamps.equals(real.timestamps):
+        raise ValueError(f"{len(real)} real futures, or of other bars than the {paths.horizon} that were sampled")
+    if not np.isfinite(paths.values).all():
+        raise ValueError("the ensemble has values that are no finite numbers")
+    ours, theirs = LogPaths.of(paths, scale), LogPaths.of(real, scale)
+    drawn = {f.id: (f.of(ours), float(f.of(theirs)[0])) for f in NUMBERS if f.id in functionals}
+    unit = scale.volatility * np.sqrt(paths.horizon)
+    away, real_away = largest_deviation(ours.close[:, 1:], theirs.close[0, 1:])
+    return Observation(
+        pits={name: pit(ensemble, came, rng) for name, (ensemble, came) in drawn.items()},
+        crps={name: fair_crps(ensemble, came) for name, (ensemble, came) in drawn.items()},
+        scores=_path_scores(ours, theirs, scale.volatility),
+        band_pit=pit(away, real_away, rng),
+        excesses={
+            (name, tail, level): excess(*drawn[name], tail, level)
+            for name in TAIL_FUNCTIONALS
+            if name in drawn
+            for tail in TAILS
+            for level in VAR_LEVELS
+        },
+        generated=float(ours.close[:, -1].mean() / unit),
+        realised=float(theirs.close[0, -1] / unit),
+    )
+
+
+def _path_scores(ours: LogPaths, theirs: LogPaths, volatility: float) -> dict[str, float]:
+    """Return the scores of whole paths in units of the context's volatility."""
+    paths, real = ours.close[:, 1:] / volatility, theirs.close[0, 1:] / volatility
+    if len(real) < BY_ID["log_volatility"].min_bars:
+        return {}
+    sizes, real_sizes = np.abs(ours.returns) / volatility, np.abs(theirs.returns[0]) / volatility
+    return {
+        "energy": fair_energy_score(paths, real),
+        "variogram_path": variogram_score(paths, real),
+        "variogram_size": variogram_score(sizes, real_sizes),
+    }

@@ -1,4 +1,4 @@
-"""Calibration of a generator on the user's own history: forecasts from the past, set beside what came.
+"""Calibration of a generator, or of given paths, on the user's own history: forecasts of the past beside what came.
 
 Puts the rooms in order: origins before the context's end, ensembles from the generator and from baselines, candle
 rules, statistics, value at risk, and the stylized facts by the rank of what came (mode A). A finished calibration is
@@ -16,14 +16,23 @@ import numpy as np
 from scenario_gen import __version__
 from scenario_gen.checks.calibration.pit import smallest_mean
 from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.inference import FactsByOrigin, FactsReport
+from scenario_gen.checks.inference import FactsByOrigin, FactsReport, check_facts_by_origin
 from scenario_gen.checks.inference.by_origin import MIN_PATHS as FEWEST_RANKED
+from scenario_gen.checks.inference.ranked import MIN_ORIGINS as FACTS_FROM
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.forecasts.harness import Forecast, NextBars, Settings, forecasts, generator_label, next_bars
+from scenario_gen.forecasts.harness import (
+    Forecast,
+    NextBars,
+    Settings,
+    generator_label,
+    next_bars,
+    observe,
+    reading,
+    ties,
+)
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
-from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale, untestable
-from scenario_gen.forecasts.observe import Observation, observe
-from scenario_gen.forecasts.origins import Origins, rolling_origins
+from scenario_gen.forecasts.numbers import Observation, testable
+from scenario_gen.forecasts.origins import Origin, Origins, moves, rolling_origins
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import default_section
@@ -31,6 +40,12 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.store.cache import cached
+
+NOT_SAID = ""  # what training data the given paths come from
+TOO_FEW = (
+    "{origins} contexts have what came in the reference: enough to calibrate the paths; stylized facts are judged by "
+    f"it from {FACTS_FROM} contexts on, and by windows of history here"
+)
 
 Witness = Callable[[Forecast], None]
 
@@ -84,23 +99,24 @@ def calibrate(
 
 
 def _calibrate(
-    generators: Sequence[Generator], history: Candles, origins: Origins, settings: Settings, progress: Progress
+    generators: Sequence[Generator], history: Candles, rolling: Origins, settings: Settings, progress: Progress
 ) -> Calibration:
     began = time.monotonic()
-    stamps = [history.timestamps[row - 1].isoformat() for row in origins.rows]
+    origins = rolling.of(history)
+    stamps = [origin.stamp for origin in origins]
     facts = _RankedFacts(history, settings.seed)
     shown = [facts.look, *[unseen] * (len(generators) - 1)]
     tails = [next_bars(one, history, settings, progress) for one in generators]
     ours, *others = [
-        _run_and_judge(one, history, origins, settings, tail, witness, progress)
-        for one, tail, witness in zip(generators, tails, shown, strict=True)
+        _run_and_judge(generator, origins, settings, tail, witness, progress)
+        for generator, tail, witness in zip(generators, tails, shown, strict=True)
     ]
     ranked, more = facts.report()
     return Calibration(
         instrument=history.name,
-        context=origins.context,
-        horizon=origins.horizon,
-        stride=origins.stride,
+        context=settings.context,
+        horizon=settings.horizon,
+        stride=rolling.stride,
         origins=stamps,
         paths=settings.paths,
         seed=settings.seed,
@@ -108,7 +124,7 @@ def _calibrate(
         generator=with_skills(ours, others, stamps),
         baselines=others,
         notes=[
-            *_notes(generators[0], history, origins, settings),
+            *_notes(generators[0], history, rolling, settings),
             *(note for tail in tails for note in tail.notes),
             *more,
         ],
@@ -142,49 +158,42 @@ class _RankedFacts:
 
 def _run_and_judge(
     generator: Generator,
-    history: Candles,
-    origins: Origins,
+    origins: Sequence[Origin],
     settings: Settings,
     tail: NextBars,
     witness: Witness,
     progress: Progress,
 ) -> GeneratorCalibration:
-    name = generator_label(generator)
-    why = {f.id: untestable(f, history, origins.horizon) for f in FUNCTIONALS}
-    asked = [functional for functional, reason in why.items() if not reason]
-    observations: list[Observation] = []
-    omitted: dict[str, str] = {}
-    dropped = 0
+    name, history = generator_label(generator), origins[0].history
+    asked, silent = testable(history, settings.horizon)
+    read = reading(asked)
+
+    def look(forecast: Forecast, rng: np.random.Generator) -> Observation:
+        witness(forecast)
+        return read(forecast, rng)
+
     with progress.stage(f"calibrating {name}", len(origins)) as advance:
-        for forecast in forecasts(generator, history, origins, settings, omitted):
-            rng = np.random.default_rng([settings.seed, forecast.place])
-            scale = Scale.of(forecast.context)
-            observations.append(observe(forecast.paths, forecast.real, scale, asked, rng))
-            witness(forecast)
-            dropped += forecast.dropped
-            advance(1)
-        advance(len(omitted))
-    if len(observations) < 2:
+        kept = observe(generator, origins, look, settings, advance)
+    if len(kept.seen) < 2:
         raise DataError(
-            f"{name} could be run at {len(observations)} of {len(origins)} origins: {_first(omitted)}",
+            f"{name} could be run at {len(kept.seen)} of {len(origins)} origins: {_first(kept.omitted)}",
             expected="at least 2",
             fix="bring another history, or calibrate another generator",
         )
-    futures = [history.timestamps[row].isoformat() for row in origins.rows]
     return judge_generator(
         name,
         generator.identity,
-        observations,
-        {functional: reason for functional, reason in why.items() if reason},
-        contamination(generator.trained_until, futures),
-        omitted=omitted,
-        dropped=dropped,
+        [*kept.seen.values()],
+        silent,
+        contamination(generator.trained_until, [origin.first for origin in origins]),
+        omitted={origins[place].stamp: why for place, why in kept.omitted.items()},
+        dropped=kept.dropped,
         seed=settings.seed,
         next_bar=tail.observations,
     )
 
 
-def _first(omitted: Mapping[str, str]) -> str:
+def _first(omitted: Mapping[int, str]) -> str:
     return next(iter(omitted.values()), "no reason was given")
 
 
@@ -200,3 +209,37 @@ def _notes(generator: Generator, history: Candles, origins: Origins, settings: S
     if generator.identity.get("drift") == "neutral":
         notes.append("drift neutral: every ensemble is rid of its own mean growth, a run's of its pilot's")
     return notes
+
+
+def judges_facts(origins: Sequence[object]) -> bool:
+    """Return whether stylized facts are judged by what came at these origins: from 40 on."""
+    return len(origins) >= FACTS_FROM
+
+
+def facts_by_origin(forecasts: Sequence[Forecast], before: Candles, seed: int) -> FactsReport:
+    """Judge stylized facts by the rank of what came; ``before`` says how to measure, the seed breaks ties."""
+    clock = SessionClock.of(before.timestamps)
+    pairs = (
+        (Bars.of_paths(forecast.paths, clock=clock), Bars.of_paths(forecast.real, clock=clock))
+        for forecast in forecasts
+    )
+    return check_facts_by_origin(pairs, reference=before, seed=seed)
+
+
+def calibrate_given(forecasts: Sequence[Forecast], before: Candles, seed: int) -> GeneratorCalibration | None:
+    """Judge the numbers of given paths by the rank of what came; None where fewer than two contexts ever moved."""
+    given = forecasts[0].paths
+    asked, silent = testable(before, given.horizon, volume="volume" in given.fields)
+    moving = [one for one in forecasts if moves(one.context, 0, len(one.context))]
+    if len(moving) < 2:
+        return None
+    read = reading(asked)
+    return judge_generator(
+        "the given paths",
+        {},
+        [read(forecast, ties(seed, place)) for place, forecast in enumerate(moving)],
+        silent,
+        contamination(NOT_SAID, [forecast.real.timestamps[0].isoformat() for forecast in moving]),
+        omitted={},
+        seed=seed,
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from scenario_gen.checks.account import Label
 from scenario_gen.errors import SpecError
 from scenario_gen.forecasts.dial import DialSearch
-from scenario_gen.forecasts.harness import BASELINES, Settings
+from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Generator, open_generator
@@ -46,7 +46,7 @@ class Wishes:
     origins: int = WANTED
     paths: int = PATHS
     seed: int | None = None
-    baselines: tuple[str, ...] = BASELINES
+    baselines: tuple[str, ...] = USUAL_BASELINES
     one_step: int = 0
 
     def settings(self, bars: int, context: int, horizon: int, seed: int) -> Settings:

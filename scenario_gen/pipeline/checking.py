@@ -24,12 +24,14 @@ from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError
+from scenario_gen.forecasts.harness import known_futures
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Anchored, Ensemble, anchored
+from scenario_gen.pipeline.calibrate import TOO_FEW, calibrate_given, facts_by_origin, judges_facts
 from scenario_gen.pipeline.check_results import (
     CheckReport,
     PathsView,
@@ -38,7 +40,6 @@ from scenario_gen.pipeline.check_results import (
     verdicts_of,
     with_calibration,
 )
-from scenario_gen.pipeline.outcomes import TOO_FEW, calibrated, facts_by_origin, judges_facts, known_futures
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
 from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
 from scenario_gen.progress import Progress, SilentProgress
@@ -123,7 +124,7 @@ def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) 
             facts = in_mode_a(facts_by_origin(origins, before, terms.seed), facts)
         elif origins:
             facts = replace(facts, notes=[TOO_FEW.format(origins=len(origins)), *facts.notes])
-        calibration = calibrated(origins, before, terms.seed) if origins else None
+        calibration = calibrate_given(origins, before, terms.seed) if origins else None
         advance(1)
     report = _report(found, before, history, candles, facts, source, exempt=terms.resamples_history)
     report = replace(with_calibration(report, calibration), notes=[*report.notes, *misfits])

@@ -25,9 +25,9 @@ from scenario_gen.market.read import read_source
 from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
+from scenario_gen.pipeline.calibrate import judges_facts
 from scenario_gen.pipeline.check_results import CheckReport
 from scenario_gen.pipeline.checking import Checked, check, check_one
-from scenario_gen.pipeline.outcomes import judges_facts
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
 from scenario_gen.pipeline.side_by_side import SHOWN, left_out, origins, panel_of, side_by_side, some
 from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of

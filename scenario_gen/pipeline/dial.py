@@ -11,9 +11,8 @@ import numpy as np
 from scenario_gen import __version__
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.forecasts.dial import ALSO_COVERED, RULE, SCORE, DialPoint, DialSearch, Trial, choose_point, curve
-from scenario_gen.forecasts.harness import Settings, forecasts
-from scenario_gen.forecasts.numbers import BY_ID, Scale
-from scenario_gen.forecasts.observe import observe
+from scenario_gen.forecasts.harness import Settings, observe, reading
+from scenario_gen.forecasts.numbers import BY_ID
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origins, rolling_origins
 from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
@@ -150,16 +149,12 @@ def beside(grid: Sequence[float], best: int) -> list[float]:
 def _try(
     section: KronosGenerator, history: Candles, origins: Origins, settings: Settings, advance: Callable[[int], None]
 ) -> Trial:
-    observations = []
-    for forecast in forecasts(open_generator(section), history, origins, settings):
-        rng = np.random.default_rng([settings.seed, forecast.place])
-        scale = Scale.of(forecast.context)
-        observations.append(observe(forecast.paths, forecast.real, scale, (SCORE, ALSO_COVERED), rng))
-        advance(1)
     temperature, top_p = section.temperature, section.top_p
     if temperature == "auto" or top_p == "auto":
         raise ValueError("a trial has numbers")
-    return Trial(temperature, top_p, observations)
+    look = reading((SCORE, ALSO_COVERED))
+    kept = observe(open_generator(section), origins.of(history), look, settings, advance)
+    return Trial(temperature, top_p, [*kept.seen.values()])
 
 
 def _result(

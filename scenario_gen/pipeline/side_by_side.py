@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scenario_gen.checks.facts import Bars, Panel
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError
+from scenario_gen.forecasts.harness import known_futures
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Ensemble
 from scenario_gen.pipeline.checking import CONTEXT, Checked
-from scenario_gen.pipeline.outcomes import known_futures
 
 SHOWN = 3
 ELSEWHERE = "are left out of dependence: not all assets have bars at their stamps"
@@ -125,7 +125,7 @@ def origins(sides: list[Side], ends: list[int], whole: Sequence[Candles], *, kno
     return [
         (
             Panel(names, tuple(Bars.of_paths(one.paths, clock=clock) for one in every)),
-            Panel(names, tuple(Bars.of_paths(one.came, clock=clock) for one in every)),
+            Panel(names, tuple(Bars.of_paths(one.real, clock=clock) for one in every)),
         )
         for every in zip(*per_asset, strict=True)
     ]

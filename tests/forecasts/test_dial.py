@@ -8,7 +8,7 @@ import pytest
 from scenario_gen.checks.calibration.scores import fair_crps
 from scenario_gen.checks.ranks import pit
 from scenario_gen.forecasts.dial import Trial, choose_point, curve
-from scenario_gen.forecasts.observe import Observation
+from scenario_gen.forecasts.numbers import Observation
 
 ORIGINS = 60
 

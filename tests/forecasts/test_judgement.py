@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.forecasts.judge import contamination, judge_functionals, judge_generator, label_of, with_skills
-from scenario_gen.forecasts.numbers import FUNCTIONALS, Scale
-from scenario_gen.forecasts.observe import Observation, observe
+from scenario_gen.forecasts.numbers import FUNCTIONALS, Observation, Scale, measure
 from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.market import PathSet
 from scenario_gen.store.codec import decode, encode
@@ -44,7 +43,7 @@ def _observations(
     rng: np.random.Generator, origins: int, paths: int = 49, volatility: float = 0.01
 ) -> list[Observation]:
     return [
-        observe(_market(rng, paths, volatility=volatility), _market(rng, 1), SCALE, IDS, rng) for _ in range(origins)
+        measure(_market(rng, paths, volatility=volatility), _market(rng, 1), SCALE, IDS, rng) for _ in range(origins)
     ]
 
 
@@ -105,7 +104,7 @@ def test_a_failure_takes_certainty_and_size(origins: int, q: float, off: float, 
 
 def _next_bars(rng: np.random.Generator, forecasts: int, volatility: float) -> list[Observation]:
     return [
-        observe(_market(rng, 99, 1, volatility), _market(rng, 1, 1), SCALE, ("return_1",), rng)
+        measure(_market(rng, 99, 1, volatility), _market(rng, 1, 1), SCALE, ("return_1",), rng)
         for _ in range(forecasts)
     ]
 
@@ -144,7 +143,7 @@ def test_below_thirty_origins_everything_is_shown_and_nothing_judged() -> None:
 def test_what_was_not_computed_is_untestable_and_does_not_count() -> None:
     rng = np.random.default_rng(5)
     some = [name for name in IDS if name != "mean_log_volume"]
-    rows = [observe(_market(rng, 19), _market(rng, 1), SCALE, some, rng) for _ in range(40)]
+    rows = [measure(_market(rng, 19), _market(rng, 1), SCALE, some, rng) for _ in range(40)]
     clean = contamination(None, [])
     judged = judge_generator("m", {}, rows, {"mean_log_volume": "no volume"}, clean, omitted={}, seed=1)
     missing = judged.functional("mean_log_volume")
@@ -180,9 +179,9 @@ def test_paths_of_other_bars_or_without_a_number_are_a_defect() -> None:
     later = replace(real, timestamps=real.timestamps + pd.Timedelta(days=1))
     broken = replace(paths, values=np.where(paths.path_ids[:, None, None] == 3, np.nan, paths.values))
     wrong: list[Callable[[], object]] = [
-        lambda: observe(paths, later, SCALE, IDS, rng),
-        lambda: observe(paths, paths, SCALE, IDS, rng),
-        lambda: observe(broken, real, SCALE, IDS, rng),
+        lambda: measure(paths, later, SCALE, IDS, rng),
+        lambda: measure(paths, paths, SCALE, IDS, rng),
+        lambda: measure(broken, real, SCALE, IDS, rng),
     ]
     for call in wrong:
         with pytest.raises(ValueError, match=r"real futures|no finite"):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.tsa.stattools import acf
 
-from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, Futures, Scale, untestable
+from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, LogPaths, Scale, untestable
 from scenario_gen.market import Candles, PathSet
 
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -32,15 +32,15 @@ BY_HAND = [
 
 
 @pytest.fixture
-def futures() -> Futures:
-    return Futures.of(_paths(BY_HAND), Scale(0.02, 0.001, 20.0))
+def futures() -> LogPaths:
+    return LogPaths.of(_paths(BY_HAND), Scale(0.02, 0.001, 20.0))
 
 
-def _of(name: str, futures: Futures) -> float:
+def _of(name: str, futures: LogPaths) -> float:
     return float(BY_ID[name].of(futures)[0])
 
 
-def test_every_functional_is_what_a_hand_makes_of_it(futures: Futures) -> None:
+def test_every_functional_is_what_a_hand_makes_of_it(futures: LogPaths) -> None:
     close = np.log([102, 91, 95, 98, 97, 108])
     returns = np.diff(np.log([100, 102, 91, 95, 98, 97, 108]))
     ranges = np.log([104 / 99, 103 / 90, 95 / 91, 99 / 94, 98 / 97, 110 / 97])
@@ -59,12 +59,20 @@ def test_every_functional_is_what_a_hand_makes_of_it(futures: Futures) -> None:
     assert close[-1] - np.log(100) == pytest.approx(expected["return_h"])
     for name, value in expected.items():
         assert _of(name, futures) == pytest.approx(value, abs=1e-6), name  # float32 prices
-    assert set(expected) | {"acf_log_range"} == set(BY_ID)
+    assert set(expected) | {"acf_log_range"} == {functional.id for functional in FUNCTIONALS}
+
+
+def test_returns_of_checkpoints_alone_are_read_at_their_bar() -> None:
+    rising = [[p, p + 1, p, p + 1] for p in range(100, 160)]
+    paths = LogPaths.of(_paths(rising), Scale(0.01, 0.001, 0.0))
+    assert _of("return_20", paths) == pytest.approx(np.log(1.20))
+    assert _of("return_60", paths) == _of("return_h", paths) == pytest.approx(np.log(1.60))
+    assert {name for name, number in BY_ID.items() if not number.calibrated} == {"return_20", "return_60"}
 
 
 def test_clustering_is_the_mean_autocorrelation_of_statsmodels(sp500: Candles) -> None:
     real = PathSet.from_history(sp500.rows(2000, 2040), float(sp500.close[1999]))
-    futures = Futures.of(real, Scale.of(sp500.rows(1744, 2000)))
+    futures = LogPaths.of(real, Scale.of(sp500.rows(1744, 2000)))
     expected = acf(futures.log_range[0], nlags=3, fft=False)[1:].mean()
     assert _of("acf_log_range", futures) == pytest.approx(expected, abs=1e-9)
 
@@ -73,7 +81,7 @@ def test_a_path_that_only_rises_has_no_drawdown_and_one_that_only_falls_no_run_u
     rising = [[p, p + 1, p, p + 1] for p in range(100, 108)]
     falling = [[p, p, p - 1, p - 1] for p in range(100, 92, -1)]
     scale = Scale(0.01, 0.001, 0.0)
-    up, down = (Futures.of(_paths(bars), scale) for bars in (rising, falling))
+    up, down = (LogPaths.of(_paths(bars), scale) for bars in (rising, falling))
     assert _of("max_drawdown", up) == 0
     assert _of("max_run_up", down) == 0
     assert up.log_volume is None
@@ -84,7 +92,7 @@ def test_prices_in_another_unit_change_nothing(sp500: Candles) -> None:
     scaled = [replace(part, values=part.values * [8, 8, 8, 8, 1]) for part in (context, future)]
     for functional in FUNCTIONALS:
         values = [
-            functional.of(Futures.of(PathSet.from_history(after, float(before.close[-1])), Scale.of(before)))
+            functional.of(LogPaths.of(PathSet.from_history(after, float(before.close[-1])), Scale.of(before)))
             for before, after in ((context, future), scaled)
         ]
         assert values[0] == pytest.approx(values[1], abs=1e-9), functional.id
@@ -94,7 +102,7 @@ def test_still_paths_dead_bars_and_broken_prices_give_numbers() -> None:
     bars = [[100, 100, 100, 100, 0]] * 12
     scale = Scale(0.01, 0.001, 5.0)
     for paths in (_paths(bars), _paths([*bars[:5], [100, 90, 95, -1, 3], *bars[6:]])):
-        futures = Futures.of(paths, scale)
+        futures = LogPaths.of(paths, scale)
         assert all(np.isfinite(functional.of(futures)).all() for functional in FUNCTIONALS)
 
 

@@ -15,8 +15,7 @@ from scenario_gen.checks.facts import windows
 from scenario_gen.checks.inference import check_facts, check_facts_by_origin
 from scenario_gen.forecasts.dial import RULE, DialPoint, DialSearch
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
-from scenario_gen.forecasts.numbers import Scale
-from scenario_gen.forecasts.observe import Observation, observe
+from scenario_gen.forecasts.numbers import Observation, Scale, measure
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.report import cards
 from scenario_gen.report.cells import place
@@ -51,7 +50,7 @@ def forecasts_of(history: Candles, width: float, seed: int) -> list[Observation]
         )  # fmt: skip
         real = PathSet.from_history(future, anchor)
         asked = ("return_1", "return_h", "log_volatility", "max_drawdown")
-        seen.append(observe(paths, real, Scale.of(context), asked, rng))
+        seen.append(measure(paths, real, Scale.of(context), asked, rng))
     return seen
 
 

@@ -79,7 +79,7 @@ def test_an_altered_future_alters_its_own_origin_alone(history: Candles) -> None
 
 def _forecasts(generator: Generator, history: Candles, settings: Settings) -> list[Forecast]:
     origins = rolling_origins(len(history), context=settings.context, horizon=settings.horizon, count=settings.origins)
-    return list(forecasts(generator, history, origins, settings))
+    return list(forecasts(generator, origins.of(history), settings))
 
 
 def test_every_forecast_comes_with_what_came(history: Candles) -> None:

@@ -9,13 +9,21 @@ import pandas as pd
 import pytest
 
 from scenario_gen.checks.longrun import mean_test
+from scenario_gen.forecasts.checkpoint_figures import (
+    FACTS,
+    HORIZON,
+    RULES,
+    GeneratorRows,
+    GeneratorScores,
+    Seen,
+    clustered_mean,
+    summarise,
+)
+from scenario_gen.forecasts.checkpoints import Truth, look_at
+from scenario_gen.forecasts.harness import Forecast
+from scenario_gen.forecasts.origins import SeriesOrigin, Stretch
 from scenario_gen.market import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.evaluation.clustered import clustered_mean
-from scenario_gen.pipeline.evaluation.observe import FACTS, RULES, Seen, Truth, observe
-from scenario_gen.pipeline.evaluation.origins import HORIZON, Origin, Stretch
-from scenario_gen.pipeline.evaluation.results import GeneratorScores
-from scenario_gen.pipeline.evaluation.summarise import Column, summarise
 
 SIGMA, CONTEXT, ORIGINS, PATHS = 0.01, 64, 200, 99
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -44,6 +52,12 @@ def _forecast(context: Candles, stamps: pd.DatetimeIndex, seed: int, volatility:
     return PathSet(values, FIELDS, stamps, np.arange(PATHS), anchor)
 
 
+def _look_at(raw: PathSet, truth: Truth, rng: np.random.Generator) -> Seen | str:
+    context = Candles(pd.DatetimeIndex([]), np.full((1, 4), truth.paths.anchor_close), FIELDS[:4])
+    forecast = Forecast.of("made", 0, context, raw, truth.paths)
+    return forecast if isinstance(forecast, str) else look_at(forecast, truth, rng)
+
+
 @pytest.fixture(scope="module")
 def truths() -> list[Truth]:
     history = _history(CONTEXT + ORIGINS * HORIZON, 1)
@@ -56,16 +70,16 @@ def _observed(truths: Sequence[Truth], volatility: float = 1.0, drift: float = 0
     for place, truth in enumerate(truths):
         context = Candles(pd.DatetimeIndex([]), np.full((1, 4), truth.paths.anchor_close), FIELDS[:4])
         raw = _forecast(context, truth.paths.timestamps, place, volatility, drift)
-        found = observe(raw, truth, np.random.default_rng(place))
+        found = _look_at(raw, truth, np.random.default_rng(place))
         assert isinstance(found, Seen)
         seen.append(found)
     return seen
 
 
-def _summary(truths: Sequence[Truth], columns: Sequence[Column]) -> list[GeneratorScores]:
+def _summary(truths: Sequence[Truth], columns: Sequence[GeneratorRows]) -> list[GeneratorScores]:
     history = _history(CONTEXT + ORIGINS * HORIZON, 1)
     stretch = Stretch("made", "fx", "daily", history, CONTEXT)
-    origins = [Origin(0, CONTEXT + HORIZON * place, place) for place in range(len(truths))]
+    origins = [SeriesOrigin(history, CONTEXT + HORIZON * place, 0, place) for place in range(len(truths))]
     facts = np.array([truth.facts for truth in truths])
     return summarise([stretch], origins, columns, facts).generators
 
@@ -74,8 +88,8 @@ def _summary(truths: Sequence[Truth], columns: Sequence[Column]) -> list[Generat
 def scores(truths: list[Truth]) -> dict[str, GeneratorScores]:
     """A perfect forecaster, one too narrow, one with a drift; the perfect one is the others' baseline too."""
     settings = {"perfect": (1.0, 0.0), "narrow": (0.6, 0.0), "drifting": (1.0, 0.3)}
-    columns = [Column(name, 1.0, False, _observed(truths, *values)) for name, values in settings.items()]
-    columns.append(Column("right", None, True, columns[0].seen))
+    columns = [GeneratorRows(name, 1.0, False, _observed(truths, *values)) for name, values in settings.items()]
+    columns.append(GeneratorRows("right", None, True, columns[0].seen))
     return {one.name: one for one in _summary(truths, columns)}
 
 
@@ -128,13 +142,13 @@ def test_broken_bars_are_counted_by_rule_before_they_are_repaired(truths: list[T
     truth = truths[0]
     context = Candles(pd.DatetimeIndex([]), np.full((1, 4), truth.paths.anchor_close), FIELDS[:4])
     raw = _forecast(context, truth.paths.timestamps, 3, 1.0, 0.0)
-    whole = observe(raw, truth, np.random.default_rng(0))
+    whole = _look_at(raw, truth, np.random.default_rng(0))
     values = raw.values.copy()
     values[:, ::4, 1] *= 0.5  # every fourth high below its close
     values[:, 1::4, 4] = -1.0
     values[0, 2, 3] = np.nan  # a path that cannot be repaired
     broken = PathSet(values, FIELDS, raw.timestamps, raw.path_ids, raw.anchor_close)
-    seen = observe(broken, truth, np.random.default_rng(0))
+    seen = _look_at(broken, truth, np.random.default_rng(0))
     assert isinstance(seen, Seen) and isinstance(whole, Seen)
     shares = dict(zip((*RULES, "any"), seen.broken, strict=True))
     assert shares["high below another price (V3)"] == pytest.approx(0.25)
@@ -144,7 +158,7 @@ def test_broken_bars_are_counted_by_rule_before_they_are_repaired(truths: list[T
     assert whole.broken.max() == 0
     values[1:, 2, 3] = np.inf
     lost = PathSet(values, FIELDS, raw.timestamps, raw.path_ids, raw.anchor_close)
-    assert observe(lost, truth, np.random.default_rng(0)) == ("0 of 99 paths are left: the others break a candle rule")
+    assert _look_at(lost, truth, np.random.default_rng(0)) == ("0 of 99 paths are left: the others break a candle rule")
 
 
 def test_one_origin_per_span_has_the_error_of_newey_and_west() -> None:
@@ -195,9 +209,9 @@ def test_a_group_holds_its_own_origins_and_no_others(truths: list[Truth]) -> Non
     keys = [("fx", "daily"), ("fx", "1h"), ("crypto", "daily")]
     stretches = [Stretch(f"s{n}", *key, history, CONTEXT) for n, key in enumerate(keys)]
     owners = np.repeat([0, 1, 2], [100, 60, 40])
-    origins = [Origin(int(owner), CONTEXT + HORIZON * n, n) for n, owner in enumerate(owners)]
+    origins = [SeriesOrigin(history, CONTEXT + HORIZON * n, int(owner), n) for n, owner in enumerate(owners)]
     seen = [*_observed(truths[:100], 2.0), *_observed(truths[100:])]
-    columns, facts = [Column("x", 1.0, False, seen)], np.array([truth.facts for truth in truths])
+    columns, facts = [GeneratorRows("x", 1.0, False, seen)], np.array([truth.facts for truth in truths])
     found = {
         key: summarise(stretches, origins, columns, facts, *key)
         for key in (("fx", "daily"), ("fx", "1h"), ("fx", "all"), ("all", "all"))

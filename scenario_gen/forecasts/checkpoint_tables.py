@@ -7,8 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.pipeline.evaluation.observe import RETURNS, STEPS, TITLES
-from scenario_gen.pipeline.evaluation.results import Evaluation, GeneratorScores, GroupEvaluation, Versus
+from scenario_gen.forecasts.checkpoint_figures import (
+    HORIZON,
+    RETURNS,
+    STEPS,
+    Evaluation,
+    GeneratorScores,
+    GroupEvaluation,
+    Versus,
+)
+from scenario_gen.forecasts.numbers import BY_ID
+
+TITLES = {
+    **{name: f"return over {step} bar{'s' * (step > 1)}" for name, step in zip(RETURNS, STEPS, strict=True)},
+    **{name: f"{BY_ID[name].title} over {HORIZON} bars" for name in ("log_volatility", "max_drawdown")},
+}
 
 
 @dataclass(frozen=True)

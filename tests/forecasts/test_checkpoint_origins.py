@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from scenario_gen.errors import CheckpointError, DataError, SpecError
+from scenario_gen.forecasts.checkpoint_figures import HORIZON, Evaluation
+from scenario_gen.forecasts.checkpoints import Contest, Material, evaluate, held_out, stretches
+from scenario_gen.forecasts.harness import Sampling, _batches
+from scenario_gen.forecasts.origins import Chosen, Stretch, choose_origins
 from scenario_gen.kronos import Checkpoint, save_checkpoint
 from scenario_gen.market import Candles
-from scenario_gen.pipeline.evaluation.forecast import Settings, _batches
-from scenario_gen.pipeline.evaluation.origins import HORIZON, Stretch, choose_origins, held_out, stretches
-from scenario_gen.pipeline.evaluation.results import Evaluation
-from scenario_gen.pipeline.evaluation.run import Material, evaluate
 from scenario_gen.progress import SilentProgress
 from scenario_gen.store.codec import encode
 from scenario_gen.training.data import Series
@@ -38,9 +38,13 @@ def _stretch(bars: int, first: int = 0, seed: int = 1, group: tuple[str, str] = 
     return Stretch(f"s{seed}", *group, _candles(bars, seed), first)
 
 
+def _chosen(stretches: list[Stretch], **most: int) -> Chosen:
+    return choose_origins(stretches, context=CONTEXT, horizon=HORIZON, **most)
+
+
 def test_futures_do_not_overlap_and_begin_in_the_held_out_stretch() -> None:
     found = [_stretch(2000, 700), _stretch(1500, 0, 2)]
-    origins = choose_origins(found, context=CONTEXT).origins
+    origins = _chosen(found).origins
     for place, first in ((0, 700), (1, CONTEXT)):
         rows = [one.row for one in origins if one.stretch == place]
         assert min(rows) >= first
@@ -51,17 +55,17 @@ def test_futures_do_not_overlap_and_begin_in_the_held_out_stretch() -> None:
 
 def test_a_cap_spreads_the_origins_evenly_over_time_and_over_series() -> None:
     found = [_stretch(6000 + CONTEXT, seed=seed) for seed in (1, 2, 3)]
-    rows = [one.row for one in choose_origins(found[:1], context=CONTEXT, per_series=5).origins]
+    rows = [one.row for one in _chosen(found[:1], per_series=5).origins]
     assert rows[-1] == 6000 + CONTEXT - HORIZON
     assert rows[0] == CONTEXT + (6000 % HORIZON)
     assert np.diff(rows).max() - np.diff(rows).min() <= HORIZON
-    chosen = choose_origins(found, context=CONTEXT, per_group=9).origins
+    chosen = _chosen(found, per_group=9).origins
     assert [sum(one.stretch == place for one in chosen) for place in range(3)] == [3, 3, 3]
 
 
 def test_only_origins_of_one_span_of_time_share_a_cluster() -> None:
     found = [_stretch(1000, seed=1), _stretch(1000, seed=2)]
-    origins = choose_origins(found, context=CONTEXT).origins
+    origins = _chosen(found).origins
     by_series = [[one.cluster for one in origins if one.stretch == place] for place in (0, 1)]
     assert by_series[0] == by_series[1]
     assert len(set(by_series[0])) == len(by_series[0])
@@ -71,13 +75,13 @@ def test_stretches_that_do_not_move_or_are_short_are_counted_not_hidden() -> Non
     still = _candles(600)
     still.values[290:430] = still.values[290]
     found = [Stretch("still", "fx", "daily", still, 0), _stretch(CONTEXT + HORIZON - 1, seed=2)]
-    chosen = choose_origins(found, context=CONTEXT)
+    chosen = _chosen(found)
     assert chosen.short == 1
     # of the rows 120, 180, ...: the future of 300, future and context of 360, the context of 420
     assert [one.row for one in chosen.origins] == [120, 180, 240, 480, 540]
     assert chosen.still == 3
     with pytest.raises(DataError, match="1 histories leave room for 0 origins of 64 bars of context"):
-        choose_origins(found[1:], context=CONTEXT)
+        _chosen(found[1:])
 
 
 def test_what_a_training_run_held_out_is_found() -> None:
@@ -98,9 +102,9 @@ def test_a_date_or_a_share_bounds_what_is_forecast() -> None:
     assert stretches([history], start=pd.Timestamp("2000-01-13"), share=0.25)[0].first == 750
 
 
-def _run(folder: Path, model: Path, **options: object) -> Evaluation:
-    settings = Settings(context=32, paths=8, per_series=2, device="cpu", **options)  # type: ignore[arg-type]
-    return evaluate(str(model), Material(str(folder)), settings, progress=SilentProgress())
+def _run(folder: Path, model: Path, temperatures: tuple[float, ...] = (1.0,), seed: int = 0) -> Evaluation:
+    contest, material = Contest(str(model), temperatures, device="cpu"), Material(str(folder), per_series=2)
+    return evaluate(contest, material, Sampling(32, HORIZON, 8, seed), progress=SilentProgress())
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_forecasts_do_not_see_what_comes_after_their_origin(folder: Path, tiny_folder: Path) -> None:
     """Other futures leave every number of the paths alone but those that compare with what came."""
-    before = _run(folder, tiny_folder, per_group=None).pooled
+    before = _run(folder, tiny_folder).pooled
     for seed, bars in ((1, 400), (2, 300)):
         frame = pd.read_csv(folder / f"s{seed}.csv", index_col="date")
         later = frame.index[bars - HORIZON :]
@@ -121,7 +125,7 @@ def test_forecasts_do_not_see_what_comes_after_their_origin(folder: Path, tiny_f
         frame["high"] = frame[list(FIELDS)].max(axis=1)
         frame["low"] = frame[list(FIELDS)].min(axis=1)
         frame.to_csv(folder / f"s{seed}.csv")
-    after = _run(folder, tiny_folder, per_group=None).pooled
+    after = _run(folder, tiny_folder).pooled
     for one, other in zip(before.generators, after.generators, strict=True):
         assert one.drift == other.drift
         assert [f.generated for f in one.facts] == pytest.approx([f.generated for f in other.facts], nan_ok=True)
