@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         value_at_risk,
     )
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
+    from scenario_gen.backtest.ground import Ground
     from scenario_gen.backtest.inference.agreement import Agreement, generators_side_by_side
     from scenario_gen.backtest.inference.nulls import RandomEntries, buy_and_hold, random_entries
     from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
@@ -63,6 +64,7 @@ __all__ = [
     "Dropped",
     "Estimate",
     "Expansion",
+    "Ground",
     "IntrabarOrders",
     "Leak",
     "LoadedStrategy",
@@ -121,6 +123,7 @@ LATER = {
     "value_at_risk": "distribution",
     "Dropped": "loader",
     "Expansion": "loader",
+    "Ground": "ground",
     "LoadedStrategy": "loader",
     "expand": "loader",
     "load_strategy": "loader",

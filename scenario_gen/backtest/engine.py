@@ -20,6 +20,7 @@ from scenario_gen.backtest import simulate
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.carrying import with_carried
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalOrders
@@ -75,13 +76,15 @@ def run_backtest(
         StrategyError: the strategy raised, or returned something unusable.
         SpecError: the broker limits orders by the volume, and there is none.
     """
-    _refuse_lack_of_volume(context, paths, broker)
+    return trade(strategy, Ground.of(context, bars_per_year=bars_per_year, broker=broker), paths, column_chunk)
+
+
+def trade(strategy: LoadedStrategy, ground: Ground, paths: PathSet, column_chunk: int | None = None) -> BacktestResult:
+    """Backtest one strategy on every path of a ground; as :func:`run_backtest`, which raises the same."""
+    _refuse_lack_of_volume(ground, paths)
     if len(paths) == 0:
         return _nothing(paths)
-    pieces = [
-        _run_chunk(strategy, context, paths, broker, chunk=chunk, bars_per_year=bars_per_year)
-        for chunk in chunks(context, paths, column_chunk)
-    ]
+    pieces = [_run_chunk(strategy, ground, paths, chunk) for chunk in chunks(ground.context, paths, column_chunk)]
     return BacktestResult(
         metrics=pd.concat([piece.metrics for piece in pieces]),
         equity=np.concatenate([piece.equity for piece in pieces]),
@@ -96,8 +99,9 @@ def chunks(context: Candles, paths: PathSet, width: int | None = None) -> list[s
     return [slice(start, start + most) for start in range(0, len(paths), most)]
 
 
-def bars_of(context: Candles, paths: PathSet, chunk: slice, bars_per_year: float) -> Bars:
+def bars_of(ground: Ground, paths: PathSet, chunk: slice = slice(None)) -> Bars:
     """Return context and paths as the frames [bar x path] that a strategy sees."""
+    context = ground.context
     index = context.timestamps.append(paths.timestamps)
     columns = pd.Index(paths.path_ids[chunk], name="path_id")
 
@@ -114,18 +118,16 @@ def bars_of(context: Candles, paths: PathSet, chunk: slice, bars_per_year: float
         close=frame("close"),
         volume=frame("volume") if has_volume else None,
         context_bars=len(context),
-        bars_per_year=bars_per_year,
+        bars_per_year=ground.bars_per_year,
     )
 
 
-def _run_chunk(
-    strategy: LoadedStrategy, context: Candles, paths: PathSet, broker: Broker, *, chunk: slice, bars_per_year: float
-) -> BacktestResult:
-    bars = bars_of(context, paths, chunk, bars_per_year)
-    outcome = _fill(strategy, bars, broker)
+def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> BacktestResult:
+    bars = bars_of(ground, paths, chunk)
+    outcome = _fill(strategy, bars, ground.broker)
     path_ids = paths.path_ids[chunk]
     return BacktestResult(
-        metrics=metrics_of(outcome, path_ids, bars_per_year),
+        metrics=metrics_of(outcome, path_ids, ground.bars_per_year),
         equity=outcome.account.equity.astype(np.float32),
         exposure=outcome.account.exposure.astype(np.float32),
         trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
@@ -193,10 +195,11 @@ def rows_filled(bars: Bars, broker: Broker) -> slice:
     return slice(bars.context_bars - lag, len(bars) - lag)
 
 
-def _refuse_lack_of_volume(context: Candles, paths: PathSet, broker: Broker) -> None:
-    if broker.volume_share is not None and not (context.has_volume and "volume" in paths.fields):
+def _refuse_lack_of_volume(ground: Ground, paths: PathSet) -> None:
+    share = ground.broker.volume_share
+    if share is not None and not (ground.context.has_volume and "volume" in paths.fields):
         raise SpecError(
-            f"broker.volume_share is {broker.volume_share:g}, but the bars have no volume",
+            f"broker.volume_share is {share:g}, but the bars have no volume",
             expected="a history and paths with volume",
             fix="bring a history with volume, or remove broker.volume_share",
         )

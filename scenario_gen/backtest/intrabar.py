@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.answers import ask
-from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of, wanted_of
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.strategy import Bars
-from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
 STREAM = 0x1B  # keeps these coins apart from every other use of the same seed
@@ -52,18 +51,13 @@ class IntrabarOrders:
         return self.ambiguous / self.trades if self.trades else None
 
 
-def intrabar_orders(
-    strategy: LoadedStrategy, context: Candles, paths: PathSet, broker: Broker, *, bars_per_year: float, seed: int = 0
-) -> IntrabarOrders | None:
+def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> IntrabarOrders | None:
     """Backtest a strategy with the stop first, with the target first, and with a coin for each bar.
 
     Args:
         strategy: what to run.
-        context: the real bars before the paths.
+        ground: the real bars before the paths and the account; its seed is that of the coins.
         paths: the generated bars.
-        broker: cash, costs and fills.
-        bars_per_year: to annualise with.
-        seed: of the coins.
 
     Returns:
         None where the order cannot matter: the strategy is none of signals, or sets no stop or no target.
@@ -74,9 +68,9 @@ def intrabar_orders(
     if method_of(strategy) != "signals":
         return None
     pieces = []
-    for chunk in chunks(context, paths):
-        bars = bars_of(context, paths, chunk, bars_per_year)
-        piece = _all_orders(strategy, bars, broker, paths.path_ids[chunk], seed)
+    for chunk in chunks(ground.context, paths):
+        bars = bars_of(ground, paths, chunk)
+        piece = _all_orders(strategy, bars, ground, paths.path_ids[chunk])
         if piece is not None:
             pieces.append(piece)
     if not pieces:
@@ -91,14 +85,15 @@ def intrabar_orders(
 
 
 def _all_orders(
-    strategy: LoadedStrategy, bars: Bars, broker: Broker, path_ids: NDArray[np.int64], seed: int
+    strategy: LoadedStrategy, bars: Bars, ground: Ground, path_ids: NDArray[np.int64]
 ) -> IntrabarOrders | None:
+    broker = ground.broker
     answer = ask(strategy, "signals", bars.lent())
     wanted = wanted_of(strategy, answer, bars, broker).fillable(shorts=broker.shorts)
     if np.isnan(wanted.stop_loss).all() or np.isnan(wanted.take_profit).all():
         return None
     market = market_of(bars, slice(bars.context_bars, None))
-    coins = _coins(path_ids, len(market.close), seed) < 0.5
+    coins = _coins(path_ids, len(market.close), ground.seed) < 0.5
     metrics, trades, ambiguous = [], 0, 0
     for target_first in (None, np.ones_like(coins), coins):
         ledger, watch = ledger_signals(market, wanted, broker, bars.bars_per_year, target_first)

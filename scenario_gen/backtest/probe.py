@@ -23,10 +23,10 @@ from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.decisions import Decisions, changed, decide, is_idle
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.futures import PRICES, Futures
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import StrategyError
-from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
 Kind: TypeAlias = Literal["not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"]
@@ -88,36 +88,27 @@ class CausalityProbe:
 
 
 def probe_causality(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    *,
-    bars_per_year: float,
-    broker: Broker | None = None,
-    cuts: int = CUTS,
-    seed: int = 0,
+    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, cuts: int = CUTS, seed: int = 0
 ) -> CausalityProbe:
     """Look for decisions that depend on later bars, on other paths or on chance.
 
     Args:
         strategy: whom to probe; it is asked six times, about ``2 * cuts`` columns of bars each time.
-        context: the real bars before the paths.
+        ground: the real bars before the paths, and the account that a ``portfolio`` strategy is given.
         paths: some generated bars; the first four paths are used.
-        bars_per_year: what the strategy is told.
-        broker: what a ``portfolio`` strategy is given; default: no costs.
         cuts: after how many bars to replace the future, spread evenly over context and path.
         seed: of the other futures.
 
     Raises:
         StrategyError: the strategy raised on the bars as they are, or returned something unusable.
     """
-    total = len(context) + paths.horizon
+    total = len(ground.context) + paths.horizon
     if len(paths) == 0 or total < 3:
         return CausalityProbe("UNTESTABLE", reason=f"{len(paths)} paths of {total} bars are too few to probe")
     used = min(len(paths), PATHS)
     ends = np.repeat(np.unique(np.linspace(1, total - 2, cuts).round().astype(np.int64)), 2)  # [column]
     source = (np.arange(len(ends)) // 2) % used  # which path a column copies
-    trial = _Trial(strategy, _columns(context, paths, source, bars_per_year), broker or Broker(), seed)
+    trial = _Trial(strategy, _columns(ground, paths, source), ground.broker, seed)
     before = trial.ask(trial.futures, judged=True)
     try:
         leaks, idle = trial.leaks(before, ends)
@@ -242,7 +233,7 @@ def _first(masks: dict[str, NDArray[np.bool_]], kind: Kind) -> _Found | None:
     return min(found, key=lambda one: one.row, default=None)
 
 
-def _columns(context: Candles, paths: PathSet, source: Ints, bars_per_year: float) -> Bars:
+def _columns(ground: Ground, paths: PathSet, source: Ints) -> Bars:
     """Return context and path of path ``source[column]`` in every column, named by its number."""
     copies = PathSet(
         values=paths.values[source],
@@ -251,7 +242,7 @@ def _columns(context: Candles, paths: PathSet, source: Ints, bars_per_year: floa
         path_ids=np.arange(len(source), dtype=np.int64),
         anchor_close=paths.anchor_close,
     )
-    return bars_of(context, copies, slice(None), bars_per_year)
+    return bars_of(ground, copies)
 
 
 def _framed(futures: Futures, like: Bars) -> Bars:

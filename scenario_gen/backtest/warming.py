@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.decisions import Decisions, changed, decide
 from scenario_gen.backtest.engine import bars_of
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
@@ -47,42 +47,30 @@ class WarmUp:
     failed: str = ""
 
 
-def warm_up(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    *,
-    bars_per_year: float,
-    broker: Broker | None = None,
-    older: Candles | None = None,
-) -> WarmUp:
+def warm_up(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> WarmUp:
     """Count the decisions on the path that change with a quarter less, and a quarter more, context.
 
     Args:
         strategy: whom to ask.
-        context: the real bars before the paths.
+        ground: the real bars before the paths, and the account that a ``portfolio`` strategy is given.
         paths: generated bars; the first 32 paths are used.
-        bars_per_year: what the strategy is told.
-        broker: what a ``portfolio`` strategy is given; default: no costs.
-        older: real bars that end where the context begins.
 
     Raises:
         StrategyError: the strategy raised on the context as it is, or returned something unusable.
     """
-    used = paths.select(paths.path_ids[:PATHS])
+    used, context = paths.select(paths.path_ids[:PATHS]), ground.context
     bars, step = len(context), round(STEP * len(context))
-    told = broker or Broker()
 
-    def decided(history: Candles) -> Decisions:
+    def decided(before: Candles) -> Decisions:
         """Return the decisions from the last context bar on."""
-        shown = bars_of(history, used, slice(None), bars_per_year)
-        answer = decide(strategy, shown, told)
+        shown = bars_of(ground.behind(before), used)
+        answer = decide(strategy, shown, ground.broker)
         return {name: values[shown.context_bars - 1 :] for name, values in answer.items()}
 
     now, failed = decided(context), ""
     masks: list[dict[str, NDArray[np.bool_]] | None] = [None, None]
     fewer = context.rows(step, bars) if 0 < step < bars else None
-    for place, history in enumerate((fewer, _longer(context, older, step))):
+    for place, history in enumerate((fewer, _longer(ground, step))):
         if history is None:
             continue
         try:
@@ -101,18 +89,11 @@ def warm_up(
     )
 
 
-def _longer(context: Candles, older: Candles | None, step: int) -> Candles | None:
+def _longer(ground: Ground, step: int) -> Candles | None:
     """Return the context with ``step`` older bars before it, where there are as many."""
-    if older is None or len(older) < step or step == 0 or older.fields != context.fields:
-        return None
-    past = older.rows(len(older) - step, len(older))
-    return Candles(
-        past.timestamps.append(context.timestamps),
-        np.concatenate([past.values, context.values]),
-        context.fields,
-        name=context.name,
-        calendar=context.calendar,
-    )
+    bars = len(ground.history)
+    first = bars - len(ground.context) - step
+    return None if first < 0 or step == 0 else ground.history.rows(first, bars)
 
 
 def _share(masks: dict[str, NDArray[np.bool_]] | None, name: str) -> float | None:

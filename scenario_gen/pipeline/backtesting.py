@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.engine import run_backtest
+from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import SpecError
@@ -20,7 +20,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.backtest_results import BacktestReport, ContextUsed
 from scenario_gen.pipeline.blocks import fan_bars
 from scenario_gen.pipeline.check_results import PathsView
-from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
+from scenario_gen.pipeline.evidence import MAX_PATHS, with_evidence
 from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Paths, given_paths
 from scenario_gen.pipeline.strategy_findings import ask_strategy
@@ -74,19 +74,26 @@ def backtest_paths(
     loaded, dropped = _load(strategies, base or Path.cwd())
     with progress.stage("reading paths and context", 1) as advance:
         given = given_paths(
-            paths, context, context_end=context_end, context_bars=context_bars, bars_per_year=bars_per_year
+            paths,
+            context,
+            context_end=context_end,
+            context_bars=context_bars,
+            bars_per_year=bars_per_year,
+            broker=account,
+            seed=seed,
         )
         advance(1)
     results, findings = [], [given.candles]
     with progress.stage("backtesting", len(loaded)) as advance:
         for strategy in loaded:
-            result, found = _backtest(strategy, given, account, declared, seed)
+            result, found = _backtest(strategy, given, declared)
             results.append(result)
             findings += found
             advance(1)
-    results = with_evidence(_ground(given, account, seed), loaded, results, progress, "judging strategies")
+    first = given.paths.select(given.paths.path_ids[:MAX_PATHS])
+    results = with_evidence(given, first, loaded, results, progress, "judging strategies")
     findings += evidence_findings(results)
-    return _report(given, account, declared, results, findings, dropped)
+    return _report(given, declared, results, findings, dropped)
 
 
 def _load(strategies: Use | Sequence[Use], base: Path) -> tuple[list[LoadedStrategy], tuple[Dropped, ...]]:
@@ -114,35 +121,20 @@ def _use(use: StrategyUse | Mapping[str, Any] | str) -> StrategyUse:
     return section_of(StrategyUse, {"use": use} if isinstance(use, str) else use, "strategies")
 
 
-def _backtest(
-    strategy: LoadedStrategy, given: GivenPaths, broker: Broker, limits: Limits, seed: int
-) -> tuple[StrategyResult, list[Finding]]:
+def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tuple[StrategyResult, list[Finding]]:
     """Probe and run one strategy; return its result and its findings."""
-    context, paths, per_year = given.context, given.paths, given.bars_per_year
-    warm, asked = ask_strategy(strategy, context, paths, broker, bars_per_year=per_year, older=given.older, seed=seed)
-    ran = run_backtest(strategy, context, paths, broker, bars_per_year=per_year)
+    paths = given.paths
+    warm, asked = ask_strategy(strategy, given, paths)
+    ran = trade(strategy, given, paths)
     fan = ran.equity[:, fan_bars(paths.horizon)]
-    found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=seed)
+    found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=given.seed)
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.model_dump(exclude_none=True))
     return result, [*asked, *judged]
 
 
-def _ground(given: GivenPaths, broker: Broker, seed: int) -> Ground:
-    return Ground(
-        history=given.history,
-        context=given.context,
-        paths=given.paths.select(given.paths.path_ids[:MAX_PATHS]),
-        later=given.later.rows(0, min(len(given.later), given.paths.horizon)),
-        broker=broker,
-        bars_per_year=given.bars_per_year,
-        seed=seed,
-    )
-
-
 def _report(
     given: GivenPaths,
-    broker: Broker,
     limits: Limits,
     results: list[StrategyResult],
     findings: list[Finding],
@@ -162,9 +154,9 @@ def _report(
             last=paths.timestamps[-1].isoformat(),
         ),
         context=_context_used(given.context, len(given.older)),
-        calendar=given.calendar,
+        calendar="given" if given.calendar is None else given.calendar.code,
         bars_per_year=given.bars_per_year,
-        broker=broker.model_dump(mode="json"),
+        broker=given.broker.model_dump(mode="json"),
         limits=limits.model_dump(exclude_none=True),
         dropped={one.name: one.reason for one in dropped},
         notes=list(given.notes),

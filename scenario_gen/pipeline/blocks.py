@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.engine import run_backtest
+from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.account import Tally
 from scenario_gen.candles.check import none_left
@@ -76,12 +76,10 @@ def run_block(
     }
     rows = []
     for place, strategy in enumerate(strategies):
-        result = run_backtest(
-            strategy, prepared.context, kept, scenario.broker, bars_per_year=prepared.calendar.bars_per_year
-        )
+        result = trade(strategy, prepared, kept)
         arrays[f"equity_{place}"] = result.equity[:, fan]
-        if len(prepared.continuation):
-            arrays[f"equity_then_{place}"] = result.equity[:, len(prepared.continuation)]
+        if len(prepared.later):
+            arrays[f"equity_then_{place}"] = result.equity[:, len(prepared.later)]
         rows.append(result.metrics.assign(strategy=place).reset_index())
         tested(1)
     frames = {

@@ -7,14 +7,14 @@ every bar's equity at hand. Computes nothing itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.engine import BacktestResult, run_backtest
+from scenario_gen.backtest.engine import BacktestResult, trade
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
 from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
 from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
@@ -37,35 +37,9 @@ MAX_EACH_OTHER = 12  # strategies that are compared pair by pair; of more, each 
 SHORTEST_CONTEXT = 3  # bars that show a standard deviation
 
 
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """What the strategies of one scenario stand on.
-
-    Attributes:
-        history: real bars up to the context's end, the context included.
-        context: the last of them, which strategies see.
-        paths: whole paths; at most ``MAX_PATHS``.
-        later: what really happened, up to the horizon; may be empty.
-        broker: costs and fills.
-        bars_per_year: to annualise with.
-        seed: of random entries.
-    """
-
-    history: Candles
-    context: Candles
-    paths: PathSet
-    later: Candles
-    broker: Broker
-    bars_per_year: float
-    seed: int
-
-    def run(self, strategy: LoadedStrategy, context: Candles, paths: PathSet) -> BacktestResult:
-        """Run a strategy with this broker."""
-        return run_backtest(strategy, context, paths, self.broker, bars_per_year=self.bars_per_year)
-
-
 def with_evidence(
     ground: Ground,
+    paths: PathSet,
     strategies: Sequence[LoadedStrategy],
     results: Sequence[StrategyResult],
     progress: Progress,
@@ -74,7 +48,8 @@ def with_evidence(
     """Return the results with skill, paired comparisons, tail, markers and the luck of the choice.
 
     Args:
-        ground: paths and history.
+        ground: context, history and account.
+        paths: whole paths; at most ``MAX_PATHS``.
         strategies: in the order of the results.
         results: what is known so far.
         progress: who hears of stages.
@@ -88,15 +63,17 @@ def with_evidence(
     skills: dict[str, Skill] = {}
     with progress.stage(title, 2 * len(strategies)) as advance:
         for strategy, known in zip(strategies, results, strict=True):
-            ran = ground.run(strategy, ground.context, ground.paths)
+            ran = trade(strategy, ground, paths)
             metrics[strategy.name] = ran.metrics
-            if len(ground.paths) > 1:
-                null = random_entries(ran, ground.paths, ground.broker, seed=ground.seed)
+            if len(paths) > 1:
+                null = random_entries(ran, paths, ground.broker, seed=ground.seed)
                 skills[strategy.name] = skill(ran.metrics["total_return"].to_numpy(), null)
-            judged.append(replace(known, tail=_tail(ground, ran), marker=_markers(ground, strategy, ran)))
+            judged.append(
+                replace(known, tail=_tail(ground, paths, ran), marker=_markers(ground, paths.horizon, strategy, ran))
+            )
             advance(1)
-        found = _with_choices(ground, strategies, judged, metrics, advance)
-    together, pairs = judge_together(skills), _pairs(ground, metrics)
+        found = _with_choices(ground, paths, strategies, judged, metrics, advance)
+    together, pairs = judge_together(skills), _pairs(ground, paths, metrics)
     return [
         replace(one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name])
         for one in found
@@ -105,6 +82,7 @@ def with_evidence(
 
 def _with_choices(
     ground: Ground,
+    paths: PathSet,
     strategies: Sequence[LoadedStrategy],
     results: Sequence[StrategyResult],
     metrics: dict[str, pd.DataFrame],
@@ -117,23 +95,22 @@ def _with_choices(
     for use, sets in by_use.items():
         returns = np.stack([metrics[one.name]["total_return"].to_numpy() for one in sets])
         surface = parameter_stability([one.params for one in sets], returns)
-        choice = choices(
-            sets, ground.history, ground.context, ground.paths, ground.broker, bars_per_year=ground.bars_per_year
+        found[use] = replace(
+            choices(sets, ground, paths), shape=surface.shape, advantage=surface.advantage, kept=surface.kept
         )
-        found[use] = replace(choice, shape=surface.shape, advantage=surface.advantage, kept=surface.kept)
         advance(len(sets))
     return [replace(one, overfitting=found[one.use]) for one in results]
 
 
-def _pairs(ground: Ground, metrics: dict[str, pd.DataFrame]) -> list[PairedComparison]:
+def _pairs(ground: Ground, paths: PathSet, metrics: dict[str, pd.DataFrame]) -> list[PairedComparison]:
     """Compare every strategy with holding and, where they are few, with every other one."""
-    held = buy_and_hold(ground.context, ground.paths, ground.broker, bars_per_year=ground.bars_per_year)
+    held = buy_and_hold(ground, paths)
     beside = compare_with({**metrics, BUY_AND_HOLD: held.metrics}, BUY_AND_HOLD)
     return [*beside, *(compare_each_other(metrics) if len(metrics) <= MAX_EACH_OTHER else ())]
 
 
-def _tail(ground: Ground, ran: BacktestResult) -> Tail:
-    paths, closes = ground.paths, ground.context.close
+def _tail(ground: Ground, paths: PathSet, ran: BacktestResult) -> Tail:
+    closes = ground.context.close
     causes = None
     if len(closes) >= SHORTEST_CONTEXT:
         costs = costs_by_bar(ran.trades, paths.path_ids, paths.horizon)
@@ -147,29 +124,23 @@ def _tail(ground: Ground, ran: BacktestResult) -> Tail:
     )
 
 
-def _markers(ground: Ground, strategy: LoadedStrategy, ran: BacktestResult) -> list[Marker]:
+def _markers(ground: Ground, horizon: int, strategy: LoadedStrategy, ran: BacktestResult) -> list[Marker]:
     """Place what the strategy really made: on the bars before the paths, and on those that came after."""
-    horizon, seen = ground.paths.horizon, len(ground.context)
-    markers = []
+    markers, seen = [], len(ground.context)
     before = len(ground.history) - horizon
     if before >= seen:
         warm, last = ground.history.rows(before - seen, before), ground.history.rows(before, before + horizon)
-        markers.append(_marker(ground, strategy, ran.equity, warm, last, "context"))
+        markers.append(_marker(ground.behind(warm), strategy, ran.equity, last, "context"))
     if len(ground.later):
-        markers.append(_marker(ground, strategy, ran.equity, ground.context, ground.later, "continuation"))
+        markers.append(_marker(ground, strategy, ran.equity, ground.later, "continuation"))
     return markers
 
 
 def _marker(
-    ground: Ground,
-    strategy: LoadedStrategy,
-    equity: NDArray[np.float32],
-    context: Candles,
-    real: Candles,
-    stretch: Stretch,
+    ground: Ground, strategy: LoadedStrategy, equity: NDArray[np.float32], real: Candles, stretch: Stretch
 ) -> Marker:
     bars = len(real)
-    made = ground.run(strategy, context, PathSet.from_history(real, float(context.close[-1])))
+    made = trade(strategy, ground, ground.real(real))
     return historical_marker(
         float(made.metrics["total_return"].iloc[0]),
         terminal_returns(equity[:, : bars + 1]),

@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, merge_tallies
 from scenario_gen.candles.check import CandleRules, none_left
 from scenario_gen.errors import DataError
@@ -33,38 +35,15 @@ FEWEST = 3  # context bars that show a frequency
 ONE_LEVEL = 1.5  # first opens that differ by more set out from several contexts
 
 
-@dataclass(frozen=True)
-class GivenPaths:
-    """Paths and the history before them.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GivenPaths(Ground):
+    """Paths and the ground before them; ``later`` is as long as the paths at most."""
 
-    Attributes:
-        paths: that can be traded; float32 [path, bar, field].
-        given: how many came.
-        context: the bars that strategies see before them.
-        history: real bars up to the paths' begin, the context included.
-        later: real bars after it, where the history goes on; may be empty.
-        calendar: of the bars; None where it cannot be told, and then ``bars_per_year`` was given.
-        bars_per_year: to annualise with.
-        source: what to call the paths.
-        candles: the finding on their candles.
-        notes: how paths and history fit.
-    """
-
-    paths: PathSet
-    given: int
-    context: Candles
-    history: Candles
-    later: Candles
-    calendar: str
-    bars_per_year: float
-    source: str
-    candles: Finding
-    notes: tuple[str, ...]
-
-    @property
-    def older(self) -> Candles:
-        """The real bars before the context; may be empty."""
-        return self.history.rows(0, len(self.history) - len(self.context))
+    paths: PathSet  # that can be traded; float32 [path, bar, field]
+    given: int  # how many came
+    source: str  # what to call the paths
+    candles: Finding  # on their candles
+    notes: tuple[str, ...]  # how paths and history fit
 
 
 def given_paths(
@@ -74,6 +53,8 @@ def given_paths(
     context_end: str | None = None,
     context_bars: int = CONTEXT,
     bars_per_year: float | None = None,
+    broker: Broker | None = None,
+    seed: int = 0,
 ) -> GivenPaths:
     """Read paths and put them behind their context.
 
@@ -83,6 +64,8 @@ def given_paths(
         context_end: the last bar of the history to use, where it goes on; what follows is what really happened.
         context_bars: how many of the last bars strategies see.
         bars_per_year: to annualise with; default: from the calendar that context or paths show.
+        broker: cash, costs and fills; default: no costs.
+        seed: of what is drawn beside the paths.
 
     Raises:
         DataError: paths or context cannot be read, paths differ in length or in stamps, have no price somewhere, or
@@ -92,7 +75,7 @@ def given_paths(
     table, source = _table(paths)
     if context is None:
         alone = _without_context(_one_set(table, source), source, bars_per_year)
-        return replace(alone, notes=(*_notes_of(table), *alone.notes))
+        return replace(alone, notes=(*_notes_of(table), *alone.notes), broker=broker or Broker(), seed=seed)
     history = context if isinstance(context, Candles) else load_candles(context)
     _refuse_overlap(table, history, context_end, source)
     found = anchored(table, history, context_end, source)
@@ -109,9 +92,11 @@ def given_paths(
         given=len(behind.paths),
         context=seen,
         history=before,
-        later=history.rows(behind.end, len(history)),
-        calendar=calendar.code,
+        later=history.rows(behind.end, min(len(history), behind.end + behind.paths.horizon)),
+        calendar=calendar,
         bars_per_year=bars_per_year or float(calendar.bars_per_year),
+        broker=broker or Broker(),
+        seed=seed,
         source=source,
         candles=candle_finding("", merge_tallies([checked.tally])),
         notes=tuple(found.notes),
@@ -197,7 +182,7 @@ def _without_context(paths: PathSet, source: str, bars_per_year: float | None) -
         context=context,
         history=context,
         later=context.rows(0, 0),
-        calendar="given" if calendar is None else calendar.code,
+        calendar=calendar,
         bars_per_year=bars_per_year or float(calendar.bars_per_year if calendar else 0.0),
         source=source,
         candles=_raw_candles(paths),

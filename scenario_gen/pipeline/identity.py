@@ -24,7 +24,7 @@ def identity_of(
     The report's folder and title are left out: they change no number.
     """
     settings = spec.model_dump(mode="json", exclude={"report", "name"})
-    data = [one.history.sha256() + one.continuation.sha256() for one in prepared]
+    data = [one.history.sha256() + one.later.sha256() for one in prepared]
     generators = [dict(one.generator.identity) for one in prepared]
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
     return {

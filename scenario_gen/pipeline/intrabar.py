@@ -10,10 +10,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.store.results import Finding, Label
 
@@ -23,23 +22,14 @@ BAND = "orders of stop and target within a bar that move the mean return by less
 Z95 = 1.96
 
 
-def intrabar_finding(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    broker: Broker,
-    *,
-    bars_per_year: float,
-    seed: int,
-    scenario: str = "",
-) -> list[Finding]:
+def intrabar_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = "") -> list[Finding]:
     """Run a strategy with the stop first, the target first and a coin for each bar; an empty list where none matters.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
     some = paths.select(paths.path_ids[:ORDERS_PATHS])
-    found = intrabar_orders(strategy, context, some, broker, bars_per_year=bars_per_year, seed=seed)
+    found = intrabar_orders(strategy, ground, some)
     if found is None:
         return []
     returns = {

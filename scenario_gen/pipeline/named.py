@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.engine import BacktestResult, run_backtest
+from scenario_gen.backtest.engine import BacktestResult, trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import read_provenance
@@ -38,8 +38,7 @@ def named_paths(
     rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
     chosen = _load(one, path_ids[rows], block_of[rows], store)
     distinct = chosen.select(np.unique(chosen.path_ids))
-    per_year = one.calendar.bars_per_year
-    result = run_backtest(strategy, one.context, distinct, one.scenario.broker, bars_per_year=per_year)
+    result = trade(strategy, one, distinct)
     return [
         _named(label, strategy.name, distinct, int(path_ids[row]), result)
         for (label, _), row in zip(RANKS, rows, strict=True)

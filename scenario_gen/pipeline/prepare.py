@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
@@ -31,31 +32,19 @@ from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """One scenario, ready to run: its context, its future stamps, its generator.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prepared(Ground):
+    """One scenario, ready to run: the ground of its context, its future stamps, its generator.
 
-    Attributes:
-        scenario: the resolved section of the spec.
-        context: the bars that seed the generator.
-        history: every bar up to the context's end, the context included: what paths are judged against.
-        continuation: what really happened after them, up to the horizon; may be empty.
-        calendar: where the future stamps come from.
-        timestamps: stamps of the bars to generate.
-        generator: what samples them.
-        rules: what every candle is held to, with the thresholds that the history gives.
-        dial: how temperature and top_p were chosen, where the spec says ``auto``; the scenario has the numbers.
+    Its context seeds the generator; paths are judged against its history; ``later`` ends with the horizon.
     """
 
-    scenario: ResolvedScenario
-    context: Candles
-    history: Candles
-    continuation: Candles
-    calendar: BarCalendar
-    timestamps: pd.DatetimeIndex
-    generator: Generator
-    rules: CandleRules
-    dial: DialSearch | None = None
+    calendar: BarCalendar  # where the future stamps come from
+    scenario: ResolvedScenario  # the section of the spec
+    timestamps: pd.DatetimeIndex  # of the bars to generate
+    generator: Generator  # what samples them
+    rules: CandleRules  # what every candle is held to, with the thresholds that the history gives
+    dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says ``auto``
 
     @property
     def name(self) -> str:
@@ -116,16 +105,29 @@ def prepare(
             history, later, calendar = histories(scenario.data)
             context = history.context(scenario.bars.context)
             horizon = scenario.bars.horizon
-            continuation = later.rows(0, min(len(later), horizon))
+            came = later.rows(0, min(len(later), horizon))
             settings = Settings.of_run(history, len(context), horizon, scenario.paths.seed)
             found = _beside_the_spec(scenario.generator, base)
             section, dial = settle(found, history, settings, cache=kept, progress=progress)
             generator = open_generator(section, history)
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
-            _tell_early_end(scenario, context, continuation, progress)
-            ahead, settled = calendar.future(horizon), _settled(scenario, section)
+            _tell_early_end(scenario, context, came, progress)
             rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
-            prepared.append(Prepared(settled, context, history, continuation, calendar, ahead, generator, rules, dial))
+            ready = Prepared(
+                scenario=_settled(scenario, section),
+                context=context,
+                history=history,
+                later=came,
+                calendar=calendar,
+                bars_per_year=calendar.bars_per_year,
+                broker=scenario.broker,
+                seed=scenario.paths.seed,
+                timestamps=calendar.future(horizon),
+                generator=generator,
+                rules=rules,
+                dial=dial,
+            )
+            prepared.append(ready)
             advance(1)
     _tell(prepared, progress)
     return prepared
@@ -183,10 +185,10 @@ def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progr
         )
 
 
-def _tell_early_end(scenario: ResolvedScenario, context: Candles, continuation: Candles, progress: Progress) -> None:
+def _tell_early_end(scenario: ResolvedScenario, context: Candles, later: Candles, progress: Progress) -> None:
     """Say where the history ends days before ``data.end``: the context is then older than the spec says."""
     end, last = scenario.data.end, context.timestamps[-1].date()
-    if end is None or len(continuation):
+    if end is None or len(later):
         return
     if (day := end.date() if isinstance(end, datetime) else end) > last:
         progress.note(f"{scenario.name}: the history ends on {last}, before data.end {day}")

@@ -34,21 +34,11 @@ def probe_strategies(
         StrategyError: a strategy raised, or returned something unusable.
     """
     paths = first_paths(one, store, ORDERS_PATHS)  # the probe looks at four, the warm-up at 32
-    older = one.history.rows(0, len(one.history) - len(one.context))
     probed: list[StrategyResult] = []
     findings: list[Finding] = []
     with progress.stage("probing for look-ahead", len(strategies)) as advance:
         for strategy, found in zip(strategies, result.strategies, strict=True):
-            warm, told = ask_strategy(
-                strategy,
-                one.context,
-                paths,
-                one.scenario.broker,
-                bars_per_year=one.calendar.bars_per_year,
-                older=older,
-                seed=one.scenario.paths.seed,
-                scenario=one.name,
-            )
+            warm, told = ask_strategy(strategy, one, paths, scenario=one.name)
             findings += told
             probed.append(replace(found, warm_up=warm))
             advance(1)

@@ -10,7 +10,7 @@ import numpy as np
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.evidence import MAX_PATHS, Ground, with_evidence
+from scenario_gen.pipeline.evidence import MAX_PATHS, with_evidence
 from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.summary import block_paths
@@ -40,17 +40,8 @@ def scenario_evidence(
         if place and not everywhere:
             progress.note(f"{one.name}: skill, pairs and tails are judged in {results[0].name} alone")
             continue
-        ground = Ground(
-            history=one.history,
-            context=one.context,
-            paths=first_paths(one, store),
-            later=one.continuation,
-            broker=one.scenario.broker,
-            bars_per_year=one.calendar.bars_per_year,
-            seed=one.scenario.paths.seed,
-        )
         title = f"{one.name}: strategies beside chance, holding and history"
-        found = with_evidence(ground, strategies, result.strategies, progress, title)
+        found = with_evidence(one, first_paths(one, store), strategies, result.strategies, progress, title)
         scenarios[place] = replace(result, strategies=found)
         if one.scenario.role == "scenario":
             told = {(finding.name, finding.measured) for finding in findings}  # a grid on one history: once

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.warming import WarmUp, warm_up
-from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.intrabar import intrabar_finding
 from scenario_gen.store.results import Finding, Label
@@ -24,57 +23,32 @@ WARM_UP_BAND = f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more c
 
 
 def ask_strategy(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    broker: Broker,
-    *,
-    bars_per_year: float,
-    older: Candles,
-    seed: int,
-    scenario: str = "",
+    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = ""
 ) -> tuple[WarmUp, list[Finding]]:
     """Ask a strategy everything that its code alone answers: causality, warm-up and, with stop and target, their order.
 
     Args:
         strategy: whom to ask.
-        context: the real bars before the paths.
+        ground: the real bars before the paths, and the account; its seed decides the order within bars by a coin.
         paths: some generated bars.
-        broker: what a ``portfolio`` strategy is given, and what the orders within bars are filled by.
-        bars_per_year: what the strategy is told.
-        older: the real bars before the context; may be empty.
-        seed: of the order within bars, where a coin decides it.
         scenario: name, for the findings.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
-    ahead = look_ahead_finding(strategy, context, paths, broker, bars_per_year=bars_per_year, scenario=scenario)
-    before = older if len(older) else None
-    warm, warming = warm_up_of(
-        strategy, context, paths, broker, bars_per_year=bars_per_year, older=before, scenario=scenario
-    )
-    orders = intrabar_finding(
-        strategy, context, paths, broker, bars_per_year=bars_per_year, seed=seed, scenario=scenario
-    )
+    ahead = look_ahead_finding(strategy, ground, paths, scenario=scenario)
+    warm, warming = warm_up_of(strategy, ground, paths, scenario=scenario)
+    orders = intrabar_finding(strategy, ground, paths, scenario=scenario)
     return warm, [ahead, warming, *orders]
 
 
-def look_ahead_finding(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    broker: Broker,
-    *,
-    bars_per_year: float,
-    scenario: str = "",
-) -> Finding:
+def look_ahead_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = "") -> Finding:
     """Probe one strategy for decisions that later bars, other paths or chance change.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
-    found = probe_causality(strategy, context, paths, bars_per_year=bars_per_year, broker=broker)
+    found = probe_causality(strategy, ground, paths)
     return Finding(
         name=LOOK_AHEAD,
         label=found.label,
@@ -88,21 +62,14 @@ def look_ahead_finding(
 
 
 def warm_up_of(
-    strategy: LoadedStrategy,
-    context: Candles,
-    paths: PathSet,
-    broker: Broker,
-    *,
-    bars_per_year: float,
-    older: Candles | None = None,
-    scenario: str = "",
+    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = ""
 ) -> tuple[WarmUp, Finding]:
     """Count the decisions that change with less and more context; say whether they are too many.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
-    found = warm_up(strategy, context, paths, bars_per_year=bars_per_year, broker=broker, older=older)
+    found = warm_up(strategy, ground, paths)
     return found, Finding(
         name=WARM_UP,
         label=_warm_label(found),

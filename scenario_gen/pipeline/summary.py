@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.distribution import percentile_of
-from scenario_gen.backtest.engine import run_backtest
+from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.account import CandleAccount, merge_tallies
 from scenario_gen.candles.check import none_left
@@ -154,7 +154,7 @@ def block_paths(one: Prepared, stored: dict[str, NDArray[Any]]) -> PathSet:
         fields=tuple(read_provenance(stored["provenance"])["fields"])[:width],
         timestamps=one.timestamps,
         path_ids=stored["path_ids"],
-        anchor_close=float(one.context.close[-1]),
+        anchor_close=one.anchor_close,
     )
 
 
@@ -190,7 +190,7 @@ def _scenario_result(
         candles=merged.account,
         volatility_ratio={name: float(v) for name, v in zip(("0.05", "0.5", "0.95"), levels, strict=True)},
         price_fan=make_fan(merged.close, merged.path_ids, len(one.timestamps)),
-        realised_close=[float(c) for c in one.continuation.close],
+        realised_close=[float(c) for c in one.later.close],
         strategies=results,
         dial=one.dial,
         repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
@@ -224,15 +224,13 @@ def _strategy_result(
 
 def _realised(one: Prepared, strategy: LoadedStrategy, place: int, merged: Merged) -> Realised | None:
     """Run the strategy on what really happened; place its return among the paths over the same bars."""
-    if not len(one.continuation):
+    if not len(one.later):
         return None
-    real = PathSet.from_history(one.continuation, float(one.context.close[-1]))
-    per_year = one.calendar.bars_per_year
-    result = run_backtest(strategy, one.context, real, one.scenario.broker, bars_per_year=per_year)
+    result = trade(strategy, one, one.real(one.later))
     figures = {name: float(value) for name, value in result.metrics.iloc[0].items()}
-    then = merged.equity_then[place].astype(np.float64) / one.scenario.broker.cash - 1
+    then = merged.equity_then[place].astype(np.float64) / one.broker.cash - 1
     return Realised(
-        bars=len(one.continuation),
+        bars=len(one.later),
         metrics={str(name): value if np.isfinite(value) else None for name, value in figures.items()},
         percentile=percentile_of(figures["total_return"], then),
     )
@@ -250,7 +248,7 @@ def context_view(one: Prepared) -> ContextView:
         bars=len(context),
         anchor_close=float(context.close[-1]),
         calendar=one.calendar.code,
-        bars_per_year=float(one.calendar.bars_per_year),
+        bars_per_year=float(one.bars_per_year),
         timestamps=[stamp.isoformat() for stamp in shown.timestamps],
         **{name: rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
         flags=_flag_texts(one),

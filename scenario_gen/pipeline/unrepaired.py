@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.distribution import mean, quantile
-from scenario_gen.backtest.engine import run_backtest
+from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import CheckedPaths
 from scenario_gen.errors import StrategyError
@@ -36,9 +36,8 @@ def run_unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], che
 
 
 def _one(prepared: Prepared, strategy: LoadedStrategy, raw: PathSet) -> pd.DataFrame:
-    per_year = prepared.calendar.bars_per_year
     try:
-        result = run_backtest(strategy, prepared.context, raw, prepared.scenario.broker, bars_per_year=per_year)
+        result = trade(strategy, prepared, raw)
     except StrategyError:
         nothing = np.full((len(raw), len(COLUMNS)), np.nan)
         return pd.DataFrame(nothing, columns=list(COLUMNS), index=pd.Index(raw.path_ids, name="path_id"))

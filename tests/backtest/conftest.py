@@ -1,7 +1,7 @@
 """Markets to trade, strategies that do as told, and a plain-loop broker that shares no code with the engine."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from scenario_gen.backtest import Bars, LoadedStrategy, Signals
 from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
@@ -22,6 +23,9 @@ OHLC = ("open", "high", "low", "close")
 class Market:
     context: Candles
     paths: PathSet
+
+    def ground(self, broker: Broker | None = None, **more: Any) -> Ground:
+        return replace(Ground.of(self.context, bars_per_year=252.0, broker=broker), **more)
 
     def future(self, name: str) -> np.ndarray:
         """float64 [path, bar]"""

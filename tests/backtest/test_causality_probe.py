@@ -11,7 +11,7 @@ from arch.data import sp500
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenario_gen.backtest import Signals, expand, probe_causality
+from scenario_gen.backtest import Ground, Signals, expand, probe_causality
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
@@ -69,7 +69,7 @@ def market(make_market):
 @pytest.fixture
 def probe(market, loaded):
     def run(instance, market=market, **keywords):
-        return probe_causality(loaded(instance), market.context, market.paths, bars_per_year=252, **keywords)
+        return probe_causality(loaded(instance), market.ground(), market.paths, **keywords)
 
     return run
 
@@ -190,7 +190,7 @@ def test_no_shipped_strategy_is_flagged(make_market, walk, file):
     market = make_market(paths=4, bars=60, seed=11, context=past)
     name = "".join(part.title() for part in file.stem.split("_"))
     strategy = expand(StrategyUse(use=f"{file.name}:{name}"), FOLDER)[0]
-    seen = probe_causality(strategy, market.context, market.paths, bars_per_year=252)
+    seen = probe_causality(strategy, market.ground(), market.paths)
     assert (seen.label, seen.leaks) == ("PASS", ())
 
 
@@ -233,7 +233,7 @@ HONEST = {
 def test_honest_rules_are_never_flagged(make_market, loaded, name, window, seed):
     market = make_market(paths=3, bars=30, seed=seed, volatility=0.05)
     strategy = loaded(Rule(lambda b: HONEST[name](b, window)))
-    seen = probe_causality(strategy, market.context, market.paths, bars_per_year=252, cuts=12, seed=seed)
+    seen = probe_causality(strategy, market.ground(), market.paths, cuts=12, seed=seed)
     assert seen.leaks == ()
 
 
@@ -244,7 +244,7 @@ def test_one_path_is_enough_and_real_history_will_do(loaded):
     history = Candles(frame.index, values, fields)
     path = PathSet.from_history(history.rows(100, 160), float(history.close[99]))
     for rule, label in ((lambda b: b.close > b.close.shift(1), "PASS"), (PLANTED["tomorrow's close"][2], "FAIL")):
-        seen = probe_causality(loaded(Rule(rule)), history.rows(0, 100), path, bars_per_year=252)
+        seen = probe_causality(loaded(Rule(rule)), Ground.of(history.rows(0, 100), bars_per_year=252), path)
         assert (seen.label, seen.paths) == (label, 1)
 
 

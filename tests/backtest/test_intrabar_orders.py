@@ -19,8 +19,8 @@ def wish(bars, *at):
     return array
 
 
-def orders(strategy, market, broker=BROKER, **keywords):
-    return intrabar_orders(strategy, market.context, market.paths, broker, bars_per_year=252, **keywords)
+def orders(strategy, market, broker=BROKER, **more):
+    return intrabar_orders(strategy, market.ground(broker, **more), market.paths)
 
 
 def toy(make_market, told, loaded, *bars):

@@ -13,7 +13,7 @@ from scenario_gen.backtest.futures import Futures
 @given(seed=st.integers(0, 10**6), volatility=st.sampled_from([0.0, 0.001, 0.02, 0.3]), paths=st.integers(1, 5))
 def test_the_past_keeps_its_bits_and_the_future_is_valid_and_different(make_market, seed, volatility, paths):
     market = make_market(paths=paths, bars=20, seed=seed, volatility=volatility)
-    bars = bars_of(market.context, market.paths, slice(None), 252.0)
+    bars = bars_of(market.ground(), market.paths)
     rng = np.random.default_rng(seed)
     cuts, wild = rng.integers(0, 59, paths), rng.random(paths) < 0.5
     before = Futures.of(bars)
@@ -35,7 +35,7 @@ def test_the_past_keeps_its_bits_and_the_future_is_valid_and_different(make_mark
 
 def test_a_wild_future_is_three_times_as_volatile_and_drifts_off(make_market):
     market = make_market(paths=40, bars=200, seed=1)
-    before = Futures.of(bars_of(market.context, market.paths, slice(None), 252.0))
+    before = Futures.of(bars_of(market.ground(), market.paths))
     cuts = np.full(40, 39)
     likely, wild = (
         np.diff(np.log(before.replaced(cuts, np.full(40, on), np.random.default_rng(2)).prices[3, 39:]), axis=0)

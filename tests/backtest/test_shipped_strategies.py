@@ -37,7 +37,7 @@ def run(strategy, market, **broker):
 
 
 def bars(market):
-    return bars_of(market.context, market.paths, slice(None), 252.0)
+    return bars_of(market.ground(), market.paths)
 
 
 def test_the_list_above_is_complete():

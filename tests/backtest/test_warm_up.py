@@ -1,11 +1,12 @@
 """How decisions depend on the length of the context, for rules whose memory is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from scenario_gen.backtest import Signals, warm_up
+from scenario_gen.market.candles import Candles
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,13 @@ class Needs:
         return Average(5).signals(bars)
 
 
-def table(market, loaded, instance, **keywords):
-    return warm_up(loaded(instance), market.context, market.paths, bars_per_year=252, **keywords)
+def table(market, loaded, instance, older=None):
+    ground = market.ground()
+    if older is not None:
+        stamps = older.timestamps.append(market.context.timestamps)
+        values = np.concatenate([older.values, market.context.values])
+        ground = replace(ground, history=Candles(stamps, values, market.context.fields))
+    return warm_up(loaded(instance), ground, market.paths)
 
 
 def test_a_rule_that_is_warm_does_not_notice_the_length(make_market, loaded):

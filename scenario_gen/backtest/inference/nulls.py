@@ -22,13 +22,13 @@ import pandas as pd
 
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.engine import BacktestResult, run_backtest
+from scenario_gen.backtest.engine import BacktestResult, trade
+from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.inference.holdings import Fills, Holdings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars, Signals
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.draws import Draws
-from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
 DRAWS = 20
@@ -62,10 +62,10 @@ def flat(paths: PathSet) -> Floats:
     return np.zeros(len(paths))
 
 
-def buy_and_hold(context: Candles, paths: PathSet, broker: Broker, *, bars_per_year: float) -> BacktestResult:
+def buy_and_hold(ground: Ground, paths: PathSet) -> BacktestResult:
     """Backtest buying with all equity at the first fill and never selling, by the same engine and broker."""
     strategy = LoadedStrategy(BUY_AND_HOLD, "", {}, _BuyAndHold(), Path(__file__))
-    return run_backtest(strategy, context, paths, broker, bars_per_year=bars_per_year)
+    return trade(strategy, ground, paths)
 
 
 def random_entries(

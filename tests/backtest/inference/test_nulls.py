@@ -156,7 +156,7 @@ def test_two_paths_are_each_others_partners(traded):
 def test_buying_and_holding_is_the_shipped_strategy_and_the_growth_of_the_path(make_market):
     market = make_market(paths=10, bars=30, seed=1)
     shipped = expand(StrategyUse(use="buy_and_hold.py:BuyAndHold"), FOLDER).strategies[0]
-    ours = buy_and_hold(market.context, market.paths, BROKER, bars_per_year=252)
+    ours = buy_and_hold(market.ground(BROKER), market.paths)
     theirs = run_backtest(shipped, market.context, market.paths, BROKER, bars_per_year=252)
     assert ours.metrics.equals(theirs.metrics)
     growth = market.future("close")[:, -1] / market.future("open")[:, 0]

@@ -1,0 +1,53 @@
+"""The ground that strategies stand on: the real bars before some paths, what came after, the account and the year.
+
+Owns what belongs to one context, whoever made its paths: a scenario of a spec or a file of somebody else's. Paths are
+handed beside it, for one ground carries many: blocks, their first few, real bars in their place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from scenario_gen.backtest.broker import Broker
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ground:
+    """What is known before the first path, and what really came."""
+
+    context: Candles  # the real bars that strategies see before the paths
+    history: Candles  # every real bar up to the context's end, the context included
+    later: Candles  # what really happened after it; may be empty
+    bars_per_year: float  # to annualise with
+    calendar: BarCalendar | None = None  # of the bars; None where bars_per_year was given and nothing shows one
+    broker: Broker = field(default_factory=Broker)  # cash, costs and fills
+    seed: int = 0  # of everything that is drawn beside the paths: random entries, coins, bootstraps
+
+    @classmethod
+    def of(cls, context: Candles, *, bars_per_year: float, broker: Broker | None = None) -> Ground:
+        """Return the ground of a context of which nothing else is known: no older bars and no later ones."""
+        later = context.rows(len(context), len(context))
+        return Ground(
+            context=context, history=context, later=later, bars_per_year=bars_per_year, broker=broker or Broker()
+        )
+
+    @property
+    def older(self) -> Candles:
+        """The real bars before the context; may be empty."""
+        return self.history.rows(0, len(self.history) - len(self.context))
+
+    @property
+    def anchor_close(self) -> float:
+        """The last close of the context: the price from which every path sets out."""
+        return float(self.context.close[-1])
+
+    def behind(self, context: Candles) -> Ground:
+        """Return this ground with other bars before the paths; the account and the year stay."""
+        return replace(self, context=context)
+
+    def real(self, bars: Candles) -> PathSet:
+        """Return real bars after the context as a path set of one path."""
+        return PathSet.from_history(bars, self.anchor_close)
