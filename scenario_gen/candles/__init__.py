@@ -7,7 +7,8 @@
 Knows paths, contexts and histories; nothing of generators.
 """
 
-from scenario_gen.candles.account import CandleAccount, RuleCount
+from scenario_gen.candles.account import CandleAccount
 from scenario_gen.candles.check import CandleRules, CheckedPaths, check_candles, mend_paths
+from scenario_gen.candles.rules import RuleCount
 
 __all__ = ["CandleAccount", "CandleRules", "CheckedPaths", "RuleCount", "check_candles", "mend_paths"]

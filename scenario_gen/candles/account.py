@@ -8,57 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.candles.suspects import Suspects
+from scenario_gen.candles.breaches import Suspects
+from scenario_gen.candles.rules import RULE, RuleCount
 from scenario_gen.checks.account import Label
 from scenario_gen.market.paths import PathSet
 
-Kind = Literal["fault", "breach", "form", "suspect"]
-
-HARD_RULES = ("V1", "V2", "V6")  # a single breach is a generator fault
-FORM_RULES = ("V5", "V4-idle")  # no bad bars, but more than 1 % of them beyond history's own share is a WARN
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
 REJECTED_WARN, REJECTED_FAIL = 0.01, 0.05
-SUSPECT_RULES = ("V9", "V9-inside", "V10")  # beyond 1.5 times the largest of history: no accident on many paths
 SUSPECT_WARN = 0.05  # of the paths
 MOVED = 0.1  # standard deviations over raw paths: what a repair of one bar in six does to a fact at most
 REJECTED_TOLD = 0.005  # of the paths: above this the ensemble is said to be conditional on acceptance
-
-
-@dataclass(frozen=True)
-class RuleCount:
-    """One rule's account over all paths.
-
-    Attributes:
-        rule: "V3"; what stands beside a rule has a suffix: "V4-lots".
-        title: the rule in words.
-        bars: raw bars that break it; -1 where the rule could not be judged, and ``action`` says why.
-        paths: raw paths with at least one such bar; -1 likewise.
-        action: what was done about them.
-        kind: ``fault``: the path is dropped; ``breach``: mended, and counted as a bad bar; ``form``: brought onto
-            ticks, lots or a fitting amount, which no generator knows; ``suspect``: possible, flagged, kept.
-        left_bars: bars of the kept paths that break it after the repair; -1 where it could not be judged.
-        left_paths: kept paths with at least one such bar; -1 likewise.
-        source: the threshold and where it comes from, of a rule that compares with history.
-        history: share of the history's own bars that break it, where that is of interest.
-    """
-
-    rule: str
-    title: str
-    bars: int
-    paths: int
-    action: str
-    kind: Kind = "breach"
-    left_bars: int = 0
-    left_paths: int = 0
-    source: str = ""
-    history: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,36 +39,22 @@ class Interval:
 
 @dataclass(frozen=True)
 class Wickless:
-    """Share of bars without a wick: the fingerprint that moving highs and lows out leaves.
+    """Share of bars without a wick: the fingerprint that moving highs and lows out leaves."""
 
-    Attributes:
-        side: ``upper`` (the high is open or close) or ``lower``.
-        raw: in the kept paths before repair.
-        repaired: in the same paths after it.
-        history: in the real bars before the paths.
-    """
-
-    side: Literal["upper", "lower"]
-    raw: Interval
-    repaired: Interval
-    history: float
+    side: Literal["upper", "lower"]  # ``upper`` (the high is open or close) or ``lower``
+    raw: Interval  # in the kept paths before repair
+    repaired: Interval  # in the same paths after it
+    history: float  # in the real bars before the paths
 
 
 @dataclass(frozen=True)
 class FactShift:
-    """What repair did to one stylized fact of the paths that it changed, in standard deviations over raw paths.
+    """What repair did to one stylized fact of the paths that it changed, in standard deviations over raw paths."""
 
-    Attributes:
-        fact: its id in the facts room.
-        raw: mean over the measured paths before repair.
-        repaired: mean over the same paths after it.
-        shift: (repaired - raw) per path over the raw standard deviation; ``n`` paths have it before and after.
-    """
-
-    fact: str
-    raw: float | None
-    repaired: float | None
-    shift: Interval
+    fact: str  # its id in the facts room
+    raw: float | None  # mean over the measured paths before repair
+    repaired: float | None  # mean over the same paths after it
+    shift: Interval  # (repaired - raw) per path over the raw standard deviation; ``n`` paths have it before and after
 
     @property
     def moved(self) -> bool:
@@ -112,68 +64,41 @@ class FactShift:
 
 @dataclass(frozen=True)
 class Rejection:
-    """How the rejected paths differ from the kept ones, on raw output: what rejection does to an ensemble.
+    """How the rejected paths differ from the kept ones, on raw output: what rejection does to an ensemble."""
 
-    Attributes:
-        rejected: paths that were rejected.
-        measured: rejected paths that have finite positive closes and can be compared.
-        log_sd: mean log standard deviation of returns, rejected minus kept.
-        log_last: mean log of the last close, rejected minus kept.
-        conditional: more than 0.5 % are rejected: the ensemble is conditional on acceptance.
-    """
-
-    rejected: int
-    measured: int
-    log_sd: Interval
-    log_last: Interval
-    conditional: bool
+    rejected: int  # paths that were rejected
+    measured: int  # rejected paths that have finite positive closes and can be compared
+    log_sd: Interval  # mean log standard deviation of returns, rejected minus kept
+    log_last: Interval  # mean log of the last close, rejected minus kept
+    conditional: bool  # more than 0.5 % are rejected: the ensemble is conditional on acceptance
 
 
 @dataclass(frozen=True)
 class CandleAccount:
-    """The account of one scenario: paths = untouched + rounded + repaired + rejected.
+    """The account of one scenario: paths = untouched + rounded + repaired + rejected."""
 
-    Attributes:
-        paths: paths that were generated.
-        bars: bars that were generated.
-        untouched: paths kept as they were.
-        rounded: paths kept, changed by nothing but ticks, lots and a fitting amount.
-        repaired: paths kept after at least one breach was mended.
-        rejected: paths that were not used.
-        bad_bars: raw bars that break V1, V2, V3, V4, V6 or V8, each counted once.
-        bad_paths: raw paths with at least one such bar.
-        rules: one row per rule, zero rows and unjudged rows included.
-        changed_bars: bars of which the repair changed a price by more than rounding to ticks would.
-        mean_change_bp: mean absolute change of such a price, in basis points of the bar's close.
-        max_change_bp: the largest such change.
-        mean_change_range: mean absolute change of such a price, in units of the repaired bar's range.
-        wickless: the fingerprint, upper and lower side.
-        facts: what repair did to every stylized fact of the paths that it changed, of at most some thousand of them,
-            evenly spread; empty where nothing was changed.
-        rejection: how rejected paths differ; None where none was rejected.
-        policy: ``repair``, ``reject`` or ``fail``.
-        label: by the share of bad bars (1 %, 5 %) and of rejected paths (1 %, 5 %); any V1, V2, V6 is FAIL; V9 or V10
-            on more than 5 % of the paths is WARN.
-    """
-
-    paths: int
-    bars: int
-    untouched: int
-    rounded: int
-    repaired: int
-    rejected: int
-    bad_bars: int
-    bad_paths: int
-    rules: list[RuleCount]
-    changed_bars: int
-    mean_change_bp: float
-    max_change_bp: float
-    mean_change_range: float
-    policy: str
+    paths: int  # paths that were generated
+    bars: int  # bars that were generated
+    untouched: int  # paths kept as they were
+    rounded: int  # paths kept, changed by nothing but ticks, lots and a fitting amount
+    repaired: int  # paths kept after at least one breach was mended
+    rejected: int  # paths that were not used
+    bad_bars: int  # raw bars that break V1, V2, V3, V4, V6 or V8, each counted once
+    bad_paths: int  # raw paths with at least one such bar
+    rules: list[RuleCount]  # one row per rule, zero rows and unjudged rows included
+    changed_bars: int  # bars of which the repair changed a price by more than rounding to ticks would
+    mean_change_bp: float  # mean absolute change of such a price, in basis points of the bar's close
+    max_change_bp: float  # the largest such change
+    mean_change_range: float  # mean absolute change of such a price, in units of the repaired bar's range
+    policy: str  # ``repair``, ``reject`` or ``fail``
+    # by the share of bad bars (1 %, 5 %) and of rejected paths (1 %, 5 %); any V1, V2, V6 is FAIL; V9 or V10 on
+    # more than 5 % of the paths is WARN
     label: Label
-    wickless: list[Wickless] = field(default_factory=list)
+    wickless: list[Wickless] = field(default_factory=list)  # the fingerprint, upper and lower side
+    # what repair did to every stylized fact of the paths that it changed, of at most some thousand of them,
+    # evenly spread; empty where nothing was changed
     facts: list[FactShift] = field(default_factory=list)
-    rejection: Rejection | None = None
+    rejection: Rejection | None = None  # how rejected paths differ; None where none was rejected
 
     @property
     def odd_rules(self) -> list[RuleCount]:
@@ -198,11 +123,11 @@ def candle_label(bad_share: float, rejected_share: float, bars: int, paths: int,
         paths: raw paths.
         rules: the account's rows.
     """
-    if any(row.rule in HARD_RULES and row.bars > 0 for row in rules):
+    if any(RULE[row.rule].hard and row.bars > 0 for row in rules):
         return "FAIL"
     if bad_share > BAD_BARS_FAIL or rejected_share > REJECTED_FAIL:
         return "FAIL"
-    beyond_history = [row.bars / bars - (row.history or 0.0) for row in rules if row.rule in FORM_RULES]
+    beyond_history = [row.bars / bars - (row.history or 0.0) for row in rules if RULE[row.rule].form]
     if max([bad_share, *beyond_history]) > BAD_BARS_WARN or rejected_share > REJECTED_WARN:
         return "WARN"
     return "WARN" if odd_rules(rules, paths) else "PASS"
@@ -210,7 +135,7 @@ def candle_label(bad_share: float, rejected_share: float, bars: int, paths: int,
 
 def odd_rules(rules: list[RuleCount], paths: int) -> list[RuleCount]:
     """Return the rows of V9 and V10 where more than 5 % of the paths move further than history allows."""
-    return [row for row in rules if row.rule in SUSPECT_RULES and row.paths > SUSPECT_WARN * paths]
+    return [row for row in rules if RULE[row.rule].odd and row.paths > SUSPECT_WARN * paths]
 
 
 Side = Literal["upper", "lower"]
@@ -219,42 +144,18 @@ PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
-class RuleNote:
-    """What an account says of a rule besides its counts; as for :class:`RuleCount`.
+class CandleCounts:
+    """The counts of one block of paths."""
 
-    ``unjudged`` is the reason why the rule is not judged, empty where it is; ``action`` what is done on a breach.
-    """
-
-    rule: str
-    title: str
-    kind: Kind
-    action: str
-    unjudged: str = ""
-    source: str = ""
-    history: float | None = None
-
-
-@dataclass(frozen=True)
-class Tally:
-    """The counts of one block of paths.
-
-    Attributes:
-        counts: one row per raw path, index path_id. ``<rule>_raw`` and ``<rule>_left``: bars that break a rule before
-            and after repair; ``<rule>_path_raw`` and ``_left`` where a path is flagged for more than such bars.
-            Counts after repair are 0 for rejected paths.
-        rules: the notes of all rules, in the account's order.
-        policy: ``repair``, ``reject`` or ``fail``.
-        horizon: bars per path.
-        wickless: share of the history's bars without an upper and without a lower wick.
-        facts: one row per measured path that the repair changed, as ``facts_of_changed`` returns them.
-    """
-
+    # one row per raw path, index path_id. ``<rule>_raw`` and ``<rule>_left``: bars that break a rule before and
+    # after repair; ``<rule>_path_raw`` and ``_left`` where a path is flagged for more than such bars. Counts
+    # after repair are 0 for rejected paths
     counts: pd.DataFrame
-    rules: tuple[RuleNote, ...]
-    policy: str
-    horizon: int
-    wickless: tuple[float, float]
-    facts: pd.DataFrame
+    rules: tuple[RuleCount, ...]  # the notes of all rules, in the account's order
+    policy: str  # ``repair``, ``reject`` or ``fail``
+    horizon: int  # bars per path
+    wickless: tuple[float, float]  # share of the history's bars without an upper and without a lower wick
+    facts: pd.DataFrame  # one row per measured path that the repair changed, as ``facts_of_changed`` returns them
 
     def notes(self) -> dict[str, Any]:
         """Return everything but the tables as plain values, for JSON."""
@@ -266,9 +167,9 @@ class Tally:
         }
 
     @classmethod
-    def from_notes(cls, notes: Mapping[str, Any], counts: pd.DataFrame, facts: pd.DataFrame) -> Tally:
+    def from_notes(cls, notes: Mapping[str, Any], counts: pd.DataFrame, facts: pd.DataFrame) -> CandleCounts:
         """Put a tally together again from its notes and its tables."""
-        rules = tuple(RuleNote(**row) for row in notes["rules"])
+        rules = tuple(RuleCount(**row) for row in notes["rules"])
         upper, lower = notes["wickless"]
         return cls(counts, rules, notes["policy"], notes["horizon"], (upper, lower), facts)
 
@@ -368,12 +269,12 @@ def _spread(values: NDArray[Any], rows: NDArray[np.int64], length: int) -> NDArr
     return out
 
 
-def merge_tallies(tallies: Sequence[Tally]) -> CandleAccount:
+def merge_tallies(tallies: Sequence[CandleCounts]) -> CandleAccount:
     """Add up the tallies of a scenario's blocks and label the whole."""
     first = tallies[0]
     counts = pd.concat([tally.counts for tally in tallies])
     paths, bars = len(counts), len(counts) * first.horizon
-    rules = [_rule_count(note, counts) for note in first.rules]
+    rules = [_counted(row, counts) for row in first.rules]
     kept = counts[~counts["rejected"]]
     mended = kept["bad_bars"] > 0
     changes, ranged = int(kept["changes"].sum()), int(kept["changes_in_range"].sum())
@@ -431,28 +332,15 @@ def _t_interval(centre: float, error: float, freedom: float, n: int) -> Interval
     return Interval(centre, centre - margin, centre + margin, n)
 
 
-def _rule_count(note: RuleNote, counts: pd.DataFrame) -> RuleCount:
-    if note.unjudged:
-        told = f"not judged: {note.unjudged}"
-        return RuleCount(note.rule, note.title, -1, -1, told, note.kind, -1, -1, "", note.history)
-    bars, paths, left_bars, left_paths = (
-        int(counts[f"{note.rule}_{part}"].sum()) for part in ("raw", "path_raw", "left", "path_left")
-    )
-    return RuleCount(
-        note.rule,
-        note.title,
-        bars,
-        paths,
-        note.action if paths else "none needed",
-        note.kind,
-        left_bars,
-        left_paths,
-        note.source,
-        note.history,
-    )
+def _counted(row: RuleCount, counts: pd.DataFrame) -> RuleCount:
+    if not row.is_judged:
+        return row
+    parts = {"bars": "raw", "paths": "path_raw", "left_bars": "left", "left_paths": "path_left"}
+    sums = {name: int(counts[f"{row.rule}_{part}"].sum()) for name, part in parts.items()}
+    return replace(row, **sums, action=row.action if sums["paths"] else "none needed")  # type: ignore[arg-type]
 
 
-def _wickless_side(side: Side, kept: pd.DataFrame, tally: Tally) -> Wickless:
+def _wickless_side(side: Side, kept: pd.DataFrame, tally: CandleCounts) -> Wickless:
     raw, repaired = (
         mean_interval(kept[f"{side}_{when}"].to_numpy(dtype=np.float64) / tally.horizon) for when in ("raw", "left")
     )

@@ -1,7 +1,8 @@
 """Which bars break rules V1 to V8: what a single bar, its neighbour or the exchange rules out.
 
-Owns the finding, not the counting or the mending. Every finder returns flags [path, bar]; a bar without finite prices
-is found by V1 alone. Rules V9 to V12, which compare with a reference, are in ``suspects``.
+Owns the finding, not the counting or the mending, and the view of paths that every rule looks at. A finder returns
+flags [path, bar], or None where it cannot judge; a bar without finite prices is found by V1 alone. Rules V9 to V12,
+which compare with a reference, are in ``suspects``.
 
 Ticks and lots are multiples of a step, as closely as the numbers' own type can hold them. A float32 near 40,000 moves
 in steps of 0.004, so that 40,000.01 is held as 40,000.0117: a value counts as standing on the grid when it is the
@@ -11,16 +12,19 @@ number of its type that is nearest to a multiple.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.candles.reference import ReferenceBounds, Scales
 from scenario_gen.market import validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.frequency import nanoseconds, spacing
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import log_steps
 from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
 
@@ -75,23 +79,14 @@ UNIT_HOLDS = 0.9  # share of the reference's bars on which amount = volume x uni
 
 @dataclass(frozen=True)
 class Exchange:
-    """The exchange's rules, as far as they are declared or can be seen.
+    """The exchange's rules, as far as they are declared or can be seen."""
 
-    Attributes:
-        ticks: the grid of prices; None where there is none to hold prices to.
-        lots: the grid of volume; None likewise.
-        price_limit: share of the previous session's close; None without a limit.
-        unit: amount = volume x unit x price; None where no amount can be judged.
-        clock: the sessions of intraday bars; None for daily bars, each a session of its own.
-        unjudged: rule to the reason why it is not judged.
-    """
-
-    ticks: Grid | None
-    lots: Grid | None
-    price_limit: float | None
-    unit: float | None
-    clock: SessionClock | None
-    unjudged: dict[str, str]
+    ticks: Grid | None  # of prices; None where there is none to hold prices to
+    lots: Grid | None  # of volume; None likewise
+    price_limit: float | None  # share of the previous session's close; None without a limit
+    unit: float | None  # amount = volume x unit x price; None where no amount can be judged
+    clock: SessionClock | None  # of intraday bars; None for daily bars, each a session of its own
+    unjudged: dict[str, str]  # what a rule needs to know of the market, to the reason why that is not known
 
     @classmethod
     def of(cls, market: Market, reference: Candles) -> Exchange:
@@ -99,17 +94,17 @@ class Exchange:
         clock = SessionClock.of(reference.timestamps)
         unit, no_unit = _unit(market, reference)
         reasons = {
-            "V4-lots": _no_grid(market.lot_size, "lot_size", reference, "volume"),
-            "V4-idle": "" if reference.has_volume else "there is no volume",
-            "V5": no_unit,
-            "V7": _no_grid(market.tick_size, "tick_size", reference, "close"),
-            "V8": _no_limit(market, reference, clock),
+            "lot_size": _no_grid(market.lot_size, "lot_size", reference, "volume"),
+            "volume": "" if reference.has_volume else "there is no volume",
+            "volume_unit": no_unit,
+            "tick_size": _no_grid(market.tick_size, "tick_size", reference, "close"),
+            "price_limit": _no_limit(market, reference, clock),
         }
-        unjudged = {rule: reason for rule, reason in reasons.items() if reason}
+        unjudged = {need: reason for need, reason in reasons.items() if reason}
         return cls(
-            ticks=Grid(market.tick_size) if market.tick_size and "V7" not in unjudged else None,
-            lots=Grid(market.lot_size) if market.lot_size and "V4-lots" not in unjudged else None,
-            price_limit=None if "V8" in unjudged else market.price_limit,
+            ticks=Grid(market.tick_size) if market.tick_size and "tick_size" not in unjudged else None,
+            lots=Grid(market.lot_size) if market.lot_size and "lot_size" not in unjudged else None,
+            price_limit=None if "price_limit" in unjudged else market.price_limit,
             unit=unit,
             clock=clock,
             unjudged=unjudged,
@@ -142,44 +137,165 @@ class Exchange:
         return 0.5 * self.ticks.step if self.ticks else 0.0
 
 
-def find_breaches(
-    paths: PathSet, exchange: Exchange, reference_close: float, expected: pd.DatetimeIndex, before: pd.Timestamp
-) -> dict[str, Flags]:
-    """Return which bars [path, bar] break each judged rule from V1 to V8.
+@dataclass(frozen=True)
+class Suspects:
+    """What one rule flags."""
 
-    Args:
-        paths: raw or repaired paths.
-        exchange: ticks, lots, limit and sessions.
-        reference_close: the close of the last session before the paths that was over when they begin.
-        expected: the calendar's stamps after the context, as far as the paths reach.
-        before: the stamp of the context's last bar.
-    """
-    columns = validity.columns_of(paths.values, paths.fields)
-    least = exchange.ticks.step * (1 - LIMIT_NOISE) if exchange.ticks else 0.0
-    finite = ~validity.not_finite(columns)
-    small = finite & validity.too_small(columns, least)
-    sound = finite & ~small
-    found = {
-        "V1": ~finite,
-        "V2": small,
-        "V3": finite & (validity.high_too_low(columns) | validity.low_too_high(columns)),
-        "V6": np.broadcast_to(wrong_stamps(paths.timestamps, expected, before), finite.shape),
-    }
-    lost = validity.no_quantity(columns, "volume") | validity.no_quantity(columns, "amount")
-    if {"volume", "amount"} & set(columns):
-        found["V4"] = lost
-    volume = columns.get("volume")
-    if volume is not None and "V4-idle" not in exchange.unjudged:
-        found["V4-idle"] = sound & (volume == 0) & (columns["high"] > columns["low"])
-    if volume is not None and exchange.lots is not None:
-        found["V4-lots"] = ~lost & ~exchange.lots.holds(np.nan_to_num(volume))
-    if exchange.unit is not None and {"volume", "amount"} <= set(columns):
-        found["V5"] = sound & ~lost & ~amount_fits(columns, exchange.unit, exchange.ticks)
-    if exchange.ticks is not None:
-        found["V7"] = sound & ~np.all([exchange.ticks.holds(columns[name]) for name in PRICE_FIELDS], axis=0)
-    if exchange.price_limit is not None:
-        found["V8"] = sound & _beyond_limit(paths, columns, exchange, reference_close, before)
-    return found
+    bars: Flags  # [path, bar]
+    paths: Flags  # [path]; a path can be flagged for bars that it lacks
+
+    @classmethod
+    def of(cls, flags: Flags | Suspects) -> Suspects:
+        """Flag the paths that have a flagged bar."""
+        return flags if isinstance(flags, Suspects) else cls(flags, np.asarray(flags.any(axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Paths with what rules hold them against; what several rules look at is computed once."""
+
+    paths: PathSet  # raw or repaired
+    exchange: Exchange  # ticks, lots, limit and sessions
+    reference_close: float  # of the last session before the paths that was over when they begin
+    expected: pd.DatetimeIndex  # the calendar's stamps after the context, as far as the paths reach
+    before: pd.Timestamp  # the stamp of the context's last bar
+    history: tuple[ReferenceBounds, Scales] | None = None  # what it allows, and the context's units
+    has_volume: bool = False  # whether the context has
+
+    @property
+    def bounds(self) -> ReferenceBounds:
+        """What the history allows of rules V9 to V12."""
+        return self._history[0]
+
+    @property
+    def scales(self) -> Scales:
+        """The context's units."""
+        return self._history[1]
+
+    @property
+    def _history(self) -> tuple[ReferenceBounds, Scales]:
+        if self.history is None:
+            raise ValueError("a rule that compares with history needs one")
+        return self.history
+
+    @cached_property
+    def columns(self) -> validity.Columns:
+        """The fields by name, each [path, bar]."""
+        return validity.columns_of(self.paths.values, self.paths.fields)
+
+    @property
+    def volume(self) -> Prices | None:
+        """The volume [path, bar], where there is one."""
+        return self.columns.get("volume")
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Open, high, low and close, [path, bar, 4]."""
+        return np.stack([self.columns[name] for name in PRICE_FIELDS], axis=-1)
+
+    @cached_property
+    def finite(self) -> Flags:
+        """Bars whose prices are all numbers."""
+        return ~validity.not_finite(self.columns)
+
+    @cached_property
+    def small(self) -> Flags:
+        """Bars with numbers for prices that are zero, negative or less than a tick."""
+        least = self.exchange.ticks.step * (1 - LIMIT_NOISE) if self.exchange.ticks else 0.0
+        return self.finite & validity.too_small(self.columns, least)
+
+    @cached_property
+    def priced(self) -> Flags:
+        """Bars that break neither V1 nor V2."""
+        return self.finite & ~self.small
+
+    @cached_property
+    def lost(self) -> Flags:
+        """Bars with a volume or an amount that is no number or negative."""
+        return validity.no_quantity(self.columns, "volume") | validity.no_quantity(self.columns, "amount")
+
+    @cached_property
+    def sound(self) -> Flags:
+        """Bars with finite positive prices."""
+        return np.asarray((np.isfinite(self.prices) & (self.prices > 0)).all(axis=-1))
+
+    @cached_property
+    def steps(self) -> NDArray[np.float64]:
+        """Log steps from the close before, [path, bar, 4]."""
+        return log_steps(self.prices, self.paths.anchor_close)
+
+    @cached_property
+    def gaps(self) -> NDArray[np.float64]:
+        """How far each open is from the close before it, in log units [path, bar]."""
+        return np.abs(self.steps[..., 0])
+
+    @property
+    def opens(self) -> NDArray[np.bool_]:
+        """Bars that open a session by the calendar, [bar]."""
+        return self.exchange.opens(self.before, self.expected[: self.paths.horizon])
+
+
+def not_finite(view: View) -> Flags:
+    """V1: a price that is no finite number."""
+    return ~view.finite
+
+
+def not_enclosed(view: View) -> Flags:
+    """V3: a high or a low that does not enclose the other prices."""
+    wrong = validity.high_too_low(view.columns) | validity.low_too_high(view.columns)
+    return view.finite & wrong
+
+
+def no_quantity(view: View) -> Flags | None:
+    """V4: a volume or an amount that is no number or negative."""
+    return view.lost if {"volume", "amount"} & set(view.columns) else None
+
+
+def odd_lot(view: View) -> Flags | None:
+    """V4-lots: a volume that is no whole number of lots."""
+    if view.volume is None or view.exchange.lots is None:
+        return None
+    return ~view.lost & ~view.exchange.lots.holds(np.nan_to_num(view.volume))
+
+
+def moved_untraded(view: View) -> Flags | None:
+    """V4-idle: a range without any volume."""
+    if view.volume is None or "volume" in view.exchange.unjudged:
+        return None
+    return np.asarray(view.priced & (view.volume == 0) & (view.columns["high"] > view.columns["low"]))
+
+
+def unfit_amount(view: View) -> Flags | None:
+    """V5: an amount that is not volume times a price inside the bar."""
+    if view.exchange.unit is None or not {"volume", "amount"} <= set(view.columns):
+        return None
+    return view.priced & ~view.lost & ~amount_fits(view.columns, view.exchange.unit, view.exchange.ticks)
+
+
+def off_calendar(view: View) -> Flags:
+    """V6: a stamp that does not increase, or is not the calendar's."""
+    return np.broadcast_to(wrong_stamps(view.paths.timestamps, view.expected, view.before), view.finite.shape)
+
+
+def off_tick(view: View) -> Flags | None:
+    """V7: a price that is no whole number of ticks."""
+    if view.exchange.ticks is None:
+        return None
+    return np.asarray(
+        view.priced & ~np.all([view.exchange.ticks.holds(view.columns[name]) for name in PRICE_FIELDS], axis=0)
+    )
+
+
+def beyond_limit(view: View) -> Flags | None:
+    """V8: a price beyond the limit around the close of the session before."""
+    if view.exchange.price_limit is None:
+        return None
+    opens = view.exchange.opens(view.before, view.paths.timestamps)
+    low, high = view.exchange.band(session_closes(view.columns["close"], opens, view.reference_close))
+    prices = [view.columns[name] for name in PRICE_FIELDS]
+    noise = LIMIT_NOISE * high + view.exchange.leeway
+    outside = (np.max(prices, axis=0) > high + noise) | (np.min(prices, axis=0) < low - noise)
+    return np.asarray(view.priced & outside)
 
 
 def amount_fits(columns: validity.Columns, unit: float, ticks: Grid | None) -> Flags:
@@ -209,16 +325,6 @@ def session_closes(close: Prices, opens: NDArray[np.bool_], before: float) -> Pr
     known = np.concatenate((np.full((len(close), 1), before), close[:, :-1].astype(np.float64)), axis=1)
     first_session = np.cumsum(opens) == 0
     return np.where(first_session, before, known[:, start])
-
-
-def _beyond_limit(
-    paths: PathSet, columns: validity.Columns, exchange: Exchange, reference_close: float, before: pd.Timestamp
-) -> Flags:
-    opens = exchange.opens(before, paths.timestamps)
-    low, high = exchange.band(session_closes(columns["close"], opens, reference_close))
-    prices = [columns[name] for name in PRICE_FIELDS]
-    noise = LIMIT_NOISE * high + exchange.leeway
-    return np.asarray((np.max(prices, axis=0) > high + noise) | (np.min(prices, axis=0) < low - noise))
 
 
 def wrong_stamps(stamps: pd.DatetimeIndex, expected: pd.DatetimeIndex, before: pd.Timestamp) -> NDArray[np.bool_]:

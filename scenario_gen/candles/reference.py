@@ -1,4 +1,4 @@
-"""Thresholds of rules V9 to V12, read from the real history before the paths; or the reason why it cannot say.
+"""Thresholds and units of rules V9 to V12, read from the real history before the paths; or why it cannot say.
 
 Every threshold is the reference's own extreme or quantile of the same statistic, so a real window passes at a rate
 that is known beforehand. Knows no generated paths.
@@ -26,17 +26,11 @@ FEW_GAPS, FEW_INSIDE, FEW_RETURNS, FEW_RUNS, FEW_WINDOWS = 20, 10_000, 250, 1000
 
 @dataclass(frozen=True)
 class Bound:
-    """What history allows of one statistic.
+    """What history allows of one statistic."""
 
-    Attributes:
-        high: values above it are flagged; None where the reference cannot say.
-        low: values below it are flagged; None without a lower end.
-        source: where the bound comes from; for an unjudged rule, why there is none.
-    """
-
-    high: float | None
-    source: str
-    low: float | None = None
+    high: float | None  # values above it are flagged; None where the reference cannot say
+    source: str  # where the bound comes from; for an unjudged rule, why there is none
+    low: float | None = None  # values below it are flagged; None without a lower end
 
     @property
     def is_known(self) -> bool:
@@ -46,27 +40,16 @@ class Bound:
 
 @dataclass(frozen=True)
 class ReferenceBounds:
-    """The bounds of V9 to V12 for paths of one context and horizon.
+    """The bounds of V9 to V12 for paths of one context and horizon."""
 
-    Attributes:
-        seam: |first gap| in running volatility.
-        inside: |gap| of a bar that opens no session, in running volatility.
-        jump: |return| in standard deviations of the context.
-        robust_jump: |return| in 1.4826 median absolute returns of the context.
-        still_run: bars in a row whose close does not move.
-        flat_run: bars in a row without a range.
-        still_share: share of a path's bars whose close does not move or that have no range.
-        locked_share: share of a path's bars with one single price and a volume.
-    """
-
-    seam: Bound
-    inside: Bound
-    jump: Bound
-    robust_jump: Bound
-    still_run: Bound
-    flat_run: Bound
-    still_share: Bound
-    locked_share: Bound
+    seam: Bound  # |first gap| in running volatility
+    inside: Bound  # |gap| of a bar that opens no session, in running volatility
+    jump: Bound  # |return| in standard deviations of the context
+    robust_jump: Bound  # |return| in 1.4826 median absolute returns of the context
+    still_run: Bound  # bars in a row whose close does not move
+    flat_run: Bound  # bars in a row without a range
+    still_share: Bound  # share of a path's bars whose close does not move or that have no range
+    locked_share: Bound  # share of a path's bars with one single price and a volume
 
     @classmethod
     def of(
@@ -98,6 +81,30 @@ class ReferenceBounds:
             flat_run=_run(flat, until),
             still_share=_share(dead[1:], horizon, until, both_sides=True),
             locked_share=_share(locked(bars, _volume(history)), horizon, until, both_sides=False),
+        )
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The units in which a context measures what follows it."""
+
+    running: float  # EWMA volatility after the last bar
+    deviation: float  # root mean square of the context's log returns
+    robust: float  # 1.4826 times their median absolute value
+    still: int  # bars in a row before the paths whose close did not move
+    flat: int  # bars in a row before the paths without a range
+
+    @classmethod
+    def of(cls, context: Candles, history: Candles) -> Scales:
+        """Measure a context; the running volatility looks as far back as the history goes."""
+        returns = context.log_steps[:, 3]
+        bars = context.values[:, :4].astype(np.float32)
+        return cls(
+            running=float(running_volatility(history.log_steps[:, 3])[-1]),
+            deviation=context.volatility,
+            robust=float(MAD * np.median(np.abs(returns))),
+            still=int(run_lengths(unmoved(bars[1:, 3], bars[:1, 3]))[-1]),
+            flat=int(run_lengths(bars[:, 1] == bars[:, 2])[-1]),
         )
 
 

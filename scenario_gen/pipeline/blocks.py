@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.candles.account import Tally
+from scenario_gen.candles.account import CandleCounts
 from scenario_gen.candles.check import none_left
 from scenario_gen.candles.shifts import MOST_MEASURED, share_of
 from scenario_gen.execute.blocks import Block, plan_blocks
@@ -109,9 +109,9 @@ def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     return np.asarray(volatility(closes) / prepared.context.volatility)
 
 
-def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame, facts: pd.DataFrame) -> Tally:
+def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame, facts: pd.DataFrame) -> CandleCounts:
     """Read a block's candle tally back."""
-    return Tally.from_notes(json.loads(stored.tobytes()), counts, facts)
+    return CandleCounts.from_notes(json.loads(stored.tobytes()), counts, facts)
 
 
 def read_provenance(stored: NDArray[np.uint8]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from scenario_gen.backtest.inference.paired import PairedComparison
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.warming import WarmUp
-from scenario_gen.candles.account import CandleAccount, FactShift, Interval, Rejection, RuleCount, Wickless
+from scenario_gen.candles.account import CandleAccount, FactShift, Interval, Rejection, Wickless
+from scenario_gen.candles.rules import RuleCount
 from scenario_gen.checks.account import Label
 from scenario_gen.checks.inference.results import FactsReport
 from scenario_gen.forecasts.dial import DialSearch

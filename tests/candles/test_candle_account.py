@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from scenario_gen.candles import CandleAccount, CandleRules, RuleCount
-from scenario_gen.candles.account import Tally, candle_label, difference, mean_interval, merge_tallies, odd_rules
+from scenario_gen.candles.account import CandleCounts, candle_label, difference, mean_interval, merge_tallies, odd_rules
 from scenario_gen.candles.shifts import facts_of_changed, share_of
 from scenario_gen.checks.facts import FACTS, Gauge
 from scenario_gen.checks.facts.bars import Bars
@@ -235,5 +235,5 @@ def test_counts_are_kept_path_by_path_and_come_back_from_their_notes(rules: Cand
     assert tally.counts["rejected"].sum() == 7
     assert (tally.counts["V3_raw"] > 0).to_numpy().nonzero()[0].tolist() == list(range(7))
     assert tally.counts["V3_left"].sum() == 0
-    again = Tally.from_notes(tally.notes(), tally.counts, tally.facts)
+    again = CandleCounts.from_notes(tally.notes(), tally.counts, tally.facts)
     assert merge_tallies([again]) == merge_tallies([tally])
