@@ -60,6 +60,12 @@ class Broker(Section):
         description="carried: what the strategy would hold at the end of the context is opened at the first fill",
     )
 
+    @classmethod
+    def without_shorthand(cls, written: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the section as written, with its costs as numbers."""
+        numbers: Mapping[str, Any] = in_numbers(written)
+        return numbers
+
     @property
     def simple(self) -> bool:
         """Whether only cash, shares of the price, fills and carrying are asked for: what vectorbt simulates itself."""

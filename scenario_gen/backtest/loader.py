@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.backtest.blame import shown, user_error
-from scenario_gen.backtest.parameters import described, label, nearest, parameter_sets
+from scenario_gen.backtest.parameters import described, hint, label, parameter_sets
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.backtest.uses import StrategyUse, names_a_class, split_use
 from scenario_gen.errors import StrategyError
@@ -155,7 +155,7 @@ def _find(path: str, base: Path) -> Path:
     raise StrategyError(
         f"there is no strategy file {path!r}",
         expected=" or ".join(dict.fromkeys(shown(folder / path) for folder in folders)),
-        fix=nearest(Path(path).name, sorted(siblings)) + "the path is relative to the spec's folder",
+        fix=hint(Path(path).name, sorted(siblings)) + "the path is relative to the spec's folder",
     )
 
 
@@ -167,7 +167,7 @@ def _class_in(file: Path, name: str) -> type:
         raise StrategyError(
             f"{shown(file)} has no class {name!r}",
             expected=", ".join(own) or "a class; there is none in the file",
-            fix=nearest(name, own) + "the part after the colon is the name of a class",
+            fix=hint(name, own) + "the part after the colon is the name of a class",
         )
     if not dataclasses.is_dataclass(cls):
         raise StrategyError(

@@ -6,15 +6,15 @@ Knows dataclasses and values out of a YAML file; knows neither bars nor files.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
 from scenario_gen.backtest.uses import MAX_GRID, MAX_PARAMETER_SETS, Constraint, grid
 from scenario_gen.errors import StrategyError
+from scenario_gen.reading.words import near
 
 PLAIN = (bool, int, float, str)
 
@@ -85,9 +85,9 @@ def label(name: str, params: Mapping[str, Any]) -> str:
     return f"{name}({inside})" if inside else name
 
 
-def nearest(name: str, known: list[str]) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'? `` or an empty string."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = near(name, known, cutoff=0.5)
     return f"did you mean {close[0]!r}? " if close else ""
 
 
@@ -108,7 +108,7 @@ def _refuse_unknown(cls: type, params: Mapping[str, Any], fields: Mapping[str, A
             raise StrategyError(
                 f"{cls.__name__} has no parameter {name!r}",
                 expected=", ".join(fields) or "no parameters at all",
-                fix=nearest(str(name), list(fields)) + f"see the fields of class {cls.__name__}",
+                fix=hint(str(name), list(fields)) + f"see the fields of class {cls.__name__}",
             )
 
 
@@ -149,7 +149,7 @@ def _typed(cls: type, name: str, value: Any, annotation: Any) -> Any:
         raise StrategyError(
             f"{cls.__name__}.{name} was given {value!r}",
             expected=f"one of {', '.join(map(repr, choices))}, or a list of such values",
-            fix=nearest(str(value), [str(one) for one in choices]) + f"correct params.{name}",
+            fix=hint(str(value), [str(one) for one in choices]) + f"correct params.{name}",
         )
     accepted = _plain_types(annotation)
     if accepted is None or (value is None and type(None) in accepted):

@@ -11,8 +11,8 @@ import typer
 from scenario_gen.cli.manners import DATES, GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, checked_device
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
+from scenario_gen.reading.words import nearest, one_of
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
-from scenario_gen.spec.wording import nearest, one_of
 
 if TYPE_CHECKING:
     from scenario_gen.generators.sections import GeneratorSection

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scenario_gen.cli.manners import DATES, Argument, AsJson, Optional, Quiet, checked_device
+from scenario_gen.reading.words import one_of
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
-from scenario_gen.spec.wording import one_of
 
 if TYPE_CHECKING:
     from scenario_gen.forecasts.checkpoint_figures import Evaluation

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
-import yaml
 from typer.core import TyperCommand
+
+from scenario_gen.errors import SpecError
+from scenario_gen.reading.yaml import parse_yaml
 
 _PAIR = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _OPTIONS = ("--params", "--limits", "--broker")
@@ -63,10 +65,10 @@ def read_pairs(words: Iterable[str], option: str, *, lists: bool = False) -> dic
 
 
 def _value(text: str) -> Any:
-    """Return a number, true, false, null or text, as YAML reads it; 1e-3 is a number too."""
+    """Return a number, true, false, null or text, as a spec would read it."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text, "").values
+    except SpecError:  # no YAML: plain text, as a shell hands it over
         return text
     if isinstance(value, str):
         try:

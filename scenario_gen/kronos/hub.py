@@ -5,7 +5,6 @@ A missing model is always an error that says what to do; no other model is ever 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TypeAlias
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.fetch import BrokenFileError, Stage, download, silent
 from scenario_gen.kronos.registry import EMBEDDED, KnownModel, known_models, pinned_revision, published_as
+from scenario_gen.reading.words import nearest
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -106,9 +106,8 @@ def find_place(name: str, what: str = "") -> Place:
             f"{name!r} is neither a folder nor a name on the Hub", expected="organisation/name@revision"
         )
     names = [known.name for known in known_models()]
-    near = difflib.get_close_matches(name, names, n=1)
     raise CheckpointError(
-        f"no model {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        f"no model {name!r}" + nearest(name, names),
         expected=f"one of {', '.join(names)}, a folder, or organisation/name@revision on the Hub",
         fix="see 'scenario-gen models list'",
     )

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.kronos.arguments import number, whole
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.dense import Precision
@@ -28,6 +27,7 @@ from scenario_gen.kronos.representation import Levels, Scale
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.sliding import sample_features
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.reading.words import number, whole
 
 CACHE_BYTES = 2**31  # keys and values of one pass; a larger batch of frames takes several
 

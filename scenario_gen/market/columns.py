@@ -5,7 +5,6 @@ Owns the vocabulary of column names and the reading of numbers. Knows no stamps 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import FIELDS, PRICE_FIELDS
+from scenario_gen.reading.words import near
 
 TIME_NAMES = ("timestamps", "timestamp", "datetime", "date", "time")
 ADJUSTED = "adj close"
@@ -104,8 +104,8 @@ def _require_prices(names: list[str], where: str) -> None:
             expected="a header: date,open,high,low,close,volume",
             fix="put such a line on top of the file",
         )
-    near = {name: difflib.get_close_matches(name, found, n=1, cutoff=0.5) for name in missing}
-    hints = [f"{match[0]!r} looks like {name}" for name, match in near.items() if match and match[0] not in FIELDS]
+    close = {name: near(name, found, cutoff=0.5) for name in missing}
+    hints = [f"{names[0]!r} looks like {name}" for name, names in close.items() if names and names[0] not in FIELDS]
     there = ", ".join(map(repr, names[:20])) or "none"
     raise DataError(
         f"{where} has no column {', '.join(map(repr, missing))}; it has: {there}"

@@ -5,7 +5,6 @@ Owns the only import of exchange_calendars and the continuation past the last ye
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from scenario_gen.errors import DataError
 from scenario_gen.market.frequency import DAY, commonest, nanoseconds, wall_nanoseconds
 from scenario_gen.market.inferred import Place, open_weekdays
 from scenario_gen.market.stamps import first_after, to_zone
+from scenario_gen.reading.words import near
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,9 @@ def _build(code: str, **span: pd.Timestamp) -> Any:
 def _known_code(code: str, names: list[str]) -> None:
     if code in names:
         return
-    near = difflib.get_close_matches(code.upper(), names, n=3, cutoff=0.4)
+    close = near(code, names, most=3, cutoff=0.4)
     raise DataError(
-        f"unknown calendar {code!r}" + (f"; nearest: {', '.join(near)}" if near else ""),
+        f"unknown calendar {code!r}" + (f"; nearest: {', '.join(close)}" if close else ""),
         expected="an exchange code such as XNYS, XLON or XTKS, or 24/7",
         fix="correct the calendar, or leave it out to infer the calendar from the history's own stamps",
     )

@@ -6,7 +6,6 @@ Owns file formats, separators, sizes and line numbers. Knows no column names bey
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import warnings
 import zlib
@@ -18,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.reading.words import near
 
 MAX_FILE_BYTES = 2 * 1024**3
 MAX_BARS = 10_000_000
@@ -95,9 +95,9 @@ def _check_file(path: Path, where: str) -> str:
     if not is_there:
         # Where paths are wanted, the name of a built-in history comes here: it is no neighbour of itself.
         others = [name for name in _neighbours(path) if name != where]
-        near = difflib.get_close_matches(where, others, n=2, cutoff=0.6)
+        close = near(where, others, most=2)
         raise DataError(
-            f"there is no file {where}" + (f"; nearest: {', '.join(near)}" if near else ""),
+            f"there is no file {where}" + (f"; nearest: {', '.join(close)}" if close else ""),
             expected=f"a {', '.join(_SUFFIXES)} file, or a built-in history: {', '.join(BUILT_IN)}",
             fix="correct the path; a spec's paths are relative to its own folder",
         )

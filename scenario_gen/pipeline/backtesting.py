@@ -26,8 +26,8 @@ from scenario_gen.pipeline.given_paths import CONTEXT, GivenPaths, History, Path
 from scenario_gen.pipeline.strategy_findings import ask_strategy
 from scenario_gen.pipeline.strategy_results import strategy_result
 from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.reading.section import section_of
 from scenario_gen.spec.models import Limits
-from scenario_gen.spec.sections import section_of
 from scenario_gen.store.limits import strategy_findings
 from scenario_gen.store.results import Finding, StrategyResult
 

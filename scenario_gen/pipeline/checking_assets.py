@@ -6,7 +6,6 @@ time are laid side by side.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from scenario_gen.pipeline.path_tables import PathTable, read_path_tables
 from scenario_gen.pipeline.side_by_side import SHOWN, left_out, origins, panel_of, side_by_side, some
 from scenario_gen.pipeline.terms import History, Terms, history_of, terms_of
 from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.reading.words import near
 
 
 def check_assets(
@@ -154,10 +154,10 @@ def _matched(references: Mapping[str, History] | History, assets: list[str]) -> 
         references = _split(references, assets)
     lacking = [name for name in assets if name not in references]
     if lacking:
-        near = difflib.get_close_matches(lacking[0], list(references), n=1)
+        close = near(lacking[0], references)
         raise DataError(
             f"there is no reference for {some(lacking)}; there are references for {some(list(references))}"
-            + (f" (did you mean {near[0]}?)" if near else ""),
+            + (f" (did you mean {close[0]}?)" if close else ""),
             expected=f"one history for each asset of the paths: {some(assets)}",
             fix="give --reference NAME=HISTORY for each, or one file with a column asset",
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.reading.words import whole
 from scenario_gen.spec.models import MAX_BLOCK, MAX_HORIZON, MAX_PATHS, MAX_SEED
 
 DEFAULT_BLOCK = 512
@@ -67,10 +67,10 @@ def sample(
     Raises:
         ScenarioError: context, model or a setting cannot be used.
     """
-    horizon = _whole("horizon", horizon, 1, MAX_HORIZON)
-    paths = _whole("paths", paths, 1, MAX_PATHS)
-    block = _whole("block", block, 1, MAX_BLOCK)
-    seed = _whole("seed", seed, 0, MAX_SEED)
+    horizon = whole("horizon", horizon, 1, MAX_HORIZON)
+    paths = whole("paths", paths, 1, MAX_PATHS)
+    block = whole("block", block, 1, MAX_BLOCK)
+    seed = whole("seed", seed, 0, MAX_SEED)
     candles = context if isinstance(context, Candles) else load_candles(context)
     settings = {
         "model": model,
@@ -127,12 +127,3 @@ def _join(parts: list[PathSet]) -> PathSet:
         provenance=first.provenance,
         counts={name: np.concatenate([part.counts[name] for part in parts]) for name in first.counts},
     )
-
-
-def _whole(name: str, value: SupportsIndex, smallest: int, largest: int) -> int:
-    """Return a whole number of any kind, NumPy's included, as an int."""
-    if not isinstance(value, SupportsIndex) or isinstance(value, bool):
-        raise SpecError(f"{name} is {value!r}", expected=f"a whole number from {smallest} to {largest}")
-    if not smallest <= (number := operator.index(value)) <= largest:
-        raise SpecError(f"{name} is {number}", expected=f"a whole number from {smallest} to {largest}")
-    return number

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from scenario_gen.spec.wording import nearest
+from scenario_gen.reading.words import nearest
 
 _NAME = re.compile(r"^\w[\w .-]*$")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}

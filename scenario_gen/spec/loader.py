@@ -12,15 +12,14 @@ import yaml
 
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
+from scenario_gen.reading.section import Violations
+from scenario_gen.reading.words import shown
+from scenario_gen.reading.yaml import Document, parse_yaml, plain, read_text
 from scenario_gen.spec.files import nearest_file
 from scenario_gen.spec.meaning import check_sizes
 from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec
-from scenario_gen.spec.plain import plain
 from scenario_gen.spec.scenarios import OVERRIDABLE, check_name, resolve_scenarios
 from scenario_gen.spec.strategies import check_distinct, check_use
-from scenario_gen.spec.violations import Violations
-from scenario_gen.spec.wording import shown
-from scenario_gen.spec.yaml_lines import Document, parse_yaml, read_text
 
 KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report")
 MAX_STRATEGIES = 100
@@ -169,7 +168,7 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
 def _judge_sizes(
     scenarios: tuple[ResolvedScenario, ...], strategies: tuple[StrategyUse, ...], violations: Violations
 ) -> None:
-    if not violations.found:  # a grid that cannot be counted is noted already
+    if not violations.mistakes:  # a grid that cannot be counted is noted already
         check_sizes(scenarios, sum(parameter_sets(use.params, use.where) for use in strategies), violations)
 
 

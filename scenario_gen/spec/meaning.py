@@ -13,11 +13,11 @@ from pathlib import Path
 
 from scenario_gen.generators.sections import NAMED_MODELS
 from scenario_gen.market.section import Data
+from scenario_gen.reading.section import Violations
+from scenario_gen.reading.words import nearest
+from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.files import find_file, missing_file
 from scenario_gen.spec.models import ResolvedScenario
-from scenario_gen.spec.violations import Violations
-from scenario_gen.spec.wording import nearest
-from scenario_gen.spec.yaml_lines import Where
 
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")
 

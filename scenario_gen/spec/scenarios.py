@@ -16,13 +16,12 @@ from typing import Any
 from scenario_gen.backtest.broker import Broker, in_numbers, problem
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, KronosGenerator
 from scenario_gen.market.section import Data, Market
-from scenario_gen.reading.section import Section
+from scenario_gen.reading.section import Section, Violations
+from scenario_gen.reading.words import nearest, one_of, shown
+from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.files import bad_name, same_file
 from scenario_gen.spec.meaning import check_data, check_data_file, check_model
 from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
-from scenario_gen.spec.violations import Violations, not_yet
-from scenario_gen.spec.wording import nearest, one_of, shown
-from scenario_gen.spec.yaml_lines import Where
 
 SECTIONS: dict[str, type[Section]] = {
     "data": Data,
@@ -179,8 +178,7 @@ def _baselines(values: Mapping[str, Any], violations: Violations) -> list[str]:
     for position, kind in enumerate(listed):
         at: Where = ("baselines", position)
         if kind not in BASELINES:
-            hint = not_yet(kind) or nearest(kind, BASELINES)
-            violations.add(at, f"got {shown(kind)}, expected {one_of(BASELINES)}{hint}")
+            violations.add(at, f"got {shown(kind)}, expected {one_of(BASELINES)}{nearest(kind, BASELINES)}")
         elif kind in good:
             violations.add(at, f"{kind} is there twice; keep it once")
         else:
@@ -197,7 +195,7 @@ def _baseline_section(kind: str, base: Mapping[str, Any]) -> dict[str, Any]:
 
 def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Violations) -> ResolvedScenario | None:
     """Build one scenario from its merged sections, or note what is wrong with them and return None."""
-    before = len(violations.found)
+    before = len(violations.mistakes)
     if "data" not in merged.values:
         violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
     parts = {key: _section(key, merged, violations) for key in OVERRIDABLE if key in merged.values}
@@ -208,7 +206,7 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
         check_data_file(history["file"], folder, merged.place(("data", "file")), violations)
     if isinstance(generator := parts.get("generator"), KronosGenerator):
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
-    if len(violations.found) > before or None in parts.values() or "data" not in parts or bad_name(name):
+    if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None
     return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
 
@@ -229,12 +227,12 @@ def _section(key: str, merged: Overlay, violations: Violations) -> Section | Non
 
 def _has_idle_multiples(values: Mapping[str, Any], merged: Overlay, violations: Violations) -> bool:
     """Note costs such as ``x3`` that had no cost of the base to multiply."""
-    before = len(violations.found)
+    before = len(violations.mistakes)
     for name, value in values.items():
         where = merged.place(("broker", name))
         if words := problem(name, value, in_scenario=where[:1] == ("scenarios",)):
             violations.add(where, words)
-    return len(violations.found) > before
+    return len(violations.mistakes) > before
 
 
 def _generator_model(values: Any, merged: Overlay, violations: Violations) -> type[Section] | None:
@@ -242,8 +240,7 @@ def _generator_model(values: Any, merged: Overlay, violations: Violations) -> ty
     kind = values.get("kind", DEFAULT) if isinstance(values, Mapping) else DEFAULT
     if isinstance(kind, str) and kind in GENERATORS:
         return GENERATORS[kind]
-    hint = not_yet(kind) or nearest(kind, GENERATORS)
-    words = f"got {shown(kind)}, expected {one_of(GENERATORS)}{hint}"
+    words = f"got {shown(kind)}, expected {one_of(GENERATORS)}{nearest(kind, GENERATORS)}"
     violations.add(merged.place(("generator", "kind")), words)
     return None
 
@@ -259,7 +256,7 @@ def _check_base_alone(base: Mapping[str, Any], violations: Violations) -> None:
         alone = Violations(violations.document)
         if isinstance(values, Mapping):
             _section(key, plain, alone)
-        violations.found |= {found for found in alone.found if found[1] != key}
+        violations.mistakes |= {mistake for mistake in alone.mistakes if mistake[1] != key}
 
 
 def _is_list_of_text(value: Any) -> bool:

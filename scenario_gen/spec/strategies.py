@@ -23,10 +23,10 @@ from scenario_gen.backtest.uses import (
     parameter_sets,
     split_use,
 )
+from scenario_gen.reading.section import Violations
+from scenario_gen.reading.words import nearest, shown
+from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.files import find_file, missing_file
-from scenario_gen.spec.violations import Violations
-from scenario_gen.spec.wording import nearest, shown
-from scenario_gen.spec.yaml_lines import Where
 
 MAX_SOURCE_BYTES = 2_000_000
 

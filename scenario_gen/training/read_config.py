@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.reading.yaml import Document, Where, parse_yaml, read_text
 from scenario_gen.training.config import StageConfig, TrainConfig
 
 FEATURES = {"increments": 5, "levels": 6}  # width of a feature row, the tokenizer's d_in
@@ -27,15 +26,12 @@ def load_config(path: Path) -> tuple[TrainConfig, str]:
     Raises:
         SpecError: the file is missing, is not YAML, or a field is wrong (all of them are named).
     """
+    text = read_text(path, "training config")
+    document = parse_yaml(text, str(path))
     try:
-        text = path.read_text(encoding="utf-8")
-        raw, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"{path}: cannot be read: {error}", fix="give the path of a YAML training config") from None
-    try:
-        config = TrainConfig.model_validate(raw)
+        config = TrainConfig.model_validate(document.values)
     except ValidationError as error:
-        lines = [_words(path, root, one["loc"], one["msg"]) for one in error.errors()]
+        lines = [_words(document, mistake["loc"], mistake["msg"]) for mistake in error.errors()]
         raise SpecError("\n".join(lines), fix=EXAMPLES) from None
     _check_window(config, path)
     _check_stages(config, path)
@@ -44,27 +40,11 @@ def load_config(path: Path) -> tuple[TrainConfig, str]:
     return config, hashlib.sha256(text.encode()).hexdigest()
 
 
-def _words(path: Path, root: yaml.Node | None, loc: Sequence[int | str], problem: str) -> str:
+def _words(document: Document, where: Where, problem: str) -> str:
     """Return ``file:line: field: problem``."""
-    field = ".".join(map(str, loc)) or "the file"
-    return f"{path}:{_line(root, loc)}: {field}: {problem.removeprefix('Value error, ')}"
-
-
-def _line(node: yaml.Node | None, loc: Sequence[int | str]) -> int:
-    """Return the line of the last key on the way to a field that the file holds."""
-    line = 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = next((pair for pair in node.value if pair[0].value == str(part)), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
+    mark = document.place(where)
+    label = ".".join(map(str, where)) or "the file"
+    return f"{document.filename}:{mark.line if mark else 1}: {label}: {problem.removeprefix('Value error, ')}"
 
 
 def _check_window(config: TrainConfig, path: Path) -> None:

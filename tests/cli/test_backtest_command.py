@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.cli.pairs import repeated
+from scenario_gen.cli.pairs import read_pairs, repeated
 from scenario_gen.market.candles import Candles
 
 ROOT = Path(__file__).parents[2]
@@ -163,6 +163,22 @@ def test_a_history_that_goes_on_may_be_cut_where_the_context_ends(invoke: Invoke
     assert result.exit_code == 0, result.stderr
     context = json.loads(result.stdout)["context"]
     assert (context["last"], context["bars"]) == ("2016-03-31T00:00:00", 50)
+
+
+def test_values_of_pairs_are_read_as_in_a_spec() -> None:
+    words = [
+        "fast=010",
+        "slow=1e-3",
+        "at=1:30",
+        "on=true",
+        "name=yes",
+        "none=null",
+        "text={a: 1}",
+        "bad=[",
+        "day=2020-01-31",
+    ]
+    values = {"fast": 10, "slow": 1e-3, "at": "1:30", "on": True, "name": "yes", "none": None}
+    assert read_pairs(words, "--params") == {**values, "text": "{a: 1}", "bad": "["}
 
 
 def test_pairs_go_on_over_several_words_and_end_with_the_next_option() -> None:

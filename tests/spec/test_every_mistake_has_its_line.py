@@ -138,7 +138,6 @@ ONE_MISTAKE = [
         "baselines[#1]: got 'boostrap', expected bootstrap, fhs, garch, gjr or gbm; did you mean 'bootstrap'?",
     ),
     ("baselines: [bootstrap, bootstrap]", "baselines[#2]: bootstrap is there twice; keep it once"),
-    ("shocks: [{kind: gap}]", "shocks: not available yet: shocks; delete this key"),
     ("scenarios: []", "scenarios: got an empty list, expected a list of scenarios, each with a name"),
     ("scenarios: ", "scenarios: got nothing, expected a list of scenarios, each with a name"),
     (
@@ -148,7 +147,11 @@ ONE_MISTAKE = [
     ),
     ("scenarios: [{paths: {count: 1}}]", "scenarios[#1]: 'name' is missing"),
     ("scenarios: [{name: 3}]", "scenarios[#1].name: got 3, expected text"),
-    ("scenarios: [{name: a, shocks: []}]", "scenarios[a].shocks: not available yet: shocks; delete this key"),
+    (
+        "scenarios: [{name: a, shocks: []}]",
+        "scenarios[a].shocks: unknown key; did you mean 'checks'? Allowed here: "
+        "name, data, bars, paths, generator, checks, market, broker",
+    ),
     (
         "scenarios: [{name: a}, {name: A}]",
         "scenarios[A].name: the name 'A' is taken by another scenario; give each its own",
@@ -174,10 +177,7 @@ def test_a_mistake_is_told_with_file_line_field_and_what_was_expected(
 # Data sections that replace line 2 of the shortest spec.
 DATA_MISTAKES = [
     ("{source: sp50}", "data.source: got 'sp50', expected sp500 or nasdaq; did you mean 'sp500'?"),
-    (
-        "{source: yahoo}",
-        "data.source: got 'yahoo', expected sp500 or nasdaq (not available yet: downloads of market data)",
-    ),
+    ("{source: yahoo}", "data.source: got 'yahoo', expected sp500 or nasdaq"),
     (
         "{source: sp500, end: 2017-02-30}",
         "data.end: got '2017-02-30', expected a date like 2018-12-31, or a time like 2018-12-31T16:00",
@@ -187,7 +187,10 @@ DATA_MISTAKES = [
         "data.end: got 20170630, expected a date like 2018-12-31, or a time like 2018-12-31T16:00",
     ),
     ("{source: sp500, adjusted: 1}", "data.adjusted: got 1, expected true or false"),
-    ("{source: sp500, symbol: SPY}", "data.symbol: not available yet: downloads of market data; delete this key"),
+    (
+        "{source: sp500, symbol: SPY}",
+        "data.symbol: unknown key. Allowed here: source, file, end, start, calendar, timezone, adjusted, volume, name",
+    ),
     (
         "{source: sp500, file: prices.csv}",
         "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",

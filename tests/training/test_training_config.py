@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,16 @@ def test_a_config_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.yaml")
     with pytest.raises(SpecError, match="cannot be read"):
         load_config(tmp_path)
+
+
+def test_a_config_is_read_as_a_spec_is(tmp_path: Path, write_config: Callable[..., Path]) -> None:
+    path = write_config(tmp_path)
+    text = path.read_text()
+    path.write_text(re.sub(r"seed: .*\n", "seed: 010\n", text))
+    assert load_config(path)[0].seed == 10, "no octal"
+    path.write_text(text + "seed: 1:30\n" if "seed:" not in text else re.sub(r"seed: .*\n", "seed: 1:30\n", text))
+    with pytest.raises(SpecError, match="seed: Input should be a valid integer"):
+        load_config(path)
+    path.write_text(text + "name: again\n")
+    with pytest.raises(SpecError, match="key 'name' is there twice"):
+        load_config(path)

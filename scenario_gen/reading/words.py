@@ -1,20 +1,24 @@
-"""Words for what came and for what a field accepts: read off the models, so that both never drift apart.
+"""Words for what came, for what was meant and for what is accepted.
 
-Knows the pydantic models only through their fields; knows nothing of files or lines.
+What a field accepts is read off its model, so that both never drift apart. Knows the pydantic models only through their
+fields; knows nothing of files or lines.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import operator
 import types
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, SupportsIndex, Union, get_args, get_origin
 
 import annotated_types as at
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from scenario_gen.errors import SpecError
 
 MOMENT = "a date like 2018-12-31, or a time like 2018-12-31T16:00"
 
@@ -35,14 +39,23 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:56] + "..."
 
 
+def near(wrong: str, right: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return the right names nearest to a wrong one, the nearest first; capitals do not matter.
+
+    Args:
+        wrong: what was written.
+        right: the names that exist.
+        most: how many to return at most.
+        cutoff: how alike two names must be, from 0 to 1, as :mod:`difflib` measures it.
+    """
+    folded = {name.casefold(): name for name in right}
+    return [folded[name] for name in difflib.get_close_matches(wrong.casefold(), list(folded), most, cutoff)]
+
+
 def nearest(wrong: object, right: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest right name, or nothing if none is near."""
-    if not isinstance(wrong, str):
-        return ""
-    names = list(right)
-    folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(wrong.casefold(), list(folded), n=1, cutoff=0.6)
-    return f"; did you mean '{folded[close[0]]}'?" if close else ""
+    close = near(wrong, right) if isinstance(wrong, str) else []
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -140,3 +153,38 @@ def _short(number: str) -> str:
 def _listed(names: Iterable[object], most: int) -> str:
     keys = [str(name) for name in names]
     return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+
+
+def number(name: str, value: float, low: float, high: float) -> float:
+    """Return a finite number between two bounds, both allowed.
+
+    Raises:
+        SpecError: it is none.
+    """
+    try:
+        given = float(value)
+    except (TypeError, ValueError):
+        given = math.nan
+    if not (low <= given <= high and math.isfinite(given)):
+        bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
+        raise SpecError(f"{name} is {value!r}", expected=f"a number {bounds}")
+    return given
+
+
+def whole(name: str, value: SupportsIndex, smallest: int = 1, largest: int | None = None) -> int:
+    """Return a whole number of any kind, NumPy's included, as an int.
+
+    Raises:
+        SpecError: it is none, or lies beyond a bound.
+    """
+    bounds = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
+    refused = SpecError(f"{name} is {value!r}", expected=f"a whole number {bounds}")
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise refused
+    try:
+        given = operator.index(value)
+    except TypeError:  # an array of one number says that it is one, and is none
+        raise refused from None
+    if given < smallest or (largest is not None and given > largest):
+        raise SpecError(f"{name} is {given}", expected=f"a whole number {bounds}")
+    return given

@@ -1,17 +1,19 @@
 """YAML text to plain values, with the line of every key: the only place that parses YAML.
 
 Reads a small, safe part of YAML: mappings with text keys, lists, text, numbers, ``true``/``false``, ``null``.
-Dates stay text (the models read them), ``yes`` and ``on`` are text, tags and merge keys are not read. Size,
-depth and number of values are bounded while composing, so that nested aliases cannot grow. Knows nothing of
-scenarios.
+Dates stay text (the models read them), ``yes`` and ``on`` are text, ``010`` is ten and ``1:30`` text, tags and merge
+keys are not read. Size, depth and number of values are bounded while composing, so that nested aliases cannot grow.
+:func:`plain` reduces a mapping made in Python to the same values. Knows nothing of scenarios.
 """
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import yaml
@@ -21,6 +23,7 @@ from scenario_gen.errors import SpecError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_VALUES = 20_000
+MAX_BITS = 256  # of a whole number: nothing in a spec comes near, and Python refuses to print far larger ones
 
 _YAML_WORDS = (  # words in the library's message, our words, what to do
     ("single document", "a second document starts here ('---')", "keep one spec per file"),
@@ -45,17 +48,11 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file.
+    """A parsed file."""
 
-    Attributes:
-        values: plain dicts, lists, text, numbers, booleans and None.
-        marks: where each value stands: a mapping's entry at its key, a list's entry at its first character.
-        filename: what messages call the file; "" for a mapping that came from Python.
-    """
-
-    values: Any
-    marks: Mapping[Where, Mark]
-    filename: str
+    values: Any  # plain dicts, lists, text, numbers, booleans and None
+    marks: Mapping[Where, Mark]  # where each value stands: of a mapping's entry its key, of a list's its start
+    filename: str  # what messages call the file; "" for a mapping that came from Python
 
     def place(self, where: Where) -> Mark | None:
         """Return the mark of a value, or of the nearest section around it that the text has."""
@@ -93,8 +90,8 @@ _Composer.add_implicit_resolver(
 )
 
 
-def read_text(path: Path) -> str:
-    """Read a spec file as UTF-8 text.
+def read_text(path: Path, what: str = "spec") -> str:
+    """Read a spec, or whatever messages shall call it, as UTF-8 text.
 
     Raises:
         SpecError: the file is missing, too large, or not text.
@@ -108,8 +105,8 @@ def read_text(path: Path) -> str:
     if len(raw) > MAX_BYTES:
         raise SpecError(
             f"{path}: is larger than {MAX_BYTES // 1000} kB",
-            expected="a YAML spec, which is a page of text",
-            fix="check that this is the spec and not the data; name data as data.file inside the spec",
+            expected=f"a YAML {what}, which is a page of text",
+            fix=f"check that this is the {what} and not the data; name data as data.file inside the {what}",
         )
     try:
         return raw.decode("utf-8-sig")
@@ -253,3 +250,61 @@ def _plain_words(text: str, error: yaml.MarkedYAMLError) -> tuple[str, str]:
 def _syntax_error(filename: str, mark: Any, problem: str, fix: str) -> SpecError:
     place = f"{filename}:{mark.line + 1}: column {mark.column + 1}" if mark else filename
     return SpecError(f"{place}: {problem}", expected="a YAML mapping", fix=fix)
+
+
+def plain(value: Any) -> Any:
+    """Return the value as dicts with text keys, lists, text, numbers, booleans and None.
+
+    Dates become ISO text, paths become text, tuples become lists, numpy numbers become Python's.
+
+    Raises:
+        SpecError: something else is in it, or it is too deep or too large.
+    """
+    return _Reducer().reduce(value, "", 1)
+
+
+class _Reducer:
+    """Walks a value, counting what it meets."""
+
+    def __init__(self) -> None:
+        self.values = 0
+
+    def reduce(self, value: Any, label: str, depth: int) -> Any:
+        self.values += 1
+        if depth > MAX_DEPTH or self.values > MAX_VALUES:
+            bounds = f"nested deeper than {MAX_DEPTH} levels, or more than {MAX_VALUES} values"
+            raise SpecError(f"spec: {label or 'the mapping'}: {bounds}", fix="flatten or shorten the mapping")
+        if isinstance(value, Mapping):
+            return {
+                _text_key(key, label): self.reduce(inner, f"{label}.{key}".lstrip("."), depth + 1)
+                for key, inner in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.reduce(inner, f"{label}[#{i + 1}]", depth + 1) for i, inner in enumerate(value)]
+        return _plain_scalar(value, label)
+
+
+def _text_key(key: Any, label: str) -> str:
+    if not isinstance(key, str):
+        raise SpecError(f"spec: {label or 'the mapping'}: got the key {key!r:.60}, expected text")
+    return str(key)
+
+
+def _plain_scalar(value: Any, label: str) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str | PurePath):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, numbers.Integral) and int(value).bit_length() <= MAX_BITS:
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
+        return float(value)
+    if type(value).__name__ in ("bool", "bool_") and hasattr(value, "dtype"):
+        return bool(value)
+    raise SpecError(
+        f"spec: {label or 'the mapping'}: got a value of type {type(value).__name__} that YAML cannot hold",
+        expected="text, an ordinary number, true or false, a date, a list or a mapping",
+        fix="write the spec as the YAML would have it",
+    )
