@@ -1,4 +1,4 @@
-"""Which column is which: names in any case, and text that should be numbers.
+"""Which column is which: names in any case and of any vendor, whose bars they are, and text that should be numbers.
 
 Owns the vocabulary of column names and the reading of numbers. Knows no stamps and no rules.
 """
@@ -17,8 +17,33 @@ from scenario_gen.market.candles import FIELDS, PRICE_FIELDS
 from scenario_gen.reading.words import near
 
 TIME_NAMES = ("timestamps", "timestamp", "datetime", "date", "time")
+# What vendors call these columns, read where the plain name is not there; of several the first that says something.
+# MetaTrader, Stooq, Investing.com, Nasdaq, Alpha Vantage, Binance, Dukascopy, tushare, akshare, short JSON keys.
+VENDOR_NAMES: dict[str, tuple[str, ...]] = {
+    "date": ("trade date", "日期", "交易日期", "时间", "day", "unix", "open time", "gmt time", "local time", "t"),
+    "open": ("1 open", "开盘", "开盘价", "今开", "o"),
+    "high": ("2 high", "最高", "最高价", "h"),
+    "low": ("3 low", "最低", "最低价", "l"),
+    "close": ("4 close", "close/last", "收盘", "收盘价", "price", "last", "c"),
+    "volume": ("5 volume", "vol", "real volume", "成交量", "v", "tickvol", "tick volume"),
+    "amount": ("成交额", "成交金额", "quote volume", "quote asset volume"),
+}
+INSTRUMENT_NAMES = (
+    "symbol",
+    "ticker",
+    "instrument",
+    "asset",
+    "name",
+    "ts code",
+    "code",
+    "股票代码",
+    "代码",
+    "security",
+)
 ADJUSTED = "adj close"
 _ADJUSTED_NAMES = {"adj close", "adjclose", "adjusted close"}
+_SUFFIXED = re.compile(r"^\$?[+-]?\d+(\.\d+)?[KMBT]?$", re.IGNORECASE)
+_SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _THOUSANDS = re.compile(r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$|^[+-]?\d{1,3}([ '.]\d{3})+(,\d+)?$")
 _DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+$")
 
@@ -30,7 +55,7 @@ def canonical(name: object) -> str:
 
 
 def tidy_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return the frame with canonical column names.
+    """Return the frame with canonical column names; names of vendors become ours where ours are not there.
 
     Columns of two levels, as download libraries give for one symbol, lose the level that says nothing.
 
@@ -46,8 +71,93 @@ def tidy_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             expected="each column once, whatever its case",
             fix="remove or rename all but one of them",
         )
-    _require_prices(names, where)
+    named = _translated(frame.set_axis(names, axis=1))
+    _require_prices(list(named.columns), where)
+    return named
+
+
+def speaks_of_bars(names: Iterable[object]) -> bool:
+    """Whether these may be a header of bars: at least two of open, high, low and close, by whatever name."""
+    plain = {canonical(name) for name in names}
+    return sum(bool(plain & {field, *VENDOR_NAMES[field]}) for field in PRICE_FIELDS) >= 2
+
+
+def translations(frame: pd.DataFrame, named: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return (name as it came, our field) of the columns that have a vendor's name."""
+    pairs = zip(frame.columns, named.columns, strict=True)
+    return [(str(old), new) for old, new in pairs if new in VENDOR_NAMES and canonical(old) != new]
+
+
+def one_instrument(frame: pd.DataFrame, symbol: str | None, where: str) -> NDArray[np.int64]:
+    """Return the rows of one instrument of a tidy frame, int64 [row]: all of them where it holds no other.
+
+    Args:
+        frame: with canonical names.
+        symbol: whose bars to keep; None where there is only one.
+        where: the source, for the message.
+
+    Raises:
+        DataError: several instruments and no symbol, or no bars of that symbol.
+    """
+    column = next((name for name in INSTRUMENT_NAMES if name in frame), None)
+    if column is None:
+        if symbol is None:
+            return np.arange(len(frame), dtype=np.int64)
+        raise DataError(
+            f"{where} has no column that names an instrument, so none can be {symbol!r}",
+            expected=f"a column called one of {', '.join(INSTRUMENT_NAMES[:4])}",
+            fix="leave data.symbol out",
+        )
+    names = frame[column].astype(str).str.strip().where(frame[column].notna(), "")
+    held = sorted(set(names))
+    if symbol is None and len(held) > 1:
+        shown = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
+        raise DataError(
+            f"the column {column!r} of {where} holds {len(held)} instruments ({shown})",
+            expected="the bars of one instrument",
+            fix=f"keep one of them: data.symbol: {next(filter(None, held))}",
+        )
+    rows = np.flatnonzero(names == symbol) if symbol is not None else np.arange(len(frame))
+    if not len(rows):
+        raise DataError(
+            f"{where} has no bars of {symbol!r}",
+            expected=f"one of those in its column {column!r}: {', '.join(held[:20])}",
+            fix="correct data.symbol",
+        )
+    return rows.astype(np.int64)
+
+
+def _translated(frame: pd.DataFrame) -> pd.DataFrame:
+    names = list(frame.columns)
+    for field, theirs in VENDOR_NAMES.items():
+        plain = {*TIME_NAMES} if field == "date" else {field}
+        there = [names.index(name) for name in theirs if name in names]
+        if plain & set(names) or not there:
+            continue
+        spoken = [at for at in there if field != "volume" or not _says_nothing(frame.iloc[:, at])]
+        names[(spoken or there)[0]] = field
+    _translate_quote_volumes(frame, names)
     return frame.set_axis(names, axis=1)
+
+
+def _says_nothing(column: pd.Series) -> bool:
+    """Whether a volume is zero throughout: MetaTrader writes real volume beside ticks, and often has none."""
+    return bool((pd.to_numeric(column, errors="coerce").fillna(0) == 0).all())
+
+
+def _translate_quote_volumes(frame: pd.DataFrame, names: list[str]) -> None:
+    """Name "volume btc" and "volume usdt": of two, the one that grows by the price is the amount."""
+    mine = [at for at, name in enumerate(names) if re.fullmatch(r"volume \(?[a-z0-9]+\)?", name)]
+    if "volume" in names or not mine or len(mine) > 2 or "close" not in names:
+        return
+    first = mine[0]
+    if len(mine) == 2:
+        one, other = (pd.to_numeric(frame.iloc[:, at], errors="coerce") for at in mine)
+        close = pd.to_numeric(frame.iloc[:, names.index("close")], errors="coerce")
+        forth, back = ((a / (b * close) - 1).abs().median() for a, b in ((other, one), (one, other)))
+        first, second = mine if not back < forth else mine[::-1]
+        names[second] = "amount" if "amount" not in names and min(forth, back) < 0.5 else names[second]
+    names[first] = "volume"
 
 
 def unused_columns(names: Iterable[str], used: Iterable[str]) -> list[str]:
@@ -71,12 +181,20 @@ def read_numbers(
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan)), ()
     if pd.api.types.is_datetime64_any_dtype(column):
         raise _no_numbers(where, name, "holds dates")
-    values = np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan))
+    values = np.array(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan))
     texts = column.where(column.notna(), "").astype(str).str.strip()
+    short = np.flatnonzero(np.isnan(values) & texts.str.match(_SUFFIXED).to_numpy())
+    values[short] = [_suffixed(text) for text in texts.iloc[short]]
     wrong = np.flatnonzero(np.isnan(values) & (texts != "").to_numpy())
     for at in wrong:
         _refuse_separators(texts.iloc[at], int(at), name, where)
     return values, tuple((name, int(at), repr(texts.iloc[at])) for at in wrong)
+
+
+def _suffixed(text: str) -> float:
+    """Return 1.25M as 1,250,000 and $3.50 as 3.5."""
+    plain = text.removeprefix("$").upper()
+    return float(plain.rstrip("KMBT")) * _SUFFIXES.get(plain[-1], 1.0)
 
 
 def _one_level(frame: pd.DataFrame, where: str) -> list[object]:

@@ -17,8 +17,10 @@ from scenario_gen.errors import DataError
 Kind = Literal["intraday", "daily", "weekly", "monthly", "quarterly", "yearly", "irregular"]
 
 SECOND = 1_000_000_000
-DAY = 86_400 * SECOND
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
 WEEK = 7 * DAY
+FORMING_BARS = 10  # bars that show a grid before the last one can be off it
 LONG_GAP = 14  # times the usual distance, or days: longer than any exchange's holidays
 
 # Median distance between bars in days, from (inclusive) and to (exclusive): wide enough for holidays and
@@ -87,6 +89,29 @@ def long_gaps(timestamps: pd.DatetimeIndex, gap: Spacing) -> NDArray[np.int64]:
     return np.flatnonzero(distances > LONG_GAP * max(gap.step, DAY)) + 1
 
 
+def still_forming(timestamps: pd.DatetimeIndex) -> bool:
+    """Whether the last bar is stamped off the grid that all others keep to: by a moment, not by a bar's beginning.
+
+    Intraday grids are multiples of the step since midnight; those of weeks, months and longer the usual place in the
+    period, which a row for today has not reached. Needs ten bars before it.
+    """
+    if len(timestamps) < FORMING_BARS + 1 or not timestamps.is_monotonic_increasing:
+        return False
+    before, wall = timestamps[:-1], wall_nanoseconds(timestamps)
+    gap = spacing(before)
+    if gap.kind == "intraday":
+        places = wall % gap.step
+        return bool((places[:-1] == places[0]).all() and places[-1] != places[0])
+    if gap.kind == "weekly":
+        days = (wall // DAY + 3) % 7
+        # A week of holidays moves a stamp by days; a running week's row comes within days of the one before.
+        return bool((days[:-1] == days[0]).mean() > 0.9 and days[-1] != days[0] and wall[-1] - wall[-2] < gap.step)
+    if gap.kind in ("monthly", "quarterly", "yearly"):
+        days = timestamps.day.to_numpy()
+        return bool((days[:-1] == 1).all() and days[-1] != 1)
+    return False
+
+
 def nanoseconds(timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
     """Return stamps as nanoseconds since 1970 UTC, int64 [T]."""
     return np.asarray(timestamps.as_unit("ns").asi8, dtype=np.int64)
@@ -105,7 +130,7 @@ def commonest(values: NDArray[np.int64]) -> int:
 
 def step_label(step: int) -> str:
     """Return a step in nanoseconds as "1h", "5m", "30s"."""
-    for size, unit in ((3600 * SECOND, "h"), (60 * SECOND, "m"), (SECOND, "s")):
+    for size, unit in ((HOUR, "h"), (60 * SECOND, "m"), (SECOND, "s")):
         if step % size == 0:
             return f"{step // size}{unit}"
     return f"{step / SECOND:g}s"

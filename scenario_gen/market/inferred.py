@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.market.frequency import (
     DAY,
+    HOUR,
     WEEK,
     Spacing,
     commonest,
@@ -28,8 +29,8 @@ DAYS_PER_YEAR = 365.2425
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 PERIODS_PER_YEAR = {"weekly": DAYS_PER_YEAR / 7, "monthly": 12.0, "quarterly": 4.0, "yearly": 1.0}
 
-# Recent weeks that speak for the future: times of day shift with summer time in stamps kept in UTC, so
-# intraday slots look back less far than weekdays do.
+# Recent weeks that speak for the future. Times of day shift with summer time in stamps kept in UTC, so intraday slots
+# look back less far than weekdays do, and weeks before a clock change are moved to the hours of the last one.
 _SLOT_WEEKS = 4
 _WEEKDAY_WEEKS = 26
 
@@ -115,10 +116,36 @@ def _intraday(timestamps: pd.DatetimeIndex, gap: Spacing) -> tuple[StampRule, st
     if np.all(np.diff(stamps) == gap.step):
         return ConstantStep(gap.step), f"inferred: every {gap.label}, no gap seen in {len(stamps)} bars"
     wall = wall_nanoseconds(timestamps)
-    offsets = _week_slots(wall[wall > wall[-1] - _SLOT_WEEKS * WEEK])
+    recent = wall[wall > wall[-1] - _SLOT_WEEKS * WEEK]
+    offsets = _week_slots(recent - clock_shifts(recent, gap.step))
     if len(offsets) * gap.step == WEEK:
         return ConstantStep(gap.step), f"inferred: every {gap.label}, round the clock"
     return WeekSlots(offsets), f"inferred: {_describe_slots(offsets)}"
+
+
+def clock_shifts(wall: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    """Return by how much the sessions of each bar's week lie later than those of the last week, int64 [T].
+
+    Nanoseconds: one hour, minus one hour, or nothing; only a clock change moves sessions by just that. A week's hour
+    is the commonest first bar of its dates that follows a pause; weeks without a pause do not move.
+
+    Args:
+        wall: stamps on their own clock.
+        step: of the bars, in nanoseconds; of daily bars every one begins a session.
+    """
+    after_pause = np.concatenate([[True], np.diff(wall) > step]) if step < DAY else np.ones(len(wall), dtype=bool)
+    begins = wall[after_pause]
+    begins = begins[np.diff(begins // DAY, prepend=-1) != 0]  # lunch breaks begin no session
+    weeks, inverse = np.unique(_week(begins), return_inverse=True)
+    clocks = np.array([commonest(begins[inverse == at] % DAY) for at in range(len(weeks))])
+    later = clocks - clocks[-1]
+    later[np.abs(later) != HOUR] = 0
+    places = np.clip(np.searchsorted(weeks, _week(wall), side="right") - 1, 0, None)
+    return np.asarray(later[places], dtype=np.int64)
+
+
+def _week(wall: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.asarray((wall - 4 * DAY) // WEEK, dtype=np.int64)  # 1970-01-05 was a Monday
 
 
 def _week_slots(wall: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,8 +18,17 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.market.calendar import calendar_flags
 from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag, row_list
-from scenario_gen.market.columns import ADJUSTED, TIME_NAMES, read_numbers, tidy_columns, unused_columns
-from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing
+from scenario_gen.market.columns import (
+    ADJUSTED,
+    TIME_NAMES,
+    one_instrument,
+    read_numbers,
+    tidy_columns,
+    translations,
+    unused_columns,
+)
+from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing, still_forming, wall_nanoseconds
+from scenario_gen.market.inferred import clock_shifts
 from scenario_gen.market.read import BUILT_IN, Table, read_source
 from scenario_gen.market.rules import RawBars, judge
 from scenario_gen.market.suspicious import off_session_flags, suspicious_bars
@@ -27,6 +36,7 @@ from scenario_gen.market.times import as_bound, parse_stamps, to_timezone
 
 Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime
 VolumePolicy = Literal["auto", "drop", "require"]
+PartialPolicy = Literal["drop", "keep"]
 QUANTITIES = ("volume", "amount")
 
 
@@ -40,6 +50,8 @@ def load_candles(
     start: Bound | None = None,
     end: Bound | None = None,
     volume: VolumePolicy = "auto",
+    symbol: str | None = None,
+    partial: PartialPolicy = "drop",
 ) -> Candles:
     """Load one instrument's history and check it.
 
@@ -61,7 +73,10 @@ def load_candles(
         end: last bar to keep; a date means the whole of that day.
         volume: what to do with a column of volume or amount that some bars have no value in: ``auto`` leaves the
             column out, which a flag says (nothing is made up for those bars); ``require`` refuses the file;
-            ``drop`` leaves volume and amount out of any file.
+            ``drop`` leaves volume and amount out of any file. A volume of zero on every bar is no volume.
+        symbol: whose bars to take from a file that holds several instruments in a column (symbol, ticker, name ...).
+        partial: ``drop`` leaves out a last bar that is still forming (stamped between two bars of the grid that all
+            others keep to), which a flag says; ``keep`` takes it.
 
     Returns:
         Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and
@@ -72,8 +87,12 @@ def load_candles(
     """
     table = read_source(source)
     frame = tidy_columns(table.frame, table.where)
-    bars, notes = _raw_bars(table, frame, timezone)
+    notes = _reading_notes(table, frame)
+    rows = one_instrument(frame, symbol, table.where)
+    bars, more = _raw_bars(table, frame, rows, timezone)
     bars, reversed_note = _oldest_first(bars)
+    bars, partial_note = _without_partial(bars, partial)
+    notes += more + partial_note
     bars = _cut(_without_empty_columns(bars), start, end)
     bars, volume_notes = _with_whole_columns(bars, volume)
     if adjusted:
@@ -88,7 +107,17 @@ def load_candles(
     return replace(candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags)
 
 
-def _raw_bars(table: Table, frame: pd.DataFrame, timezone: str | None) -> tuple[RawBars, tuple[Flag, ...]]:
+def _reading_notes(table: Table, frame: pd.DataFrame) -> tuple[Flag, ...]:
+    """Say what was passed over in the file, and which columns of a vendor's names were read as which of ours."""
+    read_as = [f"{old!r} as {new}" for old, new in translations(table.frame, frame)]
+    notes = [*table.notes, *([f"columns read: {', '.join(read_as)}"] if read_as else [])]
+    return tuple(Flag("file", note, ()) for note in notes)
+
+
+def _raw_bars(
+    table: Table, whole: pd.DataFrame, rows: NDArray[np.int64], timezone: str | None
+) -> tuple[RawBars, tuple[Flag, ...]]:
+    frame = whole.iloc[rows]
     times, used, notes = _time_column(frame, table.where)
     stamps = parse_stamps(times, table.where)
     if timezone is not None:
@@ -103,9 +132,9 @@ def _raw_bars(table: Table, frame: pd.DataFrame, timezone: str | None) -> tuple[
     unused = unused_columns(frame.columns, used)
     if unused:
         notes += (Flag("unused columns", f"columns that were not read: {', '.join(unused[:20])}", ()),)
-    rows = np.arange(1, len(frame) + 1, dtype=np.int64)
     text = times.astype(str).to_numpy(dtype=object)
-    return RawBars(stamps, columns, table.where, rows, table.lines, text, tuple(unreadable)), notes
+    lines = table.lines[rows] if len(table.lines) else table.lines
+    return RawBars(stamps, columns, table.where, rows + 1, lines, text, tuple(unreadable)), notes
 
 
 def _time_column(frame: pd.DataFrame, where: str) -> tuple[pd.Series, list[str], tuple[Flag, ...]]:
@@ -156,6 +185,19 @@ def _oldest_first(bars: RawBars) -> tuple[RawBars, tuple[Flag, ...]]:
     return bars.take(np.arange(len(bars.stamps), dtype=np.int64)[::-1]), (note,)
 
 
+def _without_partial(bars: RawBars, policy: PartialPolicy) -> tuple[RawBars, tuple[Flag, ...]]:
+    """Leave out a last bar that is still forming; told, and kept where the policy says so."""
+    if policy not in get_args(PartialPolicy):
+        expected = " or ".join(get_args(PartialPolicy))
+        raise DataError(f"partial is {policy!r}", expected=expected, fix="correct data.partial")
+    if policy == "keep" or bool(bars.stamps.isna().any()) or not still_forming(bars.stamps):
+        return bars, ()
+    message = (
+        f"the last bar, {bars.stamps[-1].isoformat()}, was still forming and is left out (data.partial: keep takes it)"
+    )
+    return bars.take(np.arange(len(bars.stamps) - 1, dtype=np.int64)), (Flag("last bar", message, ()),)
+
+
 def _cut(bars: RawBars, start: Bound | None, end: Bound | None) -> RawBars:
     """Keep the bars from ``start`` to ``end``; unreadable stamps stay for the rules to refuse."""
     if start is None and end is None:
@@ -194,6 +236,11 @@ def _with_whole_columns(bars: RawBars, policy: VolumePolicy) -> tuple[RawBars, t
         return _without(bars, *QUANTITIES), ()
     notes: tuple[Flag, ...] = ()
     for name in QUANTITIES:
+        values = bars.columns.get(name)
+        if values is not None and len(values) and (values == 0).all():
+            message = f"zero on every bar, which is no {name}: the column is not used (data.volume: require keeps it)"
+            notes += (Flag(f"{name} left out", message, ()),)
+            bars = _without(bars, name)
         missing = _missing(bars, name)
         if len(missing):
             notes += (Flag(f"{name} left out", _hole_message(bars, name, missing), ()),)
@@ -257,8 +304,21 @@ def _flags(candles: Candles, calendar: str) -> tuple[Flag, ...]:
     if len(candles) < 2:
         return suspicious_bars(candles.frame(), None)
     gap = spacing(candles.timestamps)
-    stamps = () if calendar else off_session_flags(candles.timestamps, gap)
+    stamps = () if calendar else (*off_session_flags(candles.timestamps, gap), *_clock_flag(candles.timestamps, gap))
     return (*suspicious_bars(candles.frame(), gap), *stamps, *_gap_flag(candles, gap))
+
+
+def _clock_flag(stamps: pd.DatetimeIndex, gap: Spacing) -> tuple[Flag, ...]:
+    """Say where the sessions of a clock without summer time move by an hour: the zone of its exchange would not."""
+    if gap.kind not in ("intraday", "daily") or stamps.tz is None:
+        return ()
+    shifts = clock_shifts(wall_nanoseconds(stamps), gap.step)
+    rows = np.flatnonzero(np.diff(shifts) != 0) + 1
+    message = (
+        "from here on sessions begin an hour earlier or later, as those of an exchange with summer time do on another "
+        "clock: paths keep the last week's hours; data.timezone or data.calendar gives them the exchange's own"
+    )
+    return (Flag("hours move", message, tuple(rows.tolist())),) if len(rows) else ()
 
 
 def _gap_flag(candles: Candles, gap: Spacing) -> tuple[Flag, ...]:

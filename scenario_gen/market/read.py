@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import warnings
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.market.columns import speaks_of_bars
 from scenario_gen.reading.words import near
 
 MAX_FILE_BYTES = 2 * 1024**3
 MAX_BARS = 10_000_000
+HEAD_BYTES = 64 * 1024
+MAX_PREAMBLE = 10  # lines of a vendor's own before the header
 BUILT_IN = {
     "sp500": ("S&P 500", "S&P 500 daily 1999-2018 (arch)"),
     "nasdaq": ("NASDAQ Composite", "NASDAQ Composite daily 1999-2018 (arch)"),
@@ -38,6 +43,7 @@ class Table:
         name: what to call the instrument when nobody says.
         source: where the bars came from, for a report: no folders of anybody's machine.
         lines: int64 [T], line of each row in a text file; empty for other sources.
+        notes: what was passed over or guessed while reading, as sentences.
     """
 
     frame: pd.DataFrame
@@ -45,6 +51,7 @@ class Table:
     name: str
     source: str
     lines: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
 
 def read_source(source: Table | pd.DataFrame | str | Path) -> Table:
@@ -71,8 +78,8 @@ def read_source(source: Table | pd.DataFrame | str | Path) -> Table:
     name = path.name[: -len(suffix)]
     if suffix == ".parquet":
         return Table(_read_parquet(path, str(source)), str(source), name, path.name, none)
-    frame, lines = _read_csv(path, str(source))
-    return Table(frame, str(source), name, path.name, lines)
+    frame, lines, notes = _read_csv(path, str(source))
+    return Table(frame, str(source), name, path.name, lines, notes)
 
 
 def _built_in(name: str) -> pd.DataFrame:
@@ -146,12 +153,22 @@ def _read_parquet(path: Path, where: str) -> pd.DataFrame:
     return frame
 
 
-def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+@dataclass(frozen=True)
+class _Layout:
+    """How a text file is laid out: what its beginning shows."""
+
+    skip: int  # lines before the first line of values
+    separator: str
+    names: list[str]
+    encoding: str
+    notes: tuple[str, ...] = ()
+
+
+def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], tuple[str, ...]]:
     try:
-        with _open(path) as stream:
-            head = stream.read(64 * 1024)
-        skip, separator, names = _sniff(head, where)
-        frame = _parse_csv(path, separator, names, skip)
+        encoding, head = _decoded(path, where)
+        layout = _sniff(head, encoding, where)
+        frame = _parse_csv(path, layout)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where} is no UTF-8 text (byte {error.start})",
@@ -159,9 +176,10 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
             fix="save it as CSV UTF-8; if it is Parquet, Excel or compressed, name it so or export it as CSV",
         ) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+        width = f"{len(layout.names)} values on every line, as in the header" if "layout" in locals() else "a CSV file"
         raise DataError(
             f"{where} is no regular table: {str(error).strip().splitlines()[-1][:200]}",
-            expected=f"{len(names)} values on every line, as in the header" if "names" in locals() else "a CSV file",
+            expected=width,
             fix="correct that line; numbers with decimal commas must be written with points",
         ) from error
     except (EOFError, zlib.error, OSError) as error:
@@ -172,18 +190,33 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         raise _too_many(where)
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     if not len(filled):
-        raise _no_bars(where, names)
-    return frame.iloc[filled].reset_index(drop=True), filled + skip + 2
+        raise _no_bars(where, layout.names)
+    return frame.iloc[filled].reset_index(drop=True), filled + layout.skip + 1, layout.notes
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]  # gzip and plain text streams share no useful type
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+def _decoded(path: Path, where: str) -> tuple[str, str]:
+    """Return the file's encoding and its beginning as text; Chinese files that are no UTF-8 are read as GB 18030.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    with opener(path, "rb") as stream:
+        raw = stream.read(HEAD_BYTES)
+    # a character may be cut where the beginning ends
+    whole = raw if len(raw) < HEAD_BYTES else raw[: raw.rfind(b"\n") + 1] or raw
+    try:
+        return "utf-8-sig", whole.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        with suppress(UnicodeDecodeError):
+            text = whole.decode("gb18030")
+            if any(name in text for name in ("开盘", "收盘")):
+                return "gb18030", text
+        raise
 
 
-def _sniff(head: str, where: str) -> tuple[int, str, list[str]]:
-    """Return (blank lines before the header, separator, column names) from the beginning of a text file."""
+def _sniff(head: str, encoding: str, where: str) -> _Layout:
+    """Find header, separator and first line of values in the beginning of a text file."""
     if "\0" in head:
         raise DataError(
             f"{where} is no text file: it holds zero bytes",
@@ -191,13 +224,49 @@ def _sniff(head: str, where: str) -> tuple[int, str, list[str]]:
             fix="save it as CSV UTF-8 (Excel and UTF-16 files are not read)",
         )
     lines = head.splitlines()
-    skip = next((at for at, line in enumerate(lines) if line.strip()), -1)
-    if skip < 0:
+    first = next((at for at, line in enumerate(lines) if line.strip()), -1)
+    if first < 0:
         raise DataError(f"{where} is empty", expected="a header and bars", fix="export the bars again")
-    separator = max(",;\t", key=lines[skip].count)
-    names = [name.strip() for name in next(csv.reader([lines[skip]], delimiter=separator))]
-    _check_width(lines[skip + 1 :], separator, names, where)
-    return skip, separator, names
+    notes: tuple[str, ...] = ("read as GB 18030, since it is no UTF-8",) if encoding == "gb18030" else ()
+    said = re.fullmatch(r"sep=(.)\s*", lines[first], re.IGNORECASE)  # what Excel writes first
+    at = first + 1 if said else first
+    header = next((row for row in range(at, min(len(lines), at + MAX_PREAMBLE)) if _is_header(lines[row])), at)
+    if header > first:
+        passed = "; ".join(line.strip()[:60] for line in lines[first:header] if line.strip())
+        notes += (f"passed over before the header: {passed}",) if passed else ()
+    separator = said.group(1) if said else _separator(lines[header])
+    names = [name.strip() for name in next(csv.reader([lines[header]], delimiter=separator))]
+    if (titles := _ticker_lines(lines[header + 1 : header + 3], separator, where)) is not None:
+        return _Layout(header + 3, separator, [titles, *names[1:]], encoding, notes)
+    _check_width(lines[header + 1 :], separator, names, where)
+    return _Layout(header + 1, separator, names, encoding, notes)
+
+
+def _separator(line: str) -> str:
+    return max(",;\t", key=line.count)
+
+
+def _is_header(line: str) -> bool:
+    return speaks_of_bars(next(csv.reader([line], delimiter=_separator(line)), []))
+
+
+def _ticker_lines(lines: list[str], separator: str, where: str) -> str | None:
+    """Return the name of the stamps where two more lines of header follow, as a frame of yfinance is written.
+
+    Raises:
+        DataError: they name several instruments.
+    """
+    cells = [[cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])] for line in lines]
+    if len(cells) < 2 or not all(cells) or cells[0][0].lower() not in ("ticker", "symbol") or any(cells[1][1:]):
+        return None
+    tickers = sorted(set(filter(None, cells[0][1:])))
+    if len(tickers) > 1:
+        raise DataError(
+            f"{where} holds {len(tickers)} instruments side by side ({', '.join(tickers[:5])})",
+            expected="the bars of one instrument",
+            fix="write one of them: frame.xs('SPY', axis=1, level=1).to_csv(...)",
+        )
+    return cells[1][0] or "date"
 
 
 def _check_width(lines: list[str], separator: str, names: list[str], where: str) -> None:
@@ -212,23 +281,23 @@ def _check_width(lines: list[str], separator: str, names: list[str], where: str)
         )
 
 
-def _parse_csv(path: Path, separator: str, names: list[str], skip: int) -> pd.DataFrame:
+def _parse_csv(path: Path, layout: _Layout) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(
             path,
-            sep=separator,
+            sep=layout.separator,
             header=None,
-            names=range(len(names)),  # names may repeat, which pandas would hide by renaming them
-            skiprows=skip + 1,
+            names=range(len(layout.names)),  # names may repeat, which pandas would hide by renaming them
+            skiprows=layout.skip,
             skip_blank_lines=False,  # a row's number must stay its line's
             skipinitialspace=True,
             index_col=False,
-            encoding="utf-8-sig",
+            encoding=layout.encoding,
             low_memory=False,
             nrows=MAX_BARS + 1,
             compression="infer",
-        ).set_axis(names, axis=1)
+        ).set_axis(layout.names, axis=1)
 
 
 def _no_bars(where: str, names: list[str]) -> DataError:

@@ -40,6 +40,12 @@ class Data(Section):
     adjusted: bool = Field(
         default=False, description="scale prices by Adj Close / Close where the file has that column"
     )
+    symbol: str | None = Field(
+        default=None, description="whose bars to take from a file that holds several instruments"
+    )
+    partial: Literal["drop", "keep"] = Field(
+        default="drop", description="drop leaves out a last bar that is still forming, and says so; keep takes it"
+    )
     volume: Literal["auto", "drop", "require"] = Field(
         default="auto",
         description="auto leaves volume out where some bars have none, and says so; require refuses such a file; "

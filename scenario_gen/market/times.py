@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 
 _OFFSET = re.compile(r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE)
+_OFFSET_END = re.compile(r"(Z|[+-]\d{2}:?\d{0,2})$", re.IGNORECASE)
 _ISO_BEGINS = re.compile(r"^\d{4}-\d{2}-\d{2}")
 _SLASHED = re.compile(r"^(\d{1,2})([/.\-])(\d{1,2})[/.\-](\d{4})(.*)$")
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
@@ -31,10 +33,13 @@ _ISO = "ISO dates: 2020-01-31, 2020-01-31 09:35 or 2020-01-31T09:35:00-05:00"
 def parse_stamps(column: pd.Series, where: str) -> pd.DatetimeIndex:
     """Read a column of stamps; unreadable ones become NaT.
 
+    Bars that stand at midnight on their own clock, no two on one date, are dates: they keep their own day and lose the
+    offset, whatever it is and however often it changes (unless the clock is UTC throughout).
+
     Understood are datetime values, ISO 8601, 2020/01/31 and 2020.01.31, 31/01/2020 or 01/31/2020 when some
     row has a day above 12 and none contradicts it, month names, 20200131, and epoch numbers in seconds,
-    milliseconds, microseconds or nanoseconds (which are UTC). Stamps with offsets come back in that offset,
-    or in UTC when the offsets differ; stamps without one stay naive.
+    milliseconds, microseconds or nanoseconds (which are UTC), each in the unit of its own size. Other stamps with
+    offsets come back in that offset, or in UTC when the offsets differ; stamps without one stay naive.
 
     Raises:
         DataError: day and month cannot be told apart, or only some stamps have an offset, or times lack a
@@ -43,12 +48,12 @@ def parse_stamps(column: pd.Series, where: str) -> pd.DatetimeIndex:
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column):
-        return _nanoseconds(pd.DatetimeIndex(column.array))
+        return _nanoseconds(own_dates(pd.DatetimeIndex(column.array)))
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _nanoseconds(_from_numbers(column, where))
     if _ISO_BEGINS.match(str(column.iloc[0])):
         with suppress(ValueError):  # nearly every file: one way of writing ISO throughout, read in one go
-            return _nanoseconds(pd.DatetimeIndex(pd.to_datetime(column.astype("str"), format="ISO8601")))
+            return _nanoseconds(own_dates(pd.DatetimeIndex(pd.to_datetime(column.astype("str"), format="ISO8601"))))
     text = column.where(column.notna(), "").astype(str).str.strip()
     numbers = pd.to_numeric(text.where(text != ""), errors="coerce")
     if numbers.notna().any() and numbers.notna().sum() == (text != "").sum():
@@ -73,7 +78,7 @@ def to_timezone(stamps: pd.DatetimeIndex, timezone: str, where: str) -> tuple[pd
             fix="correct data.timezone, or leave it out to keep the stamps as they are",
         ) from error
     if stamps.tz is not None:
-        return stamps.tz_convert(zone), ""
+        return own_dates(stamps.tz_convert(zone)), ""
     known = stamps[~stamps.isna()]
     if len(known) and bool((known == known.normalize()).all()):
         raise DataError(
@@ -82,7 +87,24 @@ def to_timezone(stamps: pd.DatetimeIndex, timezone: str, where: str) -> tuple[pd
             fix="leave data.timezone out: a date is the exchange's own date",
         )
     note = f"stamps without an offset were taken as UTC and converted to {timezone}"
-    return stamps.tz_localize("UTC").tz_convert(zone), note
+    return own_dates(stamps.tz_localize("UTC").tz_convert(zone)), note
+
+
+def own_dates(stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return midnights of a zone other than UTC as plain dates, where no date has two; other stamps as they are."""
+    if stamps.tz is None or not len(stamps) or _is_utc(stamps):
+        return stamps
+    wall = stamps.tz_localize(None)
+    return wall if _are_dates(wall) else stamps
+
+
+def _are_dates(wall: pd.DatetimeIndex) -> bool:
+    known = wall[~wall.isna()]
+    return len(known) > 1 and bool((known == known.normalize()).all()) and known.is_unique
+
+
+def _is_utc(stamps: pd.DatetimeIndex) -> bool:
+    return bool(stamps.tz_localize(None).equals(stamps.tz_convert("UTC").tz_localize(None)))
 
 
 def as_bound(value: date | datetime | str, stamps: pd.DatetimeIndex, *, is_end: bool) -> pd.Timestamp:
@@ -123,15 +145,31 @@ def _from_numbers(column: pd.Series, where: str) -> pd.DatetimeIndex:
         stamps = pd.to_datetime(whole, format=_COMPACT[width], errors="coerce")
         if stamps.notna().sum() == len(known):
             return pd.DatetimeIndex(stamps)
-    size = float(np.median(np.abs(known))) if len(known) else 0.0
-    units = [unit for unit, low in _EPOCH_UNITS if low <= size < low * 1000]
-    if not units:
+    units = epoch_units(column)
+    spoken = units[units != ""]
+    if not len(spoken):
         raise DataError(
             f"the stamps of {where} are numbers but no dates: {', '.join(f'{x:.15g}' for x in known[:3])}",
             expected=f"{_ISO}, or seconds or milliseconds since 1970",
             fix="write the stamps as ISO dates",
         )
-    return _from_epoch(column, units[0])
+    stamps = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[ns, UTC]")
+    for unit in np.unique(spoken):
+        rows = np.flatnonzero(units == unit)
+        stamps.iloc[rows] = _from_epoch(column.iloc[rows], str(unit)).as_unit("ns")
+    return pd.DatetimeIndex(stamps)
+
+
+def epoch_units(column: pd.Series) -> NDArray[np.str_]:
+    """Return the unit of each epoch number, str [T]: s, ms, us or ns by its own size; "" where it is none of them.
+
+    Each number speaks for itself: a vendor that went from milliseconds to microseconds left both in one file.
+    """
+    size = np.abs(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan))
+    units = np.full(len(size), "", dtype="<U2")
+    for unit, low in _EPOCH_UNITS:
+        units[(size >= low) & (size < low * 1000)] = unit
+    return units
 
 
 def _from_epoch(column: pd.Series, unit: str) -> pd.DatetimeIndex:
@@ -183,13 +221,16 @@ def _parse_iso(text: pd.Series, *, utc: bool) -> pd.Series:
 
 def _in_their_offset(text: pd.Series) -> pd.DatetimeIndex:
     stamps = pd.DatetimeIndex(_parse_iso(text, utc=True))
-    offsets = text[text != ""].str.extract(r"(Z|[+-]\d{2}:?\d{0,2})$", flags=re.IGNORECASE)[0].str.upper().unique()
-    if len(offsets) != 1 or offsets[0] == "Z":
+    offsets = text[text != ""].str.extract(_OFFSET_END)[0].str.upper().unique()
+    if len(offsets) > 1:
+        wall = pd.DatetimeIndex(_parse_iso(text.str.replace(_OFFSET_END, "", regex=True).str.strip(), utc=False))
+        return wall if _are_dates(wall) else stamps
+    if not len(offsets) or offsets[0] == "Z":
         return stamps
     sign = -1 if offsets[0][0] == "-" else 1
     digits = offsets[0][1:].replace(":", "").ljust(4, "0")
     shift = sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return stamps if not shift else stamps.tz_convert(_fixed(shift))
+    return stamps if not shift else own_dates(stamps.tz_convert(_fixed(shift)))
 
 
 def _fixed(shift: timedelta) -> Any:

@@ -144,6 +144,8 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
         adjusted=data.adjusted,
         start=data.start,
         volume=data.volume,
+        symbol=data.symbol,
+        partial=data.partial,
     )
     history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
     if not len(history):

@@ -159,7 +159,7 @@ def test_missing_volume_before_the_start_does_not_matter(bars):
         ("no.csv.gz", b"plain", "Not a gzipped file"),
         ("typo.csv", HEADER.replace("close", "clsoe") + ROWS, "no column 'close'"),
         ("typo.csv", HEADER.replace("close", "clsoe") + ROWS, "'clsoe' looks like close"),
-        ("time.csv", HEADER.replace("date", "day") + ROWS, "no time column; it has: 'day'"),
+        ("time.csv", HEADER.replace("date", "moment") + ROWS, "no time column; it has: 'moment'"),
         ("twice.csv", HEADER.replace("volume", " Close") + ROWS, "more than one column called 'close'"),
         ("bare.csv", ROWS, "holds values, not column names"),
         ("point.csv", HEADER + "2020-01-02,10,5,11,9,10,5\n", "6 column names, but 7 values"),
