@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.controls import negative_control
 from scenario_gen.checks.controls.candidates import block_bootstrap, collapsed, copy, garch, noisy
 from scenario_gen.checks.controls.known import simulate
 from scenario_gen.checks.controls.relative import Relative
 from scenario_gen.checks.facts import Bars, Gauge, windows
-from scenario_gen.checks.inference import FactsReport, check_facts, worst
+from scenario_gen.checks.inference import FactsReport, check_facts
+from scenario_gen.finding import Label, worst
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 
@@ -114,7 +114,7 @@ def _candidates(year: Bars, past: Bars, rng: np.random.Generator) -> dict[str, C
 def _counts(reports: list[FactsReport], names: tuple[str, ...], bad: tuple[Label, ...]) -> str:
     """Return how many ensembles get each of these labels as the worst of these scores."""
     given = [[s.label for s in report.scores if s.score in names and s.label] for report in reports]
-    tested = [worst(labels) for labels in given if {*labels} - {"UNTESTABLE"}]
+    tested = [worst(labels, "UNTESTABLE") for labels in given if {*labels} - {"UNTESTABLE"}]
     return "\\|".join(str(tested.count(label)) for label in bad) if tested else "-"
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.candles.breaches import Suspects
 from scenario_gen.candles.rules import RULE, RuleCount
-from scenario_gen.checks.account import Label
+from scenario_gen.finding import Label
 from scenario_gen.market.paths import PathSet
 
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
@@ -99,6 +99,11 @@ class CandleAccount:
     # evenly spread; empty where nothing was changed
     facts: list[FactShift] = field(default_factory=list)
     rejection: Rejection | None = None  # how rejected paths differ; None where none was rejected
+
+    @property
+    def bad_share(self) -> float:
+        """The share of raw bars that are no valid candle."""
+        return self.bad_bars / self.bars if self.bars else 0.0
 
     @property
     def odd_rules(self) -> list[RuleCount]:

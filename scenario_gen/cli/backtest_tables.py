@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from scenario_gen.cli.tables import finding_lines, make_console, result_cells, result_columns
+from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.backtest_results import BacktestReport
-    from scenario_gen.store.results import Finding, StrategyResult
+    from scenario_gen.store.results import StrategyResult
 
 UNSAID = "n/a"
 
@@ -44,7 +45,7 @@ def results_table(report: BacktestReport) -> Table:
 
 def strategies_table(strategies: Sequence[StrategyResult], findings: Sequence[Finding]) -> Table:
     """Return what was asked of each strategy itself: look-ahead, warm-up and, where declared, its limits."""
-    limits = any(found.name.startswith("limits:") for found in findings)
+    limits = bool(LIMITS.of(findings))
     table = Table(
         title="The strategies themselves",
         caption="changes: share of decisions on the path that change with a quarter less, and more, context",
@@ -55,9 +56,9 @@ def strategies_table(strategies: Sequence[StrategyResult], findings: Sequence[Fi
         table.add_column(head, justify="right" if "changes" in head or "more" in head else "left")
     for one in strategies:
         own = [found for found in findings if found.strategy == one.name]
-        ahead = next((found.label for found in own if found.name == "look_ahead"), UNSAID)
+        ahead = next((found.label for found in own if found.check is LOOK_AHEAD), UNSAID)
         less, more = (None, None) if one.warm_up is None else (one.warm_up.less, one.warm_up.more)
-        judged = [_limits(found for found in own if found.name.startswith("limits:"))] if limits else []
+        judged = [_limits(LIMITS.of(own))] if limits else []
         table.add_row(escape(one.name), ahead, _share(less), _share(more), *judged)
     return table
 

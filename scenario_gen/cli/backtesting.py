@@ -66,7 +66,7 @@ def backtest(
       scenario-gen backtest paths.parquet --strategy my.py:Rule --limits max_drawdown=0.2 --json
     """
     from scenario_gen.cli.progress import choose_progress
-    from scenario_gen.cli.running import exit_code
+    from scenario_gen.cli.running import leave
     from scenario_gen.pipeline.backtesting import backtest_paths
 
     report = backtest_paths(
@@ -82,7 +82,7 @@ def backtest(
         progress=choose_progress(quiet=quiet or as_json),
     )
     _show(report, as_json=as_json)
-    raise typer.Exit(exit_code(report.findings))
+    raise typer.Exit(leave(report.findings))
 
 
 def _uses(strategies: list[str], params: dict[str, Any]) -> list[dict[str, Any]]:

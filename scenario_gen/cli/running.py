@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from scenario_gen.cli.manners import GATE_FAILED, LIMIT_BREACHED
 from scenario_gen.cli.progress import choose_progress
 from scenario_gen.cli.tables import show_run
+from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.spec.loader import load_spec
-
-if TYPE_CHECKING:
-    from scenario_gen.store.results import Finding
 
 
 def run_and_show(
@@ -48,20 +44,15 @@ def run_and_show(
     if not quiet:
         show_run(result)
     typer.echo(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")
-    return exit_code(result.findings)
+    return leave(result.findings)
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def leave(findings: Sequence[Finding]) -> int:
     """Return 3 where a declared limit is breached, else 4 where a strategy looks ahead, else 0; say which on stderr."""
-    from scenario_gen.store.limits import breached
-
-    broken = breached(findings)
-    ahead = [found.strategy for found in findings if found.name == "look_ahead" and found.label == "FAIL"]
-    if ahead:
-        names = ", ".join(dict.fromkeys(ahead))
+    if ahead := failed(findings, "strategy"):
+        names = ", ".join(dict.fromkeys(finding.strategy for finding in ahead))
         typer.echo(f"{names}: decides by what it cannot know yet; its results mean nothing", err=True)
-    if broken:
-        names = ", ".join(dict.fromkeys(found.name.partition(": ")[2] for found in broken))
+    if broken := failed(findings, "limit"):
+        names = ", ".join(dict.fromkeys(finding.part for finding in broken))
         typer.echo(f"limits breached: {names} ({len(broken)} judgements)", err=True)
-        return LIMIT_BREACHED
-    return GATE_FAILED if ahead else 0
+    return exit_code(findings, "limit", "strategy")

@@ -92,20 +92,21 @@ def finding_lines(findings: Sequence[Finding], *, rest: str = "in the report") -
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.label != "PASS":
-            groups.setdefault((finding.name.partition(".")[0], finding.label), []).append(finding)
+            line = finding.check.key if finding.check.together else finding.name
+            groups.setdefault((line, finding.label), []).append(finding)
     lines = []
     for (name, label), group in groups.items():
         first = group[0]
         where = f" [{first.scenario}]" if first.scenario else ""
         band = f" (expected {first.band})" if first.band and first.name == name else ""
         more = f"; {len(group) - 1} more {rest}" if len(group) > 1 else ""
-        lines.append(f"{label:<12} {_title(name, group)}{where}: {first.measured}{band}{more}")
+        lines.append(f"{label:<12} {_title(name, group)}{where}: {first.told}{band}{more}")
     return lines
 
 
 def _title(name: str, group: Sequence[Finding]) -> str:
     """Return a name with the parts that its findings are about: ``facts (tails, volume)``."""
-    parts = dict.fromkeys(found.name.partition(".")[2] for found in group)
+    parts = dict.fromkeys(finding.part for finding in group if finding.check.together)
     return f"{name} ({', '.join(parts)})" if any(parts) else name
 
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import xlog1py, xlogy
 
-from scenario_gen.checks.account import Label
-from scenario_gen.checks.inference.labels import worst
+from scenario_gen.finding import Label, worst
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
@@ -185,7 +184,7 @@ def group_label(tests: Sequence[Exceedances]) -> Label:
     a group which waited for them would say INCONCLUSIVE whatever was found.
     """
     counted = [one.label for one in tests if one.functional == NEXT_BAR or one.judged]
-    return worst(counted) if counted else "UNTESTABLE"
+    return worst(counted, "UNTESTABLE")
 
 
 def decisive(tests: Sequence[Exceedances], label: Label) -> Exceedances | None:

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage
 from scenario_gen.checks.calibration.pit import Uniformity, histogram, histogram_band, uniformity
 from scenario_gen.checks.calibration.scores import compare_scores
-from scenario_gen.checks.inference.labels import worst
+from scenario_gen.finding import Label, worst
 from scenario_gen.forecasts.drift import audit_drift
 from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
 from scenario_gen.forecasts.numbers import FUNCTIONALS, SCORED, Observation
@@ -76,7 +75,7 @@ def judge_generator(
     return GeneratorCalibration(
         name=name,
         identity=dict(identity),
-        label=worst([*labels, drift.label, *tails]),
+        label=worst([*labels, drift.label, *tails], "UNTESTABLE"),
         functionals=functionals,
         band=band_coverage(np.array([one.band_pit for one in observations])),
         scores={score: float(values.mean()) for score, values in by_origin.items()},

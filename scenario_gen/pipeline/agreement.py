@@ -10,10 +10,9 @@ import pandas as pd
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.inference.agreement import Agreement, StrategyAgreement, generators_side_by_side
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.finding import AGREEMENT, Finding, Label
 from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.store.results import Finding, Label
 
-AGREEMENT = "agreement"
 LABELS: dict[str, Label] = {
     "agree": "PASS",
     "depends on the generator": "WARN",
@@ -74,9 +73,9 @@ def _finding(one: StrategyAgreement, scenario: str) -> Finding:
     ]
     told = "; ".join(apart[:2]) or one.reason or f"{len(one.differences)} differences within what matters"
     return Finding(
-        name=AGREEMENT,
+        name=AGREEMENT.key,
         label=LABELS[one.label],
-        measured=f"{one.strategy}: {one.label}: {told}",
+        measured=f"{one.label}: {told}",
         band=BAND,
         scenario=scenario,
         offenders=apart,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scenario_gen.checks.account import Label
-from scenario_gen.checks.inference import FactsReport, worst
+from scenario_gen.checks.inference import FactsReport
+from scenario_gen.finding import Label, worst
 from scenario_gen.pipeline.check_results import CheckReport, compared_in, failed_in
 
 CROSS_ASSET = "cross_asset"
@@ -53,7 +53,7 @@ def assets_report(assets: Mapping[str, CheckReport], together: FactsReport, note
     reasons: dict[str, str] = {}
     for group in groups:
         labels = {name: one.verdicts[group] for name, one in assets.items() if group in one.verdicts}
-        verdicts[group] = worst(labels.values())
+        verdicts[group] = worst(labels.values(), "UNTESTABLE")
         alike = [name for name, label in labels.items() if label == verdicts[group]]
         reasons[group] = f"{', '.join(alike)}: {assets[alike[0]].reasons[group]}"
     verdicts[CROSS_ASSET] = together.groups.get(CROSS_ASSET, "UNTESTABLE")

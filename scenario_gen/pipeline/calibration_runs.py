@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scenario_gen.checks.account import Label
 from scenario_gen.errors import SpecError
+from scenario_gen.finding import Label
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from scenario_gen.candles.account import CandleAccount
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import FACT, Audit
-from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, LongFigure, Mode, worst
+from scenario_gen.checks.inference import Design, FactsReport, FactVerdict, LongFigure, Mode
 from scenario_gen.checks.scores import ScoreVerdict
+from scenario_gen.finding import Label, worst
 from scenario_gen.forecasts.results import GeneratorCalibration
 
 CANDLES, COPY, CALIBRATION, VALUE_AT_RISK = "candles", "copy", "calibration", "value_at_risk"
@@ -159,7 +159,7 @@ def verdicts_of(
         members.setdefault(group, []).append((name, label, why))
     for group in (*(name for name in members if name not in SCORE_GROUPS), *SCORE_GROUPS):
         judged = members.get(group, [])
-        labels[group] = worst([label for _, label, _ in judged] or ["UNTESTABLE"])
+        labels[group] = worst((label for _, label, _ in judged), "UNTESTABLE")
         decisive = [(name, why) for name, label, why in judged if label == labels[group]]
         reasons[group] = _reason(decisive) if decisive else EXEMPT if exempt and group == COPY else lacking
     return labels, reasons

@@ -11,10 +11,10 @@ from scenario_gen.backtest.distribution import Estimate
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.uses import class_name
-from scenario_gen.store.results import Finding, Label, StrategyResult
+from scenario_gen.finding import MARKER, NULLS, OVERFITTING, Finding, Label
+from scenario_gen.store.results import StrategyResult
 from scenario_gen.store.strategies import Choice
 
-NULLS, MARKER, OVERFITTING = "nulls", "marker", "overfitting"
 SKILL_LABELS: dict[str, Label] = {
     "skilled": "PASS",
     "worse": "WARN",
@@ -41,9 +41,9 @@ def _nulls(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding
     for one in results:
         if one.nulls is not None:
             yield Finding(
-                name=NULLS,
+                name=NULLS.key,
                 label=SKILL_LABELS[one.nulls.label],
-                measured=f"{one.name}: {_skill_told(one.nulls)}",
+                measured=_skill_told(one.nulls),
                 band=f"a mean above that of random entries with the same trades; {one.nulls.false_alarms:.1%} of "
                 "strategies without skill get that",
                 scenario=scenario,
@@ -61,9 +61,9 @@ def _markers(results: Sequence[StrategyResult], scenario: str) -> Iterable[Findi
     for one in results:
         for marker in one.marker:
             yield Finding(
-                name=f"{MARKER}: {marker.stretch}",
+                name=MARKER.name(marker.stretch),
                 label=MARKER_LABELS[marker.place],
-                measured=f"{one.name}: {marker.text}",
+                measured=marker.text,
                 band=_marker_band(marker),
                 scenario=scenario,
                 strategy=one.name,
@@ -85,13 +85,13 @@ def _choices(results: Sequence[StrategyResult], scenario: str) -> Iterable[Findi
         choice = sets[0].overfitting
         assert choice is not None
         yield Finding(
-            name=OVERFITTING,
+            name=OVERFITTING.key,
             label=choice_label(choice),
-            measured=f"{class_name(use)}: {_choice_told(choice)}",
+            measured=_choice_told(choice),
             band="a set chosen on half of history ranks above the median on the other half, and a deflated Sharpe "
             f"ratio of {DEFLATED:g}",
             scenario=scenario,
-            strategy=sets[choice.deflated.best].name if choice.deflated.best is not None else "",
+            strategy=class_name(use),
         )
 
 

@@ -10,16 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
-from scenario_gen.checks.inference import worst
 from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
+from scenario_gen.finding import (
+    CALIBRATION,
+    CANDLES,
+    DRIFT,
+    EDGE,
+    FACTS,
+    FACTS_BY_ORIGIN,
+    OVERLAP,
+    VALUE_AT_RISK,
+    Finding,
+    Label,
+    worst,
+)
 from scenario_gen.forecasts.drift import NOTABLE, EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.store.results import FactsReport, Finding, Label
-from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN, VALUE_AT_RISK
+from scenario_gen.store.results import FactsReport
 
-CANDLES, OVERLAP, EDGE, DRIFT = "candles", "training overlap", "edge of the levels", "drift"
 FACTS_BAND = f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
@@ -43,7 +53,7 @@ def candle_finding(scenario: str, account: CandleAccount) -> Finding:
         f"; {row.paths / account.paths:.0%} of paths, {row.rule}: not so that {row.title}" for row in account.odd_rules
     ]
     return Finding(
-        name=CANDLES,
+        name=CANDLES.key,
         label=account.label,
         measured=f"{share:.2%} of {account.bars} generated bars break a rule; {account.rejected} paths rejected"
         f"{told}{''.join(odd)}",
@@ -68,7 +78,7 @@ def overlap_finding(one: Prepared) -> Finding:
     else:
         label, measured = "PASS", f"the context ends on {end}, after the model's training data ({last})"
     return Finding(
-        name=OVERLAP,
+        name=OVERLAP.key,
         label=label,
         measured=measured,
         band="a context that ends after the model's training data",
@@ -89,7 +99,7 @@ def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> li
     pinned = int(provenance["pinned_paths"])
     return [
         Finding(
-            name=EDGE,
+            name=EDGE.key,
             label="WARN" if pinned > PINNED_PATHS_WARN * paths else "PASS",
             measured=f"{pinned} of {paths} paths have a price more than 4.5 standard deviations from the mean of the "
             f"context ({provenance['pinned_bars']} bars); the model can express 5",
@@ -106,7 +116,7 @@ def drift_finding(one: Prepared, drift: EnsembleDrift) -> Finding:
     gain = f"{drift.growth:+.2%} [{drift.growth_low:+.2%}, {drift.growth_high:+.2%}]"
     share = "" if drift.deviations is None else f", {drift.deviations:+.2f} deviations of a path's return"
     return Finding(
-        name=DRIFT,
+        name=DRIFT.key,
         label="WARN" if large and sure else "PASS",
         measured=f"holding gains {gain} on average over {len(one.timestamps)} bars{share}",
         band=f"a mean within {NOTABLE:g} deviations: beyond, the generator's drift decides what a long strategy earns",
@@ -119,11 +129,11 @@ def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:
 
     Facts by the rank of what came (mode A) are named apart: they judge the generator over many contexts.
     """
-    name = FACTS_BY_ORIGIN if found.mode == "A" else FACTS
+    check = FACTS_BY_ORIGIN if found.mode == "A" else FACTS
     return [
         Finding(
-            name=f"{name}.{group}",
-            label=(label := worst([member.label for member in members])),
+            name=check.name(group),
+            label=(label := worst((member.label for member in members), "UNTESTABLE")),
             measured=_told(members, label),
             band=SCORES_BAND if group in SCORE_GROUPS else RANKS_BAND if found.mode == "A" else FACTS_BAND,
             scenario=scenario,
@@ -170,7 +180,7 @@ def _told(members: list[_Member], label: Label) -> str:
 
 def unjudged_facts_finding(scenario: str, reason: str) -> Finding:
     """Return the finding on paths that cannot be compared with real windows."""
-    return Finding(FACTS, "UNTESTABLE", reason, "paths that can be compared with real windows", scenario)
+    return Finding(FACTS.key, "UNTESTABLE", reason, "paths that can be compared with real windows", scenario)
 
 
 def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
@@ -178,7 +188,7 @@ def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
     ours = found.generator
     return [
         Finding(
-            name=CALIBRATION,
+            name=CALIBRATION.key,
             label=ours.label,
             measured=_calibration_told(found),
             band=CALIBRATION_BAND,
@@ -186,7 +196,7 @@ def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
             offenders=[one.functional for one in ours.functionals if one.label in ("FAIL", "WARN")],
         ),
         Finding(
-            name=VALUE_AT_RISK,
+            name=VALUE_AT_RISK.key,
             label=ours.value_at_risk,
             measured=_tails_told(ours),
             band=TAILS_BAND,
@@ -194,7 +204,7 @@ def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
             offenders=[one.title for one in ours.exceedances if one.label in ("FAIL", "WARN")],
         ),
         Finding(
-            name=f"{OVERLAP}: calibration",
+            name=OVERLAP.name("calibration"),
             label=ours.contamination.label,
             measured=ours.contamination.reason,
             band="futures that are later than the model's training data",
@@ -221,4 +231,4 @@ def _tails_told(ours: GeneratorCalibration) -> str:
 
 def uncalibrated_finding(scenario: str, reason: str) -> Finding:
     """Return the finding on a generator that this history cannot calibrate."""
-    return Finding(CALIBRATION, "UNTESTABLE", reason, "a history with room for 30 forecasts", scenario)
+    return Finding(CALIBRATION.key, "UNTESTABLE", reason, "a history with room for 30 forecasts", scenario)

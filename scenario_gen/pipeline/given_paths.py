@@ -18,15 +18,15 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, merge_tallies
 from scenario_gen.candles.check import CandleRules, none_left
 from scenario_gen.errors import DataError
+from scenario_gen.finding import CANDLES, Finding, Label
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.validity import columns_of, high_too_low, low_too_high
 from scenario_gen.pipeline.anchoring import Ensemble, anchored, moment
-from scenario_gen.pipeline.findings import CANDLES, candle_finding
+from scenario_gen.pipeline.findings import candle_finding
 from scenario_gen.pipeline.path_tables import PathTable, read_path_table
-from scenario_gen.store.results import Finding, Label
 
 Paths: TypeAlias = PathSet | pd.DataFrame | str | Path
 History: TypeAlias = Candles | pd.DataFrame | str | Path
@@ -234,7 +234,7 @@ def _raw_candles(paths: PathSet) -> Finding:
     share = float(bad.mean())
     label: Label = "FAIL" if share > BAD_BARS_FAIL else "WARN" if share > BAD_BARS_WARN else "PASS"
     return Finding(
-        name=CANDLES,
+        name=CANDLES.key,
         label=label,
         measured=f"high and low do not enclose open and close on {share:.2%} of {bad.size} bars; nothing was repaired",
         band=f"at most {BAD_BARS_WARN:.0%} of bars (WARN) or {BAD_BARS_FAIL:.0%} (FAIL)",

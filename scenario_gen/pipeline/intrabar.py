@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.finding import INTRABAR, Finding, Label
 from scenario_gen.market.paths import PathSet
-from scenario_gen.store.results import Finding, Label
 
-INTRABAR = "intrabar"
 ORDERS_PATHS = 512  # every path is run three times
 BAND = "orders of stop and target within a bar that move the mean return by less than its 95 % Monte Carlo error"
 Z95 = 1.96
@@ -40,9 +39,9 @@ def intrabar_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *
     error = _standard_error(returns["worst"])
     return [
         Finding(
-            name=INTRABAR,
+            name=INTRABAR.key,
             label=_label(found, means["best"] - means["worst"], error),
-            measured=f"{strategy.name}: {_told(found, means)}",
+            measured=_told(found, means),
             band=BAND,
             scenario=scenario,
             strategy=strategy.name,

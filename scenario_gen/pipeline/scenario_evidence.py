@@ -44,12 +44,9 @@ def scenario_evidence(
         found = with_evidence(one, first_paths(one, store), strategies, result.strategies, progress, title)
         scenarios[place] = replace(result, strategies=found)
         if one.scenario.role == "scenario":
-            told = {(finding.name, finding.measured) for finding in findings}  # a grid on one history: once
-            findings += [
-                finding
-                for finding in evidence_findings(found, one.name)
-                if (finding.name, finding.measured) not in told
-            ]
+            known = {(finding.name, finding.told) for finding in findings}  # a grid on one history: once
+            more = evidence_findings(found, one.name)
+            findings += [finding for finding in more if (finding.name, finding.told) not in known]
     return scenarios, findings
 
 

@@ -12,11 +12,10 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.warming import WarmUp, warm_up
+from scenario_gen.finding import LOOK_AHEAD, WARM_UP, Finding, Label
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.intrabar import intrabar_finding
-from scenario_gen.store.results import Finding, Label
 
-LOOK_AHEAD, WARM_UP = "look_ahead", "warm_up"
 LOOK_AHEAD_BAND = "the same decisions, to the last bit, whatever comes after a bar or on other paths"
 WARM_UP_WARN = 0.01  # of the decisions on the path: beyond it results hang on where the history was cut
 WARM_UP_BAND = f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
@@ -50,9 +49,9 @@ def look_ahead_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet,
     """
     found = probe_causality(strategy, ground, paths)
     return Finding(
-        name=LOOK_AHEAD,
+        name=LOOK_AHEAD.key,
         label=found.label,
-        measured=f"{strategy.name}: {_told(found)}",
+        measured=_told(found),
         band=LOOK_AHEAD_BAND,
         scenario=scenario,
         offenders=[str(leak) for leak in found.leaks],
@@ -71,9 +70,9 @@ def warm_up_of(
     """
     found = warm_up(strategy, ground, paths)
     return found, Finding(
-        name=WARM_UP,
+        name=WARM_UP.key,
         label=_warm_label(found),
-        measured=f"{strategy.name}: {_warm_told(found)}",
+        measured=_warm_told(found),
         band=WARM_UP_BAND,
         scenario=scenario,
         offenders=[*found.fields],

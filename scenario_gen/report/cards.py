@@ -8,6 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scenario_gen.finding import (
+    CALIBRATION,
+    CANDLES,
+    FACTS,
+    LIMITS,
+    OVERFITTING,
+    OVERLAP,
+    Check,
+    Finding,
+    Label,
+    cap,
+    worst,
+)
 from scenario_gen.generators.sections import name_of
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, quantile, rate
@@ -15,21 +28,24 @@ from scenario_gen.report.faults import calibration_card, facts_card, generator_f
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
-from scenario_gen.store.limits import BY_NAME, LIMITS, LimitVerdict, judge_strategy
-from scenario_gen.store.results import CandleAccount, Finding, Label, ScenarioResult, StressRun
-from scenario_gen.store.verdict import CALIBRATION, FACTS, FACTS_BY_ORIGIN, VALUE_AT_RISK, cap, group, worst
+from scenario_gen.store.limits import BY_NAME, LimitVerdict, judge_strategy
+from scenario_gen.store.results import CandleAccount, ScenarioResult, StressRun
 
-OVERFITTING, OVERLAP, CANDLES = "overfitting", "training overlap", "candles"
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
 
 
 @dataclass(frozen=True)
 class Card:
-    """One judgement: title, label, at most 40 words with one number."""
+    """What one check says of the whole run: its label, at most 40 words with one number."""
 
-    title: str
+    check: Check
     label: Label
     sentence: Sentence
+
+    @property
+    def title(self) -> str:
+        """What the check asks, as a heading."""
+        return words.CARDS[self.check.key]
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,11 @@ class Judged:
                 form, decimals = words.METRICS[metric][1], 2 * (metric == "sharpe")
                 return quantile(self.placed, metric, level, form, decimals=decimals)
         raise AssertionError(self.verdict.limit)  # a limit of a new kind: a defect of ours
+
+    def capped(self, findings: Sequence[Finding]) -> Label:
+        """Return the label, held down to what the generator's own state allows."""
+        scenario = self.scenario.scenario
+        return cap(self.verdict.label, findings, scenario.name, bad_bars=scenario.candles.bad_share)
 
     @property
     def excess(self) -> tuple[bool, float]:
@@ -126,18 +147,18 @@ def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScena
     """Return the six cards, those with nothing to judge included."""
     return [
         limits_card(run, scenarios),
-        Card("Generator: calibration", *calibration_card(run, scenarios, base)),
-        Card("Generator: stylized facts", *facts_card(run, scenarios, base)),
+        Card(CALIBRATION, *calibration_card(run, scenarios, base)),
+        Card(FACTS, *facts_card(run, scenarios, base)),
         candles_card(scenarios),
-        _finding_card("Overfitting", OVERFITTING, _sets_in_words(base), run.findings),
-        _finding_card("Training overlap", OVERLAP, words.ABSENT["training overlap"], run.findings),
+        _finding_card(OVERFITTING, _sets_in_words(base), run.findings),
+        _finding_card(OVERLAP, words.ABSENT["training overlap"], run.findings),
     ]
 
 
 def limits_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Card:
     """Judge the declared limits over every scenario; baselines are beside and not judged."""
     if not run.limits:
-        return Card("Declared limits", "UNTESTABLE", say(words.ABSENT["limits"]))
+        return Card(LIMITS, "UNTESTABLE", say(words.ABSENT["limits"]))
     judged = [
         Judged(scenario, placed, verdict)
         for scenario in scenarios
@@ -145,8 +166,8 @@ def limits_card(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Card:
         for placed in scenario.strategies()
         for verdict in judge_strategy(placed.strategy, run.limits)
     ]
-    label = worst(cap(entry.verdict.label, entry.scenario.scenario, run.findings) for entry in judged)
-    return Card("Declared limits", label or "UNTESTABLE", _limits_sentence(run, judged, label))
+    label = worst(entry.capped(run.findings) for entry in judged)
+    return Card(LIMITS, label or "UNTESTABLE", _limits_sentence(run, judged, label))
 
 
 def _limits_sentence(run: StressRun, judged: Sequence[Judged], label: Label | None) -> Sentence:
@@ -200,8 +221,8 @@ def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
     if not any(account.bad_bars for account in accounts):
         told = plural(len(accounts), "scenario")
         if odd := [placed for placed in scenarios if placed.scenario.candles.odd_rules]:
-            return Card("Candle integrity", label, _odd_candles(odd, bars, told))
-        return Card("Candle integrity", label, say(words.CANDLES_CLEAN, bars=numbers.count(bars), scenarios=told))
+            return Card(CANDLES, label, _odd_candles(odd, bars, told))
+        return Card(CANDLES, label, say(words.CANDLES_CLEAN, bars=numbers.count(bars), scenarios=told))
     top = max(scenarios, key=lambda placed: placed.scenario.candles.bad_bars / max(placed.scenario.candles.bars, 1))
     account = top.scenario.candles
     sentence = say(
@@ -211,7 +232,7 @@ def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
         rejected=plain(float(account.rejected), "count", f"{top.at}/candles/rejected"),
         paths=plain(float(account.paths), "count", f"{top.at}/candles/paths"),
     )
-    return Card("Candle integrity", label, sentence)
+    return Card(CANDLES, label, sentence)
 
 
 def _odd_candles(odd: Sequence[PlacedScenario], bars: int, told: str) -> Sentence:
@@ -232,15 +253,15 @@ def _odd_share(account: CandleAccount) -> float:
     return max(row.paths for row in account.odd_rules) / account.paths
 
 
-def _finding_card(title: str, key: str, absent: str, findings: Sequence[Finding]) -> Card:
-    found = group(findings, key)
+def _finding_card(check: Check, absent: str, findings: Sequence[Finding]) -> Card:
+    found = check.of(findings)
     label = worst(finding.label for finding in found)
     if label is None:
-        return Card(title, "UNTESTABLE", (absent,))
+        return Card(check, "UNTESTABLE", (absent,))
     top = next(finding for finding in found if finding.label == label)
     where = f" ({name(top.scenario)})" if top.scenario else ""
     band = f"; looked for: {top.band}" if top.band else ""
-    return Card(title, label, (f"{top.measured[:1].upper()}{top.measured[1:]}{where}{band}.",))
+    return Card(check, label, (f"{top.told[:1].upper()}{top.told[1:]}{where}{band}.",))
 
 
 def _sets_in_words(base: PlacedScenario) -> str:
@@ -250,12 +271,7 @@ def _sets_in_words(base: PlacedScenario) -> str:
 
 def other_findings(run: StressRun) -> list[Finding]:
     """Return the findings that no card shows."""
-    known = [
-        id(f)
-        for key in (CALIBRATION, VALUE_AT_RISK, FACTS, FACTS_BY_ORIGIN, OVERFITTING, OVERLAP, LIMITS, CANDLES)
-        for f in group(run.findings, key)
-    ]
-    return [finding for finding in run.findings if id(finding) not in known]
+    return [finding for finding in run.findings if not finding.check.card]
 
 
 def scope(base: ScenarioResult, fill: str) -> list[Sentence]:
@@ -267,11 +283,6 @@ def scope(base: ScenarioResult, fill: str) -> list[Sentence]:
     elif smallest > 0.01:
         sentences.insert(1, say(words.SCOPE_QUANTILE, smallest=numbers.level(smallest), paths=paths))
     return sentences
-
-
-def tail_badge(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Label | None:
-    """Return the label of the declared limits, None where none is declared."""
-    return limits_card(run, scenarios).label if run.limits else None
 
 
 def dial_sentence(base: PlacedScenario) -> Sentence:

@@ -8,16 +8,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scenario_gen.checks.inference import FactVerdict
+from scenario_gen.finding import (
+    BAD,
+    CALIBRATION,
+    FACTS,
+    TOO_MANY_BAD_BARS,
+    Finding,
+    Label,
+    calibration_label,
+    failed_facts,
+    worst,
+)
 from scenario_gen.forecasts.exceedances import WARN_Q, Exceedances, decisive
 from scenario_gen.forecasts.results import FunctionalCalibration
 from scenario_gen.report import numbers, words
 from scenario_gen.report.cells import PlacedScenario
 from scenario_gen.report.numbers import plain
 from scenario_gen.report.words import Badge, Sentence, name, say
-from scenario_gen.store.results import Calibration, FactsReport, Finding, Label, StressRun
-from scenario_gen.store.verdict import CALIBRATION, FACTS, calibration_label, failed_facts, group, worst
+from scenario_gen.store.results import Calibration, FactsReport, StressRun
 
-BAD = ("FAIL", "WARN")
 WIDTH = ("log_volatility", "max_drawdown", "path_range", "mean_log_range")  # numbers that say how far paths go
 
 
@@ -28,15 +37,15 @@ def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     if label in BAD:
         told = _calibration_fault(base.scenario.calibration, label)
         return say(words.FAULT_BOTH, calibration=told, facts=facts) if facts else say(words.FAULT_ONE, fault=told)
-    if label in (None, "UNTESTABLE", "ERROR"):
+    if label in (None, "UNTESTABLE"):
         return say(words.FAULT_UNJUDGED)
     if facts:
         return _capital(say(words.FAULT_ONE, fault=facts))
     if label != "PASS":
         return say(words.FAULT_LABEL, label=Badge(label))
     account = base.scenario.candles
-    if account.bars and account.bad_bars / account.bars >= 0.05:
-        return say(words.FAULT_CANDLES, bars=numbers.percent(account.bad_bars / account.bars))
+    if account.bad_share >= TOO_MANY_BAD_BARS:
+        return say(words.FAULT_CANDLES, bars=numbers.percent(account.bad_share))
     return say(words.FAULT_NONE)
 
 
@@ -64,7 +73,7 @@ def _tail_direction(tail: Exceedances) -> str:
 
 def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     found = base.scenario.facts
-    label = worst(f.label for f in group(run.findings, FACTS) if f.scenario == base.scenario.name)
+    label = worst(finding.label for finding in FACTS.of(run.findings, base.scenario.name))
     if found is None or label is None or label not in BAD:
         return ()
     top = _worst_fact(found, label)
@@ -84,7 +93,7 @@ def _worst_functional(found: Calibration, label: Label) -> FunctionalCalibration
 
 def facts_card(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> tuple[Label, Sentence]:
     """Return the worst label of any scenario's facts, and what earned it: the base scenario first."""
-    findings = sorted(group(run.findings, FACTS), key=lambda found: found.scenario != base.scenario.name)
+    findings = sorted(FACTS.of(run.findings), key=lambda found: found.scenario != base.scenario.name)
     label = worst(found.label for found in findings)
     if label is None:
         return "UNTESTABLE", (words.ABSENT["facts card"],)
@@ -123,7 +132,7 @@ def calibration_card(
     run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario
 ) -> tuple[Label, Sentence]:
     """Return the worst label of any calibrated scenario, and what earned it: the base scenario first."""
-    findings = sorted(group(run.findings, CALIBRATION), key=lambda found: found.scenario != base.scenario.name)
+    findings = sorted(CALIBRATION.of(run.findings), key=lambda found: found.scenario != base.scenario.name)
     label = worst(found.label for found in findings)
     if label is None:
         return "UNTESTABLE", (words.ABSENT["calibration"],)
@@ -176,16 +185,13 @@ def _tail_sentence(tail: Exceedances, placed: PlacedScenario, label: Label) -> S
 
 def _sentence_of(found: Finding) -> str:
     where = f" ({name(found.scenario)})" if found.scenario else ""
-    return f"{found.measured[:1].upper()}{found.measured[1:]}{where}."
+    return f"{found.told[:1].upper()}{found.told[1:]}{where}."
 
 
 def caps(run: StressRun, scenarios: Sequence[PlacedScenario]) -> list[Sentence]:
     """Return the caps on favourable labels that are in force, and in which scenarios."""
     own = [p for p in scenarios if p.scenario.role == "scenario"] if run.limits else []
-    held = [
-        p.title for p in own
-        if calibration_label(run.findings, p.scenario.name) in (None, "UNTESTABLE", "ERROR", "FAIL")
-    ]  # fmt: skip
+    held = [p.title for p in own if calibration_label(run.findings, p.scenario.name) in (None, "UNTESTABLE", "FAIL")]
     unlike = [p.title for p in own if failed_facts(run.findings, p.scenario.name)]
     told = []
     if held:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.errors import StoreError
 from scenario_gen.files import write_bytes
+from scenario_gen.finding import LIMITS, Label, in_section, worst
 from scenario_gen.report import (
     accounts,
     calibration,
@@ -39,8 +40,7 @@ from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.repro import moment, repro_rows
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
-from scenario_gen.store.results import Label, StressRun
-from scenario_gen.store.verdict import worst
+from scenario_gen.store.results import StressRun
 
 MOST_TABLED = 40  # strategies; of a larger grid, the tables of all would outweigh the page
 BUDGET = 3_000_000
@@ -126,7 +126,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "meta": _meta(run, base),
         "headline": cards.headline(run, base),
         "cards": verdict,
-        "verdict_label": worst(card.label for card in verdict if card.title not in ("Overfitting", "Training overlap")),
+        "verdict_label": worst(card.label for card in verdict if card.check.gate is not None),
         "sections": _sections(run, placed, verdict, grid=sets is not None),
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
@@ -200,16 +200,11 @@ def _sections(
     run: StressRun, placed: list[PlacedScenario], verdict: list[cards.Card], *, grid: bool
 ) -> dict[str, Section]:
     labels: dict[str, Label | None] = {
-        "generator": worst(card.label for card in verdict if card.title == "Generator: calibration"),
-        "integrity": worst(card.label for card in verdict if card.title == "Candle integrity"),
-        "facts": worst(card.label for card in verdict if card.title == "Generator: stylized facts"),
-        "tail": cards.tail_badge(run, placed),
-        "outcomes": worst(strategies.labels(run.findings, strategies.LOOK_AHEAD, "warm_up")),
-        "paired": worst(strategies.labels(run.findings, "nulls")),
-        "across": worst(strategies.labels(run.findings, "agreement")),
-        "params": worst(strategies.labels(run.findings, cards.OVERFITTING)),
-        "exec": worst(strategies.labels(run.findings, strategies.INTRABAR)),
+        **{key: in_section(run.findings, key) for key, _ in words.SECTIONS},
+        **{card.check.section: card.label for card in verdict if card.check.gate is not None},
     }
+    if not run.limits:
+        labels[LIMITS.section] = None
     absent: dict[str, str] = {}
     if labels["exec"] is None:
         absent["exec"] = words.ABSENT["exec"]

@@ -5,18 +5,17 @@ Owns which number stands in which column. Judges nothing: every label is in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from scenario_gen.backtest.uses import class_name
+from scenario_gen.finding import INTRABAR, LOOK_AHEAD
 from scenario_gen.report import numbers
 from scenario_gen.report.cells import Cell, Head, Placed, PlacedScenario, Row, Table, stacked
 from scenario_gen.report.numbers import Shown, bracketed, plain, share, small_q
 from scenario_gen.report.words import name
 from scenario_gen.store.limits import BY_NAME, judge_strategy
-from scenario_gen.store.results import Finding, Label, StressRun
-from scenario_gen.store.verdict import group
+from scenario_gen.store.results import Finding, StressRun
 
-LOOK_AHEAD, INTRABAR = "look_ahead", "intrabar"
 HELD = "buy and hold"
 LABEL = "l vd"
 READINGS = {"skilled": "higher", "worse": "lower", "not told apart": "no difference shown"}
@@ -32,7 +31,7 @@ SHAPES = {
 
 def rules_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | None:
     """Return whether each strategy looks ahead and how its decisions hang on the context, or None."""
-    found = {finding.strategy: finding for finding in group(run.findings, LOOK_AHEAD)}
+    found = {finding.strategy: finding for finding in LOOK_AHEAD.of(run.findings)}
     rows = []
     for one in placed[0].strategies():
         ahead, warm, at = found.get(one.strategy.name), one.strategy.warm_up, f"{one.at}/warm_up"
@@ -57,23 +56,19 @@ def rules_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | Non
 
 def _leak(finding: Finding) -> str:
     """Return what the probe saw, without the strategy's name."""
-    return name(finding.offenders[0] if finding.offenders else _after_name(finding), 160)
-
-
-def _after_name(finding: Finding) -> str:
-    return finding.measured.removeprefix(f"{finding.strategy}: ")
+    return name(finding.offenders[0] if finding.offenders else finding.measured, 160)
 
 
 def orders_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | None:
     """Return what the order of stop and target within a bar is worth to each strategy that has both, or None."""
-    found = {finding.strategy: finding for finding in group(run.findings, INTRABAR)}
+    found = {finding.strategy: finding for finding in INTRABAR.of(run.findings)}
     rows = [
         Row(
             one.title,
             one.parameters,
             (
                 Cell(label=found[one.strategy.name].label, css=LABEL),
-                Cell(text=_after_name(found[one.strategy.name]), css="l gen"),
+                Cell(text=found[one.strategy.name].measured, css="l gen"),
             ),
         )
         for one in placed[0].strategies()
@@ -342,11 +337,5 @@ def _sharpe(value: float | None, reason: str, source: str) -> Shown:
 
 def looking_ahead(run: StressRun) -> list[str]:
     """Return the names of the strategies that look ahead."""
-    failed = (found.strategy for found in group(run.findings, LOOK_AHEAD) if found.label == "FAIL")
+    failed = (found.strategy for found in LOOK_AHEAD.of(run.findings) if found.label == "FAIL")
     return list(dict.fromkeys(failed))
-
-
-def labels(findings: Iterable[Finding], *names: str) -> list[Label]:
-    """Return the labels of all findings of these names."""
-    found = list(findings)
-    return [one.label for key in names for one in group(found, key)]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scenario_gen.backtest.uses import class_name
+from scenario_gen.finding import cap, worst
 from scenario_gen.report import numbers
 from scenario_gen.report.cells import (
     Cell,
@@ -30,7 +31,6 @@ from scenario_gen.report.strips import Axis, axis_over, few_labels, strip, strip
 from scenario_gen.report.words import name
 from scenario_gen.store.limits import judge_strategy
 from scenario_gen.store.results import Estimate, ScenarioResult, StressRun
-from scenario_gen.store.verdict import cap, worst
 
 TINTS = (0.02, 0.1, 0.25, 0.5)  # a share beyond these gets the next darker cell
 
@@ -105,7 +105,10 @@ def _realised_cell(placed: Placed) -> Cell:
 
 def _limit_cell(run: StressRun, scenario: ScenarioResult, placed: Placed) -> Cell:
     judged = worst(verdict.label for verdict in judge_strategy(placed.strategy, run.limits))
-    return Cell(label=cap(judged, scenario, run.findings) if judged else None, css="l vd")
+    return Cell(
+        label=cap(judged, run.findings, scenario.name, bad_bars=scenario.candles.bad_share) if judged else None,
+        css="l vd",
+    )
 
 
 def outcome_table(

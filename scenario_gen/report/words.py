@@ -34,6 +34,15 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("repro", "Can this be run again?"),
 )
 
+CARDS = {  # check -> heading of its card
+    "limits": "Declared limits",
+    "calibration": "Generator: calibration",
+    "facts": "Generator: stylized facts",
+    "candles": "Candle integrity",
+    "overfitting": "Overfitting",
+    "training overlap": "Training overlap",
+}
+
 LEADS = {
     "generator": "Forecasts of the past, set beside what came: the real future ranks among the paths as one of "
     "them, or it does not. And how volatile each generator’s paths are.",
@@ -347,7 +356,6 @@ LABELS: tuple[tuple[Label, str], ...] = (
     ("FAIL", "beyond the limit, its whole interval"),
     ("INCONCLUSIVE", "too few paths, or the generator not shown to be calibrated"),
     ("UNTESTABLE", "the data cannot say"),
-    ("ERROR", "nothing was judged"),
 )
 
 METRICS: dict[str, tuple[str, Form]] = {

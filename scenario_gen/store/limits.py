@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from scenario_gen.store.results import Estimate, Finding, Label, ScenarioResult, StrategyResult
+from scenario_gen.finding import LIMITS, Finding, Label
+from scenario_gen.store.results import Estimate, ScenarioResult, StrategyResult
 
-LIMITS = "limits"
 NOT_MEASURED = Estimate(None, reason="not measured")
 ALLOWED_DRAWDOWN_SHARE = 0.05  # a declared drawdown may be reached on at most this share of paths
 
@@ -148,22 +148,17 @@ def limit_findings(scenarios: Sequence[ScenarioResult], limits: Mapping[str, flo
 def strategy_findings(strategy: StrategyResult, limits: Mapping[str, float], scenario: str = "") -> list[Finding]:
     """Return one finding per declared limit for one strategy."""
     return [
-        Finding(
-            name=f"{LIMITS}: {verdict.limit}",
-            label=verdict.label,
-            measured=f"{strategy.name}: {told(verdict)}",
+        LIMITS.finding(
+            verdict.label,
+            told(verdict),
+            part=verdict.limit,
             band=band(verdict),
             scenario=scenario,
-            offenders=[strategy.name] if verdict.label == "FAIL" else [],
             strategy=strategy.name,
+            offenders=[strategy.name] if verdict.label == "FAIL" else [],
         )
         for verdict in judge_strategy(strategy, limits)
     ]
-
-
-def breached(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings on limits that are breached."""
-    return [found for found in findings if found.name.startswith(f"{LIMITS}:") and found.label == "FAIL"]
 
 
 def told(verdict: LimitVerdict) -> str:

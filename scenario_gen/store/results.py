@@ -17,8 +17,8 @@ from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.warming import WarmUp
 from scenario_gen.candles.account import CandleAccount, FactShift, Interval, Rejection, Wickless
 from scenario_gen.candles.rules import RuleCount
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.inference.results import FactsReport
+from scenario_gen.finding import Finding, Label
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.drift import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration
@@ -211,20 +211,6 @@ class ScenarioResult:
     facts: FactsReport | None = None  # paths against real windows; None where not asked for, or not possible
     calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
     drift: EnsembleDrift | None = None  # of its kept paths; None likewise
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A judgement with its evidence."""
-
-    name: str
-    label: Label
-    measured: str
-    band: str
-    scenario: str = ""
-    offenders: list[str] = field(default_factory=list)
-    strategy: str = ""  # whom it is about, where that is one strategy
-    evidence: list[dict[str, Any]] = field(default_factory=list)  # the offenders as numbers and words by name
 
 
 @dataclass(frozen=True)

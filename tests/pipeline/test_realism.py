@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.checks.facts import FACTS, Bars, Gauge, path_statistics
-from scenario_gen.checks.inference import worst
+from scenario_gen.finding import BY_KEY, Finding, cap, worst
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
 from scenario_gen.pipeline.calibrate import calibrate
@@ -24,12 +24,15 @@ from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import PAGE_MARK, RunFolder
-from scenario_gen.store.results import Finding, StressRun
-from scenario_gen.store.verdict import cap, group
+from scenario_gen.store.results import StressRun
 
 HOLD = Path(__file__).parents[2] / "strategies" / "buy_and_hold.py"
 BUDGET = {"origins": 40, "paths": 39, "horizon": 20}
 Run = tuple[StressRun, Path, dict[str, Any]]
+
+
+def group(findings: Iterable[Finding], check: str) -> list[Finding]:
+    return BY_KEY[check].of(findings)
 
 
 def _spec(folder: Path, generator: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
@@ -275,7 +278,7 @@ def test_checks_that_were_not_asked_for_are_not_made_and_hold_labels_down(tmp_pa
     run = sg.run(_spec(tmp_path / "run", {"kind": "gbm"}, checks=off))
     assert group(run.findings, "facts") == group(run.findings, "calibration") == []
     assert not (tmp_path / "run" / "facts.parquet").exists()
-    assert cap("PASS", run.scenarios[0], run.findings) == "INCONCLUSIVE"
+    assert cap("PASS", run.findings, "base", bad_bars=run.scenarios[0].candles.bad_share) == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize(
@@ -287,10 +290,10 @@ def test_checks_that_were_not_asked_for_are_not_made_and_hold_labels_down(tmp_pa
 def test_facts_that_decide_how_deep_falls_go_hold_a_favourable_label_down(
     done: Run, facts: tuple[str, ...], calibration: Any, expected: str
 ) -> None:
-    scenario = done[0].scenarios[1]
+    candles = done[0].scenarios[1].candles
     findings = [Finding(name, "FAIL", "", "", "base") for name in facts]
     findings += [Finding("calibration", calibration, "", "", "base"), Finding("facts.tails", "FAIL", "", "", "calm")]
-    assert cap("PASS", scenario, findings) == expected
+    assert cap("PASS", findings, "base", bad_bars=candles.bad_share) == expected
 
 
 @pytest.mark.parametrize("horizon", [1, 2])

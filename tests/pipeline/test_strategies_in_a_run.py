@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import scenario_gen as sg
 from scenario_gen.cli.app import app
-from scenario_gen.cli.running import exit_code
+from scenario_gen.cli.running import leave
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.pipeline.backtest_results import BacktestReport
 from scenario_gen.pipeline.backtesting import backtest_paths
@@ -122,7 +122,7 @@ Words = list[tuple[str, str]]
 )
 def test_only_a_breached_limit_leaves_with_three_and_only_looking_ahead_with_four(findings: Words, code: int) -> None:
     made = [Finding(name, label, "", "", strategy="Rule") for name, label in findings]  # type: ignore[arg-type]
-    assert exit_code(made) == code
+    assert leave(made) == code
 
 
 def test_a_run_leaves_with_three_when_a_limit_is_breached(tmp_path: Path) -> None:

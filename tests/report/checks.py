@@ -15,7 +15,7 @@ NUMBER = re.compile(
     r'<span data-v="([^"]*)" data-f="([^"]*)" data-p="([^"]*)">([^<]*)</span>'
     r'(?:<sup>.</sup>)?(?: <span class="ci">([^<]*)</span>)?'
 )
-SEVERITY = ["PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "ERROR", "FAIL"]
+SEVERITY = ["PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "FAIL"]
 
 
 class Reader(HTMLParser):

@@ -6,17 +6,10 @@ from typing import Any
 
 import pytest
 
+from scenario_gen.finding import Finding, failed
 from scenario_gen.spec.models import Limits
-from scenario_gen.store.limits import (
-    KNOWN_LIMITS,
-    band,
-    breached,
-    judge_figure,
-    judge_strategy,
-    strategy_findings,
-    told,
-)
-from scenario_gen.store.results import Estimate, Fan, Finding, MetricSummary, StrategyResult
+from scenario_gen.store.limits import KNOWN_LIMITS, band, judge_figure, judge_strategy, strategy_findings, told
+from scenario_gen.store.results import Estimate, Fan, MetricSummary, StrategyResult
 
 REFUSED = Estimate(None, n=50, reason="not shown, needs N >= 400")
 
@@ -114,11 +107,11 @@ def test_an_interval_that_ends_on_the_limit_keeps_it() -> None:
 def test_findings_name_the_limit_the_strategy_the_figure_and_what_is_allowed() -> None:
     drawdown, sharpe = strategy_findings(strategy(), {"max_drawdown": 0.1, "min_sharpe_p25": 0.0}, "base")
     assert (drawdown.name, drawdown.label, drawdown.strategy) == ("limits: max_drawdown", "FAIL", "Rule")
-    assert drawdown.measured == "Rule: 20.0% of 512 paths [17.0%, 24.0%]"
+    assert drawdown.measured == "20.0% of 512 paths [17.0%, 24.0%]"
     assert drawdown.band == "a drawdown of 10.0% on at most 5.0% of paths"
-    assert sharpe.measured == "Rule: 25% quantile of the Sharpe ratio -0.60 [-0.80, -0.40]"
+    assert sharpe.measured == "25% quantile of the Sharpe ratio -0.60 [-0.80, -0.40]"
     assert sharpe.band == "at least 0.00"
-    assert breached([drawdown, sharpe, Finding("look_ahead", "FAIL", "", "")]) == [drawdown, sharpe]
+    assert failed([drawdown, sharpe, Finding("look_ahead", "FAIL", "", "")], "limit") == [drawdown, sharpe]
 
 
 def test_a_count_that_is_no_rate_is_told_as_a_count() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from scenario_gen.finding import cap, worst
 from scenario_gen.store.limits import judge_figure, judge_strategy, limit_findings
 from scenario_gen.store.results import Estimate, Finding, Label
-from scenario_gen.store.verdict import cap, worst
 
 
 def share(count: int, n: int) -> Estimate:
@@ -22,10 +22,8 @@ def strategy(falls: Estimate, losses: Estimate) -> Any:
     )
 
 
-def scenario(bad: int = 0, role: str = "scenario", strategies: tuple[Any, ...] = ()) -> Any:
-    return SimpleNamespace(
-        name="base", role=role, candles=SimpleNamespace(bars=1000, bad_bars=bad), strategies=strategies
-    )
+def scenario(role: str = "scenario", strategies: tuple[Any, ...] = ()) -> Any:
+    return SimpleNamespace(name="base", role=role, strategies=strategies)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +70,7 @@ def test_baselines_are_not_judged() -> None:
 
 def test_the_worst_label_wins_and_none_stands_for_no_label() -> None:
     assert worst(["PASS", "WARN", "UNTESTABLE"]) == "WARN"
-    assert worst(["ERROR", "FAIL"]) == "FAIL"
+    assert worst(["WARN", "FAIL"]) == "FAIL"
     assert worst([]) is None
 
 
@@ -81,7 +79,6 @@ def test_the_worst_label_wins_and_none_stands_for_no_label() -> None:
     [
         ((), 0, "INCONCLUSIVE"),  # never judged
         (("UNTESTABLE",), 0, "INCONCLUSIVE"),
-        (("ERROR",), 0, "INCONCLUSIVE"),
         (("FAIL",), 0, "INCONCLUSIVE"),
         (("PASS",), 0, "PASS"),
         (("PASS",), 49, "PASS"),
@@ -93,7 +90,7 @@ def test_a_favourable_label_is_capped_by_the_generators_faults(
     calibration: tuple[Label, ...], bad: int, expected: Label
 ) -> None:
     findings = [Finding("calibration: coverage", label, "", "") for label in calibration]
-    assert cap("PASS", scenario(bad), findings) == expected
+    assert cap("PASS", findings, "base", bad_bars=bad / 1000) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,11 +100,11 @@ def test_a_favourable_label_is_capped_by_the_generators_faults(
 def test_a_narrow_ensemble_of_one_context_is_no_fault_and_repeated_paths_are(
     offenders: list[str], expected: Label
 ) -> None:
-    name = scenario(0).name
-    diversity = Finding("facts.diversity", "FAIL", "", "", name, offenders)
-    assert cap("PASS", scenario(0), [Finding("calibration", "PASS", "", "", name), diversity]) == expected
+    diversity = Finding("facts.diversity", "FAIL", "", "", "base", offenders)
+    findings = [Finding("calibration", "PASS", "", "", "base"), diversity]
+    assert cap("PASS", findings, "base", bad_bars=0.0) == expected
 
 
-@pytest.mark.parametrize("label", ["FAIL", "WARN", "INCONCLUSIVE", "UNTESTABLE", "ERROR"])
+@pytest.mark.parametrize("label", ["FAIL", "WARN", "INCONCLUSIVE", "UNTESTABLE"])
 def test_an_unfavourable_label_stands(label: Label) -> None:
-    assert cap(label, scenario(900), []) == label
+    assert cap(label, [], "base", bad_bars=0.9) == label

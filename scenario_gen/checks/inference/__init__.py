@@ -10,7 +10,6 @@ from scenario_gen.checks.inference.by_origin import FactsByOrigin, check_facts_b
 from scenario_gen.checks.inference.check import check_facts
 from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.inference.cross_asset import check_cross_facts, check_cross_facts_by_origin
-from scenario_gen.checks.inference.labels import worst
 from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict, LongFigure, Mode
 
 __all__ = [
@@ -26,5 +25,4 @@ __all__ = [
     "check_cross_facts_by_origin",
     "check_facts",
     "check_facts_by_origin",
-    "worst",
 ]

@@ -9,12 +9,10 @@ member that nobody could test is UNTESTABLE at best, and its counts say how much
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scenario_gen.checks.account import Label
+from scenario_gen.finding import Label
 
-BADNESS: tuple[Label, ...] = ("PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "FAIL")
 FAIL_Q, FAIL_EFFECT = 0.01, 0.10  # an effect of .10 is about .36 standard deviations
 WARN_Q, WARN_EFFECT = 0.05, 0.05
 SMALL_MDE = 0.15
@@ -92,8 +90,3 @@ def _small(p: float) -> str:
         return "<0.0001"
     near = p < FAIL_Q or p < WARN_Q <= round(p, 3)
     return f"{p:.4f}" if near else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def worst(labels: Iterable[Label]) -> Label:
-    """Return the worst of at least one label; the verdict of a group is the worst of its members."""
-    return max(labels, key=BADNESS.index)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Fact
 from scenario_gen.checks.inference.contrast import Floats
 from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits
@@ -18,6 +17,7 @@ from scenario_gen.checks.inference.results import Comparison, Design, FactVerdic
 from scenario_gen.checks.inference.sample import Measured
 from scenario_gen.checks.inference.verdicts import adjusted, combine, label_of
 from scenario_gen.checks.ranks import pit
+from scenario_gen.finding import Label
 
 MIN_ORIGINS = 40  # without overlap; fewer are shown and not judged
 WANTED_PATHS = 199  # per origin

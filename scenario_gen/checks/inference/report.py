@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Audit
-from scenario_gen.checks.inference.labels import worst
 from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict, LongFigure
 from scenario_gen.checks.scores import ScoreVerdict
+from scenario_gen.finding import by_group
 
 ENSEMBLE = "ensemble"  # the group of the scores
 
@@ -22,16 +21,12 @@ def assemble(
     long: Sequence[LongFigure] = (),
 ) -> FactsReport:
     """Return the report with the verdict of each group; ``long`` has a part in none."""
-    members: dict[str, list[Label]] = {}
     labelled = [(fact.group, fact.label) for fact in facts] + [(ENSEMBLE, score.label) for score in scores]
-    for group, label in labelled:
-        if label is not None:
-            members.setdefault(group, []).append(label)
     return FactsReport(
         mode=design.mode,
         design=design,
         facts=facts,
-        groups={group: worst(labels) for group, labels in members.items()},
+        groups=by_group((group, label) for group, label in labelled if label is not None),
         scores=scores,
         audit=audit,
         yardstick=[fact.fact for fact in facts if fact.halves_label in ("FAIL", "WARN")],

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Audit
 from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.scores import ScoreVerdict
+from scenario_gen.finding import Label
 
 Mode = Literal["A", "B", "C"]
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import FACT, Fact
 from scenario_gen.checks.inference.contrast import (
     MIN_CLUSTERS,
@@ -26,6 +25,7 @@ from scenario_gen.checks.inference.contrast import (
 from scenario_gen.checks.inference.labels import CONTROL_P, Evidence, judge
 from scenario_gen.checks.inference.results import Comparison, FactVerdict
 from scenario_gen.checks.inference.sample import Measured
+from scenario_gen.finding import Label
 
 WINDOWS_FOR_BANDS = 40  # independent windows below which percentile bands do not hold what they claim
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.scores.classifier import FOLDS, out_of_fold_auc
 from scenario_gen.checks.scores.copying import TOO_CLOSE, Library, copies
@@ -21,6 +20,7 @@ from scenario_gen.checks.scores.points import Floats, Ids, Points
 from scenario_gen.checks.scores.results import ScoreVerdict
 from scenario_gen.checks.scores.stretches import THIN, WHATEVER_THE_REGIME, Stretches
 from scenario_gen.checks.scores.yardstick import FEWEST_CLUSTERS, Keep, Measured, Split, anew, measure, random_splits
+from scenario_gen.finding import Label
 from scenario_gen.market.candles import Candles
 
 TOLD_APART = 0.80  # AUC above which a classifier really tells paths from windows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scenario_gen.checks.account import Label
+from scenario_gen.finding import Label
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.scores.classifier import FOLDS, out_of_fold_auc
 from scenario_gen.checks.scores.distances import Distances, distances, energy_distance, mean_apart, prdc
 from scenario_gen.checks.scores.points import Floats, Points
+from scenario_gen.finding import Label
 
 FEWEST = 8  # stretches, of which the worst one is the limit
 FAR = 1.5  # times the furthest stretch beyond which an energy distance is a fault

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.inference.contrast import Contrast
-from scenario_gen.checks.inference.labels import Evidence, judge, worst
+from scenario_gen.checks.inference.labels import Evidence, judge
 from scenario_gen.checks.inference.verdicts import adjusted, combine
+from scenario_gen.finding import Label, worst
 
 QUIET = Evidence(effect=0.02, q=0.8, mde=0.12, control="gbm", control_p=0.5)
 

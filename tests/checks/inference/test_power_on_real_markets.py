@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.power import GROUPS, random_splits
-from scenario_gen.checks.account import Label
-from scenario_gen.checks.inference.labels import worst
 from scenario_gen.checks.inference.results import FactVerdict
+from scenario_gen.finding import Label, worst
 
 SPLITS = 2
 Found = dict[str, list[list[FactVerdict]]]
@@ -31,7 +30,7 @@ def found() -> Found:
 def labels(found: Found, name: str, group: str) -> list[Label]:
     """Return the worst label of the group's tested facts in every split that tested any."""
     tested = [[v.label for v in run if v.group == group and v.label not in (None, "UNTESTABLE")] for run in found[name]]
-    return [worst(some) for some in tested if some]
+    return [worst(some, "UNTESTABLE") for some in tested if some]
 
 
 def share(found: Found, name: str, group: str, *bad: Label) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenario_gen.checks.account import Label
 from scenario_gen.checks.controls import negative_control
 from scenario_gen.checks.controls.candidates import collapsed, copy, noisy
 from scenario_gen.checks.controls.known import simulate
@@ -13,6 +12,7 @@ from scenario_gen.checks.facts import Bars, windows
 from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.scores.points import Points
 from scenario_gen.checks.scores.stretches import Stretches
+from scenario_gen.finding import Label
 from scenario_gen.market import Candles
 
 LENGTH, END = 60, 2850
