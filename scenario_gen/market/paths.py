@@ -71,6 +71,11 @@ class PathSet:
         counts = {name: count[rows] for name, count in self.counts.items()}
         return replace(self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts)
 
+    def first(self, most: int) -> PathSet:
+        """Return the first paths, at most so many."""
+        counts = {name: count[:most] for name, count in self.counts.items()}
+        return replace(self, values=self.values[:most], path_ids=self.path_ids[:most], counts=counts)
+
     def frame(self, path_id: int) -> pd.DataFrame:
         """Return one path as a data frame indexed by timestamp."""
         row = int(np.flatnonzero(self.path_ids == path_id)[0])

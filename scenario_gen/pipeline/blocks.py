@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,65 @@ from scenario_gen.store.folder import RunFolder
 FAN_POINTS = 130
 
 
+@dataclass(frozen=True, eq=False)
+class FinishedBlock:
+    """Everything that one block of paths leaves to be summed up."""
+
+    paths: PathSet  # the kept ones, whole
+    tally: CandleCounts  # what was found on the candles of the raw ones
+    provenance: dict[str, Any]  # what made them
+    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
+    unrepaired: pd.DataFrame  # total return and drawdown before repair, one row per strategy (its place), changed path
+    volatility_ratio: NDArray[np.float64]  # [path]
+    equity: NDArray[np.float32]  # [strategy, path, fan point]
+    equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
+
+    def save(self, store: RunFolder, scenario: str, index: int) -> None:
+        """Write the block to its folder.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        arrays: dict[str, NDArray[Any]] = {
+            "values": self.paths.values,
+            "path_ids": self.paths.path_ids,
+            "volatility_ratio": self.volatility_ratio,
+            "equity": self.equity,
+            "equity_then": self.equity_then,
+        }
+        frames = {
+            "metrics": self.metrics,
+            "candles": self.tally.counts,
+            "repaired": self.tally.facts,
+            "unrepaired": self.unrepaired,
+        }
+        notes = {"account": self.tally.notes(), "provenance": self.provenance}
+        store.save_block(scenario, index, arrays, frames, notes)
+
+    def without_bars(self) -> FinishedBlock:
+        """Return the block with the ids of its paths alone, small enough to hold those of every block."""
+        return replace(self, paths=replace(self.paths, values=self.paths.values[:, :, :0].copy(), fields=()))
+
+    @classmethod
+    def load(cls, prepared: Prepared, store: RunFolder, index: int) -> FinishedBlock:
+        """Read a block back.
+
+        Raises:
+            StoreError: it is missing or not whole.
+        """
+        arrays, frames, notes = store.load_block(prepared.name, index)
+        return FinishedBlock(
+            paths=_paths(prepared, arrays, notes["provenance"]["fields"]),
+            tally=CandleCounts.from_notes(notes["account"], frames["candles"], frames["repaired"]),
+            provenance=notes["provenance"],
+            metrics=frames["metrics"],
+            unrepaired=frames["unrepaired"],
+            volatility_ratio=arrays["volatility_ratio"],
+            equity=arrays["equity"],
+            equity_then=arrays["equity_then"],
+        )
+
+
 def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress) -> None:
     """Compute every block of a scenario that the folder does not hold yet.
 
@@ -50,45 +109,41 @@ def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: 
                 tested(len(strategies))
                 resumed += 1
                 continue
-            arrays, frames = run_block(prepared, block, strategies, sampled, tested)
-            kept += len(arrays["path_ids"])
-            store.save_block(prepared.name, block.index, arrays, frames)
+            finished = run_block(prepared, block, strategies, sampled, tested)
+            kept += len(finished.paths)
+            finished.save(store, prepared.name, block.index)
     if not kept and not resumed:  # a resumed scenario is judged when its blocks are merged
         raise none_left(paths.count, prepared.name)
 
 
 def run_block(
     prepared: Prepared, block: Block, strategies: Sequence[LoadedStrategy], sampled: Advance, tested: Advance
-) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
-    """Generate, check and backtest one block; return its arrays and frames, ready to be stored."""
+) -> FinishedBlock:
+    """Generate, check and backtest one block."""
     scenario = prepared.scenario
     raw = sample_block(prepared, block, sampled)
     measured = share_of(MOST_MEASURED, block.take, scenario.paths.count)
     checked = prepared.rules.check(raw, scenario.checks.on_invalid, measured=measured)
     kept = checked.paths
     fan = fan_bars(kept.horizon)
-    arrays: dict[str, NDArray[Any]] = {
-        "values": kept.values,
-        "path_ids": kept.path_ids,
-        "volatility_ratio": volatility_ratio(kept, prepared),
-        "account": _as_bytes(checked.tally.notes()),
-        "provenance": _as_bytes({**raw.provenance, "fields": list(raw.fields)}),
-    }
-    rows = []
+    then = len(prepared.later)
+    rows, equity, equity_then = [], [], []
     for place, strategy in enumerate(strategies):
         result = trade(strategy, prepared, kept)
-        arrays[f"equity_{place}"] = result.equity[:, fan]
-        if len(prepared.later):
-            arrays[f"equity_then_{place}"] = result.equity[:, len(prepared.later)]
+        equity.append(result.equity[:, fan])
+        equity_then += [result.equity[:, then]] if then else []
         rows.append(result.metrics.assign(strategy=place).reset_index())
         tested(1)
-    frames = {
-        "metrics": pd.concat(rows, ignore_index=True),
-        "candles": checked.tally.counts,
-        "repaired": checked.tally.facts,
-        "unrepaired": run_unrepaired(prepared, strategies, checked),
-    }
-    return arrays, frames
+    return FinishedBlock(
+        paths=kept,
+        tally=checked.tally,
+        provenance={**raw.provenance, "fields": list(raw.fields)},
+        metrics=pd.concat(rows, ignore_index=True),
+        unrepaired=run_unrepaired(prepared, strategies, checked),
+        volatility_ratio=volatility_ratio(kept, prepared),
+        equity=np.stack(equity),
+        equity_then=np.stack(equity_then) if then else np.empty((0, len(kept)), dtype=np.float32),
+    )
 
 
 def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:
@@ -109,15 +164,42 @@ def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     return np.asarray(volatility(closes) / prepared.context.volatility)
 
 
-def read_tally(stored: NDArray[np.uint8], counts: pd.DataFrame, facts: pd.DataFrame) -> CandleCounts:
-    """Read a block's candle tally back."""
-    return CandleCounts.from_notes(json.loads(stored.tobytes()), counts, facts)
+def first_paths(prepared: Prepared, store: RunFolder, most: int) -> PathSet:
+    """Return the first kept paths of a scenario, at most so many."""
+    parts, count = [], 0
+    for part in paths_of(prepared, store):
+        parts.append(part)
+        count += len(part)
+        if count >= most:
+            break
+    return _joined(parts).first(most)
 
 
-def read_provenance(stored: NDArray[np.uint8]) -> dict[str, Any]:
-    """Read a block's provenance back."""
-    return dict(json.loads(stored.tobytes()))
+def paths_of(prepared: Prepared, store: RunFolder) -> Iterator[PathSet]:
+    """Yield the kept paths of a scenario, block by block."""
+    plan = prepared.scenario.paths
+    for block in plan_blocks(plan.count, plan.block):
+        yield block_paths(prepared, store, block.index)
 
 
-def _as_bytes(record: dict[str, Any]) -> NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
+def some_paths(prepared: Prepared, store: RunFolder, ids: NDArray[np.int64], blocks: NDArray[np.int64]) -> PathSet:
+    """Return the paths with these ids, each once and in the order of ids; ``blocks`` says where each lies."""
+    found = np.unique(blocks)
+    return _joined([block_paths(prepared, store, int(at)).select(np.unique(ids[blocks == at])) for at in found])
+
+
+def block_paths(prepared: Prepared, store: RunFolder, index: int) -> PathSet:
+    """Return the kept paths of one block, of which nothing else is read."""
+    stored = store.load_arrays(prepared.name, index, "values", "path_ids")
+    return _paths(prepared, stored, store.load_notes(prepared.name, index)["provenance"]["fields"])
+
+
+def _joined(parts: Sequence[PathSet]) -> PathSet:
+    values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
+    return replace(parts[0], values=values, path_ids=ids)
+
+
+def _paths(prepared: Prepared, stored: dict[str, NDArray[Any]], fields: Sequence[str]) -> PathSet:
+    values = stored["values"]
+    width = values.shape[-1]
+    return PathSet(values, tuple(fields)[:width], prepared.timestamps, stored["path_ids"], prepared.anchor_close)

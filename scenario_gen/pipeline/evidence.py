@@ -6,6 +6,7 @@ every bar's equity at hand. Computes nothing itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ from scenario_gen.backtest.tail.marker import Marker, Stretch, historical_marker
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.choices import choices
+from scenario_gen.pipeline.choices import choices, simple_returns, tried_paths
 from scenario_gen.progress import Progress
 from scenario_gen.store.results import StrategyResult
 from scenario_gen.store.strategies import Tail
@@ -60,11 +61,15 @@ def with_evidence(
     """
     judged = []
     metrics: dict[str, pd.DataFrame] = {}
+    tried: dict[str, list[NDArray[np.float32]]] = {}  # by use
+    sets = Counter(strategy.use for strategy in strategies)
     skills: dict[str, Skill] = {}
     with progress.stage(title, 2 * len(strategies)) as advance:
         for strategy, known in zip(strategies, results, strict=True):
             ran = trade(strategy, ground, paths)
             metrics[strategy.name] = ran.metrics
+            few = tried_paths(sets[strategy.use], paths.horizon)
+            tried.setdefault(strategy.use, []).append(simple_returns(ran.equity[:few]))
             if len(paths) > 1:
                 null = random_entries(ran, paths, ground.broker, seed=ground.seed)
                 skills[strategy.name] = skill(ran.metrics["total_return"].to_numpy(), null)
@@ -72,7 +77,7 @@ def with_evidence(
                 replace(known, tail=_tail(ground, paths, ran), marker=_markers(ground, paths.horizon, strategy, ran))
             )
             advance(1)
-        found = _with_choices(ground, paths, strategies, judged, metrics, advance)
+        found = _with_choices(ground, tried, strategies, judged, metrics, advance)
     together, pairs = judge_together(skills), _pairs(ground, paths, metrics)
     return [
         replace(one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name])
@@ -82,7 +87,7 @@ def with_evidence(
 
 def _with_choices(
     ground: Ground,
-    paths: PathSet,
+    tried: dict[str, list[NDArray[np.float32]]],
     strategies: Sequence[LoadedStrategy],
     results: Sequence[StrategyResult],
     metrics: dict[str, pd.DataFrame],
@@ -95,9 +100,8 @@ def _with_choices(
     for use, sets in by_use.items():
         returns = np.stack([metrics[one.name]["total_return"].to_numpy() for one in sets])
         surface = parameter_stability([one.params for one in sets], returns)
-        found[use] = replace(
-            choices(sets, ground, paths), shape=surface.shape, advantage=surface.advantage, kept=surface.kept
-        )
+        choice = choices(sets, ground, np.stack(tried.pop(use), axis=2))
+        found[use] = replace(choice, shape=surface.shape, advantage=surface.advantage, kept=surface.kept)
         advance(len(sets))
     return [replace(one, overfitting=found[one.use]) for one in results]
 

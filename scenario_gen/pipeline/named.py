@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.engine import BacktestResult, trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.blocks import read_provenance
+from scenario_gen.pipeline.blocks import some_paths
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import NamedPath, Trade
@@ -36,32 +36,12 @@ def named_paths(
     """
     order = np.argsort(returns, kind="stable")
     rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
-    chosen = _load(one, path_ids[rows], block_of[rows], store)
-    distinct = chosen.select(np.unique(chosen.path_ids))
+    distinct = some_paths(one, store, path_ids[rows], block_of[rows])
     result = trade(strategy, one, distinct)
     return [
         _named(label, strategy.name, distinct, int(path_ids[row]), result)
         for (label, _), row in zip(RANKS, rows, strict=True)
     ]
-
-
-def _load(one: Prepared, ids: NDArray[np.int64], blocks: NDArray[np.int64], store: RunFolder) -> PathSet:
-    """Read whole paths back from their blocks, in the order asked for."""
-    found: dict[int, NDArray[np.float32]] = {}
-    fields: tuple[str, ...] = ()
-    for block in np.unique(blocks):
-        stored, _ = store.load_block(one.name, int(block))
-        fields = tuple(read_provenance(stored["provenance"])["fields"])
-        where = {int(path_id): row for row, path_id in enumerate(stored["path_ids"])}
-        found |= {int(i): stored["values"][where[int(i)]] for i in ids[blocks == block]}
-    unique = np.array(list(dict.fromkeys(int(i) for i in ids)), dtype=np.int64)
-    return PathSet(
-        values=np.stack([found[int(i)] for i in unique]),
-        fields=fields,
-        timestamps=one.timestamps,
-        path_ids=unique,
-        anchor_close=float(one.context.close[-1]),
-    )
 
 
 def _named(label: str, strategy: str, paths: PathSet, path_id: int, result: BacktestResult) -> NamedPath:

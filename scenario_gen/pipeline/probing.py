@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.pipeline.blocks import first_paths
 from scenario_gen.pipeline.intrabar import ORDERS_PATHS
 from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.pipeline.scenario_evidence import first_paths
 from scenario_gen.pipeline.strategy_findings import ask_strategy
 from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder

@@ -20,11 +20,11 @@ from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.execute.blocks import plan_blocks
 from scenario_gen.forecasts.drift import EnsembleDrift, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.generators.sections import KronosGenerator
+from scenario_gen.pipeline.blocks import paths_of
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
@@ -36,7 +36,6 @@ from scenario_gen.pipeline.findings import (
     unjudged_facts_finding,
 )
 from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.progress import Progress
 from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.store.cache import cached, calibration_folder
@@ -132,12 +131,9 @@ def measure_paths(one: Prepared, store: RunFolder, once: Once) -> tuple[Bars, pd
         last close of every kept path.
     """
     gauge = once.of([one.history], one.scenario.paths.seed).measured("gauge", lambda: Gauge.of(one.history))
-    plan = one.scenario.paths
-    chosen = spread_rows(plan.count, MOST_PATHS)
+    chosen = spread_rows(one.scenario.paths.count, MOST_PATHS)
     parts, frames, last = [], [], []
-    for block in plan_blocks(plan.count, plan.block):
-        stored, _ = store.load_block(one.name, block.index)
-        paths = block_paths(one, stored)
+    for paths in paths_of(one, store):
         bars = Bars.of_paths(paths, tick=gauge.tick, clock=gauge.clock)
         measured = path_statistics(bars, gauge=gauge)
         frames.append(pd.DataFrame({"scenario": one.name, "path_id": paths.path_ids, **measured}))

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.execute.blocks import plan_blocks
-from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.blocks import first_paths
 from scenario_gen.pipeline.evidence import MAX_PATHS, with_evidence
 from scenario_gen.pipeline.evidence_findings import evidence_findings
 from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Finding, ScenarioResult
@@ -41,29 +37,10 @@ def scenario_evidence(
             progress.note(f"{one.name}: skill, pairs and tails are judged in {results[0].name} alone")
             continue
         title = f"{one.name}: strategies beside chance, holding and history"
-        found = with_evidence(one, first_paths(one, store), strategies, result.strategies, progress, title)
+        found = with_evidence(one, first_paths(one, store, MAX_PATHS), strategies, result.strategies, progress, title)
         scenarios[place] = replace(result, strategies=found)
         if one.scenario.role == "scenario":
             known = {(finding.name, finding.told) for finding in findings}  # a grid on one history: once
             more = evidence_findings(found, one.name)
             findings += [finding for finding in more if (finding.name, finding.told) not in known]
     return scenarios, findings
-
-
-def first_paths(one: Prepared, store: RunFolder, most: int = MAX_PATHS) -> PathSet:
-    """Return the first kept paths of a scenario, at most so many."""
-    plan, parts, count = one.scenario.paths, [], 0
-    for block in plan_blocks(plan.count, plan.block):
-        stored, _ = store.load_block(one.name, block.index)
-        part = block_paths(one, stored)
-        parts.append(part)
-        count += len(part)
-        if count >= most:
-            break
-    first = parts[0]
-    return replace(
-        first,
-        values=np.concatenate([part.values for part in parts])[:most],
-        path_ids=np.concatenate([part.path_ids for part in parts])[:most],
-        counts={},
-    )

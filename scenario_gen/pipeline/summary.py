@@ -17,8 +17,7 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.account import CandleAccount, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.execute.blocks import plan_blocks
-from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.blocks import fan_bars, read_provenance, read_tally
+from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars
 from scenario_gen.pipeline.findings import candle_finding, edge_finding, overlap_finding
 from scenario_gen.pipeline.named import named_paths
 from scenario_gen.pipeline.prepare import Prepared
@@ -37,33 +36,19 @@ NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept ba
 
 @dataclass(frozen=True)
 class Merged:
-    """All blocks of one scenario, without the whole paths.
+    """All blocks of one scenario, without the whole paths."""
 
-    Attributes:
-        path_ids: int64 [path] of the kept paths.
-        metrics: one row per strategy (its place in the list) and path.
-        unrepaired: total return and drawdown before repair, one row per strategy (its place) and changed path.
-        candles: the counts of every candle rule, one row per raw path.
-        equity: per strategy, float32 [path, fan point].
-        equity_then: per strategy, the equity where the real continuation ends [path]; empty without one.
-        close: closes at the fan points [path, fan point], the anchor first.
-        volatility_ratio: [path].
-        account: the candle account.
-        provenance: of the first block; counts are added up.
-        block_of: the block that each kept path lies in [path].
-    """
-
-    path_ids: NDArray[np.int64]
-    metrics: pd.DataFrame
-    unrepaired: pd.DataFrame
-    candles: pd.DataFrame
-    equity: list[NDArray[np.float32]]
-    equity_then: list[NDArray[np.float32]]
-    close: NDArray[np.float64]
-    volatility_ratio: NDArray[np.float64]
-    account: CandleAccount
-    provenance: dict[str, Any]
-    block_of: NDArray[np.int64]
+    path_ids: NDArray[np.int64]  # [path] of the kept paths
+    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
+    unrepaired: pd.DataFrame  # total return and drawdown before repair, one row per strategy (its place), changed path
+    candles: pd.DataFrame  # the counts of every candle rule, one row per raw path
+    equity: NDArray[np.float32]  # [strategy, path, fan point]
+    equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
+    close: NDArray[np.float64]  # [path, fan point], the anchor first
+    volatility_ratio: NDArray[np.float64]  # [path]
+    account: CandleAccount  # of the candles
+    provenance: dict[str, Any]  # of the first block; counts are added up
+    block_of: NDArray[np.int64]  # the block that each kept path lies in [path]
 
 
 def summarise(
@@ -82,7 +67,7 @@ def summarise(
     keep_named = len(prepared) * len(strategies) <= NAMED_LIMIT
     with progress.stage("summarising", len(prepared)) as advance:
         for place, one in enumerate(prepared):
-            merged = merge_blocks(one, len(strategies), store)
+            merged = merge_blocks(one, store)
             named = keep_named or place == 0
             scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
             metrics.append(_named_metrics(one.name, strategies, merged.metrics))
@@ -95,67 +80,46 @@ def summarise(
     return scenarios, pd.concat(metrics, ignore_index=True), findings
 
 
-def merge_blocks(one: Prepared, strategies: int, store: RunFolder) -> Merged:
+def merge_blocks(one: Prepared, store: RunFolder) -> Merged:
     """Read a scenario's blocks one after the other; whole paths pass through and, if asked, to Parquet."""
     paths = one.scenario.paths
     fan = fan_bars(len(one.timestamps))[1:] - 1
-    arrays: dict[str, list[NDArray[Any]]] = {}
-    tables: dict[str, list[pd.DataFrame]] = {"metrics": [], "candles": [], "unrepaired": []}
-    tallies, provenances = [], []
-    blocks = plan_blocks(paths.count, paths.block)
+    parts: list[FinishedBlock] = []
+    closes, block_of = [], []
     writer = store.paths_writer(one.name) if paths.keep else nullcontext()
     with writer as out:
-        for block in blocks:
-            stored, frames = store.load_block(one.name, block.index)
-            whole = block_paths(one, stored)
-            stored["close"] = whole.close[:, fan]
-            stored["block"] = np.full(len(whole), block.index)
-            tallies.append(read_tally(stored.pop("account"), frames["candles"], frames.pop("repaired")))
-            provenances.append(read_provenance(stored.pop("provenance")))
-            stored.pop("values")
-            for name, array in stored.items():
-                arrays.setdefault(name, []).append(array)
-            for name, frame in frames.items():
-                tables[name].append(frame)
+        for block in plan_blocks(paths.count, paths.block):
+            part = FinishedBlock.load(one, store, block.index)
             if out is not None:
-                out.write(whole)
-    joined = {name: np.concatenate(parts) for name, parts in arrays.items()}
-    if not len(joined["path_ids"]):
+                out.write(part.paths)
+            closes.append(part.paths.close[:, fan])
+            block_of.append(np.full(len(part.paths), block.index))
+            parts.append(part.without_bars())
+    path_ids = np.concatenate([part.paths.path_ids for part in parts])
+    if not len(path_ids):
         raise none_left(paths.count, one.name)
-    anchor = np.full((len(joined["close"]), 1), one.context.close[-1])
-    provenance = provenances[0]
+    anchor = np.full((len(path_ids), 1), one.anchor_close)
+    provenance = parts[0].provenance
     for name in ADDED_UP & provenance.keys():
-        provenance[name] = sum(p[name] for p in provenances)
+        provenance[name] = sum(part.provenance[name] for part in parts)
     return Merged(
-        path_ids=joined["path_ids"],
-        metrics=_joined(tables["metrics"]),
-        unrepaired=_joined(tables["unrepaired"]),
-        candles=pd.concat(tables["candles"]).reset_index(),
-        equity=[joined[f"equity_{i}"] for i in range(strategies)],
-        equity_then=[joined[f"equity_then_{i}"] for i in range(strategies) if f"equity_then_{i}" in joined],
-        close=np.concatenate((anchor, joined["close"]), axis=1),
-        volatility_ratio=joined["volatility_ratio"],
-        account=merge_tallies(tallies),
+        path_ids=path_ids,
+        metrics=_joined([part.metrics for part in parts]),
+        unrepaired=_joined([part.unrepaired for part in parts]),
+        candles=pd.concat([part.tally.counts for part in parts]).reset_index(),
+        equity=np.concatenate([part.equity for part in parts], axis=1),
+        equity_then=np.concatenate([part.equity_then for part in parts], axis=1),
+        close=np.concatenate((anchor, np.concatenate(closes)), axis=1),
+        volatility_ratio=np.concatenate([part.volatility_ratio for part in parts]),
+        account=merge_tallies([part.tally for part in parts]),
         provenance=provenance,
-        block_of=joined["block"],
+        block_of=np.concatenate(block_of),
     )
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Return frames one below the other; empty ones, which know no types, are left out where there are others."""
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-
-
-def block_paths(one: Prepared, stored: dict[str, NDArray[Any]]) -> PathSet:
-    """Rebuild a block's kept paths from its arrays."""
-    width = stored["values"].shape[-1]
-    return PathSet(
-        values=stored["values"],
-        fields=tuple(read_provenance(stored["provenance"])["fields"])[:width],
-        timestamps=one.timestamps,
-        path_ids=stored["path_ids"],
-        anchor_close=one.anchor_close,
-    )
 
 
 def _named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """RunFolder: everything a run leaves on disk, so that it can be resumed and its page rebuilt.
 
     identity.json                       what was run: hashes of spec, data, weights and code
-    blocks/<scenario>/<block>/          finished blocks: arrays.npz, <name>.parquet, done.json
+    blocks/<scenario>/<block>/          finished blocks: arrays.npz, <name>.parquet, notes.json, done.json
     run.json                            the StressRun
     metrics.parquet                     one row per scenario, strategy and path
     candles.parquet                     one row per scenario and path, rejected ones too: counts of every candle rule
@@ -38,7 +38,7 @@ SCHEMA = 1
 PAGE_MARK = b'<meta name="generator" content="scenario-gen">'  # in the head of every report
 IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
 CANDLES, FACTS = "candles.parquet", "facts.parquet"
-ARRAYS = "arrays.npz"  # of a block
+ARRAYS, NOTES, DONE = "arrays.npz", "notes.json", "done.json"  # of a block
 OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, FACTS, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
@@ -53,6 +53,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises for an unknown ~user
+        self._whole: dict[Path, list[tuple[int, int, int]]] = {}  # blocks whose sums held, by their files' stamps
 
     # --- identity: whose folder is this? ---------------------------------------------------------------
 
@@ -258,15 +259,34 @@ class RunFolder:
         """Say whether a block is there and whole; a half-written or altered one is not."""
         folder = self.block_path(scenario, index)
         try:
-            sums = _read_json(folder / "done.json")
-            return ARRAYS in sums and all(sha256_of(folder / name) == digest for name, digest in sums.items())
+            sums = _read_json(folder / DONE)
+            files = [(folder / name).stat() for name in (DONE, *sums)]
+            stamps = [(file.st_ino, file.st_size, file.st_mtime_ns) for file in files]
+            if self._whole.get(folder) == stamps:  # summed before, and nobody has touched it since
+                return True
+            whole = {ARRAYS, NOTES} <= sums.keys()
+            if whole := whole and all(sha256_of(folder / name) == digest for name, digest in sums.items()):
+                self._whole[folder] = stamps
+            return whole
         except (StoreError, OSError):
             return False
 
     def save_block(
-        self, scenario: str, index: int, arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.DataFrame]
+        self,
+        scenario: str,
+        index: int,
+        arrays: Mapping[str, NDArray[Any]],
+        frames: Mapping[str, pd.DataFrame],
+        notes: Mapping[str, Any],
     ) -> None:
         """Write one block; done.json, with the sums of the others, comes last and makes it count.
+
+        Args:
+            scenario: its name.
+            index: of the block.
+            arrays: of numbers, by name.
+            frames: tables, by name.
+            notes: everything else, as JSON has it.
 
         Raises:
             StoreError: the disk refuses.
@@ -275,17 +295,18 @@ class RunFolder:
         _check_block(arrays, frames)
         folder = self.block_path(scenario, index)
         with disk_trouble("write", folder):
-            (folder / "done.json").unlink(missing_ok=True)
+            (folder / DONE).unlink(missing_ok=True)
         with atomic(folder / ARRAYS) as partial, partial.open("wb") as handle:
             np.savez(handle, **dict(arrays))  # type: ignore[arg-type]  # stub takes allow_pickle for an array
         for name, frame in frames.items():
             with atomic(folder / f"{name}.parquet") as partial:
                 frame.to_parquet(partial)
-        names = [ARRAYS, *(f"{name}.parquet" for name in frames)]
-        write_bytes(folder / "done.json", _json_bytes({name: sha256_of(folder / name) for name in names}))
+        write_bytes(folder / NOTES, _json_bytes(dict(notes)))
+        names = [ARRAYS, NOTES, *(f"{name}.parquet" for name in frames)]
+        write_bytes(folder / DONE, _json_bytes({name: sha256_of(folder / name) for name in names}))
 
-    def load_block(self, scenario: str, index: int) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame]]:
-        """Read one block: its arrays and its frames.
+    def load_arrays(self, scenario: str, index: int, *names: str) -> dict[str, NDArray[Any]]:
+        """Read arrays of one block, all of them where none is named.
 
         Raises:
             StoreError: the block is missing or not whole.
@@ -298,9 +319,28 @@ class RunFolder:
                 fix="run the spec again: missing blocks are computed anew",
             )
         with np.load(folder / ARRAYS, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        names = [Path(name) for name in _read_json(folder / "done.json") if name.endswith(".parquet")]
-        return arrays, {name.stem: _read_parquet(folder / name) for name in names}
+            return {name: stored[name] for name in names or stored.files}
+
+    def load_notes(self, scenario: str, index: int) -> dict[str, Any]:
+        """Read the notes of one block.
+
+        Raises:
+            StoreError: they are missing or unreadable.
+        """
+        return _read_json(self.block_path(scenario, index) / NOTES)
+
+    def load_block(
+        self, scenario: str, index: int
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, pd.DataFrame], dict[str, Any]]:
+        """Read one block: its arrays, its frames and its notes.
+
+        Raises:
+            StoreError: the block is missing or not whole.
+        """
+        arrays, folder = self.load_arrays(scenario, index), self.block_path(scenario, index)
+        names = [Path(name) for name in _read_json(folder / DONE) if name.endswith(".parquet")]
+        frames = {name.stem: _read_parquet(folder / name) for name in names}
+        return arrays, frames, self.load_notes(scenario, index)
 
 
 def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.DataFrame]) -> None:

@@ -15,11 +15,11 @@ from scenario_gen.checks.facts import FACTS, Bars, Gauge, path_statistics
 from scenario_gen.finding import BY_KEY, Finding, cap, worst
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
+from scenario_gen.pipeline.blocks import block_paths
 from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import prepare
 from scenario_gen.pipeline.realism import settings_of, to_calibrate
-from scenario_gen.pipeline.summary import block_paths
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict
@@ -83,10 +83,10 @@ def test_every_statistic_of_every_path_is_in_the_folder(done: Run, sp500: sg.Can
         ("calm", 48), ("base", 48), ("bootstrap", 48)
     ]  # fmt: skip
     one = next(found for found in _prepared(spec) if found.name == "base")
-    stored, _ = RunFolder(folder).load_block("base", 1)
+    paths = block_paths(one, RunFolder(folder), 1)
     gauge = Gauge.of(sp500.split_at("2016-03-31")[0])
-    bars = Bars.of_paths(block_paths(one, stored), tick=gauge.tick, clock=gauge.clock)
-    rows = kept[(kept["scenario"] == "base") & kept["path_id"].isin(stored["path_ids"])]
+    bars = Bars.of_paths(paths, tick=gauge.tick, clock=gauge.clock)
+    rows = kept[(kept["scenario"] == "base") & kept["path_id"].isin(paths.path_ids)]
     for name, values in path_statistics(bars, gauge=gauge).items():
         np.testing.assert_array_equal(rows[name].to_numpy(), values)
 
@@ -129,7 +129,7 @@ def test_the_base_scenario_is_calibrated_as_the_command_would(done: Run) -> None
     run, _, spec = done
     assert [scenario.calibration is not None for scenario in run.scenarios] == [False, True, False]
     one = next(found for found in _prepared(spec) if found.name == "base")
-    again = calibrate(one.generator, one.history, Settings(64, 20, 40, 39, seed=3))
+    again = calibrate(one.generator, one.history, Settings(64, 20, paths=39, seed=3, origins=40))
     found = run.scenarios[1].calibration
     assert found is not None
     assert found.generator.functionals == again.generator.functionals
@@ -158,7 +158,7 @@ def test_the_drift_of_every_kept_path_is_told_with_its_interval(done: Run) -> No
     run, folder, spec = done
     assert all(scenario.drift is not None for scenario in run.scenarios)
     one = next(found for found in _prepared(spec) if found.name == "base")
-    closes = [block_paths(one, RunFolder(folder).load_block("base", index)[0]).close[:, -1] for index in (0, 1)]
+    closes = [block_paths(one, RunFolder(folder), index).close[:, -1] for index in (0, 1)]
     growth = np.concatenate(closes).astype(np.float64) / one.context.close[-1]
     drift = run.scenarios[1].drift
     assert drift is not None

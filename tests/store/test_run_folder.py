@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_the_same_identity_resumes_and_another_is_refused_by_name(folder: RunFol
 
 def test_overwrite_removes_what_a_run_writes_and_nothing_else(folder: RunFolder) -> None:
     folder.write_run(RUN)
-    folder.save_block("base", 0, {"x": np.ones(2)}, {})
+    folder.save_block("base", 0, {"x": np.ones(2)}, {}, {})
     with folder.paths_writer("base") as writer:
         writer.write(some_paths(0, 2))
     own = folder.path / "notes.txt"
@@ -144,18 +145,19 @@ def test_a_block_comes_back_with_dtypes_and_index(folder: RunFolder) -> None:
     arrays = {"values": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.array([4, 5], dtype=np.int64)}
     frame = pd.DataFrame({"sharpe": [0.5, np.nan]}, index=pd.Index([4, 5], name="path_id"))
     assert not folder.has_block("base", 0)
-    folder.save_block("base", 0, arrays, {"metrics": frame})
-    loaded, frames = folder.load_block("base", 0)
+    folder.save_block("base", 0, arrays, {"metrics": frame}, {"fields": ["open"]})
+    loaded, frames, notes = folder.load_block("base", 0)
+    assert notes == {"fields": ["open"]}
     assert {name: array.dtype for name, array in loaded.items()} == {"values": np.float32, "ids": np.int64}
     np.testing.assert_array_equal(loaded["values"], arrays["values"])
     pd.testing.assert_frame_equal(frames["metrics"], frame)
 
 
-@pytest.mark.parametrize("name", ["arrays.npz", "metrics.parquet", "done.json"])
+@pytest.mark.parametrize("name", ["arrays.npz", "metrics.parquet", "notes.json", "done.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
 def test_a_damaged_block_does_not_count_and_can_be_written_again(folder: RunFolder, name: str, damage: str) -> None:
     frames = {"metrics": pd.DataFrame({"x": [1.0]})}
-    folder.save_block("base", 3, {"x": np.ones(50)}, frames)
+    folder.save_block("base", 3, {"x": np.ones(50)}, frames, {"x": "what stands beside the numbers"})
     path = folder.block_path("base", 3) / name
     content = path.read_bytes()
     middle = len(content) // 2
@@ -167,13 +169,13 @@ def test_a_damaged_block_does_not_count_and_can_be_written_again(folder: RunFold
     assert not folder.has_block("base", 3)
     with pytest.raises(StoreError, match="block 3 of base is missing or damaged"):
         folder.load_block("base", 3)
-    folder.save_block("base", 3, {"x": np.ones(50)}, frames)
+    folder.save_block("base", 3, {"x": np.ones(50)}, frames, {"x": "what stands beside the numbers"})
     assert folder.has_block("base", 3)
 
 
 @pytest.mark.parametrize("sums", ["{}", '{"metrics.parquet": "0"}'])
 def test_a_block_whose_sums_name_no_arrays_does_not_count(folder: RunFolder, sums: str) -> None:
-    folder.save_block("base", 0, {"x": np.ones(3)}, {"metrics": pd.DataFrame({"x": [1.0]})})
+    folder.save_block("base", 0, {"x": np.ones(3)}, {"metrics": pd.DataFrame({"x": [1.0]})}, {})
     (folder.block_path("base", 0) / "done.json").write_text(sums)
     assert not folder.has_block("base", 0)
 
@@ -198,7 +200,7 @@ def test_a_tilde_is_the_users_home_and_an_unknown_user_stays_a_name(
 
 def test_objects_that_would_need_pickle_never_enter_a_block(folder: RunFolder) -> None:
     with pytest.raises(ValueError, match="need pickle"):
-        folder.save_block("base", 0, {"x": np.array([{}], dtype=object)}, {})
+        folder.save_block("base", 0, {"x": np.array([{}], dtype=object)}, {}, {})
 
 
 def test_leftovers_of_a_killed_write_are_swept_on_resuming(folder: RunFolder) -> None:
@@ -252,7 +254,7 @@ def test_names_of_files_are_safe_and_never_shared(names: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "con", "Base", ".", "", "x" * 300, "\u202e", "\ud800"])
 def test_a_hostile_scenario_name_stays_inside_the_folder(folder: RunFolder, name: str) -> None:
-    folder.save_block(name, 0, {"x": np.ones(1)}, {})
+    folder.save_block(name, 0, {"x": np.ones(1)}, {}, {})
     assert folder.has_block(name, 0)
     assert folder.block_path(name, 0).resolve().is_relative_to(folder.path.resolve())
 
@@ -264,3 +266,13 @@ def test_plain_names_are_kept() -> None:
 def test_the_identity_hash_ignores_order_and_sees_every_part() -> None:
     assert identity_hash(IDENTITY) == identity_hash(dict(reversed(IDENTITY.items())))
     assert len({identity_hash({**IDENTITY, key: "x"}) for key in IDENTITY}) == len(IDENTITY)
+
+
+def test_a_block_that_held_is_summed_anew_once_somebody_has_touched_it(folder: RunFolder) -> None:
+    folder.save_block("base", 0, {"x": np.ones(50)}, {}, {})
+    assert folder.has_block("base", 0)
+    path = folder.block_path("base", 0) / "arrays.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(0, 0))
+    assert not folder.has_block("base", 0)
