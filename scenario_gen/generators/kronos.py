@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.many import sample_from_contexts
+from scenario_gen.generators.many import sample_from_contexts, stamps_for
 from scenario_gen.generators.opened import open_once
 from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.generators.segments import own_history, plan_segments
@@ -30,7 +30,7 @@ from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.representation import Scale
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.sliding import sample_features
-from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.kronos.stamps import stamp_features, time_marks
 from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 
@@ -227,12 +227,12 @@ class KronosPaths:
     ) -> Part:
         """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row.
 
-        ``stamps`` [.., 5] end with the segment's own bars.
+        ``stamps`` [.., 10] end with the segment's own bars.
         """
         scale = self.checkpoint.representation.fit(history)
         s1, s2 = (tokens[:, -keep:] for tokens in self._tokens(history, scale))
         bars = uniforms.shape[1]
-        stamps = stamps[-keep - bars :].expand(len(history), -1, -1)
+        stamps = stamps_for(self.checkpoint, stamps[None, -keep - bars :], scale).to(self.device)
         past, ahead = stamps[:, :keep], stamps[:, keep:]
         new1, new2 = self.decoder.sample_tokens(s1, s2, past, ahead, uniforms, self.rule, advance)
         features = self.decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
@@ -244,7 +244,8 @@ class KronosPaths:
         history = context.values[None, -seen:]
         scale = self.checkpoint.representation.fit(history)
         s1, s2 = self._tokens(history, scale)
-        past, ahead = stamps[None, -horizon - seen : -horizon], stamps[None, -horizon:]
+        stamps = stamps_for(self.checkpoint, stamps[None], scale).to(self.device)
+        past, ahead = stamps[:, -horizon - seen : -horizon], stamps[:, -horizon:]
         features = sample_features(self.decoder, s1, s2, past, ahead, uniforms, self.rule, advance)
         part = self._part(features.cpu().numpy(), history, scale)
         return Sampled(part.bars, _pinned(part.pinned), int(part.clipped[0]))
@@ -282,9 +283,10 @@ def _rows_at_once(paths: int, *, shared: bool) -> Iterator[slice]:
 
 
 def _stamps(timestamps: pd.DatetimeIndex) -> torch.Tensor:
-    """Return integer stamps [T, 5] of local wall-clock times."""
+    """Return integer stamps of local wall-clock times and the marks of time behind them [T, 10]."""
     local = timestamps.tz_localize(None) if timestamps.tz is not None else timestamps
-    return torch.from_numpy(stamp_features(local.as_unit("ns").asi8))
+    wall_ns = local.as_unit("ns").asi8
+    return torch.from_numpy(np.concatenate((stamp_features(wall_ns), time_marks(wall_ns)), axis=-1))
 
 
 def _fields(context: Candles, width: int) -> tuple[str, ...]:

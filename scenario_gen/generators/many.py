@@ -13,7 +13,9 @@ from torch import Tensor
 
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.representation import Scale
 from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.kronos.stamps import with_volatility
 
 PATHS_AT_ONCE = 1024  # in one pass of the decoder; more are no faster and take memory
 
@@ -32,7 +34,7 @@ def sample_from_contexts(
         decoder: of a checkpoint on its device.
         rule: how tokens are drawn.
         contexts: [context, T, field]; units are read from every row.
-        stamps: of contexts and futures, int64 [context, T + bar, 5].
+        stamps: of contexts and futures, with the marks of time, int64 [context, T + bar, 10].
         uniforms: float64 [context, path, bar, 2].
         keep: how many of the last rows the model sees; with the horizon they must fit its window.
     """
@@ -42,6 +44,19 @@ def sample_from_contexts(
         rows = slice(start, start + size)
         parts.append(_sample_chunk(decoder, rule, contexts[rows], stamps[rows], uniforms[rows], keep))
     return np.concatenate(parts)
+
+
+def stamps_for(checkpoint: Checkpoint, stamps: Tensor, scale: Scale) -> Tensor:
+    """Return stamps as a checkpoint's model reads them, [P, T, 11] with marks, else as they are but for each context.
+
+    Args:
+        checkpoint: whose model may read marks.
+        stamps: of the contexts, or of all alike, with the marks of time, int64 [P or 1, T, 10].
+        scale: units of the contexts.
+    """
+    if not checkpoint.model.config.marks:
+        return stamps.expand(len(scale.spread), -1, -1)
+    return torch.from_numpy(with_volatility(stamps.numpy(), scale.spread[:, 0]))
 
 
 @torch.no_grad()
@@ -59,7 +74,7 @@ def _sample_chunk(
     scale = representation.fit(contexts)
     features = torch.from_numpy(representation.encode(contexts, scale)).to(device)
     s1, s2 = (tokens[:, -keep:] for tokens in checkpoint.tokenizer.encode(features))  # [P, keep]
-    stamps = stamps[:, -keep - horizon :].to(device)
+    stamps = stamps_for(checkpoint, stamps[:, -keep - horizon :], scale).to(device)
     drawn = torch.from_numpy(uniforms.reshape(count * paths, horizon, 2)).float().to(device)  # some have no float64
     new1, new2 = decoder.sample_tokens(s1, s2, stamps[:, :keep], stamps[:, keep:], drawn, rule)
     sampled = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()  # [P * R, S, d_in]

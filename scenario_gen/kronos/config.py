@@ -83,14 +83,20 @@ class ModelConfig(_Config):
     resid_dropout_p: float = 0.0
     token_dropout_p: float = 0.0
     learn_te: bool = True
+    marks: bool = False  # whether it reads the marks of :mod:`scenario_gen.kronos.stamps` beside the calendar
 
     def __post_init__(self) -> None:
         _need_positive(self, ("n_layers", "d_model", "n_heads", "ff_dim", "s1_bits", "s2_bits"))
         _need_shares(self, ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p", "token_dropout_p"))
-        if not isinstance(self.learn_te, bool):
-            raise ValueError(f"learn_te is {self.learn_te!r}, neither true nor false")
+        for name in ("learn_te", "marks"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, neither true nor false")
         _need_even_heads(self.d_model, self.n_heads)
         _need_even_heads(self.d_model, DEPENDENCY_HEADS)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the published keys, and ``marks`` only where they are read: no published model knows the word."""
+        return {key: value for key, value in super().to_mapping().items() if key != "marks" or value}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.layers import Attention, Block, RMSNorm
+from scenario_gen.kronos.stamps import MARK_FIELDS
 from scenario_gen.kronos.weights import Stored
 
 DependencyForm = Literal["decode", "train"]
@@ -53,19 +54,24 @@ class FixedEmbedding(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sum of the embeddings of minute, hour, weekday (Monday 0), day and month."""
+    """Sum of the embeddings of minute, hour, weekday (Monday 0), day and month, and of marks if the model has them."""
 
-    def __init__(self, d_model: int, learned: bool) -> None:
+    def __init__(self, d_model: int, learned: bool, marks: bool = False) -> None:
         super().__init__()
         for name, count in STAMP_FIELDS:
             table = nn.Embedding(count, d_model) if learned else FixedEmbedding(count, d_model)
             if isinstance(table, nn.Embedding):
                 nn.init.normal_(table.weight, std=0.02)
             self.add_module(f"{name}_embed", table)
+        for name, count in MARK_FIELDS if marks else ():  # always learned: nothing published has them
+            table = nn.Embedding(count, d_model)
+            nn.init.normal_(table.weight, std=0.02)
+            self.add_module(f"{name}_embed", table)
+        self.names = [name for name, _ in (*STAMP_FIELDS, *(MARK_FIELDS if marks else ()))]
 
     def forward(self, stamps: Tensor) -> Tensor:
-        """Return [..., D] for integer stamps [..., 5]."""
-        parts = [getattr(self, f"{name}_embed")(stamps[..., i]) for i, (name, _) in enumerate(STAMP_FIELDS)]
+        """Return [..., D] for integer stamps [..., 5], and marks after them [..., 11] if the model has them."""
+        parts = [getattr(self, f"{name}_embed")(stamps[..., i]) for i, name in enumerate(self.names)]
         return torch.stack(parts).sum(0)
 
 
@@ -113,7 +119,7 @@ class Kronos(Stored[ModelConfig]):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.embedding = TokenEmbedding(config)
-        self.time_emb = TimeEmbedding(config.d_model, config.learn_te)
+        self.time_emb = TimeEmbedding(config.d_model, config.learn_te, config.marks)
         self.token_drop = nn.Dropout(config.token_dropout_p)
         self.transformer = nn.ModuleList(
             Block(

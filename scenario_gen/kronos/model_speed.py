@@ -236,7 +236,7 @@ def inputs(checkpoint: Checkpoint, size: Size, seed: int = 1) -> tuple[Tensor, T
     config, bars = checkpoint.model.config, size.context + size.horizon
     s1 = torch.randint(2**config.s1_bits, (1, size.context), generator=generator)
     s2 = torch.randint(2**config.s2_bits, (1, size.context), generator=generator)
-    stamps = torch.randint(7, (1, bars, 5), generator=generator)
+    stamps = torch.randint(7, (1, bars, 11), generator=generator)  # five, and the marks that some models read
     uniforms = torch.rand(size.paths, size.horizon, 2, generator=generator, dtype=torch.float64)
     parts = (s1, s2, stamps[:, : size.context], stamps[:, size.context :], uniforms)
     device = checkpoint.model.embedding.emb_s1.weight.device

@@ -85,8 +85,14 @@ class DataConfig(Source):
 
     holdout_symbols: tuple[str, ...] = Field((), description="instruments that training never sees")
     holdout_share: float = Field(0.12, gt=0, lt=0.5, description="last share of every series kept out of training")
+    short: Literal["leave", "train"] = Field(
+        "leave", description="series of a manifest too short to hold bars out: leave them, or train on all of them"
+    )
     group_power: float = Field(
         0.5, ge=0, le=1, description="weight of a (class, frequency) group is its bars to this power"
+    )
+    emphasis: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="factors of groups' weights, by class or by class and frequency: {crypto: 0.5, index daily: 2}"
     )
     mix: tuple[Mixed, ...] = Field((), description="other bars to mix in, none of which is held out for judging")
 
@@ -122,6 +128,8 @@ class WindowConfig(_Section):
     context_min: int = Field(64, ge=32)
     context_max: int = Field(256, ge=32)
     volume_dropout: float = Field(0.1, ge=0, le=1, description="share of samples whose volume is hidden")
+    coarser_share: float = Field(0.0, ge=0, le=1, description="share of training samples drawn in coarser bars")
+    coarser: tuple[int, ...] = Field((2, 3, 4, 6, 12), min_length=1, description="bars that one coarser bar may join")
 
 
 class Atoms(_Section):

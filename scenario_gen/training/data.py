@@ -6,7 +6,8 @@ that was stopped goes on where it was, and no two steps can repeat each other's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.kronos.representation import VOLATILITY_FLOOR, Increments, Representation
-from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.kronos.representation import VOLATILITY_FLOOR, Increments, Representation, Scale
+from scenario_gen.kronos.stamps import DAY, mark_features, stamp_features
 from scenario_gen.training.config import DataConfig, WindowConfig
 from scenario_gen.training.histories import History
 from scenario_gen.training.sources import Download, read_source
@@ -47,7 +48,7 @@ class Batch:
 
     Attributes:
         features: float32 [B, L, n_features].
-        stamps: int64 [B, L, 5].
+        stamps: int64 [B, L, 5], with increments and the marks [B, L, 11].
         weight: float32 [B, L - 1]; 1 where the predicted bar lies after the rows that gave the units, else 0.
     """
 
@@ -77,9 +78,20 @@ def load_series(config: DataConfig, base: Path, embargo: int, download: Download
             f"are needed with windows of {embargo}",
             fix="shorten window.bars, bring longer series, or check data.classes",
         )
+    _refuse_unknown_emphasis(config, series)
     for number, other in enumerate(config.mix, start=1):
         series += [_mixed_in(one, embargo, number) for one in read_source(other, base, download)]
     return series
+
+
+def _refuse_unknown_emphasis(config: DataConfig, series: list[Series]) -> None:
+    groups = {s.asset_class for s in series} | {f"{s.asset_class} {s.frequency}" for s in series}
+    if unknown := sorted(set(config.emphasis) - groups):  # passed over, a typing error would change the balance
+        raise DataError(
+            f"data.emphasis names {', '.join(unknown)}, which no series is of",
+            expected=f"some of {', '.join(sorted(groups))}",
+            fix="mend data.emphasis in the training config",
+        )
 
 
 def least_bars(config: DataConfig, embargo: int) -> int:
@@ -105,6 +117,8 @@ def _split(history: History, config: DataConfig, embargo: int, *, listed: bool) 
     held_out = history.symbol in config.holdout_symbols
     train_end = 0 if held_out else max(later - embargo, 0)
     if train_end < 2 * embargo and not held_out:
+        if listed and config.short == "train" and len(history.values) > embargo and np.ptp(history.values[:, 3]) > 0:
+            return _series(history, len(history.values), len(history.values))  # nothing of it is held out
         if listed:
             return None  # too short to give a window and an embargo; the card counts the series that are used
         raise DataError(
@@ -153,6 +167,7 @@ class WindowSampler:
         representation: candles to features.
         part: which bars of the series.
         group_power: weight of a group is its bars to this power.
+        emphasis: factors of that weight, by class or by class and frequency.
         seed: of the draws.
         shares: of the samples, by the number of the source; sources that are mixed in are never held out.
         rank: of the process among those that train together; each draws windows of its own.
@@ -168,6 +183,7 @@ class WindowSampler:
     shares: tuple[float, ...] = (1.0,)
     rank: int = 0
     ranks: int = 1
+    emphasis: Mapping[str, float] = field(default_factory=dict)
 
     def span(self, one: Series) -> tuple[int, int]:
         """Return the first and the last-plus-one bar of a series that this part may use."""
@@ -197,7 +213,12 @@ class WindowSampler:
         groups = pd.Series([f"{s.asset_class}|{s.frequency}" for s in self.series])
         total = pd.Series(room).groupby(groups).transform("sum").to_numpy()
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(room > 0, room / total * total**self.group_power, 0.0)
+            weight = np.where(room > 0, room / total * total**self.group_power, 0.0)
+        return weight * np.array([self._factor(one) for one in self.series])
+
+    def _factor(self, one: Series) -> float:
+        named = (one.asset_class, f"{one.asset_class} {one.frequency}")
+        return float(np.prod([self.emphasis.get(name, 1.0) for name in named])) if self.part == "train" else 1.0
 
     def batch(self, step: int, size: int) -> Batch:
         """Return this rank's share of the batch of this step: the same one whenever it is asked for.
@@ -220,14 +241,13 @@ class WindowSampler:
     def _window(
         self, one: Series, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-        """Return features [L, d], stamps [L, 5] and weight [L - 1] of one random window."""
+        """Return features [L, d], stamps [L, 5 or 11] and weight [L - 1] of one random window."""
         first, stop = self.span(one)
         for _ in range(MAX_FLAT_WINDOWS):
-            start = int(rng.integers(first, stop - self.window.bars + 1))
-            rows = slice(start, start + self.window.bars)
+            bars, wall_ns = self._draw_bars(one, first, stop, rng)
             context = int(rng.integers(self.window.context_min, self.window.context_max + 1))
             fields = 5 if one.has_volume and rng.random() >= self.window.volume_dropout else 4
-            values = one.values[None, rows, :fields]
+            values = bars[None, :, :fields]
             if fields == 5 and isinstance(self.representation, Increments):
                 values = _floor_volume(values, context)
             if not _moves(values[0, :context, 3]):
@@ -235,11 +255,64 @@ class WindowSampler:
             scale = self.representation.fit(values[:, :context])  # units from the context part only
             weight = (np.arange(1, self.window.bars) >= context).astype(np.float32)
             features = self.representation.encode(values, scale)[0]
-            return features, stamp_features(one.wall_ns[rows]), weight
+            return features, self._stamps(wall_ns, scale), weight
         raise DataError(
             f"{one.name}: {MAX_FLAT_WINDOWS} windows in a row have a close that never moves",
             fix="remove the series from the manifest",
         )
+
+    def _draw_bars(
+        self, one: Series, first: int, stop: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return bars [L, 5] and times [L] from a random place, a share of the training ones in coarser bars."""
+        bars, joined = self.window.bars, 1
+        if self.part == "train" and self.window.coarser_share and rng.random() < self.window.coarser_share:
+            joined = int(rng.choice(self.window.coarser))
+        length = bars if joined == 1 else joined * (bars + 2)
+        if length > stop - first:
+            joined, length = 1, bars
+        start = int(rng.integers(first, stop - length + 1))
+        rows = slice(start, start + length)
+        if joined == 1:
+            return one.values[rows], one.wall_ns[rows]
+        return coarser_bars(one.values[rows], one.wall_ns[rows], joined, int(rng.integers(joined)), bars)
+
+    def _stamps(self, wall_ns: NDArray[np.int64], scale: Scale) -> NDArray[np.int64]:
+        """Return stamps [L, 5] and, with increments, the marks beside them [L, 11]: a model takes what it knows."""
+        stamps = stamp_features(wall_ns)
+        if not isinstance(self.representation, Increments):
+            return stamps
+        return np.concatenate((stamps, mark_features(wall_ns, scale.spread[:, 0])[0]), axis=-1)
+
+
+def coarser_bars(
+    values: NDArray[np.float32], wall_ns: NDArray[np.int64], joined: int, phase: int, bars: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Join bars to coarser ones and return the first whole ones, [L, 5] and the times [L] of their first bars.
+
+    Bars of less than a day are joined by the clock, so that none spans a night; longer ones by number.
+
+    Args:
+        values: bars [T, 5], at least ``joined`` * (``bars`` + 2).
+        wall_ns: their times [T].
+        joined: bars that make one.
+        phase: bars by which the borders are moved.
+        bars: how many to return.
+    """
+    usual = int(np.median(np.diff(wall_ns)))
+    key = (wall_ns + phase * usual) // (joined * usual) if usual < DAY else (np.arange(len(wall_ns)) + phase) // joined
+    starts = np.flatnonzero(np.diff(key)) + 1  # the first bar may be a part of one: it is left out
+    out = np.stack(
+        (
+            values[starts, 0],
+            np.maximum.reduceat(values[:, 1], starts),
+            np.minimum.reduceat(values[:, 2], starts),
+            values[np.append(starts[1:], len(values)) - 1, 3],
+            np.add.reduceat(values[:, 4], starts),
+        ),
+        axis=-1,
+    )
+    return out[:bars], wall_ns[starts[:bars]]
 
 
 def _moves(close: NDArray[np.float32]) -> bool:

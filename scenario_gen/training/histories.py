@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,8 @@ def read_listed(
 
     Args:
         folder: where manifest and files are.
-        manifest: a CSV with the columns file, asset_class, symbol and frequency.
+        manifest: a CSV with the columns file, asset_class, symbol and frequency. A file with a column symbol
+            holds many series, told apart by it.
         classes: asset classes to read; all if empty.
         holdout_symbols: symbols that the manifest must list.
 
@@ -139,7 +141,15 @@ def read_listed(
         DataError: the manifest or a file is missing, cannot be read, or breaks the Candles contract.
     """
     rows = _read_manifest(folder / manifest, classes, holdout_symbols)
-    return [_read_listed_file(folder, row) for row in rows.itertuples()]
+    histories = []
+    for file, listed in rows.groupby("file", sort=False):  # a file of many series is read once
+        frame = _read_frame(folder / str(file), str(file))
+        shared = dict(iter(frame.groupby("symbol", observed=True, sort=False))) if "symbol" in frame else None
+        for row in listed.itertuples():
+            if shared is not None and row.symbol not in shared:
+                raise DataError(f"{file} has no bars of {row.symbol}", fix=f"remove it from {manifest}")
+            histories.append(_listed_history(frame if shared is None else shared[row.symbol], row, shared is not None))
+    return histories
 
 
 def _read_manifest(path: Path, classes: Sequence[str], holdout_symbols: Sequence[str]) -> pd.DataFrame:
@@ -168,18 +178,18 @@ def _read_manifest(path: Path, classes: Sequence[str], holdout_symbols: Sequence
     return manifest[manifest["asset_class"].isin(classes)] if classes else manifest
 
 
-def _read_listed_file(folder: Path, row: pd.Series) -> History:
-    """Read one file of a manifest; a volume with holes counts as none, as only a whole one has units."""
-    frame = _read_frame(folder / row.file, row.file)
+def _listed_history(frame: pd.DataFrame, row: Any, shared: bool) -> History:
+    """Return the history of a manifest's row; a volume with holes counts as none, as only a whole one has units."""
+    name = Path(row.file).name.removesuffix(".parquet") + (f"__{row.symbol}" if shared else "")
     stamps = frame["timestamp"].dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
     has_volume = bool(frame["volume"].notna().all())
     frame = frame.assign(volume=frame["volume"].fillna(0.0))
     with np.errstate(over="ignore"):  # a price beyond float32 becomes infinite, which the check refuses
         columns = [frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in COLUMNS]
         values = np.stack(columns, axis=1).astype(np.float32)
-    _check(values, stamps, row.file)
+    _check(values, stamps, name if shared else row.file)
     return History(
-        name=row.file.removesuffix(".parquet"),
+        name=name,
         symbol=row.symbol,
         asset_class=row.asset_class,
         frequency=row.frequency,

@@ -228,7 +228,16 @@ def _samplers(config: TrainConfig, series: list[Series], start: Start) -> Sample
     parts: list[Part] = ["train", "later"]
     if any(one.train_end == 0 for one in series):
         parts.append("unseen")
-    whole = WindowSampler(series, config.window, representation, "train", config.data.group_power, config.seed, shares)
+    whole = WindowSampler(
+        series,
+        config.window,
+        representation,
+        "train",
+        config.data.group_power,
+        config.seed,
+        shares,
+        emphasis=config.data.emphasis,
+    )
     samplers = {part: replace(whole, part=part) for part in parts}
     for sampler in samplers.values():
         sampler.weights()

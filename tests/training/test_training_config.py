@@ -30,7 +30,7 @@ def test_a_config_is_read_with_the_hash_of_its_text(tmp_path: Path, write_config
 
 def test_the_shipped_configs_are_read() -> None:
     names = {path.stem: load_config(path)[0].name for path in SHIPPED.glob("*.yaml")}
-    assert names == {"nano": "nano", "finetune_example": "my-sp500"}
+    assert names == {"nano": "nano", "nano2": "nano2", "finetune_example": "my-sp500"}
 
 
 def test_the_example_of_fine_tuning_has_its_data_and_its_start() -> None:
