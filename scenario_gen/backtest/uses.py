@@ -108,17 +108,11 @@ def parameter_sets(params: Mapping[str, Any], condition: str | None = None) -> i
 
 @dataclass(frozen=True)
 class Constraint:
-    """One condition that every combination of a grid must meet.
+    """One condition that every combination of a grid must meet."""
 
-    Attributes:
-        text: as written, e.g. ``fast < slow and slow <= 200``.
-        tree: the same, parsed and found harmless.
-        names: the parameters it speaks of.
-    """
-
-    text: str
-    tree: ast.expr
-    names: frozenset[str]
+    text: str  # as written, e.g. ``fast < slow and slow <= 200``
+    tree: ast.expr  # the same, parsed and found harmless
+    names: frozenset[str]  # the parameters it speaks of
 
     @classmethod
     def parse(cls, text: str) -> Constraint:

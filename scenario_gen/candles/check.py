@@ -34,17 +34,11 @@ Policy = Literal["repair", "reject", "fail"]
 
 @dataclass(frozen=True)
 class CheckedPaths:
-    """What goes on to the backtest, and the account of what was found.
+    """What goes on to the backtest, and the account of what was found."""
 
-    Attributes:
-        paths: the kept paths, after any repair; may be none.
-        raw: the same paths before repair (for results with and without it).
-        tally: counts that add up over blocks.
-    """
-
-    paths: PathSet
-    raw: PathSet
-    tally: CandleCounts
+    paths: PathSet  # the kept paths, after any repair; may be none
+    raw: PathSet  # the same paths before repair (for results with and without it)
+    tally: CandleCounts  # counts that add up over blocks
 
     @property
     def changed(self) -> NDArray[np.int64]:
@@ -55,31 +49,18 @@ class CheckedPaths:
 
 @dataclass(frozen=True)
 class CandleRules:
-    """All rules, with the thresholds that one market, context and history give them.
+    """All rules, with the thresholds that one market, context and history give them."""
 
-    Attributes:
-        context: the bars that the paths follow.
-        history: the real bars up to the context's end.
-        calendar: where the paths' stamps come from.
-        exchange: ticks, lots, price limit, sessions.
-        bounds: what the history allows of V9 to V12.
-        scales: the context's units.
-        horizon: bars of a path.
-        rows: the account's row of each rule, before anything is counted.
-        misfits: flags where the history itself does not keep to what the spec says of the market.
-        wickless: share of the history's bars without an upper and without a lower wick.
-    """
-
-    context: Candles
-    history: Candles
-    calendar: BarCalendar
-    exchange: Exchange
-    bounds: ReferenceBounds
-    scales: Scales
-    horizon: int
-    rows: tuple[RuleCount, ...]
-    misfits: tuple[Flag, ...]
-    wickless: tuple[float, float]
+    context: Candles  # the bars that the paths follow
+    history: Candles  # the real bars up to the context's end
+    calendar: BarCalendar  # where the paths' stamps come from
+    exchange: Exchange  # ticks, lots, price limit, sessions
+    bounds: ReferenceBounds  # what the history allows of V9 to V12
+    scales: Scales  # the context's units
+    horizon: int  # bars of a path
+    rows: tuple[RuleCount, ...]  # the account's row of each rule, before anything is counted
+    misfits: tuple[Flag, ...]  # flags where the history itself does not keep to what the spec says of the market
+    wickless: tuple[float, float]  # share of the history's bars without an upper and without a lower wick
 
     @classmethod
     def of(

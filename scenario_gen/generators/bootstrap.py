@@ -26,13 +26,9 @@ from scenario_gen.market.paths import PathSet
 
 @dataclass(frozen=True)
 class StationaryBootstrap:
-    """Resample the context's own bars in blocks.
+    """Resample the context's own bars in blocks."""
 
-    Attributes:
-        mean_block: mean block length in bars; None chooses it from the context.
-    """
-
-    mean_block: float | None = None
+    mean_block: float | None = None  # mean block length in bars; None chooses it from the context
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -63,17 +63,11 @@ class VarianceRecursion:
 
 @dataclass(frozen=True)
 class FilteredBars:
-    """Bars in units of the volatility before them, and what is needed to let them run on.
+    """Bars in units of the volatility before them, and what is needed to let them run on."""
 
-    Attributes:
-        units: open, high, low, close relative to the previous close, over the volatility [bar, 4].
-        recursion: of the variance.
-        variance: of the next bar.
-    """
-
-    units: Floats
-    recursion: VarianceRecursion
-    variance: float
+    units: Floats  # open, high, low, close relative to the previous close, over the volatility [bar, 4]
+    recursion: VarianceRecursion  # of the variance
+    variance: float  # of the next bar
 
     def simulate(self, uniforms: Floats) -> tuple[Floats, NDArray[np.int64]]:
         """Return relative bars [path, bar, 4] and which bar each was made of, from uniforms [path, bar]."""
@@ -88,13 +82,9 @@ class FilteredBars:
 
 @dataclass(frozen=True)
 class FilteredPaths:
-    """EWMA filtered historical simulation of the context's own candles.
+    """EWMA filtered historical simulation of the context's own candles."""
 
-    Attributes:
-        decay: of the running variance; .94 is RiskMetrics' for daily bars (J.P. Morgan 1996).
-    """
-
-    decay: float = 0.94
+    decay: float = 0.94  # of the running variance; .94 is RiskMetrics' for daily bars (J.P. Morgan 1996)
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -37,24 +37,15 @@ STARTS = (None, (0.05, 0.05, 0.90), (0.02, 0.03, 0.95), (0.10, 0.15, 0.75))
 
 @dataclass(frozen=True)
 class GarchFit:
-    """A fitted volatility with the bars to draw from.
+    """A fitted volatility with the bars to draw from."""
 
-    Attributes:
-        filtered: the fitted bars in units of their volatility, the recursion, and the next bar's variance.
-        volume: each bar's volume over the usual volume of its time, times today's usual volume [bar]; None
-            without volume.
-        log_likelihood: of the fit, in arch's scaled units.
-        bars: how many returns were fitted.
-        last_bar: stamp of the last one; the context must end with it.
-        sha256: of the fitted bars.
-    """
-
-    filtered: FilteredBars
+    filtered: FilteredBars  # the fitted bars in units of their volatility, the recursion, and the next bar's variance
+    # each bar's volume over the usual volume of its time, times today's usual volume [bar]; None without volume
     volume: Floats | None
-    log_likelihood: float
-    bars: int
-    last_bar: pd.Timestamp
-    sha256: str
+    log_likelihood: float  # of the fit, in arch's scaled units
+    bars: int  # how many returns were fitted
+    last_bar: pd.Timestamp  # stamp of the last one; the context must end with it
+    sha256: str  # of the fitted bars
 
     @property
     def record(self) -> dict[str, Any]:
@@ -71,16 +62,11 @@ class GarchFit:
 
 @dataclass(frozen=True)
 class GarchPaths:
-    """Candles of the past, scaled by a fitted GARCH volatility.
+    """Candles of the past, scaled by a fitted GARCH volatility."""
 
-    Attributes:
-        asymmetric: let falls raise the volatility more than rises (GJR).
-        fit_bars: how many bars to fit to at most, ending with the context.
-        fit: made by :meth:`fitted_to`; without it every call of ``sample`` fits the context that it is given.
-    """
-
-    asymmetric: bool = False
-    fit_bars: int = 1000
+    asymmetric: bool = False  # let falls raise the volatility more than rises (GJR)
+    fit_bars: int = 1000  # how many bars to fit to at most, ending with the context
+    # made by :meth:`fitted_to`; without it every call of ``sample`` fits the context that it is given
     fit: GarchFit | None = None
 
     @property

@@ -28,15 +28,10 @@ PILOT_FIRST_ID = 2**62  # beyond every path id of a run
 
 @dataclass(frozen=True)
 class Pilot:
-    """The mean of close / anchor over a pilot ensemble.
+    """The mean of close / anchor over a pilot ensemble."""
 
-    Attributes:
-        growth: per bar [bar].
-        error: standard error of the last one.
-    """
-
-    growth: NDArray[np.float64]
-    error: float
+    growth: NDArray[np.float64]  # per bar [bar]
+    error: float  # standard error of the last one
 
     @classmethod
     def of(cls, closes: NDArray[np.floating[Any]], anchor: float) -> Pilot:

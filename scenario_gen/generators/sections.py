@@ -36,6 +36,7 @@ class GeneratorSection(Section, ABC):
     """Base of a generator's section; its fields are the keys of a spec, ``kind`` first and ``drift`` last."""
 
     title: ClassVar[str]  # what the report calls it
+    repeats_history: ClassVar[bool] = False  # by design: the copy test is shown and not judged
 
     kind: str
     if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class BootstrapGenerator(GeneratorSection):
     """Stationary block bootstrap of whole candles (Politis and Romano 1994)."""
 
     title: ClassVar[str] = "stationary bootstrap of the context"
+    repeats_history: ClassVar[bool] = True
 
     kind: Literal["bootstrap"] = "bootstrap"
     mean_block: float | None = Field(

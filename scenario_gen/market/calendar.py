@@ -32,22 +32,15 @@ ALWAYS_OPEN = "24/7"
 
 @dataclass(frozen=True)
 class BarCalendar:
-    """The bars that follow a history.
+    """The bars that follow a history."""
 
-    Attributes:
-        code: ``XNYS``, ``24/7``, or what was inferred, for a person: "inferred: Mon-Fri daily".
-        frequency: "daily", "1h", "5m", "weekly", ...
-        bars_per_year: bars in an average year, for annualising. An exchange: its sessions per year, averaged
-            over the ten years up to the history's end, times the bars of a regular session. 24/7: 365 days.
-            Inferred: the history's own count per year where it is a year or longer, else its weekly pattern
-            52.18 times (holidays not taken off).
-        end: the history's last stamp.
-    """
-
-    code: str
-    frequency: str
+    code: str  # ``XNYS``, ``24/7``, or what was inferred, for a person: "inferred: Mon-Fri daily"
+    frequency: str  # "daily", "1h", "5m", "weekly", ...
+    # bars in an average year, for annualising. An exchange: its sessions per year, averaged over the ten years
+    # up to the history's end, times the bars of a regular session. 24/7: 365 days. Inferred: the history's own
+    # count per year where it is a year or longer, else its weekly pattern 52.18 times (holidays not taken off)
     bars_per_year: float
-    end: pd.Timestamp
+    end: pd.Timestamp  # the history's last stamp
     rule: StampRule = field(repr=False)
 
     @classmethod

@@ -21,19 +21,12 @@ SHOWN_ROWS = 3
 
 @dataclass(frozen=True)
 class Flag:
-    """A possible but suspicious bar (or bars) that was kept: shown to the user, never hidden.
+    """A possible but suspicious bar (or bars) that was kept: shown to the user, never hidden."""
 
-    Attributes:
-        rule: short name of what is suspicious.
-        message: the same as a sentence, true for any part of the history.
-        rows: 0-based rows of the bars concerned; none for a note on the whole source.
-        source_rows: the same bars as the source counts them, from 1; none where there is no source.
-    """
-
-    rule: str
-    message: str
-    rows: tuple[int, ...]
-    source_rows: tuple[int, ...] = ()
+    rule: str  # short name of what is suspicious
+    message: str  # the same as a sentence, true for any part of the history
+    rows: tuple[int, ...]  # 0-based rows of the bars concerned; none for a note on the whole source
+    source_rows: tuple[int, ...] = ()  # the same bars as the source counts them, from 1; none where there is no source
 
     def within(self, start: int, stop: int) -> Flag:
         """Return the flag for bars ``start`` to ``stop`` (exclusive), counted anew from 0."""
@@ -51,24 +44,15 @@ class Candles:
 
     Built by :func:`scenario_gen.load_candles`, which enforces the contract: sorted unique timestamps,
     positive finite prices with ``low <= open, close <= high``, volume finite and >= 0 or absent.
-
-    Attributes:
-        timestamps: [T] bar stamps; naive means the exchange's local time.
-        values: float64 [T, F], columns in the order of ``fields``; prices in quote currency.
-        fields: open, high, low, close and then, where the source has them, volume and amount.
-        name: what to call the instrument in a report.
-        source: where the bars came from, for a person to read.
-        calendar: exchange calendar code (``XNYS``), ``24/7``, or ``""`` to infer one from the stamps.
-        flags: suspicious bars that were kept.
     """
 
-    timestamps: pd.DatetimeIndex
-    values: NDArray[np.float64]
-    fields: tuple[str, ...]
-    name: str = "history"
-    source: str = ""
-    calendar: str = ""
-    flags: tuple[Flag, ...] = field(default=())
+    timestamps: pd.DatetimeIndex  # [T] bar stamps; naive means the exchange's local time
+    values: NDArray[np.float64]  # float64 [T, F], columns in the order of ``fields``; prices in quote currency
+    fields: tuple[str, ...]  # open, high, low, close and then, where the source has them, volume and amount
+    name: str = "history"  # what to call the instrument in a report
+    source: str = ""  # where the bars came from, for a person to read
+    calendar: str = ""  # exchange calendar code (``XNYS``), ``24/7``, or ``""`` to infer one from the stamps
+    flags: tuple[Flag, ...] = field(default=())  # suspicious bars that were kept
 
     def __len__(self) -> int:
         return len(self.timestamps)

@@ -24,24 +24,15 @@ from scenario_gen.reading.words import near
 
 @dataclass(frozen=True)
 class Sessions:
-    """Consecutive sessions of one exchange on its own wall clock.
+    """Consecutive sessions of one exchange on its own wall clock."""
 
-    Attributes:
-        code: the exchange's calendar code.
-        zone: its time zone.
-        dates: int64 [S], midnight of the session's date in nanoseconds.
-        opens: int64 [S] nanoseconds; before the date's midnight for sessions that begin the evening before.
-        closes: int64 [S] nanoseconds.
-        known: number of sessions that the calendar itself gives; later ones continue its weekdays without
-            holidays.
-    """
-
-    code: str
-    zone: Any
-    dates: NDArray[np.int64]
+    code: str  # the exchange's calendar code
+    zone: Any  # its time zone
+    dates: NDArray[np.int64]  # int64 [S], midnight of the session's date in nanoseconds
+    # int64 [S] nanoseconds; before the date's midnight for sessions that begin the evening before
     opens: NDArray[np.int64]
-    closes: NDArray[np.int64]
-    known: int
+    closes: NDArray[np.int64]  # int64 [S] nanoseconds
+    known: int  # number of sessions that the calendar itself gives; later ones continue its weekdays without holidays
 
     def holding(self, moments: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the index of the session that holds each wall-clock moment, -1 outside sessions."""
@@ -97,17 +88,11 @@ def session_places(code: str, timestamps: pd.DatetimeIndex) -> Mapping[str, Plac
 
 @dataclass(frozen=True)
 class SessionDates:
-    """One bar per session.
+    """One bar per session."""
 
-    Attributes:
-        code: the exchange's calendar code.
-        zone: time zone in which the bars carry the session's date; None for naive stamps.
-        clock: time of day of the bars in nanoseconds.
-    """
-
-    code: str
-    zone: Any
-    clock: int
+    code: str  # the exchange's calendar code
+    zone: Any  # time zone in which the bars carry the session's date; None for naive stamps
+    clock: int  # time of day of the bars in nanoseconds
 
     def after(self, end: pd.Timestamp, n: int) -> pd.DatetimeIndex:
         """Return the stamps of the next ``n`` sessions."""
@@ -119,19 +104,12 @@ class SessionDates:
 
 @dataclass(frozen=True)
 class SessionSlots:
-    """The history's own times of day inside every session, early closes and late opens respected.
+    """The history's own times of day inside every session, early closes and late opens respected."""
 
-    Attributes:
-        code: the exchange's calendar code.
-        zone: the exchange's time zone where stamps have one; None for naive stamps.
-        offsets: int64 [slot] nanoseconds since midnight of the session's date.
-        middle: nanoseconds from a bar's stamp to its middle: positive for stamps at the bar's start.
-    """
-
-    code: str
-    zone: Any
-    offsets: NDArray[np.int64]
-    middle: int
+    code: str  # the exchange's calendar code
+    zone: Any  # the exchange's time zone where stamps have one; None for naive stamps
+    offsets: NDArray[np.int64]  # int64 [slot] nanoseconds since midnight of the session's date
+    middle: int  # nanoseconds from a bar's stamp to its middle: positive for stamps at the bar's start
 
     def after(self, end: pd.Timestamp, n: int) -> pd.DatetimeIndex:
         """Return the next ``n`` bar stamps inside sessions."""

@@ -36,17 +36,11 @@ _BANDS: tuple[tuple[Kind, float, float], ...] = (
 
 @dataclass(frozen=True)
 class Spacing:
-    """The distance between neighbouring bars.
+    """The distance between neighbouring bars."""
 
-    Attributes:
-        kind: what sort of bars these are.
-        label: the frequency for a person: "daily", "1h", "5m".
-        step: nanoseconds between neighbouring bars: the commonest distance, or the median of irregular bars.
-    """
-
-    kind: Kind
-    label: str
-    step: int
+    kind: Kind  # what sort of bars these are
+    label: str  # the frequency for a person: "daily", "1h", "5m"
+    step: int  # nanoseconds between neighbouring bars: the commonest distance, or the median of irregular bars
 
 
 def frequency(timestamps: pd.DatetimeIndex) -> str:

@@ -15,24 +15,16 @@ from scenario_gen.market.candles import PRICE_FIELDS, Candles
 
 @dataclass(frozen=True)
 class PathSet:
-    """Candles with one more dimension: the path.
+    """Candles with one more dimension: the path."""
 
-    Attributes:
-        values: float32 [path, bar, field], fields in the order of ``fields``.
-        fields: open, high, low, close and then volume and amount where the history has them.
-        timestamps: [bar] stamps of the generated bars.
-        path_ids: int64 [path]; path 17 is the same path in every block of the same run.
-        anchor_close: the context's last close: the price from which every path sets out.
-        provenance: what made the paths (generator, model, temperature, seed, ...); the sums of ``counts`` are added.
-        counts: int64 [path] by name: what happened to each path, such as its bars at the edge of the model's range.
-    """
-
-    values: NDArray[np.float32]
-    fields: tuple[str, ...]
-    timestamps: pd.DatetimeIndex
-    path_ids: NDArray[np.int64]
-    anchor_close: float
+    values: NDArray[np.float32]  # float32 [path, bar, field], fields in the order of ``fields``
+    fields: tuple[str, ...]  # open, high, low, close and then volume and amount where the history has them
+    timestamps: pd.DatetimeIndex  # [bar] stamps of the generated bars
+    path_ids: NDArray[np.int64]  # int64 [path]; path 17 is the same path in every block of the same run
+    anchor_close: float  # the context's last close: the price from which every path sets out
+    # what made the paths (generator, model, temperature, seed, ...); the sums of ``counts`` are added
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    # int64 [path] by name: what happened to each path, such as its bars at the edge of the model's range
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

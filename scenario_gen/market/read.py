@@ -35,23 +35,14 @@ _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it came.
+    """A table as it came."""
 
-    Attributes:
-        frame: the columns under the names that the source gives them, one row per bar.
-        where: what to call the source in a message.
-        name: what to call the instrument when nobody says.
-        source: where the bars came from, for a report: no folders of anybody's machine.
-        lines: int64 [T], line of each row in a text file; empty for other sources.
-        notes: what was passed over or guessed while reading, as sentences.
-    """
-
-    frame: pd.DataFrame
-    where: str
-    name: str
-    source: str
-    lines: NDArray[np.int64]
-    notes: tuple[str, ...] = ()
+    frame: pd.DataFrame  # the columns under the names that the source gives them, one row per bar
+    where: str  # what to call the source in a message
+    name: str  # what to call the instrument when nobody says
+    source: str  # where the bars came from, for a report: no folders of anybody's machine
+    lines: NDArray[np.int64]  # int64 [T], line of each row in a text file; empty for other sources
+    notes: tuple[str, ...] = ()  # what was passed over or guessed while reading, as sentences
 
 
 def read_source(source: Table | pd.DataFrame | str | Path) -> Table:

@@ -26,25 +26,15 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RawBars:
-    """Bars as they came, before anything is promised about them.
+    """Bars as they came, before anything is promised about them."""
 
-    Attributes:
-        stamps: [T] NaT where a stamp could not be read.
-        columns: field to float64 [T]; NaN where a value is missing or could not be read.
-        where: the file as given, "the data frame" or the built-in's name.
-        rows: int64 [T], 1-based data row of each bar in its source.
-        lines: int64 [T], line of each bar in a text file; empty for other sources.
-        stamp_text: [T] stamps as they were written.
-        unreadable: (field, position, text) of values that are no numbers.
-    """
-
-    stamps: pd.DatetimeIndex
-    columns: dict[str, Values]
-    where: str
-    rows: Rows
-    lines: Rows
-    stamp_text: NDArray[np.object_]
-    unreadable: tuple[tuple[str, int, str], ...] = ()
+    stamps: pd.DatetimeIndex  # [T] NaT where a stamp could not be read
+    columns: dict[str, Values]  # field to float64 [T]; NaN where a value is missing or could not be read
+    where: str  # the file as given, "the data frame" or the built-in's name
+    rows: Rows  # int64 [T], 1-based data row of each bar in its source
+    lines: Rows  # int64 [T], line of each bar in a text file; empty for other sources
+    stamp_text: NDArray[np.object_]  # [T] stamps as they were written
+    unreadable: tuple[tuple[str, int, str], ...] = ()  # (field, position, text) of values that are no numbers
 
     def take(self, keep: Rows) -> RawBars:
         """Return the bars at these positions, in this order."""
@@ -62,19 +52,12 @@ class RawBars:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the contract.
+    """One rule of the contract."""
 
-    Attributes:
-        title: the violation in plain words.
-        find: returns the offending positions.
-        fields: the values to show with an offending bar.
-        fix: what the user can do.
-    """
-
-    title: str
-    find: Callable[[RawBars], Rows]
-    fields: tuple[str, ...]
-    fix: str
+    title: str  # the violation in plain words
+    find: Callable[[RawBars], Rows]  # returns the offending positions
+    fields: tuple[str, ...]  # the values to show with an offending bar
+    fix: str  # what the user can do
 
 
 def unreadable_stamps(bars: RawBars) -> Rows:

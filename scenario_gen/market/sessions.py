@@ -21,17 +21,12 @@ PAUSE = 4 * 3600 * SECOND
 
 @dataclass(frozen=True, eq=False)
 class SessionClock:
-    """The regular session of an intraday history.
+    """The regular session of an intraday history."""
 
-    Attributes:
-        step: nanoseconds between neighbouring bars.
-        opening: the commonest time of day of a session's first bar, in nanoseconds since midnight.
-        slots: int64 [bar of day], nanoseconds from the session's first bar to each of its usual bars; empty
-            where trade never pauses overnight (crypto, FX in the week).
-    """
-
-    step: int
-    opening: int
+    step: int  # nanoseconds between neighbouring bars
+    opening: int  # the commonest time of day of a session's first bar, in nanoseconds since midnight
+    # int64 [bar of day], nanoseconds from the session's first bar to each of its usual bars; empty where trade
+    # never pauses overnight (crypto, FX in the week)
     slots: NDArray[np.int64]
 
     @classmethod

@@ -44,13 +44,9 @@ class ConstantStep:
 
 @dataclass(frozen=True)
 class WeekSlots:
-    """Bars at fixed points of the week.
+    """Bars at fixed points of the week."""
 
-    Attributes:
-        offsets: int64 [slot], increasing nanoseconds since Monday 00:00 of the wall clock.
-    """
-
-    offsets: NDArray[np.int64]
+    offsets: NDArray[np.int64]  # int64 [slot], increasing nanoseconds since Monday 00:00 of the wall clock
 
     def after(self, end: pd.Timestamp, n: int) -> pd.DatetimeIndex:
         """Return the next ``n`` slots after ``end``."""
@@ -62,17 +58,12 @@ class WeekSlots:
 
 @dataclass(frozen=True)
 class OnePerPeriod:
-    """One bar per week, month, quarter or year.
+    """One bar per week, month, quarter or year."""
 
-    Attributes:
-        freq: pandas period alias: "W", "M", "Q", "Y".
-        place: turns periods into the dates of their bars (first day, last weekday, last session, ...).
-        clock: time of day of the bars in nanoseconds.
-    """
-
-    freq: str
+    freq: str  # pandas period alias: "W", "M", "Q", "Y"
+    # turns periods into the dates of their bars (first day, last weekday, last session, ...)
     place: Callable[[pd.PeriodIndex], pd.DatetimeIndex]
-    clock: int
+    clock: int  # time of day of the bars in nanoseconds
 
     def after(self, end: pd.Timestamp, n: int) -> pd.DatetimeIndex:
         """Return the stamps of the ``n`` periods that follow the one of ``end``."""

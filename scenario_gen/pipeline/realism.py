@@ -153,7 +153,7 @@ def _compare(one: Prepared, bars: Bars, once: Once) -> FactsReport:
     found = check_facts(
         bars, one.history, context=one.context, timestamps=one.timestamps, seed=one.scenario.paths.seed, once=once
     )
-    if one.scenario.generator.kind != "bootstrap":
+    if not one.scenario.generator.repeats_history:
         return found
     return assemble(found.design, found.facts, exempted(found.scores), found.audit, found.notes, found.long)
 

@@ -12,22 +12,11 @@ from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import DataError
 from scenario_gen.execute import Draws
 from scenario_gen.generators.base import FittedGenerator, Generator, open_generator
-from scenario_gen.generators.sections import (
-    BootstrapGenerator,
-    FhsGenerator,
-    GarchGenerator,
-    GbmGenerator,
-    GeneratorSection,
-    GjrGenerator,
-)
+from scenario_gen.generators.sections import BASELINES, GbmGenerator, GeneratorSection, GjrGenerator, default_section
 from scenario_gen.market import BarCalendar, Candles, PathSet
 
 SECTIONS: list[GeneratorSection] = [
-    BootstrapGenerator(),
-    FhsGenerator(),
-    GarchGenerator(),
-    GjrGenerator(),
-    GbmGenerator(),
+    *map(default_section, BASELINES),
     GbmGenerator(drift="neutral"),
     GjrGenerator(drift="neutral"),
 ]
