@@ -19,7 +19,7 @@ from scenario_gen.backtest.parameters import described, hint, label, parameter_s
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.backtest.uses import StrategyUse, names_a_class, split_use
 from scenario_gen.errors import StrategyError
-from scenario_gen.spec.files import find_file, places
+from scenario_gen.reading.places import find_file, places
 
 
 @dataclass(frozen=True)

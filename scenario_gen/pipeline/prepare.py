@@ -26,7 +26,7 @@ from scenario_gen.market.load import load_candles
 from scenario_gen.market.section import Data
 from scenario_gen.pipeline.dial import settle
 from scenario_gen.progress import Progress
-from scenario_gen.spec.files import find_file
+from scenario_gen.reading.places import find_file
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)

@@ -12,10 +12,10 @@ import yaml
 
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
+from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, parse_yaml, plain, read_text
-from scenario_gen.spec.files import nearest_file
 from scenario_gen.spec.meaning import check_sizes
 from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.scenarios import OVERRIDABLE, check_name, resolve_scenarios
@@ -28,21 +28,13 @@ _START = "start from `scenario-gen init`, or from scenarios/quickstart.yaml"
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A spec that can be run, with what it was read from.
+    """A spec that can be run, with what it was read from."""
 
-    Attributes:
-        spec: the resolved spec.
-        text: the YAML as it was written; for a mapping, that mapping as YAML.
-        base: the spec's folder, where its files are looked for first.
-        sha256: of the text as UTF-8.
-        filename: what messages call the spec; "" for a mapping.
-    """
-
-    spec: ScenarioSpec
-    text: str
-    base: Path
-    sha256: str
-    filename: str = ""
+    spec: ScenarioSpec  # the resolved spec
+    text: str  # the YAML as it was written; for a mapping, that mapping as YAML
+    base: Path  # the spec's folder, where its files are looked for first
+    sha256: str  # of the text as UTF-8
+    filename: str = ""  # what messages call the spec; "" for a mapping
 
 
 def load_spec(path: str | Path) -> LoadedSpec:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from scenario_gen.generators.sections import NAMED_MODELS
 from scenario_gen.market.section import Data
+from scenario_gen.reading.places import find_file, missing_file
 from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import nearest
 from scenario_gen.reading.yaml import Where
-from scenario_gen.spec.files import find_file, missing_file
 from scenario_gen.spec.models import ResolvedScenario
 
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")

@@ -16,10 +16,10 @@ from typing import Any
 from scenario_gen.backtest.broker import Broker, in_numbers, problem
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, KronosGenerator
 from scenario_gen.market.section import Data, Market
+from scenario_gen.reading.places import bad_name, same_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
-from scenario_gen.spec.files import bad_name, same_file
 from scenario_gen.spec.meaning import check_data, check_data_file, check_model
 from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
 
@@ -37,14 +37,10 @@ MAX_SCENARIOS = 200
 
 @dataclass(frozen=True)
 class Overlay:
-    """The base with one scenario's overrides applied.
+    """The base with one scenario's overrides applied."""
 
-    Attributes:
-        values: the merged sections.
-        origin: for each place in ``values``, the place in the document that it came from.
-    """
-
-    values: dict[str, Any]
+    values: dict[str, Any]  # the merged sections
+    # for each place in ``values``, the place in the document that it came from
     origin: dict[Where, Where] = field(default_factory=dict)
 
     def place(self, where: Where) -> Where:

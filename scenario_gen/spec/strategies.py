@@ -23,10 +23,10 @@ from scenario_gen.backtest.uses import (
     parameter_sets,
     split_use,
 )
+from scenario_gen.reading.places import find_file, missing_file
 from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import nearest, shown
 from scenario_gen.reading.yaml import Where
-from scenario_gen.spec.files import find_file, missing_file
 
 MAX_SOURCE_BYTES = 2_000_000
 
