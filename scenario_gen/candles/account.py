@@ -181,7 +181,7 @@ class CandleCounts:
 
 def count_paths(
     raw: PathSet,
-    found: Mapping[str, Suspects],
+    suspects: Mapping[str, Suspects],
     bad: NDArray[np.bool_],
     rejected: NDArray[np.bool_],
     repaired: PathSet,
@@ -192,7 +192,7 @@ def count_paths(
 
     Args:
         raw: what the generator gave.
-        found: what each rule found in it.
+        suspects: what each rule found in it.
         bad: bad bars [path, bar].
         rejected: paths that are not used [path].
         repaired: the kept paths after repair, in the same order.
@@ -202,8 +202,8 @@ def count_paths(
     kept = np.flatnonzero(~rejected)
     before, after = _prices(raw)[kept], _prices(repaired)
     columns: dict[str, NDArray[Any]] = {"rejected": rejected, "bad_bars": bad.sum(axis=1)}
-    columns |= {f"{rule}_raw": flags.bars.sum(axis=1) for rule, flags in found.items()}
-    columns |= {f"{rule}_path_raw": flags.paths for rule, flags in found.items()}
+    columns |= {f"{rule}_raw": flags.bars.sum(axis=1) for rule, flags in suspects.items()}
+    columns |= {f"{rule}_path_raw": flags.paths for rule, flags in suspects.items()}
     late = {f"{rule}_left": flags.bars.sum(axis=1) for rule, flags in left.items()}
     late |= {f"{rule}_path_left": flags.paths for rule, flags in left.items()}
     late |= _changes(before, after, tick)

@@ -151,11 +151,11 @@ class CandleRules:
             paths, self.exchange, self._session_close, stamps, self._before, known, has_volume=self.context.has_volume
         )
 
-    def _rows(self, paths: PathSet, found: Mapping[str, Suspects]) -> tuple[RuleCount, ...]:
+    def _rows(self, paths: PathSet, suspects: Mapping[str, Suspects]) -> tuple[RuleCount, ...]:
         """Return the account's rows, with the reason where these paths lack a column that a rule needs."""
         lacking = " or ".join(name for name in ("volume", "amount") if name not in paths.fields)
         why = f"the paths have no {lacking}" if lacking else "half of the context's closes do not move"
-        return tuple(row if not row.is_judged or row.rule in found else row.unjudged(why) for row in self.rows)
+        return tuple(row if not row.is_judged or row.rule in suspects else row.unjudged(why) for row in self.rows)
 
     @property
     def _before(self) -> pd.Timestamp:
@@ -239,17 +239,17 @@ def none_left(paths: int, scenario: str = "") -> CheckError:
     )
 
 
-def _beyond_repair(paths: PathSet, found: Mapping[str, Suspects]) -> Flags:
+def _beyond_repair(paths: PathSet, suspects: Mapping[str, Suspects]) -> Flags:
     """Return which paths [path] have a value that would have to be made up: V1, V2, or a volume that is no number."""
     no_number = ~np.isfinite(paths.values).all(axis=(1, 2))
-    lost = [flags.paths for rule, flags in found.items() if RULE[rule].bad and RULE[rule].mend is None]
+    lost = [flags.paths for rule, flags in suspects.items() if RULE[rule].bad and RULE[rule].mend is None]
     return np.asarray(np.any([*lost, no_number], axis=0))
 
 
-def _refusal(found: Mapping[str, Suspects], bad: Flags) -> CheckError:
+def _refusal(suspects: Mapping[str, Suspects], bad: Flags) -> CheckError:
     counts = "; ".join(
         f"{rule} ({RULE[rule].title}): {int(flags.bars.sum())} bars in {int(flags.paths.sum())} paths"
-        for rule, flags in found.items()
+        for rule, flags in suspects.items()
         if RULE[rule].bad and flags.paths.any()
     )
     return CheckError(
