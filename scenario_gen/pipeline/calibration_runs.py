@@ -7,16 +7,15 @@ from pathlib import Path
 
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Label
-from scenario_gen.forecasts.dial import DialSearch
+from scenario_gen.forecasts.calibrate import calibrate
+from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import CALIBRATION, VALUE_AT_RISK
-from scenario_gen.pipeline.dial import settle
 from scenario_gen.pipeline.prepare import override, prepare
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec

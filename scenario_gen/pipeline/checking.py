@@ -24,6 +24,7 @@ from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError
+from scenario_gen.forecasts.calibrate import TOO_FEW, calibrate_given, facts_by_origin, judges_facts
 from scenario_gen.forecasts.harness import known_futures
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
@@ -31,7 +32,6 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.anchoring import Anchored, Ensemble, anchored
-from scenario_gen.pipeline.calibrate import TOO_FEW, calibrate_given, facts_by_origin, judges_facts
 from scenario_gen.pipeline.check_results import (
     CheckReport,
     PathsView,

@@ -17,6 +17,7 @@ import pandas as pd
 from scenario_gen.checks.inference import FactsReport, check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.admission import MIN_PATHS
 from scenario_gen.errors import CheckError, DataError
+from scenario_gen.forecasts.calibrate import judges_facts
 from scenario_gen.market.assets import shared_bars, split_assets
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
@@ -24,7 +25,6 @@ from scenario_gen.market.read import read_source
 from scenario_gen.market.section import Market
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.asset_results import AssetsReport, assets_report
-from scenario_gen.pipeline.calibrate import judges_facts
 from scenario_gen.pipeline.check_results import CheckReport
 from scenario_gen.pipeline.checking import Checked, check, check_one
 from scenario_gen.pipeline.path_tables import PathTable, read_path_tables

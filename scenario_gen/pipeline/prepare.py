@@ -15,7 +15,7 @@ from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import DataError
-from scenario_gen.forecasts.dial import DialSearch
+from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
@@ -24,7 +24,6 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.section import Data
-from scenario_gen.pipeline.dial import settle
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec

@@ -20,12 +20,12 @@ from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError, DataError
+from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.drift import EnsembleDrift, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.pipeline.blocks import paths_of
-from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
 from scenario_gen.pipeline.findings import (

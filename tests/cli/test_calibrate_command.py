@@ -109,7 +109,7 @@ def test_value_at_risk_that_fails_is_a_failure_of_its_own(invoke: Invoke) -> Non
 
 
 def test_the_curve_of_auto_is_shown(tiny_folder: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scenario_gen.pipeline.dial.SEARCH_PATHS", 9)
+    monkeypatch.setattr("scenario_gen.forecasts.dial.SEARCH_PATHS", 9)
     result = invoke(
         *("calibrate", "--data", "sp500", "--model", tiny_folder, "--context", "40", "--top-p", "auto"),
         *("--baselines", "none", "--device", "cpu", *QUICK),

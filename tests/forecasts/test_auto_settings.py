@@ -9,11 +9,11 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import DataError, SpecError
+from scenario_gen.forecasts import dial as dial_module
+from scenario_gen.forecasts.dial import TEMPERATURES, TOP_PS, beside, search_dial, settle
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.generators.sections import BootstrapGenerator, KronosGenerator
 from scenario_gen.market import Candles
-from scenario_gen.pipeline import dial as dial_module
-from scenario_gen.pipeline.dial import TEMPERATURES, TOP_PS, beside, search_dial, settle
 from scenario_gen.progress import SilentProgress
 from scenario_gen.store.folder import RunFolder
 

@@ -14,6 +14,7 @@ from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import check_facts_by_origin
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.execute import Draws
+from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Forecast, Settings, forecasts
 from scenario_gen.forecasts.origins import rolling_origins
 from scenario_gen.forecasts.results import Calibration
@@ -26,7 +27,6 @@ from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
-from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.store.codec import decode, encode
 
 SMALL = Settings(context=64, horizon=10, origins=32, paths=39, seed=3, baselines=("bootstrap",))

@@ -13,10 +13,10 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.checks.facts import FACTS, Bars, Gauge, path_statistics
 from scenario_gen.finding import BY_KEY, Finding, cap, worst
+from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
 from scenario_gen.pipeline.blocks import block_paths
-from scenario_gen.pipeline.calibrate import calibrate
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
 from scenario_gen.pipeline.prepare import prepare
 from scenario_gen.pipeline.realism import settings_of, to_calibrate
