@@ -48,7 +48,6 @@ from scenario_gen.training.data import Series, load_series
 from scenario_gen.training.histories import COLUMNS, History, read_histories
 from scenario_gen.training.read_config import load_config
 
-PATHS = 200  # of each ensemble, where nothing else is asked for
 PER_SERIES = 20  # origins of each series
 RIVALS = {"bootstrap": "bootstrap", "gbm": "Gaussian", "fhs": "EWMA-FHS"}  # kind, and the name that tables give it
 
@@ -60,8 +59,8 @@ class Material:
     """What to evaluate on."""
 
     data: str  # folder, file or built-in history
-    config: Path | None = None  # training config whose held-out part is used; None: everything, or what start and
-    # share leave
+    # training config whose held-out part is used; None: everything, or what start and share leave
+    config: Path | None = None
     part: Part = "both"  # of the config's held-out data
     start: pd.Timestamp | None = None  # first bar that may be forecast
     share: float | None = None  # the last share of every series that may be forecast
@@ -117,7 +116,7 @@ def _first(history: History, start: pd.Timestamp | None, share: float | None) ->
 
 
 def candles_of(history: History | Series) -> Candles:
-    """Return a history as candles, without the volume where it has nhistory."""
+    """Return a history as candles, without the volume where it has none."""
     fields = COLUMNS if history.has_volume else COLUMNS[:4]
     return Candles(
         timestamps=pd.DatetimeIndex(history.wall_ns.astype("datetime64[ns]")),
@@ -132,8 +131,8 @@ class Contest:
     """Who forecasts."""
 
     model: str  # that is judged: a known name, a folder, or a Hub repository
-    temperatures: tuple[float, ...] = (1.0,)  # the first is judged, or 1 where it is among them; the others make the
-    # curve
+    # the first is judged, or 1 where it is among them; the others make the curve
+    temperatures: tuple[float, ...] = (1.0,)
     against: tuple[str, ...] = ()  # other models to be compared with, as the baselines are
     device: str = "auto"  # of the models
 
@@ -212,14 +211,14 @@ def broken_bars(paths: PathSet) -> Floats:
     """Return the share of bars that break each of RULES, and of those that break any [R + 1]."""
     columns = validity.columns_of(paths.values, paths.fields)
     finite = ~validity.not_finite(columns)
-    found = [
+    broken = [
         ~finite,
         finite & validity.too_small(columns),
         finite & validity.high_too_low(columns),
         finite & validity.low_too_high(columns),
         validity.no_quantity(columns, "volume") | validity.no_quantity(columns, "amount"),
     ]
-    return np.array([*(flags.mean() for flags in found), np.any(found, axis=0).mean()])
+    return np.array([*(flags.mean() for flags in broken), np.any(broken, axis=0).mean()])
 
 
 def _facts(paths: PathSet, tick: float) -> Floats:

@@ -19,24 +19,15 @@ NOTABLE = 0.25  # deviations of the horizon's return: a drift that decides what 
 
 @dataclass(frozen=True)
 class EnsembleDrift:
-    """The drift of one ensemble over its horizon.
+    """The drift of one ensemble over its horizon."""
 
-    Attributes:
-        log_return: mean log return.
-        log_return_low: lower end of its 95 % Monte Carlo interval.
-        log_return_high: upper end.
-        growth: mean of last price over anchor, less 1: what buying and holding gains on average.
-        growth_low: lower end of its 95 % Monte Carlo interval.
-        growth_high: upper end.
-        deviations: mean log return over the standard deviation of the paths' log returns; None if they are equal.
-    """
-
-    log_return: float
-    log_return_low: float
-    log_return_high: float
-    growth: float
-    growth_low: float
-    growth_high: float
+    log_return: float  # mean log return
+    log_return_low: float  # lower end of its 95 % Monte Carlo interval
+    log_return_high: float  # upper end
+    growth: float  # mean of last price over anchor, less 1: what buying and holding gains on average
+    growth_low: float  # lower end of its 95 % Monte Carlo interval
+    growth_high: float  # upper end
+    # mean log return over the standard deviation of the paths' log returns; None if they are equal
     deviations: float | None
 
 
@@ -45,29 +36,19 @@ class DriftAudit:
     """The drift of a generator over rolling origins, beside what really came; in context deviations.
 
     One unit is the context's volatility times the square root of the horizon.
-
-    Attributes:
-        generated: mean over the origins of the ensemble's mean return.
-        generated_low: lower end of the 95 % interval over origins.
-        generated_high: upper end.
-        realised: mean of the returns that came.
-        realised_low: lower end of the 95 % interval over origins.
-        realised_high: upper end.
-        p: that generated and realised drift are equal.
-        label: WARN where the generated drift is beyond a quarter of a deviation and surely so (its interval leaves
-            out zero), or where it surely differs from the realised one (p < .01).
-        reason: in words.
     """
 
-    generated: float
-    generated_low: float
-    generated_high: float
-    realised: float
-    realised_low: float
-    realised_high: float
-    p: float
+    generated: float  # mean over the origins of the ensemble's mean return
+    generated_low: float  # lower end of the 95 % interval over origins
+    generated_high: float  # upper end
+    realised: float  # mean of the returns that came
+    realised_low: float  # lower end of the 95 % interval over origins
+    realised_high: float  # upper end
+    p: float  # that generated and realised drift are equal
+    # WARN where the generated drift is beyond a quarter of a deviation and surely so (its interval leaves out zero),
+    # or where it surely differs from the realised one (p < .01)
     label: Label
-    reason: str
+    reason: str  # in words
 
 
 def ensemble_drift(closes: Floats, anchor: float) -> EnsembleDrift:

@@ -36,47 +36,32 @@ SPANS = {NEXT_BAR: "next bar", "return_h": "horizon"}
 
 @dataclass(frozen=True)
 class Exceedances:
-    """The account of one tail of one functional at one level.
+    """The account of one tail of one functional at one level."""
 
-    Attributes:
-        functional: id of the return that was forecast.
-        tail: lower (losses of a long position) or upper (of a short one).
-        level: probability that was left beyond the value at risk.
-        forecasts: how many there were.
-        hits: how many were exceeded.
-        share: hits / forecasts.
-        expected: level times forecasts.
-        exact: whether ``p_count`` is the exact binomial test rather than Kupiec's likelihood ratio.
-        p_count: are there as many as there should be?
-        p_independence: does one follow another no oftener than by chance (Christoffersen)? None without any.
-        p_joint: both together (conditional coverage); None where ``p_count`` is exact or nothing was exceeded.
-        excess: mean of what came beyond, less the expected shortfall, in the ensemble's deviations; above zero the
-            shortfall was forecast too small. None below ten exceedances.
-        p_excess: one-sided bootstrap test that it is not above zero; None below ten exceedances, or where the tail
-            of an ensemble is one path, which has no mean to be beyond.
-        label: by ``q``.
-        reason: in words.
-        p: of number and order (``p_joint``, else ``p_count``) and of size, the smaller of the two times their number.
-        q: the same adjusted for the tests of the group that can be judged (Benjamini and Hochberg); None where this
-            one cannot.
-    """
-
-    functional: str
-    tail: Tail
-    level: float
-    forecasts: int
-    hits: int
-    share: float
-    expected: float
-    exact: bool
-    p_count: float
-    p_independence: float | None
+    functional: str  # id of the return that was forecast
+    tail: Tail  # lower (losses of a long position) or upper (of a short one)
+    level: float  # probability that was left beyond the value at risk
+    forecasts: int  # how many there were
+    hits: int  # how many were exceeded
+    share: float  # hits / forecasts
+    expected: float  # level times forecasts
+    exact: bool  # whether ``p_count`` is the exact binomial test rather than Kupiec's likelihood ratio
+    p_count: float  # are there as many as there should be?
+    p_independence: float | None  # does one follow another no oftener than by chance (Christoffersen)? None without any
+    # both together (conditional coverage); None where ``p_count`` is exact or nothing was exceeded
     p_joint: float | None
+    # mean of what came beyond, less the expected shortfall, in the ensemble's deviations; above zero the shortfall was
+    # forecast too small. None below ten exceedances
     excess: float | None
+    # one-sided bootstrap test that it is not above zero; None below ten exceedances, or where the tail of an ensemble
+    # is one path, which has no mean to be beyond
     p_excess: float | None
-    label: Label
-    reason: str
+    label: Label  # by ``q``
+    reason: str  # in words
+    # of number and order (``p_joint``, else ``p_count``) and of size, the smaller of the two times their number
     p: float | None = None
+    # the same adjusted for the tests of the group that can be judged (Benjamini and Hochberg); None where this one
+    # cannot
     q: float | None = None
 
     @property
@@ -250,20 +235,20 @@ def _t_value(samples: Floats) -> Floats:
     return np.asarray(samples.mean(axis=1) / np.maximum(error, np.finfo(float).tiny))
 
 
-def _labelled(one: Exceedances, q: float | None) -> Exceedances:
-    label, reason = _judge(one, q)
-    return replace(one, q=q if one.judged else None, label=label, reason=reason)
+def _labelled(test: Exceedances, q: float | None) -> Exceedances:
+    label, reason = _judge(test, q)
+    return replace(test, q=q if test.judged else None, label=label, reason=reason)
 
 
-def _judge(one: Exceedances, q: float | None) -> tuple[Label, str]:
-    if not one.judged or q is None:
+def _judge(test: Exceedances, q: float | None) -> tuple[Label, str]:
+    if not test.judged or q is None:
         return (
             "INCONCLUSIVE",
-            f"{one.expected:.1f} exceedances are expected of {one.forecasts}; {JUDGED:g} are needed",
+            f"{test.expected:.1f} exceedances are expected of {test.forecasts}; {JUDGED:g} are needed",
         )
-    number = one.p_count if one.p_joint is None else one.p_joint
-    by_size = one.p_excess is not None and one.p_excess < number
-    what, p = ("their size", one.p_excess) if by_size else ("their number or order", number)
+    number = test.p_count if test.p_joint is None else test.p_joint
+    by_size = test.p_excess is not None and test.p_excess < number
+    what, p = ("their size", test.p_excess) if by_size else ("their number or order", number)
     if q < WARN_Q:
         return "FAIL" if q < FAIL_Q else "WARN", f"{what} would come by chance with p = {p:.2g}, q = {q:.2g}"
     return "PASS", f"their number, order and size are as forecast (q = {q:.2g})"

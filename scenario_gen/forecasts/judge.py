@@ -116,10 +116,10 @@ def with_skills(
     return replace(ours, skills=skills)
 
 
-def _at(one: GeneratorCalibration, score: str, origins: Sequence[str], wanted: Sequence[str]) -> Floats:
+def _at(calibration: GeneratorCalibration, score: str, origins: Sequence[str], wanted: Sequence[str]) -> Floats:
     """Return a generator's scores at some of the origins that it was not omitted from."""
-    seen = [stamp for stamp in origins if stamp not in one.omitted]
-    by_stamp = dict(zip(seen, one.scores_by_origin[score], strict=True))
+    seen = [stamp for stamp in origins if stamp not in calibration.omitted]
+    by_stamp = dict(zip(seen, calibration.scores_by_origin[score], strict=True))
     return np.array([by_stamp[stamp] for stamp in wanted])
 
 
@@ -127,13 +127,13 @@ def judge_exceedances(
     observations: Sequence[Observation], rng: np.random.Generator, next_bar: Sequence[Observation] = ()
 ) -> list[Exceedances]:
     """Judge the value at risk of every return, tail and level that was observed, all of them together."""
-    found = []
+    judged = []
     for name, tail, level in observations[0].excesses:
         seen = next_bar if next_bar and name == NEXT_BAR else observations
         pits = np.array([one.pits[name] for one in seen])
         excesses = np.array([one.excesses[name, tail, level] for one in seen])
-        found.append(count_exceedances(name, tail, level, pits, excesses, rng))
-    return judged_together(found)
+        judged.append(count_exceedances(name, tail, level, pits, excesses, rng))
+    return judged_together(judged)
 
 
 def judge_functionals(

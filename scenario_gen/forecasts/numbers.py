@@ -191,8 +191,8 @@ class Observation:
     crps: dict[str, float]  # by functional, each in its own unit
     scores: dict[str, float]  # energy and variogram scores of the path, in context deviations
     band_pit: float  # PIT of the path's largest deviation from the ensemble
-    excesses: dict[tuple[str, Tail, float], float]  # by (functional, tail, level): how far beyond the expected
-    # shortfall the outcome lay, in deviations
+    # by (functional, tail, level): how far beyond the expected shortfall the outcome lay, in deviations
+    excesses: dict[tuple[str, Tail, float], float]
     generated: float  # mean log return over the horizon, in context deviations
     realised: float  # the log return that came, in the same
 

@@ -24,45 +24,26 @@ class Histogram:
 
 @dataclass(frozen=True)
 class FunctionalCalibration:
-    """One number of a path, over all origins.
+    """One number of a path, over all origins."""
 
-    Attributes:
-        functional: its id.
-        title: in words.
-        label: FAIL, WARN, PASS; INCONCLUSIVE below 30 origins; UNTESTABLE where the data cannot say.
-        reason: in words.
-        pits: one per origin, oldest first; empty where untestable, and all figures below are then None.
-        mean: of the PITs; below .5 the paths lie too high.
-        mean_low: lower end of its 95 % interval.
-        mean_high: upper end.
-        spread: mean |PIT - .5|; .25 if calibrated, above where the paths are too narrow.
-        p: of mean, spread and moments (Bonferroni).
-        q: the same adjusted for the number of functionals (Benjamini and Hochberg).
-        p_ks: Kolmogorov and Smirnov.
-        p_moments: Knueppel's moments test.
-        p_dependence: Berkowitz's test of neighbouring origins.
-        coverage: of the central 50, 80, 90 and 95 % bands.
-        histogram: of the PITs.
-        crps: mean fair CRPS, in the functional's own unit.
-    """
-
-    functional: str
-    title: str
-    label: Label
-    reason: str
+    functional: str  # its id
+    title: str  # in words
+    label: Label  # FAIL, WARN, PASS; INCONCLUSIVE below 30 origins; UNTESTABLE where the data cannot say
+    reason: str  # in words
+    # one per origin, oldest first; empty where untestable, and all figures below are then None
     pits: list[float] = field(default_factory=list)
-    mean: float | None = None
-    mean_low: float | None = None
-    mean_high: float | None = None
-    spread: float | None = None
-    p: float | None = None
-    q: float | None = None
-    p_ks: float | None = None
-    p_moments: float | None = None
-    p_dependence: float | None = None
-    coverage: list[Coverage] = field(default_factory=list)
-    histogram: Histogram | None = None
-    crps: float | None = None
+    mean: float | None = None  # of the PITs; below .5 the paths lie too high
+    mean_low: float | None = None  # lower end of its 95 % interval
+    mean_high: float | None = None  # upper end
+    spread: float | None = None  # mean |PIT - .5|; .25 if calibrated, above where the paths are too narrow
+    p: float | None = None  # of mean, spread and moments (Bonferroni)
+    q: float | None = None  # the same adjusted for the number of functionals (Benjamini and Hochberg)
+    p_ks: float | None = None  # Kolmogorov and Smirnov
+    p_moments: float | None = None  # Knueppel's moments test
+    p_dependence: float | None = None  # Berkowitz's test of neighbouring origins
+    coverage: list[Coverage] = field(default_factory=list)  # of the central 50, 80, 90 and 95 % bands
+    histogram: Histogram | None = None  # of the PITs
+    crps: float | None = None  # mean fair CRPS, in the functional's own unit
 
     def coverage_at(self, level: float) -> Coverage | None:
         """Return the coverage of the central band of this level, if it was counted."""
@@ -71,55 +52,32 @@ class FunctionalCalibration:
 
 @dataclass(frozen=True)
 class Contamination:
-    """Whether the futures that were forecast are later than the model's training data.
+    """Whether the futures that were forecast are later than the model's training data."""
 
-    Attributes:
-        label: WARN where some are not, UNTESTABLE where the model does not say.
-        reason: in words.
-        trained_until: last date of the training data; "" where it is not recorded, None where there was none.
-        seen: origins whose future begins before that.
-    """
-
-    label: Label
-    reason: str
-    trained_until: str | None
-    seen: int
+    label: Label  # WARN where some are not, UNTESTABLE where the model does not say
+    reason: str  # in words
+    trained_until: str | None  # last date of the training data; "" where it is not recorded, None where there was none
+    seen: int  # origins whose future begins before that
 
 
 @dataclass(frozen=True)
 class GeneratorCalibration:
-    """One generator over the origins.
+    """One generator over the origins."""
 
-    Attributes:
-        name: in words.
-        identity: what decides its paths.
-        label: the worst of the functionals that could be tested, the drift, and the value at risk where that is WARN
-            or FAIL.
-        functionals: in the order of the list.
-        band: coverage of the simultaneous path band of log closes at four levels.
-        scores: mean score by id, lower is better: crps of three functionals, energy, two variograms.
-        scores_by_origin: the same, origin by origin, oldest first.
-        skills: every score against every baseline.
-        exceedances: of the value at risk, both tails.
-        drift: of the ensembles.
-        contamination: by the training data.
-        omitted: ISO stamps of origins at which it could not be run, and why.
-        dropped: paths that broke a candle rule beyond repair and were left out of their ensembles.
-    """
-
-    name: str
-    identity: dict[str, Any]
+    name: str  # in words
+    identity: dict[str, Any]  # what decides its paths
+    # the worst of the functionals that could be tested, the drift, and the value at risk where that is WARN or FAIL
     label: Label
-    functionals: list[FunctionalCalibration]
-    band: list[Coverage]
-    scores: dict[str, float]
-    scores_by_origin: dict[str, list[float]]
-    skills: list[Skill]
-    exceedances: list[Exceedances]
-    drift: DriftAudit
-    contamination: Contamination
-    omitted: dict[str, str] = field(default_factory=dict)
-    dropped: int = 0
+    functionals: list[FunctionalCalibration]  # in the order of the list
+    band: list[Coverage]  # coverage of the simultaneous path band of log closes at four levels
+    scores: dict[str, float]  # mean score by id, lower is better: crps of three functionals, energy, two variograms
+    scores_by_origin: dict[str, list[float]]  # the same, origin by origin, oldest first
+    skills: list[Skill]  # every score against every baseline
+    exceedances: list[Exceedances]  # of the value at risk, both tails
+    drift: DriftAudit  # of the ensembles
+    contamination: Contamination  # by the training data
+    omitted: dict[str, str] = field(default_factory=dict)  # ISO stamps of origins at which it could not be run, and why
+    dropped: int = 0  # paths that broke a candle rule beyond repair and were left out of their ensembles
 
     def functional(self, name: str) -> FunctionalCalibration:
         """Return the functional with this id."""
@@ -150,36 +108,21 @@ class GeneratorCalibration:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A generator and its baselines on the same rolling origins.
+    """A generator and its baselines on the same rolling origins."""
 
-    Attributes:
-        instrument: whose history.
-        context: bars that each forecast saw.
-        horizon: bars that it was made for.
-        stride: bars between origins.
-        origins: ISO stamps of the last bar before each future, oldest first.
-        paths: of each ensemble.
-        seed: of the paths.
-        smallest_mean: deviation of a PIT mean from .5 that would be found with a power of 80 %.
-        generator: the one that is calibrated.
-        baselines: the others.
-        notes: what a reader must know of how this was done.
-        seconds: it took.
-        facts: stylized facts of the generator by the rank of what came (mode A); None where too few paths were drawn.
-        history_bars: bars of the history, which say how long the horizon could be; None in runs of before.
-    """
-
-    instrument: str
-    context: int
-    horizon: int
-    stride: int
-    origins: list[str]
-    paths: int
-    seed: int
-    smallest_mean: float
-    generator: GeneratorCalibration
-    baselines: list[GeneratorCalibration]
-    notes: list[str]
-    seconds: float
+    instrument: str  # whose history
+    context: int  # bars that each forecast saw
+    horizon: int  # bars that it was made for
+    stride: int  # bars between origins
+    origins: list[str]  # ISO stamps of the last bar before each future, oldest first
+    paths: int  # of each ensemble
+    seed: int  # of the paths
+    smallest_mean: float  # deviation of a PIT mean from .5 that would be found with a power of 80 %
+    generator: GeneratorCalibration  # the one that is calibrated
+    baselines: list[GeneratorCalibration]  # the others
+    notes: list[str]  # what a reader must know of how this was done
+    seconds: float  # it took
+    # stylized facts of the generator by the rank of what came (mode A); None where too few paths were drawn
     facts: FactsReport | None = None
+    # bars of the history, which say how long the horizon could be; None in runs of before
     history_bars: int | None = None

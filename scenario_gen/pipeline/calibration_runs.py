@@ -28,25 +28,15 @@ SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time,
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user may ask of a calibration; None leaves it to the spec, or to the length of the history.
+    """What a user may ask of a calibration; None leaves it to the spec, or to the length of the history."""
 
-    Attributes:
-        context: bars that each forecast sees.
-        horizon: bars ahead.
-        origins: how many at most.
-        paths: of each ensemble.
-        seed: of the paths.
-        baselines: kinds of generators to compare with.
-        one_step: forecasts of the next bar's value at risk; 0 for none.
-    """
-
-    context: int | None = None
-    horizon: int | None = None
-    origins: int = WANTED
-    paths: int = PATHS
-    seed: int | None = None
-    baselines: tuple[str, ...] = USUAL_BASELINES
-    one_step: int = 0
+    context: int | None = None  # bars that each forecast sees
+    horizon: int | None = None  # bars ahead
+    origins: int = WANTED  # how many at most
+    paths: int = PATHS  # of each ensemble
+    seed: int | None = None  # of the paths
+    baselines: tuple[str, ...] = USUAL_BASELINES  # kinds of generators to compare with
+    one_step: int = 0  # forecasts of the next bar's value at risk; 0 for none
 
     def settings(self, bars: int, context: int, horizon: int, seed: int) -> Settings:
         """Return settings for a history of so many bars, with what the user left open filled in."""
@@ -64,18 +54,12 @@ class Wishes:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What ``scenario-gen calibrate`` answers.
+    """What ``scenario-gen calibrate`` answers."""
 
-    Attributes:
-        verdicts: "calibration", "value_at_risk" and the groups of stylized facts by origin (mode A), each with its
-            worst label.
-        calibration: of the generator and its baselines.
-        dial: the search, where temperature or top_p was ``auto``.
-    """
-
+    # "calibration", "value_at_risk" and the groups of stylized facts by origin (mode A), each with its worst label
     verdicts: dict[str, Label]
-    calibration: Calibration
-    dial: DialSearch | None
+    calibration: Calibration  # of the generator and its baselines
+    dial: DialSearch | None  # the search, where temperature or top_p was ``auto``
 
     @property
     def failed(self) -> list[str]:
@@ -109,9 +93,11 @@ def calibrate_spec(
     spec = override(loaded.spec, device=device, paths=None)
     chosen = _named(spec.scenarios, scenario)
     kept = calibration_folder(RunFolder(spec.report.folder).path)
-    (one,) = prepare([chosen], loaded.base, progress, kept=kept)
-    settings = wishes.settings(len(one.history), len(one.context), len(one.timestamps), chosen.paths.seed)
-    return _report(one.generator, one.history, settings, one.dial, kept, progress)
+    (prepared,) = prepare([chosen], loaded.base, progress, kept=kept)
+    settings = wishes.settings(
+        len(prepared.history), len(prepared.context), len(prepared.timestamps), chosen.paths.seed
+    )
+    return _report(prepared.generator, prepared.history, settings, prepared.dial, kept, progress)
 
 
 def calibrate_history(
@@ -130,10 +116,10 @@ def calibrate_history(
 
 
 def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> ResolvedScenario:
-    for one in scenarios:
-        if name in (None, one.name):
-            return one
-    names = ", ".join(one.name for one in scenarios)
+    for resolved in scenarios:
+        if name in (None, resolved.name):
+            return resolved
+    names = ", ".join(resolved.name for resolved in scenarios)
     raise SpecError(f"the spec has no scenario {name!r}", expected=f"one of {names}")
 
 
