@@ -10,7 +10,7 @@ from scipy import stats
 
 from scenario_gen.checks.calibration.pit import HAC_LAG
 from scenario_gen.checks.longrun import mean_test
-from scenario_gen.finding import Label
+from scenario_gen.finding import DRIFT, Finding, Label
 
 Floats = NDArray[np.float64]
 
@@ -103,4 +103,22 @@ def audit_drift(generated: Floats, realised: Floats, *, enough: bool) -> DriftAu
         p=difference.p,
         label=label,
         reason=reason,
+    )
+
+
+def drift_finding(scenario: str, bars: int, drift: EnsembleDrift) -> Finding:
+    """Say which way a scenario's paths of so many bars lean, and whether that decides a backtest.
+
+    In words: what merely holding earns on them.
+    """
+    sure = drift.log_return_low > 0 or drift.log_return_high < 0
+    large = drift.deviations is not None and abs(drift.deviations) > NOTABLE
+    gain = f"{drift.growth:+.2%} [{drift.growth_low:+.2%}, {drift.growth_high:+.2%}]"
+    share = "" if drift.deviations is None else f", {drift.deviations:+.2f} deviations of a path's return"
+    return Finding(
+        name=DRIFT.key,
+        label="WARN" if large and sure else "PASS",
+        measured=f"holding gains {gain} on average over {bars} bars{share}",
+        band=f"a mean within {NOTABLE:g} deviations: beyond, the generator's drift decides what a long strategy earns",
+        scenario=scenario,
     )

@@ -19,12 +19,18 @@ from scipy import stats
 from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage
 from scenario_gen.checks.calibration.pit import Uniformity, histogram, histogram_band, uniformity
 from scenario_gen.checks.calibration.scores import compare_scores
-from scenario_gen.finding import Label, worst
+from scenario_gen.finding import CALIBRATION, OVERLAP, VALUE_AT_RISK, Finding, Label, worst
 from scenario_gen.forecasts.drift import audit_drift
 from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
 from scenario_gen.forecasts.numbers import FUNCTIONALS, SCORED, Observation
 from scenario_gen.forecasts.origins import FEWEST_JUDGED
-from scenario_gen.forecasts.results import Contamination, FunctionalCalibration, GeneratorCalibration, Histogram
+from scenario_gen.forecasts.results import (
+    Calibration,
+    Contamination,
+    FunctionalCalibration,
+    GeneratorCalibration,
+    Histogram,
+)
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +38,12 @@ FAIL_Q, WARN_Q = 0.01, 0.05
 FAIL_MEAN = 0.10
 FAIL_COVERAGE = (0.80, 0.97)  # of the 90 % band
 JUDGED_LEVEL = 0.9
+
+CALIBRATION_BAND = (
+    "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
+    "holds less than 80 or more than 97 %; or value at risk)"
+)
+TAILS_BAND = "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
 
 
 def judge_generator(
@@ -223,3 +235,82 @@ def contamination(trained_until: str | None, futures: Sequence[str]) -> Contamin
         "flatter it"
     )
     return Contamination("WARN", reason, trained_until, seen)
+
+
+def calibration_findings(scenario: str, calibration: Calibration) -> list[Finding]:
+    """Return the verdicts on a calibrated generator, and whether its training data know the futures it forecast.
+
+    Not of stylized facts by origin, which have findings of their own.
+    """
+    ours = calibration.generator
+    return [
+        Finding(
+            name=CALIBRATION.key,
+            label=ours.label,
+            measured=_calibration_told(calibration),
+            band=CALIBRATION_BAND,
+            scenario=scenario,
+            offenders=[judged.functional for judged in ours.functionals if judged.label in ("FAIL", "WARN")],
+        ),
+        Finding(
+            name=VALUE_AT_RISK.key,
+            label=ours.value_at_risk,
+            measured=_tails_told(ours),
+            band=TAILS_BAND,
+            scenario=scenario,
+            offenders=[judged.title for judged in ours.exceedances if judged.label in ("FAIL", "WARN")],
+        ),
+        Finding(
+            name=OVERLAP.name("calibration"),
+            label=ours.contamination.label,
+            measured=ours.contamination.reason,
+            band="futures that are later than the model's training data",
+            scenario=scenario,
+        ),
+    ]
+
+
+def _calibration_told(calibration: Calibration) -> str:
+    ours = calibration.generator
+    tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
+    alike = sum(one.label == ours.label for one in tested)
+    count = f"{alike} of {len(tested)} numbers of a path {ours.label}"
+    return f"{count} over {len(calibration.origins)} forecasts of {calibration.horizon} bars; {ours.reason}"
+
+
+def _tails_told(ours: GeneratorCalibration) -> str:
+    alike = sum(one.label == ours.value_at_risk for one in ours.exceedances)
+    count = f"{alike} of {len(ours.exceedances)} tests {ours.value_at_risk}"
+    more = "; checks: calibration: {one_step: 1000} makes enough, and takes longer"
+    return f"{count}; {ours.value_at_risk_reason}{more if ours.value_at_risk == 'INCONCLUSIVE' else ''}"
+
+
+def uncalibrated_finding(scenario: str, reason: str) -> Finding:
+    """Return the finding on a generator that this history cannot calibrate."""
+    return Finding(CALIBRATION.key, "UNTESTABLE", reason, "a history with room for 30 forecasts", scenario)
+
+
+def overlap_finding(scenario: str, end: str, last: str | None) -> Finding:
+    """Say whether a context that ends on a date ends before the model's training data do.
+
+    Args:
+        scenario: its name.
+        end: ISO date of the context's last bar.
+        last: of the training data; "" where it is not recorded, None where nothing was trained.
+    """
+    label: Label
+    if last is None:
+        label, measured = "PASS", "the generator was fitted to the context alone"
+    elif last == "":
+        label, measured = "UNTESTABLE", "the checkpoint does not record the dates of its training data"
+    elif end <= last:
+        label, measured = "WARN", f"the context ends on {end}, the model's training data on {last}"
+    else:
+        label, measured = "PASS", f"the context ends on {end}, after the model's training data ({last})"
+    return Finding(
+        name=OVERLAP.key,
+        label=label,
+        measured=measured,
+        band="a context that ends after the model's training data",
+        scenario=scenario,
+    )

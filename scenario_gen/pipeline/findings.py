@@ -1,4 +1,4 @@
-"""Findings of a run: candle account, training overlap, edge of the levels, stylized facts, calibration.
+"""Findings of a run: candle account, edge of the levels, stylized facts.
 
 Owns how a judgement becomes a name, a label and a line. Judges little itself: labels come from the checks.
 """
@@ -11,33 +11,13 @@ from typing import Any
 
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, SUSPECT_WARN, CandleAccount
 from scenario_gen.checks.inference.labels import FAIL_EFFECT, FAIL_Q, WARN_Q
-from scenario_gen.finding import (
-    CALIBRATION,
-    CANDLES,
-    DRIFT,
-    EDGE,
-    FACTS,
-    FACTS_BY_ORIGIN,
-    OVERLAP,
-    VALUE_AT_RISK,
-    Finding,
-    Label,
-    worst,
-)
-from scenario_gen.forecasts.drift import NOTABLE, EnsembleDrift
-from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
+from scenario_gen.finding import CANDLES, EDGE, FACTS, FACTS_BY_ORIGIN, Finding, Label, worst
 from scenario_gen.pipeline.check_results import SCORE_GROUPS
-from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.store.results import FactsReport
 
 FACTS_BAND = f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
-CALIBRATION_BAND = (
-    "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
-    "holds less than 80 or more than 97 %; or value at risk)"
-)
-TAILS_BAND = "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
 PINNED_PATHS_WARN = 0.01  # the 99 % tail measures read the outer hundredth of the paths
 
 
@@ -64,28 +44,6 @@ def candle_finding(scenario: str, account: CandleAccount) -> Finding:
     )
 
 
-def overlap_finding(one: Prepared) -> Finding:
-    """Say whether the context ends before the model's training data do."""
-    end = one.context.timestamps[-1].date().isoformat()
-    last = one.generator.trained_until
-    label: Label
-    if last is None:
-        label, measured = "PASS", "the generator was fitted to the context alone"
-    elif last == "":
-        label, measured = "UNTESTABLE", "the checkpoint does not record the dates of its training data"
-    elif end <= last:
-        label, measured = "WARN", f"the context ends on {end}, the model's training data on {last}"
-    else:
-        label, measured = "PASS", f"the context ends on {end}, after the model's training data ({last})"
-    return Finding(
-        name=OVERLAP.key,
-        label=label,
-        measured=measured,
-        band="a context that ends after the model's training data",
-        scenario=one.name,
-    )
-
-
 def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> list[Finding]:
     """Return whether paths reach the edge of what price levels can express; nothing for models without an edge.
 
@@ -107,21 +65,6 @@ def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> li
             scenario=scenario,
         )
     ]
-
-
-def drift_finding(one: Prepared, drift: EnsembleDrift) -> Finding:
-    """Say which way a scenario's paths lean: what merely holding earns on them, and whether that decides a backtest."""
-    sure = drift.log_return_low > 0 or drift.log_return_high < 0
-    large = drift.deviations is not None and abs(drift.deviations) > NOTABLE
-    gain = f"{drift.growth:+.2%} [{drift.growth_low:+.2%}, {drift.growth_high:+.2%}]"
-    share = "" if drift.deviations is None else f", {drift.deviations:+.2f} deviations of a path's return"
-    return Finding(
-        name=DRIFT.key,
-        label="WARN" if large and sure else "PASS",
-        measured=f"holding gains {gain} on average over {len(one.timestamps)} bars{share}",
-        band=f"a mean within {NOTABLE:g} deviations: beyond, the generator's drift decides what a long strategy earns",
-        scenario=one.name,
-    )
 
 
 def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:
@@ -181,54 +124,3 @@ def _told(members: list[_Member], label: Label) -> str:
 def unjudged_facts_finding(scenario: str, reason: str) -> Finding:
     """Return the finding on paths that cannot be compared with real windows."""
     return Finding(FACTS.key, "UNTESTABLE", reason, "paths that can be compared with real windows", scenario)
-
-
-def calibration_findings(scenario: str, found: Calibration) -> list[Finding]:
-    """Return the verdicts on a calibrated generator, and whether its training data know the futures it forecast."""
-    ours = found.generator
-    return [
-        Finding(
-            name=CALIBRATION.key,
-            label=ours.label,
-            measured=_calibration_told(found),
-            band=CALIBRATION_BAND,
-            scenario=scenario,
-            offenders=[one.functional for one in ours.functionals if one.label in ("FAIL", "WARN")],
-        ),
-        Finding(
-            name=VALUE_AT_RISK.key,
-            label=ours.value_at_risk,
-            measured=_tails_told(ours),
-            band=TAILS_BAND,
-            scenario=scenario,
-            offenders=[one.title for one in ours.exceedances if one.label in ("FAIL", "WARN")],
-        ),
-        Finding(
-            name=OVERLAP.name("calibration"),
-            label=ours.contamination.label,
-            measured=ours.contamination.reason,
-            band="futures that are later than the model's training data",
-            scenario=scenario,
-        ),
-        *(facts_findings(scenario, found.facts) if found.facts is not None else ()),
-    ]
-
-
-def _calibration_told(found: Calibration) -> str:
-    ours = found.generator
-    tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
-    alike = sum(one.label == ours.label for one in tested)
-    count = f"{alike} of {len(tested)} numbers of a path {ours.label}"
-    return f"{count} over {len(found.origins)} forecasts of {found.horizon} bars; {ours.reason}"
-
-
-def _tails_told(ours: GeneratorCalibration) -> str:
-    alike = sum(one.label == ours.value_at_risk for one in ours.exceedances)
-    count = f"{alike} of {len(ours.exceedances)} tests {ours.value_at_risk}"
-    more = "; checks: calibration: {one_step: 1000} makes enough, and takes longer"
-    return f"{count}; {ours.value_at_risk_reason}{more if ours.value_at_risk == 'INCONCLUSIVE' else ''}"
-
-
-def uncalibrated_finding(scenario: str, reason: str) -> Finding:
-    """Return the finding on a generator that this history cannot calibrate."""
-    return Finding(CALIBRATION.key, "UNTESTABLE", reason, "a history with room for 30 forecasts", scenario)

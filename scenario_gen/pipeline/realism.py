@@ -21,20 +21,15 @@ from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.forecasts.calibrate import calibrate
-from scenario_gen.forecasts.drift import EnsembleDrift, ensemble_drift
+from scenario_gen.forecasts.drift import EnsembleDrift, drift_finding, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
+from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_finding
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.pipeline.blocks import paths_of
 from scenario_gen.pipeline.calibration_runs import SAME_ORIGINS
 from scenario_gen.pipeline.check_results import exempted
-from scenario_gen.pipeline.findings import (
-    calibration_findings,
-    drift_finding,
-    facts_findings,
-    uncalibrated_finding,
-    unjudged_facts_finding,
-)
+from scenario_gen.pipeline.findings import facts_findings, unjudged_facts_finding
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.spec.models import CalibrationBudget
@@ -110,7 +105,7 @@ def facts_of_run(
             is_scenario = one.scenario.role == "scenario"
             if len(last) > 1:
                 drifts[one.name] = ensemble_drift(last[:, None], float(one.context.close[-1]))
-                findings += [drift_finding(one, drifts[one.name])] if is_scenario else []
+                findings += [drift_finding(one.name, len(one.timestamps), drifts[one.name])] if is_scenario else []
             try:
                 reports[one.name] = _judged(one, bars, store, identity, once)
             except (CheckError, DataError) as error:
@@ -174,7 +169,9 @@ def calibrations_of_run(
             findings.append(uncalibrated_finding(one.name, str(error.problem)))
             progress.note(f"{one.name}: not calibrated: {error.problem}")
         else:
+            facts = found[one.name].facts
             findings += calibration_findings(one.name, found[one.name])
+            findings += facts_findings(one.name, facts) if facts is not None else []
     return found, findings
 
 

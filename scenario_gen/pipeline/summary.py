@@ -17,8 +17,9 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.account import CandleAccount, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars
-from scenario_gen.pipeline.findings import candle_finding, edge_finding, overlap_finding
+from scenario_gen.pipeline.findings import candle_finding, edge_finding
 from scenario_gen.pipeline.named import named_paths
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.pipeline.strategy_results import make_fan, rounded, strategy_result
@@ -72,7 +73,9 @@ def summarise(
             scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
             metrics.append(_named_metrics(one.name, strategies, merged.metrics))
             candles.append(merged.candles.assign(scenario=one.name))
-            findings += [candle_finding(one.name, merged.account), overlap_finding(one)]
+            end = one.context.timestamps[-1].date().isoformat()
+            overlap = overlap_finding(one.name, end, one.generator.trained_until)
+            findings += [candle_finding(one.name, merged.account), overlap]
             findings += edge_finding(one.name, merged.provenance, one.scenario.paths.count)
             advance(1)
     store.write_candles(pd.concat(candles, ignore_index=True))
