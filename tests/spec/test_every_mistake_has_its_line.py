@@ -188,8 +188,9 @@ DATA_MISTAKES = [
     ),
     ("{source: sp500, adjusted: 1}", "data.adjusted: got 1, expected true or false"),
     (
-        "{source: sp500, symbol: SPY}",
-        "data.symbol: unknown key. Allowed here: source, file, end, start, calendar, timezone, adjusted, volume, name",
+        "{source: sp500, ticker: SPY}",
+        "data.ticker: unknown key. Allowed here: source, file, end, start, calendar, timezone, adjusted, "
+        "symbol, partial, volume, name",
     ),
     (
         "{source: sp500, file: prices.csv}",
