@@ -10,8 +10,9 @@ Knows arrays; knows neither strategies nor how paths are summed up (see ``distri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from scenario_gen.backtest.account import Account, Floats
 NO_VARIANCE = 1e-12
 # The largest growth of the logarithm that exp can hold.
 LOG_MAX = 700.0
+
+Form = Literal["percent", "signed percent", "level", "number", "count", "price"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Metric:
     Attributes:
         name: column name in metrics.parquet.
         title: heading in a table.
+        form: how a value becomes text, on the page and everywhere.
         unit: ``fraction`` (0.12 is 12 %), ``fraction/year``, ``ratio``, ``bars``, ``count`` or ``1/year``.
         formula: in words and symbols; T bars of horizon, B bars per year, E equity, r its simple returns.
         source: where the definition comes from.
@@ -82,6 +86,7 @@ class Metric:
 
     name: str
     title: str
+    form: Form
     unit: str
     formula: str
     source: str
@@ -178,10 +183,19 @@ def fees_paid(fees: Floats, equity: Floats) -> Floats:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("total_return", "Total return", "fraction", "E_T / E_0 - 1", "definition", lambda t: total_return(t.equity)),
+    Metric(
+        "total_return",
+        "Total return",
+        "signed percent",
+        "fraction",
+        "E_T / E_0 - 1",
+        "definition",
+        lambda t: total_return(t.equity),
+    ),
     Metric(
         "annual_return",
         "Annual return",
+        "signed percent",
         "fraction/year",
         "(E_T / E_0)^(B / T) - 1",
         "definition (compound annual growth rate)",
@@ -190,6 +204,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "annual_volatility",
         "Annual volatility",
+        "percent",
         "fraction/year",
         "standard deviation of r (T - 1 degrees of freedom) x sqrt(B)",
         "definition; scales as if returns were uncorrelated",
@@ -198,6 +213,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "sharpe",
         "Sharpe ratio",
+        "number",
         "ratio",
         "mean of r / standard deviation of r x sqrt(B), risk-free rate 0",
         "Sharpe (1994), The Sharpe Ratio, Journal of Portfolio Management 21",
@@ -206,6 +222,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "sortino",
         "Sortino ratio",
+        "number",
         "ratio",
         "mean of r / sqrt(mean of min(r, 0)^2) x sqrt(B), target 0",
         "Sortino and Price (1994), Performance Measurement in a Downside Risk Framework, J. of Investing 3",
@@ -214,6 +231,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "calmar",
         "Calmar ratio",
+        "number",
         "ratio",
         "annual return / maximum drawdown",
         "Young (1991), Calmar Ratio: A Smoother Tool, Futures 20; here over the horizon instead of 36 months",
@@ -222,6 +240,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "max_drawdown",
         "Maximum drawdown",
+        "percent",
         "fraction",
         "max over bars of 1 - E / running peak of E, at closes",
         "definition",
@@ -229,7 +248,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "drawdown_bars",
-        "Longest drawdown",
+        "Longest drawdown, bars",
+        "count",
         "bars",
         "largest number of bars from a peak of E to its recovery, or to the end",
         "definition",
@@ -238,6 +258,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "time_under_water",
         "Time under water",
+        "percent",
         "fraction",
         "bars with E below its running peak / T",
         "definition",
@@ -247,6 +268,7 @@ METRICS: tuple[Metric, ...] = (
         "trades",
         "Trades",
         "count",
+        "count",
         "round trips from flat to flat, the open one included",
         "definition",
         lambda t: t.trades,
@@ -254,6 +276,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "win_rate",
         "Win rate",
+        "percent",
         "fraction",
         "closed round trips with a profit after fees / closed round trips",
         "definition",
@@ -262,6 +285,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "exposure",
         "Exposure",
+        "percent",
         "fraction",
         "mean over closes of |position value| / E",
         "definition",
@@ -269,7 +293,8 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "turnover",
-        "Turnover",
+        "Turnover per year",
+        "number",
         "1/year",
         "(value bought + value sold) / mean E x B / T; a full round trip of all equity counts 2",
         "definition",
@@ -277,13 +302,15 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "fees",
-        "Fees",
+        "Fees, share of the start",
+        "percent",
         "fraction",
         "fees and the cost of borrowing / E_0; slippage is in the fill prices and not in here",
         "definition",
         lambda t: fees_paid(t.fees, t.equity),
     ),
 )
+BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 
 
 def _count(column: Floats, paths: int) -> Floats:

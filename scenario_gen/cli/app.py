@@ -147,7 +147,7 @@ def list_models() -> None:
 
       scenario-gen models list
     """
-    from scenario_gen.cli.tables import show_models
+    from scenario_gen.cli.show import show_models
     from scenario_gen.kronos.registry import known_models
 
     show_models(known_models())

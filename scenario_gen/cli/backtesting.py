@@ -113,7 +113,7 @@ def _uses(strategies: list[str], params: dict[str, Any]) -> list[dict[str, Any]]
 
 def _show(report: BacktestReport, *, as_json: bool) -> None:
     if not as_json:
-        from scenario_gen.cli.backtest_tables import show_backtest
+        from scenario_gen.cli.show import show_backtest
 
         show_backtest(report)
         return

@@ -171,7 +171,7 @@ def _exit_code(report: CalibrationReport) -> int:
 
 def _show(report: CalibrationReport, *, as_json: bool) -> None:
     if not as_json:
-        from scenario_gen.cli.calibration_tables import show_calibration
+        from scenario_gen.cli.show import show_calibration
 
         show_calibration(report)
         return

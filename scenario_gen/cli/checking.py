@@ -104,8 +104,7 @@ def _market(**given: float | None) -> Market:
 
 def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
     if not as_json:
-        from scenario_gen.cli.asset_tables import show_assets
-        from scenario_gen.cli.check_tables import show_check
+        from scenario_gen.cli.show import show_assets, show_check
         from scenario_gen.pipeline.check_results import CheckReport
 
         show_check(report) if isinstance(report, CheckReport) else show_assets(report)

@@ -113,8 +113,8 @@ def _require_own_folder(model: str) -> None:
 
 
 def _write_card(model: str, found: Evaluation) -> None:
-    from scenario_gen.forecasts.checkpoint_tables import card_text
     from scenario_gen.kronos.checkpoint import open_checkpoint
+    from scenario_gen.report.tables.checkpoints import card_text
     from scenario_gen.training.card import write_card
 
     path = write_card(Path(model), open_checkpoint(model), card_text(found))
@@ -127,6 +127,6 @@ def _show(found: Evaluation, *, as_json: bool) -> None:
 
         typer.echo(json.dumps(encode(found), indent=1, allow_nan=False))
         return
-    from scenario_gen.cli.evaluation_tables import show_evaluation
+    from scenario_gen.cli.show import show_evaluation
 
     show_evaluation(found)

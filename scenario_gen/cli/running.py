@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from scenario_gen.cli.progress import choose_progress
-from scenario_gen.cli.tables import show_run
+from scenario_gen.cli.show import show_run
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.spec.loader import load_spec
 

@@ -23,10 +23,11 @@ from scenario_gen.finding import (
 )
 from scenario_gen.generators.sections import name_of
 from scenario_gen.report import numbers, words
-from scenario_gen.report.cells import Placed, PlacedScenario, decision_estimate, decision_share, quantile, rate
 from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
-from scenario_gen.report.strategies import looking_ahead
+from scenario_gen.report.table import Placed, PlacedScenario
+from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, limit_figure, rate
+from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.limits import BY_NAME, LimitVerdict, judge_strategy
 from scenario_gen.store.results import CandleAccount, ScenarioResult, StressRun
@@ -59,17 +60,7 @@ class Judged:
     @property
     def shown(self) -> Shown:
         """The measured figure as it stands on the page."""
-        match BY_NAME[self.verdict.limit].place:
-            case ("drawdown_beyond",):
-                return decision_share(self.placed, self.verdict.declared)
-            case ("probability_of_loss",):
-                return numbers.share(self.verdict.measured, f"{self.placed.at}/probability_of_loss")
-            case (kind, level):
-                return numbers.bracketed(self.verdict.measured, "percent", f"{self.placed.at}/{kind}/{level}")
-            case (_, metric, level):
-                form, decimals = words.METRICS[metric][1], 2 * (metric == "sharpe")
-                return quantile(self.placed, metric, level, form, decimals=decimals)
-        raise AssertionError(self.verdict.limit)  # a limit of a new kind: a defect of ours
+        return limit_figure(self.placed, self.verdict, signed=True)
 
     def capped(self, findings: Sequence[Finding]) -> Label:
         """Return the label, held down to what the generator's own state allows."""

@@ -22,8 +22,8 @@ from scenario_gen.finding import (
 from scenario_gen.forecasts.exceedances import WARN_Q, Exceedances, decisive
 from scenario_gen.forecasts.results import FunctionalCalibration
 from scenario_gen.report import numbers, words
-from scenario_gen.report.cells import PlacedScenario
 from scenario_gen.report.numbers import plain
+from scenario_gen.report.table import PlacedScenario
 from scenario_gen.report.words import Badge, Sentence, name, say
 from scenario_gen.store.results import Calibration, FactsReport, StressRun
 

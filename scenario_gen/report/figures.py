@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from scenario_gen.report.cells import realised_metric
 from scenario_gen.report.charts import Chart, Panel, bar_ticks, spread
 from scenario_gen.report.numbers import count, level, percent, price
 from scenario_gen.report.strips import nice_ticks
+from scenario_gen.report.tables.outcomes import realised_metric
 from scenario_gen.store.results import Estimate, Fan, ScenarioResult, StrategyResult
 
 BAND_KEYS = ("0.05", "0.25", "0.5", "0.75", "0.95")

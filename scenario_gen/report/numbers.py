@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
+from scenario_gen.backtest.metrics import Form
 from scenario_gen.store.results import Estimate
 
 MINUS = "\u2212"
@@ -19,8 +19,6 @@ NOT_APPLICABLE = "—"
 NOT_SHOWN = "not shown"
 FEW = 10  # below this many paths a rate says less than the count
 MAX_DECIMALS = 4
-
-Form = Literal["percent", "signed percent", "level", "number", "count", "price"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,18 @@ def share(estimate: Estimate, source: str) -> Shown:
     elif hits == estimate.n and bound < 1:
         error = f"> {_small_percent(1 - bound)}"
     return Shown(text, error, value=float(hits), form="count", source=f"{source}/count")
+
+
+def in_percent(estimate: Estimate | None) -> str:
+    """Return an estimate in percent with its interval as a terminal shows it, or why there is none."""
+    if estimate is None:
+        return "not measured"
+    if estimate.value is None:
+        return estimate.reason or "n/a"
+    value = f"{100 * estimate.value:.1f} %"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
 def decimals_for(errors: Iterable[float | None]) -> int:

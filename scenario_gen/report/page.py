@@ -18,26 +18,12 @@ from scenario_gen.backtest.uses import class_name
 from scenario_gen.errors import StoreError
 from scenario_gen.files import write_bytes
 from scenario_gen.finding import LIMITS, Label, in_section, worst
-from scenario_gen.report import (
-    accounts,
-    calibration,
-    candles,
-    cards,
-    cells,
-    facts,
-    faults,
-    pictures,
-    shifts,
-    strategies,
-    tables,
-    words,
-)
-from scenario_gen.report.cells import PlacedScenario, Table
+from scenario_gen.report import cards, faults, pictures, words
 from scenario_gen.report.charts import drawing
-from scenario_gen.report.edges import edge_sentences
-from scenario_gen.report.long_facts import long_table
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.repro import moment, repro_rows
+from scenario_gen.report.table import PlacedScenario, Table, place
+from scenario_gen.report.tables import candles, forecasts, outcomes, realism, strategies
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun
@@ -77,7 +63,7 @@ def build_page(run: StressRun) -> str:
     Raises:
         StoreError: the page would exceed 3 MB.
     """
-    placed = cells.place(run)
+    placed = place(run)
     base = choose_base(placed)
     with drawing():
         parts = _parts(run, placed, base)
@@ -97,13 +83,13 @@ def choose_colours(base: PlacedScenario, limit: float | None) -> tuple[str, ...]
 
     The others, and strategies without parameters called buy and hold, are reference grey.
     """
-    strategies = base.scenario.strategies
-    candidates = [n for n, strategy in enumerate(strategies) if not _is_reference(strategy.use)]
+    every = base.scenario.strategies
+    candidates = [n for n, strategy in enumerate(every) if not _is_reference(strategy.use)]
     if len(candidates) > len(COLOURS):
-        rates = [cells.rate(cells.decision_estimate(strategy, limit)) or 0.0 for strategy in strategies]
+        rates = [outcomes.rate(outcomes.decision_estimate(strategy, limit)) or 0.0 for strategy in every]
         candidates = sorted(sorted(candidates, key=lambda n: (-rates[n], n))[: len(COLOURS)])
     given = dict(zip(candidates, COLOURS, strict=False))
-    return tuple(given.get(number, "r") for number in range(len(strategies)))
+    return tuple(given.get(number, "r") for number in range(len(every)))
 
 
 def _is_reference(use: str) -> bool:
@@ -118,7 +104,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
     every = base.strategies(colours)
     tabled = drawn if len(every) > MOST_TABLED else every
     shown = [number for number, each in enumerate(every) if each in tabled]
-    sets = tables.sets_table(run, base)
+    sets = strategies.sets_table(run, base)
     return {
         "run": run,
         "base": base,
@@ -131,14 +117,14 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
         "caps": faults.caps(run, placed),
-        "summary": tables.summary_table(run, [base], placed),
+        "summary": _summary(run, base, placed),
         "summary_rest": _summary_rest(run, placed, base),
         "fans": pictures.fans(run, placed, base),
-        "dial": accounts.dial_table(placed, cards.generator_name),
+        "dial": outcomes.dial_table(placed),
         "dial_sentence": cards.dial_sentence(base),
-        "edges": edge_sentences(placed),
-        "calibrations": calibration.calibrations(placed),
-        "dials": calibration.dials(placed),
+        "edges": candles.edge_sentences(placed),
+        "calibrations": forecasts.calibrations(placed),
+        "dials": forecasts.dials(placed),
         "uncalibrated": [p.title for p in placed if p.scenario.role == "scenario" and not p.scenario.calibration],
         **_facts_parts(placed, base),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
@@ -147,21 +133,20 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "wickless": candles.wickless_table(placed),
         "repair_sentence": candles.effect_sentence(placed),
         "repair_effects": candles.effect_table(placed),
-        "repair_shifts": shifts.shift_table(placed),
-        "shift_caption": shifts.shift_caption(placed),
+        "repair_shifts": candles.shift_table(placed),
         "rejection": candles.rejection_table(placed),
         "conditional": candles.conditional_sentences(placed),
         "thresholds": candles.thresholds(placed),
         "flags": candles.flag_lines(placed),
-        "outcomes": tables.outcome_table(run, placed, colours, shown),
+        "outcomes": outcomes.outcome_table(run, placed, colours, shown),
         "equity": pictures.equity(drawn),
-        "metric_tables": [(p.title, p.parameters, accounts.metric_table(p, words.METRICS)) for p in tabled],
+        "metric_tables": [(p.title, p.parameters, outcomes.metric_table(p)) for p in tabled],
         "untabled": len(every) - len(tabled),
         "definitions": words.DEFINITIONS,
         "curve": pictures.curve(drawn, limit),
         "curve_key": [(p.title, p.css) for p in drawn],
-        "tail": tables.tail_table(tabled),
-        "drawdowns": tables.drawdown_table(tabled),
+        "tail": outcomes.tail_table(base, tabled),
+        "drawdowns": outcomes.drawdown_table(base, tabled),
         "across": _across(placed, limit),
         "drills": pictures.drills(drawn, base),
         "undrawn": len(base.scenario.strategies) - len(drawn),
@@ -179,8 +164,8 @@ def title(run: StressRun, base: PlacedScenario) -> str:
     """Return the run's own title, or what it did in one line."""
     if run.title.strip() and run.title != run.name:
         return name(run.title, 120)
-    strategies = words.spelled(len(base.scenario.strategies), "strategy")
-    return f"{strategies} in {count(base.scenario.paths)} markets that did not happen"
+    many = words.spelled(len(base.scenario.strategies), "strategy")
+    return f"{many} in {count(base.scenario.paths)} markets that did not happen"
 
 
 def _meta(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
@@ -234,18 +219,18 @@ def _sections(
 def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:
     """Return what section 3 shows: the base scenario's facts, or the first that has some."""
     own = base if base.scenario.facts else next((one for one in placed if one.scenario.facts), base)
-    beside = facts.beside_base(own, placed)
+    beside = realism.beside_base(own, placed)
     found = own.scenario.facts
     return {
         "facts_of": own,
         "facts_beside": [(mark, one.title) for one, mark in beside],
-        "facts_sentences": facts.facts_sentences(own),
-        "facts_table": facts.facts_table(own, beside),
-        "facts_shown": facts.shown_table(own),
-        "facts_long": long_table(own),
-        "facts_untestable": facts.untestable_lines(found) if found else [],
-        "scores_table": facts.scores_table(own),
-        "groups_table": facts.groups_table(placed),
+        "facts_sentences": realism.facts_sentences(own),
+        "facts_table": realism.facts_table(own, beside),
+        "facts_shown": realism.shown_table(own),
+        "facts_long": realism.long_table(own),
+        "facts_untestable": realism.untestable_lines(found) if found else [],
+        "scores_table": realism.scores_table(own),
+        "groups_table": realism.groups_table(placed),
     }
 
 
@@ -266,12 +251,20 @@ def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedSc
     }
 
 
+def _summary(run: StressRun, base: PlacedScenario, placed: list[PlacedScenario]) -> Table:
+    caption = (
+        f"Scenario {base.title}, {count(base.scenario.paths)} paths. Brackets and ±: 95% Monte Carlo error, which "
+        "shrinks with more paths; the range over scenarios and baselines does not."
+    )
+    return outcomes.summary_table(run, [base], placed, title="By strategy.", caption=caption)
+
+
 def _summary_rest(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -> Table | None:
     rest = [scenario for scenario in placed if scenario is not base]
-    return tables.summary_table(run, rest, placed) if rest else None
+    return outcomes.summary_table(run, rest, placed) if rest else None
 
 
-def _across(placed: list[PlacedScenario], limit: float | None) -> list[tuple[str, Table, Sentence]]:
+def _across(placed: list[PlacedScenario], limit: float | None) -> list[tuple[Table, Sentence]]:
     if len(placed) < 2:
         return []
     captions: list[tuple[str, float | None]] = [("Share of paths that lose", None)]
@@ -279,9 +272,9 @@ def _across(placed: list[PlacedScenario], limit: float | None) -> list[tuple[str
         captions.append((f"Share of paths with a drawdown of {level(limit)} or more", limit))
     shown = []
     for caption, decision in captions:
-        table, same = tables.across_table(placed, decision)
+        table, same = outcomes.across_table(placed, decision, f"{caption}.")
         told = words.SAME_ORDER if same else words.OTHER_ORDER
-        shown.append((caption, table, words.say(told, columns=f"{len(placed)} columns")))
+        shown.append((table, words.say(told, columns=f"{len(placed)} columns")))
     return shown
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from scenario_gen.report import accounts, cards, cells, drill, figures, words
-from scenario_gen.report.cells import Placed, PlacedScenario
+from scenario_gen.report import cards, drill, figures, words
 from scenario_gen.report.numbers import count, plain
+from scenario_gen.report.table import Placed, PlacedScenario
+from scenario_gen.report.tables.outcomes import MOST_TRADES, decision_estimate, rate, trade_table
 from scenario_gen.report.words import name
 from scenario_gen.store.results import StressRun
 
@@ -73,13 +74,13 @@ def broker(run: StressRun, base: PlacedScenario) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def drawn(strategies: list[Placed], limit: float | None) -> list[Placed]:
+def drawn(every: list[Placed], limit: float | None) -> list[Placed]:
     """Return the strategies that get pictures: all of them, or the eight with the worst tail."""
-    if len(strategies) <= MOST_DRAWN:
-        return strategies
-    rates = {p.at: cells.rate(cells.decision_estimate(p.strategy, limit)) or 0.0 for p in strategies}
-    kept = {p.at for p in sorted(strategies, key=lambda p: (-rates[p.at], p.at))[:MOST_DRAWN]}
-    return [p for p in strategies if p.at in kept]
+    if len(every) <= MOST_DRAWN:
+        return every
+    rates = {p.at: rate(decision_estimate(p.strategy, limit)) or 0.0 for p in every}
+    kept = {p.at for p in sorted(every, key=lambda p: (-rates[p.at], p.at))[:MOST_DRAWN]}
+    return [p for p in every if p.at in kept]
 
 
 def equity(chosen: list[Placed]) -> list[tuple[str, str, Markup]]:
@@ -118,7 +119,7 @@ def _drill(placed: Placed, entry: int, base: PlacedScenario) -> dict[str, Any]:
         "total_return": plain(path.total_return, "signed percent", f"{at}/total_return"),
         "trades": len(path.trades),
         "svg": drill.named_path(path, base.scenario.context),
-        "table": accounts.trade_table(path) if path.trades else None,
-        "hidden": max(len(path.trades) - accounts.MOST_TRADES, 0),
+        "table": trade_table(path) if path.trades else None,
+        "hidden": max(len(path.trades) - MOST_TRADES, 0),
         "window": drill.window(path) if len(path.close) > drill.MOST_BARS else None,
     }

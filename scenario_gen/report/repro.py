@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenario_gen.report.cells import PlacedScenario
+from scenario_gen.report.table import PlacedScenario
 from scenario_gen.report.words import name, visible
 from scenario_gen.store.results import StressRun
 

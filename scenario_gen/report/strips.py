@@ -9,10 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scenario_gen.report.numbers import level, percent
+from scenario_gen.checks.inference import FactVerdict
+from scenario_gen.report.numbers import fixed, level, percent
 from scenario_gen.store.results import Estimate, MetricSummary
 
 NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
+REACH = 2.5  # real standard deviations on both sides of the real mean
 EDGE = 0.04  # room at both ends, so that no mark is cut
 
 
@@ -169,3 +171,43 @@ def _aria(value: dict[str, float | None], realised: float | None) -> str:
 
 def _tick_text(tick: float, *, whole: bool) -> str:
     return level(tick) if whole else percent(tick)
+
+
+def fact_strip(fact: FactVerdict, others: Sequence[tuple[FactVerdict, str]]) -> FactStrip | None:
+    """Place a fact's means and ranges on the scale of the real windows; None where there is no such scale.
+
+    Args:
+        fact: of the paths.
+        others: the same fact of other scenarios, each with the shape of its mark.
+    """
+    if fact.real_mean is None or not fact.real_sd or fact.synthetic_mean is None:
+        return None
+    middle, scale = fact.real_mean, fact.real_sd
+    marks = [_mark(found.synthetic_mean, middle, scale, shape) for found, shape in others]
+    marks.append(_mark(fact.synthetic_mean, middle, scale, "mean"))
+    shift = (fact.synthetic_mean - middle) / scale
+    return FactStrip(
+        real=_ends(fact.real_range, middle, scale),
+        paths=_ends(fact.synthetic_range, middle, scale),
+        marks=tuple(mark for mark in marks if mark is not None),
+        aria=f"mean of the paths {fixed(shift, 2)} real standard deviations from the real mean",
+    )
+
+
+def _mark(mean: float | None, middle: float, scale: float, shape: str) -> Mark | None:
+    if mean is None:
+        return None
+    x = _at(mean, middle, scale)
+    beyond = "left" if x < 0 else "right" if x > 100 else ""
+    return Mark(min(max(x, 0.0), 100.0), shape, beyond)
+
+
+def _at(value: float, middle: float, scale: float) -> float:
+    return round(50 + 50 * (value - middle) / scale / REACH, 2)
+
+
+def _ends(ends: tuple[float, float] | None, middle: float, scale: float) -> tuple[float, float] | None:
+    if ends is None:
+        return None
+    low, high = (min(max(_at(end, middle, scale), 0.0), 100.0) for end in ends)
+    return low, high

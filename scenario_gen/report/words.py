@@ -10,7 +10,7 @@ import string
 import unicodedata
 from dataclasses import dataclass, replace
 
-from scenario_gen.report.numbers import Form, Shown, count
+from scenario_gen.report.numbers import Shown, count
 from scenario_gen.store.results import Label
 
 FORBIDDEN = (
@@ -357,23 +357,6 @@ LABELS: tuple[tuple[Label, str], ...] = (
     ("INCONCLUSIVE", "too few paths, or the generator not shown to be calibrated"),
     ("UNTESTABLE", "the data cannot say"),
 )
-
-METRICS: dict[str, tuple[str, Form]] = {
-    "total_return": ("Total return", "signed percent"),
-    "annual_return": ("Annual return", "signed percent"),
-    "annual_volatility": ("Annual volatility", "percent"),
-    "sharpe": ("Sharpe ratio", "number"),
-    "sortino": ("Sortino ratio", "number"),
-    "calmar": ("Calmar ratio", "number"),
-    "max_drawdown": ("Maximum drawdown", "percent"),
-    "drawdown_bars": ("Longest drawdown, bars", "count"),
-    "time_under_water": ("Time under water", "percent"),
-    "trades": ("Trades", "count"),
-    "win_rate": ("Win rate", "percent"),
-    "exposure": ("Exposure", "percent"),
-    "turnover": ("Turnover per year", "number"),
-    "fees": ("Fees, share of the start", "percent"),
-}
 
 DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("Total return", "equity at the end over equity at the start, minus 1; the start is the anchor, flat"),

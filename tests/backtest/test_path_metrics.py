@@ -133,3 +133,4 @@ def test_every_metric_says_what_it_is():
     for metric in METRICS:
         assert metric.title and metric.formula and metric.source
         assert metric.unit in units
+        assert metric.form in ("percent", "signed percent", "number", "count")

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import scenario_gen as sg
-from scenario_gen.cli.check_tables import show_check
+from scenario_gen.cli.show import show_check
 from scenario_gen.market import load_candles
 from tests.pipeline.given import ManyContexts, OneContext
 

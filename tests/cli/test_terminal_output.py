@@ -5,8 +5,9 @@ from typing import Any
 from rich.console import Console
 
 from scenario_gen.cli.progress import BarProgress, LineProgress, NotesOnly
-from scenario_gen.cli.tables import finding_lines, percent, show_run
+from scenario_gen.cli.show import finding_lines, show_run
 from scenario_gen.progress import SilentProgress
+from scenario_gen.report.numbers import in_percent
 from scenario_gen.store.results import Estimate, Finding, StressRun
 
 
@@ -41,9 +42,9 @@ def test_findings_that_did_not_pass_stand_below_the_table(finished_run: StressRu
 
 
 def test_an_estimate_without_an_interval_or_a_value_says_so() -> None:
-    assert percent(Estimate(0.1)) == "10.0 %"
-    assert percent(Estimate(None, reason="no trade")) == "no trade"
-    assert percent(Estimate(None)) == "n/a"
+    assert in_percent(Estimate(0.1)) == "10.0 %"
+    assert in_percent(Estimate(None, reason="no trade")) == "no trade"
+    assert in_percent(Estimate(None)) == "n/a"
 
 
 def test_known_models_are_listed_with_their_pinned_source(invoke: Callable[..., Any]) -> None:

@@ -7,10 +7,16 @@ import re
 from collections.abc import Callable
 from types import ModuleType
 
-from scenario_gen.report.candles import account_table, effect_sentence, effect_table, thresholds, wickless_table
-from scenario_gen.report.cells import Table, place
 from scenario_gen.report.page import build_page
-from scenario_gen.report.shifts import shift_table
+from scenario_gen.report.table import Table, place
+from scenario_gen.report.tables.candles import (
+    account_table,
+    effect_sentence,
+    effect_table,
+    shift_table,
+    thresholds,
+    wickless_table,
+)
 from scenario_gen.report.words import text_of
 from scenario_gen.store.results import CandleAccount, FactShift, Interval, Rejection, StressRun
 

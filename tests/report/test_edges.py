@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scenario_gen.report.cells import place
-from scenario_gen.report.edges import edge_sentences
 from scenario_gen.report.page import build_page
+from scenario_gen.report.table import place
+from scenario_gen.report.tables.candles import edge_sentences
 from scenario_gen.report.words import text_of
 from scenario_gen.store.results import StressRun
 from tests.report.checks import seen

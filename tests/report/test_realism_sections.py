@@ -18,11 +18,11 @@ from scenario_gen.forecasts.judge import contamination, judge_generator, with_sk
 from scenario_gen.forecasts.numbers import Observation, Scale, measure
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.report import cards
-from scenario_gen.report.cells import place
-from scenario_gen.report.facts import REACH, beside_base, facts_table
-from scenario_gen.report.origin_facts import origin_facts
 from scenario_gen.report.page import build_page
-from scenario_gen.report.tail_scores import tails
+from scenario_gen.report.strips import REACH
+from scenario_gen.report.table import Ref, place
+from scenario_gen.report.tables.forecasts import tails
+from scenario_gen.report.tables.realism import beside_base, facts_table, origin_facts
 from scenario_gen.report.words import FORBIDDEN, text_of
 from scenario_gen.store.results import Calibration, FactsReport, Finding, Label, StressRun
 
@@ -233,7 +233,7 @@ def test_value_at_risk_that_fails_alone_is_what_the_verdict_names(judged: Stress
     assert len(text_of(card.sentence).split()) <= 40
     told = " ".join(text_of(sentence) for sentence in cards.headline(run, placed[0]))
     assert "FAIL for value at risk (next bar, lower tail, 5%): falls may be milder here than in reality" in told
-    shown = tails(found, "")
+    shown = tails(Ref(found, ""))
     assert shown is not None
     assert (shown["label"], shown["flagged"]) == ("FAIL", True)  # which opens its table
     assert "Off in 1 of 1 tests that can be judged" in text_of(shown["sentences"][0])

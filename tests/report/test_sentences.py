@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenario_gen.report import cards, words
-from scenario_gen.report.cells import place
 from scenario_gen.report.numbers import Shown
+from scenario_gen.report.table import place
 from scenario_gen.report.words import FORBIDDEN, of_paths, say, text_of
 from scenario_gen.store.results import StressRun
 

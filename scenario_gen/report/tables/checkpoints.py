@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from scenario_gen.forecasts.checkpoint_figures import (
     Versus,
 )
 from scenario_gen.forecasts.numbers import BY_ID
+from scenario_gen.report.table import Column, Table, of_texts, to_markdown
 
 TITLES = {
     **{name: f"return over {step} bar{'s' * (step > 1)}" for name, step in zip(RETURNS, STEPS, strict=True)},
@@ -24,42 +24,23 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A table: its title, what to know of it, the header and rows of cells."""
-
-    title: str
-    caption: str
-    header: list[str]
-    rows: list[list[str]]
-
-    def markdown(self, level: int = 3) -> str:
-        """Return the table as Markdown below a heading of this level."""
-        lines = [f"{'#' * level} {self.title}", ""]
-        lines += [_line(self.header), "|" + "---|" * len(self.header), *map(_line, self.rows)]
-        return "\n".join([*lines, "", self.caption]) if self.caption else "\n".join(lines)
+def _sheet(title: str, caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    return of_texts(
+        [Column(head, left=place == 0) for place, head in enumerate(header)], rows, title=title, caption=caption
+    )
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def sheets(evaluation: Evaluation) -> list[Sheet]:
+def evaluation_tables(evaluation: Evaluation) -> list[Table]:
     """Return all tables of an evaluation, the most asked for first."""
-    tables = [
-        scores_sheet(evaluation),
-        versus_sheet(evaluation),
-        calibration_sheet(evaluation),
-        facts_sheet(evaluation),
-    ]
+    tables = [_scores_table(evaluation), _versus_table(evaluation), _calibration_table(evaluation), _facts_table(evaluation)]
     if len(evaluation.groups) > 1:
-        tables.append(groups_sheet(evaluation))
+        tables.append(_groups_table(evaluation))
     if len([one for one in evaluation.pooled.generators if one.temperature is not None]) > 1:
-        tables.append(curve_sheet(evaluation))
-    return [*tables, rules_sheet(evaluation)]
+        tables.append(_curve_table(evaluation))
+    return [*tables, _rules_table(evaluation)]
 
 
-def scores_sheet(evaluation: Evaluation) -> Sheet:
+def _scores_table(evaluation: Evaluation) -> Table:
     """Return the scores of every generator over all origins."""
     pooled = evaluation.pooled
     header = ["generator", *(f"CRPS r{step}" for step in STEPS), "CRPS ln RV", "CRPS drawdown"]
@@ -74,7 +55,7 @@ def scores_sheet(evaluation: Evaluation) -> Sheet:
         "Volatility ratio: median over origins of the median path's over the realised one. Drift: mean return over "
         f"{evaluation.horizon} bars in the same units."
     )
-    return Sheet(f"{evaluation.model}: {span(pooled)}", caption, header, rows)
+    return _sheet(f"{evaluation.model}: {span(pooled)}", caption, header, rows)
 
 
 def span(group: GroupEvaluation) -> str:
@@ -85,7 +66,7 @@ def span(group: GroupEvaluation) -> str:
     )
 
 
-def versus_sheet(evaluation: Evaluation) -> Sheet:
+def _versus_table(evaluation: Evaluation) -> Table:
     """Return skill and Diebold-Mariano t of the judged generator against each baseline."""
     ours = evaluation.pooled.generators[0]
     baselines = list(dict.fromkeys(one.baseline for one in ours.versus))
@@ -93,7 +74,7 @@ def versus_sheet(evaluation: Evaluation) -> Sheet:
         [TITLES[name], *(_skill(ours, name, baseline) for baseline in baselines)]
         for name in dict.fromkeys(one.id for one in ours.versus)
     ]
-    return Sheet(
+    return _sheet(
         f"{ours.name} against the baselines: skill (t)",
         f"Skill above 0: better; t below -2: surely so, above 2: surely worse. {evaluation.method}.",
         ["CRPS of", *baselines],
@@ -110,7 +91,7 @@ def _of(ours: GeneratorScores, name: str, baseline: str) -> Versus:
     return next(one for one in ours.versus if (one.id, one.baseline) == (name, baseline))
 
 
-def calibration_sheet(evaluation: Evaluation) -> Sheet:
+def _calibration_table(evaluation: Evaluation) -> Table:
     """Return coverage of all bands and the PITs of the judged generator."""
     ours = evaluation.pooled.generators[0]
     rows = []
@@ -120,10 +101,10 @@ def calibration_sheet(evaluation: Evaluation) -> Sheet:
         rows.append([TITLES[one.id], *cells, mean, f"{one.pit_spread:.3f}"])
     levels = [f"in {float(level):.0%}" for level in ours.judged[0].coverage]
     caption = "PIT mean: .5, below where the paths lie too high; spread: .25, above where they are too narrow."
-    return Sheet(f"{ours.name}: calibration", caption, ["", *levels, "PIT mean", "PIT spread"], rows)
+    return _sheet(f"{ours.name}: calibration", caption, ["", *levels, "PIT mean", "PIT spread"], rows)
 
 
-def facts_sheet(evaluation: Evaluation) -> Sheet:
+def _facts_table(evaluation: Evaluation) -> Table:
     """Return the stylized facts of real windows and of every generator."""
     generators = evaluation.pooled.generators
     rows = []
@@ -133,14 +114,13 @@ def facts_sheet(evaluation: Evaluation) -> Sheet:
         rows.append([fact.id, real, *cells, _ratio(fact.generated, fact.real), error, str(fact.origins)])
     header = ["fact", "real", *(one.name for one in generators), f"{generators[0].name} / real", "error", "origins"]
     caption = (
-        f"Means over windows of {evaluation.horizon} bars, real and generated by the same estimators (scenario-gen "
-        "check lists them); short windows pull autocorrelations down alike on both sides. Error: of generated less "
-        "real."
+        f"Means over windows of {evaluation.horizon} bars, real and generated by the same estimators (scenario-gen check "
+        "lists them); short windows pull autocorrelations down alike on both sides. Error: of generated less real."
     )
-    return Sheet("Stylized facts", caption, header, rows)
+    return _sheet("Stylized facts", caption, header, rows)
 
 
-def groups_sheet(evaluation: Evaluation) -> Sheet:
+def _groups_table(evaluation: Evaluation) -> Table:
     """Return one row per asset class and frequency: coverage, volatility ratio and t values."""
     ours = evaluation.pooled.generators[0]
     baselines = list(dict.fromkeys(one.baseline for one in ours.versus))
@@ -156,10 +136,10 @@ def groups_sheet(evaluation: Evaluation) -> Sheet:
         for name in ("log_volatility", RETURNS[-1]):
             cells += [_number(_of(one, name, baseline).t, "+.1f") for baseline in baselines]
         rows.append(cells)
-    return Sheet(f"{ours.name} by asset class and frequency", "t below 0: better than the baseline.", header, rows)
+    return _sheet(f"{ours.name} by asset class and frequency", "t below 0: better than the baseline.", header, rows)
 
 
-def curve_sheet(evaluation: Evaluation) -> Sheet:
+def _curve_table(evaluation: Evaluation) -> Table:
     """Return what the temperature does."""
     ours = [one for one in evaluation.pooled.generators if one.temperature is not None]
     header = ["temperature", "volatility ratio", "in 90 % r1", f"in 90 % r{STEPS[-1]}", "CRPS ln RV"]
@@ -177,30 +157,29 @@ def curve_sheet(evaluation: Evaluation) -> Sheet:
                 *(_number(facts[name], "+.4f") for name in ("acf_rng_1_5", "acf_abs_1_5")),
             ]
         )
-    return Sheet("What the temperature does", "", header, rows)
+    return _sheet("What the temperature does", "", header, rows)
 
 
-def rules_sheet(evaluation: Evaluation) -> Sheet:
+def _rules_table(evaluation: Evaluation) -> Table:
     """Return the share of raw bars that break each candle rule."""
     generators = evaluation.pooled.generators
     rules = list(generators[0].broken)
     rows = [[rule, *(_share(one.broken[rule]) for one in generators)] for rule in rules]
     rows.append(["any", *(_share(one.bad_bars) for one in generators)])
-    return Sheet("Raw bars that break a rule", "", ["rule", *(one.name for one in generators)], rows)
+    return _sheet("Raw bars that break a rule", "", ["rule", *(one.name for one in generators)], rows)
 
 
 def card_text(evaluation: Evaluation) -> str:
     """Return all tables as Markdown for a model card."""
     return "\n\n".join(
-        ["\n".join(f"- {line}" for line in _told(evaluation)), *(one.markdown() for one in sheets(evaluation))]
+        ["\n".join(f"- {line}" for line in _told(evaluation)), *(to_markdown(table) for table in evaluation_tables(evaluation))]
     )
 
 
 def _told(evaluation: Evaluation) -> Iterator[str]:
     yield (
-        f"`scenario-gen evaluate` on {evaluation.data}: context {evaluation.context}, {evaluation.horizon} bars ahead, "
-        f"origins {evaluation.horizon} bars apart, {evaluation.paths} paths each, seed {evaluation.seed}, top_p 1, "
-        "scored after repair"
+        f"`scenario-gen evaluate` on {evaluation.data}: context {evaluation.context}, {evaluation.horizon} bars ahead, origins "
+        f"{evaluation.horizon} bars apart, {evaluation.paths} paths each, seed {evaluation.seed}, top_p 1, scored after repair"
     )
     yield from evaluation.notes
 

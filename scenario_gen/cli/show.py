@@ -1,0 +1,336 @@
+"""What the terminal shows of each answer: its tables, and lines for what stands in no table. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from scenario_gen.report.table import Column, Table, of_texts, to_rich
+from scenario_gen.report.tables import terminal
+from scenario_gen.report.tables.terminal import WIDE
+from scenario_gen.store.results import Finding, StressRun
+
+if TYPE_CHECKING:
+    from scenario_gen.candles.account import FactShift
+    from scenario_gen.checks.calibration.coverage import Coverage
+    from scenario_gen.checks.inference import FactVerdict, LongFigure
+    from scenario_gen.checks.scores import ScoreVerdict
+    from scenario_gen.forecasts.checkpoint_figures import Evaluation
+    from scenario_gen.forecasts.exceedances import Exceedances
+    from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
+    from scenario_gen.kronos.registry import KnownModel
+    from scenario_gen.pipeline.asset_results import AssetsReport
+    from scenario_gen.pipeline.backtest_results import BacktestReport
+    from scenario_gen.pipeline.calibration_runs import CalibrationReport
+    from scenario_gen.pipeline.check_results import CheckReport
+
+WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
+WIDTH_OF_A_CHECK = 190
+WIDTH_OF_A_CALIBRATION = 170
+WIDTH_OF_AN_EVALUATION = 200  # the widest table has eighteen columns
+
+
+def make_console(width: int = WIDTH_OF_A_LOG) -> Console:
+    """Return the terminal, or a width of our own where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
+
+
+def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -> None:
+    """Print tables, and lines as they are."""
+    for part in parts:
+        if isinstance(part, Table):
+            console.print(to_rich(part, light=light))
+            continue
+        for line in part:
+            console.print(line, markup=False, highlight=False)
+
+
+def show_run(run: StressRun, console: Console | None = None) -> None:
+    """Print one row per scenario and strategy, then one line per kind of finding that is not a PASS."""
+    show(console or make_console(), terminal.run_table(run), finding_lines(run.findings))
+
+
+def show_models(models: Iterable[KnownModel], console: Console | None = None) -> None:
+    """Print one row per known checkpoint, with its pinned revision and whether it is on this machine."""
+    titles = ("model", "from", "parameters", "context", "on this machine", "note")
+    rows = []
+    for model in models:
+        here = "yes" if model.available else "no: downloaded when first used" if model.repository else "no"
+        size = f"{model.parameters / 1e6:.1f} M"
+        rows.append((model.name, model.where, size, str(model.context), here, model.note))
+    heads = [Column(title, left=title not in ("parameters", "context")) for title in titles]
+    show(console or make_console(), of_texts(heads, rows, title="Kronos checkpoints that have a name"))
+
+
+def show_backtest(report: BacktestReport, console: Console | None = None) -> None:
+    """Print results, what was asked of each strategy, and every finding that is not a PASS."""
+    show(
+        console or make_console(),
+        _given(report),
+        terminal.results_table(report.strategies),
+        terminal.strategies_table(report.strategies, report.findings),
+        finding_lines(report.findings, rest="with --json"),
+        [*report.notes, *(f"left out {name}: {why}" for name, why in report.dropped.items())],
+    )
+
+
+def show_check(report: CheckReport, console: Console | None = None) -> None:
+    """Print the verdicts of the groups, what they rest on, and what a reader must know."""
+    console = console or make_console(WIDTH_OF_A_CHECK)
+    rows = [
+        (label, group, [member for _, member, _ in report.members(group)], report.reasons[group])
+        for group, label in report.verdicts.items()
+    ]
+    show(console, head_lines(report), terminal.groups_table(rows))
+    wide = console.width >= WIDE
+    if report.mode == "A":
+        show(console, terminal.ranked_facts_table(report.facts))
+    else:
+        title = f"Stylized facts, mode {report.mode}"
+        show(console, terminal.facts_table(report.facts, title, wide=wide), light=not wide)
+    if report.calibration is not None:
+        title = f"The paths beside what came: {report.calibration.label}"
+        show(console, terminal.functionals_table(report.calibration, title))
+    if report.scores:
+        show(console, terminal.scores_table(report.scores))
+    if report.long:
+        show(console, terminal.long_table(report.long, wide=wide), light=not wide)
+    show(console, _foot(report))
+
+
+def show_assets(report: AssetsReport, console: Console | None = None) -> None:
+    """Print the labels of every asset, how the assets move together, and what a reader must know."""
+    console = console or make_console(WIDTH_OF_A_CHECK)
+    together, wide = report.cross_asset, console.width >= WIDE
+    labels = {name: asset.verdicts for name, asset in report.assets.items()}
+    show(
+        console,
+        (f"{name}: {line}" for name, asset in report.assets.items() for line in head_lines(asset)),
+        terminal.assets_table(labels, report.verdicts, report.reasons),
+    )
+    title = f"Assets together, mode {together.mode}"
+    show(console, terminal.facts_table(together.facts, title, wide=wide), light=not wide)
+    show(console, _assets_foot(report))
+
+
+def show_calibration(report: CalibrationReport, console: Console | None = None) -> None:
+    """Print what a calibration found, the worst first to be looked for in the label column."""
+    console = console or make_console(WIDTH_OF_A_CALIBRATION)
+    calibration = report.calibration
+    generator = calibration.generator
+    if report.dial is not None:
+        show(console, terminal.dial_table(report.dial))
+    title = f"{generator.name} on {calibration.instrument}: {generator.label}"
+    show(console, terminal.functionals_table(generator, title, calibration.baselines))
+    if generator.skills:
+        show(console, terminal.skills_table(calibration))
+    if calibration.facts is not None:
+        show(console, terminal.ranked_facts_table(calibration.facts.facts))
+    told = verdict_line(report.failed) if report.judged else "nothing was judged"
+    show(console, _calibration_lines(calibration), [told])
+
+
+def show_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print all tables, then the notes."""
+    from scenario_gen.report.tables.checkpoints import evaluation_tables
+
+    show(console or make_console(WIDTH_OF_AN_EVALUATION), *evaluation_tables(evaluation), evaluation.notes)
+
+
+def finding_lines(findings: Sequence[Finding], *, rest: str = "in the report") -> list[str]:
+    """Return one line per name and label: the first finding in full, and how many more are like it.
+
+    The groups of facts make one line per label, with their names; what they were compared with is in the report.
+    """
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.label != "PASS":
+            line = finding.check.key if finding.check.together else finding.name
+            groups.setdefault((line, finding.label), []).append(finding)
+    lines = []
+    for (name, label), group in groups.items():
+        first = group[0]
+        where = f" [{first.scenario}]" if first.scenario else ""
+        band = f" (expected {first.band})" if first.band and first.name == name else ""
+        more = f"; {len(group) - 1} more {rest}" if len(group) > 1 else ""
+        lines.append(f"{label:<12} {_title(name, group)}{where}: {first.told}{band}{more}")
+    return lines
+
+
+def _title(name: str, group: Sequence[Finding]) -> str:
+    """Return a name with the parts that its findings are about: ``facts (tails, volume)``."""
+    parts = dict.fromkeys(finding.part for finding in group if finding.check.together)
+    return f"{name} ({', '.join(parts)})" if any(parts) else name
+
+
+def _given(report: BacktestReport) -> Iterable[str]:
+    paths, context = report.paths, report.context
+    yield f"{paths.source}: {paths.paths:,} paths of {paths.bars} bars, {_day(paths.first)} to {_day(paths.last)}"
+    if context.source:
+        yield (
+            f"context: {context.bars} bars of {context.name} up to {_day(context.last)}; "
+            f"{report.bars_per_year:.4g} bars a year ({report.calendar})"
+        )
+    else:
+        yield f"no context; {report.bars_per_year:.4g} bars a year ({report.calendar})"
+
+
+def head_lines(report: CheckReport) -> Iterator[str]:
+    """Say what was compared with what."""
+    paths, reference, design = report.paths, report.reference, report.design
+    contexts = "one context" if paths.contexts == 1 else f"{paths.contexts:,} contexts"
+    span = f"{_day(paths.first)} to {_day(paths.last)}"
+    yield f"{paths.source}: {paths.paths:,} paths of {paths.bars} bars from {contexts}, {span}"
+    span = f"{_day(reference.first)} to {_day(reference.last)}"
+    yield (
+        f"{reference.name} ({reference.source}): {reference.bars:,} {reference.frequency} bars, {span}; "
+        f"{design.windows:,} windows in {design.clusters} clusters of time"
+    )
+
+
+def _foot(report: CheckReport) -> Iterator[str]:
+    yield from _candle_lines(report)
+    yield from untestable_lines(report.facts, report.scores)
+    yield from lacking_lines(report.long)
+    for cap in report.design.caps:
+        yield f"FAIL of a fact is called WARN here: {cap}"
+    if report.design.paths < report.design.paths_given:
+        yield f"facts were compared on {report.design.paths:,} of {report.design.paths_given:,} paths, evenly chosen"
+    if report.yardstick:
+        differ = ", ".join(report.yardstick)
+        yield f"the reference's own halves differ in {differ}: a perfect model of one would be flagged on the other"
+    yield from report.notes
+    yield from (f"reference: {note}" for note in [*report.audit.notes, *report.reference.flags])
+    yield verdict_line(report.failed)
+
+
+def verdict_line(failed: Sequence[str]) -> str:
+    """Name the groups that fail."""
+    return f"fails: {', '.join(failed)}" if failed else "nothing fails"
+
+
+def _candle_lines(report: CheckReport) -> Iterator[str]:
+    account = report.candles
+    yield (
+        f"{account.label:<12} candles: {account.bad_bars:,} of {account.bars:,} bars are no valid candle; "
+        f"{account.untouched:,} paths untouched, {account.rounded:,} only rounded, {account.repaired:,} repaired, "
+        f"{account.rejected:,} rejected; facts are measured after the repair"
+    )
+    for rule in account.rules:
+        if rule.paths > 0:
+            yield f"  {rule.rule} {rule.title}: not so in {rule.bars:,} bars of {rule.paths:,} paths, {rule.action}"
+    if account.facts:
+        yield f"  {_repair_line(account.facts)}"
+    silent = [f"{rule.rule} ({rule.action.removeprefix('not judged: ')})" for rule in account.rules if rule.bars < 0]
+    if silent:
+        yield f"  candle rules that were not judged: {', '.join(silent)}"
+
+
+def _repair_line(facts: Sequence[FactShift]) -> str:
+    """Say which facts the repair moved, of the paths that it changed."""
+    paths = max(one.shift.n for one in facts)
+    moved = ", ".join(f"{one.fact} {one.shift.value:+.2f}" for one in facts if one.moved)
+    return (
+        f"the repair moved {moved or 'no fact'} by more than a tenth of a standard deviation over raw paths; "
+        f"{len(facts)} facts were measured before and after it, on {paths:,} changed paths (all: --json)"
+    )
+
+
+def untestable_lines(facts: Sequence[FactVerdict], scores: Sequence[ScoreVerdict]) -> Iterator[str]:
+    """Say which facts and scores could not be judged, those with one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for fact in facts:
+        if fact.label == "UNTESTABLE":
+            reasons.setdefault(fact.reason, []).append(fact.fact)
+    for score in scores:
+        if score.label == "UNTESTABLE":
+            reasons.setdefault(score.reason, []).append(score.score)
+    for reason, names in reasons.items():
+        yield f"UNTESTABLE   {', '.join(names)}: {reason}"
+
+
+def _day(stamp: str) -> str:
+    return stamp.removesuffix("T00:00:00")
+
+
+def lacking_lines(figures: Sequence[LongFigure]) -> Iterator[str]:
+    """Say why facts of a long sample have no value, those with one reason together."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in figures:
+        for side, reason in (("reference", one.real_reason), ("paths", one.synthetic_reason)):
+            if reason:
+                reasons.setdefault((side, reason), []).append(one.fact)
+    for (side, reason), names in reasons.items():
+        yield f"no value for the {side}: {', '.join(names)}: {reason}"
+
+
+def _assets_foot(report: AssetsReport) -> Iterator[str]:
+    together = report.cross_asset
+    yield from untestable_lines(together.facts, together.scores)
+    for cap in together.design.caps:
+        yield f"FAIL of a fact of several assets is called WARN here: {cap}"
+    if together.yardstick:
+        differ = ", ".join(together.yardstick)
+        yield f"the references' own halves differ in {differ}: a perfect model of one would be flagged on the other"
+    yield from (*report.notes, *together.notes)
+    for name, one in report.assets.items():
+        yield from (f"{name}: {note}" for note in one.notes)
+    yield verdict_line(report.failed)
+    yield "the facts, scores and candle rules of each asset: --json, or a check of its paths alone"
+
+
+def _calibration_lines(found: Calibration) -> Iterator[str]:
+    """Yield what stands in no table: bands of whole paths, tails, drift, training dates, notes."""
+    ours = found.generator
+    yield f"all bars of a path inside its band: {_bands(ours.band)}"
+    yield f"{ours.value_at_risk:<12} value at risk, both tails together"
+    for one in ours.exceedances:
+        if one.judged:
+            yield _tail(one)
+    undecided = sum(not one.judged for one in ours.exceedances)
+    if undecided:
+        yield f"INCONCLUSIVE {undecided} of {len(ours.exceedances)} value-at-risk tests: too few forecasts (--one-step)"
+    drift = ours.drift
+    yield (
+        f"{drift.label:<12} drift: {drift.generated:+.2f} [{drift.generated_low:+.2f}, {drift.generated_high:+.2f}] "
+        f"context deviations over the horizon; the market: {drift.realised:+.2f} "
+        f"[{drift.realised_low:+.2f}, {drift.realised_high:+.2f}]"
+    )
+    yield f"{ours.contamination.label:<12} training data: {ours.contamination.reason}"
+    yield from _untestable_facts(found)
+    yield from _omissions(ours, *found.baselines)
+    for other in found.baselines:
+        yield f"{other.label:<12} {other.name}, as a whole"
+    yield from found.notes
+    yield f"a PIT mean off by {found.smallest_mean:.2f} would be found with a power of 80 %"
+
+
+def _untestable_facts(found: Calibration) -> Iterator[str]:
+    """Yield which facts these forecasts cannot judge, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for fact in found.facts.facts if found.facts is not None else ():
+        if fact.label == "UNTESTABLE":
+            reasons.setdefault(fact.reason, []).append(fact.fact)
+    for reason, names in reasons.items():
+        yield f"UNTESTABLE   {', '.join(names)}: {reason}"
+
+
+def _tail(one: Exceedances) -> str:
+    count = f"{one.hits} of {one.forecasts} beyond ({one.expected:g} expected)"
+    return f"{one.label:<12} value at risk, {one.title}: {count}; {one.reason}"
+
+
+def _bands(bands: list[Coverage]) -> str:
+    return ", ".join(f"{band.share:.0%} of {band.level:.0%}" for band in bands)
+
+
+def _omissions(*generators: GeneratorCalibration) -> Iterator[str]:
+    for one in generators:
+        if one.omitted:
+            first = next(iter(one.omitted.values()))
+            yield f"{one.name}: left out at {len(one.omitted)} origins: {first}"
+        if one.dropped:
+            yield f"{one.name}: {one.dropped} paths broke a candle rule beyond repair and were left out"
