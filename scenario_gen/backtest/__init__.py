@@ -10,15 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenario_gen.backtest.distribution import (
-        Estimate,
-        MetricSummary,
-        conditional_value_at_risk,
-        percentile_of,
-        share,
-        summarise_metric,
-        value_at_risk,
-    )
     from scenario_gen.backtest.engine import BacktestResult, run_backtest
     from scenario_gen.backtest.ground import Ground
     from scenario_gen.backtest.inference.agreement import Agreement, generators_side_by_side
@@ -62,7 +53,6 @@ __all__ = [
     "DeflatedSharpe",
     "Drawdowns",
     "Dropped",
-    "Estimate",
     "Expansion",
     "Ground",
     "IntrabarOrders",
@@ -70,7 +60,6 @@ __all__ = [
     "LoadedStrategy",
     "Marker",
     "Metric",
-    "MetricSummary",
     "Overfitting",
     "PairedComparison",
     "RandomEntries",
@@ -85,7 +74,6 @@ __all__ = [
     "buy_and_hold",
     "compare_each_other",
     "compare_with",
-    "conditional_value_at_risk",
     "deflate_best",
     "expand",
     "generators_side_by_side",
@@ -96,31 +84,20 @@ __all__ = [
     "overfitting_on_paths",
     "overfitting_probability",
     "parameter_stability",
-    "percentile_of",
     "probe_causality",
     "random_entries",
     "ruin_curves",
     "run_backtest",
-    "share",
     "skill",
     "summarise_drawdowns",
-    "summarise_metric",
     "tail_causes",
     "tail_losses",
-    "value_at_risk",
     "warm_up",
 ]
 
 
 # Where to find each name.
 LATER = {
-    "Estimate": "distribution",
-    "MetricSummary": "distribution",
-    "conditional_value_at_risk": "distribution",
-    "percentile_of": "distribution",
-    "share": "distribution",
-    "summarise_metric": "distribution",
-    "value_at_risk": "distribution",
     "Dropped": "loader",
     "Expansion": "loader",
     "Ground": "ground",

@@ -14,7 +14,6 @@ from scenario_gen.store.results import Finding, StressRun
 
 if TYPE_CHECKING:
     from scenario_gen.candles.account import FactShift
-    from scenario_gen.checks.calibration.coverage import Coverage
     from scenario_gen.checks.inference import FactVerdict, LongFigure
     from scenario_gen.checks.scores import ScoreVerdict
     from scenario_gen.forecasts.checkpoint_figures import Evaluation
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.backtest_results import BacktestReport
     from scenario_gen.pipeline.calibration_runs import CalibrationReport
     from scenario_gen.pipeline.check_results import CheckReport
+    from scenario_gen.stats.ranks import Coverage
 
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190

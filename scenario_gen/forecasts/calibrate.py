@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from scenario_gen import __version__
-from scenario_gen.checks.calibration.pit import smallest_mean
 from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import FactsByOrigin, FactsReport, check_facts_by_origin
 from scenario_gen.checks.inference.by_origin import MIN_PATHS as FEWEST_RANKED
@@ -39,6 +38,7 @@ from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.stats.ranks import smallest_mean
 from scenario_gen.store.cache import cached
 
 NOT_SAID = ""  # what training data the given paths come from

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.calibration.coverage import LEVELS
-from scenario_gen.checks.calibration.scores import DM_LAG
-from scenario_gen.checks.longrun import neighbours
 from scenario_gen.forecasts.origins import SeriesOrigin, Stretch
+from scenario_gen.stats.means import neighbours
+from scenario_gen.stats.ranks import LEVELS
+from scenario_gen.stats.scores import DM_LAG
 
 Floats = NDArray[np.float64]
 

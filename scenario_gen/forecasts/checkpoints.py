@@ -16,11 +16,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.calibration.scores import fair_crps
 from scenario_gen.checks.facts.bars import Bars
 from scenario_gen.checks.facts.facts import FACT
 from scenario_gen.checks.facts.statistics import path_statistics
-from scenario_gen.checks.ranks import pit
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.forecasts.checkpoint_figures import (
     ALL,
@@ -44,6 +42,8 @@ from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.sessions import tick_size
 from scenario_gen.progress import Progress
+from scenario_gen.stats.ranks import pit
+from scenario_gen.stats.scores import fair_crps
 from scenario_gen.training.data import Series, load_series
 from scenario_gen.training.histories import COLUMNS, History, read_histories
 from scenario_gen.training.read_config import load_config

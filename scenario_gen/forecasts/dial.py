@@ -16,9 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen import __version__
-from scenario_gen.checks.calibration.coverage import central_coverage
-from scenario_gen.checks.calibration.scores import DM_LAG
-from scenario_gen.checks.longrun import mean_test
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.forecasts.harness import Settings, observe, reading
 from scenario_gen.forecasts.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
@@ -28,6 +25,9 @@ from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.market.candles import Candles
 from scenario_gen.progress import Progress
+from scenario_gen.stats.means import mean_test
+from scenario_gen.stats.ranks import central_coverage
+from scenario_gen.stats.scores import DM_LAG
 from scenario_gen.store.cache import cached
 
 Floats = NDArray[np.float64]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scenario_gen.checks.calibration.pit import HAC_LAG
-from scenario_gen.checks.longrun import mean_test
 from scenario_gen.finding import DRIFT, Finding, Label
+from scenario_gen.stats.means import mean_test
+from scenario_gen.stats.ranks import HAC_LAG
 
 Floats = NDArray[np.float64]
 

@@ -18,6 +18,7 @@ from scipy import stats
 from scipy.special import xlog1py, xlogy
 
 from scenario_gen.finding import Label, worst
+from scenario_gen.stats.multiple import benjamini_hochberg
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
@@ -156,8 +157,7 @@ def judged_together(tests: Sequence[Exceedances]) -> list[Exceedances]:
     per cent of cases rather than one.
     """
     own = {place: one.p for place, one in enumerate(tests) if one.judged and one.p is not None}
-    adjusted = stats.false_discovery_control([*own.values()]) if own else []
-    q = dict(zip(own, map(float, adjusted), strict=True))
+    q = benjamini_hochberg(own)
     return [_labelled(one, q.get(place)) for place, one in enumerate(tests)]
 
 

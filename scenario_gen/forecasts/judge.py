@@ -14,11 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage
-from scenario_gen.checks.calibration.pit import Uniformity, histogram, histogram_band, uniformity
-from scenario_gen.checks.calibration.scores import compare_scores
 from scenario_gen.finding import CALIBRATION, OVERLAP, VALUE_AT_RISK, Finding, Label, worst
 from scenario_gen.forecasts.drift import audit_drift
 from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
@@ -31,6 +27,9 @@ from scenario_gen.forecasts.results import (
     GeneratorCalibration,
     Histogram,
 )
+from scenario_gen.stats.multiple import benjamini_hochberg
+from scenario_gen.stats.ranks import Uniformity, band_coverage, central_coverage, histogram, histogram_band, uniformity
+from scenario_gen.stats.scores import compare_scores
 
 Floats = NDArray[np.float64]
 
@@ -154,8 +153,7 @@ def judge_functionals(
     """Test and label every functional; p-values are adjusted over those that can be tested."""
     pits = {name: np.array([one.pits[name] for one in observations]) for name in observations[0].pits}
     tests = {name: uniformity(u) for name, u in pits.items()}
-    adjusted = stats.false_discovery_control([test.p for test in tests.values()])
-    q = dict(zip(tests, map(float, adjusted), strict=True))
+    q = benjamini_hochberg({name: test.p for name, test in tests.items()})
     judged = []
     for one in FUNCTIONALS:
         if one.id in tests:

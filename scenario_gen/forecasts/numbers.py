@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.checks.calibration.coverage import largest_deviation
-from scenario_gen.checks.calibration.scores import fair_crps, fair_energy_score, variogram_score
-from scenario_gen.checks.ranks import pit
 from scenario_gen.forecasts.exceedances import NEXT_BAR, TAILS, VAR_LEVELS, Tail, excess
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.stats.ranks import largest_deviation, pit
+from scenario_gen.stats.scores import fair_crps, fair_energy_score, variogram_score
 
 Floats = NDArray[np.float64]
 

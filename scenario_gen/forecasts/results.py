@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from scenario_gen.checks.calibration.coverage import Coverage
-from scenario_gen.checks.calibration.scores import Skill
 from scenario_gen.checks.inference.results import FactsReport
 from scenario_gen.finding import Label
 from scenario_gen.forecasts.drift import DriftAudit
 from scenario_gen.forecasts.exceedances import Exceedances, decisive, group_label
+from scenario_gen.stats.ranks import Coverage
+from scenario_gen.stats.scores import ScoreSkill
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class GeneratorCalibration:
     band: list[Coverage]  # coverage of the simultaneous path band of log closes at four levels
     scores: dict[str, float]  # mean score by id, lower is better: crps of three functionals, energy, two variograms
     scores_by_origin: dict[str, list[float]]  # the same, origin by origin, oldest first
-    skills: list[Skill]  # every score against every baseline
+    skills: list[ScoreSkill]  # every score against every baseline
     exceedances: list[Exceedances]  # of the value at risk, both tails
     drift: DriftAudit  # of the ensembles
     contamination: Contamination  # by the training data

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scenario_gen.backtest.distribution import Estimate
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.finding import MARKER, NULLS, OVERFITTING, Finding, Label
+from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import StrategyResult
 from scenario_gen.store.strategies import Choice
 

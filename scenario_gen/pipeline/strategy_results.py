@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.distribution import conditional_value_at_risk, share, summarise_metric, value_at_risk
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.pipeline.blocks import fan_bars
 from scenario_gen.spec.models import Limits
+from scenario_gen.stats.estimate import conditional_value_at_risk, share, summarise_metric, value_at_risk
 from scenario_gen.store.results import Fan, NamedPath, Realised, StrategyResult
 
 # of the exceedance curve, together with the user's own limit

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.distribution import percentile_of
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.account import CandleAccount, merge_tallies
@@ -26,6 +25,7 @@ from scenario_gen.pipeline.strategy_results import make_fan, rounded, strategy_r
 from scenario_gen.pipeline.unrepaired import repair_effects
 from scenario_gen.progress import Progress
 from scenario_gen.spec.models import Limits
+from scenario_gen.stats.estimate import percentile_of
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.limits import limit_findings
 from scenario_gen.store.results import ContextView, Finding, Realised, ScenarioResult, StrategyResult

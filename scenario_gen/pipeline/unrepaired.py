@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from scenario_gen.backtest.distribution import mean, quantile
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import CheckedPaths
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.prepare import Prepared
+from scenario_gen.stats.estimate import mean, quantile
 from scenario_gen.store.results import RepairedFigure, RepairEffect
 
 FIGURES = (("total_return", 0.5), ("total_return", 0.05), ("max_drawdown", 0.95))

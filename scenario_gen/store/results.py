@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scenario_gen.backtest.distribution import Estimate, MetricSummary
 from scenario_gen.backtest.inference.agreement import Agreement
 from scenario_gen.backtest.inference.paired import PairedComparison
 from scenario_gen.backtest.inference.skill import Skill
@@ -22,6 +21,7 @@ from scenario_gen.finding import Finding, Label
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.drift import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration
+from scenario_gen.stats.estimate import Estimate, MetricSummary
 from scenario_gen.store.strategies import Choice, Tail
 
 __all__ = [

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scenario_gen.backtest.distribution import Estimate
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.stability import Shape
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
 from scenario_gen.backtest.tail.causes import TailCauses
 from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
 from scenario_gen.backtest.tail.losses import TailLoss
+from scenario_gen.stats.estimate import Estimate
 
 NO_SURFACE = Estimate(None, reason="not asked")
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks.longrun import mean_test
 from scenario_gen.forecasts.checkpoint_figures import (
     FACTS,
     HORIZON,
@@ -24,6 +23,7 @@ from scenario_gen.forecasts.harness import Forecast
 from scenario_gen.forecasts.origins import SeriesOrigin, Stretch
 from scenario_gen.market import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.stats.means import mean_test
 
 SIGMA, CONTEXT, ORIGINS, PATHS = 0.01, 64, 200, 99
 FIELDS = ("open", "high", "low", "close", "volume")

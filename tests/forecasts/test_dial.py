@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenario_gen.checks.calibration.scores import fair_crps
-from scenario_gen.checks.ranks import pit
 from scenario_gen.forecasts.dial import Trial, choose_point, curve
 from scenario_gen.forecasts.numbers import Observation
+from scenario_gen.stats.ranks import pit
+from scenario_gen.stats.scores import fair_crps
 
 ORIGINS = 60
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.backtest.distribution import Estimate
 from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
 from scenario_gen.pipeline.backtesting import backtest_paths
 from scenario_gen.pipeline.evidence_findings import choice_label
+from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import Label, StrategyResult, StressRun
 from scenario_gen.store.strategies import Choice

@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import Estimate, mean, quantile, share
 from scenario_gen.backtest.inference.ranks import RankAgreement, Reversal, rank_agreement, reversals
 from scenario_gen.errors import CheckError
+from scenario_gen.stats.estimate import Estimate, mean, quantile, share
 
 Label = Literal["agree", "depends on the generator", "undecided", "not judged"]
 Returns = Mapping[str, Mapping[str, Floats]]  # generator, strategy: float64 [path]

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import Estimate, quantile, share
-from scenario_gen.backtest.inference.mean_test import NO_DIFFERENCE, MeanTest
-from scenario_gen.backtest.inference.multiplicity import holm
 from scenario_gen.errors import CheckError
+from scenario_gen.stats.estimate import Estimate, quantile, share
+from scenario_gen.stats.means import NO_DIFFERENCE, MeanTest
+from scenario_gen.stats.multiple import holm
 
 Label = Literal["better", "not told apart", "worse", "not judged"]
 

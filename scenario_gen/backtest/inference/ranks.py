@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.inference.mean_test import MeanTest
-from scenario_gen.backtest.inference.multiplicity import holm
+from scenario_gen.stats.means import MeanTest
+from scenario_gen.stats.multiple import holm
 
 LEVEL = 0.05
 FEWEST_STRATEGIES = 3

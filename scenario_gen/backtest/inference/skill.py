@@ -22,10 +22,10 @@ from typing import Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats, Ints
-from scenario_gen.backtest.distribution import CONFIDENCE, Estimate, share
-from scenario_gen.backtest.inference.mean_test import MeanTest
-from scenario_gen.backtest.inference.multiplicity import holm
 from scenario_gen.backtest.inference.nulls import RandomEntries
+from scenario_gen.stats.estimate import CONFIDENCE, Estimate, share
+from scenario_gen.stats.means import MeanTest
+from scenario_gen.stats.multiple import holm
 
 Label = Literal["skilled", "not told apart", "worse", "not judged"]
 

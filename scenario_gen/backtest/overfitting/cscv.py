@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import CONFIDENCE, Estimate, mean
+from scenario_gen.stats.estimate import Estimate, mean, t_quantile
 
 BLOCKS = 16  # 12,870 splits, as in the paper
 PATH_BLOCKS = 8  # 70 splits of one path: a horizon is shorter than a history
@@ -223,11 +223,9 @@ def _figures(splits: Splits) -> Floats:
 
 def _jackknife(figures: Floats, pairs: Floats, blocks: int) -> list[Estimate]:
     """Return each figure with its jackknife interval; ``pairs`` [pair left out, figure]."""
-    from scipy.stats import t
-
     count = len(pairs)
     variance = (count - 1) / count * np.square(pairs - pairs.mean(axis=0)).sum(axis=0)
-    margins = t.ppf(0.5 + CONFIDENCE / 2, count - 1) * np.sqrt(variance)
+    margins = t_quantile(count - 1) * np.sqrt(variance)
     estimates = [
         Estimate(float(value), float(value - margin), float(value + margin), n=blocks)
         if np.isfinite([value, margin]).all()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import Estimate, mean, quantile
+from scenario_gen.stats.estimate import Estimate, mean, quantile
 
 Shape = Literal["plateau", "peak", "flat", "undecided", "none"]
 

@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats, Ints
-from scenario_gen.backtest.distribution import HITS, Estimate, mean, share
+from scenario_gen.stats.estimate import HITS, Estimate, mean, share
 
 FRACTION = 0.01
 UNUSUAL = 2.0  # standard deviations of the context's returns

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import Estimate, MetricSummary, quantile, share, summarise_metric
 from scenario_gen.backtest.metrics import drawdown, drawdown_bars, max_drawdown
 from scenario_gen.backtest.tail.losses import LEVELS, Equity, expected_shortfall, in_pieces
+from scenario_gen.stats.estimate import Estimate, MetricSummary, quantile, share, summarise_metric
 
 RUINS = (0.1, 0.2, 0.3, 0.5)
 RECOVERY_QUANTILES = (0.25, 0.5, 0.75, 0.95)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import BEYOND, CONFIDENCE, Estimate, quantile, value_at_risk
 from scenario_gen.backtest.metrics import bar_returns, total_return
+from scenario_gen.stats.estimate import BEYOND, CONFIDENCE, Estimate, quantile, value_at_risk
 
 LEVELS = (0.95, 0.99)
 PATHS_AT_ONCE = 1024  # paths that are held in double precision at a time

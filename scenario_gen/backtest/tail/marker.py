@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.distribution import CONFIDENCE, Estimate
+from scenario_gen.stats.estimate import CONFIDENCE, Estimate
 
 Stretch = Literal["context", "continuation"]
 Place = Literal["low", "inside", "high", "undecided", "none"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from scenario_gen.checks.inference.by_origin import FactsByOrigin, check_facts_by_origin
 from scenario_gen.checks.inference.check import check_facts
-from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.inference.cross_asset import check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.checks.inference.results import Comparison, Design, FactsReport, FactVerdict, LongFigure, Mode
+from scenario_gen.stats.contrast import Contrast
 
 __all__ = [
     "Comparison",

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.checks.facts import Audit, Bars, Fact, Gauge, audit_reference
-from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.sample import Reference
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
+from scenario_gen.stats.contrast import MIN_CLUSTERS, Ids
 
 MIN_PATHS = 20
 FEW_CLUSTERS, SHORT_REFERENCE, FEW_CONTEXTS = 8, 2500, 8  # below these FAIL is called WARN

@@ -23,7 +23,6 @@ from scenario_gen.checks.inference.admission import (
     too_short,
     untestable,
 )
-from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.long_figures import long_figures
 from scenario_gen.checks.inference.match import like_context
 from scenario_gen.checks.inference.once import Once
@@ -34,6 +33,7 @@ from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, j
 from scenario_gen.checks.scores import Points, ScoreVerdict, fact_space, judge_scores
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.market.candles import Candles
+from scenario_gen.stats.contrast import MIN_CLUSTERS, Ids
 
 T = TypeVar("T")
 

@@ -16,7 +16,6 @@ from scenario_gen.checks.facts import Audit, Fact, Gauge, Panel, audit_assets, c
 from scenario_gen.checks.inference.admission import admit, caps_of, on_one_gauge, too_short, untestable
 from scenario_gen.checks.inference.by_origin import refuse_other_kind, refuse_pair
 from scenario_gen.checks.inference.check import MOST_PATHS, first_place
-from scenario_gen.checks.inference.contrast import MIN_CLUSTERS, Ids
 from scenario_gen.checks.inference.ranked import Rank, design_of, notes_of, ranked, verdicts
 from scenario_gen.checks.inference.report import assemble
 from scenario_gen.checks.inference.results import Design, FactsReport, FactVerdict
@@ -25,6 +24,7 @@ from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged, j
 from scenario_gen.checks.spread import spread_rows
 from scenario_gen.errors import CheckError
 from scenario_gen.market.candles import Candles
+from scenario_gen.stats.contrast import MIN_CLUSTERS, Ids
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.checks.facts import Gauge, windows
-from scenario_gen.checks.inference.contrast import Floats, Ids
 from scenario_gen.market.candles import Candles
+from scenario_gen.stats.contrast import Ids
+from scenario_gen.stats.estimate import Floats
 
 LOOK_BACK = 20  # bars before a window that tell what market it follows
 NEAREST = 0.25  # share of windows that count as like the context

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenario_gen.checks.facts import Fact
-from scenario_gen.checks.inference.contrast import Floats
-from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits
 from scenario_gen.checks.inference.results import Comparison, Design, FactVerdict
 from scenario_gen.checks.inference.sample import Measured
-from scenario_gen.checks.inference.verdicts import adjusted, combine, label_of
-from scenario_gen.checks.ranks import pit
+from scenario_gen.checks.inference.verdicts import combine, label_of
 from scenario_gen.finding import Label
+from scenario_gen.stats.contrast import dispersion_of_pits, hac_mean, location_of_pits
+from scenario_gen.stats.estimate import Floats
+from scenario_gen.stats.multiple import benjamini_hochberg
+from scenario_gen.stats.ranks import pit
 
 MIN_ORIGINS = 40  # without overlap; fewer are shown and not judged
 WANTED_PATHS = 199  # per origin
@@ -71,7 +72,7 @@ def verdicts(facts: Sequence[Fact], origins: Sequence[dict[str, Rank]], reasons:
     ranks = {fact.id: Ranks.of([origin[fact.id] for origin in origins]) for fact in facts if fact.id not in reasons}
     found = {name: _comparison(rank.u) for name, rank in ranks.items()}
     gates = {fact.id for fact in facts if fact.gate}
-    q = adjusted({name: c.p for name, c in found.items() if c is not None and name in gates})
+    q = benjamini_hochberg({name: c.p for name, c in found.items() if c is not None and name in gates})
     return [
         FactVerdict(fact.id, fact.group, fact.title, "UNTESTABLE" if fact.gate else None, reasons[fact.id])
         if fact.id in reasons

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from scenario_gen.checks.facts import Audit
-from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.scores import ScoreVerdict
 from scenario_gen.finding import Label
+from scenario_gen.stats.contrast import Contrast
 
 Mode = Literal["A", "B", "C"]
 

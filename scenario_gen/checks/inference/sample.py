@@ -15,8 +15,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from scenario_gen.checks.facts import FACT, Bars, Gauge, Panel, path_statistics, windows
-from scenario_gen.checks.inference.contrast import Clustered, Floats, Ids
 from scenario_gen.market.candles import Candles
+from scenario_gen.stats.contrast import Clustered, Ids
+from scenario_gen.stats.estimate import Floats
 
 FEWEST_CLUSTERS, MOST_CLUSTERS = 10, 40
 SHORTEST_CLUSTER = 125  # bars: half a year of days, below it neighbouring clusters still share their regime

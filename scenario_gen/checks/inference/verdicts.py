@@ -9,23 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 from scenario_gen.checks.facts import FACT, Fact
-from scenario_gen.checks.inference.contrast import (
-    MIN_CLUSTERS,
-    Clustered,
-    Contrast,
-    Floats,
-    Side,
-    dispersion,
-    location,
-    ratio,
-)
 from scenario_gen.checks.inference.labels import CONTROL_P, Evidence, judge
 from scenario_gen.checks.inference.results import Comparison, FactVerdict
 from scenario_gen.checks.inference.sample import Measured
 from scenario_gen.finding import Label
+from scenario_gen.stats.contrast import MIN_CLUSTERS, Clustered, Contrast, Side, dispersion, location, ratio
+from scenario_gen.stats.estimate import Floats
+from scenario_gen.stats.multiple import benjamini_hochberg
 
 WINDOWS_FOR_BANDS = 40  # independent windows below which percentile bands do not hold what they claim
 
@@ -76,13 +68,6 @@ def combine(where: Contrast, width: Contrast, side: Side = "two-sided") -> Compa
     """Join the tests of location and spread: Bonferroni for two, and the larger effect that counts."""
     wide = max(width.value, 0.0) if side == "greater" else abs(width.value)
     return Comparison(where, width, min(1.0, 2 * min(where.p, width.p)), max(abs(where.value), wide))
-
-
-def adjusted(p: Mapping[str, float]) -> dict[str, float]:
-    """Return Benjamini-Hochberg adjusted p-values."""
-    if not p:
-        return {}
-    return dict(zip(p, map(float, false_discovery_control(list(p.values()))), strict=True))
 
 
 def label_of(
@@ -139,8 +124,8 @@ def _compare_all(synthetic: Measured, bench: Bench, facts: Sequence[Fact]) -> di
     found = {fact.id: compare(fact.id, synthetic, bench.real, bench.side) for fact in facts}
     gates = [fact for fact in facts if judged(fact)]
     halves = _halves(bench.real, [fact.id for fact in gates])
-    q = adjusted({fact.id: c.p for fact in gates if (c := found[fact.id]) is not None})
-    halves_q = adjusted({name: half.p for name, half in halves.items()})
+    q = benjamini_hochberg({fact.id: c.p for fact in gates if (c := found[fact.id]) is not None})
+    halves_q = benjamini_hochberg({name: half.p for name, half in halves.items()})
     controls = {fact.id: _control(fact, bench) for fact in gates}
     return {
         name: _Compared(paths, q.get(name), controls.get(name), halves.get(name), halves_q.get(name))

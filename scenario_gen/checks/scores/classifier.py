@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenario_gen.checks.ranks import placements
 from scenario_gen.checks.scores.points import Floats, Ids, Points
 from scenario_gen.progress import one_blas_thread
+from scenario_gen.stats.ranks import placements
 
 PENALTY = 0.05  # weight of the likelihood against |w|^2 / 2
 FOLDS = 5

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from scenario_gen.checks.calibration.scores import TITLES
 from scenario_gen.checks.inference import FactVerdict, LongFigure
 from scenario_gen.checks.scores import ScoreVerdict
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
@@ -20,6 +19,7 @@ from scenario_gen.report.numbers import in_percent
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
 from scenario_gen.report.tables.outcomes import quantile_path
 from scenario_gen.report.tables.realism import decisive_side
+from scenario_gen.stats.scores import TITLES
 from scenario_gen.store.results import StrategyResult, StressRun
 
 UNSAID = "n/a"

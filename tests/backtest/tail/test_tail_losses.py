@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scenario_gen.backtest import conditional_value_at_risk, value_at_risk
 from scenario_gen.backtest.metrics import bar_returns
 from scenario_gen.backtest.tail import expected_shortfall, tail_losses, terminal_returns, worst_bar
+from scenario_gen.stats.estimate import conditional_value_at_risk, value_at_risk
 
 
 def normal(n, seed=0):

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from scenario_gen.checks.inference.contrast import Contrast
 from scenario_gen.checks.inference.labels import Evidence, judge
-from scenario_gen.checks.inference.verdicts import adjusted, combine
+from scenario_gen.checks.inference.verdicts import combine
 from scenario_gen.finding import Label, worst
+from scenario_gen.stats.contrast import Contrast
+from scenario_gen.stats.multiple import benjamini_hochberg
 
 QUIET = Evidence(effect=0.02, q=0.8, mde=0.12, control="gbm", control_p=0.5)
 
@@ -61,10 +62,10 @@ def test_adjusted_p_values_reject_what_benjamini_and_hochberg_reject() -> None:
     # Benjamini and Hochberg 1995, section 3.2: fifteen p-values, four rejected at .05.
     p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528]
     p += [0.7590, 1.0]
-    q = adjusted({str(k): value for k, value in enumerate(p)})
+    q = benjamini_hochberg({str(k): value for k, value in enumerate(p)})
     assert sum(value <= 0.05 for value in q.values()) == 4
     assert q["3"] == pytest.approx(0.0095 * 15 / 4)
-    assert adjusted({}) == {}
+    assert benjamini_hochberg({}) == {}
 
 
 def test_the_direction_is_that_of_the_larger_difference() -> None:

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import integrate, stats
 
-from scenario_gen.checks.calibration.pit import (
+from scenario_gen.stats.means import mean_test
+from scenario_gen.stats.ranks import (
     HAC_LAG,
     _uniform_moment,
     berkowitz_dependence,
     histogram,
     histogram_band,
     knueppel,
+    pit,
     smallest_mean,
     uniformity,
 )
-from scenario_gen.checks.longrun import mean_test
-from scenario_gen.checks.ranks import pit
 
 NUMBERS = st.floats(-10, 10).map(round)  # few values: many ties
 

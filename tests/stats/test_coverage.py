@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenario_gen.checks.calibration.coverage import band_coverage, central_coverage, coverage, largest_deviation
-from scenario_gen.checks.ranks import pit
+from scenario_gen.stats.ranks import band_coverage, central_coverage, coverage, largest_deviation, pit
 
 
 def test_intervals_and_p_values_are_those_of_r() -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scenario_gen.checks.longrun import mean_test
-
-Floats = NDArray[np.float64]
+from scenario_gen.stats.estimate import Floats
+from scenario_gen.stats.means import mean_test
 
 DM_LAG = 3
 POWER = 0.5  # of the variogram: Scheuerer and Hamill's choice
@@ -67,33 +65,22 @@ def variogram_score(ensemble: Floats, real: Floats) -> float:
 
 
 @dataclass(frozen=True)
-class Skill:
-    """One generator's score against a baseline's on the same origins.
+class ScoreSkill:
+    """One generator's score against a baseline's on the same origins."""
 
-    Attributes:
-        score: id of the score.
-        baseline: name of the baseline.
-        ours: mean score.
-        theirs: mean score of the baseline.
-        skill: 1 - ours / theirs; above zero ours is better. None where theirs is zero.
-        t: Diebold and Mariano's, from the difference ours - theirs; below zero ours is better.
-        p: two-sided.
-        origins: that both could be scored on.
-    """
-
-    score: str
-    baseline: str
-    ours: float
-    theirs: float
-    skill: float | None
-    t: float
-    p: float
-    origins: int
+    score: str  # id of the score
+    baseline: str  # name of the baseline
+    ours: float  # mean score
+    theirs: float  # mean score of the baseline
+    skill: float | None  # 1 - ours / theirs; above zero ours is better; None where theirs is zero
+    t: float  # Diebold and Mariano's, from the difference ours - theirs; below zero ours is better
+    p: float  # two-sided
+    origins: int  # that both could be scored on
 
 
-def compare_scores(score: str, baseline: str, ours: Floats, theirs: Floats) -> Skill:
+def compare_scores(score: str, baseline: str, ours: Floats, theirs: Floats) -> ScoreSkill:
     """Compare scores [origin] of two generators by Diebold and Mariano 1995, Newey-West errors up to lag 3."""
     test = mean_test(ours - theirs, DM_LAG)
     mean, reference = float(ours.mean()), float(theirs.mean())
     skill = 1 - mean / reference if reference > 0 else None
-    return Skill(score, baseline, mean, reference, skill, test.t, test.p, len(ours))
+    return ScoreSkill(score, baseline, mean, reference, skill, test.t, test.p, len(ours))

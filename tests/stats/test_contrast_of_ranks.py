@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from scenario_gen.checks.inference.pit import dispersion_of_pits, hac_mean, location_of_pits
+from scenario_gen.stats.contrast import dispersion_of_pits, hac_mean, location_of_pits
 
 
 def test_errors_are_newey_wests() -> None:

@@ -1,6 +1,7 @@
 """Two samples of dependent values compared: whether one is larger, or wider, and how sure that is.
 
-Owns the two-sample test of one statistic. A cluster is a stretch of time (real windows) or a context (paths):
+Owns the two-sample test of one statistic, and the test that what came true ranks evenly among sampled paths, on the
+same scale. A cluster is a stretch of time (real windows) or a context (paths):
 values of one cluster may depend on each other in any way, values of different clusters do not. Knows arrays of
 numbers; knows neither bars nor facts.
 """
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from scenario_gen.checks.ranks import placements
+from scenario_gen.stats.estimate import Floats, t_quantile, t_tail
+from scenario_gen.stats.means import neighbours
+from scenario_gen.stats.ranks import HAC_LAG, placements
 
-Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 Side = Literal["two-sided", "greater"]
 
@@ -27,32 +29,23 @@ FEWEST_FOR_SUMS = 8  # with fewer clusters a sandwich of their sums is too optim
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference on the scale of AUC - 1/2: 0 is no difference, +-.5 is complete separation.
+    """A difference on the scale of AUC - 1/2: 0 is no difference, +-.5 is complete separation."""
 
-    Attributes:
-        value: the estimate, positive where the first sample (the synthetic one) is larger.
-        se: its standard error.
-        df: degrees of freedom of the t reference distribution.
-        p: p-value of "no difference".
-        low: lower end of the 95 % interval, not below -.5.
-        high: upper end of it, not above .5.
-    """
-
-    value: float
-    se: float
-    df: float
-    p: float
-    low: float
-    high: float
+    value: float  # the estimate, positive where the first sample (the synthetic one) is larger
+    se: float  # its standard error
+    df: float  # degrees of freedom of the t reference distribution
+    p: float  # p-value of "no difference"
+    low: float  # lower end of the 95 % interval, not below -.5
+    high: float  # upper end of it, not above .5
 
     @property
     def mde(self) -> float:
         """Smallest difference that a two-sided 5 % test finds with a power of 80 %."""
-        return float((stats.t.ppf(0.975, self.df) + POWER) * self.se)
+        return (t_quantile(self.df) + POWER) * self.se
 
     def power(self, level: float) -> float:
         """Return about the power of a two-sided test at ``level`` if the estimate were the truth."""
-        cut, shift = stats.t.ppf(1 - level / 2, self.df), self.value / self.se
+        cut, shift = t_quantile(self.df, 1 - level / 2), self.value / self.se
         return float(stats.norm.sf(cut - shift) + stats.norm.cdf(-cut - shift))
 
 
@@ -179,7 +172,7 @@ def _on_auc_scale(d: Contrast) -> Contrast:
 
     # The error near 0 decides what could have been found: the slope of Phi(x / sqrt 2) there.
     slope = float(stats.norm.pdf(0) / np.sqrt(2))
-    half = stats.t.ppf(0.975, d.df) * d.se
+    half = t_quantile(d.df) * d.se
     return Contrast(auc(d.value), d.se * slope, d.df, d.p, auc(d.value - half), auc(d.value + half))
 
 
@@ -192,12 +185,37 @@ def _contrast(value: float, parts: tuple[float, float], sizes: tuple[int, int], 
 def from_t(value: float, se: float, df: float, side: Side = "two-sided") -> Contrast:
     """Return the contrast that a t statistic value / se with ``df`` degrees of freedom gives."""
     t = value / se
-    p = stats.t.sf(t, df) if side == "greater" else 2 * stats.t.sf(abs(t), df)
-    half = stats.t.ppf(0.975, df) * se
-    return Contrast(value, se, df, float(p), max(value - half, -0.5), min(value + half, 0.5))
+    p = t_tail(t, df) if side == "greater" else 2 * t_tail(abs(t), df)
+    half = t_quantile(df) * se
+    return Contrast(value, se, df, p, max(value - half, -0.5), min(value + half, 0.5))
 
 
 def _welch_df(parts: tuple[float, float], sizes: tuple[int, int]) -> float:
     fewest = min(sizes) - 1
     below = sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
     return max(float(sum(parts) ** 2 / below), fewest) if below > 0 else float(fewest)
+
+
+def location_of_pits(u: Floats) -> Contrast:
+    """Test mean(u) = 1/2; positive where the paths lie above what came true, as in every other contrast."""
+    return hac_mean(0.5 - u)
+
+
+def dispersion_of_pits(u: Floats) -> Contrast:
+    """Test mean |u - 1/2| = 1/4; positive where the paths are too wide.
+
+    Twice the difference is given, so that all paths on one side of every outcome read -.5, as an AUC would.
+    """
+    return hac_mean(2 * (0.25 - np.abs(u - 0.5)))
+
+
+def hac_mean(x: Floats) -> Contrast:
+    """Test that the mean of a series is 0 by t with J - 1 degrees of freedom and Newey-West errors, lag 2.
+
+    The long-run variance has Bartlett weights and the factor J / (J - 1); the standard error is at least .25 / J.
+    """
+    count = len(x)
+    d = x - x.mean()
+    long_run = float(d @ d) + neighbours(d, HAC_LAG)
+    se = max(float(np.sqrt(max(long_run, 0.0) / (count * (count - 1)))), 0.25 / count)
+    return from_t(float(x.mean()), se, float(count - 1))

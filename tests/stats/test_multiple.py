@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scenario_gen.backtest.inference.multiplicity import holm
+from scenario_gen.stats.multiple import holm
 
 
 def test_adjusted_p_values_are_those_of_r():

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from scenario_gen.checks.inference.contrast import (
-    Clustered,
-    dispersion,
-    location,
-    placement_variances,
-    rank_variances,
-    ratio,
-)
-from scenario_gen.checks.ranks import placements
+from scenario_gen.stats.contrast import Clustered, dispersion, location, placement_variances, rank_variances, ratio
+from scenario_gen.stats.ranks import placements
 
 small = arrays(np.float64, st.integers(2, 30), elements=st.integers(-5, 5).map(float))
 

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.backtest import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
-from scenario_gen.backtest.distribution import QUANTILES, mean, quantile
+from scenario_gen.stats.estimate import (
+    QUANTILES,
+    conditional_value_at_risk,
+    mean,
+    percentile_of,
+    quantile,
+    share,
+    summarise_metric,
+    value_at_risk,
+)
 
 
 def normal(n, seed=0):

@@ -2,7 +2,7 @@
 
 Refused are quantiles with fewer than 20 paths beyond them and shares with fewer than 10 hits: such numbers
 would be read as rates although they rest on a handful of paths. Intervals are 95 %. Randomness (the bootstrap
-of CVaR) is an argument. Knows numbers; knows neither strategies nor scenarios.
+of CVaR) is an argument. Student's t has one home here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account import Floats
+Floats = NDArray[np.float64]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 CONFIDENCE = 0.95
@@ -25,23 +25,14 @@ RESAMPLED_AT_ONCE = 4_000_000  # numbers held by the bootstrap: 32 MB
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its Monte Carlo error.
+    """A number with its Monte Carlo error."""
 
-    Attributes:
-        value: the estimate; None where it is refused or not applicable, and ``reason`` says why.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
-        n: how many paths it rests on.
-        count: for a share, the number of paths counted.
-        reason: why there is no value.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    count: int | None = None
-    reason: str = ""
+    value: float | None  # None where it is refused or not applicable, and ``reason`` says why
+    low: float | None = None  # lower end of the 95 % interval
+    high: float | None = None  # upper end of it
+    n: int = 0  # how many paths it rests on
+    count: int | None = None  # for a share, the number of paths counted
+    reason: str = ""  # why there is no value, or no interval
 
 
 @dataclass(frozen=True)
@@ -81,9 +72,27 @@ def mean(values: Floats) -> Estimate:
     centre = float(values.mean())
     if n == 1:
         return Estimate(centre, n=1, reason="one path has no interval")
-    from scipy.stats import t
+    margin = t_quantile(n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
+    return Estimate(centre, centre - margin, centre + margin, n=n)
 
-    margin = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+
+def t_quantile(freedom: float, level: float = 0.5 + CONFIDENCE / 2) -> float:
+    """Return the quantile of Student's t: how many standard errors a 95 % interval reaches to each side."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, level))
+
+
+def t_tail(t: float, freedom: float) -> float:
+    """Return the probability that Student's t exceeds ``t``."""
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, -t))
+
+
+def t_interval(centre: float, error: float, freedom: float, n: int) -> Estimate:
+    """Return a number of ``n`` paths with the interval by its standard error."""
+    margin = t_quantile(freedom) * error
     return Estimate(centre, centre - margin, centre + margin, n=n)
 
 

@@ -1,1 +1,0 @@
-"""Ranks, coverage and scores of ensembles: pure statistics on arrays."""

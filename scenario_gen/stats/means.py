@@ -1,0 +1,85 @@
+"""Whether a mean is zero: of independent numbers, and of a short series whose neighbours may hang together.
+
+The first judges differences over paths; the second what PITs, scores and drifts at neighbouring origins say.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scenario_gen.stats.estimate import Estimate, Floats, t_interval, t_quantile, t_tail
+
+# Results that differ by less are the same: two ways of adding the same numbers differ in the order only.
+NO_DIFFERENCE = 1e-9
+
+
+@dataclass(frozen=True)
+class MeanTest:
+    """Student's t test that the mean of independent numbers is 0."""
+
+    mean: float  # of the contributions
+    error: float  # its standard error
+    z: float  # ``mean`` over ``error``; 0 where nothing differs from 0 by more than rounding
+    p: float  # two-sided
+    n: int  # how many paths
+
+    @classmethod
+    def of(cls, contributions: Floats) -> MeanTest:
+        """Test the contributions of at least two paths, float64 [path]."""
+        n, mean = len(contributions), float(contributions.mean())
+        error = float(contributions.std(ddof=1)) / math.sqrt(n)
+        if abs(mean) < NO_DIFFERENCE and error < NO_DIFFERENCE:
+            return cls(mean, error, 0.0, 1.0, n)
+        z = mean / max(error, NO_DIFFERENCE)
+        return cls(mean, error, z, 2 * t_tail(abs(z), n - 1), n)
+
+    def estimate(self) -> Estimate:
+        """Return the mean with Student's t interval."""
+        return t_interval(self.mean, self.error, self.n - 1, self.n)
+
+
+@dataclass(frozen=True)
+class SeriesTest:
+    """The mean of a series and the test that it is zero."""
+
+    mean: float
+    error: float  # its standard error
+    t: float  # mean over error; 0 where the series is constantly zero
+    p: float  # two-sided, from Student's t with n - 1 degrees of freedom
+    half_width: float  # of the 95 % interval
+
+
+def mean_test(series: Floats, lag: int) -> SeriesTest:
+    """Test that a mean is zero with the larger of two standard errors: Newey and West's, and the plain one.
+
+    Newey and West 1987 with Bartlett weights up to ``lag`` and the factor n / (n - 1). Of 60 independent numbers it
+    alone rejects 6 % (lag 2) where 5 % are due, because a negative autocorrelation found by chance shrinks it; the
+    larger of both rejects 4.6 %, and as rarely as it alone where the series is positively autocorrelated.
+
+    Raises:
+        ValueError: fewer than two numbers.
+    """
+    count = len(series)
+    if count < 2:
+        raise ValueError(f"{count} numbers have no standard error")
+    mean = float(series.mean())
+    error = float(np.sqrt(long_run_variance(series, lag) / (count - 1)))
+    if error == 0.0:
+        return SeriesTest(mean, 0.0, 0.0, 1.0 if mean == 0 else 0.0, 0.0)
+    t = mean / error
+    return SeriesTest(mean, error, t, 2 * t_tail(abs(t), count - 1), t_quantile(count - 1) * error)
+
+
+def long_run_variance(series: Floats, lag: int) -> float:
+    """Return the larger of the variance and the Bartlett-weighted long-run variance, both with divisor n."""
+    d = series - series.mean()
+    return (float(d @ d) + max(neighbours(d, lag), 0.0)) / len(series)
+
+
+def neighbours(d: Floats, lag: int) -> float:
+    """Return the products of neighbours up to ``lag``, on both sides and with Bartlett weights, of a centred series."""
+    lags = range(1, min(lag, len(d) - 1) + 1)
+    return sum(2 * (1 - k / (lag + 1)) * float(d[k:] @ d[:-k]) for k in lags)
