@@ -118,7 +118,7 @@ def test_a_grid_is_judged_once_and_stands_under_each_of_its_sets(run: tuple[Stre
     assert choice.shape in ("plateau", "peak", "flat", "undecided")
     assert (hold.overfitting.shape, hold.overfitting.kept) == ("none", None)
     findings = [one for one in run[0].findings if one.name == "overfitting"]
-    assert [one.measured.partition(":")[0] for one in findings] == ["BuyAndHold", "SmaCross"]
+    assert [one.strategy for one in findings] == ["BuyAndHold", "SmaCross"]
 
 
 def test_findings_are_of_scenarios_and_not_of_baselines(run: tuple[StressRun, Path]) -> None:
