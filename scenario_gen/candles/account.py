@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from scenario_gen.candles.breaches import Suspects
 from scenario_gen.candles.rules import RULE, RuleCount
 from scenario_gen.finding import Label
 from scenario_gen.market.paths import PathSet
+from scenario_gen.values import decode, encode
 
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
 REJECTED_WARN, REJECTED_FAIL = 0.01, 0.05
@@ -149,34 +150,33 @@ PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
-class CandleCounts:
+class CandleNotes:
+    """What a block's account says besides its tables."""
+
+    rules: tuple[RuleCount, ...]  # the notes of all rules, in the account's order
+    policy: str  # ``repair``, ``reject`` or ``fail``
+    horizon: int  # bars per path
+    wickless: tuple[float, float]  # share of the history's bars without an upper and without a lower wick
+
+
+@dataclass(frozen=True)
+class CandleCounts(CandleNotes):
     """The counts of one block of paths."""
 
     # one row per raw path, index path_id. ``<rule>_raw`` and ``<rule>_left``: bars that break a rule before and
     # after repair; ``<rule>_path_raw`` and ``_left`` where a path is flagged for more than such bars. Counts
     # after repair are 0 for rejected paths
     counts: pd.DataFrame
-    rules: tuple[RuleCount, ...]  # the notes of all rules, in the account's order
-    policy: str  # ``repair``, ``reject`` or ``fail``
-    horizon: int  # bars per path
-    wickless: tuple[float, float]  # share of the history's bars without an upper and without a lower wick
     facts: pd.DataFrame  # one row per measured path that the repair changed, as ``facts_of_changed`` returns them
 
     def notes(self) -> dict[str, Any]:
         """Return everything but the tables as plain values, for JSON."""
-        return {
-            "rules": [asdict(rule) for rule in self.rules],
-            "policy": self.policy,
-            "horizon": self.horizon,
-            "wickless": list(self.wickless),
-        }
+        return {note.name: encode(getattr(self, note.name)) for note in fields(CandleNotes)}
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any], counts: pd.DataFrame, facts: pd.DataFrame) -> CandleCounts:
         """Put a tally together again from its notes and its tables."""
-        rules = tuple(RuleCount(**row) for row in notes["rules"])
-        upper, lower = notes["wickless"]
-        return cls(counts, rules, notes["policy"], notes["horizon"], (upper, lower), facts)
+        return cls(**vars(decode(CandleNotes, notes)), counts=counts, facts=facts)
 
 
 def count_paths(

@@ -129,7 +129,7 @@ class CandleRules:
         kept = self.repair(raw)
         counts = count_paths(paths, found, bad, rejected, kept, self.find(kept), self._tick)
         facts = facts_of_changed(raw, kept, lambda: self._gauge, measured)
-        tally = CandleCounts(counts, self._rows(paths, found), policy, self.horizon, self.wickless, facts)
+        tally = CandleCounts(self._rows(paths, found), policy, self.horizon, self.wickless, counts, facts)
         return CheckedPaths(kept, raw, tally)
 
     def find(self, paths: PathSet) -> dict[str, Suspects]:

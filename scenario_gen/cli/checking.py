@@ -111,7 +111,7 @@ def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
         return
     import json
 
-    from scenario_gen.store.codec import encode
+    from scenario_gen.values import encode
 
     typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
 

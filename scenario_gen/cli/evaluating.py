@@ -123,7 +123,7 @@ def _write_card(model: str, found: Evaluation) -> None:
 
 def _show(found: Evaluation, *, as_json: bool) -> None:
     if as_json:
-        from scenario_gen.store.codec import encode
+        from scenario_gen.values import encode
 
         typer.echo(json.dumps(encode(found), indent=1, allow_nan=False))
         return

@@ -39,7 +39,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.stats.ranks import smallest_mean
-from scenario_gen.store.cache import cached
+from scenario_gen.values import cached
 
 NOT_SAID = ""  # what training data the given paths come from
 TOO_FEW = (

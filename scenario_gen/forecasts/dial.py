@@ -28,7 +28,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.stats.means import mean_test
 from scenario_gen.stats.ranks import central_coverage
 from scenario_gen.stats.scores import DM_LAG
-from scenario_gen.store.cache import cached
+from scenario_gen.values import cached
 
 Floats = NDArray[np.float64]
 

@@ -23,8 +23,7 @@ from scenario_gen.pipeline.summary import summarise
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
-from scenario_gen.store.cache import calibration_folder
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import StressRun
 
 __all__ = ["run", "run_spec", "sample"]

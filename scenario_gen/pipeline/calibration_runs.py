@@ -20,8 +20,7 @@ from scenario_gen.pipeline.prepare import override, prepare
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario
-from scenario_gen.store.cache import calibration_folder
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.folder import RunFolder, calibration_folder
 
 SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
 

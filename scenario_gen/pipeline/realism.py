@@ -33,9 +33,9 @@ from scenario_gen.pipeline.findings import facts_findings, unjudged_facts_findin
 from scenario_gen.pipeline.prepare import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.spec.models import CalibrationBudget
-from scenario_gen.store.cache import cached, calibration_folder
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import Calibration, FactsReport, Finding, ScenarioResult
+from scenario_gen.values import cached
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ Owns names, formats and atomic writes. Does not know how a number came about or 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -30,9 +29,9 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
 from scenario_gen.files import SAFE_NAME, TEMPORARY, atomic, disk_trouble, safe_name, sha256_of, write_bytes
-from scenario_gen.store.codec import BROKEN, decode, encode
 from scenario_gen.store.kept import PathsWriter
 from scenario_gen.store.results import StressRun
+from scenario_gen.values import BROKEN, decode, encode
 
 SCHEMA = 1
 PAGE_MARK = b'<meta name="generator" content="scenario-gen">'  # in the head of every report
@@ -43,9 +42,9 @@ OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, FACTS, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
 
-def identity_hash(parts: Mapping[str, str]) -> str:
-    """Return one sha256 for the parts of an identity, whatever their order."""
-    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()
+def calibration_folder(run: Path) -> Path:
+    """Return where a run folder keeps its calibrations."""
+    return run / "calibration"
 
 
 class RunFolder:
@@ -240,14 +239,6 @@ class RunFolder:
                 yield writer
             finally:
                 writer.close()
-
-    def read_paths(self, scenario: str) -> pd.DataFrame:
-        """Read a scenario's paths: columns path_id, bar, timestamp and the fields.
-
-        Raises:
-            StoreError: the file is missing or unreadable.
-        """
-        return _read_parquet(self.paths_path(scenario))
 
     # --- blocks: scratch for resuming ------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 
 SMALL = Settings(context=64, horizon=10, origins=32, paths=39, seed=3, baselines=("bootstrap",))
 

@@ -17,9 +17,9 @@ from scenario_gen.forecasts.origins import Chosen, Stretch, choose_origins
 from scenario_gen.kronos import Checkpoint, save_checkpoint
 from scenario_gen.market import Candles
 from scenario_gen.progress import SilentProgress
-from scenario_gen.store.codec import encode
 from scenario_gen.training.data import Series
 from scenario_gen.training.histories import history_of, read_histories
+from scenario_gen.values import encode
 
 CONTEXT = 64
 FIELDS = ("open", "high", "low", "close")

@@ -14,7 +14,7 @@ from scenario_gen.forecasts.judge import contamination, judge_functionals, judge
 from scenario_gen.forecasts.numbers import FUNCTIONALS, Observation, Scale, measure
 from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.market import PathSet
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 
 IDS = [functional.id for functional in FUNCTIONALS]
 SCALE = Scale(0.01, 1e-4, 1000.0)

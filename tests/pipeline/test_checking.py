@@ -20,7 +20,7 @@ from scenario_gen.checks.scores.judge import JUDGED
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.check_results import SCORE_GROUPS, CheckReport
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 from tests.pipeline.given import ManyContexts, OneContext
 
 GROUPS = [

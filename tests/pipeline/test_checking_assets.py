@@ -18,7 +18,7 @@ from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market import Candles
 from scenario_gen.pipeline.asset_results import AssetsReport
 from scenario_gen.pipeline.checking_assets import check_given, read_references
-from scenario_gen.store.codec import encode
+from scenario_gen.values import encode
 from tests.pipeline.given_assets import END, Histories, apart_rows, indices, real_rows, rows_of, windows_before
 
 

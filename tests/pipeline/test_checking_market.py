@@ -16,7 +16,7 @@ from scenario_gen.errors import CheckError, DataError, SpecError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.section import Market
 from scenario_gen.pipeline.check_results import CheckReport
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 from tests.pipeline.given import OneContext, table
 
 ORIGINS, LENGTH, PATHS, START = 40, 30, 99, 2600

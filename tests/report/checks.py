@@ -8,8 +8,8 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from scenario_gen.store.codec import encode
 from scenario_gen.store.results import StressRun
+from scenario_gen.values import encode
 
 NUMBER = re.compile(
     r'<span data-v="([^"]*)" data-f="([^"]*)" data-p="([^"]*)">([^<]*)</span>'

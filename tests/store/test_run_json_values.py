@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scenario_gen.errors import StoreError
-from scenario_gen.store.codec import decode, encode
 from scenario_gen.store.results import CandleAccount, Estimate, Fan, Finding, StrategyResult
+from scenario_gen.values import decode, encode
 
 
 def through_json(value: Any) -> Any:

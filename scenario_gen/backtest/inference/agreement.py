@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -107,10 +107,6 @@ class Agreement:
     strategies: tuple[StrategyAgreement, ...]
     ranks: tuple[RankAgreement, ...]
     reversals: tuple[Reversal, ...]
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def generators_side_by_side(returns: Returns) -> Agreement:

@@ -9,7 +9,7 @@ best of many may be picked out afterwards. Knows metrics per path.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -71,10 +71,6 @@ class PairedComparison:
     p_mean_adjusted: float | None
     p_sign_adjusted: float | None
     reason: str = ""
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def compare_with(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -66,10 +66,6 @@ class Skill:
     false_alarms: float
     random_called_skilled: Estimate
     reason: str = ""
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def skill(returns: Floats, null: RandomEntries) -> Skill:

@@ -16,6 +16,7 @@ from scenario_gen.backtest.inference.agreement import (
 )
 from scenario_gen.backtest.inference.ranks import rank_agreement, reversals
 from scenario_gen.errors import CheckError
+from scenario_gen.values import encode
 
 SHIFT = stats.norm.ppf(0.6)  # standard deviations: a fair coin comes to lose six times in ten
 
@@ -116,7 +117,7 @@ def test_every_figure_of_every_pair_of_generators_is_compared():
     assert [one.strategy for one in found.strategies] == ["s", "t"]
     assert len(found.strategies[0].differences) == 3 * len(FIGURES)
     assert len(found.ranks) == 3
-    json.dumps(found.to_mapping())
+    json.dumps(encode(found), allow_nan=False)
 
 
 def test_ranks_are_correlated_as_scipy_and_a_hand_do():

@@ -11,6 +11,7 @@ from scenario_gen.backtest import run_backtest
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.inference.nulls import RandomEntries, random_entries
 from scenario_gen.backtest.inference.skill import FEWEST_PATHS, LEVEL, judge_together, skill
+from scenario_gen.values import encode
 
 PATHS, BARS, DRAWS = 120, 60, 8
 
@@ -233,4 +234,4 @@ def test_a_judgement_becomes_plain_values(make_fills, make_holdings, make_null):
     import json
 
     one = random_traders(make_fills, make_holdings, make_null, walks, 1, seed=5)[0]
-    assert json.loads(json.dumps(one.to_mapping()))["draws"] == DRAWS
+    assert json.loads(json.dumps(encode(one)))["draws"] == DRAWS

@@ -14,7 +14,7 @@ from scenario_gen.checks.facts import Bars
 from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
 from scenario_gen.errors import CheckError
 from scenario_gen.market import Candles
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 
 LENGTH, ORIGINS, PATHS = 30, 60, 99
 

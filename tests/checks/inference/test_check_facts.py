@@ -17,7 +17,7 @@ from scenario_gen.checks.inference import FactsReport, check_facts
 from scenario_gen.checks.inference.results import FactVerdict
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market import Candles
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 
 HISTORY = simulate(1, 2600, np.random.default_rng(1)).candles()
 PATHS = simulate(120, 60, np.random.default_rng(2)).bars

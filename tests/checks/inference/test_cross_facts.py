@@ -17,7 +17,7 @@ from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.assets import shared_bars
-from scenario_gen.store.codec import decode, encode
+from scenario_gen.values import decode, encode
 from tests.checks.facts.made import from_parts
 
 NAMES = ("sp500", "nasdaq")

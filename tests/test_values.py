@@ -1,0 +1,83 @@
+"""Values that check themselves, lists of a length, and what is kept under its hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from scenario_gen.errors import StoreError
+from scenario_gen.values import cached, decode, decode_json, encode
+
+
+@dataclass(frozen=True)
+class Part:
+    whole: int
+    shares: tuple[float, float]
+    label: Literal["PASS", "WARN", "FAIL"] = "PASS"
+
+    def __post_init__(self) -> None:
+        if sum(self.shares) > 1:
+            raise ValueError("the shares are more than 1")
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: dict[str, list[Part]]
+    note: str = ""
+
+
+GOOD = Whole({"a": [Part(1, (0.25, 0.5))]})
+
+
+def test_values_inside_values_come_back_as_they_were() -> None:
+    assert decode(Whole, encode(GOOD)) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"whole": 1, "shares": [0.75, 0.5]}, "run.json contradicts itself at parts/a/0: the shares are more than 1"),
+        ({"whole": 1, "shares": [0.5]}, r"holds '\[0.5\]' at parts/a/0/shares\n  expected: a list of 2\n"),
+        (
+            {"whole": 1, "shares": [0.1, 0.2, 0.3]},
+            r"holds '\[0.1, 0.2, 0.3\]' at parts/a/0/shares\n  expected: a list of 2\n",
+        ),
+        ({"whole": 1, "shares": 1}, r"holds '1' at parts/a/0/shares\n  expected: a list\n"),
+        ({"whole": 1.5, "shares": [0, 1]}, r"holds '1.5' at parts/a/0/whole\n  expected: a whole number\n"),
+        ({"whole": 1, "shares": [0, "1"]}, r"holds '1' at parts/a/0/shares/1\n  expected: a number\n"),
+        ({"whole": 1, "shares": [0, 1], "label": "OK"}, r"at parts/a/0/label\n  expected: PASS or WARN or FAIL\n"),
+        ({"whole": 1, "why": 2, "how": 3}, "run.json lacks shares and has unknown keys how, why at parts/a/0"),
+        (3, r"holds '3' at parts/a/0\n  expected: a mapping\n"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(part: Any, words: str) -> None:
+    with pytest.raises(StoreError, match=words):
+        decode(Whole, {"parts": {"a": [part]}, "note": "x"})
+
+
+def test_wrong_keys_at_the_top_come_before_wrong_values_below() -> None:
+    with pytest.raises(StoreError, match="unknown keys extra at its top"):
+        decode(Whole, {"parts": {"a": [{}]}, "extra": 1})
+    with pytest.raises(StoreError):
+        decode_json(Whole, b'{"parts": ')
+
+
+def test_a_kept_value_is_read_and_a_damaged_one_computed_anew(tmp_path: Path) -> None:
+    computed: list[int] = []
+
+    def compute() -> Whole:
+        computed.append(1)
+        return GOOD
+
+    for times in (1, 1):
+        assert cached(tmp_path, {"seed": 1}, Whole, compute) == GOOD
+        assert len(computed) == times
+    cached(tmp_path, {"seed": 2}, Whole, compute)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    for file in tmp_path.glob("*.json"):
+        file.write_bytes(file.read_bytes()[:20])
+    assert cached(tmp_path, {"seed": 1}, Whole, compute) == GOOD
+    assert len(computed) == 3
