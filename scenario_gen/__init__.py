@@ -11,53 +11,20 @@ Nothing heavy is imported until it is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from scenario_gen.market.candles import Candles
-    from scenario_gen.market.load import load_candles
-    from scenario_gen.market.paths import PathSet
-    from scenario_gen.pipeline import run, sample
-    from scenario_gen.pipeline.backtesting import backtest_paths
-    from scenario_gen.pipeline.checking import check
-    from scenario_gen.pipeline.checking_assets import check_assets
-    from scenario_gen.store.results import StressRun
+from scenario_gen.lazy import public_names
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Candles": "market.candles",
-    "PathSet": "market.paths",
-    "StressRun": "store.results",
-    "backtest_paths": "pipeline.backtesting",
-    "check": "pipeline.checking",
-    "check_assets": "pipeline.checking_assets",
-    "load_candles": "market.load",
-    "run": "pipeline",
-    "sample": "pipeline",
-}
-
-__all__ = [
-    "Candles",
-    "PathSet",
-    "StressRun",
-    "__version__",
-    "backtest_paths",
-    "check",
-    "check_assets",
-    "load_candles",
-    "run",
-    "sample",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the home of a public name when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+if TYPE_CHECKING:
+    from scenario_gen.market.candles import Candles as Candles
+    from scenario_gen.market.load import load_candles as load_candles
+    from scenario_gen.market.paths import PathSet as PathSet
+    from scenario_gen.pipeline import run as run, sample as sample
+    from scenario_gen.pipeline.backtesting import backtest_paths as backtest_paths
+    from scenario_gen.pipeline.checking import check as check
+    from scenario_gen.pipeline.checking_assets import check_assets as check_assets
+    from scenario_gen.store.results import StressRun as StressRun
+else:
+    __all__, __getattr__, __dir__ = public_names(__name__, "__version__")

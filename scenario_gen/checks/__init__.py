@@ -10,38 +10,23 @@ of their names is first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scenario_gen.lazy import public_names
 
 if TYPE_CHECKING:
-    from scenario_gen.checks.facts import Bars, Panel, cross_statistics, path_statistics
-    from scenario_gen.checks.inference import (
-        FactsReport,
-        check_cross_facts,
-        check_cross_facts_by_origin,
-        check_facts,
-        check_facts_by_origin,
+    from scenario_gen.checks.facts import (
+        Bars as Bars,
+        Panel as Panel,
+        cross_statistics as cross_statistics,
+        path_statistics as path_statistics,
     )
-
-_FACTS = ("Bars", "Panel", "cross_statistics", "path_statistics")
-_INFERENCE = ("FactsReport", "check_cross_facts", "check_cross_facts_by_origin", "check_facts", "check_facts_by_origin")
-
-__all__ = [
-    "Bars",
-    "FactsReport",
-    "Panel",
-    "check_cross_facts",
-    "check_cross_facts_by_origin",
-    "check_facts",
-    "check_facts_by_origin",
-    "cross_statistics",
-    "path_statistics",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the home of a public name when it is first asked for."""
-    for home, names in (("facts", _FACTS), ("inference", _INFERENCE)):
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from scenario_gen.checks.inference import (
+        FactsReport as FactsReport,
+        check_cross_facts as check_cross_facts,
+        check_cross_facts_by_origin as check_cross_facts_by_origin,
+        check_facts as check_facts,
+        check_facts_by_origin as check_facts_by_origin,
+    )
+else:
+    __all__, __getattr__, __dir__ = public_names(__name__)

@@ -75,8 +75,7 @@ def evaluate(
 
     from scenario_gen.cli.progress import choose_progress
     from scenario_gen.forecasts.checkpoint_figures import HORIZON
-    from scenario_gen.forecasts.checkpoints import Contest, Material
-    from scenario_gen.forecasts.checkpoints import evaluate as evaluate_model
+    from scenario_gen.forecasts.checkpoints import Contest, Material, evaluate as evaluate_model
     from scenario_gen.forecasts.harness import Sampling
 
     if card:

@@ -10,41 +10,19 @@ arXiv:2508.02739, and the published checkpoints.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scenario_gen.lazy import public_names
 
 if TYPE_CHECKING:
-    from scenario_gen.kronos.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-    from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
-    from scenario_gen.kronos.model import Kronos
-    from scenario_gen.kronos.predictor import KronosPredictor
-    from scenario_gen.kronos.tokenizer import KronosTokenizer
-
-_HOMES = {
-    "Checkpoint": "checkpoint",
-    "load_checkpoint": "checkpoint",
-    "save_checkpoint": "checkpoint",
-    "Kronos": "model",
-    "KronosPredictor": "predictor",
-    "KronosTokenizer": "tokenizer",
-    "ModelConfig": "config",
-    "TokenizerConfig": "config",
-}
-
-__all__ = [
-    "Checkpoint",
-    "Kronos",
-    "KronosPredictor",
-    "KronosTokenizer",
-    "ModelConfig",
-    "TokenizerConfig",
-    "load_checkpoint",
-    "save_checkpoint",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import the home of a public name when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from scenario_gen.kronos.checkpoint import (
+        Checkpoint as Checkpoint,
+        load_checkpoint as load_checkpoint,
+        save_checkpoint as save_checkpoint,
+    )
+    from scenario_gen.kronos.config import ModelConfig as ModelConfig, TokenizerConfig as TokenizerConfig
+    from scenario_gen.kronos.model import Kronos as Kronos
+    from scenario_gen.kronos.predictor import KronosPredictor as KronosPredictor
+    from scenario_gen.kronos.tokenizer import KronosTokenizer as KronosTokenizer
+else:
+    __all__, __getattr__, __dir__ = public_names(__name__)

@@ -5,17 +5,11 @@ Knows the kronos room and files of bars; knows nothing of scenarios, strategies 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scenario_gen.lazy import public_names
 
 if TYPE_CHECKING:
-    from scenario_gen.training.run import finetune, train
-
-__all__ = ["finetune", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import torch and the training code only when they are asked for."""
-    if name in __all__:
-        return getattr(import_module("scenario_gen.training.run"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from scenario_gen.training.run import finetune as finetune, train as train
+else:
+    __all__, __getattr__, __dir__ = public_names(__name__)

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 import vectorbt as vbt
 from arch.data import sp500
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from scenario_gen.backtest import Ground, Signals, expand, probe_causality
 from scenario_gen.backtest.uses import StrategyUse

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from scenario_gen.kronos.sampling import SamplingRule, draw, probabilities
 

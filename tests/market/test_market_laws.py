@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from scenario_gen.errors import DataError
 from scenario_gen.market import PRICE_FIELDS, BarCalendar, load_candles

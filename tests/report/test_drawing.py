@@ -6,8 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from scenario_gen.report import drill, figures
 from scenario_gen.report.charts import Chart, bar_ticks, compact, drawing, spread

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from scenario_gen.errors import SpecError
 from scenario_gen.spec import LoadedSpec, parse_spec, spec_from_dict

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import scoringrules as sr
 import statsmodels.api as sm
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scenario_gen.stats.means import mean_test

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from scenario_gen.backtest.metrics import BY_NAME as METRIC
-from scenario_gen.backtest.metrics import Form
+from scenario_gen.backtest.metrics import BY_NAME as METRIC, Form
 from scenario_gen.finding import cap, worst
 from scenario_gen.generators.sections import name_of
 from scenario_gen.report import numbers

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.checks.facts import Bars, path_statistics
-from scenario_gen.checks.facts import candle as cd
+from scenario_gen.checks.facts import Bars, candle as cd, path_statistics
 from tests.checks.facts.made import from_parts, mirrored, random_bars
 
 STEPS = 1000

@@ -8,12 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scenario_gen.checks.facts import FACT, FACTS, Bars, Gauge, cross_asset, path_statistics, windows
-from scenario_gen.checks.facts import statistics as stat
+from scenario_gen.checks.facts import (
+    FACT,
+    FACTS,
+    Bars,
+    Gauge,
+    cross_asset,
+    path_statistics,
+    statistics as stat,
+    windows,
+)
 from scenario_gen.checks.facts.facts import MANY_FACTS, PAIR_FACTS
 from scenario_gen.errors import DataError
 from scenario_gen.market import Candles, PathSet
