@@ -178,7 +178,8 @@ def test_values_of_pairs_are_read_as_in_a_spec() -> None:
         "day=2020-01-31",
     ]
     values = {"fast": 10, "slow": 1e-3, "at": "1:30", "on": True, "name": "yes", "none": None}
-    assert read_pairs(words, "--params") == {**values, "text": "{a: 1}", "bad": "["}
+    text = {"text": "{a: 1}", "bad": "[", "day": "2020-01-31"}
+    assert read_pairs(words, "--params") == {**values, **text}
 
 
 def test_pairs_go_on_over_several_words_and_end_with_the_next_option() -> None:
