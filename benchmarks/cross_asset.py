@@ -16,16 +16,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scenario_gen.checks.controls import cross_control
-from scenario_gen.checks.controls.asset_candidates import diluted, gaussian, joint_shuffle
-from scenario_gen.checks.facts import Gauge, Panel, cross_statistics, windows
-from scenario_gen.checks.facts.facts import PAIR_FACTS
-from scenario_gen.checks.inference import check_cross_facts_by_origin
-from scenario_gen.checks.inference.results import FactVerdict
-from scenario_gen.checks.inference.sample import Measured, concatenate, cut_reference, path_clusters
-from scenario_gen.checks.inference.verdicts import Bench, judge_facts
+from benchmarks.planted import diluted, gaussian, joint_shuffle
 from scenario_gen.market import load_candles
 from scenario_gen.market.assets import shared_bars
+from scenario_gen.realism.assets import check_cross_facts_by_origin, cross_control
+from scenario_gen.realism.facts import PAIR_FACTS
+from scenario_gen.realism.gauge import Gauge, windows
+from scenario_gen.realism.panel import Panel, cross_statistics
+from scenario_gen.realism.results import FactVerdict
+from scenario_gen.realism.sample import Measured, concatenate, cut_reference, path_clusters
+from scenario_gen.realism.verdicts import Bench, judge_facts
 
 BLOCK, BLOCKS = 250, 20
 Maker = Callable[[Panel, int, np.random.Generator], Panel]

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from scenario_gen.checks.facts import FACTS, Bars, path_statistics
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.facts import FACTS, path_statistics
 
 SHAPES = ((2_000, 60), (10_000, 60), (2_000, 250), (512, 63))
 ALONE = 200  # paths that are also measured one by one
@@ -48,7 +49,7 @@ def main() -> None:
             print(f"| {block * BLOCK:,} | {peak_megabytes():,.0f} |", flush=True)
 
 
-def random_bars(paths: int, length: int, *, seed: int) -> Bars:
+def random_bars(paths: int, length: int, *, seed: int) -> BarArrays:
     """Make independent candles with gaps, wicks and volume."""
     rng = np.random.default_rng(seed)
     shape = (paths, length)
@@ -57,10 +58,12 @@ def random_bars(paths: int, length: int, *, seed: int) -> Bars:
     opened = close * np.exp(-body)
     high = np.maximum(opened, close) * np.exp(0.004 * rng.random(shape))
     low = np.minimum(opened, close) * np.exp(-0.004 * rng.random(shape))
-    return Bars.of_arrays(opened, high, low, close, np.exp(rng.standard_normal(shape)), anchor_close=100.0, tick=0.01)
+    return BarArrays.of_arrays(
+        opened, high, low, close, np.exp(rng.standard_normal(shape)), anchor_close=100.0, tick=0.01
+    )
 
 
-def one_by_one(bars: Bars) -> None:
+def one_by_one(bars: BarArrays) -> None:
     """Measure each path alone."""
     for row in range(len(bars)):
         path_statistics(bars.select(slice(row, row + 1)))

@@ -18,20 +18,20 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from scenario_gen.checks.controls import negative_control
-from scenario_gen.checks.controls.candidates import block_bootstrap, collapsed, copy, garch, noisy
-from scenario_gen.checks.controls.known import simulate
-from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.facts import Bars, Gauge, windows
-from scenario_gen.checks.inference import FactsReport, check_facts
+from benchmarks.planted import block_bootstrap, collapsed, copy, garch, noisy, simulate
 from scenario_gen.finding import Label, worst
 from scenario_gen.market import Candles, load_candles
-from scenario_gen.pipeline.check_results import SCORE_GROUPS
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.check import check_facts
+from scenario_gen.realism.controls import Relative, negative_control
+from scenario_gen.realism.gauge import Gauge, windows
+from scenario_gen.realism.results import FactsReport
+from scenario_gen.realism.scores import SCORE_GROUPS
 
 YEAR, PATHS = 250, 200
 KNOWN, INDICES = "known", ("sp500", "nasdaq")
 SCORES = [name for group in SCORE_GROUPS.values() for name in group]
-Case = tuple[str, Bars, Candles]  # name, paths, reference
+Case = tuple[str, BarArrays, Candles]  # name, paths, reference
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def _around(history: Candles, place: int, options: argparse.Namespace, rng: np.r
             yield name, make(), before
 
 
-def _candidates(year: Bars, past: Bars, rng: np.random.Generator) -> dict[str, Callable[[], Bars]]:
+def _candidates(year: BarArrays, past: BarArrays, rng: np.random.Generator) -> dict[str, Callable[[], BarArrays]]:
     single, five = year.select(np.full(PATHS, len(year) // 4)), collapsed(year, PATHS, rng)
     template = copy(past, PATHS, rng)
     pool = Relative.of(past.select(np.arange(0, len(past), past.length // 5))).flat()  # every bar once, in order

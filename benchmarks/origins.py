@@ -16,16 +16,18 @@ from typing import Any
 
 import pandas as pd
 
-from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.facts import Bars, windows
-from scenario_gen.checks.inference import FactsReport, check_facts_by_origin
-from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.bootstrap import StationaryBootstrap
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredPaths
 from scenario_gen.generators.garch import GarchPaths
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.market import Candles, PathSet, load_candles
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.by_origin import check_facts_by_origin
+from scenario_gen.realism.controls import Relative
+from scenario_gen.realism.gauge import windows
+from scenario_gen.realism.results import FactsReport
 
 FIRST_ORIGIN = 1000
 FACTS = ("log_sd", "acf_rng_1_5", "lev_rng_1_5", "Lkurt", "vol_acf_1_5", "logPK_oc")
@@ -38,10 +40,10 @@ class Named:
     generator: Generator
     factor: float = 1.0
 
-    def paths(self, context: Candles, stamps: pd.DatetimeIndex, draws: Draws) -> Bars:
+    def paths(self, context: Candles, stamps: pd.DatetimeIndex, draws: Draws) -> BarArrays:
         """Sample and scale."""
         made: PathSet = self.generator.sample(context, stamps, draws)
-        bars = Bars.of_paths(made)
+        bars = BarArrays.of_paths(made)
         return bars if self.factor == 1 else Relative.of(bars).scaled(self.factor).onto(bars)
 
 
@@ -54,7 +56,7 @@ GENERATORS = {
 }
 
 
-def pairs(history: Candles, named: Named, length: int, paths: int) -> Iterator[tuple[Bars, Bars]]:
+def pairs(history: Candles, named: Named, length: int, paths: int) -> Iterator[tuple[BarArrays, BarArrays]]:
     """Yield the paths of every origin and what came true."""
     for number, origin in enumerate(range(FIRST_ORIGIN, len(history) - length + 1, length)):
         stamps = history.timestamps[origin : origin + length]

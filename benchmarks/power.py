@@ -16,19 +16,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.checks.controls import negative_control
-from scenario_gen.checks.controls.candidates import block_bootstrap, calmer, collapsed, copy, garch
-from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.facts import FACTS, Bars, Gauge, audit_reference, windows
-from scenario_gen.checks.inference.admission import untestable
-from scenario_gen.checks.inference.results import FactVerdict
-from scenario_gen.checks.inference.sample import Sample, concatenate, cut_reference, path_clusters
-from scenario_gen.checks.inference.verdicts import Bench, judge_facts, judged
+from benchmarks.planted import block_bootstrap, calmer, collapsed, copy, garch
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.realism.admission import untestable
+from scenario_gen.realism.audit import audit_reference
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.controls import Relative, negative_control
+from scenario_gen.realism.facts import FACTS
+from scenario_gen.realism.gauge import Gauge, windows
+from scenario_gen.realism.results import FactVerdict
+from scenario_gen.realism.sample import Sample, concatenate, cut_reference, path_clusters
+from scenario_gen.realism.verdicts import Bench, judge_facts, judged
 
 BLOCK, BLOCKS = 250, 20
 GROUPS = ("tails", "clustering", "linear", "asymmetry", "candle_shape", "gaps", "volume")
-Maker = Callable[[np.random.Generator], Bars]
+Maker = Callable[[np.random.Generator], BarArrays]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Half:
     """
 
     blocks: list[Candles]
-    windows: Bars
+    windows: BarArrays
     block_of: np.ndarray
     pool: Relative
 
@@ -100,7 +102,7 @@ class Split:
             "mode collapse (5 windows)": lambda rng: collapsed(template, n, rng),
         }
 
-    def judge(self, bars: Bars, clusters: np.ndarray) -> list[FactVerdict]:
+    def judge(self, bars: BarArrays, clusters: np.ndarray) -> list[FactVerdict]:
         """Return the verdicts on one candidate's paths."""
         return judge_facts(Sample.measure(bars, clusters, self.gauge), self.bench, FACTS_HERE)
 

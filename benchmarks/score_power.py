@@ -15,12 +15,14 @@ from collections import defaultdict
 import numpy as np
 from power import FACTS_HERE, Split, random_splits
 
-from scenario_gen.checks.controls.candidates import collapsed, noisy
-from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.inference.sample import Sample, path_clusters
-from scenario_gen.checks.inference.verdicts import judged
-from scenario_gen.checks.scores import Points, ScoreVerdict, fact_space, judge_scores
+from benchmarks.planted import collapsed, noisy
 from scenario_gen.market import load_candles
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.results import ScoreVerdict
+from scenario_gen.realism.sample import Sample, path_clusters
+from scenario_gen.realism.scores import judge_scores
+from scenario_gen.realism.space import Points, fact_space
+from scenario_gen.realism.verdicts import judged
 
 NOISE = 0.2  # of the last candidate
 
@@ -51,7 +53,7 @@ def main() -> None:
         print(f"| {candidate} | " + " | ".join(cells) + " |")
 
 
-def scores(split: Split, paths: Bars, clusters: np.ndarray, rng: np.random.Generator) -> list[ScoreVerdict]:
+def scores(split: Split, paths: BarArrays, clusters: np.ndarray, rng: np.random.Generator) -> list[ScoreVerdict]:
     """Return the scores of one candidate's paths."""
     made, real = Sample.measure(paths, clusters, split.gauge), split.bench.real
     names = [fact.id for fact in FACTS_HERE if judged(fact) and fact.id not in split.bench.untestable]

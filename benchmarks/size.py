@@ -2,7 +2,7 @@
 
     python benchmarks/size.py [--replications 100] [--per-fact]
 
-The market is that of scenario_gen.checks.controls.known. Each replication has a history of 5,000 bars and paths of
+The market is that of benchmarks.planted. Each replication has a history of 5,000 bars and paths of
 60 bars that follow the same law: 400 of them unconditionally (mode B) or from the state at the history's end
 (mode C), or 199 from the state at each of 60 origins (mode A). Prints Markdown.
 """
@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from scenario_gen.checks.controls.known import simulate
-from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.inference import FactsReport, check_facts, check_facts_by_origin
+from benchmarks.planted import simulate
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.by_origin import check_facts_by_origin
+from scenario_gen.realism.check import check_facts
+from scenario_gen.realism.results import FactsReport
 
 HISTORY, LENGTH, PATHS = 5000, 60, 400
 ORIGINS, PATHS_PER_ORIGIN, WARM_UP = 60, 199, 500
@@ -39,7 +41,7 @@ def by_origin(rng: np.random.Generator, seed: int, factor: float = 1.0) -> Facts
     """Mode A: ensembles from the states at 60 origins, their moves multiplied by ``factor``."""
     history = simulate(1, WARM_UP + ORIGINS * LENGTH, rng)
 
-    def pairs() -> Iterator[tuple[Bars, Bars]]:
+    def pairs() -> Iterator[tuple[BarArrays, BarArrays]]:
         for start in range(WARM_UP, WARM_UP + ORIGINS * LENGTH, LENGTH):
             paths = simulate(PATHS_PER_ORIGIN, LENGTH, rng, history.states[0, start])
             yield paths.scaled(factor), history.stretch(start, LENGTH)

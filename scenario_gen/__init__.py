@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from scenario_gen.market.load import load_candles as load_candles
     from scenario_gen.market.paths import PathSet as PathSet
     from scenario_gen.pipeline import run as run, sample as sample
-    from scenario_gen.pipeline.backtesting import backtest_paths as backtest_paths
-    from scenario_gen.pipeline.checking import check as check
-    from scenario_gen.pipeline.checking_assets import check_assets as check_assets
+    from scenario_gen.pipeline.backtest import backtest_paths as backtest_paths
+    from scenario_gen.pipeline.check import check as check
+    from scenario_gen.pipeline.check_assets import check_assets as check_assets
     from scenario_gen.store.results import StressRun as StressRun
 else:
     __all__, __getattr__, __dir__ = public_names(__name__, "__version__")

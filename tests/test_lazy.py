@@ -8,7 +8,13 @@ from importlib import import_module
 
 import pytest
 
-ROOMS = ["scenario_gen", "scenario_gen.backtest", "scenario_gen.checks", "scenario_gen.kronos", "scenario_gen.training"]
+ROOMS = [
+    "scenario_gen",
+    "scenario_gen.backtest",
+    "scenario_gen.realism",
+    "scenario_gen.kronos",
+    "scenario_gen.training",
+]
 
 
 @pytest.mark.parametrize("room", ROOMS)

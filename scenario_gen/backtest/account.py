@@ -23,21 +23,13 @@ RUINED = 1e-9
 
 @dataclass(frozen=True)
 class Orders:
-    """Filled orders of many paths.
+    """Filled orders of many paths."""
 
-    Attributes:
-        path: int64 [order], column number.
-        bar: int64 [order], from 0 at the first generated bar.
-        size: float64 [order], units, positive bought and negative sold.
-        price: float64 [order], fill price with slippage.
-        fees: float64 [order], in quote currency.
-    """
-
-    path: Ints
-    bar: Ints
-    size: Floats
-    price: Floats
-    fees: Floats
+    path: Ints  # int64 [order], column number
+    bar: Ints  # int64 [order], from 0 at the first generated bar
+    size: Floats  # float64 [order], units, positive bought and negative sold
+    price: Floats  # float64 [order], fill price with slippage
+    fees: Floats  # float64 [order], in quote currency
 
 
 @dataclass(frozen=True)
@@ -46,20 +38,13 @@ class Account:
 
     A path is ruined at the first close at which its equity is below a billionth of the starting cash. The
     account is closed there: equity, exposure, traded value and fees are zero from then on.
-
-    Attributes:
-        equity: float64 [path, bar + 1]; the starting cash and then the equity at each close, never negative.
-        exposure: float64 [path, bar], position value over equity at the close, negative when short.
-        traded: float64 [path, bar], value bought plus value sold.
-        fees: float64 [path, bar], the cost of borrowing included.
-        ruin: int64 [path], the bar of ruin, or the number of bars where there is none.
     """
 
-    equity: Floats
-    exposure: Floats
-    traded: Floats
-    fees: Floats
-    ruin: Ints
+    equity: Floats  # float64 [path, bar + 1]; the starting cash and then the equity at each close, never negative
+    exposure: Floats  # float64 [path, bar], position value over equity at the close, negative when short
+    traded: Floats  # float64 [path, bar], value bought plus value sold
+    fees: Floats  # float64 [path, bar], the cost of borrowing included
+    ruin: Ints  # int64 [path], the bar of ruin, or the number of bars where there is none
 
 
 def settle(orders: Orders, close: Floats, cash: Floats, financing: Floats | None = None) -> Account:

@@ -52,52 +52,30 @@ class Cross:
 
 @dataclass(frozen=True)
 class Case:
-    """One strategy, timed both ways.
+    """One strategy, timed both ways."""
 
-    Attributes:
-        name: ``long only``, or ``both sides with stops``.
-        seconds: of a whole backtest.
-        bare_seconds: of the bare vectorbt calls.
-        ratio_to_bare_vectorbt: the one over the other.
-        first_call_seconds: of the first backtest of 8 paths in this process; not part of ``seconds``.
-    """
-
-    name: str
-    seconds: float
-    bare_seconds: float
-    ratio_to_bare_vectorbt: float
-    first_call_seconds: float
+    name: str  # ``long only``, or ``both sides with stops``
+    seconds: float  # of a whole backtest
+    bare_seconds: float  # of the bare vectorbt calls
+    ratio_to_bare_vectorbt: float  # the one over the other
+    first_call_seconds: float  # of the first backtest of 8 paths in this process; not part of ``seconds``
 
 
 @dataclass(frozen=True)
 class BacktestBench:
-    """What ``scenario-gen bench backtest`` found; the headline is the first case.
+    """What ``scenario-gen bench backtest`` found; the headline is the first case."""
 
-    Attributes:
-        ratio_to_bare_vectorbt: of the long-only case.
-        seconds: of the long-only case.
-        peak_memory_bytes: of the process, bare calls included.
-        paths: how many.
-        bars: on each path.
-        context: real bars before each path.
-        rounds: how often each was timed.
-        path_bars_per_second: of the long-only case.
-        cases: every strategy timed.
-        vectorbt: its version.
-        machine: as the operating system names it.
-    """
-
-    ratio_to_bare_vectorbt: float
-    seconds: float
-    peak_memory_bytes: int
-    paths: int
-    bars: int
-    context: int
-    rounds: int
-    path_bars_per_second: float
-    cases: list[Case]
-    vectorbt: str
-    machine: str
+    ratio_to_bare_vectorbt: float  # of the long-only case
+    seconds: float  # of the long-only case
+    peak_memory_bytes: int  # of the process, bare calls included
+    paths: int  # how many
+    bars: int  # on each path
+    context: int  # real bars before each path
+    rounds: int  # how often each was timed
+    path_bars_per_second: float  # of the long-only case
+    cases: list[Case]  # every strategy timed
+    vectorbt: str  # its version
+    machine: str  # as the operating system names it
 
     def to_mapping(self) -> dict[str, object]:
         """Return plain values for JSON."""

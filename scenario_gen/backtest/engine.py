@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.carrying import with_carried
 from scenario_gen.backtest.ground import Ground
+from scenario_gen.backtest.ledger import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally
-from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalOrders
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError
 from scenario_gen.market.candles import Candles
@@ -35,20 +35,13 @@ CHUNK_CELLS = 2**21  # bars x paths at most in a chunk: some thirty arrays of 16
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """What one strategy made of every path.
+    """What one strategy made of every path."""
 
-    Attributes:
-        metrics: float64, index path_id, one column per entry of ``METRICS``; NaN means not applicable.
-        equity: float32 [path, bar + 1]; the starting cash, then the equity at each close.
-        exposure: float32 [path, bar]; position value over equity at the close, negative when short.
-        trades: one row per round trip: path_id, side, entry_bar, entry_price, exit_bar, exit_price, size,
-            pnl, fees, open. Bars count from 0 at the first generated bar; an open one is marked at the last
-            close.
-    """
-
-    metrics: pd.DataFrame
-    equity: NDArray[np.float32]
-    exposure: NDArray[np.float32]
+    metrics: pd.DataFrame  # float64, index path_id, one column per entry of ``METRICS``; NaN means not applicable
+    equity: NDArray[np.float32]  # float32 [path, bar + 1]; the starting cash, then the equity at each close
+    exposure: NDArray[np.float32]  # float32 [path, bar]; position value over equity at the close, negative when short
+    # one row per round trip: path_id, side, entry_bar, entry_price, exit_bar, exit_price, size, pnl, fees, open. Bars
+    # count from 0 at the first generated bar; an open one is marked at the last close.
     trades: pd.DataFrame
 
 
@@ -178,9 +171,9 @@ def wanted_of(strategy: LoadedStrategy, answer: Any, bars: Bars, broker: Broker)
     return with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
 
 
-def market_of(bars: Bars, rows: slice) -> Market:
+def market_of(bars: Bars, rows: slice) -> Quotes:
     """Return some rows as the broker sees them."""
-    return Market(
+    return Quotes(
         open=bars.open.to_numpy()[rows],
         high=bars.high.to_numpy()[rows],
         low=bars.low.to_numpy()[rows],

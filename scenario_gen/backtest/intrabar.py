@@ -30,20 +30,13 @@ class IntrabarOrders:
     Where the open is beyond a level, it is known to have come first; a bar is ambiguous where stop and target both
     lie in it and the open between them. ``worst`` is what a run computes: stops first, as vectorbt has it, even
     where the open is beyond the target.
-
-    Attributes:
-        trades: round trips in the worst order.
-        ambiguous: of those, how many met stop and target in one bar with the open between them.
-        worst: metrics [path] with the stop first, index path_id, columns as in ``METRICS``.
-        best: the same with the target first.
-        random: the same with a fair coin for every bar, drawn from the seed and the path's id.
     """
 
-    trades: int
-    ambiguous: int
-    worst: pd.DataFrame
-    best: pd.DataFrame
-    random: pd.DataFrame
+    trades: int  # round trips in the worst order
+    ambiguous: int  # of those, how many met stop and target in one bar with the open between them
+    worst: pd.DataFrame  # metrics [path] with the stop first, index path_id, columns as in ``METRICS``
+    best: pd.DataFrame  # the same with the target first
+    random: pd.DataFrame  # the same with a fair coin for every bar, drawn from the seed and the path's id
 
     @property
     def share(self) -> float | None:

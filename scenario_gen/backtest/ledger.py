@@ -15,13 +15,97 @@ leaves; nothing is entered meanwhile. Knows arrays and a broker; knows neither s
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.orders import Bools, Market, Outcome, SignalOrders
+from scenario_gen.backtest.orders import Bools, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.round_trips import round_trips
-from scenario_gen.backtest.watch import Watch
+
+if TYPE_CHECKING:
+    pass
+
+
+class Watch:
+    """What each account remembers of its entry: price, best price since, size, stop and target.
+
+    Attributes:
+        both: int64 [path], how many positions met stop and target in one bar, the open between them.
+    """
+
+    def __init__(self, ledger: Ledger, wanted: SignalOrders, target_first: Bools | None) -> None:
+        paths = len(ledger.cash)
+        self.ledger, self.wanted, self.target_first = ledger, wanted, target_first
+        self.entry, self.best = np.zeros(paths), np.zeros(paths)
+        self.stop, self.target = np.full(paths, np.nan), np.full(paths, np.nan)
+        self.size = np.zeros(paths)
+        self.leaving = np.zeros(paths, dtype=bool)  # an exit that the volume cut short
+        self.both = np.zeros(paths, dtype=np.int64)
+        self._unguarded = bool(np.isnan(wanted.stop_loss).all() and np.isnan(wanted.take_profit).all())
+
+    def leave(self, bar: int, price: Floats) -> None:
+        """Close what is to be left, or what an entry of the other side closes."""
+        wanted, units = self.wanted, self.ledger.units
+        long = (units > 0) & (wanted.exits[bar] | wanted.short_entries[bar] | self.leaving)
+        short = (units < 0) & (wanted.short_exits[bar] | wanted.entries[bar] | self.leaving)
+        self._close(long | short, price, bar)
+
+    def enter(self, bar: int, price: Floats) -> None:
+        """Open positions on accounts that are flat."""
+        wanted, ledger = self.wanted, self.ledger
+        side = np.where(wanted.entries[bar], 1.0, np.where(wanted.short_entries[bar], -1.0, 0.0))
+        side = np.where(ledger.units == 0, side, 0.0)
+        if not side.any():
+            return
+        fill = ledger.fill_price(price, side, bar)
+        ledger.order(side * ledger.affordable(wanted.size[bar] * ledger.cash, fill), price, bar)
+        opened = (side != 0) & (ledger.units != 0)
+        self.entry = np.where(opened, fill, self.entry)
+        self.best = np.where(opened, fill, self.best)
+        self.size = np.where(opened, wanted.size[bar], self.size)
+        self.stop = np.where(opened, wanted.stop_loss[bar], self.stop)
+        self.target = np.where(opened, wanted.take_profit[bar], self.target)
+
+    def stops(self, bar: int) -> None:
+        """Leave where the bar reaches a level; a gap through it fills at the open.
+
+        A stop that the open is beyond has come first in any case. A target that the open is beyond has, too,
+        but vectorbt looks at the stop before it, and so does the default order.
+        """
+        units, market = self.ledger.units, self.ledger.market
+        if self._unguarded or not units.any():
+            return
+        side = np.sign(units)
+        opened, high, low = market.open[bar], market.high[bar], market.low[bar]
+        worst, peak = (np.where(side > 0, *pair) for pair in ((low, high), (high, low)))
+        from_price = self.best if self.wanted.trailing else self.entry
+        stop, target = from_price * (1 - side * self.stop), self.entry * (1 + side * self.target)
+        # NaN levels compare false: no such stop.
+        stopped = (side != 0) & (side * worst <= side * stop)
+        reached = (side != 0) & (side * peak >= side * target)
+        at_once = side * opened <= side * stop
+        between = stopped & reached & ~at_once
+        self.both += between & ~(side * opened >= side * target) & ~self.leaving
+        if self.target_first is not None:
+            stopped &= ~(between & (self.target_first[bar] | (side * opened >= side * target)))
+        stop_price = side * np.minimum(side * opened, side * stop)
+        target_price = side * np.maximum(side * opened, side * target)
+        price = np.where(stopped, stop_price, np.where(reached, target_price, opened))
+        self._close(stopped | reached, price, bar)
+        self.best = np.where(side > 0, np.maximum(self.best, high), np.minimum(self.best, low))
+
+    def _close(self, who: Bools, price: Floats, bar: int) -> None:
+        units = self.ledger.units
+        if who.any():
+            self.ledger.order(np.where(who, -units, 0.0), price, bar)
+        self.leaving = (self.leaving | who) & (self.ledger.units != 0)
+
+
+# A broker in plain arrays: every path's account is moved on together, one event after the other
+
 
 # An order of less than this share of the account is the rounding of a target that is met already.
 NO_ORDER = 1e-9
@@ -37,7 +121,7 @@ class Ledger:
         units: float64 [path], negative when short.
     """
 
-    def __init__(self, market: Market, broker: Broker, bars_per_year: float) -> None:
+    def __init__(self, market: Quotes, broker: Broker, bars_per_year: float) -> None:
         self.market, self.broker = market, broker
         bars, paths = market.close.shape
         self.cash = np.full(paths, broker.cash)
@@ -135,7 +219,7 @@ class Ledger:
         return Orders(path[by_path], bar[by_path], size, price, fees), before
 
 
-def ledger_weights(market: Market, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
+def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
     """Rebalance to target weights of equity [bar, path], each row at that bar's fill."""
     ledger = Ledger(market, broker, bars_per_year)
     prices = market.open if broker.fill == "next_open" else market.close
@@ -152,7 +236,7 @@ def ledger_weights(market: Market, weights: Floats, broker: Broker, bars_per_yea
 
 
 def ledger_signals(
-    market: Market, wanted: SignalOrders, broker: Broker, bars_per_year: float, target_first: Bools | None = None
+    market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float, target_first: Bools | None = None
 ) -> tuple[Ledger, Watch]:
     """Enter, leave and be stopped on every path; return the accounts and what they remember at the end.
 
@@ -177,3 +261,34 @@ def ledger_signals(
             watch.stops(bar)
         ledger.end(bar)
     return ledger, watch
+
+
+# A position carried into the path: the strategy has traded the context, and what it holds goes on
+
+
+def with_carried(wanted: SignalOrders, before: SignalOrders, context: Quotes, broker: Broker) -> SignalOrders:
+    """Return the path's orders with an entry at the first fill where a position was held at the context's end.
+
+    The account trades the context from flat, stops included. A position that it still holds, and that the first
+    orders of the path would neither leave nor turn, is opened at the path's first fill with the size of its own
+    entry; its stops start there anew, since the account pays that price. Target weights need none of this: they
+    are rebalanced at the first fill as at any other.
+
+    Args:
+        wanted: orders [bar of the path, path].
+        before: orders filled on the context, [bar, path].
+        context: the context's bars.
+        broker: costs and limits; free of costs and volume, the same positions would be held.
+    """
+    lag = len(context.close) - len(before.entries)  # the first bars have no decision before them
+    bars = Quotes(*(getattr(context, name)[lag:] for name in ("open", "high", "low", "close")))
+    held = Broker(fill=broker.fill, leverage=broker.leverage)
+    before, first = (one.fillable(shorts=broker.shorts) for one in (before, wanted))
+    ledger, watch = ledger_signals(bars, before, held, bars_per_year=1.0)
+    long = (ledger.units > 0) & ~first.exits[0] & ~first.short_entries[0]
+    short = (ledger.units < 0) & ~first.short_exits[0] & ~first.entries[0]
+    entries, short_entries, size = first.entries.copy(), first.short_entries.copy(), first.size.copy()
+    size[0] = np.where(long | short, watch.size, size[0])
+    entries[0] |= long
+    short_entries[0] |= short
+    return replace(first, entries=entries, short_entries=short_entries, size=size)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import linecache
+import os
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.backtest.blame import shown, user_error
 from scenario_gen.backtest.parameters import described, hint, label, parameter_sets
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.backtest.uses import StrategyUse, names_a_class, split_use
@@ -22,25 +24,56 @@ from scenario_gen.errors import StrategyError
 from scenario_gen.reading.places import find_file, places
 
 
+def shown(file: Path) -> str:
+    """Return a path as a person would write it: relative to the current directory where it lies below it."""
+    try:
+        return file.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(file)
+
+
+def user_error(error: BaseException, file: Path, doing: str, *, fix: str = "") -> StrategyError:
+    """Return a StrategyError that names the exception and the last line of ``file`` that led to it.
+
+    Args:
+        error: what the user's code raised.
+        file: the user's strategy file.
+        doing: what was going on, e.g. ``"SmaCross.signals raised"``.
+        fix: what to do, where it is not to mend that line.
+    """
+    line, source = _last_line_in(file, error)
+    where = f"{shown(file)}, line {line}" if line else shown(file)
+    problem = f"{doing} {type(error).__name__}: {error}\n  at {where}"
+    if source:
+        problem += f"\n    {source}"
+    mend = "mend that line and run again" if source else f"mend {shown(file)} and run again"
+    return StrategyError(problem, fix=fix or mend)
+
+
+def _last_line_in(file: Path, error: BaseException) -> tuple[int | None, str]:
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return error.lineno, (error.text or "").strip()
+    linecache.checkcache(str(file))
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if os.path.normcase(frame.filename) == os.path.normcase(str(file))]
+    return (mine[-1].lineno, (mine[-1].line or "").strip()) if mine else (None, "")
+
+
+# --- Loading strategies by ``file.py:Name`` and unfolding their parameter grids ---
+
+
 @dataclass(frozen=True)
 class LoadedStrategy:
     """One strategy with one set of parameters, ready to run.
 
     Pickles as its reference and parameters: another process executes the user's file again.
-
-    Attributes:
-        name: for a person to read, e.g. ``SmaCross(fast=10, slow=50)``; unique within a grid.
-        use: ``file.py:Name`` as the spec wrote it.
-        params: every field of the dataclass, defaults included.
-        instance: the user's object.
-        file: the user's file, absolute.
     """
 
-    name: str
-    use: str
-    params: dict[str, Any]
-    instance: Any
-    file: Path
+    name: str  # for a person to read, e.g. ``SmaCross(fast=10, slow=50)``; unique within a grid.
+    use: str  # ``file.py:Name`` as the spec wrote it
+    params: dict[str, Any]  # every field of the dataclass, defaults included
+    instance: Any  # the user's object
+    file: Path  # the user's file, absolute
 
     def __reduce__(self) -> tuple[Callable[..., LoadedStrategy], tuple[Any, ...]]:
         return _reload, (self.name, self.use, self.params, self.file, type(self.instance).__name__)
@@ -48,30 +81,19 @@ class LoadedStrategy:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A combination of a grid that the strategy itself refused.
+    """A combination of a grid that the strategy itself refused."""
 
-    Attributes:
-        name: the combination, e.g. ``SmaCross(fast=50, slow=20)``.
-        reason: the message of the strategy's ValueError.
-    """
-
-    name: str
-    reason: str
+    name: str  # the combination, e.g. ``SmaCross(fast=50, slow=20)``.
+    reason: str  # the message of the strategy's ValueError
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """The strategies that one entry of the spec unfolds to, and the combinations that do not run.
+    """The strategies that one entry of the spec unfolds to, and the combinations that do not run."""
 
-    Attributes:
-        strategies: those that run.
-        dropped: those that the strategy itself refused.
-        excluded: how many the entry's own ``where`` left out.
-    """
-
-    strategies: tuple[LoadedStrategy, ...]
-    dropped: tuple[Dropped, ...] = ()
-    excluded: int = 0
+    strategies: tuple[LoadedStrategy, ...]  # those that run
+    dropped: tuple[Dropped, ...] = ()  # those that the strategy itself refused
+    excluded: int = 0  # how many the entry's own ``where`` left out
 
     def __iter__(self) -> Iterator[LoadedStrategy]:
         return iter(self.strategies)

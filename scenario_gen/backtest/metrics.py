@@ -30,27 +30,16 @@ Form = Literal["percent", "signed percent", "level", "number", "count", "price"]
 
 @dataclass(frozen=True)
 class Tally:
-    """What the metrics are computed from.
+    """What the metrics are computed from."""
 
-    Attributes:
-        equity: float64 [path, bar + 1].
-        exposure: float64 [path, bar], signed share of equity at the close.
-        traded: float64 [path, bar], value bought and sold.
-        fees: float64 [path, bar], in quote currency.
-        trades: float64 [path], round trips, the open one included.
-        closed: float64 [path], round trips that are closed.
-        won: float64 [path], closed round trips with a profit after fees.
-        bars_per_year: to annualise with.
-    """
-
-    equity: Floats
-    exposure: Floats
-    traded: Floats
-    fees: Floats
-    trades: Floats
-    closed: Floats
-    won: Floats
-    bars_per_year: float
+    equity: Floats  # float64 [path, bar + 1]
+    exposure: Floats  # float64 [path, bar], signed share of equity at the close
+    traded: Floats  # float64 [path, bar], value bought and sold
+    fees: Floats  # float64 [path, bar], in quote currency
+    trades: Floats  # float64 [path], round trips, the open one included
+    closed: Floats  # float64 [path], round trips that are closed
+    won: Floats  # float64 [path], closed round trips with a profit after fees
+    bars_per_year: float  # to annualise with
 
     @classmethod
     def of(cls, account: Account, trades: pd.DataFrame, bars_per_year: float) -> Tally:
@@ -72,25 +61,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: what the report says about it and how it is computed.
+    """One metric: what the report says about it and how it is computed."""
 
-    Attributes:
-        name: column name in metrics.parquet.
-        title: heading in a table.
-        form: how a value becomes text, on the page and everywhere.
-        unit: ``fraction`` (0.12 is 12 %), ``fraction/year``, ``ratio``, ``bars``, ``count`` or ``1/year``.
-        formula: in words and symbols; T bars of horizon, B bars per year, E equity, r its simple returns.
-        source: where the definition comes from.
-        function: Tally -> float64 [path].
-    """
-
-    name: str
-    title: str
-    form: Form
-    unit: str
-    formula: str
-    source: str
-    function: Callable[[Tally], Floats]
+    name: str  # column name in metrics.parquet
+    title: str  # heading in a table
+    form: Form  # how a value becomes text, on the page and everywhere
+    unit: str  # ``fraction`` (0.12 is 12 %), ``fraction/year``, ``ratio``, ``bars``, ``count`` or ``1/year``
+    formula: str  # in words and symbols; T bars of horizon, B bars per year, E equity, r its simple returns
+    source: str  # where the definition comes from
+    function: Callable[[Tally], Floats]  # Tally -> float64 [path]
 
 
 def bar_returns(equity: Floats) -> Floats:

@@ -20,7 +20,7 @@ TRADE_COLUMNS = ("path_id", "side", "entry_bar", "entry_price", "exit_bar", "exi
 
 
 @dataclass(frozen=True)
-class Market:
+class Quotes:
     """Bars as the broker sees them: float64 [bar, path] each; volume is None where there is none."""
 
     open: Floats
@@ -32,23 +32,16 @@ class Market:
 
 @dataclass(frozen=True)
 class SignalOrders:
-    """What a signal strategy wants, one row per bar at which it may be filled.
+    """What a signal strategy wants, one row per bar at which it may be filled."""
 
-    Attributes:
-        entries: bool [bar, path], with ``exits``, ``short_entries`` and ``short_exits``.
-        size: share of equity, float64 [bar, path].
-        stop_loss: float64 [bar, path], NaN for none; with ``take_profit``.
-        trailing: whether ``stop_loss`` follows the best price.
-    """
-
-    entries: Bools
+    entries: Bools  # bool [bar, path], with ``exits``, ``short_entries`` and ``short_exits``
     exits: Bools
     short_entries: Bools
     short_exits: Bools
-    size: Floats
-    stop_loss: Floats
+    size: Floats  # share of equity, float64 [bar, path]
+    stop_loss: Floats  # float64 [bar, path], NaN for none; with ``take_profit``
     take_profit: Floats
-    trailing: bool
+    trailing: bool  # whether ``stop_loss`` follows the best price
 
     def fillable(self, *, shorts: bool) -> SignalOrders:
         """Return what a broker fills: without conflicts, and where it allows no shorts long only."""

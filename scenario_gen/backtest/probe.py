@@ -11,6 +11,7 @@ All comparisons are between answers to bars of one shape, since sums of floats m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -18,16 +19,80 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account import Ints
+from scenario_gen.backtest.account import Floats, Ints
+from scenario_gen.backtest.answers import Decisions, changed, decide, is_idle
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.decisions import Decisions, changed, decide, is_idle
 from scenario_gen.backtest.engine import bars_of
-from scenario_gen.backtest.futures import PRICES, Futures
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import chain, log_steps
+
+PRICES = ("open", "high", "low", "close")
+MIRRORED = [0, 2, 1, 3]  # high and low change places
+
+WILDER = 3.0  # the wild future's volatility, in that of the bars it replaces
+VOLUME = 10.0  # and its volume
+STEP = 0.5  # its drift per bar, in standard deviations of a bar; up in one column, down in the next
+FARTHEST = math.log(5.0)  # what the drift adds up to, at most
+LEAST_SPREAD = 1e-3  # standard deviation to work with where no price moves
+
+
+@dataclass(frozen=True)
+class Futures:
+    """Bars taken apart, ready to be continued otherwise after any bar."""
+
+    prices: Floats  # float64 [price, bar, path], open, high, low, close
+    volume: Floats | None  # float64 [bar, path]; None where there is none
+
+    @classmethod
+    def of(cls, bars: Bars) -> Futures:
+        """Take the arrays out of frames."""
+        prices = np.stack([getattr(bars, name).to_numpy(dtype=np.float64) for name in PRICES])
+        return cls(prices, None if bars.volume is None else bars.volume.to_numpy(dtype=np.float64))
+
+    def replaced(self, cuts: Ints, wild: NDArray[np.bool_], rng: np.random.Generator) -> Futures:
+        """Return the same bars up to each column's cut, and other bars after it.
+
+        The others are those of the next column, from another time on; ``wild`` ones are mirrored, three times
+        as volatile and ten times as heavily traded, and they drift far from the level at the cut.
+
+        Args:
+            cuts: int64 [path], the last bar to keep; at least 0.
+            wild: bool [path].
+            rng: chooses times and noise.
+        """
+        _, bars, columns = self.prices.shape
+        steps = log_steps(self.prices.T).T  # [price, bar - 1, path]
+        donor = np.roll(np.arange(columns), -1)
+        rows = (np.arange(bars - 1)[:, None] + rng.integers(1, max(2, bars - 1), columns)) % (bars - 1)
+        other = steps[:, rows, donor]
+        other = np.where(wild, self._wild(other, rng), other)
+        late = np.arange(1, bars)[:, None] > cuts  # [bar - 1, path]
+        prices = self.prices.copy()
+        then = chain(np.where(late, other, 0.0).T, prices[3, cuts, np.arange(columns)]).T
+        prices[:, 1:] = np.where(late, then, prices[:, 1:])
+        return Futures(prices, self._volume(rows, donor, wild, late))
+
+    def _wild(self, steps: Floats, rng: np.random.Generator) -> Floats:
+        _, bars, columns = steps.shape
+        spread = max(float(np.std(steps[3])), LEAST_SPREAD)
+        drift = min(STEP * spread, FARTHEST / bars) * np.where(np.arange(columns) % 2, 1.0, -1.0)
+        return np.asarray(-WILDER * steps[MIRRORED] + rng.normal(0.0, spread, (bars, columns)) + drift)
+
+    def _volume(self, rows: Ints, donor: Ints, wild: NDArray[np.bool_], late: NDArray[np.bool_]) -> Floats | None:
+        if self.volume is None:
+            return None
+        volume = self.volume.copy()
+        other = self.volume[1:][rows, donor] * np.where(wild, VOLUME, 1.0)
+        volume[1:] = np.where(late, other, volume[1:])
+        return volume
+
+
+# --- The causality probe: whether a strategy decides today by what only tomorrow knows ---
+
 
 Kind: TypeAlias = Literal["not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"]
 
@@ -38,25 +103,15 @@ WHOLE = 0.25  # who sees farther ahead than this share of all bars is said to re
 
 @dataclass(frozen=True)
 class Leak:
-    """One decision that changed and should not have.
+    """One decision that changed and should not have."""
 
-    Attributes:
-        kind: what the strategy reads.
-        field: the field of its answer (``entries``, ``size``, ``weights``, ...; of a portfolio, ``order size``).
-        bar: the first bar whose decision changed, from 0 at the path's first; negative in the context.
-        timestamp: the same bar's stamp.
-        path: id of the path that shows it.
-        cut: the last bar left as it was, where later bars were replaced; else None.
-        reach: how many bars ahead are read, as far as seen; 0 where no later bar was replaced.
-    """
-
-    kind: Kind
-    field: str
-    bar: int
-    timestamp: pd.Timestamp
-    path: int
-    cut: int | None = None
-    reach: int = 0
+    kind: Kind  # what the strategy reads
+    field: str  # the field of its answer (``entries``, ``size``, ``weights``, ...; of a portfolio, ``order size``)
+    bar: int  # the first bar whose decision changed, from 0 at the path's first; negative in the context
+    timestamp: pd.Timestamp  # the same bar's stamp
+    path: int  # id of the path that shows it
+    cut: int | None = None  # the last bar left as it was, where later bars were replaced; else None
+    reach: int = 0  # how many bars ahead are read, as far as seen; 0 where no later bar was replaced
 
     def __str__(self) -> str:
         causes = {
@@ -70,21 +125,13 @@ class Leak:
 
 @dataclass(frozen=True)
 class CausalityProbe:
-    """What the probe saw of one strategy.
+    """What the probe saw of one strategy."""
 
-    Attributes:
-        label: FAIL with the leaks; UNTESTABLE with a reason; else PASS.
-        leaks: one example of every kind found, the gravest kind first.
-        reason: why nothing could be tested; empty otherwise.
-        cuts: after how many bars the future was replaced, each by a likely and by a wild one.
-        paths: how many paths were looked at.
-    """
-
-    label: Literal["PASS", "FAIL", "UNTESTABLE"]
-    leaks: tuple[Leak, ...] = ()
-    reason: str = ""
-    cuts: int = 0
-    paths: int = 0
+    label: Literal["PASS", "FAIL", "UNTESTABLE"]  # FAIL with the leaks; UNTESTABLE with a reason; else PASS
+    leaks: tuple[Leak, ...] = ()  # one example of every kind found, the gravest kind first
+    reason: str = ""  # why nothing could be tested; empty otherwise
+    cuts: int = 0  # after how many bars the future was replaced, each by a likely and by a wild one
+    paths: int = 0  # how many paths were looked at
 
 
 def probe_causality(

@@ -33,12 +33,12 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import Account, Floats, Orders, settle
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
-from scenario_gen.backtest.orders import TRADE_COLUMNS, Market, Outcome, SignalOrders
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
 
 log = logging.getLogger(__name__)
 
 
-def run_signals(market: Market, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
+def run_signals(market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
     wanted = wanted.fillable(shorts=broker.shorts)
     if broker.simple:
@@ -46,7 +46,7 @@ def run_signals(market: Market, wanted: SignalOrders, broker: Broker, bars_per_y
     return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome()
 
 
-def run_weights(market: Market, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
+def run_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
     if not broker.shorts:
         weights = np.maximum(weights, 0.0)
@@ -73,7 +73,7 @@ def _rows_of(wanted: SignalOrders, *, guarded: bool, at_open: bool) -> tuple[_Ro
     return (*fills, stops) if at_open else (stops, *fills)
 
 
-def _vectorbt_signals(market: Market, wanted: SignalOrders, broker: Broker) -> Outcome:
+def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> Outcome:
     at_open = broker.fill == "next_open"
     guarded = not (np.isnan(wanted.stop_loss).all() and np.isnan(wanted.take_profit).all())
     rows = _rows_of(wanted, guarded=guarded, at_open=at_open)
@@ -124,7 +124,7 @@ def _vectorbt_signals(market: Market, wanted: SignalOrders, broker: Broker) -> O
     return outcome_of(portfolio, market.close, rows_per_bar=len(rows))
 
 
-def _vectorbt_weights(market: Market, weights: Floats, broker: Broker) -> Outcome:
+def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcome:
     portfolio = _vectorbt().Portfolio.from_orders(
         market.close,
         size=weights,

@@ -32,24 +32,15 @@ class Bars:
     The first ``context_bars`` rows are the same real bars in every column: they are there to warm indicators
     up. Trading happens on the rows after them. All frames have the same index (timestamps) and columns (path
     ids); prices are float64 in quote currency.
-
-    Attributes:
-        open: opening prices [bar x path].
-        high: highest prices [bar x path].
-        low: lowest prices [bar x path].
-        close: closing prices [bar x path].
-        volume: traded volume [bar x path]; None where the history or the generator has none.
-        context_bars: how many rows belong to the context.
-        bars_per_year: to annualise with; comes from the calendar.
     """
 
-    open: pd.DataFrame
-    high: pd.DataFrame
-    low: pd.DataFrame
-    close: pd.DataFrame
-    volume: pd.DataFrame | None
-    context_bars: int
-    bars_per_year: float
+    open: pd.DataFrame  # opening prices [bar x path]
+    high: pd.DataFrame  # highest prices [bar x path]
+    low: pd.DataFrame  # lowest prices [bar x path]
+    close: pd.DataFrame  # closing prices [bar x path]
+    volume: pd.DataFrame | None  # traded volume [bar x path]; None where the history or the generator has none
+    context_bars: int  # how many rows belong to the context
+    bars_per_year: float  # to annualise with; comes from the calendar
 
     def __len__(self) -> int:
         return len(self.close)
@@ -74,26 +65,20 @@ class Signals:
     position first. An entry and an exit of the same side at the same bar cancel each other, and so do a long
     and a short entry. Stops are watched inside each bar from the moment of entry; where a stop loss and a
     take profit lie in the same bar, the stop loss is taken to come first (``intrabar_orders`` tries both orders).
-
-    Attributes:
-        entries: bool, open a long position.
-        exits: bool, close a long position.
-        short_entries: bool, open a short position; None for a long-only strategy.
-        short_exits: bool, close a short position.
-        size: share of equity to commit, from 0 to the broker's leverage (1 unless the spec says more); a number, or
-            a frame read at the bar of the entry signal.
-        stop_loss: adverse move from the fill price at which to leave, e.g. 0.05; a number or a frame.
-        trailing_stop: the same from the best price of earlier bars since entry; excludes ``stop_loss``.
-        take_profit: favourable move from the fill price at which to leave; a number or a frame.
     """
 
-    entries: pd.DataFrame
-    exits: pd.DataFrame
-    short_entries: pd.DataFrame | None = None
-    short_exits: pd.DataFrame | None = None
+    entries: pd.DataFrame  # bool, open a long position
+    exits: pd.DataFrame  # bool, close a long position
+    short_entries: pd.DataFrame | None = None  # bool, open a short position; None for a long-only strategy
+    short_exits: pd.DataFrame | None = None  # bool, close a short position
+    # share of equity to commit, from 0 to the broker's leverage (1 unless the spec says more); a number, or a frame
+    # read at the bar of the entry signal
     size: float | pd.DataFrame | None = None
+    # adverse move from the fill price at which to leave, e.g. 0.05; a number or a frame.
     stop_loss: float | pd.DataFrame | None = None
+    # the same from the best price of earlier bars since entry; excludes ``stop_loss``
     trailing_stop: float | pd.DataFrame | None = None
+    # favourable move from the fill price at which to leave; a number or a frame
     take_profit: float | pd.DataFrame | None = None
 
 

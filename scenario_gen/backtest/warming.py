@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.decisions import Decisions, changed, decide
+from scenario_gen.backtest.answers import Decisions, changed, decide
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
@@ -29,22 +29,15 @@ class WarmUp:
     """How decisions on the path depend on the length of the context.
 
     A decision is what the strategy says at one bar of one path: all its fields together.
-
-    Attributes:
-        context_bars: how many there were.
-        less: share of decisions that change with 25 % fewer of them, in [0, 1]; None where that leaves no bar.
-        more: the same with 25 % more; None where no older bars were given.
-        fields: for each field that changed, its share (less, more).
-        paths: how many paths were looked at.
-        failed: what the strategy raised on less or more history; empty where it did not.
     """
 
-    context_bars: int
+    context_bars: int  # how many there were
+    # share of decisions that change with 25 % fewer of them, in [0, 1]; None where that leaves no bar
     less: float | None
-    more: float | None
-    fields: dict[str, tuple[float | None, float | None]]
-    paths: int
-    failed: str = ""
+    more: float | None  # the same with 25 % more; None where no older bars were given
+    fields: dict[str, tuple[float | None, float | None]]  # for each field that changed, its share (less, more)
+    paths: int  # how many paths were looked at
+    failed: str = ""  # what the strategy raised on less or more history; empty where it did not
 
 
 def warm_up(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> WarmUp:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.candles.breaches import Suspects
 from scenario_gen.candles.rules import RULE, RuleCount
-from scenario_gen.finding import Label
+from scenario_gen.finding import CANDLES, Finding, Label
 from scenario_gen.market.paths import PathSet
 from scenario_gen.values import decode, encode
 
@@ -382,4 +382,27 @@ def _rejection(counts: pd.DataFrame) -> Rejection:
         log_sd=difference(log_sd[gone], log_sd[~gone]),
         log_last=difference(log_last[gone], log_last[~gone]),
         conditional=bool(gone.mean() > REJECTED_TOLD),
+    )
+
+
+def candle_finding(scenario: str, account: CandleAccount) -> Finding:
+    """Return the verdict on a scenario's raw candles, and which rules were broken."""
+    share = account.bad_bars / account.bars
+    broken = [
+        f"{row.rule}: {row.bars} bars in {row.paths} paths, {row.action}" for row in account.rules if row.paths > 0
+    ]
+    conditional = account.rejection is not None and account.rejection.conditional
+    told = "; the ensemble is conditional on acceptance" if conditional else ""
+    odd = [
+        f"; {row.paths / account.paths:.0%} of paths, {row.rule}: not so that {row.title}" for row in account.odd_rules
+    ]
+    return Finding(
+        name=CANDLES.key,
+        label=account.label,
+        measured=f"{share:.2%} of {account.bars} generated bars break a rule; {account.rejected} paths rejected"
+        f"{told}{''.join(odd)}",
+        band=f"at most {BAD_BARS_WARN:.0%} of bars (WARN) or {BAD_BARS_FAIL:.0%} (FAIL), no path without a price, V9 "
+        f"and V10 on at most {SUSPECT_WARN:.0%} of paths",
+        scenario=scenario,
+        offenders=broken,
     )

@@ -21,13 +21,13 @@ from scenario_gen.candles.breaches import Exchange, Flags, Suspects, View, sessi
 from scenario_gen.candles.reference import ReferenceBounds, Scales
 from scenario_gen.candles.rules import RULE, RuleCount, find, history_breaches, mend, misfits, rows
 from scenario_gen.candles.shifts import MOST_MEASURED, facts_of_changed
-from scenario_gen.checks.facts import Gauge
 from scenario_gen.errors import CheckError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
 from scenario_gen.market.validity import columns_of, not_finite, too_small
+from scenario_gen.realism.gauge import Gauge
 
 Policy = Literal["repair", "reject", "fail"]
 

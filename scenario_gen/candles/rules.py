@@ -27,7 +27,7 @@ MISFIT = 0.01  # of the history's bars: a few are errors of the source, more are
 
 
 @dataclass(frozen=True)
-class Limit:
+class PriceLimit:
     """The threshold of a rule that compares with history."""
 
     bound: Callable[[ReferenceBounds], Bound]  # that decides whether the rule is judged, and gives the source
@@ -52,7 +52,7 @@ class Rule:
     needs: str = ""  # what must be known of the market: a key of its section, or volume
     of_history: bool = False  # whether real bars can break it
     misfit: str = ""  # what bars of the history do that break it, where ``needs`` is declared
-    limit: Limit | None = None
+    limit: PriceLimit | None = None
 
     def found(self, view: View) -> Suspects | None:
         """Return what breaks the rule in paths, or None where it cannot be judged."""
@@ -100,17 +100,17 @@ class RuleCount:
         return RuleCount(self.rule, self.title, -1, -1, told, self.kind, -1, -1, "", self.history)
 
 
-def _sd(bound: Callable[[ReferenceBounds], Bound]) -> Limit:
-    return Limit(bound, lambda bounds: f"{bound(bounds).high:.3g} sd")
+def _sd(bound: Callable[[ReferenceBounds], Bound]) -> PriceLimit:
+    return PriceLimit(bound, lambda bounds: f"{bound(bounds).high:.3g} sd")
 
 
-def _share(bound: Callable[[ReferenceBounds], Bound]) -> Limit:
+def _share(bound: Callable[[ReferenceBounds], Bound]) -> PriceLimit:
     def words(bounds: ReferenceBounds) -> str:
         share = bound(bounds)
         low = "" if share.low is None else f"{share.low:.1%} to "
         return f"{low}{share.high:.1%} of a path"
 
-    return Limit(bound, words)
+    return PriceLimit(bound, words)
 
 
 def _jump_words(bounds: ReferenceBounds) -> str:
@@ -118,8 +118,8 @@ def _jump_words(bounds: ReferenceBounds) -> str:
     return " or ".join(f"{bound.high:.3g} {unit}" for bound, unit in units if bound.high is not None)
 
 
-_JUMP = Limit(lambda bounds: bounds.jump if bounds.jump.is_known else bounds.robust_jump, _jump_words)
-_RUN = Limit(
+_JUMP = PriceLimit(lambda bounds: bounds.jump if bounds.jump.is_known else bounds.robust_jump, _jump_words)
+_RUN = PriceLimit(
     lambda bounds: bounds.still_run if bounds.flat_run.is_known or not bounds.still_run.is_known else bounds.flat_run,
     lambda bounds: (
         f"{bounds.still_run.high:.0f} in a row with an unmoved close, {bounds.flat_run.high:.0f} without a range"

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.checks.facts import FACT, Bars, Gauge, path_statistics
-from scenario_gen.checks.facts.moments import divide
-from scenario_gen.checks.facts.statistics import entries
-from scenario_gen.checks.spread import spread_rows
 from scenario_gen.market.paths import PathSet
+from scenario_gen.realism.bars import BarArrays, spread_rows
+from scenario_gen.realism.estimators import divide
+from scenario_gen.realism.facts import FACT, entries, path_statistics
+from scenario_gen.realism.gauge import Gauge
 
 # Changed paths of an ensemble that are measured, evenly spread: a mean over so many has an error of .03 standard
 # deviations, and the shifts are paired, so theirs is smaller still.
@@ -56,7 +56,7 @@ def facts_of_changed(raw: PathSet, repaired: PathSet, gauge: Callable[[], Gauge]
 
 def _facts(paths: PathSet, gauge: Gauge) -> dict[str, NDArray[Any]]:
     """Return fact id to one value per path."""
-    found = path_statistics(Bars.of_paths(paths, tick=gauge.tick, clock=gauge.clock), gauge=gauge)
+    found = path_statistics(BarArrays.of_paths(paths, tick=gauge.tick, clock=gauge.clock), gauge=gauge)
     facts = [fact for fact in FACT.values() if {*entries(fact)} <= found.keys()]
     return {
         fact.id: found[fact.id] if fact.kind == "P" else divide(found[f"{fact.id}.num"], found[f"{fact.id}.den"])

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scenario_gen.cli.backtesting import BACKTEST_EXIT_CODES, backtest
+from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.cli.bench import bench_app
-from scenario_gen.cli.calibrating import CALIBRATE_EXIT_CODES, calibrate
-from scenario_gen.cli.checking import CHECK_EXIT_CODES, check
-from scenario_gen.cli.evaluating import evaluate
+from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
+from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
 from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
-from scenario_gen.cli.pairs import PairsCommand
 from scenario_gen.cli.training import finetune, train
-from scenario_gen.spec.models import MAX_PATHS
+from scenario_gen.errors import ScenarioError
+from scenario_gen.spec.loader import LoadedSpec, load_spec
+from scenario_gen.spec.models import MAX_PATHS, ResolvedScenario
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a defect of scenario-gen (with a traceback); 2 a mistake in the arguments, the spec, "
@@ -82,7 +85,7 @@ def run(
 
       scenario-gen run my.yaml --device cuda --overwrite
     """
-    from scenario_gen.cli.running import run_and_show
+    from scenario_gen.cli.manners import run_and_show
 
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite)
     code = run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command)
@@ -105,7 +108,7 @@ def validate(
 
       scenario-gen validate --schema > spec.schema.json
     """
-    from scenario_gen.cli.validating import print_schema, validate_all
+    pass
 
     if schema:
         print_schema()
@@ -131,7 +134,7 @@ def init(
 
       scenario-gen init strategy MeanRevert  only a strategy: mean_revert.py, here
     """
-    from scenario_gen.cli.starter import write_start
+    pass
 
     typer.echo(write_start(what, name))
 
@@ -207,3 +210,117 @@ app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 def main() -> None:
     """Run the command line of this process."""
     app(prog_name="scenario-gen")
+
+
+# --- The ``validate`` command's work ---
+
+
+def validate_all(specs: Iterable[Path]) -> int:
+    """Print a summary of each spec, or its mistakes (to stderr); return the exit code: 0, or 2 if any is wrong."""
+    code = 0
+    for path in specs:
+        try:
+            typer.echo(summary(load_spec(path)))
+        except ScenarioError as error:
+            typer.echo(str(error), err=True)
+            code = 2
+    return code
+
+
+def print_schema() -> None:
+    """Print the JSON schema of a spec file."""
+    import json
+
+    from scenario_gen.spec.loader import spec_schema
+
+    typer.echo(json.dumps(spec_schema(), indent=2))
+
+
+def summary(loaded: LoadedSpec) -> str:
+    """Return what a spec would run: its scenarios, strategies and sizes."""
+    spec = loaded.spec
+    sets = sum(use.listed for use in spec.strategies)
+    paths = sum(one.paths.count for one in spec.scenarios)
+    bars = sum(one.paths.count * one.bars.horizon for one in spec.scenarios)
+    lines = [f"{loaded.filename}: valid ({spec.name})"]
+    lines += [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios]
+    lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
+    lines.append(f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({sets} parameter sets)")
+    lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
+    return "\n".join(lines)
+
+
+def _scenario_words(scenario: ResolvedScenario) -> str:
+    end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
+    history = f"{scenario.data.source or scenario.data.file}{end}"
+    seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"
+    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}"
+
+
+def _grid_words(use: StrategyUse) -> str:
+    values = ", ".join(f"{name}={value}" for name, value in use.params.items())
+    many = f": {use.listed} parameter sets" if use.listed > 1 else ""
+    return (f" ({values})" if values else "") + many
+
+
+# The ``init`` command's work: copying the templates, and never over a file that is there
+
+
+def write_start(what: str, name: str | None) -> str:
+    """Write a spec with a strategy, or a strategy alone; return what to do next.
+
+    Args:
+        what: ``spec``, ``strategy``, or a folder (then ``name`` is None).
+        name: the spec's folder (default: the current one), or the strategy's name.
+
+    Raises:
+        ScenarioError: a file is there already, or the name cannot be a class.
+    """
+    if what == "strategy":
+        return _write_strategy(name)
+    if what != "spec" and name is not None:
+        raise ScenarioError(
+            f"got {what!r} {name!r}",
+            expected="spec [FOLDER], strategy NAME, or a folder alone",
+            fix="scenario-gen init --help shows examples",
+        )
+    folder = Path((name or ".") if what == "spec" else what)
+    spec, strategy = folder / "scenario.yaml", folder / "my_strategy.py"
+    _write({spec: _template("scenario.yaml"), strategy: _template("strategy.py")})
+    return f"wrote {spec} and {strategy}\nnext: scenario-gen run {spec}"
+
+
+def _write_strategy(name: str | None) -> str:
+    class_name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_\s-]+", name or ""))
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", class_name):
+        raise ScenarioError(
+            f"got {name!r} as the strategy's name",
+            expected="a name like MeanRevert or mean_revert",
+            fix="scenario-gen init strategy MeanRevert",
+        )
+    file = Path(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower() + ".py")
+    _write({file: _template("strategy.py").replace("MyStrategy", class_name)})
+    return f"wrote {file}\nnext: name it in a spec as {file}:{class_name}"
+
+
+def _template(name: str) -> str:
+    return files("scenario_gen.cli").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _write(texts: dict[Path, str]) -> None:
+    """Write all files or none of them."""
+    for path in texts:
+        if path.exists():
+            raise ScenarioError(
+                f"{path} is there already",
+                expected="a folder without it: init overwrites nothing",
+                fix="name another folder, or move the file away",
+            )
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ScenarioError(
+                f"{path} cannot be written: {error.strerror}", fix="name a folder that can be written"
+            ) from None

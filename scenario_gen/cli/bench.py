@@ -59,8 +59,7 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return
-    from scenario_gen.kronos.dense import Precision
-    from scenario_gen.kronos.device import choose_device
+    from scenario_gen.kronos.device import Precision, choose_device
     from scenario_gen.kronos.model_speed import Size, measure, model_for_timing
 
     dtypes: tuple[Precision, ...] = get_args(Precision)

@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from scenario_gen.finding import Finding
 from scenario_gen.report.table import Column, Table, of_texts, to_rich
 from scenario_gen.report.tables import terminal
 from scenario_gen.report.tables.terminal import WIDE
-from scenario_gen.store.results import Finding, StressRun
+from scenario_gen.store.results import StressRun
 
 if TYPE_CHECKING:
     from scenario_gen.candles.account import FactShift
-    from scenario_gen.checks.inference import FactVerdict, LongFigure
-    from scenario_gen.checks.scores import ScoreVerdict
     from scenario_gen.forecasts.checkpoint_figures import Evaluation
     from scenario_gen.forecasts.exceedances import Exceedances
     from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
     from scenario_gen.kronos.registry import KnownModel
-    from scenario_gen.pipeline.asset_results import AssetsReport
-    from scenario_gen.pipeline.backtest_results import BacktestReport
-    from scenario_gen.pipeline.calibration_runs import CalibrationReport
-    from scenario_gen.pipeline.check_results import CheckReport
+    from scenario_gen.pipeline.backtest import BacktestReport
+    from scenario_gen.pipeline.calibrate import CalibrationReport
+    from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
     from scenario_gen.stats.ranks import Coverage
+    from scenario_gen.store.checked import AssetsReport, CheckReport
 
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190

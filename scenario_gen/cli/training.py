@@ -63,7 +63,7 @@ def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume 
 
 
 def _downloaded(asked: VectorbtData) -> list[Candles]:
-    from scenario_gen.backtest.market_data import download
+    from scenario_gen.training.download import download
 
     return download(asked.kind, asked.symbols, asked.options)
 
@@ -72,7 +72,7 @@ def _tell(trained: Trained) -> None:
     """Draw the learning curves and print what came out; under torchrun, once."""
     import os
 
-    from scenario_gen.report.learning import draw_learning
+    from scenario_gen.report.drawing.learning import draw_learning
 
     if os.environ.get("RANK", "0") != "0":
         return

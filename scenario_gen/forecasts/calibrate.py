@@ -14,10 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from scenario_gen import __version__
-from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.inference import FactsByOrigin, FactsReport, check_facts_by_origin
-from scenario_gen.checks.inference.by_origin import MIN_PATHS as FEWEST_RANKED
-from scenario_gen.checks.inference.ranked import MIN_ORIGINS as FACTS_FROM
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.forecasts.harness import (
     Forecast,
@@ -38,6 +34,14 @@ from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.by_origin import (
+    MIN_ORIGINS as FACTS_FROM,
+    MIN_PATHS as FEWEST_RANKED,
+    FactsByOrigin,
+    check_facts_by_origin,
+)
+from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.ranks import smallest_mean
 from scenario_gen.values import cached
 
@@ -147,7 +151,7 @@ class _RankedFacts:
         if len(forecast.paths) < FEWEST_RANKED:
             self._too_few += 1
             return
-        paths, real = (Bars.of_paths(one, clock=self._clock) for one in (forecast.paths, forecast.real))
+        paths, real = (BarArrays.of_paths(one, clock=self._clock) for one in (forecast.paths, forecast.real))
         self._found.add(paths, real)
 
     def report(self) -> tuple[FactsReport | None, list[str]]:
@@ -220,7 +224,7 @@ def facts_by_origin(forecasts: Sequence[Forecast], before: Candles, seed: int) -
     """Judge stylized facts by the rank of what came; ``before`` says how to measure, the seed breaks ties."""
     clock = SessionClock.of(before.timestamps)
     pairs = (
-        (Bars.of_paths(forecast.paths, clock=clock), Bars.of_paths(forecast.real, clock=clock))
+        (BarArrays.of_paths(forecast.paths, clock=clock), BarArrays.of_paths(forecast.real, clock=clock))
         for forecast in forecasts
     )
     return check_facts_by_origin(pairs, reference=before, seed=seed)

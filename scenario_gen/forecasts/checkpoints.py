@@ -16,9 +16,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.facts.bars import Bars
-from scenario_gen.checks.facts.facts import FACT
-from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.forecasts.checkpoint_figures import (
     ALL,
@@ -42,11 +39,13 @@ from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.sessions import tick_size
 from scenario_gen.progress import Progress
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.facts import FACT, path_statistics
 from scenario_gen.stats.ranks import pit
 from scenario_gen.stats.scores import fair_crps
+from scenario_gen.training.config import load_config
 from scenario_gen.training.data import Series, load_series
 from scenario_gen.training.histories import COLUMNS, History, read_histories
-from scenario_gen.training.read_config import load_config
 
 PER_SERIES = 20  # origins of each series
 RIVALS = {"bootstrap": "bootstrap", "gbm": "Gaussian", "fhs": "EWMA-FHS"}  # kind, and the name that tables give it
@@ -226,7 +225,7 @@ def _facts(paths: PathSet, tick: float) -> Floats:
     opened, high, low, close = (paths.column(name).astype(np.float64) for name in PRICE_FIELDS)
     volume = paths.column("volume").astype(np.float64) if "volume" in paths.fields else None
     anchors = np.full(len(paths), paths.anchor_close)
-    bars = Bars(opened, high, low, close, volume, anchors, tick=tick)
+    bars = BarArrays(opened, high, low, close, volume, anchors, tick=tick)
     wanted = [name for name in FACTS if bars.volume is not None or "volume" not in FACT[name].needs]
     measured = path_statistics(bars, facts=wanted)
     return np.array([_mean(measured[name]) if name in measured else np.nan for name in FACTS])

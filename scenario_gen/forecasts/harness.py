@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.candles.check import mend_paths
-from scenario_gen.checks.inference.by_origin import MIN_PATHS
 from scenario_gen.errors import DataError
-from scenario_gen.execute.draws import Draws
 from scenario_gen.forecasts.exceedances import NEXT_BAR
 from scenario_gen.forecasts.numbers import Observation, Scale, measure
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, PATHS, WANTED, Origin, default_horizon, moves, rolling_origins
 from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts
+from scenario_gen.generators.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.progress import Progress
+from scenario_gen.realism.by_origin import MIN_PATHS
 
 USUAL_BASELINES = ("bootstrap", "fhs")  # kinds that a generator is compared with, where nothing else is asked for
 PATHS_AT_ONCE = 4096  # kept in memory together

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from scenario_gen.checks.inference.results import FactsReport
 from scenario_gen.finding import Label
 from scenario_gen.forecasts.drift import DriftAudit
 from scenario_gen.forecasts.exceedances import Exceedances, decisive, group_label
+from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.ranks import Coverage
 from scenario_gen.stats.scores import ScoreSkill
 

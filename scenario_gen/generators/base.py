@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.errors import DataError
-from scenario_gen.execute.draws import Draws
+from scenario_gen.finding import EDGE, Finding
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -158,3 +159,29 @@ def require_movement(context: Candles) -> None:
             expected="a context with price changes: its volatility is the unit of every generated bar",
             fix="choose another data.end or a longer bars.context",
         )
+
+
+PINNED_PATHS_WARN = 0.01  # the 99 % tail measures read the outer hundredth of the paths
+
+
+def edge_finding(scenario: str, provenance: Mapping[str, Any], paths: int) -> list[Finding]:
+    """Return whether paths reach the edge of what price levels can express; nothing for models without an edge.
+
+    Args:
+        scenario: its name.
+        provenance: of its paths, with the counts of pinned bars and paths.
+        paths: how many were generated.
+    """
+    if provenance.get("representation") != "levels":
+        return []
+    pinned = int(provenance["pinned_paths"])
+    return [
+        Finding(
+            name=EDGE.key,
+            label="WARN" if pinned > PINNED_PATHS_WARN * paths else "PASS",
+            measured=f"{pinned} of {paths} paths have a price more than 4.5 standard deviations from the mean of the "
+            f"context ({provenance['pinned_bars']} bars); the model can express 5",
+            band=f"at most {PINNED_PATHS_WARN:.0%} of paths: the measures of the 99 % tail rest on as many",
+            scenario=scenario,
+        )
+    ]

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, to_path_set
+from scenario_gen.generators.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 

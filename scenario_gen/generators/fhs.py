@@ -20,8 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
+from scenario_gen.generators.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats

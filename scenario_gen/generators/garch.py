@@ -22,8 +22,8 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from scenario_gen.errors import DataError
-from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_movement, to_path_set
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredBars, VarianceRecursion
 from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.market.candles import Candles

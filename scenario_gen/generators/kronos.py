@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,28 +18,102 @@ import torch
 from numpy.typing import NDArray
 
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.many import sample_from_contexts, stamps_for
-from scenario_gen.generators.opened import open_once
 from scenario_gen.generators.sections import KronosGenerator
-from scenario_gen.generators.segments import own_history, plan_segments
-from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 from scenario_gen.kronos.decode import FastDecoder
-from scenario_gen.kronos.dense import Precision, choose_dtype
-from scenario_gen.kronos.device import choose_device
-from scenario_gen.kronos.representation import Scale
+from scenario_gen.kronos.device import Precision, choose_device, choose_dtype
+from scenario_gen.kronos.naive import sample_features
+from scenario_gen.kronos.representation import Scale, complete_fields, stamp_features, time_marks
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.sliding import sample_features
-from scenario_gen.kronos.stamps import stamp_features, time_marks
 from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
+
+Files: TypeAlias = tuple[tuple[str, int, int], ...]
+
+
+def open_once(model: str, tokenizer: str | None, device: str) -> Checkpoint:
+    """Open a checkpoint, or return it as it was opened before for the same device: networks live on one.
+
+    Raises:
+        CheckpointError: nothing of that name, or it cannot be fetched or read.
+    """
+    return _open(model, tokenizer, device, _files(model) + _files(tokenizer))
+
+
+@lru_cache(maxsize=2)
+def _open(model: str, tokenizer: str | None, device: str, files: Files) -> Checkpoint:
+    del device, files
+    return open_checkpoint(model, tokenizer)
+
+
+def _files(name: str | None) -> Files:
+    """Return path, size and time of change of each file of a checkpoint folder; nothing for what cannot change."""
+    folder = Path(name or "").expanduser()
+    if not name or not folder.is_dir():
+        return ()
+    found = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found)
+
+
+# Horizons beyond the window: how they are cut into segments, and what each segment is sampled from
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bars ``start`` to ``stop`` of the horizon, sampled from the last ``keep`` bars before them."""
+
+    start: int
+    stop: int
+    keep: int
+
+
+def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
+    """Cut a horizon so that context and segment always fit the window.
+
+    One segment where everything fits; else segments of up to a quarter window, after the bars that still fit.
+    """
+    quarter = max(1, window // 4)
+    start = 0
+    while start < horizon:
+        keep = min(context + start, window - min(quarter, horizon - start))
+        stop = min(horizon, start + window - keep)
+        yield Segment(start, stop, keep)
+        start = stop
+
+
+def own_history(context: NDArray[np.float64], bars: NDArray[np.float64], start: int, keep: int) -> NDArray[np.float64]:
+    """Return the last ``keep`` bars of every path before bar ``start``, [N, keep, F].
+
+    A view of the paths once they are long enough; until then a copy of just these bars, which begins in the context.
+
+    Args:
+        context: the bars that all paths share [1, T, F'].
+        bars: the paths [N, H, F], of which bars 0 to ``start`` are sampled.
+        start: the bar to be sampled next.
+        keep: how many bars to return.
+    """
+    missing = keep - start
+    if missing <= 0:
+        return bars[:, start - keep : start]
+    paths, _, width = bars.shape
+    last = context[:, -missing:]
+    history = np.empty((paths, keep, width))
+    history[:, :missing] = complete_fields(last) if width == 6 else last[..., :width]
+    history[:, missing:] = bars[:, :start]
+    return history
+
+
+# --- Paths from a Kronos checkpoint ---
+
 
 PUBLISHED_TRAINING_END = "2024-02-29"  # Kronos's author, upstream issue 204: training data end in February 2024
 PATHS_PER_REANCHOR = 64  # contexts that are encoded together when every path has its own
 
 
-class Part(NamedTuple):
+class SampledPart(NamedTuple):
     """One segment of some paths: bars [N, S, F], pinned bars of each path [N], clipped bars of each context [P]."""
 
     bars: NDArray[np.float64]
@@ -224,7 +299,7 @@ class KronosPaths:
 
     def _segment(
         self, history: NDArray[np.float64], keep: int, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
-    ) -> Part:
+    ) -> SampledPart:
         """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row.
 
         ``stamps`` [.., 10] end with the segment's own bars.
@@ -256,7 +331,7 @@ class KronosPaths:
         features = self.checkpoint.representation.encode(history, scale)
         return self.checkpoint.tokenizer.encode(torch.from_numpy(features).to(self.device))
 
-    def _part(self, features: NDArray[np.float32], history: NDArray[np.float64], scale: Scale) -> Part:
+    def _part(self, features: NDArray[np.float32], history: NDArray[np.float64], scale: Scale) -> SampledPart:
         """Return the bars [N, S, F] that features of paths stand for, which share or own the contexts."""
         representation = self.checkpoint.representation
         anchors = np.broadcast_to(history[:, -1, 3], len(features))
@@ -264,7 +339,7 @@ class KronosPaths:
         if representation.kind != "levels":
             bars = bars[..., : history.shape[-1]]  # without volume in the context there is none in the paths
         clipped = representation.clipped(history, scale).sum(axis=1)
-        return Part(bars, representation.pinned(features).sum(axis=1), clipped)
+        return SampledPart(bars, representation.pinned(features).sum(axis=1), clipped)
 
     def _width(self, context: Candles) -> int:
         """Return how many fields a sampled bar has."""

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
-from scenario_gen.kronos.representation import Scale
+from scenario_gen.kronos.representation import Scale, with_volatility
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.stamps import with_volatility
 
 PATHS_AT_ONCE = 1024  # in one pass of the decoder; more are no faster and take memory
 

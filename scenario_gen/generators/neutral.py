@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.execute.blocks import plan_blocks
-from scenario_gen.execute.draws import Draws
 from scenario_gen.generators.base import Advance, FittedGenerator, Generator, ignore, sample_contexts
+from scenario_gen.generators.draws import Draws, plan_blocks
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 

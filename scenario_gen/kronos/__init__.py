@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from scenario_gen.kronos.config import ModelConfig as ModelConfig, TokenizerConfig as TokenizerConfig
     from scenario_gen.kronos.model import Kronos as Kronos
-    from scenario_gen.kronos.predictor import KronosPredictor as KronosPredictor
     from scenario_gen.kronos.tokenizer import KronosTokenizer as KronosTokenizer
+    from scenario_gen.kronos.upstream import KronosPredictor as KronosPredictor
 else:
     __all__, __getattr__, __dir__ = public_names(__name__)

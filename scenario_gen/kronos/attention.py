@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scenario_gen.kronos.dense import Dense, packs
+from scenario_gen.kronos.device import Dense, packs
 
 PAGE = 16  # own bars that lie together
 

@@ -40,27 +40,18 @@ MIN_WINDOW = 8  # bars; the shortest that still leaves a context when a segment 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that is ready to sample.
+    """A model that is ready to sample."""
 
-    Attributes:
-        name: what the spec called it.
-        model: in eval mode.
-        tokenizer: in eval mode.
-        representation: candles to features and back.
-        max_context: bars that the window holds.
-        dependency_form: which form of the dependency layer to sample with.
-        cell_log_volume: log volume of each s1 cell in feature space, float32 [2^s1_bits]; None for published
-            checkpoints, whose temperature divides the logits and nothing else.
-        provenance: where it came from: folder or Hub revision, sha256 of both weight files, training record.
-    """
-
-    name: str
-    model: Kronos
-    tokenizer: KronosTokenizer
-    representation: Representation
-    max_context: int = 512
-    dependency_form: DependencyForm = "decode"
+    name: str  # what the spec called it
+    model: Kronos  # in eval mode
+    tokenizer: KronosTokenizer  # in eval mode
+    representation: Representation  # candles to features and back
+    max_context: int = 512  # bars that the window holds
+    dependency_form: DependencyForm = "decode"  # which form of the dependency layer to sample with
+    # log volume of each s1 cell in feature space, float32 [2^s1_bits]; None for published checkpoints, whose
+    # temperature divides the logits and nothing else
     cell_log_volume: Tensor | None = None
+    # where it came from: folder or Hub revision, sha256 of both weight files, training record
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def on(self, device: torch.device) -> Checkpoint:

@@ -20,11 +20,7 @@ class _Config:
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], where: str) -> Self:
-        """Build the configuration from a parsed ``config.json``; keys it does not know are passed over.
-
-        Raises:
-            CheckpointError: a needed key is missing, or a value is not of its type.
-        """
+        """Build the configuration from a parsed ``config.json``; keys it does not know are passed over."""
         known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
         given = {key: value for key, value in raw.items() if key in known}
         try:
@@ -83,7 +79,7 @@ class ModelConfig(_Config):
     resid_dropout_p: float = 0.0
     token_dropout_p: float = 0.0
     learn_te: bool = True
-    marks: bool = False  # whether it reads the marks of :mod:`scenario_gen.kronos.stamps` beside the calendar
+    marks: bool = False  # whether it reads the marks of :mod:`scenario_gen.kronos.representation` beside the calendar
 
     def __post_init__(self) -> None:
         _need_positive(self, ("n_layers", "d_model", "n_heads", "ff_dim", "s1_bits", "s2_bits"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Literal
 
-from scenario_gen.errors import SpecError
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scenario_gen.errors import CheckpointError, SpecError
 
 
 def choose_device(wanted: str | torch.device | None, setting: str = "device") -> torch.device:
@@ -34,3 +38,94 @@ def devices_here() -> list[str]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     cuda = ["cuda", *(f"cuda:{index}" for index in range(count))] if count else []
     return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+# --- Products with fixed weights, laid out once for the fastest kernel that the machine has ---
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
+PACKED_ROWS = 512  # the number of rows for which oneDNN lays the weights out
+
+
+def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
+    """Return the number format of the products: ``auto`` is float32 on processors and bfloat16 on capable GPUs.
+
+    Raises:
+        CheckpointError: bfloat16 is asked for where the hardware would only emulate it.
+    """
+    capable = _has_bfloat16(device)
+    if wanted == "auto":
+        return torch.bfloat16 if capable and device.type == "cuda" else torch.float32
+    if wanted == "bfloat16" and not capable:
+        raise CheckpointError(
+            f"dtype is 'bfloat16', which this machine's {device.type} has no instructions for",
+            expected="a GPU of compute capability 8.0 or more, or a processor with AVX512-BF16 or AMX",
+            fix="set dtype: float32, or auto",
+        )
+    return torch.float32 if wanted == "float32" else torch.bfloat16
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and packs(device) and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def packs(device: torch.device) -> bool:
+    """Say whether products on the device take oneDNN's packed kernels."""
+    return device.type == "cpu" and torch.backends.mkldnn.is_available() and _has_avx512()
+
+
+def _has_avx512() -> bool:
+    return bool(torch.cpu._is_avx512_supported())
+
+
+class Dense:
+    """x @ weight.T + bias for one weight and many x.
+
+    Args:
+        weight: [out, in], float32.
+        bias: [out], float32, or None.
+        dtype: of the product; x is cast to it and results come in it, except where said otherwise.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
+        self.packed = packs(weight.device)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        weight = weight.detach().to(dtype).contiguous()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS) if self.packed else weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return [M, out] for x [M, in]."""
+        if self.packed:
+            return self._fused(x, "none")
+        return F.linear(x.to(self.dtype), self.weight, self.bias)
+
+    def silu(self, x: Tensor) -> Tensor:
+        """Return the product through silu: [M, out] for x [M, in]."""
+        if self.packed:
+            return self._fused(x, "swish")
+        return F.silu(self(x))
+
+    def times(self, x: Tensor, other: Tensor) -> Tensor:
+        """Return (x @ weight.T + bias) * other, for other [M, out] in the products' dtype."""
+        if self.packed:
+            return self._joined(x, other, "mul")
+        return self(x) * other
+
+    def plus(self, x: Tensor, residual: Tensor) -> Tensor:
+        """Return x @ weight.T + bias + residual, in the residual's dtype."""
+        if self.packed and residual.dtype == self.dtype:
+            return self._joined(x, residual, "add")
+        return residual + self(x)
+
+    def _fused(self, x: Tensor, after: str) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.weight, self.bias, after, [], "")
+        return product
+
+    def _joined(self, x: Tensor, other: Tensor, how: str) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            x.to(self.dtype), other, self.weight, self.bias, how
+        )
+        return product

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scenario_gen.kronos.attention import Own, Prefix, attend
-from scenario_gen.kronos.dense import Dense
+from scenario_gen.kronos.device import Dense
 from scenario_gen.kronos.layers import Attention, Block, RMSNorm
 from scenario_gen.kronos.model import DependencyLayer, Heads, TokenEmbedding
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.fetch import BrokenFileError, Stage, download, silent
+from scenario_gen.kronos.download import BrokenFileError, Stage, download, silent
 from scenario_gen.kronos.registry import EMBEDDED, KnownModel, known_models, pinned_revision, published_as
 from scenario_gen.reading.words import nearest
 
@@ -35,19 +35,12 @@ Place: TypeAlias = Path | Revision
 
 @dataclass(frozen=True)
 class Source:
-    """Where the two halves of a checkpoint are to be found.
+    """Where the two halves of a checkpoint are to be found."""
 
-    Attributes:
-        name: what the user called it.
-        model: where the model is.
-        tokenizer: where the tokenizer is; None for a folder that holds both.
-        known: the published or embedded model that this is; None for any other.
-    """
-
-    name: str
-    model: Place
-    tokenizer: Place | None
-    known: KnownModel | None = None
+    name: str  # what the user called it
+    model: Place  # where the model is
+    tokenizer: Place | None  # where the tokenizer is; None for a folder that holds both
+    known: KnownModel | None = None  # the published or embedded model that this is; None for any other
 
 
 def find_source(model: str, tokenizer: str | None = None) -> Source:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.layers import Attention, Block, RMSNorm
-from scenario_gen.kronos.stamps import MARK_FIELDS
+from scenario_gen.kronos.representation import MARK_FIELDS
 from scenario_gen.kronos.weights import Stored
 
 DependencyForm = Literal["decode", "train"]

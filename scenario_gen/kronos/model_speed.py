@@ -16,7 +16,7 @@ from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.decode import FastDecoder
-from scenario_gen.kronos.dense import Dense, Precision
+from scenario_gen.kronos.device import Dense, Precision
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
 from scenario_gen.kronos.registry import KNOWN_MODELS
@@ -83,7 +83,7 @@ def _block(width: int, inner: int, context: float) -> float:
     return 4 * width * width + 3 * width * inner + 2 * context * width
 
 
-# --- How fast this machine samples: beside the naive decoder, and beside the best that its products allow ---
+# How fast this machine samples: beside the naive decoder, and beside the best that its products allow
 
 
 NAIVE_PATHS, NAIVE_BARS = 8, 2
@@ -113,19 +113,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Closeness:
-    """How far bfloat16 leaves float32, on the same sequences.
+    """How far bfloat16 leaves float32, on the same sequences."""
 
-    Attributes:
-        rows: sequences, each a float32 path cut at another bar.
-        same_tokens: share of rows whose next pair of tokens is the same for the same uniforms.
-        s1_distance: mean total variation distance between the two distributions of the next s1, 0 to 1.
-        largest_s1_distance: the largest of them.
-    """
-
-    rows: int
-    same_tokens: float
-    s1_distance: float
-    largest_s1_distance: float
+    rows: int  # sequences, each a float32 path cut at another bar
+    same_tokens: float  # share of rows whose next pair of tokens is the same for the same uniforms
+    s1_distance: float  # mean total variation distance between the two distributions of the next s1, 0 to 1
+    largest_s1_distance: float  # the largest of them
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from scenario_gen.errors import SpecError
 from scenario_gen.kronos.checkpoint import Checkpoint
+from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.sampling import SamplingRule, draw, weights
 
 
@@ -58,3 +60,69 @@ def decode_tokens_naively(checkpoint: Checkpoint, s1: Tensor, s2: Tensor, horizo
     """Return features [N, H, d_in] of the last ``horizon`` tokens, decoding the last window of [N, T + H]."""
     window = checkpoint.max_context
     return checkpoint.tokenizer.decode(s1[:, -window:], s2[:, -window:])[:, -horizon:]
+
+
+# --- Upstream's sliding window, exactly, and fast for as long as nothing slides ---
+
+
+STATES_AT_ONCE = 2**25  # numbers in one hidden state of the naive decoder (128 MB in float32)
+
+
+def _check_horizon(horizon: int, window: int) -> None:
+    """Refuse a horizon of which upstream would decode the last window alone."""
+    if horizon > window:
+        raise SpecError(
+            f"a horizon of {horizon} bars under a sliding window of {window}: its tokens are decoded together",
+            expected=f"at most {window} bars",
+            fix="ask for fewer bars; a generator can also go on with window: reanchor",
+        )
+
+
+@torch.no_grad()
+def sample_features(
+    decoder: FastDecoder,
+    s1: Tensor,
+    s2: Tensor,
+    stamps: Tensor,
+    future_stamps: Tensor,
+    uniforms: Tensor,
+    rule: SamplingRule,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """Return sampled and decoded features [N, H, d_in] of contexts of any length [P, T].
+
+    Tokens equal those of :func:`scenario_gen.kronos.naive.sample_tokens_naively`, which explains
+    the arguments, for decoders in float32.
+
+    Raises:
+        SpecError: the horizon is longer than the window.
+    """
+    checkpoint = decoder.checkpoint
+    window, horizon = checkpoint.max_context, uniforms.shape[1]
+    _check_horizon(horizon, window)
+    s1, s2, stamps = (x[:, -window:] for x in (s1, s2, stamps))  # no bar ever sees more
+    fits = min(window - s1.shape[1], horizon)
+    new1, new2 = s1.new_empty((2, len(uniforms), 0))
+    if fits > 0:
+        first = future_stamps[:, :fits], uniforms[:, :fits]
+        new1, new2 = decoder.sample_tokens(s1, s2, stamps, *first, rule, advance)
+    if fits == horizon:
+        return decoder.decode_tokens(s1, s2, new1, new2)
+    repeat = len(uniforms) // len(s1)
+    old1, old2 = (torch.cat((old.repeat_interleave(repeat, 0), new), 1) for old, new in ((s1, new1), (s2, new2)))
+    past = torch.cat((stamps, future_stamps[:, :fits]), 1).repeat_interleave(repeat, 0)
+    ahead = future_stamps[:, fits:].repeat_interleave(repeat, 0)
+    size = max(1, STATES_AT_ONCE // (window * checkpoint.model.config.d_model))
+    parts = []
+    for start in range(0, len(uniforms), size):
+        rows = slice(start, start + size)
+        tell = _ignore if start else advance  # a bar is finished once, not once per chunk
+        inputs = (old1[rows], old2[rows], past[rows], ahead[rows], uniforms[rows, fits:])
+        new1, new2 = sample_tokens_naively(checkpoint, *inputs, rule, tell)
+        whole1, whole2 = torch.cat((old1[rows], new1), 1), torch.cat((old2[rows], new2), 1)
+        parts.append(decode_tokens_naively(checkpoint, whole1, whole2, horizon))
+    return torch.cat(parts)
+
+
+def _ignore(steps: int) -> None:
+    del steps

@@ -18,29 +18,17 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that a spec may name.
+    """A model that a spec may name."""
 
-    Attributes:
-        name: as written in ``generator.model``.
-        repository: Hub repository; empty for an embedded model.
-        revision: pinned commit of the repository.
-        tokenizer_repository: Hub repository of the tokenizer that belongs to it.
-        tokenizer_revision: pinned commit of the tokenizer.
-        parameters: of the model, without the tokenizer.
-        tokenizer_parameters: of its tokenizer.
-        context: bars that the window holds.
-        note: one line for ``models list``.
-    """
-
-    name: str
-    repository: str
-    revision: str
-    tokenizer_repository: str
-    tokenizer_revision: str
-    parameters: int
-    tokenizer_parameters: int
-    context: int
-    note: str
+    name: str  # as written in ``generator.model``
+    repository: str  # Hub repository; empty for an embedded model
+    revision: str  # pinned commit of the repository
+    tokenizer_repository: str  # Hub repository of the tokenizer that belongs to it
+    tokenizer_revision: str  # pinned commit of the tokenizer
+    parameters: int  # of the model, without the tokenizer
+    tokenizer_parameters: int  # of its tokenizer
+    context: int  # bars that the window holds
+    note: str  # one line for ``models list``
 
     @property
     def where(self) -> str:

@@ -13,19 +13,12 @@ LOG2E = math.log2(math.e)
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """How a token is drawn.
+    """How a token is drawn."""
 
-    Attributes:
-        temperature: divides the logits; 0 takes the token that the limit of ever lower temperatures takes.
-        top_p: keep the likeliest tokens until their probability crosses it; 1 keeps all.
-        top_k: keep the k likeliest tokens; 0 keeps all.
-        upstream: follow the published sampler, in which top_k > 0 silences top_p. Ours applies both.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    upstream: bool = False
+    temperature: float = 1.0  # divides the logits; 0 takes the token that the limit of ever lower temperatures takes
+    top_p: float = 1.0  # keep the likeliest tokens until their probability crosses it; 1 keeps all
+    top_k: int = 0  # keep the k likeliest tokens; 0 keeps all
+    upstream: bool = False  # follow the published sampler, in which top_k > 0 silences top_p. Ours applies both.
 
 
 def probabilities(logits: Tensor, rule: SamplingRule, log_volume: Tensor | None = None) -> Tensor:

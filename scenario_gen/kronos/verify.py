@@ -38,19 +38,12 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Verified:
-    """A model that was found whole.
+    """A model that was found whole."""
 
-    Attributes:
-        name: what the user called it.
-        hashed: files whose bytes have their recorded hash.
-        unrecorded: files of which no hash is recorded, such as those of a folder that somebody copied.
-        networks: what was loaded.
-    """
-
-    name: str
-    hashed: int
-    unrecorded: int
-    networks: tuple[NetworkFacts, ...]
+    name: str  # what the user called it
+    hashed: int  # files whose bytes have their recorded hash
+    unrecorded: int  # files of which no hash is recorded, such as those of a folder that somebody copied
+    networks: tuple[NetworkFacts, ...]  # what was loaded
 
 
 @dataclass(frozen=True)

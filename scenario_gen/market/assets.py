@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
-from scenario_gen.market.read import Table
+from scenario_gen.market.read import RawTable
 
 ASSET_NAMES = ("asset", "symbol", "ticker", "instrument")
 MOST_ASSETS = 100
 SHOWN = 3
 
 
-def split_assets(table: Table) -> dict[str, Table]:
+def split_assets(table: RawTable) -> dict[str, RawTable]:
     """Return the rows of each asset as a table of its own, in the order in which they appear.
 
     A table without a column that names the asset comes back whole, under "".
@@ -63,7 +63,7 @@ def _refuse_unnamed(codes: NDArray[np.int64], where: str) -> None:
         )
 
 
-def _part(table: Table, frame: pd.DataFrame, rows: NDArray[np.int64], asset: str) -> Table:
+def _part(table: RawTable, frame: pd.DataFrame, rows: NDArray[np.int64], asset: str) -> RawTable:
     return replace(
         table,
         frame=frame.iloc[rows],

@@ -22,9 +22,8 @@ from scenario_gen.market.exchange import (
     session_places,
     sessions_per_year,
 )
-from scenario_gen.market.frequency import DAY, Spacing, spacing, wall_nanoseconds
+from scenario_gen.market.frequency import DAY, ConstantStep, Spacing, StampRule, spacing, wall_nanoseconds
 from scenario_gen.market.inferred import PERIODS_PER_YEAR, infer_bars_per_year, infer_period, infer_rule
-from scenario_gen.market.stamps import ConstantStep, StampRule
 from scenario_gen.market.suspicious import always_open_flags
 
 ALWAYS_OPEN = "24/7"

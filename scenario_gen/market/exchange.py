@@ -16,9 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.market.frequency import DAY, commonest, nanoseconds, wall_nanoseconds
+from scenario_gen.market.frequency import DAY, commonest, first_after, nanoseconds, to_zone, wall_nanoseconds
 from scenario_gen.market.inferred import Place, open_weekdays
-from scenario_gen.market.stamps import first_after, to_zone
 from scenario_gen.reading.words import near
 
 

@@ -1,6 +1,6 @@
 """The calendar that a history's own stamps show: weekdays, times of day, place in the month.
 
-Owns the choice of a :mod:`~scenario_gen.market.stamps` rule when no exchange is named. Knows no holidays:
+Owns the choice of a :mod:`~scenario_gen.market.frequency` rule when no exchange is named. Knows no holidays:
 those are on no clock, so an inferred calendar goes through them.
 """
 
@@ -16,14 +16,17 @@ from scenario_gen.market.frequency import (
     DAY,
     HOUR,
     WEEK,
+    ConstantStep,
+    OnePerPeriod,
     Spacing,
+    StampRule,
+    WeekSlots,
     commonest,
     long_gaps,
     nanoseconds,
     step_label,
     wall_nanoseconds,
 )
-from scenario_gen.market.stamps import ConstantStep, OnePerPeriod, StampRule, WeekSlots
 
 DAYS_PER_YEAR = 365.2425
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

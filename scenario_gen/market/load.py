@@ -29,7 +29,7 @@ from scenario_gen.market.columns import (
 )
 from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing, still_forming, wall_nanoseconds
 from scenario_gen.market.inferred import clock_shifts
-from scenario_gen.market.read import BUILT_IN, Table, read_source
+from scenario_gen.market.read import BUILT_IN, RawTable, read_source
 from scenario_gen.market.rules import RawBars, judge
 from scenario_gen.market.suspicious import off_session_flags, suspicious_bars
 from scenario_gen.market.times import as_bound, parse_stamps, to_timezone
@@ -41,7 +41,7 @@ QUANTITIES = ("volume", "amount")
 
 
 def load_candles(
-    source: Table | pd.DataFrame | str | Path,
+    source: RawTable | pd.DataFrame | str | Path,
     *,
     name: str | None = None,
     calendar: str | None = None,
@@ -107,7 +107,7 @@ def load_candles(
     return replace(candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags)
 
 
-def _reading_notes(table: Table, frame: pd.DataFrame) -> tuple[Flag, ...]:
+def _reading_notes(table: RawTable, frame: pd.DataFrame) -> tuple[Flag, ...]:
     """Say what was passed over in the file, and which columns of a vendor's names were read as which of ours."""
     read_as = [f"{old!r} as {new}" for old, new in translations(table.frame, frame)]
     notes = [*table.notes, *([f"columns read: {', '.join(read_as)}"] if read_as else [])]
@@ -115,7 +115,7 @@ def _reading_notes(table: Table, frame: pd.DataFrame) -> tuple[Flag, ...]:
 
 
 def _raw_bars(
-    table: Table, whole: pd.DataFrame, rows: NDArray[np.int64], timezone: str | None
+    table: RawTable, whole: pd.DataFrame, rows: NDArray[np.int64], timezone: str | None
 ) -> tuple[RawBars, tuple[Flag, ...]]:
     frame = whole.iloc[rows]
     times, used, notes = _time_column(frame, table.where)
@@ -336,5 +336,5 @@ def _adjustment_note(bars: RawBars, *, adjusted: bool) -> tuple[Flag, ...]:
     return (Flag("adjusted prices on offer", note, ()),)
 
 
-def _source(table: Table, adjusted: bool) -> str:
+def _source(table: RawTable, adjusted: bool) -> str:
     return f"{table.source}, adjusted prices" if adjusted else table.source

@@ -34,7 +34,7 @@ _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 @dataclass(frozen=True)
-class Table:
+class RawTable:
     """A table as it came."""
 
     frame: pd.DataFrame  # the columns under the names that the source gives them, one row per bar
@@ -45,19 +45,19 @@ class Table:
     notes: tuple[str, ...] = ()  # what was passed over or guessed while reading, as sentences
 
 
-def read_source(source: Table | pd.DataFrame | str | Path) -> Table:
+def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
     """Read a data frame, a built-in name, or a CSV or Parquet file; a table comes back as it is.
 
     Raises:
         DataError: no such source, or it cannot be read as a table.
     """
-    if isinstance(source, Table):
+    if isinstance(source, RawTable):
         return source
     none = np.empty(0, dtype=np.int64)
     if isinstance(source, pd.DataFrame):
-        return Table(source, "the data frame", "history", "data frame", none)
+        return RawTable(source, "the data frame", "history", "data frame", none)
     if isinstance(source, str) and source in BUILT_IN:
-        return Table(_built_in(source), source, *BUILT_IN[source], none)
+        return RawTable(_built_in(source), source, *BUILT_IN[source], none)
     if not isinstance(source, str | Path):
         raise DataError(
             f"a history cannot be read from {type(source).__name__}",
@@ -68,9 +68,9 @@ def read_source(source: Table | pd.DataFrame | str | Path) -> Table:
     suffix = _check_file(path, str(source))
     name = path.name[: -len(suffix)]
     if suffix == ".parquet":
-        return Table(_read_parquet(path, str(source)), str(source), name, path.name, none)
+        return RawTable(_read_parquet(path, str(source)), str(source), name, path.name, none)
     frame, lines, notes = _read_csv(path, str(source))
-    return Table(frame, str(source), name, path.name, lines, notes)
+    return RawTable(frame, str(source), name, path.name, lines, notes)
 
 
 def _built_in(name: str) -> pd.DataFrame:
@@ -186,11 +186,7 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], 
 
 
 def _decoded(path: Path, where: str) -> tuple[str, str]:
-    """Return the file's encoding and its beginning as text; Chinese files that are no UTF-8 are read as GB 18030.
-
-    Raises:
-        UnicodeDecodeError: it is neither.
-    """
+    """Return the file's encoding and its beginning as text; Chinese files that are no UTF-8 are read as GB 18030."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rb") as stream:
         raw = stream.read(HEAD_BYTES)
@@ -242,11 +238,7 @@ def _is_header(line: str) -> bool:
 
 
 def _ticker_lines(lines: list[str], separator: str, where: str) -> str | None:
-    """Return the name of the stamps where two more lines of header follow, as a frame of yfinance is written.
-
-    Raises:
-        DataError: they name several instruments.
-    """
+    """Return the name of the stamps where two more lines of header follow, as a frame of yfinance is written."""
     cells = [[cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])] for line in lines]
     if len(cells) < 2 or not all(cells) or cells[0][0].lower() not in ("ticker", "symbol") or any(cells[1][1:]):
         return None

@@ -51,7 +51,7 @@ class RawBars:
 
 
 @dataclass(frozen=True)
-class Rule:
+class DoorRule:
     """One rule of the contract."""
 
     title: str  # the violation in plain words
@@ -112,38 +112,38 @@ def bad_amounts(field: str) -> Callable[[RawBars], Rows]:
 
 _REDOWNLOAD = "correct these bars at their source or remove them"
 _START = "or start after them (data.start in a spec)"
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[DoorRule, ...] = (
+    DoorRule(
         "the stamp is missing or is no date", unreadable_stamps, (),
         "write stamps as ISO dates: 2020-01-31 or 2020-01-31 09:35",
     ),
-    Rule(
+    DoorRule(
         "the stamp is earlier than the one before", unsorted_stamps, (),
         "sort the file by time (oldest first, or exactly newest first)",
     ),
-    Rule(
+    DoorRule(
         "the stamp repeats an earlier one", repeated_stamps, (),
         "keep one bar per stamp; where a clock change repeats an hour, write stamps with their offset",
     ),
-    Rule("a price is missing or no finite number", missing_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
-    Rule("a price is zero or negative", nonpositive_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
-    Rule(
+    DoorRule("a price is missing or no finite number", missing_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    DoorRule("a price is zero or negative", nonpositive_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    DoorRule(
         f"a price is above {MAX_PRICE:g} or below {1 / MAX_PRICE:g}",
         absurd_prices,
         PRICE_FIELDS,
         "quote the prices in another unit, or correct these bars at their source",
     ),
-    Rule("the high is below open, low or close", high_too_low, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
-    Rule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
-    Rule(
+    DoorRule("the high is below open, low or close", high_too_low, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    DoorRule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
+    DoorRule(
         "volume is missing, negative or not finite", bad_amounts("volume"), ("volume",),
         "fill the volume in, write 0 where nothing traded, or leave the column out (data.volume: drop in a spec)",
     ),
-    Rule(
+    DoorRule(
         "amount is missing, negative or not finite", bad_amounts("amount"), ("amount",),
         "fill the amount in, write 0 where nothing traded, or leave the column out (data.volume: drop in a spec)",
     ),
-    Rule(
+    DoorRule(
         "the adjusted close is missing, zero, negative or not finite",
         lambda bars: np.flatnonzero(
             ~(np.isfinite(bars.columns["adj close"]) & (bars.columns["adj close"] > 0))
@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def judge(bars: RawBars, rules: Iterable[Rule] = RULES) -> None:
+def judge(bars: RawBars, rules: Iterable[DoorRule] = RULES) -> None:
     """Run every rule, then refuse the bars when any was broken.
 
     Raises:

@@ -11,14 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.pipeline.agreement import agreement_of
 from scenario_gen.pipeline.blocks import run_blocks
-from scenario_gen.pipeline.identity import device_of, identity_of, versions
-from scenario_gen.pipeline.prepare import load_strategies, override, prepare
-from scenario_gen.pipeline.probing import probe_strategies
-from scenario_gen.pipeline.realism import check_realism
-from scenario_gen.pipeline.sampling import sample
-from scenario_gen.pipeline.scenario_evidence import scenario_evidence
+from scenario_gen.pipeline.stages import agreement_of, check_realism, probe_strategies, scenario_evidence
+from scenario_gen.pipeline.study import device_of, identity_of, load_strategies, override, prepare, sample, versions
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report

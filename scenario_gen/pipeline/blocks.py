@@ -12,18 +12,84 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.result import RepairedFigure, RepairEffect
 from scenario_gen.candles.account import CandleCounts
-from scenario_gen.candles.check import none_left
+from scenario_gen.candles.check import CheckedPaths, none_left
 from scenario_gen.candles.shifts import MOST_MEASURED, share_of
-from scenario_gen.execute.blocks import Block, plan_blocks
-from scenario_gen.execute.draws import Draws
+from scenario_gen.errors import StrategyError
 from scenario_gen.generators.base import Advance
+from scenario_gen.generators.draws import Block, Draws, plan_blocks
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import volatility
-from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.pipeline.unrepaired import run_unrepaired
+from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
+from scenario_gen.stats.estimate import mean, quantile
 from scenario_gen.store.folder import RunFolder
+
+FIGURES = (("total_return", 0.5), ("total_return", 0.05), ("max_drawdown", 0.95))
+COLUMNS = ("total_return", "max_drawdown")
+
+
+def run_unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], checked: CheckedPaths) -> pd.DataFrame:
+    """Return total return and drawdown of every strategy on each changed path before repair.
+
+    NaN where a strategy cannot be run on raw candles: a high below the close may be more than it stands.
+    """
+    raw = checked.raw.select(checked.changed)
+    if not len(raw):
+        return pd.DataFrame(columns=["path_id", *COLUMNS, "strategy"])
+    rows = [_one(prepared, strategy, raw).assign(strategy=place) for place, strategy in enumerate(strategies)]
+    return pd.concat(rows).reset_index()
+
+
+def _one(prepared: Prepared, strategy: LoadedStrategy, raw: PathSet) -> pd.DataFrame:
+    try:
+        result = trade(strategy, prepared, raw)
+    except StrategyError:
+        nothing = np.full((len(raw), len(COLUMNS)), np.nan)
+        return pd.DataFrame(nothing, columns=list(COLUMNS), index=pd.Index(raw.path_ids, name="path_id"))
+    return result.metrics[list(COLUMNS)]
+
+
+def repair_effects(
+    strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame, unrepaired: pd.DataFrame
+) -> list[RepairEffect]:
+    """Return each strategy's figures with and without repair; an empty list where nothing was repaired.
+
+    Args:
+        strategies: in the order of their places.
+        metrics: one row per strategy (its place) and kept path.
+        unrepaired: one row per strategy and changed path.
+    """
+    if unrepaired.empty:
+        return []
+    return [
+        _effect(strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place])
+        for place, strategy in enumerate(strategies)
+    ]
+
+
+def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame) -> RepairEffect:
+    repaired = metrics.set_index("path_id")[list(COLUMNS)]
+    before = unrepaired.set_index("path_id")[list(COLUMNS)]
+    raw = repaired.copy()
+    raw.loc[before.index] = before
+    figures = [
+        RepairedFigure(metric, level, *(quantile(frame[metric].to_numpy(), level) for frame in (raw, repaired)))
+        for metric, level in FIGURES
+    ]
+    moved = (repaired - raw)["total_return"].to_numpy()
+    return RepairEffect(
+        strategy=name,
+        paths=len(before),
+        failed=int(before["total_return"].isna().sum()),
+        figures=figures,
+        difference=mean(moved),
+    )
+
+
+# One block of paths from uniforms to metrics: the same here, in another process, or after a resume
+
 
 FAN_POINTS = 130
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,24 +11,163 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.engine import trade
+from scenario_gen.backtest.engine import BacktestResult, trade
+from scenario_gen.backtest.limits import strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.candles.account import CandleAccount, merge_tallies
+from scenario_gen.backtest.metrics import METRICS
+from scenario_gen.backtest.result import Fan, NamedPath, Realised, StrategyResult, Trade
+from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
 from scenario_gen.candles.check import none_left
-from scenario_gen.execute.blocks import plan_blocks
+from scenario_gen.finding import Finding
 from scenario_gen.forecasts.judge import overlap_finding
-from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars
-from scenario_gen.pipeline.findings import candle_finding, edge_finding
-from scenario_gen.pipeline.named import named_paths
-from scenario_gen.pipeline.prepare import Prepared
-from scenario_gen.pipeline.strategy_results import make_fan, rounded, strategy_result
-from scenario_gen.pipeline.unrepaired import repair_effects
+from scenario_gen.generators.base import edge_finding
+from scenario_gen.generators.draws import plan_blocks
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars, repair_effects, some_paths
+from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.spec.models import Limits
-from scenario_gen.stats.estimate import percentile_of
+from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.limits import limit_findings
-from scenario_gen.store.results import ContextView, Finding, Realised, ScenarioResult, StrategyResult
+from scenario_gen.store.results import ContextView, ScenarioResult
+
+RANKS = (("worst", 0.0), ("5 % quantile", 0.05), ("median", 0.5), ("95 % quantile", 0.95), ("best", 1.0))
+
+
+def named_paths(
+    one: Prepared,
+    strategy: LoadedStrategy,
+    returns: NDArray[np.float64],
+    path_ids: NDArray[np.int64],
+    block_of: NDArray[np.int64],
+    store: RunFolder,
+) -> list[NamedPath]:
+    """Return the paths at five ranks of total return, backtested once more to have every trade.
+
+    Args:
+        one: the scenario.
+        strategy: whose returns rank the paths.
+        returns: total return [path].
+        path_ids: ids in the same order.
+        block_of: the block of each path.
+        store: where the blocks are.
+    """
+    order = np.argsort(returns, kind="stable")
+    rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
+    distinct = some_paths(one, store, path_ids[rows], block_of[rows])
+    result = trade(strategy, one, distinct)
+    return [
+        _named(label, strategy.name, distinct, int(path_ids[row]), result)
+        for (label, _), row in zip(RANKS, rows, strict=True)
+    ]
+
+
+def _named(label: str, strategy: str, paths: PathSet, path_id: int, result: BacktestResult) -> NamedPath:
+    row = int(np.flatnonzero(paths.path_ids == path_id)[0])
+    trades = result.trades[result.trades["path_id"] == path_id]
+    prices = {name: _digits(paths.column(name)[row], 7) for name in ("open", "high", "low", "close")}
+    return NamedPath(
+        label=label,
+        path_id=path_id,
+        strategy=strategy,
+        total_return=float(result.metrics.loc[path_id, "total_return"]),
+        timestamps=[stamp.isoformat() for stamp in paths.timestamps],
+        **prices,
+        equity=_digits(result.equity[row], 8),
+        exposure=_digits(result.exposure[row], 4),
+        trades=[
+            Trade(
+                side=trade.side,
+                entry_bar=int(trade.entry_bar),
+                entry_price=float(trade.entry_price),
+                exit_bar=int(trade.exit_bar),
+                exit_price=float(trade.exit_price),
+                size=float(trade.size),
+                pnl=float(trade.pnl),
+                fees=float(trade.fees),
+                open=bool(trade.open),
+            )
+            for trade in trades.itertuples()
+        ],
+    )
+
+
+def _digits(values: NDArray[np.float32], digits: int) -> list[float]:
+    return [float(f"{value:.{digits}g}") for value in values]
+
+
+# --- One strategy on many paths ---
+
+
+# of the exceedance curve, together with the user's own limit
+DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))
+FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
+DOTS = 50
+TAIL_LEVELS = ("0.95", "0.99")
+
+
+def strategy_result(
+    strategy: LoadedStrategy,
+    metrics: pd.DataFrame,
+    equity: NDArray[np.float32],
+    horizon: int,
+    limits: Limits,
+    *,
+    seed: int,
+    realised: Realised | None = None,
+    named: Sequence[NamedPath] = (),
+) -> StrategyResult:
+    """Sum one strategy up over all paths.
+
+    Args:
+        strategy: what was run.
+        metrics: one row per path, index path_id, one column per entry of ``METRICS``.
+        equity: at the fan points, float32 [path, fan point], in the order of ``metrics``.
+        horizon: bars of a path.
+        limits: the drawdown that the user declares is counted beside the curve's own steps.
+        seed: of the bootstrap of CVaR.
+        realised: the same strategy on what really happened.
+        named: paths to show bar by bar.
+    """
+    returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
+    steps = sorted({*DRAWDOWN_STEPS, *([limits.max_drawdown] if limits.max_drawdown else [])})
+    return StrategyResult(
+        name=strategy.name,
+        use=strategy.use,
+        params=strategy.params,
+        metrics=[summarise_metric(metrics[metric.name].to_numpy(), metric.name) for metric in METRICS],
+        probability_of_loss=share(returns < 0),
+        drawdown_beyond=[(step, share(falls >= step)) for step in steps],
+        var={level: value_at_risk(returns, float(level)) for level in TAIL_LEVELS},
+        cvar={level: conditional_value_at_risk(returns, float(level), seed=seed) for level in TAIL_LEVELS},
+        equity_fan=make_fan(equity.astype(np.float64), metrics.index.to_numpy(), horizon),
+        realised=realised,
+        named_paths=list(named),
+    )
+
+
+def make_fan(values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int) -> Fan:
+    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots."""
+    quantiles = np.quantile(values, FAN_LEVELS, axis=0)
+    order = np.argsort(values[:, -1], kind="stable")
+    examples = [order[min(int(rank * len(order)), len(order) - 1)] for rank in EXAMPLE_RANKS]
+    dots = np.quantile(values[:, -1], (np.arange(DOTS) + 0.5) / DOTS)
+    return Fan(
+        bars=[int(bar) for bar in fan_bars(horizon)],
+        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
+        examples={str(int(path_ids[row])): rounded(values[row]) for row in examples},
+        dots=rounded(dots),
+    )
+
+
+def rounded(values: NDArray[Any]) -> list[float]:
+    """Return floats with seven significant digits: what float32 paths hold."""
+    return [float(f"{value:.7g}") for value in values]
+
+
+# From stored blocks to a ScenarioResult: accounts added up, distributions, fans, named paths, findings
+
 
 # Counts of paths; the others are of the context, once per scenario.
 ADDED_UP = {"pinned_bars", "pinned_paths", "clipped_own_bars"}
@@ -232,3 +371,14 @@ def _flag_texts(one: Prepared) -> list[str]:
         seen = f" ({inside:,} of them in the context)" if flag.rows else ""
         texts.append(one.history.flag_text(flag) + seen)
     return texts
+
+
+def limit_findings(scenarios: Sequence[ScenarioResult], limits: Mapping[str, float]) -> list[Finding]:
+    """Return one finding per scenario, strategy and limit; baselines are shown beside and not judged."""
+    return [
+        finding
+        for scenario in scenarios
+        if scenario.role == "scenario"
+        for strategy in scenario.strategies
+        for finding in strategy_findings(strategy, limits, scenario.name)
+    ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scenario_gen.backtest.limits import BY_NAME, LimitVerdict, judge_strategy
+from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import (
     CALIBRATION,
     CANDLES,
@@ -29,8 +31,7 @@ from scenario_gen.report.table import Placed, PlacedScenario
 from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, limit_figure, rate
 from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
-from scenario_gen.store.limits import BY_NAME, LimitVerdict, judge_strategy
-from scenario_gen.store.results import CandleAccount, ScenarioResult, StressRun
+from scenario_gen.store.results import ScenarioResult, StressRun
 
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scenario_gen.checks.inference import FactVerdict
 from scenario_gen.finding import (
     BAD,
     CALIBRATION,
@@ -20,12 +19,13 @@ from scenario_gen.finding import (
     worst,
 )
 from scenario_gen.forecasts.exceedances import WARN_Q, Exceedances, decisive
-from scenario_gen.forecasts.results import FunctionalCalibration
+from scenario_gen.forecasts.results import Calibration, FunctionalCalibration
+from scenario_gen.realism.results import FactsReport, FactVerdict
 from scenario_gen.report import numbers, words
 from scenario_gen.report.numbers import plain
 from scenario_gen.report.table import PlacedScenario
 from scenario_gen.report.words import Badge, Sentence, name, say
-from scenario_gen.store.results import Calibration, FactsReport, StressRun
+from scenario_gen.store.results import StressRun
 
 WIDTH = ("log_volatility", "max_drawdown", "path_range", "mean_log_range")  # numbers that say how far paths go
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scenario_gen.backtest.metrics import Form
-from scenario_gen.store.results import Estimate
+from scenario_gen.stats.estimate import Estimate
 
 MINUS = "\u2212"
 THIN = "\u202f"  # narrow no-break space
@@ -23,25 +23,15 @@ MAX_DECIMALS = 4
 
 @dataclass(frozen=True)
 class Shown:
-    """A number as it stands on the page.
+    """A number as it stands on the page."""
 
-    Attributes:
-        text: the number.
-        error: its Monte Carlo error, in brackets or after a plus-minus sign; empty where there is none.
-        value: the unrounded value, None where nothing is shown.
-        form: how ``text`` was made from ``value``.
-        decimals: digits after the point.
-        source: JSON pointer into run.json, of the number or of its Estimate.
-        reason: why there is no number.
-    """
-
-    text: str
-    error: str = ""
-    value: float | None = None
-    form: Form = "number"
-    decimals: int = 0
-    source: str = ""
-    reason: str = ""
+    text: str  # the number
+    error: str = ""  # its Monte Carlo error, in brackets or after a plus-minus sign; empty where there is none
+    value: float | None = None  # the unrounded value, None where nothing is shown
+    form: Form = "number"  # how ``text`` was made from ``value``
+    decimals: int = 0  # digits after the point
+    source: str = ""  # JSON pointer into run.json, of the number or of its Estimate
+    reason: str = ""  # why there is no number
 
 
 def fixed(value: float, decimals: int) -> str:

@@ -19,14 +19,54 @@ from scenario_gen.errors import StoreError
 from scenario_gen.files import write_bytes
 from scenario_gen.finding import LIMITS, Label, in_section, worst
 from scenario_gen.report import cards, faults, pictures, words
-from scenario_gen.report.charts import drawing
+from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
-from scenario_gen.report.repro import moment, repro_rows
 from scenario_gen.report.table import PlacedScenario, Table, place
 from scenario_gen.report.tables import candles, forecasts, outcomes, realism, strategies
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun
+
+
+def repro_rows(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
+    """Return name and text of everything that decides the run's numbers, and of when and where it ran."""
+    context = base.scenario.context
+    rows = [
+        ("Run", f"{name(run.name)}, {run.created}"),
+        *((f"Identity: {key}", value) for key, value in run.identity.items()),
+        (
+            "Data",
+            f"{name(context.instrument)}: {visible(context.source)}, {moment(context.start)} to {moment(context.end)}",
+        ),
+        ("Context sha256", context.sha256),
+        ("Seed", _seeds(run)),
+        ("Flags of the history", f"{len(context.flags)}, listed in section 2" if context.flags else "none"),
+        ("Device", ", ".join(f"{key} {value}" for key, value in run.device.items())),
+        ("Versions", ", ".join(f"{key} {value}" for key, value in run.versions.items())),
+        ("Seconds", ", ".join(f"{key} {value:.1f}" for key, value in run.seconds.items())),
+    ]
+    return [(key, value or "not stated") for key, value in rows]
+
+
+def _seeds(run: StressRun) -> str:
+    """Return seed, paths and block of every scenario, said once where they are the same."""
+    told: dict[str, list[str]] = {}
+    for scenario in run.spec.get("scenarios", []):
+        paths = scenario.get("paths", {})
+        if "seed" in paths:
+            text = f"{paths['seed']} ({paths.get('count')} paths in blocks of {paths.get('block')})"
+            told.setdefault(text, []).append(name(str(scenario.get("name", ""))))
+    parts = [text if len(told) == 1 else f"{text}: {', '.join(names)}" for text, names in told.items()]
+    return "; ".join(parts)
+
+
+def moment(stamp: str) -> str:
+    """Return an ISO stamp, as a date where it means a whole day."""
+    return name(stamp.removesuffix("T00:00:00"))
+
+
+# --- One page from one run: chooses what each section shows and hands it to the templates ---
+
 
 MOST_TABLED = 40  # strategies; of a larger grid, the tables of all would outweigh the page
 BUDGET = 3_000_000
@@ -34,7 +74,7 @@ COLOURS = ("1", "2", "3", "4")
 
 
 @dataclass(frozen=True)
-class Section:
+class Heading:
     """One heading with its badge; ``absent`` says what would produce results where there are none."""
 
     key: str
@@ -183,7 +223,7 @@ def _meta(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
 
 def _sections(
     run: StressRun, placed: list[PlacedScenario], verdict: list[cards.Card], *, grid: bool
-) -> dict[str, Section]:
+) -> dict[str, Heading]:
     labels: dict[str, Label | None] = {
         **{key: in_section(run.findings, key) for key, _ in words.SECTIONS},
         **{card.check.section: card.label for card in verdict if card.check.gate is not None},
@@ -204,7 +244,7 @@ def _sections(
     if len(placed) < 2:
         absent["across"] = words.ABSENT["across"]
     return {
-        key: Section(
+        key: Heading(
             key,
             number,
             heading,

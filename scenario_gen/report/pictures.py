@@ -10,7 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from scenario_gen.report import cards, drill, figures, words
+from scenario_gen.report import cards, words
+from scenario_gen.report.drawing import closeups as drill, figures
 from scenario_gen.report.numbers import count, plain
 from scenario_gen.report.table import Placed, PlacedScenario
 from scenario_gen.report.tables.outcomes import MOST_TRADES, decision_estimate, rate, trade_table

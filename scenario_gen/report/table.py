@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from scenario_gen.backtest.result import StrategyResult
+from scenario_gen.finding import Label
 from scenario_gen.report import numbers
+from scenario_gen.report.drawing.strips import FactStrip, Strip, Tick
 from scenario_gen.report.numbers import NOT_APPLICABLE, Shown
-from scenario_gen.report.strips import FactStrip, Strip, Tick
 from scenario_gen.report.words import name
-from scenario_gen.store.results import Estimate, Label, ScenarioResult, StrategyResult, StressRun
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.store.results import ScenarioResult, StressRun
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

@@ -10,8 +10,8 @@ import string
 import unicodedata
 from dataclasses import dataclass, replace
 
+from scenario_gen.finding import Label
 from scenario_gen.report.numbers import Shown, count
-from scenario_gen.store.results import Label
 
 FORBIDDEN = (
     "safe", "robust", "proven", "guarantee", "guaranteed", "confident", "realistic", "optimal", "accurate",

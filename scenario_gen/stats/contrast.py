@@ -51,15 +51,10 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Clustered:
-    """Values of one sample with the cluster of each.
+    """Values of one sample with the cluster of each."""
 
-    Attributes:
-        values: float64 [value], all finite.
-        clusters: int64 [value].
-    """
-
-    values: Floats
-    clusters: Ids
+    values: Floats  # float64 [value], all finite
+    clusters: Ids  # int64 [value]
 
     @classmethod
     def of(cls, values: Floats, clusters: Ids) -> Clustered:

@@ -29,9 +29,48 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
 from scenario_gen.files import SAFE_NAME, TEMPORARY, atomic, disk_trouble, safe_name, sha256_of, write_bytes
-from scenario_gen.store.kept import PathsWriter
+from scenario_gen.market.paths import PathSet
 from scenario_gen.store.results import StressRun
 from scenario_gen.values import BROKEN, decode, encode
+
+
+class PathsWriter:
+    """Appends blocks of paths to one Parquet file without holding them in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Any = None
+
+    def write(self, paths: PathSet) -> None:
+        """Append the paths of one block."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def paths_frame(paths: PathSet) -> pd.DataFrame:
+    """Return a path set as rows: path_id, bar, timestamp and one column per field."""
+    count, bars = len(paths), paths.horizon
+    columns: dict[str, Any] = {
+        "path_id": np.repeat(paths.path_ids, bars),
+        "bar": np.tile(np.arange(bars, dtype=np.int32), count),
+        "timestamp": np.tile(paths.timestamps.to_numpy(), count),
+    }
+    columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
+    return pd.DataFrame(columns)
+
+
+# --- RunFolder: everything a run leaves on disk, so that it can be resumed and its page rebuilt ---
+
 
 SCHEMA = 1
 PAGE_MARK = b'<meta name="generator" content="scenario-gen">'  # in the head of every report

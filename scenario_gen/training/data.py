@@ -6,8 +6,9 @@ that was stopped goes on where it was, and no two steps can repeat each other's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import glob
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,81 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.kronos.representation import VOLATILITY_FLOOR, Increments, Representation, Scale
-from scenario_gen.kronos.stamps import DAY, mark_features, stamp_features
-from scenario_gen.training.config import DataConfig, WindowConfig
-from scenario_gen.training.histories import History
-from scenario_gen.training.sources import Download, read_source
+from scenario_gen.kronos.representation import (
+    DAY,
+    VOLATILITY_FLOOR,
+    Increments,
+    Representation,
+    Scale,
+    mark_features,
+    stamp_features,
+)
+from scenario_gen.market.candles import Candles
+from scenario_gen.training.config import DataConfig, DataSource, VectorbtData, WindowConfig
+from scenario_gen.training.histories import History, history_of, read_files, read_listed
+
+Download = Callable[[VectorbtData], list[Candles]]
+
+
+def read_source(source: DataSource, base: Path, download: Download | None = None) -> list[History]:
+    """Read the histories that a source names, cut to its days.
+
+    Args:
+        source: of a config.
+        base: what relative paths of folder and files are relative to.
+        download: fetches vectorbt's data.
+
+    Raises:
+        DataError: nothing is there, a file breaks the Candles contract, or a held-out symbol is not among them.
+    """
+    held_out = source.holdout_symbols if isinstance(source, DataConfig) else ()
+    if source.folder is not None:
+        folder = (base / Path(source.folder).expanduser()).resolve()
+        histories = read_listed(folder, source.manifest, source.classes, held_out)
+    elif source.vectorbt is not None:
+        if download is None:
+            raise DataError("data.vectorbt cannot be read here", fix="use scenario-gen train, or pass download=")
+        histories = [history_of(candles, source.asset_class) for candles in download(source.vectorbt)]
+    else:
+        names = [source.source] if source.source else _files(source, base)
+        histories = read_files(names, source.asset_class)
+    unknown = sorted(set(held_out) - {one.symbol for one in histories})
+    if unknown:  # passed over, a held-out instrument with a typing error would be trained on
+        raise DataError(
+            f"data.holdout_symbols names {', '.join(unknown)}, which is not among the data",
+            expected=f"some of {', '.join(sorted({one.symbol for one in histories})[:10])}",
+            fix="mend data.holdout_symbols in the training config",
+        )
+    return [_cut(one, source) for one in histories]
+
+
+def _files(source: DataSource, base: Path) -> list[str]:
+    """Return the files in the order of the config, patterns filled in; relative ones belong to ``base``."""
+    found: list[str] = []
+    for name in source.files:
+        path = str(base / Path(name).expanduser())
+        matches = sorted(glob.glob(path)) if glob.has_magic(name) else [path]  # noqa: PTH207  # absolute patterns too
+        if not matches:
+            raise DataError(f"no file matches {name}", expected="CSV or Parquet files", fix="mend data.files")
+        found += matches
+    return list(dict.fromkeys(found))
+
+
+def _cut(one: History, source: DataSource) -> History:
+    """Keep the bars of the source's days."""
+    first = (
+        0 if source.start is None else int(np.searchsorted(one.wall_ns, pd.Timestamp(source.start).as_unit("ns").value))
+    )
+    last = (
+        len(one.wall_ns)
+        if source.end is None
+        else int(np.searchsorted(one.wall_ns, pd.Timestamp(source.end).as_unit("ns").value + DAY))
+    )
+    return replace(one, values=one.values[first:last], wall_ns=one.wall_ns[first:last])
+
+
+# Training data: series cut by time and by instrument, and batches that are a function of (seed, step)
+
 
 Part = Literal["train", "later", "unseen"]
 MAX_FLAT_WINDOWS = 1000
@@ -44,16 +115,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows ready for the tokenizer.
+    """Windows ready for the tokenizer."""
 
-    Attributes:
-        features: float32 [B, L, n_features].
-        stamps: int64 [B, L, 5], with increments and the marks [B, L, 11].
-        weight: float32 [B, L - 1]; 1 where the predicted bar lies after the rows that gave the units, else 0.
-    """
-
-    features: NDArray[np.float32]
-    stamps: NDArray[np.int64]
+    features: NDArray[np.float32]  # float32 [B, L, n_features]
+    stamps: NDArray[np.int64]  # int64 [B, L, 5], with increments and the marks [B, L, 11]
+    # float32 [B, L - 1]; 1 where the predicted bar lies after the rows that gave the units, else 0
     weight: NDArray[np.float32]
 
 
@@ -159,30 +225,19 @@ def _series(history: History, train_end: int, later: int, source: int = 0) -> Se
 
 @dataclass(frozen=True)
 class WindowSampler:
-    """Draw training or held-out windows, balanced over (asset class, frequency) groups.
+    """Draw training or held-out windows, balanced over (asset class, frequency) groups."""
 
-    Attributes:
-        series: to draw from.
-        window: bars of a sample and of its context.
-        representation: candles to features.
-        part: which bars of the series.
-        group_power: weight of a group is its bars to this power.
-        emphasis: factors of that weight, by class or by class and frequency.
-        seed: of the draws.
-        shares: of the samples, by the number of the source; sources that are mixed in are never held out.
-        rank: of the process among those that train together; each draws windows of its own.
-        ranks: processes that train together.
-    """
-
-    series: list[Series]
-    window: WindowConfig
-    representation: Representation
-    part: Part
-    group_power: float
-    seed: int
+    series: list[Series]  # to draw from
+    window: WindowConfig  # bars of a sample and of its context
+    representation: Representation  # candles to features
+    part: Part  # which bars of the series
+    group_power: float  # weight of a group is its bars to this power
+    seed: int  # of the draws
+    # of the samples, by the number of the source; sources that are mixed in are never held out
     shares: tuple[float, ...] = (1.0,)
-    rank: int = 0
-    ranks: int = 1
+    rank: int = 0  # of the process among those that train together; each draws windows of its own
+    ranks: int = 1  # processes that train together
+    # factors of that weight, by class or by class and frequency
     emphasis: Mapping[str, float] = field(default_factory=dict)
 
     def span(self, one: Series) -> tuple[int, int]:

@@ -32,25 +32,15 @@ UNLABELLED = "unlabelled"  # asset class of a file that no manifest speaks of
 
 @dataclass(frozen=True)
 class History:
-    """All bars of one instrument at one frequency.
+    """All bars of one instrument at one frequency."""
 
-    Attributes:
-        name: what to call it: the file's name without its ending.
-        symbol: of the instrument.
-        asset_class: as the manifest has it.
-        frequency: as the manifest has it, else as the stamps show it.
-        values: float32 [T, 5]; volume 0 throughout where there is none.
-        wall_ns: int64 [T], the market's own wall clock.
-        has_volume: whether every bar has a volume.
-    """
-
-    name: str
-    symbol: str
-    asset_class: str
-    frequency: str
-    values: NDArray[np.float32]
-    wall_ns: NDArray[np.int64]
-    has_volume: bool
+    name: str  # what to call it: the file's name without its ending
+    symbol: str  # of the instrument
+    asset_class: str  # as the manifest has it
+    frequency: str  # as the manifest has it, else as the stamps show it
+    values: NDArray[np.float32]  # float32 [T, 5]; volume 0 throughout where there is none
+    wall_ns: NDArray[np.int64]  # int64 [T], the market's own wall clock
+    has_volume: bool  # whether every bar has a volume
 
 
 def read_histories(place: str | Path) -> list[History]:

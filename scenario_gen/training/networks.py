@@ -12,15 +12,49 @@ from torch import Tensor
 
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.model import Kronos
+from scenario_gen.kronos.representation import Increments, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.progress import Progress
 from scenario_gen.training.adapt import adapt, merge_products, trained_share
 from scenario_gen.training.config import ModelStage, StageConfig, TokenizerStage, TrainConfig
 from scenario_gen.training.data import WindowSampler
-from scenario_gen.training.ranks import Ranks
-from scenario_gen.training.shapes import distance_of_shapes
-from scenario_gen.training.stage import Outcome, StageFiles, run_stage
+from scenario_gen.training.stage import StageFiles, StageResult, run_stage
 from scenario_gen.training.start import Start
+from scenario_gen.training.workers import Workers
+
+LARGEST = 6.0  # asinh units: a step of 200 volatilities; beyond it sinh gives gradients without bounds
+
+
+def distance_of_shapes(decoded: Tensor, real: Tensor, representation: Representation) -> Tensor:
+    """Return the mean squared distance between sorted features over windows and features, a scalar.
+
+    Args:
+        decoded: features [B, T, d].
+        real: features [B, T, d] that they were decoded for.
+        representation: with ``increments`` the bar's whole return counts as one feature more, since the errors of
+            gap and body could add up in it.
+    """
+    difference = _shape(decoded, representation) - _shape(real, representation)
+    return difference.square().mean()
+
+
+def _shape(features: Tensor, representation: Representation) -> Tensor:
+    if isinstance(representation, Increments):
+        features = torch.cat((features, _bar_return(features, representation)), dim=-1)
+    return features.sort(dim=1).values
+
+
+def _bar_return(features: Tensor, representation: Increments) -> Tensor:
+    """Return asinh of gap plus body in volatilities [B, T, 1], in the unit of a body feature."""
+    mean, std = (features.new_tensor(x[:2]) for x in (representation.mean, representation.std))
+    raw = (features[..., :2] * std + mean).clamp(-LARGEST, LARGEST)
+    length = (raw[..., 0].abs() - representation.gapless).clamp_min(0)
+    total = torch.sinh(length) * raw[..., 0].sign() + torch.sinh(raw[..., 1])
+    return (torch.asinh(total) / std[1]).unsqueeze(-1)
+
+
+# --- The two stages ---
+
 
 VALIDATION_BATCHES = 4
 NATS_BATCHES = 8
@@ -29,25 +63,15 @@ Samplers = dict[str, WindowSampler]
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where and with what a run trains.
+    """Where and with what a run trains."""
 
-    Attributes:
-        config: of the run.
-        samplers: of training and held-out windows, by part.
-        folder: where state and metrics go.
-        resume: go on from saved states.
-        device: of networks and batches.
-        ranks: processes that train together.
-        progress: who hears of stages and steps.
-    """
-
-    config: TrainConfig
-    samplers: Samplers
-    folder: Path
-    resume: bool
-    device: torch.device
-    ranks: Ranks
-    progress: Progress
+    config: TrainConfig  # of the run
+    samplers: Samplers  # of training and held-out windows, by part
+    folder: Path  # where state and metrics go
+    resume: bool  # go on from saved states
+    device: torch.device  # of networks and batches
+    ranks: Workers  # processes that train together
+    progress: Progress  # who hears of stages and steps
 
     def products_in(self, stage: StageConfig) -> torch.autocast:
         """Return the context in which products of a stage have its dtype."""
@@ -59,7 +83,7 @@ class Workshop:
         network: Kronos | KronosTokenizer,
         stage: StageConfig,
         parts: Callable[[WindowSampler, int], dict[str, Tensor]],
-    ) -> Outcome:
+    ) -> StageResult:
         """Run one stage on ``parts`` of its batches and leave the network frozen."""
         mine = replace(self.samplers["train"], rank=self.ranks.rank, ranks=self.ranks.count)
         self.ranks.share(network)
@@ -90,7 +114,7 @@ def _means(parts: Callable[[int], dict[str, Tensor]], prefix: str) -> dict[str, 
     return {prefix + name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
 
 
-def train_tokenizer(shop: Workshop, stage: TokenizerStage, start: Start) -> tuple[KronosTokenizer, Outcome]:
+def train_tokenizer(shop: Workshop, stage: TokenizerStage, start: Start) -> tuple[KronosTokenizer, StageResult]:
     """Train a tokenizer, a new one or the one to start from."""
     where = f"{shop.config.name}: tokenizer.shape"
     tokenizer = start.tokenizer or KronosTokenizer(TokenizerConfig.from_mapping(stage.shape or {}, where))
@@ -109,7 +133,9 @@ def train_tokenizer(shop: Workshop, stage: TokenizerStage, start: Start) -> tupl
     return tokenizer, shop.train("tokenizer", tokenizer, stage, parts)
 
 
-def train_model(shop: Workshop, stage: ModelStage, tokenizer: KronosTokenizer, start: Start) -> tuple[Kronos, Outcome]:
+def train_model(
+    shop: Workshop, stage: ModelStage, tokenizer: KronosTokenizer, start: Start
+) -> tuple[Kronos, StageResult]:
     """Train a model, a new one or the one to start from, whole or in part."""
     where = f"{shop.config.name}: model"
     model = start.model or Kronos(ModelConfig.from_mapping(stage.shape or {}, f"{where}.shape"))

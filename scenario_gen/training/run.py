@@ -18,15 +18,19 @@ from scenario_gen.kronos.representation import Increments, Levels, Representatio
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.training.card import write_card
-from scenario_gen.training.config import TrainConfig
-from scenario_gen.training.data import Part, Series, WindowSampler, feature_moments, load_series
+from scenario_gen.training.config import TrainConfig, load_config
+from scenario_gen.training.data import Download, Part, Series, WindowSampler, feature_moments, load_series
 from scenario_gen.training.networks import Samplers, Workshop, held_out_nats, train_model, train_tokenizer
-from scenario_gen.training.ranks import Ranks, joined
-from scenario_gen.training.read_config import load_config
-from scenario_gen.training.record import cell_log_volumes, describe_series
-from scenario_gen.training.sources import Download
-from scenario_gen.training.stage import Outcome
-from scenario_gen.training.start import TOKENIZER_ALONE, Start, open_start, save_tokenizer
+from scenario_gen.training.stage import StageResult
+from scenario_gen.training.start import (
+    TOKENIZER_ALONE,
+    Start,
+    cell_log_volumes,
+    describe_series,
+    open_start,
+    save_tokenizer,
+)
+from scenario_gen.training.workers import Workers, joined
 
 CONFIG_COPY = "config.yaml"
 BEGUN = ("scenario_gen.json", TOKENIZER_ALONE, "tokenizer.state.pt", "model.state.pt")
@@ -34,15 +38,10 @@ BEGUN = ("scenario_gen.json", TOKENIZER_ALONE, "tokenizer.state.pt", "model.stat
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run leaves.
+    """What a training run leaves."""
 
-    Attributes:
-        folder: that it wrote.
-        checkpoint: usable as ``generator.model``; None where the tokenizer alone was trained.
-    """
-
-    folder: Path
-    checkpoint: Checkpoint | None
+    folder: Path  # that it wrote
+    checkpoint: Checkpoint | None  # usable as ``generator.model``; None where the tokenizer alone was trained
 
 
 def finetune(config_path: Path, **options: Any) -> Trained:
@@ -154,7 +153,7 @@ def _leave_tokenizer(
         save_tokenizer(shop.folder, tokenizer, representation, volumes, record)
 
 
-def _spent(outcomes: dict[str, Outcome]) -> dict[str, int]:
+def _spent(outcomes: dict[str, StageResult]) -> dict[str, int]:
     """Return processor time and steps of each stage, for the record."""
     seconds = {f"{name}_cpu_seconds": round(outcome.seconds) for name, outcome in outcomes.items()}
     return seconds | {f"{name}_steps": outcome.kept for name, outcome in outcomes.items()}
@@ -198,7 +197,7 @@ def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
         )
 
 
-def _check_ranks(config: TrainConfig, ranks: Ranks) -> None:
+def _check_ranks(config: TrainConfig, ranks: Workers) -> None:
     for name, stage in (("tokenizer", config.tokenizer), ("model", config.model)):
         if stage is not None and stage.batch % ranks.count:
             raise SpecError(
@@ -218,11 +217,7 @@ def _make_folder(folder: Path, text: bytes) -> None:
 
 
 def _samplers(config: TrainConfig, series: list[Series], start: Start) -> Samplers:
-    """Return a sampler per part; a part without room for a window is found out now, not after training.
-
-    Raises:
-        DataError: no series is long enough for a part.
-    """
+    """Return a sampler per part; a part without room for a window is found out now, not after training."""
     representation = start.representation or _fit_representation(config, series)
     shares = (1 - sum(one.share for one in config.data.mix), *(one.share for one in config.data.mix))
     parts: list[Part] = ["train", "later"]

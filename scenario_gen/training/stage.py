@@ -7,8 +7,10 @@ weights, which are what a stage leaves.
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,138 @@ import torch
 from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.training.averages import Best, WeightAverage
 from scenario_gen.training.config import StageConfig
-from scenario_gen.training.optimizer import Optimizer, rate_share
-from scenario_gen.training.ranks import Ranks
+from scenario_gen.training.workers import Workers
+
+BLOCKS = frozenset({"transformer", "encoder", "decoder", "dep_layer"})  # modules whose matrices Muon takes
+
+
+def rate_share(config: StageConfig, step: int) -> float:
+    """Return the share of the peak rate at a step: linear warm-up, then a cosine down to ``final_rate``."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Optimizer:
+    """AdamW, or Muon for the matrices inside blocks and AdamW for embeddings, heads, norms and biases."""
+
+    def __init__(self, network: nn.Module, config: StageConfig) -> None:
+        self.config = config
+        with_muon = config.optimizer == "muon"
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, p in network.named_parameters():
+            inside = with_muon and p.ndim == 2 and BLOCKS.intersection(name.split("."))
+            if p.requires_grad:
+                (matrices if inside else others).append(p)
+        decay = config.weight_decay
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = [
+            (torch.optim.AdamW(others, config.learning_rate, (0.9, 0.95), weight_decay=decay), config.learning_rate)
+        ]
+        if matrices:
+            muon = torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=decay)
+            self.parts.append((muon, config.muon_rate))
+
+    def step(self, step: int) -> None:
+        """Take one step at the rate of this step, and forget the gradients."""
+        for optimizer, peak in self.parts:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate_share(self.config, step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what :meth:`restore` takes."""
+        return [optimizer.state_dict() for optimizer, _ in self.parts]
+
+    def restore(self, states: list[dict[str, Any]]) -> None:
+        """Go on from a saved state."""
+        for (optimizer, _), state in zip(self.parts, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+# Copies of the trained weights beside the network: their running average, and the best average so far
+
+
+class WeightAverage:
+    """Running average of the trained weights, with the bias of its start removed by a growing decay."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: p.detach().clone() for name, p in _trained(network)}
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Fold in the network's present weights."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, p in _trained(network):
+                self.values[name].lerp_(p.detach(), 1 - decay)
+
+    def copy_to(self, network: nn.Module) -> None:
+        """Overwrite the network's weights by the average."""
+        _copy(self.values, network)
+
+    @contextmanager
+    def applied(self, network: nn.Module) -> Iterator[None]:
+        """Let the network have the averaged weights, without dropout, for a while."""
+        own = {name: p.detach().clone() for name, p in _trained(network)}
+        self.copy_to(network)
+        network.eval()
+        try:
+            yield
+        finally:
+            network.train()
+            _copy(own, network)
+
+
+class Best:
+    """The averaged weights at the lowest held-out loss so far, and how often they have not been beaten since.
+
+    Attributes:
+        loss: lowest held-out loss; infinite before the first judgement.
+        since: judgements since.
+        step: finished steps at the lowest loss.
+        values: the weights.
+    """
+
+    def __init__(self) -> None:
+        self.loss, self.since, self.step = math.inf, 0, 0
+        self.values: dict[str, Tensor] = {}
+
+    def see(self, loss: float, step: int, average: WeightAverage) -> None:
+        """Take note of a judgement after so many steps."""
+        self.since += 1
+        if loss < self.loss:
+            self.loss, self.since, self.step = loss, 0, step
+            self.values = {name: value.clone() for name, value in average.values.items()}
+
+    def copy_to(self, network: nn.Module) -> None:
+        """Overwrite the network's weights by the best."""
+        _copy(self.values, network)
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` takes."""
+        return dict(vars(self))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        vars(self).update(state)
+
+
+def _trained(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, p) for name, p in network.named_parameters() if p.requires_grad)
+
+
+def _copy(values: dict[str, Tensor], network: nn.Module) -> None:
+    with torch.no_grad():
+        for name, p in _trained(network):
+            p.copy_(values[name])
+
+
+# --- One training stage ---
+
 
 LossFunction = Callable[[int], dict[str, Tensor]]
 Validation = Callable[[], dict[str, float]]
@@ -43,18 +173,12 @@ class StageFiles:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a stage ended.
+class StageResult:
+    """How a stage ended."""
 
-    Attributes:
-        seconds: of processor time.
-        steps: that were done.
-        kept: finished steps at the weights that were kept: fewer than done after an early stop.
-    """
-
-    seconds: float
-    steps: int
-    kept: int
+    seconds: float  # of processor time
+    steps: int  # that were done
+    kept: int  # finished steps at the weights that were kept: fewer than done after an early stop
 
 
 def run_stage(
@@ -67,8 +191,8 @@ def run_stage(
     *,
     resume: bool,
     advance: Callable[[int], None],
-    ranks: Ranks | None = None,
-) -> Outcome:
+    ranks: Workers | None = None,
+) -> StageResult:
     """Train ``network`` in place and leave it with its averaged weights.
 
     With ``patience`` the stage ends after so many judgements without a lower held-out loss and leaves the averaged
@@ -89,7 +213,7 @@ def run_stage(
     Raises:
         CheckpointError: the saved state cannot be used, or the loss is not finite.
     """
-    ranks = ranks or Ranks()
+    ranks = ranks or Workers()
     run = _Run(network, config)
     start, spent = _restore(files.state, run) if resume else (0, 0.0)
     if ranks.first:
@@ -119,7 +243,7 @@ def run_stage(
         if ranks.first and (done % config.save_every == 0 or last or run.has_waited_enough):
             _save(files.state, run, done, seconds)
     kept = run.keep(done)
-    return Outcome(spent + time.process_time() - began, done, kept)
+    return StageResult(spent + time.process_time() - began, done, kept)
 
 
 class _Run:
@@ -137,7 +261,7 @@ class _Run:
         """Whether so many judgements have passed without a better one."""
         return self.best is not None and self.patience is not None and self.best.since >= self.patience
 
-    def judge(self, validate: Validation, done: int, ranks: Ranks) -> dict[str, float]:
+    def judge(self, validate: Validation, done: int, ranks: Workers) -> dict[str, float]:
         """Return the held-out figures of the averaged weights; the random state stays as it was."""
         with self.average.applied(self.network):
             judged = validate()

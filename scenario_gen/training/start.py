@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError, SpecError
@@ -18,6 +20,7 @@ from scenario_gen.kronos.representation import Representation, representation_fr
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.kronos.weights import load_network, read_json, save_network
 from scenario_gen.training.config import TrainConfig
+from scenario_gen.training.data import Series, WindowSampler
 
 TOKENIZER_ALONE = "tokenizer.json"  # representation and record of a folder that holds no model
 COPIED = ("repository", "revision", "tokenizer_repository", "tokenizer_revision", "model_sha256", "tokenizer_sha256")
@@ -25,22 +28,14 @@ COPIED = ("repository", "revision", "tokenizer_repository", "tokenizer_revision"
 
 @dataclass(frozen=True)
 class Start:
-    """What is there before the first step.
+    """What is there before the first step."""
 
-    Attributes:
-        model: of a checkpoint; None: a new one is made.
-        tokenizer: of a checkpoint or another run; None: a new one is made.
-        representation: that the networks read; None: it is fitted to the data.
-        cell_log_volume: of the tokenizer, float32 [2^s1_bits].
-        max_context: the window of the model; None: that of the config.
-        record: what the card says of it: name, hashes, what it was trained on.
-    """
-
-    model: Kronos | None = None
-    tokenizer: KronosTokenizer | None = None
-    representation: Representation | None = None
-    cell_log_volume: Tensor | None = None
-    max_context: int | None = None
+    model: Kronos | None = None  # of a checkpoint; None: a new one is made
+    tokenizer: KronosTokenizer | None = None  # of a checkpoint or another run; None: a new one is made
+    representation: Representation | None = None  # that the networks read; None: it is fitted to the data
+    cell_log_volume: Tensor | None = None  # of the tokenizer, float32 [2^s1_bits]
+    max_context: int | None = None  # the window of the model; None: that of the config
+    # what the card says of it: name, hashes, what it was trained on
     record: dict[str, Any] = field(default_factory=dict)
 
 
@@ -133,3 +128,54 @@ def save_tokenizer(
         write_sums(folder, ("tokenizer/config.json", "tokenizer/model.safetensors", TOKENIZER_ALONE))
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
+
+
+# What a checkpoint records beside its weights: the volumes of its cells, and which bars it was trained on
+
+
+@torch.no_grad()
+def cell_log_volumes(tokenizer: KronosTokenizer, sampler: WindowSampler, size: int, batches: int = 64) -> Tensor:
+    """Return the log volume of each s1 cell in feature space, float32 [2^s1_bits].
+
+    The volume is the product over features of the members' standard deviation, floored at a fiftieth of a unit
+    and shrunk to all bars' spread by ten pseudo-members, so that a rare cell is not taken for an empty one.
+    """
+    device = next(tokenizer.parameters()).device
+    rows, cells = [], []
+    for step in range(batches):
+        features = torch.from_numpy(sampler.batch(step, size).features).to(device)
+        cells.append(tokenizer.encode(features)[0].flatten())
+        rows.append(features.flatten(0, 1))
+    x, cell = torch.cat(rows).double().cpu(), torch.cat(cells).cpu()
+    n_cells = 2**tokenizer.config.s1_bits
+    count = torch.zeros(n_cells, dtype=torch.float64).index_add_(0, cell, torch.ones(len(cell), dtype=torch.float64))
+    mean = torch.zeros(n_cells, x.shape[1], dtype=torch.float64).index_add_(0, cell, x) / count.clamp_min(1)[:, None]
+    spread = torch.zeros_like(mean).index_add_(0, cell, (x - mean[cell]).square())
+    typical = spread.sum(0) / count.sum()  # mean within-cell variance of each feature
+    variance = (spread + 10 * typical) / (count + 10)[:, None]
+    return 0.5 * variance.clamp_min(0.02**2).log().sum(1).float()
+
+
+def describe_series(series: list[Series]) -> list[dict[str, object]]:
+    """Return one row per (class, frequency): series, bars trained on, first and last date trained on ("" if none)."""
+    rows: dict[tuple[str, str], list[Series]] = {}
+    for one in series:
+        rows.setdefault((one.asset_class, one.frequency), []).append(one)
+    return [_describe(*key, group) for key, group in sorted(rows.items())]
+
+
+def _describe(asset_class: str, frequency: str, group: list[Series]) -> dict[str, object]:
+    trained = [s for s in group if s.train_end > 0]
+    return {
+        "class": asset_class,
+        "frequency": frequency,
+        "series": len(trained),
+        "held_out_series": len(group) - len(trained),
+        "bars": sum(s.train_end for s in trained),
+        "first": _date(min(int(s.wall_ns[0]) for s in trained)) if trained else "",
+        "last": _date(max(int(s.wall_ns[s.train_end - 1]) for s in trained)) if trained else "",
+    }
+
+
+def _date(wall_ns: int) -> str:
+    return str(np.datetime64(wall_ns, "ns"))[:10]

@@ -7,13 +7,13 @@ from hypothesis import given, settings, strategies as st
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
-from scenario_gen.backtest.orders import Market, SignalOrders
+from scenario_gen.backtest.orders import Quotes, SignalOrders
 
 PATHS, BARS = 6, 30
 
 
 def market_of(market):
-    return Market(*(np.ascontiguousarray(market.future(name).T) for name in ("open", "high", "low", "close")))
+    return Quotes(*(np.ascontiguousarray(market.future(name).T) for name in ("open", "high", "low", "close")))
 
 
 def assert_same(ours, theirs, cash):

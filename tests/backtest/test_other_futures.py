@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from scenario_gen.backtest.engine import bars_of
-from scenario_gen.backtest.futures import Futures
+from scenario_gen.backtest.probe import Futures
 
 
 @settings(max_examples=40, deadline=None)

@@ -11,10 +11,10 @@ from scipy import stats
 from scenario_gen.candles import CandleAccount, CandleRules, RuleCount
 from scenario_gen.candles.account import CandleCounts, candle_label, difference, mean_interval, merge_tallies, odd_rules
 from scenario_gen.candles.shifts import facts_of_changed, share_of
-from scenario_gen.checks.facts import FACTS, Gauge
-from scenario_gen.checks.facts.bars import Bars
-from scenario_gen.checks.facts.statistics import path_statistics
 from scenario_gen.market import Candles, PathSet
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.facts import FACTS, path_statistics
+from scenario_gen.realism.gauge import Gauge
 
 HORIZON = 60
 
@@ -122,7 +122,7 @@ def test_what_repair_moved_is_measured_path_by_path_in_standard_deviations(rules
     checked = rules.check(raw, "repair")
     (shift,) = [row for row in merge_tallies([checked.tally]).facts if row.fact == "logPK_oc"]
     before, after = (
-        path_statistics(Bars.of_paths(side), facts=["logPK_oc"])["logPK_oc"] for side in (raw, checked.paths)
+        path_statistics(BarArrays.of_paths(side), facts=["logPK_oc"])["logPK_oc"] for side in (raw, checked.paths)
     )
     both = np.isfinite(before) & np.isfinite(after)
     assert shift.raw == pytest.approx(before[both].mean())
@@ -144,7 +144,7 @@ def test_every_fact_is_measured_before_and_after_on_the_changed_paths_alone(rule
     gauge = Gauge.of(rules.history)
     for fact in ("acf_rng_1_5", "no_upper_wick", "exceedances", "dd_over_du"):
         before, after = (
-            path_statistics(Bars.of_paths(side, tick=gauge.tick), gauge=gauge)[fact][:40]
+            path_statistics(BarArrays.of_paths(side, tick=gauge.tick), gauge=gauge)[fact][:40]
             for side in (raw, checked.paths)
         )
         both = np.isfinite(before) & np.isfinite(after)

@@ -4,18 +4,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from scenario_gen.backtest.result import Fan, StrategyResult
+from scenario_gen.candles.account import CandleAccount
 from scenario_gen.cli.app import app
-from scenario_gen.store.results import (
-    CandleAccount,
-    ContextView,
-    Estimate,
-    Fan,
-    Finding,
-    MetricSummary,
-    ScenarioResult,
-    StrategyResult,
-    StressRun,
-)
+from scenario_gen.finding import Finding
+from scenario_gen.stats.estimate import Estimate, MetricSummary
+from scenario_gen.store.results import ContextView, ScenarioResult, StressRun
 
 
 @pytest.fixture

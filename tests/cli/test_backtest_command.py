@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.cli.pairs import read_pairs, repeated
+from scenario_gen.cli.given import read_pairs, repeated
 from scenario_gen.market.candles import Candles
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,11 @@ from rich.console import Console
 
 from scenario_gen.cli.progress import BarProgress, LineProgress, NotesOnly
 from scenario_gen.cli.show import finding_lines, show_run
+from scenario_gen.finding import Finding
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.numbers import in_percent
-from scenario_gen.store.results import Estimate, Finding, StressRun
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.store.results import StressRun
 
 
 def written(console: Console) -> str:

@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks.facts import Bars
-from scenario_gen.checks.inference import check_facts_by_origin
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.execute import Draws
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Forecast, Settings, forecasts
 from scenario_gen.forecasts.origins import rolling_origins
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Advance, Generator, ignore
 from scenario_gen.generators.bootstrap import StationaryBootstrap
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredPaths
 from scenario_gen.generators.garch import GarchPaths
 from scenario_gen.generators.kronos import KronosPaths
@@ -27,6 +25,8 @@ from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.by_origin import check_facts_by_origin
 from scenario_gen.values import decode, encode
 
 SMALL = Settings(context=64, horizon=10, origins=32, paths=39, seed=3, baselines=("bootstrap",))
@@ -203,7 +203,8 @@ def test_the_same_ensembles_rank_the_stylized_facts_of_the_generator_alone(histo
     report = found.facts
     assert report is not None
     pairs = [
-        (Bars.of_paths(one.paths), Bars.of_paths(one.real)) for one in _forecasts(Spy(scale=0.7), history, settings)
+        (BarArrays.of_paths(one.paths), BarArrays.of_paths(one.real))
+        for one in _forecasts(Spy(scale=0.7), history, settings)
     ]
     assert report == check_facts_by_origin(pairs, reference=history, seed=settings.seed)
     by_id = {verdict.fact: verdict for verdict in report.facts}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scenario_gen.candles import check_candles
-from scenario_gen.execute import Draws
 from scenario_gen.generators.base import sample_contexts
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.neutral import PILOT_PATHS, DriftNeutral
 from scenario_gen.market import BarCalendar, Candles, PathSet

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.special import zeta
 
-from scenario_gen.execute import Draws
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths, bridge_extremes
 from scenario_gen.market import BarCalendar, Candles
 

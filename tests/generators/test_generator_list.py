@@ -20,7 +20,7 @@ from scenario_gen.generators.sections import (
     default_section,
     name_of,
 )
-from scenario_gen.spec.schema import spec_schema
+from scenario_gen.spec.loader import spec_schema
 
 
 def test_every_generator_has_a_kind_a_title_and_drift_as_its_last_key() -> None:

@@ -14,12 +14,12 @@ import torch
 from scenario_gen.candles import check_candles
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import SpecError
-from scenario_gen.execute import Draws
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint, load_checkpoint
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
+from scenario_gen.kronos.representation import stamp_features
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.stamps import stamp_features
 from scenario_gen.market import BarCalendar, Candles, PathSet
 
 GOLDEN = Path(__file__).parents[1] / "kronos" / "golden"

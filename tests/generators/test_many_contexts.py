@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenario_gen.execute import Draws
 from scenario_gen.generators import many
 from scenario_gen.generators.base import BatchGenerator, sample_contexts
 from scenario_gen.generators.bootstrap import StationaryBootstrap
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint, load_checkpoint
 from scenario_gen.kronos.sampling import SamplingRule

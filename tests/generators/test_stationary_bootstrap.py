@@ -11,8 +11,8 @@ from arch.bootstrap import optimal_block_length
 from scenario_gen.candles import check_candles
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import DataError
-from scenario_gen.execute import Draws
 from scenario_gen.generators.bootstrap import StationaryBootstrap, block_indices, optimal_mean_block
+from scenario_gen.generators.draws import Draws
 from scenario_gen.market import BarCalendar, Candles
 
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.checkpoint import open_checkpoint
-from scenario_gen.kronos.chunks import MEMORY_AT_ONCE, Chunks, StoppedError, plan_chunks
-from scenario_gen.kronos.decode import FastDecoder
+from scenario_gen.kronos.decode import MEMORY_AT_ONCE, Chunks, FastDecoder, StoppedError, plan_chunks
 from scenario_gen.kronos.sampling import SamplingRule
 
 CPU = torch.device("cpu")

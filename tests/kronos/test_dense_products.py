@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos import dense
-from scenario_gen.kronos.dense import Dense, choose_dtype
+from scenario_gen.kronos import device as dense
+from scenario_gen.kronos.device import Dense, choose_dtype
 
 CPU = torch.device("cpu")
 ROWS, INNER, OUTER = 37, 48, 80

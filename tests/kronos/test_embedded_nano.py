@@ -11,7 +11,7 @@ import torch
 from scenario_gen.kronos import Checkpoint, Kronos
 from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.registry import EMBEDDED, KNOWN_MODELS
-from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.kronos.representation import stamp_features
 from scenario_gen.market import Candles, load_candles
 
 CONTEXT = 256

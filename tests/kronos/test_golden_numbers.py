@@ -11,9 +11,8 @@ import torch
 
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
-from scenario_gen.kronos.representation import Levels
+from scenario_gen.kronos.representation import Levels, stamp_features
 from scenario_gen.kronos.sampling import SamplingRule, probabilities
-from scenario_gen.kronos.stamps import stamp_features
 
 CASES = ("within_context", "sliding_window", "truncated_context")
 # float32 sums of some hundred terms differ by reordering: 1e-4 relative is upstream's own stated agreement

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scenario_gen.kronos import Checkpoint, attention, dense, fused
+from scenario_gen.kronos import Checkpoint, attention, device as dense, fused
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule

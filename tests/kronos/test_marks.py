@@ -8,7 +8,7 @@ import torch
 
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.model import STAMP_FIELDS, Kronos
-from scenario_gen.kronos.stamps import FAR, MARK_FIELDS, OUT_OF_SIGHT, mark_features, time_marks
+from scenario_gen.kronos.representation import FAR, MARK_FIELDS, OUT_OF_SIGHT, mark_features, time_marks
 
 ELAPSED, QUARTER, OPENED, CLOSES, SIZE = range(5)
 

@@ -117,7 +117,7 @@ def test_a_batch_too_large_for_memory_takes_more_passes_and_gives_the_same(
     dfs, xs, ys = zip(*frames, strict=True)
     whole = predictor.predict_batch(dfs, xs, ys, 12, sample_count=5, verbose=False)
     calls.clear()
-    monkeypatch.setattr("scenario_gen.kronos.predictor.CACHE_BYTES", 1)
+    monkeypatch.setattr("scenario_gen.kronos.upstream.CACHE_BYTES", 1)
     pieces = predictor.predict_batch(dfs, xs, ys, 12, sample_count=5, verbose=False)
     assert sorted(calls) == [(1, 12, 5), (1, 30, 5), (1, 30, 5), (1, 48, 5), (1, 48, 5)]
     for one, other in zip(whole, pieces, strict=True):

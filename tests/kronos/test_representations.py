@@ -9,8 +9,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scenario_gen.errors import CheckpointError, DataError
-from scenario_gen.kronos.representation import Increments, Levels, complete_fields, representation_from
-from scenario_gen.kronos.stamps import stamp_features
+from scenario_gen.kronos.representation import Increments, Levels, complete_fields, representation_from, stamp_features
 
 
 def _bars(n: int, seed: int) -> np.ndarray:

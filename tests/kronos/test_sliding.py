@@ -10,9 +10,8 @@ import torch
 from scenario_gen.errors import SpecError
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
-from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
+from scenario_gen.kronos.naive import decode_tokens_naively, sample_features, sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.sliding import sample_features
 
 HORIZON, CONTEXTS, PATHS = 14, 3, 12
 # contexts under a window of 24: all bars fit; some do; the context fills the window; it overflows
@@ -44,7 +43,7 @@ def _naive(checkpoint: Checkpoint, inputs: tuple[torch.Tensor, ...], rule: Sampl
 def test_features_are_the_naive_decoders_and_every_bar_is_told_once(
     golden_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, bars: int, at_once: int
 ) -> None:
-    monkeypatch.setattr("scenario_gen.kronos.sliding.STATES_AT_ONCE", at_once)  # 1: path after path
+    monkeypatch.setattr("scenario_gen.kronos.naive.STATES_AT_ONCE", at_once)  # 1: path after path
     checkpoint, rule = replace(golden_checkpoint, max_context=24), SamplingRule(1.2, top_p=0.95)
     inputs, told = _inputs(checkpoint, bars), list[int]()
     features = sample_features(FastDecoder(checkpoint, "float32"), *inputs, rule, told.append)

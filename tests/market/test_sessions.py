@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.checks.facts import Bars, Gauge, deseasonalise, path_statistics, windows
-from scenario_gen.checks.facts.candle import in_whole_sessions, session_contrast
-from scenario_gen.checks.facts.gauge import season_of
 from scenario_gen.errors import DataError
 from scenario_gen.market import PathSet
 from scenario_gen.market.frequency import SECOND
 from scenario_gen.market.sessions import SessionClock
-from tests.checks.facts.made import candles_of, random_bars, trading_days, with_pattern
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.candle import in_whole_sessions, session_contrast
+from scenario_gen.realism.facts import path_statistics
+from scenario_gen.realism.gauge import Gauge, deseasonalise, season_of, windows
+from tests.realism.facts.made import candles_of, random_bars, trading_days, with_pattern
 
 MINUTE = 60 * SECOND
 
@@ -92,13 +93,13 @@ def test_a_path_that_begins_within_a_session_goes_by_the_references_clock() -> N
     future = trading_days(3, [("09:30", "16:00")], start="2024-06-03")[4:]
     values = np.full((2, len(future), 4), 100, dtype=np.float32)
     paths = PathSet(values, ("open", "high", "low", "close"), future, np.arange(2), 100.0)
-    bars = Bars.of_paths(paths, clock=clock)
+    bars = BarArrays.of_paths(paths, clock=clock)
     assert bars.session_bars == 13
     assert np.array_equal(bars.bar_of_day[0], (np.arange(len(future)) + 4) % 13)
     assert not bars.opens_session[0, 0]
     assert bars.opens_session[0].sum() == 2
     assert in_whole_sessions(bars)[0].sum() == 26
-    from_open = Bars.of_paths(replace(paths, timestamps=future[9:], values=values[:, 9:]), clock=clock)
+    from_open = BarArrays.of_paths(replace(paths, timestamps=future[9:], values=values[:, 9:]), clock=clock)
     assert from_open.opens_session[0, 0]
 
 

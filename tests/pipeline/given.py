@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.controls import negative_control
-from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.facts import Bars, windows
-from scenario_gen.checks.inference.sample import concatenate
 from scenario_gen.market import Candles
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.controls import Relative, negative_control
+from scenario_gen.realism.gauge import windows
+from scenario_gen.realism.sample import concatenate
 
 LENGTH, BLOCK = 60, 250
 FIELDS = ("open", "high", "low", "close", "volume")
 
 
-def table(bars: Bars, stamps: np.ndarray, anchor: np.ndarray | float) -> pd.DataFrame:
+def table(bars: BarArrays, stamps: np.ndarray, anchor: np.ndarray | float) -> pd.DataFrame:
     """Return paths as rows, chained onto their anchors [path]; stamps are [bar] or [path, bar]."""
     anchors = np.broadcast_to(np.asarray(anchor, dtype=np.float64), (len(bars),))
     chained = Relative.of(bars).onto(replace(bars, anchor_close=anchors))
@@ -35,13 +35,13 @@ class OneContext:
 
     history: Candles
     end: str
-    windows: Bars
+    windows: BarArrays
 
     @classmethod
     def of(cls, history: Candles, end: str) -> OneContext:
         return cls(history, end, windows(history.split_at(end)[0], LENGTH, 3).bars)
 
-    def table(self, bars: Bars) -> pd.DataFrame:
+    def table(self, bars: BarArrays) -> pd.DataFrame:
         before, after = self.history.split_at(self.end)
         return table(bars, after.timestamps[: bars.length].to_numpy(), float(before.close[-1]))
 
@@ -63,7 +63,7 @@ class ManyContexts:
 
     reference: Candles
     ends: np.ndarray
-    held_out: list[Bars]
+    held_out: list[BarArrays]
 
     @classmethod
     def of(cls, history: Candles, seed: int) -> ManyContexts:
@@ -74,7 +74,7 @@ class ManyContexts:
         flat = Relative.of(concatenate(blocks)).flat()
         row = Relative(*(None if x is None else x[None] for x in vars(flat).values()))
         blank = np.ones((1, 10 * BLOCK))
-        chained = row.onto(Bars(blank, blank, blank, blank, blank, np.array([1000.0])))
+        chained = row.onto(BarArrays(blank, blank, blank, blank, blank, np.array([1000.0])))
         values = np.column_stack([getattr(chained, name)[0] for name in FIELDS])
         first = np.array([[1000.0, 1000.0, 1000.0, 1000.0, values[0, 4]]])
         stamps = pd.bdate_range("2000-01-03", periods=10 * BLOCK + 1)
@@ -101,7 +101,7 @@ class ManyContexts:
         rng = np.random.default_rng(seed)
         return self.table([negative_control(name, known, len(part), rng) for part in self.held_out])
 
-    def table(self, parts: list[Bars]) -> pd.DataFrame:
+    def table(self, parts: list[BarArrays]) -> pd.DataFrame:
         counts = [len(part) for part in parts]
         anchors = np.repeat(self.reference.close[self.ends - 1], counts)
         return table(concatenate(parts), np.repeat(self.stamps, counts, axis=0), anchors)

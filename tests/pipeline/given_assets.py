@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from scenario_gen.checks.controls import cross_control
-from scenario_gen.checks.facts import Panel, windows
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.realism.assets import cross_control
+from scenario_gen.realism.gauge import windows
+from scenario_gen.realism.panel import Panel
 from tests.pipeline.given import table
 
 END = "2014-12-31"

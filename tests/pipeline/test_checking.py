@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.checks.controls.candidates import block_bootstrap
-from scenario_gen.checks.controls.known import simulate
-from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.scores.judge import JUDGED
+from benchmarks.planted import block_bootstrap, simulate
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.check_results import SCORE_GROUPS, CheckReport
+from scenario_gen.realism.controls import Relative
+from scenario_gen.realism.scores import JUDGED, SCORE_GROUPS
+from scenario_gen.store.checked import CheckReport
 from scenario_gen.values import decode, encode
 from tests.pipeline.given import ManyContexts, OneContext
 

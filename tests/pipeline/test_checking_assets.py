@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.checks.controls import cross_control
-from scenario_gen.checks.facts import Panel
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market import Candles
-from scenario_gen.pipeline.asset_results import AssetsReport
-from scenario_gen.pipeline.checking_assets import check_given, read_references
+from scenario_gen.pipeline.check_assets import check_given, read_references
+from scenario_gen.realism.assets import cross_control
+from scenario_gen.realism.panel import Panel
+from scenario_gen.store.checked import AssetsReport
 from scenario_gen.values import encode
 from tests.pipeline.given_assets import END, Histories, apart_rows, indices, real_rows, rows_of, windows_before
 

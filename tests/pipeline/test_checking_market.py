@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.checks.controls.known import Simulated, simulate
-from scenario_gen.checks.controls.relative import Relative
-from scenario_gen.checks.facts import windows
+from benchmarks.planted import Simulated, simulate
 from scenario_gen.errors import CheckError, DataError, SpecError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.section import Market
-from scenario_gen.pipeline.check_results import CheckReport
+from scenario_gen.realism.controls import Relative
+from scenario_gen.realism.gauge import windows
+from scenario_gen.store.checked import CheckReport
 from scenario_gen.values import decode, encode
 from tests.pipeline.given import OneContext, table
 

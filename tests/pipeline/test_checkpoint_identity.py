@@ -14,8 +14,7 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.errors import StoreError
 from scenario_gen.kronos import load_checkpoint
-from scenario_gen.pipeline.identity import identity_of
-from scenario_gen.pipeline.prepare import prepare
+from scenario_gen.pipeline.study import identity_of, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 

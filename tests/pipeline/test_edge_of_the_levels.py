@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.pipeline.findings import edge_finding
+from scenario_gen.generators.base import edge_finding
 from scenario_gen.store.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 import scenario_gen as sg
+from scenario_gen.backtest.evidence import choice_label
 from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
-from scenario_gen.pipeline.backtesting import backtest_paths
-from scenario_gen.pipeline.evidence_findings import choice_label
+from scenario_gen.backtest.result import Choice, StrategyResult
+from scenario_gen.finding import Label
+from scenario_gen.pipeline.backtest import backtest_paths
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.results import Label, StrategyResult, StressRun
-from scenario_gen.store.strategies import Choice
+from scenario_gen.store.results import StressRun
 
 ROOT = Path(__file__).parents[2]
 HOLD, SMA = f"{ROOT}/strategies/buy_and_hold.py:BuyAndHold", f"{ROOT}/strategies/sma_cross.py:SmaCross"

@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.checks.facts import FACTS, Bars, Gauge, path_statistics
 from scenario_gen.finding import BY_KEY, Finding, cap, worst
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
 from scenario_gen.pipeline.blocks import block_paths
-from scenario_gen.pipeline.check_results import SCORE_GROUPS
-from scenario_gen.pipeline.prepare import prepare
-from scenario_gen.pipeline.realism import settings_of, to_calibrate
+from scenario_gen.pipeline.stages import settings_of, to_calibrate
+from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import SilentProgress
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.facts import FACTS, path_statistics
+from scenario_gen.realism.gauge import Gauge
+from scenario_gen.realism.scores import SCORE_GROUPS
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import PAGE_MARK, RunFolder
@@ -85,7 +87,7 @@ def test_every_statistic_of_every_path_is_in_the_folder(done: Run, sp500: sg.Can
     one = next(found for found in _prepared(spec) if found.name == "base")
     paths = block_paths(one, RunFolder(folder), 1)
     gauge = Gauge.of(sp500.split_at("2016-03-31")[0])
-    bars = Bars.of_paths(paths, tick=gauge.tick, clock=gauge.clock)
+    bars = BarArrays.of_paths(paths, tick=gauge.tick, clock=gauge.clock)
     rows = kept[(kept["scenario"] == "base") & kept["path_id"].isin(paths.path_ids)]
     for name, values in path_statistics(bars, gauge=gauge).items():
         np.testing.assert_array_equal(rows[name].to_numpy(), values)

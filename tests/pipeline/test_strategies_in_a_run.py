@@ -12,13 +12,12 @@ from typer.testing import CliRunner
 
 import scenario_gen as sg
 from scenario_gen.cli.app import app
-from scenario_gen.cli.running import leave
+from scenario_gen.cli.manners import leave
 from scenario_gen.errors import DataError, SpecError
-from scenario_gen.pipeline.backtest_results import BacktestReport
-from scenario_gen.pipeline.backtesting import backtest_paths
-from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.kept import paths_frame
-from scenario_gen.store.results import Finding, StressRun
+from scenario_gen.finding import Finding
+from scenario_gen.pipeline.backtest import BacktestReport, backtest_paths
+from scenario_gen.store.folder import RunFolder, paths_frame
+from scenario_gen.store.results import StressRun
 
 ROOT = Path(__file__).parents[2]
 HOLD, SMA = f"{ROOT}/strategies/buy_and_hold.py:BuyAndHold", f"{ROOT}/strategies/sma_cross.py:SmaCross"

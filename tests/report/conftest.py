@@ -14,26 +14,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from scenario_gen.backtest.result import Fan, NamedPath, Realised, RepairedFigure, RepairEffect, StrategyResult, Trade
+from scenario_gen.candles.account import CandleAccount, FactShift, Interval, Wickless
+from scenario_gen.candles.rules import RuleCount
 from scenario_gen.report.page import build_page
-from scenario_gen.store.results import (
-    CandleAccount,
-    ContextView,
-    Estimate,
-    FactShift,
-    Fan,
-    Interval,
-    MetricSummary,
-    NamedPath,
-    Realised,
-    RepairedFigure,
-    RepairEffect,
-    RuleCount,
-    ScenarioResult,
-    StrategyResult,
-    StressRun,
-    Trade,
-    Wickless,
-)
+from scenario_gen.stats.estimate import Estimate, MetricSummary
+from scenario_gen.store.results import ContextView, ScenarioResult, StressRun
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 CASH = 100_000.0

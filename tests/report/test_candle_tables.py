@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from types import ModuleType
 
+from scenario_gen.candles.account import CandleAccount, FactShift, Interval, Rejection
 from scenario_gen.report.page import build_page
 from scenario_gen.report.table import Table, place
 from scenario_gen.report.tables.candles import (
@@ -18,7 +19,7 @@ from scenario_gen.report.tables.candles import (
     wickless_table,
 )
 from scenario_gen.report.words import text_of
-from scenario_gen.store.results import CandleAccount, FactShift, Interval, Rejection, StressRun
+from scenario_gen.store.results import StressRun
 
 MakeRun = Callable[..., StressRun]
 

@@ -8,10 +8,11 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from scenario_gen.report import drill, figures
-from scenario_gen.report.charts import Chart, bar_ticks, compact, drawing, spread
-from scenario_gen.report.strips import axis_over, few_labels, nice_ticks, strip, tick_labels
-from scenario_gen.store.results import Estimate, MetricSummary, StressRun
+from scenario_gen.report.drawing import closeups as drill, figures
+from scenario_gen.report.drawing.charts import Chart, bar_ticks, compact, drawing, spread
+from scenario_gen.report.drawing.strips import axis_over, few_labels, nice_ticks, strip, tick_labels
+from scenario_gen.stats.estimate import Estimate, MetricSummary
+from scenario_gen.store.results import StressRun
 
 
 def absolute(d: str) -> list[tuple[float, float]]:

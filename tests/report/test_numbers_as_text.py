@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from scenario_gen.report import numbers
-from scenario_gen.store.results import Estimate
+from scenario_gen.stats.estimate import Estimate
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from types import ModuleType
 import pytest
 
 from scenario_gen.errors import StoreError
+from scenario_gen.finding import Finding
 from scenario_gen.report import page as page_module
-from scenario_gen.report.page import build_page, choose_base, choose_colours, write_report
-from scenario_gen.report.repro import repro_rows
+from scenario_gen.report.page import build_page, choose_base, choose_colours, repro_rows, write_report
 from scenario_gen.report.table import place
 from scenario_gen.report.words import FORBIDDEN, SECTIONS
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.results import Finding, StressRun
+from scenario_gen.store.results import StressRun
 
 Pages = dict[str, tuple[StressRun, str]]
 ALL = ("full", "mini", "hostile", "degenerate")

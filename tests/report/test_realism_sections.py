@@ -9,22 +9,26 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from scenario_gen.checks.controls import negative_control
-from scenario_gen.checks.controls.known import simulate
-from scenario_gen.checks.facts import windows
-from scenario_gen.checks.inference import check_facts, check_facts_by_origin
+from benchmarks.planted import simulate
+from scenario_gen.finding import Finding, Label
 from scenario_gen.forecasts.dial import RULE, DialPoint, DialSearch
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
 from scenario_gen.forecasts.numbers import Observation, Scale, measure
+from scenario_gen.forecasts.results import Calibration
 from scenario_gen.market import Candles, PathSet
+from scenario_gen.realism.by_origin import check_facts_by_origin
+from scenario_gen.realism.check import check_facts
+from scenario_gen.realism.controls import negative_control
+from scenario_gen.realism.gauge import windows
+from scenario_gen.realism.results import FactsReport
 from scenario_gen.report import cards
+from scenario_gen.report.drawing.strips import REACH
 from scenario_gen.report.page import build_page
-from scenario_gen.report.strips import REACH
 from scenario_gen.report.table import Ref, place
 from scenario_gen.report.tables.forecasts import tails
 from scenario_gen.report.tables.realism import beside_base, facts_table, origin_facts
 from scenario_gen.report.words import FORBIDDEN, text_of
-from scenario_gen.store.results import Calibration, FactsReport, Finding, Label, StressRun
+from scenario_gen.store.results import StressRun
 
 ORIGINS, PATHS, BARS = 32, 49, 10
 

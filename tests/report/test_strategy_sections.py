@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 import scenario_gen as sg
+from scenario_gen.finding import Finding
 from scenario_gen.report import words
 from scenario_gen.report.page import build_page
 from scenario_gen.report.table import place
 from scenario_gen.report.tables import strategies
-from scenario_gen.store.results import Finding, StressRun
+from scenario_gen.store.results import StressRun
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.report.table import Column, Placed, Ref, place, tabulate, to_markdown, to_rich
 from scenario_gen.report.tables.outcomes import metric_table
-from scenario_gen.store.results import Estimate, StressRun
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.store.results import StressRun
 
 
 def test_the_pointer_is_the_path_with_its_indices(full: StressRun) -> None:

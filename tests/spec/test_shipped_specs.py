@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.spec import load_spec
-from scenario_gen.spec.loader import KEYS
-from scenario_gen.spec.schema import spec_schema
+from scenario_gen.spec.loader import KEYS, spec_schema
 
 ROOT = Path(__file__).parents[2]
 SPECS = sorted((ROOT / "scenarios").glob("*.yaml"))

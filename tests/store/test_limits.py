@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from scenario_gen.backtest.limits import KNOWN_LIMITS, band, judge_figure, judge_strategy, strategy_findings, told
+from scenario_gen.backtest.result import Fan, StrategyResult
 from scenario_gen.finding import Finding, failed
 from scenario_gen.spec.models import Limits
-from scenario_gen.store.limits import KNOWN_LIMITS, band, judge_figure, judge_strategy, strategy_findings, told
-from scenario_gen.store.results import Estimate, Fan, MetricSummary, StrategyResult
+from scenario_gen.stats.estimate import Estimate, MetricSummary
 
 REFUSED = Estimate(None, n=50, reason="not shown, needs N >= 400")
 

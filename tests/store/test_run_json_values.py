@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from scenario_gen.backtest.result import Fan, StrategyResult
+from scenario_gen.candles.account import CandleAccount
 from scenario_gen.errors import StoreError
-from scenario_gen.store.results import CandleAccount, Estimate, Fan, Finding, StrategyResult
+from scenario_gen.finding import Finding
+from scenario_gen.stats.estimate import Estimate
 from scenario_gen.values import decode, encode
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from scenario_gen.finding import cap, worst
-from scenario_gen.store.limits import judge_figure, judge_strategy, limit_findings
-from scenario_gen.store.results import Estimate, Finding, Label
+from scenario_gen.backtest.limits import judge_figure, judge_strategy
+from scenario_gen.finding import Finding, Label, cap, worst
+from scenario_gen.pipeline.summary import limit_findings
+from scenario_gen.stats.estimate import Estimate
 
 
 def share(count: int, n: int) -> Estimate:

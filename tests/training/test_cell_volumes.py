@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scenario_gen.training.data import Batch
-from scenario_gen.training.record import cell_log_volumes
+from scenario_gen.training.start import cell_log_volumes
 
 WIDTHS = (0.1, 0.5, 2.0)
 PER_CELL = 2000

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import vectorbt
 
-from scenario_gen.backtest.market_data import download
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.kronos.representation import Increments
 from scenario_gen.training import train
 from scenario_gen.training.config import DataConfig, VectorbtData, WindowConfig
 from scenario_gen.training.data import Series, WindowSampler, load_series
+from scenario_gen.training.download import download
 
 Walk = Callable[..., pd.DataFrame]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scenario_gen.kronos.representation import Increments, Levels
-from scenario_gen.training.shapes import distance_of_shapes
+from scenario_gen.training.networks import distance_of_shapes
 
 REPRESENTATION = Increments((0.0, 0.0, 0.4, 0.4, 0.0), (0.4, 0.7, 0.4, 0.4, 1.2), wickless=0.5, gapless=0.15)
 

@@ -13,8 +13,8 @@ import yaml
 
 import scenario_gen.training
 from scenario_gen.errors import SpecError
+from scenario_gen.training.config import load_config
 from scenario_gen.training.data import load_series
-from scenario_gen.training.read_config import load_config
 from scenario_gen.training.run import _samplers
 from scenario_gen.training.start import open_start
 

@@ -13,7 +13,7 @@ import pytest
 from scenario_gen.errors import DataError
 from scenario_gen.training.config import DataConfig
 from scenario_gen.training.data import Series, load_series
-from scenario_gen.training.record import describe_series
+from scenario_gen.training.start import describe_series
 
 FILE = "fx_1h__ONE.parquet"
 Change = Callable[[pd.DataFrame], pd.DataFrame]

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.training.averages import WeightAverage
 from scenario_gen.training.config import StageConfig
-from scenario_gen.training.optimizer import Optimizer, rate_share
-from scenario_gen.training.stage import StageFiles, run_stage
+from scenario_gen.training.stage import Optimizer, StageFiles, WeightAverage, rate_share, run_stage
 
 
 class Killed(Exception):  # noqa: N818  # a kill is no error

@@ -24,7 +24,7 @@ from scenario_gen.kronos.representation import Increments
 from scenario_gen.training import finetune, train
 from scenario_gen.training.config import DataConfig, WindowConfig
 from scenario_gen.training.data import Batch, WindowSampler, load_series
-from scenario_gen.training.ranks import joined
+from scenario_gen.training.workers import joined
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,12 +103,12 @@ def test_two_processes_take_the_steps_of_one_with_both_their_batches(
 def test_a_batch_that_does_not_split_and_a_broken_environment_are_refused(
     tmp_path: Path, write_config: Callable[..., Path], small_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scenario_gen.training.ranks import Ranks
-    from scenario_gen.training.read_config import load_config
+    from scenario_gen.training.config import load_config
     from scenario_gen.training.run import _check_ranks
+    from scenario_gen.training.workers import Workers
 
     with pytest.raises(SpecError, match=r"tokenizer\.batch is 4, which 3 processes cannot share evenly"):
-        _check_ranks(load_config(write_config(tmp_path))[0], Ranks(0, 3, 0))
+        _check_ranks(load_config(write_config(tmp_path))[0], Workers(0, 3, 0))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(SpecError, match="says WORLD_SIZE, and 'RANK' is wrong"), joined():

@@ -24,9 +24,97 @@ from typing import Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.inference.ranks import RankAgreement, Reversal, rank_agreement, reversals
 from scenario_gen.errors import CheckError
 from scenario_gen.stats.estimate import Estimate, mean, quantile, share
+from scenario_gen.stats.means import MeanTest
+from scenario_gen.stats.multiple import holm
+
+LEVEL = 0.05
+FEWEST_STRATEGIES = 3
+FEWEST_PATHS = 30
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """Kendall's rank correlation of the strategies' mean total returns under two generators."""
+
+    generator: str  # one of them
+    against: str  # the other
+    tau: float | None  # tau-b, from -1 (reversed) to 1 (the same order); None where ``reason`` says why
+    # two-sided, that the rankings are unrelated; with fewer than five strategies it cannot fall below .05
+    p: float | None
+    strategies: int  # how many are ranked
+    reason: str = ""  # why there is no tau
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """Two strategies of which one generator prefers the first and the other the second, each beyond its error."""
+
+    better: str  # the strategy with the higher mean total return on the paths of ``generator``
+    worse: str  # the other one, which has the higher mean on the paths of ``against``
+    generator: str  # a generator
+    against: str  # another one
+    lead: float  # mean of ``better`` less mean of ``worse`` on the paths of ``generator``; positive
+    lead_against: float  # the same on the paths of ``against``; negative
+
+
+def rank_agreement(
+    generator: str, against: str, ours: Mapping[str, Floats], theirs: Mapping[str, Floats]
+) -> RankAgreement:
+    """Return Kendall's tau-b of the strategies' means (Kendall 1945, Biometrika 33).
+
+    Args:
+        generator: name of the first generator.
+        against: name of the second.
+        ours: total returns by strategy on the first one's paths, float64 [path].
+        theirs: total returns of the same strategies on the second one's.
+    """
+    from scipy.stats import kendalltau
+
+    if len(ours) < FEWEST_STRATEGIES:
+        reason = f"{len(ours)} strategies are no ranking, needs {FEWEST_STRATEGIES}"
+        return RankAgreement(generator, against, None, None, len(ours), reason)
+    means = [[float(np.mean(of[name])) for name in ours] for of in (ours, theirs)]
+    if min(len(set(one)) for one in means) == 1:
+        return RankAgreement(generator, against, None, None, len(ours), "all strategies have the same mean")
+    found = kendalltau(*means)
+    return RankAgreement(generator, against, float(found.statistic), float(found.pvalue), len(ours))
+
+
+def reversals(generator: str, against: str, ours: Mapping[str, Floats], theirs: Mapping[str, Floats]) -> list[Reversal]:
+    """Return the pairs of strategies that the two generators put in opposite order, each significantly.
+
+    Both orders are tested on paired differences of the total return, Holm's adjustment over all pairs of
+    strategies; so a pair whose true order is the same is returned on at most one run in twenty.
+
+    Args:
+        generator: name of the first generator.
+        against: name of the second.
+        ours: total returns by strategy on the first one's paths, float64 [path].
+        theirs: total returns of the same strategies on the second one's.
+    """
+    pairs = list(combinations(ours, 2))
+    here, there = (_leads(of, pairs) for of in (ours, theirs))
+    found = []
+    for pair, (lead, p), (lead_there, p_there) in zip(pairs, here, there, strict=True):
+        if max(p, p_there) < LEVEL and lead * lead_there < 0:
+            (better, worse), sign = (pair, 1) if lead > 0 else (pair[::-1], -1)
+            found.append(Reversal(better, worse, generator, against, sign * lead, sign * lead_there))
+    return found
+
+
+def _leads(of: Mapping[str, Floats], pairs: list[tuple[str, str]]) -> list[tuple[float, float]]:
+    """Return the mean lead of the first of each pair and its adjusted p value; 1 where paths are too few."""
+    if min((len(values) for values in of.values()), default=0) < FEWEST_PATHS:
+        return [(0.0, 1.0)] * len(pairs)
+    tests = [MeanTest.of(np.asarray(of[a]) - np.asarray(of[b])) for a, b in pairs]
+    adjusted = holm([test.p for test in tests])
+    return [(test.mean, p) for test, p in zip(tests, adjusted, strict=True)]
+
+
+# --- Generators side by side: whether what is said of a strategy depends on who makes the paths ---
+
 
 Label = Literal["agree", "depends on the generator", "undecided", "not judged"]
 Returns = Mapping[str, Mapping[str, Floats]]  # generator, strategy: float64 [path]
@@ -50,62 +138,37 @@ class GeneratorFigures:
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure by one generator less that by another.
+    """One figure by one generator less that by another."""
 
-    Attributes:
-        figure: one of ``FIGURES``.
-        generator: whose figure counts positive.
-        against: the other.
-        value: the difference; None where one of the two has no such figure, and ``reason`` says why.
-        low: lower end of its 95 % interval.
-        high: upper end of it.
-        threshold: from which size on it is material.
-        label: by the interval: agree, depends on the generator, undecided.
-        reason: why there is no value.
-    """
-
-    figure: str
-    generator: str
-    against: str
-    value: float | None
-    low: float | None
-    high: float | None
-    threshold: float
-    label: Label
-    reason: str = ""
+    figure: str  # one of ``FIGURES``
+    generator: str  # whose figure counts positive
+    against: str  # the other
+    value: float | None  # the difference; None where one of the two has no such figure, and ``reason`` says why
+    low: float | None  # lower end of its 95 % interval
+    high: float | None  # upper end of it
+    threshold: float  # from which size on it is material
+    label: Label  # by the interval: agree, depends on the generator, undecided
+    reason: str = ""  # why there is no value
 
 
 @dataclass(frozen=True)
 class StrategyAgreement:
-    """What the generators say of one strategy together.
+    """What the generators say of one strategy together."""
 
-    Attributes:
-        strategy: its name.
-        label: depends on the generator where one difference does; agree where all do; else undecided.
-        figures: by generator.
-        differences: by figure and pair of generators.
-        reason: why it is undecided or not judged.
-    """
-
-    strategy: str
-    label: Label
-    figures: tuple[GeneratorFigures, ...]
-    differences: tuple[Difference, ...]
-    reason: str = ""
+    strategy: str  # its name
+    label: Label  # depends on the generator where one difference does; agree where all do; else undecided
+    figures: tuple[GeneratorFigures, ...]  # by generator
+    differences: tuple[Difference, ...]  # by figure and pair of generators
+    reason: str = ""  # why it is undecided or not judged
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Generators side by side.
+    """Generators side by side."""
 
-    Attributes:
-        strategies: one verdict per strategy.
-        ranks: how far pairs of generators rank the strategies alike.
-        reversals: pairs of strategies of which one generator prefers the first and another the second.
-    """
-
-    strategies: tuple[StrategyAgreement, ...]
-    ranks: tuple[RankAgreement, ...]
+    strategies: tuple[StrategyAgreement, ...]  # one verdict per strategy
+    ranks: tuple[RankAgreement, ...]  # how far pairs of generators rank the strategies alike
+    # pairs of strategies of which one generator prefers the first and another the second
     reversals: tuple[Reversal, ...]
 
 

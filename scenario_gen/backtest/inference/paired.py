@@ -32,45 +32,25 @@ FEWEST_PATHS = 30
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """One metric of one strategy less that of another, over the paths on which both have it.
+    """One metric of one strategy less that of another, over the paths on which both have it."""
 
-    Attributes:
-        metric: its name in ``METRICS``.
-        strategy: whose result counts positive.
-        against: the other.
-        label: by the mean: better, worse, not told apart; or not judged, and ``reason`` says why.
-        typical: the same by the sign test: who is ahead on more paths.
-        mean: mean difference, Student's t interval.
-        median: median difference, interval from order statistics.
-        win_share: share of paths on which the strategy is better, Wilson's interval; a tie is no win.
-        wins: paths on which it is better.
-        losses: paths on which it is worse.
-        ties: paths on which both are the same.
-        undefined: paths left out because one of the two has no such number (no trade, no variance).
-        p_mean: two-sided, that the mean difference is 0.
-        p_sign: two-sided and exact, that wins and losses are equally likely; ties left out.
-        p_mean_adjusted: Holm's, over all pairs compared together in this metric.
-        p_sign_adjusted: likewise.
-        reason: why it is not judged.
-    """
-
-    metric: str
-    strategy: str
-    against: str
-    label: Label
-    typical: Label
-    mean: Estimate
-    median: Estimate
-    win_share: Estimate
-    wins: int
-    losses: int
-    ties: int
-    undefined: int
-    p_mean: float | None
-    p_sign: float | None
-    p_mean_adjusted: float | None
-    p_sign_adjusted: float | None
-    reason: str = ""
+    metric: str  # its name in ``METRICS``
+    strategy: str  # whose result counts positive
+    against: str  # the other
+    label: Label  # by the mean: better, worse, not told apart; or not judged, and ``reason`` says why
+    typical: Label  # the same by the sign test: who is ahead on more paths
+    mean: Estimate  # mean difference, Student's t interval
+    median: Estimate  # median difference, interval from order statistics
+    win_share: Estimate  # share of paths on which the strategy is better, Wilson's interval; a tie is no win
+    wins: int  # paths on which it is better
+    losses: int  # paths on which it is worse
+    ties: int  # paths on which both are the same
+    undefined: int  # paths left out because one of the two has no such number (no trade, no variance)
+    p_mean: float | None  # two-sided, that the mean difference is 0
+    p_sign: float | None  # two-sided and exact, that wins and losses are equally likely; ties left out
+    p_mean_adjusted: float | None  # Holm's, over all pairs compared together in this metric
+    p_sign_adjusted: float | None  # likewise
+    reason: str = ""  # why it is not judged
 
 
 def compare_with(

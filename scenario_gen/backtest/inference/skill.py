@@ -35,37 +35,21 @@ FEWEST_PATHS = 30
 
 @dataclass(frozen=True)
 class Skill:
-    """The distance of a strategy's total return to its random entries', over the same paths.
+    """The distance of a strategy's total return to its random entries', over the same paths."""
 
-    Attributes:
-        label: by ``p_adjusted``: skilled, worse, not told apart; or not judged, and ``reason`` says why.
-        mean: difference of the means, with its 95 % interval.
-        median: difference of the medians, with its 95 % interval; it is not judged.
-        strategy_mean: mean total return of the strategy.
-        null_mean: mean total return of its random entries.
-        standard_error: of ``mean``, over paths.
-        z: ``mean`` over its standard error.
-        p: two-sided, Student's t.
-        p_adjusted: Holm's, over all strategies judged together.
-        draws: random entries per path.
-        false_alarms: probability that a strategy without skill is called skilled, by the test's level.
-        random_called_skilled: share of the draws that this test calls skilled (unadjusted) beside the others.
-        reason: why it is not judged.
-    """
-
-    label: Label
-    mean: Estimate
-    median: Estimate
-    strategy_mean: float | None
-    null_mean: float | None
-    standard_error: float | None
-    z: float | None
-    p: float | None
-    p_adjusted: float | None
-    draws: int
-    false_alarms: float
-    random_called_skilled: Estimate
-    reason: str = ""
+    label: Label  # by ``p_adjusted``: skilled, worse, not told apart; or not judged, and ``reason`` says why
+    mean: Estimate  # difference of the means, with its 95 % interval
+    median: Estimate  # difference of the medians, with its 95 % interval; it is not judged
+    strategy_mean: float | None  # mean total return of the strategy
+    null_mean: float | None  # mean total return of its random entries
+    standard_error: float | None  # of ``mean``, over paths
+    z: float | None  # ``mean`` over its standard error
+    p: float | None  # two-sided, Student's t
+    p_adjusted: float | None  # Holm's, over all strategies judged together
+    draws: int  # random entries per path
+    false_alarms: float  # probability that a strategy without skill is called skilled, by the test's level
+    random_called_skilled: Estimate  # share of the draws that this test calls skilled (unadjusted) beside the others
+    reason: str = ""  # why it is not judged
 
 
 def skill(returns: Floats, null: RandomEntries) -> Skill:
@@ -132,12 +116,7 @@ def _refusal(returns: Floats, null: RandomEntries) -> str:
 
 
 def _by_path(null: RandomEntries, owner: Ints | slice = slice(None)) -> Floats:
-    """Return what each path adds to the null's mean, as place and as owner, float64 [path]; their mean is that mean.
-
-    Args:
-        null: random entries.
-        owner: int64 [path], whose round trips to count there; default: the path's own.
-    """
+    """Return what each path adds to the null's mean, as place and as owner, float64 [path]; their mean is that mean."""
     as_place = null.returns.mean(axis=1, keepdims=True)
     # Less the place's own mean, an owner is not charged with the luck of the few places that its trades came to.
     as_owner = replace(null, returns=null.returns - as_place).by_owner().mean(axis=1)

@@ -35,17 +35,11 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Splits:
-    """The chosen set in every split.
+    """The chosen set in every split."""
 
-    Attributes:
-        inside: float64 [split], its Sharpe ratio per bar in the half in which it was the best.
-        outside: float64 [split], its Sharpe ratio per bar in the other half.
-        rank: float64 [split], its rank in the other half over the number of sets + 1: near 1 is the best there.
-    """
-
-    inside: Floats
-    outside: Floats
-    rank: Floats
+    inside: Floats  # float64 [split], its Sharpe ratio per bar in the half in which it was the best
+    outside: Floats  # float64 [split], its Sharpe ratio per bar in the other half
+    rank: Floats  # float64 [split], its rank in the other half over the number of sets + 1: near 1 is the best there
 
     @property
     def logit(self) -> Floats:
@@ -55,34 +49,22 @@ class Splits:
 
 @dataclass(frozen=True)
 class Overfitting:
-    """What choosing the best of a grid is worth outside of the bars on which it was chosen.
+    """What choosing the best of a grid is worth outside of the bars on which it was chosen."""
 
-    Attributes:
-        probability: of backtest overfitting: the chosen set ranks below the median outside. 0.5 is drawing lots.
-        probability_of_loss: the chosen set has a negative Sharpe ratio outside.
-        slope: of the Sharpe ratio outside on that inside, over splits. Below 0 even for a single set on one record,
-            because the halves share a fixed total: only its size compares.
-        median_logit: of the relative rank; below 0 as the probability is above 0.5.
-        ranks: share of splits whose rank outside lies in each tenth, the worst first.
-        sets: parameter sets.
-        blocks: S.
-        bars: that were used; the oldest ``dropped`` were left out to make blocks of equal length.
-        dropped: see ``bars``.
-        paths: 1 for one record, else the number of paths that the estimates are means over.
-        reason: why there are no numbers.
-    """
-
+    # of backtest overfitting: the chosen set ranks below the median outside. 0.5 is drawing lots.
     probability: Estimate
-    probability_of_loss: Estimate
+    probability_of_loss: Estimate  # the chosen set has a negative Sharpe ratio outside
+    # of the Sharpe ratio outside on that inside, over splits. Below 0 even for a single set on one record, because the
+    # halves share a fixed total: only its size compares.
     slope: Estimate
-    median_logit: Estimate
-    ranks: tuple[float, ...] = ()
-    sets: int = 0
-    blocks: int = BLOCKS
-    bars: int = 0
-    dropped: int = 0
-    paths: int = 1
-    reason: str = ""
+    median_logit: Estimate  # of the relative rank; below 0 as the probability is above 0.5
+    ranks: tuple[float, ...] = ()  # share of splits whose rank outside lies in each tenth, the worst first
+    sets: int = 0  # parameter sets
+    blocks: int = BLOCKS  # S
+    bars: int = 0  # that were used; the oldest ``dropped`` were left out to make blocks of equal length
+    dropped: int = 0  # see ``bars``
+    paths: int = 1  # 1 for one record, else the number of paths that the estimates are means over
+    reason: str = ""  # why there are no numbers
 
 
 def overfitting_probability(returns: Floats, blocks: int = BLOCKS) -> Overfitting:

@@ -29,19 +29,12 @@ TARGET = 1.0  # Sharpe ratio per year that the minimum backtest length guards ag
 
 @dataclass(frozen=True)
 class SharpeRecord:
-    """What the formulas need to know of a series of returns.
+    """What the formulas need to know of a series of returns."""
 
-    Attributes:
-        sharpe: mean over standard deviation of the returns, per bar.
-        bars: how many returns.
-        skewness: third standardised moment.
-        kurtosis: fourth standardised moment, raw: 3 for a normal distribution.
-    """
-
-    sharpe: float
-    bars: int
-    skewness: float
-    kurtosis: float
+    sharpe: float  # mean over standard deviation of the returns, per bar
+    bars: int  # how many returns
+    skewness: float  # third standardised moment
+    kurtosis: float  # fourth standardised moment, raw: 3 for a normal distribution
 
     @classmethod
     def of(cls, returns: Floats) -> SharpeRecord | None:

@@ -22,48 +22,34 @@ Shape = Literal["plateau", "peak", "flat", "undecided", "none"]
 
 @dataclass(frozen=True)
 class GridPoint:
-    """One parameter set and its neighbours.
+    """One parameter set and its neighbours."""
 
-    Attributes:
-        params: its parameters.
-        median: its median result over paths.
-        neighbours: the sets, by their place in the grid, that differ in one number by one step.
-        neighbours_median: the mean of the neighbours' medians; None without neighbours.
-        above: mean over paths of its result less the mean of its neighbours' on the same path; below 0 where the
-            neighbours are better.
-    """
-
-    params: dict[str, Any]
-    median: Estimate
-    neighbours: tuple[int, ...]
-    neighbours_median: float | None
+    params: dict[str, Any]  # its parameters
+    median: Estimate  # its median result over paths
+    neighbours: tuple[int, ...]  # the sets, by their place in the grid, that differ in one number by one step
+    neighbours_median: float | None  # the mean of the neighbours' medians; None without neighbours
+    # mean over paths of its result less the mean of its neighbours' on the same path; below 0 where the neighbours are
+    # better
     above: Estimate
 
 
 @dataclass(frozen=True)
 class Stability:
-    """The results of a grid as a surface.
+    """The results of a grid as a surface."""
 
-    Attributes:
-        axes: the numbers that the grid varies, each with its values in order.
-        points: the sets, in the order given.
-        best: the set with the largest median; None where no set has one.
-        advantage: mean over paths of the best set's result less the grid's median on the same path. The set was chosen
-            on these paths, so this is the upper end of what may be expected of it.
-        kept: share of that advantage that the neighbours have as well: 1 on a plateau, 0 on an isolated peak.
-        shape: ``plateau`` where the neighbours keep more than half of the advantage, ``peak`` where they keep less,
-            ``undecided`` where the interval does not tell, ``flat`` where the best set has no advantage beyond its
-            error, ``none`` where ``reason`` says why.
-        reason: why there is no shape.
-    """
-
-    axes: dict[str, tuple[float, ...]]
-    points: tuple[GridPoint, ...]
-    best: int | None
+    axes: dict[str, tuple[float, ...]]  # the numbers that the grid varies, each with its values in order
+    points: tuple[GridPoint, ...]  # the sets, in the order given
+    best: int | None  # the set with the largest median; None where no set has one
+    # mean over paths of the best set's result less the grid's median on the same path. The set was chosen on these
+    # paths, so this is the upper end of what may be expected of it.
     advantage: Estimate
+    # share of that advantage that the neighbours have as well: 1 on a plateau, 0 on an isolated peak
     kept: float | None
+    # ``plateau`` where the neighbours keep more than half of the advantage, ``peak`` where they keep less,
+    # ``undecided`` where the interval does not tell, ``flat`` where the best set has no advantage beyond its error,
+    # ``none`` where ``reason`` says why
     shape: Shape
-    reason: str = ""
+    reason: str = ""  # why there is no shape
 
 
 def parameter_stability(params: Sequence[Mapping[str, Any]], results: Floats) -> Stability:

@@ -29,46 +29,28 @@ class DeflatedSharpe:
 
     Sharpe ratios are per year (per bar x sqrt(bars per year)), risk-free rate 0. ``None`` throughout where
     ``reason`` says why there is nothing to tell.
-
-    Attributes:
-        best: column of the set with the largest Sharpe ratio.
-        sharpe: its Sharpe ratio.
-        standard_error: of that ratio, skewness and kurtosis counted in, its choice not.
-        skewness: of its returns.
-        kurtosis: of its returns, raw: 3 for a normal distribution.
-        bars: returns that each set has.
-        trials: parameter sets with a Sharpe ratio.
-        without_ratio: parameter sets that have none: they never traded, or their returns do not vary.
-        effective_trials: independent trials that the correlated sets amount to.
-        deviation: standard deviation of the sets' Sharpe ratios; None for one set.
-        expected_maximum: Sharpe ratio that the best of ``effective_trials`` shows by luck.
-        probabilistic: probability that the true ratio is above 0, were this the only set tried.
-        deflated: the same, deflated by ``effective_trials``.
-        deflated_by_all: the same, deflated as if all sets were independent: a lower bound.
-        minimum_track_record: bars that a record like this needs to be above 0 at 95 %; None where no length does.
-        minimum_backtest_years: years below which the best of ``effective_trials`` reaches a ratio of 1 by luck.
-        years: of the record, by the calendar's bars per year.
-        reason: why there are no numbers.
     """
 
-    best: int | None = None
-    sharpe: float | None = None
-    standard_error: float | None = None
-    skewness: float | None = None
-    kurtosis: float | None = None
-    bars: int = 0
-    trials: int = 0
-    without_ratio: int = 0
-    effective_trials: float | None = None
-    deviation: float | None = None
-    expected_maximum: float | None = None
-    probabilistic: float | None = None
-    deflated: float | None = None
-    deflated_by_all: float | None = None
+    best: int | None = None  # column of the set with the largest Sharpe ratio
+    sharpe: float | None = None  # its Sharpe ratio
+    standard_error: float | None = None  # of that ratio, skewness and kurtosis counted in, its choice not
+    skewness: float | None = None  # of its returns
+    kurtosis: float | None = None  # of its returns, raw: 3 for a normal distribution
+    bars: int = 0  # returns that each set has
+    trials: int = 0  # parameter sets with a Sharpe ratio
+    without_ratio: int = 0  # parameter sets that have none: they never traded, or their returns do not vary
+    effective_trials: float | None = None  # independent trials that the correlated sets amount to
+    deviation: float | None = None  # standard deviation of the sets' Sharpe ratios; None for one set
+    expected_maximum: float | None = None  # Sharpe ratio that the best of ``effective_trials`` shows by luck
+    probabilistic: float | None = None  # probability that the true ratio is above 0, were this the only set tried
+    deflated: float | None = None  # the same, deflated by ``effective_trials``
+    deflated_by_all: float | None = None  # the same, deflated as if all sets were independent: a lower bound
+    # bars that a record like this needs to be above 0 at 95 %; None where no length does
     minimum_track_record: float | None = None
+    # years below which the best of ``effective_trials`` reaches a ratio of 1 by luck
     minimum_backtest_years: float | None = None
-    years: float | None = None
-    reason: str = ""
+    years: float | None = None  # of the record, by the calendar's bars per year
+    reason: str = ""  # why there are no numbers
 
 
 def deflate_best(returns: Floats, bars_per_year: float) -> DeflatedSharpe:

@@ -42,63 +42,38 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Played:
-    """What happened on every path.
+    """What happened on every path."""
 
-    Attributes:
-        equity: float [path, bar + 1]; the starting cash, then the equity at each close.
-        exposure: float [path, bar]; position value over equity at the close, negative when short.
-        costs: float [path, bar]; fees and borrowing, in quote currency: see :func:`costs_by_bar`.
-        opened: float [path, bar]; opening prices.
-        close: float [path, bar]; closing prices.
-        context_close: float64 [bar]; closes of the real bars before the paths, at least three.
-    """
-
-    equity: NDArray[np.floating]
-    exposure: NDArray[np.floating]
-    costs: NDArray[np.floating]
-    opened: NDArray[np.floating]
-    close: NDArray[np.floating]
-    context_close: Floats
+    equity: NDArray[np.floating]  # float [path, bar + 1]; the starting cash, then the equity at each close
+    exposure: NDArray[np.floating]  # float [path, bar]; position value over equity at the close, negative when short
+    costs: NDArray[np.floating]  # float [path, bar]; fees and borrowing, in quote currency: see :func:`costs_by_bar`
+    opened: NDArray[np.floating]  # float [path, bar]; opening prices
+    close: NDArray[np.floating]  # float [path, bar]; closing prices
+    context_close: Floats  # float64 [bar]; closes of the real bars before the paths, at least three
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause among the worst paths.
+    """One cause among the worst paths."""
 
-    Attributes:
-        name: see the module.
-        title: for a table.
-        leads: share of the worst paths in which it took more than any other cause; a rate from 10 paths on.
-        loss: what it took on average on the worst paths, as a share of the starting cash; negative where it gave.
-        elsewhere: the same on all other paths.
-    """
-
-    name: str
-    title: str
-    leads: Estimate
+    name: str  # see the module
+    title: str  # for a table
+    leads: Estimate  # share of the worst paths in which it took more than any other cause; a rate from 10 paths on
+    # what it took on average on the worst paths, as a share of the starting cash; negative where it gave
     loss: Estimate
-    elsewhere: Estimate
+    elsewhere: Estimate  # the same on all other paths
 
 
 @dataclass(frozen=True)
 class TailCauses:
-    """The causes of the worst paths' losses.
+    """The causes of the worst paths' losses."""
 
-    Attributes:
-        fraction: share of paths that are called the worst, by their total return.
-        worst: how many these are.
-        loss: their mean loss, the sum of the causes' losses.
-        causes: the largest first; empty where ``reason`` says why.
-        unusual_move: absolute log return beyond which a move is unusual.
-        reason: why there are none.
-    """
-
-    fraction: float
-    worst: int
-    loss: Estimate
-    causes: tuple[Cause, ...]
-    unusual_move: float
-    reason: str = ""
+    fraction: float  # share of paths that are called the worst, by their total return
+    worst: int  # how many these are
+    loss: Estimate  # their mean loss, the sum of the causes' losses
+    causes: tuple[Cause, ...]  # the largest first; empty where ``reason`` says why
+    unusual_move: float  # absolute log return beyond which a move is unusual
+    reason: str = ""  # why there are none
 
 
 def tail_causes(played: Played, fraction: float = FRACTION) -> TailCauses:

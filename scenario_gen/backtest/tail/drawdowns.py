@@ -21,46 +21,30 @@ NOT_BY_THE_END = "not recovered by the end of the path"
 
 @dataclass(frozen=True)
 class Drawdowns:
-    """The drawdowns of all paths.
+    """The drawdowns of all paths."""
 
-    Attributes:
-        depth: of each path's deepest, as a positive fraction of the peak.
-        length: of each path's longest, bars from the peak to the recovery or to the end.
-        recovered: share of the paths with a drawdown whose deepest one is made good by the end.
-        recovery: quantiles of the bars from the bottom of the deepest to its recovery, by level ("0.5"); a path that
-            does not recover counts as longer than all others, and a quantile among these has no value.
-        at_risk: conditional drawdown at risk by level ("0.95"): the mean of the worst 5 % of drawdowns over all bars
-            of all paths.
-        without: paths that never fell below their peak.
-    """
-
-    depth: MetricSummary
-    length: MetricSummary
-    recovered: Estimate
+    depth: MetricSummary  # of each path's deepest, as a positive fraction of the peak
+    length: MetricSummary  # of each path's longest, bars from the peak to the recovery or to the end
+    recovered: Estimate  # share of the paths with a drawdown whose deepest one is made good by the end
+    # quantiles of the bars from the bottom of the deepest to its recovery, by level ("0.5"); a path that does not
+    # recover counts as longer than all others, and a quantile among these has no value
     recovery: dict[str, Estimate]
+    # conditional drawdown at risk by level ("0.95"): the mean of the worst 5 % of drawdowns over all bars of all paths
     at_risk: dict[str, Estimate]
-    without: int
+    without: int  # paths that never fell below their peak
 
 
 @dataclass(frozen=True)
 class RuinCurve:
-    """How likely it is to have lost a share of the starting cash by each bar.
+    """How likely it is to have lost a share of the starting cash by each bar."""
 
-    Attributes:
-        loss: the share, 0.2 for a fifth; measured at closes against the starting cash.
-        counts: paths that have lost it at or before the close of bar 1, 2, ...
-        low: lower ends of the 95 % interval of the probability, bar by bar (not a band for the whole curve).
-        high: upper ends.
-        final: the probability by the last bar; a rate from 10 paths on.
-        n: paths.
-    """
-
-    loss: float
-    counts: tuple[int, ...]
+    loss: float  # the share, 0.2 for a fifth; measured at closes against the starting cash
+    counts: tuple[int, ...]  # paths that have lost it at or before the close of bar 1, 2, ..
+    # lower ends of the 95 % interval of the probability, bar by bar (not a band for the whole curve)
     low: tuple[float, ...]
-    high: tuple[float, ...]
-    final: Estimate
-    n: int
+    high: tuple[float, ...]  # upper ends
+    final: Estimate  # the probability by the last bar; a rate from 10 paths on
+    n: int  # paths
 
     @property
     def probability(self) -> tuple[float, ...]:

@@ -25,17 +25,11 @@ Equity = NDArray[np.float32] | NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TailLoss:
-    """The tail of one kind of loss at one level.
+    """The tail of one kind of loss at one level."""
 
-    Attributes:
-        level: 0.95 or 0.99.
-        var: loss that this share of paths stays within; interval from order statistics.
-        cvar: mean loss of the paths beyond; interval from the influence function.
-    """
-
-    level: float
-    var: Estimate
-    cvar: Estimate
+    level: float  # 0.95 or 0.99
+    var: Estimate  # loss that this share of paths stays within; interval from order statistics
+    cvar: Estimate  # mean loss of the paths beyond; interval from the influence function
 
 
 def tail_losses(returns: Floats, levels: tuple[float, ...] = LEVELS) -> tuple[TailLoss, ...]:

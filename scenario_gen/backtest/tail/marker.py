@@ -32,25 +32,18 @@ REASONS_IF_CHOSEN = "the stretch was unusual, the paths are unlike the market, o
 
 @dataclass(frozen=True)
 class Marker:
-    """A strategy's real result among the same strategy's results on the paths.
+    """A strategy's real result among the same strategy's results on the paths."""
 
-    Attributes:
-        stretch: the real bars that it comes from.
-        metric: what is compared.
-        value: the real result; None where it is not defined.
-        percentile: share of paths with a smaller result, ties counted half; interval of Clopper and Pearson (1934),
-            which covers at least 95 % for any number of paths and any ties.
-        place: ``low`` or ``high`` where the whole interval lies beyond 2.5 or 97.5 %, ``inside`` where it lies
-            between, ``undecided`` where it crosses one of these, ``none`` where there is nothing to compare.
-        text: the same in a sentence or two, for people.
-    """
-
-    stretch: Stretch
-    metric: str
-    value: float | None
+    stretch: Stretch  # the real bars that it comes from
+    metric: str  # what is compared
+    value: float | None  # the real result; None where it is not defined
+    # share of paths with a smaller result, ties counted half; interval of Clopper and Pearson (1934), which covers at
+    # least 95 % for any number of paths and any ties
     percentile: Estimate
+    # ``low`` or ``high`` where the whole interval lies beyond 2.5 or 97.5 %, ``inside`` where it lies between,
+    # ``undecided`` where it crosses one of these, ``none`` where there is nothing to compare
     place: Place
-    text: str
+    text: str  # the same in a sentence or two, for people
 
 
 def historical_marker(

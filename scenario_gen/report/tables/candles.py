@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from scenario_gen.backtest.metrics import Form
-from scenario_gen.checks.facts import FACT
+from scenario_gen.candles.rules import RuleCount
+from scenario_gen.realism.facts import FACT
 from scenario_gen.report import numbers, words
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Row, Table, show, tabled
 from scenario_gen.report.words import Sentence, name, say, text_of
-from scenario_gen.store.results import RuleCount
 
 GROUPS = (
     ("Ruled out", ("fault", "breach")),

@@ -12,17 +12,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.exceedances import JUDGED, NEXT_BAR, VAR_LEVELS, Exceedances, decisive
-from scenario_gen.forecasts.results import GeneratorCalibration
+from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.report import numbers, words
-from scenario_gen.report.calibration_figures import coverage_figure, dial_figure, rank_figure
-from scenario_gen.report.figures import CURVE_NARROW, CURVE_WIDE
+from scenario_gen.report.drawing.closeups import coverage_figure, dial_figure, rank_figure
+from scenario_gen.report.drawing.figures import CURVE_NARROW, CURVE_WIDE
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Table, show, tabulate
 from scenario_gen.report.tables.realism import origin_facts
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.stats.scores import TITLES
-from scenario_gen.store.results import Calibration, DialSearch
 
 DRAWN = ("return_h", "log_volatility", "max_drawdown")  # whose ranks are drawn
 MAIN = "log_volatility"  # the number by which generators are compared in one line

@@ -9,12 +9,23 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from scenario_gen.backtest.limits import BY_NAME, LimitVerdict, drawdown_share, judge_strategy
 from scenario_gen.backtest.metrics import BY_NAME as METRIC, Form
+from scenario_gen.backtest.result import NamedPath, StrategyResult
 from scenario_gen.finding import cap, worst
 from scenario_gen.generators.sections import name_of
 from scenario_gen.report import numbers
+from scenario_gen.report.drawing.strips import (
+    Axis,
+    Strip,
+    Tick,
+    axis_over,
+    few_labels,
+    strip,
+    strip_values,
+    tick_labels,
+)
 from scenario_gen.report.numbers import Shown, decimals_for, percent, standard_error
-from scenario_gen.report.strips import Axis, Strip, Tick, axis_over, few_labels, strip, strip_values, tick_labels
 from scenario_gen.report.table import (
     ABSENT,
     Cell,
@@ -29,8 +40,8 @@ from scenario_gen.report.table import (
     tabulate,
 )
 from scenario_gen.report.words import name
-from scenario_gen.store.limits import BY_NAME, LimitVerdict, drawdown_share, judge_strategy
-from scenario_gen.store.results import Estimate, NamedPath, StrategyResult, StressRun
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.store.results import StressRun
 
 LABEL = "l vd"
 MOST_TRADES = 40

@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from scenario_gen.checks.facts import FACTS
-from scenario_gen.checks.inference import Comparison, FactVerdict, LongFigure
-from scenario_gen.checks.inference.ranked import MIN_ORIGINS
+from scenario_gen.finding import Label
 from scenario_gen.forecasts.origins import PATHS, WANTED
+from scenario_gen.forecasts.results import Calibration
+from scenario_gen.realism.by_origin import MIN_ORIGINS
+from scenario_gen.realism.facts import FACTS
+from scenario_gen.realism.results import Comparison, FactsReport, FactVerdict, LongFigure
 from scenario_gen.report import numbers, words
+from scenario_gen.report.drawing.strips import REACH, Tick, fact_strip
 from scenario_gen.report.numbers import NOT_APPLICABLE, plain
-from scenario_gen.report.strips import REACH, Tick, fact_strip
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Row, Table, show, tabled, tabulate
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.spec.models import MAX_CALIBRATED
-from scenario_gen.store.results import Calibration, FactsReport, Label
 
 GROUPS = {
     "tails": "Tails",

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scenario_gen.backtest.limits import BY_NAME, LimitVerdict, judge_strategy
 from scenario_gen.backtest.metrics import Form
 from scenario_gen.backtest.uses import class_name
-from scenario_gen.finding import INTRABAR, LOOK_AHEAD
+from scenario_gen.finding import INTRABAR, LOOK_AHEAD, Finding
 from scenario_gen.report import numbers
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import Cell, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabled
 from scenario_gen.report.tables.outcomes import LABEL, LOW, MEDIAN, decision, group_row, limit_figure
 from scenario_gen.report.words import name
-from scenario_gen.store.limits import BY_NAME, LimitVerdict, judge_strategy
-from scenario_gen.store.results import Finding, StressRun
+from scenario_gen.store.results import StressRun
 
 HELD = "buy and hold"
 READINGS = {"skilled": "higher", "worse": "lower", "not told apart": "no difference shown"}

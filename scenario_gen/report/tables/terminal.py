@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from scenario_gen.checks.inference import FactVerdict, LongFigure
-from scenario_gen.checks.scores import ScoreVerdict
+from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration
+from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
 from scenario_gen.report.numbers import in_percent
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
 from scenario_gen.report.tables.outcomes import quantile_path
 from scenario_gen.report.tables.realism import decisive_side
 from scenario_gen.stats.scores import TITLES
-from scenario_gen.store.results import StrategyResult, StressRun
+from scenario_gen.store.results import StressRun
 
 UNSAID = "n/a"
 SHOWN_ONLY = "shown"  # in place of a label where nothing is judged

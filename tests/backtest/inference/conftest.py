@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from scenario_gen.backtest.inference.holdings import Fills, Holdings
-from scenario_gen.backtest.inference.nulls import RandomEntries, _owners, place, random_starts
-from scenario_gen.execute.draws import Draws
+from scenario_gen.backtest.inference.nulls import Fills, Holdings, RandomEntries, _owners, place, random_starts
+from scenario_gen.generators.draws import Draws
 
 
 def fills_of(log_returns: np.ndarray, fees: float = 0.0) -> Fills:

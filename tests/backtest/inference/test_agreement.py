@@ -13,8 +13,9 @@ from scenario_gen.backtest.inference.agreement import (
     _figures,
     compare_generators,
     generators_side_by_side,
+    rank_agreement,
+    reversals,
 )
-from scenario_gen.backtest.inference.ranks import rank_agreement, reversals
 from scenario_gen.errors import CheckError
 from scenario_gen.values import encode
 

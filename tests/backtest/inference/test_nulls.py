@@ -11,11 +11,10 @@ from scipy import stats
 from scenario_gen.backtest import expand, run_backtest
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.inference import nulls
-from scenario_gen.backtest.inference.holdings import Holdings
-from scenario_gen.backtest.inference.nulls import buy_and_hold, flat, random_entries, random_starts
+from scenario_gen.backtest.inference.nulls import Holdings, buy_and_hold, flat, random_entries, random_starts
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.draws import Draws
+from scenario_gen.generators.draws import Draws
 
 FOLDER = Path(__file__).parents[3] / "strategies"
 BROKER = Broker(fees=0.001, slippage=0.0005)

@@ -1,0 +1,195 @@
+"""What is asked of every strategy itself: whether it looks ahead, warms up long enough, and hangs on order in bars.
+
+Owns how the causality probe and the warm-up become findings. Both look at a few paths; neither knows money.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.ground import Ground
+from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
+from scenario_gen.backtest.warming import WarmUp, warm_up
+from scenario_gen.finding import INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
+from scenario_gen.market.paths import PathSet
+
+ORDERS_PATHS = 512  # every path is run three times
+BAND = "orders of stop and target within a bar that move the mean return by less than its 95 % Monte Carlo error"
+Z95 = 1.96
+
+
+def intrabar_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = "") -> list[Finding]:
+    """Run a strategy with the stop first, the target first and a coin for each bar; an empty list where none matters.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    some = paths.select(paths.path_ids[:ORDERS_PATHS])
+    found = intrabar_orders(strategy, ground, some)
+    if found is None:
+        return []
+    returns = {
+        order: np.asarray(metrics["total_return"], dtype=np.float64)
+        for order, metrics in (("worst", found.worst), ("random", found.random), ("best", found.best))
+    }
+    means = {order: float(values.mean()) for order, values in returns.items()}
+    error = _standard_error(returns["worst"])
+    return [
+        Finding(
+            name=INTRABAR.key,
+            label=_label(found, means["best"] - means["worst"], error),
+            measured=_orders_told(found, means),
+            band=BAND,
+            scenario=scenario,
+            strategy=strategy.name,
+            evidence=[
+                {
+                    "trades": found.trades,
+                    "ambiguous": found.ambiguous,
+                    "paths": len(some),
+                    **{f"mean_return_{order}": mean for order, mean in means.items()},
+                    **{f"median_return_{order}": float(np.median(r)) for order, r in returns.items()},
+                    "standard_error": error,
+                }
+            ],
+        )
+    ]
+
+
+def _standard_error(values: NDArray[np.float64]) -> float | None:
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _label(found: IntrabarOrders, width: float, error: float | None) -> Label:
+    if not found.trades or error is None:
+        return "UNTESTABLE"
+    return "WARN" if abs(width) > Z95 * error else "PASS"
+
+
+def _orders_told(found: IntrabarOrders, means: dict[str, float]) -> str:
+    if not found.trades:
+        return "no trade was made"
+    share = found.ambiguous / found.trades
+    return (
+        f"{found.ambiguous} of {found.trades} trades ({share:.1%}) meet stop and target in one bar; "
+        f"mean return {means['worst']:.2%} with the stop first (what is reported), "
+        f"{means['random']:.2%} with a coin for each bar, {means['best']:.2%} with the target first"
+    )
+
+
+# --- What is asked of every strategy itself ---
+
+
+LOOK_AHEAD_BAND = "the same decisions, to the last bit, whatever comes after a bar or on other paths"
+WARM_UP_WARN = 0.01  # of the decisions on the path: beyond it results hang on where the history was cut
+WARM_UP_BAND = f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
+
+
+def ask_strategy(
+    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = ""
+) -> tuple[WarmUp, list[Finding]]:
+    """Ask a strategy everything that its code alone answers: causality, warm-up and, with stop and target, their order.
+
+    Args:
+        strategy: whom to ask.
+        ground: the real bars before the paths, and the account; its seed decides the order within bars by a coin.
+        paths: some generated bars.
+        scenario: name, for the findings.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    ahead = look_ahead_finding(strategy, ground, paths, scenario=scenario)
+    warm, warming = warm_up_of(strategy, ground, paths, scenario=scenario)
+    orders = intrabar_finding(strategy, ground, paths, scenario=scenario)
+    return warm, [ahead, warming, *orders]
+
+
+def look_ahead_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = "") -> Finding:
+    """Probe one strategy for decisions that later bars, other paths or chance change.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    found = probe_causality(strategy, ground, paths)
+    return Finding(
+        name=LOOK_AHEAD.key,
+        label=found.label,
+        measured=_told(found),
+        band=LOOK_AHEAD_BAND,
+        scenario=scenario,
+        offenders=[str(leak) for leak in found.leaks],
+        strategy=strategy.name,
+        evidence=[_evidence(leak) for leak in found.leaks],
+    )
+
+
+def warm_up_of(
+    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = ""
+) -> tuple[WarmUp, Finding]:
+    """Count the decisions that change with less and more context; say whether they are too many.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    found = warm_up(strategy, ground, paths)
+    return found, Finding(
+        name=WARM_UP.key,
+        label=_warm_label(found),
+        measured=_warm_told(found),
+        band=WARM_UP_BAND,
+        scenario=scenario,
+        offenders=[*found.fields],
+        strategy=strategy.name,
+    )
+
+
+def _told(found: CausalityProbe) -> str:
+    if found.leaks:
+        more = f"; {len(found.leaks) - 1} more kind" if len(found.leaks) > 1 else ""
+        return f"{found.leaks[0]}{more}"
+    if found.reason:
+        return found.reason
+    return f"no decision changed with the bars after {found.cuts} cuts, on {found.paths} paths"
+
+
+def _evidence(leak: Leak) -> dict[str, Any]:
+    """Return a leak as plain values; the column of a strategy's frames is the path's id."""
+    values = asdict(leak)
+    return {
+        "kind": values["kind"],
+        "field": values["field"],
+        "bar": values["bar"],
+        "timestamp": leak.timestamp.isoformat(),
+        "column": values["path"],
+        "cut": values["cut"],
+        "reach": values["reach"],
+    }
+
+
+def _warm_label(found: WarmUp) -> Label:
+    decisive = found.less if found.more is None else found.more
+    if decisive is None:
+        return "UNTESTABLE"
+    return "WARN" if decisive > WARM_UP_WARN else "PASS"
+
+
+def _warm_told(found: WarmUp) -> str:
+    if found.less is None and found.more is None:
+        return (
+            found.failed or f"a context of {found.context_bars} bars cannot be shortened, and no older bars are known"
+        )
+    parts = [
+        f"{share:.1%} with a quarter {side}"
+        for side, share in (("less", found.less), ("more", found.more))
+        if share is not None
+    ]
+    failed = f"; it raised on another length: {found.failed}" if found.failed else ""
+    return f"of its decisions change {' and '.join(parts)} of {found.context_bars} bars of context{failed}"

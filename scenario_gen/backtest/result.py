@@ -1,0 +1,151 @@
+"""What a run says of one strategy in one scenario, as frozen values.
+
+Only numbers, strings and lists. Shares and returns are fractions (0.12 means 12 %).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scenario_gen.backtest.inference.paired import PairedComparison
+from scenario_gen.backtest.inference.skill import Skill
+from scenario_gen.backtest.overfitting.cscv import Overfitting
+from scenario_gen.backtest.overfitting.stability import Shape
+from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
+from scenario_gen.backtest.tail.causes import TailCauses
+from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
+from scenario_gen.backtest.tail.losses import TailLoss
+from scenario_gen.backtest.tail.marker import Marker
+from scenario_gen.backtest.warming import WarmUp
+from scenario_gen.stats.estimate import Estimate, MetricSummary
+
+NO_SURFACE = Estimate(None, reason="not asked")
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How bad it gets, beyond VaR and CVaR of the total return."""
+
+    worst_bar: tuple[TailLoss, ...]  # VaR and CVaR of each path's worst bar, at 95 and 99 %
+    drawdowns: Drawdowns  # depth, length and recovery
+    ruin: tuple[RuinCurve, ...]  # share of paths that have lost a tenth, a fifth, three tenths, half by each bar
+    # what the worst hundredth of the paths lost its money to; None where the context is too short to say
+    causes: TailCauses | None
+    paths: int  # how many paths these rest on: the first of the scenario
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether the choice of parameters was lucky: all sets of one strategy, tried on the same bars."""
+
+    sets: int  # parameter sets that were tried
+    history_bars: int  # real bars, up to the context's end, on which each was run
+    deflated: DeflatedSharpe  # the set with the largest Sharpe ratio on history, and what is left of it
+    history: Overfitting  # probability of backtest overfitting on history
+    paths: Overfitting  # the same on each path by itself, averaged
+    # what the set with the largest median return on the paths stands on: ``plateau``, ``peak``, ``flat``, ``undecided``
+    # or ``none``
+    shape: Shape = "none"
+    # its mean return less the grid's median on the same path; it was chosen on these paths
+    advantage: Estimate = NO_SURFACE
+    kept: float | None = None  # share of that which its neighbours in the grid have as well; None where there is none
+
+
+# --- The result of a run as frozen values: exactly what run.json holds and what the report shows ---
+
+
+@dataclass(frozen=True)
+class Fan:
+    """Quantiles at each bar of the horizon, for a fan chart."""
+
+    bars: list[int]  # bars after the anchor, increasing, at most 130 of them; 0 is the anchor
+    quantiles: dict[str, list[float]]  # keys "0.05", "0.25", "0.5", "0.75", "0.95"; each a list as long as ``bars``
+    examples: dict[str, list[float]]  # three single paths by path id, at ranks 12, 45 and 83 % of the last value
+    dots: list[float]  # 50 equally spaced quantiles of the last value
+
+
+@dataclass(frozen=True)
+class Trade:
+    """One round trip of a strategy on a named path; bars count from 0 at the first generated bar."""
+
+    side: Literal["long", "short"]
+    entry_bar: int
+    entry_price: float
+    exit_bar: int
+    exit_price: float
+    size: float
+    pnl: float
+    fees: float
+    open: bool  # still open at the path's end, marked at the last close
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """A path shown bar by bar: candles, fills and equity."""
+
+    label: str  # "worst", "5 % quantile", "median", "95 % quantile", "best"
+    path_id: int
+    strategy: str
+    total_return: float
+    timestamps: list[str]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    equity: list[float]  # [bar + 1]; the first value is the starting cash
+    exposure: list[float]  # share of equity in the market at each close, negative when short
+    trades: list[Trade]
+
+
+@dataclass(frozen=True)
+class Realised:
+    """The same strategy on what really happened after the context, where the history goes on."""
+
+    bars: int
+    metrics: dict[str, float | None]
+    percentile: Estimate  # share of paths with a lower total return over the same bars
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """One strategy with one parameter set in one scenario."""
+
+    name: str
+    use: str
+    params: dict[str, Any]
+    metrics: list[MetricSummary]
+    probability_of_loss: Estimate
+    drawdown_beyond: list[tuple[float, Estimate]]  # (limit, share of paths whose drawdown reaches it)
+    var: dict[str, Estimate]  # keys "0.95", "0.99"; loss of terminal value as a positive fraction
+    cvar: dict[str, Estimate]
+    equity_fan: Fan
+    realised: Realised | None
+    named_paths: list[NamedPath]
+    warm_up: WarmUp | None = None  # how decisions depend on the context's length; of the first scenario alone
+    nulls: Skill | None = None  # distance to random entries with its own trades
+    paired: list[PairedComparison] = field(default_factory=list)  # with holding, and with each other, path by path
+    tail: Tail | None = None
+    marker: list[Marker] = field(default_factory=list)  # what it really made before the paths, and after
+    overfitting: Choice | None = None  # of its grid of parameters; the same for all its sets
+
+
+@dataclass(frozen=True)
+class RepairedFigure:
+    """A quantile of one metric over the kept paths, with raw candles and with repaired ones."""
+
+    metric: str
+    level: float
+    raw: Estimate
+    repaired: Estimate
+
+
+@dataclass(frozen=True)
+class RepairEffect:
+    """One strategy with and without the repair of candles, on the same kept paths."""
+
+    strategy: str  # its name
+    paths: int  # how many of the kept paths the repair changed
+    failed: int  # on how many of these the strategy could not be run before repair; they are left out
+    figures: list[RepairedFigure]  # quantiles with and without repair
+    difference: Estimate  # mean over all kept paths of the total return with repair minus the one without

@@ -1,0 +1,302 @@
+"""The ``calibrate`` command: a scenario of a spec, or a history and a model, and how far it may be trusted."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scenario_gen.cli.manners import DATES, GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, checked_device
+from scenario_gen.errors import SpecError
+from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
+from scenario_gen.reading.words import nearest, one_of
+from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
+
+if TYPE_CHECKING:
+    from scenario_gen.forecasts.checkpoint_figures import Evaluation
+    from scenario_gen.generators.sections import GeneratorSection
+    from scenario_gen.pipeline.calibrate import CalibrationReport, Wishes
+    from scenario_gen.progress import Progress
+    from scenario_gen.spec.loader import LoadedSpec
+
+CALIBRATE_EXIT_CODES = (
+    "Exit codes: 0 nothing fails; 4 the calibration, the value at risk or a group of stylized facts fails; 2 a mistake "
+    "in the arguments, the spec or the data, or too few forecasts to judge anything; 1 a defect of scenario-gen (with "
+    "a traceback)."
+)
+
+
+def calibrate(
+    spec: Annotated[Path | None, Argument(metavar="[SPEC]", help="A YAML spec.")] = None,
+    scenario: Annotated[str | None, Optional(help="Which scenario of the spec; default: the first.")] = None,
+    data: Annotated[str | None, Optional(help="A history instead of a spec: a file, sp500 or nasdaq.")] = None,
+    model: Annotated[str, typer.Option(help=f"With --data: a Kronos model, or {', '.join(BASELINES)}.")] = "nano",
+    temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
+    top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
+    end: Annotated[datetime | None, Optional(help="With --data: the last bar to look at.", formats=DATES)] = None,
+    context: Annotated[
+        int | None, Optional(min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.")
+    ] = None,
+    horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.")] = None,
+    origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
+    paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
+    baselines: Annotated[
+        str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")
+    ] = "bootstrap,fhs",
+    one_step: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MAX_NEXT_BARS,
+            help="Forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level.",
+        ),
+    ] = 0,
+    seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,
+    device: Annotated[str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let a generator forecast the past, and say whether what came looks like one of its paths.
+
+    From origins in the history, one horizon apart and all before the
+    context's end, the generator samples futures. Volatility, extremes,
+    ranges, volume and returns of what really came are ranked among them,
+    scored, and compared with simpler generators; so are the stylized facts
+    (longer horizons, such as --horizon 60, let more of them be judged).
+    Value at risk is counted in both tails; 60 forecasts are too few to judge
+    it, and --one-step 1000 forecasts the next bar as often as that takes.
+
+    For example:
+
+      scenario-gen calibrate scenarios/quickstart.yaml
+
+      scenario-gen calibrate --data my.csv --model nano --temperature auto
+
+      scenario-gen calibrate --data sp500 --model garch --origins 200 --json
+    """
+    if (spec is None) == (data is None):
+        raise typer.BadParameter("give a spec, or a history with --data", param_hint="SPEC")
+    # mistakes first: they must not wait for heavy imports
+    loaded = None if spec is None else _loaded(spec, context, end, model, temperature, top_p)
+    section = _section(model, temperature, top_p, device)
+    kinds = _baselines(baselines)
+    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.pipeline.calibrate import Wishes, calibrate_spec
+
+    wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step)
+    progress = choose_progress(quiet=quiet or as_json)
+    if loaded is not None:
+        report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress)
+    else:
+        report = _of_data(str(data), end, section, wishes, progress)
+    _show(report, as_json=as_json)
+    raise typer.Exit(_exit_code(report))
+
+
+def _loaded(spec: Path, context: int | None, end: datetime | None, *settings: str) -> LoadedSpec:
+    """Load a spec; refuse options that would be silently ignored beside it."""
+    from scenario_gen.spec.loader import load_spec
+
+    if context is not None or end is not None or settings != ("nano", "1.0", "1.0"):
+        raise typer.BadParameter(
+            "--context, --end, --model, --temperature and --top-p go with --data; a spec says its own",
+            param_hint="SPEC",
+        )
+    return load_spec(spec)
+
+
+def _of_data(
+    data: str, end: datetime | None, section: GeneratorSection, wishes: Wishes, progress: Progress
+) -> CalibrationReport:
+    from scenario_gen.market.load import load_candles
+    from scenario_gen.pipeline.calibrate import calibrate_history
+
+    # midnight means the whole of that day, as in a spec
+    last = end.date() if end is not None and end == datetime.combine(end.date(), datetime.min.time()) else end
+    history = load_candles(data, end=last)
+    for text in history.flag_texts():
+        progress.note(f"{history.name}: {text}")
+    return calibrate_history(history, section, wishes, progress=progress)
+
+
+def _section(model: str, temperature: str, top_p: str, device: str | None) -> GeneratorSection:
+    """Return the generator section that the options describe."""
+    numbers = {"temperature": _number(temperature), "top_p": _number(top_p)}
+    if model in BASELINES:
+        if numbers != {"temperature": 1.0, "top_p": 1.0}:
+            raise SpecError(f"{model} knows no temperature and no top_p", expected="these with a Kronos model only")
+        return default_section(model)
+    try:
+        return KronosGenerator.model_validate({"model": model, "device": device or "auto", **numbers})
+    except ValueError:
+        raise SpecError(
+            f"temperature {temperature}, top_p {top_p}",
+            expected="a temperature from 0 to 10 and a top_p above 0 and at most 1, or auto",
+        ) from None
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _baselines(text: str) -> tuple[str, ...]:
+    kinds = () if text == "none" else tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    for kind in kinds:
+        if kind not in BASELINES:
+            raise typer.BadParameter(
+                f"got {kind!r}, expected {one_of(BASELINES)}, or none{nearest(kind, BASELINES)}",
+                param_hint="--baselines",
+            )
+    return kinds
+
+
+def _exit_code(report: CalibrationReport) -> int:
+    """Return 4 where a gate fails, and 2 rather than 0 where nothing could be judged: that is no pass."""
+    if report.failed:
+        return GATE_FAILED
+    if not report.judged:
+        typer.echo(
+            f"nothing could be judged: {len(report.calibration.origins)} forecasts, and 30 are needed\n"
+            "  to do:    raise --origins to 30 or more; where the history has no room for them, bring a longer one, or "
+            "shorten the context or the horizon",
+            err=True,
+        )
+        return USER_MISTAKE
+    return 0
+
+
+def _show(report: CalibrationReport, *, as_json: bool) -> None:
+    if not as_json:
+        from scenario_gen.cli.show import show_calibration
+
+        show_calibration(report)
+        return
+    import json
+
+    from scenario_gen.values import encode
+
+    typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
+
+
+# The ``evaluate`` command: what a checkpoint is worth on many series, beside the classical generators
+
+
+MOST_PATHS, MOST_ORIGINS, HOTTEST = 10_000, 100_000, 10.0
+PARTS = ("later", "unseen", "both")
+
+
+def evaluate(
+    model: Annotated[str, Argument(metavar="MODEL", help="nano, a folder, or org/name@revision.")],
+    data: Annotated[
+        str, Optional(help="A folder of histories (with manifest.csv, or files), one file, sp500 or nasdaq.")
+    ],
+    config: Annotated[Path | None, Optional(help="Training config: only what it held out is forecast.")] = None,
+    part: Annotated[str, typer.Option(help=f"With --config: {', '.join(PARTS)}.")] = "both",
+    start: Annotated[datetime | None, Optional(help="First bar to forecast.", formats=DATES)] = None,
+    holdout_share: Annotated[
+        float | None, Optional(min=0.0, max=1.0, help="Forecast the last share of every series.")
+    ] = None,
+    context: Annotated[int, typer.Option(min=32, max=MAX_CONTEXT, help="Bars of context.")] = 256,
+    paths: Annotated[int, typer.Option(min=2, max=MOST_PATHS, help="Paths of each forecast.")] = 200,
+    origins: Annotated[
+        int, typer.Option(min=1, max=MOST_ORIGINS, help="Forecasts per series at most, spread evenly.")
+    ] = 20,
+    group_origins: Annotated[
+        int | None, Optional(min=1, max=MOST_ORIGINS, help="Forecasts per asset class and frequency at most.")
+    ] = None,
+    temperature: Annotated[str, typer.Option(help="A number, or several for the curve: .6,1,1.6.")] = "1",
+    against: Annotated[
+        list[str] | None, Optional(help="Another model to be compared with; may be given again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the paths.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = "auto",
+    card: Annotated[bool, typer.Option("--card", help="Write the tables into the folder's MODEL_CARD.md.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a checkpoint is worth out of sample: coverage, PIT, CRPS, candles and stylized facts.
+
+    Forecasts 60 bars from origins 60 bars apart on every series, and so do
+    the stationary bootstrap, a Gaussian walk and EWMA filtered historical
+    simulation. What came is ranked and scored among the paths, by asset
+    class and frequency and over all.
+
+    For example:
+
+      scenario-gen evaluate nano --data sp500 --start 2012-01-01
+
+      scenario-gen evaluate runs/mine --data histories --config mine.yaml --part later --card
+
+      scenario-gen evaluate runs/mine --data my.csv --start 2024-01-01 --against nano
+
+      scenario-gen evaluate nano --data my.csv --temperature .6,.8,1,1.3,1.6,2 --json
+    """
+    temperatures = _temperatures(temperature)
+    if part not in PARTS:
+        raise typer.BadParameter(f"got {part!r}, expected {one_of(PARTS)}", param_hint="--part")
+    if config is None and part != "both":
+        raise typer.BadParameter("only a training config says what was held out", param_hint="--part")
+    import pandas as pd
+
+    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.forecasts.checkpoint_figures import HORIZON
+    from scenario_gen.forecasts.checkpoints import Contest, Material, evaluate as evaluate_model
+    from scenario_gen.forecasts.harness import Sampling
+
+    if card:
+        _require_own_folder(model)
+    contest = Contest(model, temperatures, tuple(against or ()), device)
+    since = None if start is None else pd.Timestamp(start)
+    material = Material(data, config, part, since, holdout_share, origins, group_origins)  # type: ignore[arg-type]  # checked against PARTS
+    sampling = Sampling(context, HORIZON, paths, seed)
+    found = evaluate_model(contest, material, sampling, progress=choose_progress(quiet=quiet or as_json))
+    if card:
+        _write_card(model, found)
+    _show_evaluation(found, as_json=as_json)
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(dict.fromkeys(float(word) for word in text.split(",")))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 <= one <= HOTTEST for one in numbers):
+        raise typer.BadParameter(
+            f"got {text!r}, expected numbers from 0 to {HOTTEST:g} with commas between", param_hint="--temperature"
+        )
+    return numbers
+
+
+def _require_own_folder(model: str) -> None:
+    """Refuse to write a card where there is no folder of the user's own, before hours of sampling."""
+    if not (Path(model) / "scenario_gen.json").is_file():
+        raise typer.BadParameter(
+            f"{model!r} is no folder of a checkpoint that was trained here, so it has no card to write into",
+            param_hint="--card",
+        )
+
+
+def _write_card(model: str, found: Evaluation) -> None:
+    from scenario_gen.kronos.checkpoint import open_checkpoint
+    from scenario_gen.report.tables.checkpoints import card_text
+    from scenario_gen.training.card import write_card
+
+    path = write_card(Path(model), open_checkpoint(model), card_text(found))
+    typer.echo(f"card: {path}", err=True)
+
+
+def _show_evaluation(found: Evaluation, *, as_json: bool) -> None:
+    if as_json:
+        from scenario_gen.values import encode
+
+        typer.echo(json.dumps(encode(found), indent=1, allow_nan=False))
+        return
+    from scenario_gen.cli.show import show_evaluation
+
+    show_evaluation(found)

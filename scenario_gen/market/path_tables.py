@@ -1,0 +1,238 @@
+"""Paths of any generator as a table: one row per path and bar, in a file or a data frame.
+
+Owns the columns of such a table and what makes it unreadable. Knows neither the reference nor the candle rules:
+a price that is missing or impossible goes on to be counted there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import DataError
+from scenario_gen.market.assets import split_assets
+from scenario_gen.market.candles import FIELDS, PRICE_FIELDS
+from scenario_gen.market.columns import TIME_NAMES, canonical, read_numbers, tidy_columns
+from scenario_gen.market.frequency import nanoseconds
+from scenario_gen.market.read import RawTable, read_source
+from scenario_gen.market.times import parse_stamps
+
+ID_NAMES = ("path", "path id")  # "path_id" in a file
+COLUMNS = "path (or path_id), timestamp, open, high, low, close, and volume and asset where there are"
+SHOWN = 3
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class PathTable:
+    """Paths of one length, as they came."""
+
+    values: NDArray[np.float32]  # float32 [path, bar, field]; NaN where a value is missing
+    fields: tuple[str, ...]  # open, high, low, close and then volume and amount where the table has them
+    stamps: Numbers  # int64 [path, bar], nanoseconds, rising along each path
+    zone: tzinfo | None  # time zone of the stamps; None where they have none
+    path_ids: Numbers  # int64 [path]: the table's own numbers, or 0, 1, ... in the order of appearance.
+    name: str  # what to call the table in a message
+    notes: tuple[str, ...] = ()  # what a reader must know of the table
+
+
+def read_path_tables(source: pd.DataFrame | str | Path) -> dict[str, PathTable]:
+    """Read paths from a data frame, or a CSV or Parquet file; rows of different paths and assets may be mixed.
+
+    Columns may be in any case and order. Rows of one path must be in the order of time: nothing is sorted.
+
+    Returns:
+        Asset to its paths, in the order in which assets appear; one table under "" where no column names the asset.
+
+    Raises:
+        DataError: no such file, columns are missing, values are no numbers, paths differ in length, or the stamps of
+            a path do not rise.
+    """
+    table = _raw_table(source)
+    parts = split_assets(table)
+    if len(parts) > 1:
+        parts = split_assets(_numbered(table))
+    return {asset: _path_table(part) for asset, part in parts.items()}
+
+
+def read_path_table(source: pd.DataFrame | str | Path) -> PathTable:
+    """Read the paths of one asset, as :func:`read_path_tables` does.
+
+    Raises:
+        DataError: as there; or the paths of several assets.
+    """
+    tables = read_path_tables(source)
+    if len(tables) > 1:
+        some = ", ".join([*tables][:SHOWN])
+        raise DataError(
+            f"the paths are of {len(tables)} assets: {some}{', ...' if len(tables) > SHOWN else ''}",
+            expected="paths of one asset, which one reference can judge",
+            fix="give one reference per asset: check_assets, or --reference NAME=HISTORY for each",
+        )
+    return next(iter(tables.values()))
+
+
+def _numbered(table: RawTable) -> RawTable:
+    """Return the table with paths that are no whole numbers numbered over all assets: path 7 is one path in each."""
+    found = [name for name in table.frame.columns if canonical(name) in ID_NAMES]
+    if len(found) != 1 or pd.api.types.is_integer_dtype(table.frame[found[0]].dtype):
+        return table
+    codes, _ = pd.factorize(table.frame[found[0]])
+    if (codes < 0).any():
+        return table  # refused below, asset by asset, with its row
+    return replace(table, frame=table.frame.assign(**{found[0]: codes}))
+
+
+def _path_table(table: RawTable) -> PathTable:
+    frame = tidy_columns(table.frame, table.where)
+    codes, labels = _paths_of_rows(frame, table.where)
+    bars = _bars_per_path(codes, labels, table.where)
+    order = np.argsort(codes, kind="stable")  # [row], path by path, the rows of each in their order
+    stamps = _stamps(frame, table.where)
+    ordered = nanoseconds(stamps)[order].reshape(-1, bars)
+    _refuse_standstill(ordered, labels, table.where)
+    columns, empty = _columns(frame, table.where)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is counted as such
+        values = np.stack([values[order].astype(np.float32) for values in columns.values()], axis=-1)
+    return PathTable(
+        values=values.reshape(len(labels), bars, len(columns)),
+        fields=tuple(columns),
+        stamps=ordered,
+        zone=stamps.tz,
+        path_ids=_numbers(labels),
+        name=table.where,
+        notes=tuple(
+            f"the column {field} of {table.where} holds no value on any bar: the paths are taken as without one, and "
+            f"nothing of their {field} is judged"
+            for field in empty
+        ),
+    )
+
+
+def _raw_table(source: pd.DataFrame | str | Path) -> RawTable:
+    if isinstance(source, pd.DataFrame):
+        named = any(name is not None for name in source.index.names)
+        return read_source(source.reset_index() if named else source)
+    table = read_source(Path(source))  # as a path: the built-in histories are no paths
+    named = any(name is not None for name in table.frame.index.names)  # Parquet keeps an index
+    return replace(table, frame=table.frame.reset_index()) if named else table
+
+
+def _paths_of_rows(frame: pd.DataFrame, where: str) -> tuple[Numbers, pd.Index]:
+    """Return the number of each row's path, in the order in which paths appear, and what the table calls them."""
+    found = [name for name in ID_NAMES if name in frame]
+    if not found:
+        raise DataError(
+            f"{where} does not say which path a row belongs to; it has: {', '.join(map(repr, frame.columns[:20]))}",
+            expected=f"the columns {COLUMNS}",
+            fix="add a column 'path' with a number per path; a single history goes to --reference",
+        )
+    if not len(frame):
+        raise DataError(f"{where} has no rows", expected=f"the columns {COLUMNS}", fix="export the paths again")
+    column = frame[found[0]]
+    if not isinstance(column, pd.Series) or len(found) > 1:
+        raise DataError(
+            f"{where} has more than one column that names the path",
+            expected="one of path and path_id",
+            fix="remove the others",
+        )
+    codes, labels = pd.factorize(column)
+    if (codes < 0).any():
+        raise DataError(
+            f"{where} has {int((codes < 0).sum()):,} rows without a path, the first is row {_first(codes < 0)}",
+            expected="a path on every row",
+            fix="fill the column in, or remove these rows",
+        )
+    return codes.astype(np.int64), pd.Index(labels)
+
+
+def _bars_per_path(codes: Numbers, labels: pd.Index, where: str) -> int:
+    counts = np.bincount(codes, minlength=len(labels))
+    usual = int(np.bincount(counts).argmax())
+    odd = np.flatnonzero(counts != usual)
+    if len(odd):
+        told = ", ".join(f"path {labels[at]} has {counts[at]}" for at in odd[:SHOWN])
+        more = f" and {len(odd) - SHOWN:,} more are odd" if len(odd) > SHOWN else ""
+        raise DataError(
+            f"the paths of {where} differ in length: most have {usual} bars, but {told}{more}",
+            expected="the same number of bars on every path",
+            fix="cut all paths to one length, or remove those that broke off",
+        )
+    return usual
+
+
+def _stamps(frame: pd.DataFrame, where: str) -> pd.DatetimeIndex:
+    found = [name for name in TIME_NAMES if name in frame]
+    if not found:
+        raise DataError(
+            f"{where} has no time column; it has: {', '.join(map(repr, frame.columns[:20]))}",
+            expected=f"one of {', '.join(sorted(TIME_NAMES))}: when each bar is",
+            fix="give the paths the stamps of the bars that they continue",
+        )
+    stamps = parse_stamps(frame[found[0]], where)
+    lost = np.asarray(stamps.isna())
+    if lost.any():
+        row = _first(lost)
+        raise DataError(
+            f"{where} has {int(lost.sum()):,} stamps that are missing or no date, the first in row {row}: "
+            f"{str(frame[found[0]].iloc[row - 1])!r}",
+            expected="ISO dates: 2020-01-31 or 2020-01-31 09:35",
+            fix="correct the stamps",
+        )
+    return stamps
+
+
+def _refuse_standstill(stamps: Numbers, labels: pd.Index, where: str) -> None:
+    """Refuse paths whose stamps repeat or go back: one of them may be two paths under one name."""
+    still = np.diff(stamps, axis=1) <= 0
+    if not still.any():
+        return
+    paths = np.flatnonzero(still.any(axis=1))
+    bar = int(np.argmax(still[paths[0]])) + 1
+    stamp = pd.Timestamp(int(stamps[paths[0], bar]))
+    raise DataError(
+        f"in {where} the stamps of {len(paths):,} of {len(stamps):,} paths repeat or go back, first of path "
+        f"{labels[paths[0]]} at its bar {bar + 1}: {stamp}",
+        expected="stamps that rise from bar to bar within each path",
+        fix="give every path a number of its own, and its rows in the order of time",
+    )
+
+
+def _columns(frame: pd.DataFrame, where: str) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """Return field to float64 [row], volume and amount only where they hold anything, and which of these do not."""
+    columns: dict[str, NDArray[np.float64]] = {}
+    empty = []
+    for field in FIELDS:
+        if field not in frame:
+            continue
+        values, wrong = read_numbers(frame[field], field, where)
+        if wrong:
+            told = ", ".join(f"{text} in row {row + 1}" for _, row, text in wrong[:SHOWN])
+            raise DataError(
+                f"{where} has {len(wrong):,} values of {field} that are no numbers: {told}",
+                expected="numbers with a decimal point",
+                fix="correct these rows at their source",
+            )
+        if field in PRICE_FIELDS or not np.isnan(values).all():
+            columns[field] = values
+        else:
+            empty.append(field)
+    return columns, empty
+
+
+def _numbers(labels: pd.Index) -> Numbers:
+    if pd.api.types.is_integer_dtype(labels.dtype) and not pd.api.types.is_unsigned_integer_dtype(labels.dtype):
+        return np.asarray(labels, dtype=np.int64)
+    return np.arange(len(labels), dtype=np.int64)
+
+
+def _first(rows: NDArray[Any]) -> int:
+    """Return the 1-based number of the first row that is marked."""
+    return int(np.argmax(rows)) + 1

@@ -1,0 +1,139 @@
+"""Calibrating what a user names: a scenario of a spec, or a history and a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scenario_gen.errors import SpecError
+from scenario_gen.finding import Label
+from scenario_gen.forecasts.calibrate import calibrate
+from scenario_gen.forecasts.dial import DialSearch, settle
+from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
+from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
+from scenario_gen.forecasts.results import Calibration
+from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.sections import GeneratorSection
+from scenario_gen.market.candles import Candles
+from scenario_gen.pipeline.study import override, prepare
+from scenario_gen.progress import Progress
+from scenario_gen.realism.scores import CALIBRATION, VALUE_AT_RISK
+from scenario_gen.spec.loader import LoadedSpec
+from scenario_gen.spec.models import BarCounts, ResolvedScenario
+from scenario_gen.store.folder import RunFolder, calibration_folder
+
+SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user may ask of a calibration; None leaves it to the spec, or to the length of the history."""
+
+    context: int | None = None  # bars that each forecast sees
+    horizon: int | None = None  # bars ahead
+    origins: int = WANTED  # how many at most
+    paths: int = PATHS  # of each ensemble
+    seed: int | None = None  # of the paths
+    baselines: tuple[str, ...] = USUAL_BASELINES  # kinds of generators to compare with
+    one_step: int = 0  # forecasts of the next bar's value at risk; 0 for none
+
+    def settings(self, bars: int, context: int, horizon: int, seed: int) -> Settings:
+        """Return settings for a history of so many bars, with what the user left open filled in."""
+        seen = self.context or context
+        return Settings(
+            context=seen,
+            horizon=self.horizon or default_horizon(bars, seen, horizon),
+            origins=self.origins,
+            paths=self.paths,
+            seed=seed if self.seed is None else self.seed,
+            baselines=self.baselines,
+            one_step=self.one_step,
+        )
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """What ``scenario-gen calibrate`` answers."""
+
+    # "calibration", "value_at_risk" and the groups of stylized facts by origin (mode A), each with its worst label
+    verdicts: dict[str, Label]
+    calibration: Calibration  # of the generator and its baselines
+    dial: DialSearch | None  # the search, where temperature or top_p was ``auto``
+
+    @property
+    def failed(self) -> list[str]:
+        """What fails: with any of it the command leaves with 4."""
+        return [name for name, label in self.verdicts.items() if label == "FAIL"]
+
+    @property
+    def judged(self) -> bool:
+        """Whether the forecasts were enough to judge anything; figures alone are no pass."""
+        return any(label not in ("INCONCLUSIVE", "UNTESTABLE") for label in self.verdicts.values())
+
+
+def calibrate_spec(
+    loaded: LoadedSpec, scenario: str | None, wishes: Wishes, *, device: str | None, progress: Progress
+) -> CalibrationReport:
+    """Calibrate one scenario of a spec on the history up to its context's end.
+
+    Finished calibrations are kept in the run folder, and read from there.
+
+    Args:
+        loaded: the spec.
+        scenario: name of one of its scenarios; None for the first.
+        wishes: instead of the spec's numbers.
+        device: instead of the spec's.
+        progress: who hears of stages.
+
+    Raises:
+        SpecError: there is no such scenario.
+        ScenarioError: history or model cannot be used.
+    """
+    spec = override(loaded.spec, device=device, paths=None)
+    chosen = _named(spec.scenarios, scenario)
+    kept = calibration_folder(RunFolder(spec.report.folder).path)
+    (prepared,) = prepare([chosen], loaded.base, progress, kept=kept)
+    settings = wishes.settings(
+        len(prepared.history), len(prepared.context), len(prepared.timestamps), chosen.paths.seed
+    )
+    return _report(prepared.generator, prepared.history, settings, prepared.dial, kept, progress)
+
+
+def calibrate_history(
+    history: Candles, section: GeneratorSection, wishes: Wishes, *, progress: Progress
+) -> CalibrationReport:
+    """Calibrate a generator on a history, up to its last bar; nothing is kept.
+
+    Raises:
+        ScenarioError: history or model cannot be used.
+    """
+    usual = BarCounts()
+    settings = wishes.settings(len(history), usual.context, usual.horizon, 0)
+    settled, dial = settle(section, history, settings, cache=None, progress=progress)
+    generator = open_generator(settled)
+    return _report(generator, history, settings, dial, None, progress)
+
+
+def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> ResolvedScenario:
+    for resolved in scenarios:
+        if name in (None, resolved.name):
+            return resolved
+    names = ", ".join(resolved.name for resolved in scenarios)
+    raise SpecError(f"the spec has no scenario {name!r}", expected=f"one of {names}")
+
+
+def _report(
+    generator: Generator,
+    history: Candles,
+    settings: Settings,
+    dial: DialSearch | None,
+    kept: Path | None,
+    progress: Progress,
+) -> CalibrationReport:
+    found = calibrate(generator, history, settings, cache=kept, progress=progress)
+    if dial is not None:
+        found = replace(found, notes=[*found.notes, SAME_ORIGINS])
+    ours = found.generator
+    facts = {} if found.facts is None else found.facts.groups
+    verdicts = {CALIBRATION: ours.label, VALUE_AT_RISK: ours.value_at_risk, **facts}
+    return CalibrationReport(verdicts, found, dial)

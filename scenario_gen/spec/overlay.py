@@ -1,0 +1,341 @@
+"""From one base and a list of overrides to resolved scenarios, remembering where every value was written.
+
+A scenario overrides what it names and keeps the rest of the base. Three things replace instead of merging: a
+generator of another kind, data of another source or file (of the base's data, only start and end stay), and with
+such data the market: ticks and lots belong to an instrument.
+A baseline is the base with another generator. Knows nothing of YAML text beyond the places of values.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from scenario_gen.backtest.broker import Broker, in_numbers, problem
+from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
+from scenario_gen.market.section import Data, Market
+from scenario_gen.reading.places import bad_name, find_file, missing_file, same_file
+from scenario_gen.reading.section import Section, Violations
+from scenario_gen.reading.words import nearest, one_of, shown
+from scenario_gen.reading.yaml import Where
+from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
+
+_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")
+
+# One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.
+BYTES_PER_RESULT = 32 * 8
+# A kept path: open, high, low, close, volume, amount as float32.
+BYTES_PER_KEPT_BAR = 6 * 4
+MAX_KEPT_BYTES = 16_000_000_000
+MAX_SIMULATED_BARS = 1_000_000_000_000
+
+
+def check_data(data: Data, at: Callable[[Where], Where], violations: Violations) -> None:
+    """Note dates out of order and an unknown time zone."""
+    if data.start is not None and data.end is not None and _day(data.start) > _day(data.end):
+        words = f"start {data.start} is after end {data.end}, expected start before end"
+        violations.add(at(("start",)), words)
+    if data.timezone is not None and not _is_timezone(data.timezone):
+        hint = nearest(data.timezone, zoneinfo.available_timezones())
+        words = f"got {data.timezone[:60]!r}, expected a time zone like America/New_York or UTC{hint}"
+        violations.add(at(("timezone",)), words)
+
+
+def check_data_file(file: str, folder: Path, where: Where, violations: Violations) -> None:
+    """Note a data file that is not there."""
+    if find_file(file, folder) is None:
+        violations.add(where, missing_file(file, folder))
+
+
+def check_model(model: str, folder: Path, where: Where, violations: Violations) -> None:
+    """Note a model that is no known name, no Hub name and no folder."""
+    is_path = model.startswith((".", "/", "~")) or model.count("/") > 1
+    if model in NAMED_MODELS or (_HUB_NAME.match(model) and not is_path) or _is_folder(model, folder):
+        return
+    expected = f"{', '.join(NAMED_MODELS)}, a Hub name like org/name@revision, or a folder"
+    violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, NAMED_MODELS)}")
+
+
+def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, violations: Violations) -> None:
+    """Note a run whose results or work are beyond what one run should ask for, before any memory is."""
+    rows = sum(one.paths.count for one in scenarios) * parameter_sets
+    kept = sum(one.paths.count * one.bars.horizon for one in scenarios if one.paths.keep)
+    size = rows * BYTES_PER_RESULT + kept * BYTES_PER_KEPT_BAR
+    if size > MAX_KEPT_BYTES:
+        violations.add(
+            ("paths",),
+            f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics and "
+            f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count "
+            "or bars.horizon, shorten the lists of params, or set paths.keep: false",
+        )
+    bars = sum(one.paths.count * one.bars.horizon for one in scenarios) * parameter_sets
+    if bars > MAX_SIMULATED_BARS:
+        violations.add(
+            ("paths",),
+            f"{bars:,} bars to simulate (paths x bars x scenarios x parameter sets), expected at most "
+            f"{MAX_SIMULATED_BARS:,}: lower paths.count or bars.horizon, or shorten the lists of params",
+        )
+
+
+def _day(moment: date | datetime) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _is_folder(name: str, folder: Path) -> bool:
+    """Return whether the name is a folder, seen from the spec's folder or the current one."""
+    try:
+        return any((place / Path(name).expanduser()).is_dir() for place in (folder, Path.cwd()) if name.strip())
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+# From one base and a list of overrides to resolved scenarios, remembering where every value was written
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": Data,
+    "bars": BarCounts,
+    "paths": Paths,
+    "checks": Checks,
+    "market": Market,
+    "broker": Broker,
+}
+OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker")
+MAX_SCENARIOS = 200
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The base with one scenario's overrides applied."""
+
+    values: dict[str, Any]  # the merged sections
+    # for each place in ``values``, the place in the document that it came from
+    origin: dict[Where, Where] = field(default_factory=dict)
+
+    def place(self, where: Where) -> Where:
+        """Return where a value was written, or the nearest section around it."""
+        for length in range(len(where), 0, -1):
+            if where[:length] in self.origin:
+                return (*self.origin[where[:length]], *where[length:])
+        return where
+
+
+def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> Overlay:
+    """Apply an override that stands at ``at`` in the document to the base sections."""
+    merged = Overlay({})
+    base, override = _costs_in_numbers(base, override)
+    if _other_history(base.get("data"), override.get("data")):
+        base = {key: values for key, values in base.items() if key != "market"}
+    for key in OVERRIDABLE:
+        if key in override:
+            below = _kept_beside(key, base.get(key), override[key])
+            merged.values[key] = _merge(below, override[key], (key,), (*at, key), merged.origin)
+        elif key in base:
+            merged.values[key] = _keep(base[key], (key,), (key,), merged.origin)
+    return merged
+
+
+def _costs_in_numbers(
+    base: Mapping[str, Any], override: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read ``2bp`` and ``x3`` in the broker sections."""
+    if "broker" in base:
+        base = {**base, "broker": in_numbers(base["broker"])}
+    if "broker" in override:
+        override = {**override, "broker": in_numbers(override["broker"], base.get("broker"))}
+    return base, override
+
+
+def _kept_beside(key: str, base: Any, override: Any) -> Any:
+    """Return what of a base section stays beside its override."""
+    if not isinstance(base, Mapping) or not isinstance(override, Mapping):
+        return None
+    if key == "generator" and override.get("kind", base.get("kind", DEFAULT)) != base.get("kind", DEFAULT):
+        return None
+    if key == "data" and _other_history(base, override):
+        return {name: base[name] for name in ("start", "end") if name in base}
+    return base
+
+
+def _other_history(base: Any, override: Any) -> bool:
+    """Return whether an override of the data section names another source or file."""
+    if not isinstance(base, Mapping) or not isinstance(override, Mapping):
+        return False
+    return any(name in override and override[name] != base.get(name) for name in ("source", "file"))
+
+
+def _merge(base: Any, override: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:
+    if not (isinstance(base, Mapping) and isinstance(override, Mapping)):
+        return _keep(override, key, at, origin)
+    origin[key] = at
+    out = {name: _keep(value, (*key, name), (*key, name), origin) for name, value in base.items()}
+    for name, value in override.items():
+        out[name] = _merge(base.get(name), value, (*key, name), (*at, name), origin)
+    return out
+
+
+def _keep(value: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:
+    origin[key] = at
+    if isinstance(value, Mapping):
+        return {name: _keep(inner, (*key, name), (*at, name), origin) for name, inner in value.items()}
+    return value
+
+
+def resolve_scenarios(values: Mapping[str, Any], folder: Path, violations: Violations) -> tuple[ResolvedScenario, ...]:
+    """Return the scenarios and then the baselines, noting every mistake on the way."""
+    base = {key: values[key] for key in OVERRIDABLE if key in values}
+    entries = _scenario_entries(values, violations)
+    resolved = [_resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in entries]
+    if "scenarios" in values:
+        _check_base_alone(base, violations)
+    for position, kind in enumerate(_baselines(values, violations)):
+        merged = overlay(base, {"generator": _baseline_section(kind, base)}, ("baselines", position))
+        merged.origin[("generator",)] = ("baselines", position)
+        if "data" not in base:
+            violations.add(("baselines",), "a baseline is made from the top-level 'data', which is missing")
+        resolved.append(_resolve(kind, "baseline", merged, folder, violations))
+    return tuple(scenario for scenario in resolved if scenario is not None)
+
+
+def _scenario_entries(values: Mapping[str, Any], violations: Violations) -> list[tuple[str, Mapping[str, Any], Where]]:
+    """Return (name, override, place) of each scenario; one that overrides nothing if none is listed."""
+    if "scenarios" not in values:
+        return [("base", {}, ())]
+    listed = values["scenarios"]
+    if not isinstance(listed, list) or not listed:
+        violations.add(("scenarios",), f"got {shown(listed)}, expected a list of scenarios, each with a name")
+        return []
+    if len(listed) > MAX_SCENARIOS:
+        violations.add(("scenarios",), f"got {len(listed)} scenarios, expected at most {MAX_SCENARIOS}")
+        return []
+    entries: list[tuple[str, Mapping[str, Any], Where]] = []
+    taken = dict.fromkeys(values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline")
+    for position, item in enumerate(listed):
+        at: Where = ("scenarios", position)
+        if not violations.mapping(item, at, ("name", *OVERRIDABLE), needed=("name",)):
+            continue
+        name = item.get("name", "")
+        if "name" in item:
+            check_name(name, (*at, "name"), violations)
+        if isinstance(name, str) and name:
+            if same_file(name) in taken:
+                other = taken[same_file(name)]
+                violations.add((*at, "name"), f"the name '{name[:60]}' is taken by {other}; give each its own")
+            taken[same_file(name)] = "another scenario"
+        entries.append((name if isinstance(name, str) else "", item, at))
+    return entries
+
+
+def check_name(name: Any, where: Where, violations: Violations) -> None:
+    """Note a name that cannot serve as a file name."""
+    if not isinstance(name, str):
+        violations.add(where, f"got {shown(name)}, expected text")
+    elif reason := bad_name(name):
+        violations.add(where, f"got {shown(name)}; {reason}")
+
+
+def _baselines(values: Mapping[str, Any], violations: Violations) -> list[str]:
+    listed = values.get("baselines", [])
+    if not isinstance(listed, list):
+        violations.add(("baselines",), f"got {shown(listed)}, expected a list like [bootstrap]")
+        return []
+    good: list[str] = []
+    for position, kind in enumerate(listed):
+        at: Where = ("baselines", position)
+        if kind not in BASELINES:
+            violations.add(at, f"got {shown(kind)}, expected {one_of(BASELINES)}{nearest(kind, BASELINES)}")
+        elif kind in good:
+            violations.add(at, f"{kind} is there twice; keep it once")
+        else:
+            good.append(str(kind))
+    return good
+
+
+def _baseline_section(kind: str, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a baseline's generator section: of the base's generator it shares only how drift is treated."""
+    generator = base.get("generator")
+    drift = generator.get("drift") if isinstance(generator, Mapping) else None
+    return {"kind": kind} | ({"drift": drift} if drift in ("as_sampled", "neutral") else {})
+
+
+def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Violations) -> ResolvedScenario | None:
+    """Build one scenario from its merged sections, or note what is wrong with them and return None."""
+    before = len(violations.mistakes)
+    if "data" not in merged.values:
+        violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
+    parts = {key: _section(key, merged, violations) for key in OVERRIDABLE if key in merged.values}
+    if isinstance(data := parts.get("data"), Data):
+        check_data(data, lambda where: merged.place(("data", *where)), violations)
+    history = merged.values.get("data")
+    if isinstance(history, Mapping) and isinstance(history.get("file"), str):
+        check_data_file(history["file"], folder, merged.place(("data", "file")), violations)
+    if isinstance(generator := parts.get("generator"), KronosGenerator):
+        check_model(generator.model, folder, merged.place(("generator", "model")), violations)
+    if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
+        return None
+    return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
+
+
+def _section(key: str, merged: Overlay, violations: Violations) -> Section | None:
+    values = merged.values[key]
+    model = _generator_model(values, merged, violations) if key == "generator" else SECTIONS[key]
+    if model is None:
+        return None
+    if not isinstance(values, Mapping):
+        keys = ", ".join(model.model_fields)
+        violations.add(merged.place((key,)), f"got {shown(values)}, expected a mapping with some of: {keys}")
+        return None
+    if key == "broker" and _has_idle_multiples(values, merged, violations):
+        return None
+    return violations.section(model, values, lambda where: merged.place((key, *where)))
+
+
+def _has_idle_multiples(values: Mapping[str, Any], merged: Overlay, violations: Violations) -> bool:
+    """Note costs such as ``x3`` that had no cost of the base to multiply."""
+    before = len(violations.mistakes)
+    for name, value in values.items():
+        where = merged.place(("broker", name))
+        if words := problem(name, value, in_scenario=where[:1] == ("scenarios",)):
+            violations.add(where, words)
+    return len(violations.mistakes) > before
+
+
+def _generator_model(values: Any, merged: Overlay, violations: Violations) -> type[Section] | None:
+    """Return the model of the generator's kind; a section without ``kind`` is a Kronos generator."""
+    kind = values.get("kind", DEFAULT) if isinstance(values, Mapping) else DEFAULT
+    if isinstance(kind, str) and kind in GENERATORS:
+        return GENERATORS[kind]
+    words = f"got {shown(kind)}, expected {one_of(GENERATORS)}{nearest(kind, GENERATORS)}"
+    violations.add(merged.place(("generator", "kind")), words)
+    return None
+
+
+def _check_base_alone(base: Mapping[str, Any], violations: Violations) -> None:
+    """Note wrong values of the base even where every scenario overrides them.
+
+    What a section lacks is not judged here: the scenarios may add it.
+    """
+    plain = overlay(base, {}, ())
+    for key in plain.values:
+        values = plain.values[key]
+        alone = Violations(violations.document)
+        if isinstance(values, Mapping):
+            _section(key, plain, alone)
+        violations.mistakes |= {mistake for mistake in alone.mistakes if mistake[1] != key}
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
