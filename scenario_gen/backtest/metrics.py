@@ -5,7 +5,7 @@ Equity is [path, bar + 1] with the starting cash first; results are float64 [pat
 its ruin on: a total and an annual return of -1, and bars of return 0 afterwards. Returns are simple, the
 risk-free rate is 0.
 
-Knows arrays; knows neither strategies nor how paths are summed up (see ``distribution``).
+Knows arrays; knows neither strategies nor how paths are summed up (see ``stats.estimate``).
 """
 
 from __future__ import annotations

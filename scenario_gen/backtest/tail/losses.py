@@ -35,7 +35,7 @@ class TailLoss:
 def tail_losses(returns: Floats, levels: tuple[float, ...] = LEVELS) -> tuple[TailLoss, ...]:
     """Return VaR and CVaR of one return per path, float64 [path], at each level; refused with the N needed.
 
-    The figures are those of ``distribution``; the CVaR's interval needs no random numbers here.
+    The figures are those of ``stats.estimate``; the CVaR's interval needs no random numbers here.
     """
     return tuple(
         TailLoss(level, value_at_risk(returns, level), expected_shortfall(-np.asarray(returns), level))
