@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 
 from scenario_gen import __version__
 from scenario_gen.cli.progress import choose_progress
-from scenario_gen.cli.show import show_run
 from scenario_gen.errors import ScenarioError
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.spec.loader import load_spec
@@ -104,6 +103,7 @@ def run_and_show(
         ScenarioError: the user can mend what went wrong.
     """
     loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
+    from scenario_gen.cli.show import show_run
     from scenario_gen.pipeline import run_spec
     from scenario_gen.store.folder import PAGE, RunFolder
 
