@@ -32,7 +32,7 @@ from scenario_gen.market.inferred import clock_shifts
 from scenario_gen.market.read import BUILT_IN, RawTable, read_source
 from scenario_gen.market.rules import RawBars, judge
 from scenario_gen.market.suspicious import off_session_flags, suspicious_bars
-from scenario_gen.market.times import as_bound, parse_stamps, to_timezone
+from scenario_gen.market.times import as_bound, epoch_units, parse_stamps, to_timezone
 
 Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime
 VolumePolicy = Literal["auto", "drop", "require"]
@@ -120,6 +120,7 @@ def _raw_bars(
     frame = whole.iloc[rows]
     times, used, notes = _time_column(frame, table.where)
     stamps = parse_stamps(times, table.where)
+    notes += _unit_flag(times)
     if timezone is not None:
         stamps, note = to_timezone(stamps, timezone, table.where)
         notes += (Flag("time zone", note, ()),) if note else ()
@@ -135,6 +136,16 @@ def _raw_bars(
     text = times.astype(str).to_numpy(dtype=object)
     lines = table.lines[rows] if len(table.lines) else table.lines
     return RawBars(stamps, columns, table.where, rows + 1, lines, text, tuple(unreadable)), notes
+
+
+def _unit_flag(times: pd.Series) -> tuple[Flag, ...]:
+    """Say where epoch numbers change their unit: each was read in its own."""
+    units = epoch_units(times) if pd.api.types.is_numeric_dtype(times) else np.empty(0, dtype=str)
+    changes = np.flatnonzero(units[1:] != units[:-1]) + 1
+    if not len(changes) or not units.all():
+        return ()
+    steps = ", ".join(f"{units[at]} from row {at + 1}" for at in changes[:3])
+    return (Flag("stamps", f"epoch numbers in {units[0]}, {steps}: each was read in its own unit", ()),)
 
 
 def _time_column(frame: pd.DataFrame, where: str) -> tuple[pd.Series, list[str], tuple[Flag, ...]]:
