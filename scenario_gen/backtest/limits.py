@@ -1,35 +1,66 @@
-"""The user's own limits: one enumerated list, each judged on the interval of what the paths say.
+"""The user's own limits: one list, from which a spec's section, the judgements, the page and the terminal are made.
 
-Owns what a limit measures and on which side it is broken. Does not know where limits are written, how a verdict is
-worded or drawn, or what the generator's faults do to a favourable one (see ``verdict``).
+Owns what a limit is called and measures, which levels of it may be declared, on which side it is broken, and where a
+strategy's result has its figure. Each is judged on the interval of what the paths say. Does not know where limits are
+written, how a verdict is drawn, or what the generator's faults do to a favourable one (see ``finding.cap``). Imports
+nothing heavy: a spec is read with it.
+
+To add a limit: one entry in :data:`KNOWN_LIMITS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from scenario_gen.backtest.result import StrategyResult
+from pydantic import Field, create_model
+
 from scenario_gen.finding import LIMITS, Finding, Label
-from scenario_gen.stats.estimate import Estimate
+from scenario_gen.reading.section import Section
 
-NOT_MEASURED = Estimate(None, reason="not measured")
+if TYPE_CHECKING:
+    from scenario_gen.backtest.result import StrategyResult
+    from scenario_gen.stats.estimate import Estimate
+
 ALLOWED_DRAWDOWN_SHARE = 0.05  # a declared drawdown may be reached on at most this share of paths
 
 Unit: TypeAlias = Literal["share of paths", "loss", "return", "ratio"]
+Side: TypeAlias = Literal["at most", "at least"]
+LEVELS: Mapping[Unit, Any] = {  # which may be declared
+    "share of paths": Annotated[float | None, Field(gt=0.0, lt=1.0)],
+    "loss": Annotated[float | None, Field(gt=0.0, lt=1.0)],
+    "return": Annotated[float | None, Field(gt=-1.0, le=10.0)],
+    "ratio": Annotated[float | None, Field(ge=-10.0, le=10.0)],
+}
+
+
+class Figure(NamedTuple):
+    """What a limit judges, and where in a strategy's result it stands."""
+
+    estimate: Estimate
+    path: str  # from the strategy's result, such as ``var/0.95`` or ``metrics/metric=sharpe/quantiles/0.5``
+
+
+Read: TypeAlias = "Callable[[StrategyResult, float], Figure]"  # of a result, at a declared level
 
 
 @dataclass(frozen=True)
 class Limit:
     """One limit that a spec may declare."""
 
-    name: str  # the spec's key
+    key: str  # in the spec
     title: str  # what is measured, in words
-    unit: Unit  # of the measured figure
-    place: tuple[str, ...]  # where a strategy's result has the figure
-    at_least: bool = False  # whether the figure must not fall below the level; else it must not rise above it
+    description: str  # of the declared level, in the spec's schema
+    unit: Unit  # of the measured figure; it bounds the levels that may be declared
+    side: Side  # of the level, on which the figure must lie
+    read: Read  # the figure, and where it stands
     allowed: float | None = None  # what the figure is held to, where that is not the declared level itself
+
+    @property
+    def field(self) -> tuple[Any, Any]:
+        """The field of a spec's section: a level within its bounds, or nothing."""
+        return LEVELS[self.unit], Field(default=None, description=self.description)
 
 
 @dataclass(frozen=True)
@@ -43,52 +74,101 @@ class LimitVerdict:
     # FAIL where the whole interval breaks the limit, PASS where none of it does, INCONCLUSIVE between, and UNTESTABLE
     # where there is no figure; before any cap
     label: Label
-    at_least: bool = False  # whether the figure must not fall below ``allowed``
+    path: str  # where the strategy's result has the figure
 
 
-def _limit(name: str, title: str, unit: Unit, *place: str, allowed: float | None = None) -> Limit:
-    return Limit(name, title, unit, place, at_least=name.startswith("min_"), allowed=allowed)
+def _figure_at(path: str, estimate: Estimate | None, reason: str = "not measured") -> Figure:
+    from scenario_gen.stats.estimate import Estimate
+
+    return Figure(Estimate(None, reason=reason) if estimate is None else estimate, path)
 
 
-KNOWN_LIMITS: tuple[Limit, ...] = (
-    _limit("max_drawdown", "drawdown", "share of paths", "drawdown_beyond", allowed=ALLOWED_DRAWDOWN_SHARE),
-    _limit("probability_of_loss", "paths that lose", "share of paths", "probability_of_loss"),
-    _limit("var_95", "VaR 95%", "loss", "var", "0.95"),
-    _limit("var_99", "VaR 99%", "loss", "var", "0.99"),
-    _limit("cvar_95", "CVaR 95%", "loss", "cvar", "0.95"),
-    _limit("cvar_99", "CVaR 99%", "loss", "cvar", "0.99"),
-    _limit("min_return_p05", "5% quantile of the total return", "return", "metrics", "total_return", "0.05"),
-    _limit("min_return_p25", "25% quantile of the total return", "return", "metrics", "total_return", "0.25"),
-    _limit("min_return_p50", "median total return", "return", "metrics", "total_return", "0.5"),
-    _limit("min_sharpe_p05", "5% quantile of the Sharpe ratio", "ratio", "metrics", "sharpe", "0.05"),
-    _limit("min_sharpe_p25", "25% quantile of the Sharpe ratio", "ratio", "metrics", "sharpe", "0.25"),
-    _limit("min_sharpe_p50", "median Sharpe ratio", "ratio", "metrics", "sharpe", "0.5"),
+def _drawdowns(strategy: StrategyResult, declared: float) -> Figure:
+    for number, (depth, share) in enumerate(strategy.drawdown_beyond):
+        if abs(depth - declared) < 1e-9:
+            return _figure_at(f"drawdown_beyond/{number}/1", share)
+    return _figure_at("drawdown_beyond", None, f"the run did not count drawdowns of {declared:.1%}")
+
+
+def _losing(strategy: StrategyResult, _: float) -> Figure:
+    return _figure_at("probability_of_loss", strategy.probability_of_loss)
+
+
+def _tail(kind: Literal["var", "cvar"], level: str) -> Read:
+    def read(strategy: StrategyResult, _: float) -> Figure:
+        return _figure_at(f"{kind}/{level}", (strategy.var if kind == "var" else strategy.cvar).get(level))
+
+    return read
+
+
+def quantile_path(metric: str, level: str) -> str:
+    """Return where a strategy's result has a quantile of a metric."""
+    return f"metrics/metric={metric}/quantiles/{level}"
+
+
+def _quantile(metric: str, level: str) -> Read:
+    def read(strategy: StrategyResult, _: float) -> Figure:
+        summary = next((summary for summary in strategy.metrics if summary.metric == metric), None)
+        return _figure_at(quantile_path(metric, level), None if summary is None else summary.quantiles.get(level))
+
+    return read
+
+
+def _loss(key: str, title: str, loss: str, read: Read) -> Limit:
+    return Limit(key, title, f"largest {loss}", "loss", "at most", read)
+
+
+def _floor(key: str, figure: str, unit: Unit, read: Read) -> Limit:
+    return Limit(key, figure.replace(" %", "%"), f"smallest {figure}", unit, "at least", read)
+
+
+DRAWDOWN = Limit(
+    "max_drawdown",
+    "drawdown",
+    "0.25: a fall of 25 % from a peak, allowed on at most 5 % of the paths",
+    "share of paths",
+    "at most",
+    _drawdowns,
+    allowed=ALLOWED_DRAWDOWN_SHARE,
 )
-BY_NAME: Mapping[str, Limit] = {limit.name: limit for limit in KNOWN_LIMITS}
+LOSING = Limit(
+    "probability_of_loss", "paths that lose", "largest share of paths that lose", "share of paths", "at most", _losing
+)
+KNOWN_LIMITS: tuple[Limit, ...] = (
+    DRAWDOWN,
+    LOSING,
+    _loss("var_95", "VaR 95%", "loss that 95 % of the paths stay within", _tail("var", "0.95")),
+    _loss("var_99", "VaR 99%", "loss that 99 % of the paths stay within", _tail("var", "0.99")),
+    _loss("cvar_95", "CVaR 95%", "mean loss of the worst 5 % of the paths", _tail("cvar", "0.95")),
+    _loss("cvar_99", "CVaR 99%", "mean loss of the worst 1 % of the paths", _tail("cvar", "0.99")),
+    _floor("min_return_p05", "5 % quantile of the total return", "return", _quantile("total_return", "0.05")),
+    _floor("min_return_p25", "25 % quantile of the total return", "return", _quantile("total_return", "0.25")),
+    _floor("min_return_p50", "median total return", "return", _quantile("total_return", "0.5")),
+    _floor("min_sharpe_p05", "5 % quantile of the Sharpe ratio", "ratio", _quantile("sharpe", "0.05")),
+    _floor("min_sharpe_p25", "25 % quantile of the Sharpe ratio", "ratio", _quantile("sharpe", "0.25")),
+    _floor("min_sharpe_p50", "median Sharpe ratio", "ratio", _quantile("sharpe", "0.5")),
+)
+BY_KEY: Mapping[str, Limit] = {limit.key: limit for limit in KNOWN_LIMITS}
 
 
-def drawdown_share(strategy: StrategyResult, limit: float) -> Estimate:
-    """Return the share of paths whose drawdown reaches ``limit``; refused where the run did not count it."""
-    for level, share in strategy.drawdown_beyond:
-        if abs(level - limit) < 1e-9:
-            return share
-    return Estimate(None, reason=f"the run did not count drawdowns of {limit:.1%}")
+class _Declared(Section):
+    """The user's own limits, each judged on the 95 % interval of what the paths say; a breach ends a run with 3."""
+
+    def declared(self) -> dict[str, float]:
+        """Return the level of each limit that is declared, by its key."""
+        return self.model_dump(exclude_none=True)
 
 
-def measure(limit: Limit, strategy: StrategyResult, declared: float) -> Estimate:
-    """Return the figure that a limit judges."""
-    match limit.place:
-        case ("drawdown_beyond",):
-            return drawdown_share(strategy, declared)
-        case ("probability_of_loss",):
-            return strategy.probability_of_loss
-        case ("var" | "cvar" as kind, level):
-            figures = strategy.var if kind == "var" else strategy.cvar
-            return figures.get(level, NOT_MEASURED)
-        case (_, metric, level):
-            found = next((one for one in strategy.metrics if one.metric == metric), None)
-            return NOT_MEASURED if found is None else found.quantiles.get(level, NOT_MEASURED)
-    raise AssertionError(limit.place)  # a new kind of place: a defect of ours
+if TYPE_CHECKING:
+    Limits = _Declared
+else:  # the section of a spec: one field for each entry of the list
+    Limits = create_model(
+        "Limits",
+        __base__=_Declared,
+        __module__=__name__,
+        __doc__=_Declared.__doc__,
+        **{limit.key: limit.field for limit in KNOWN_LIMITS},
+    )
 
 
 def judge_figure(measured: Estimate, allowed: float, *, at_least: bool = False) -> Label:
@@ -108,14 +188,14 @@ def judge_figure(measured: Estimate, allowed: float, *, at_least: bool = False) 
 
 def judge_strategy(strategy: StrategyResult, limits: Mapping[str, float]) -> list[LimitVerdict]:
     """Judge every declared limit for one strategy, in the order of :data:`KNOWN_LIMITS`; none declared, none judged."""
-    return [_judge(limit, strategy, limits[limit.name]) for limit in KNOWN_LIMITS if limit.name in limits]
+    return [_judge(limit, strategy, limits[limit.key]) for limit in KNOWN_LIMITS if limit.key in limits]
 
 
 def _judge(limit: Limit, strategy: StrategyResult, declared: float) -> LimitVerdict:
-    measured = measure(limit, strategy, declared)
+    measured, path = limit.read(strategy, declared)
     allowed = declared if limit.allowed is None else limit.allowed
-    label = judge_figure(measured, allowed, at_least=limit.at_least)
-    return LimitVerdict(limit.name, declared, allowed, measured, label, limit.at_least)
+    label = judge_figure(measured, allowed, at_least=limit.side == "at least")
+    return LimitVerdict(limit.key, declared, allowed, measured, label, path)
 
 
 def strategy_findings(strategy: StrategyResult, limits: Mapping[str, float], scenario: str = "") -> list[Finding]:
@@ -136,7 +216,7 @@ def strategy_findings(strategy: StrategyResult, limits: Mapping[str, float], sce
 
 def told(verdict: LimitVerdict) -> str:
     """Return the measured figure in words, with its interval or why there is none."""
-    limit, measured = BY_NAME[verdict.limit], verdict.measured
+    limit, measured = BY_KEY[verdict.limit], verdict.measured
     if limit.unit == "share of paths":
         counted = measured.count if measured.value is None else None
         shown = f"{counted} of {measured.n} paths" if counted is not None else _figure(limit.unit, measured.value)
@@ -150,12 +230,11 @@ def told(verdict: LimitVerdict) -> str:
 
 def band(verdict: LimitVerdict) -> str:
     """Return what the limit allows, in words."""
-    limit = BY_NAME[verdict.limit]
-    side = "at least" if verdict.at_least else "at most"
+    limit = BY_KEY[verdict.limit]
     allowed = _figure(limit.unit, verdict.allowed)
-    if limit.name == "max_drawdown":
-        return f"a drawdown of {verdict.declared:.1%} on {side} {allowed} of paths"
-    return f"{side} {allowed}{' of paths' if limit.unit == 'share of paths' else ''}"
+    if limit.allowed is not None:
+        return f"a {limit.title} of {verdict.declared:.1%} on {limit.side} {allowed} of paths"
+    return f"{limit.side} {allowed}{' of paths' if limit.unit == 'share of paths' else ''}"
 
 
 def _figure(unit: Unit, value: float | None) -> str:

@@ -15,7 +15,7 @@ from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ask_strategy
-from scenario_gen.backtest.limits import strategy_findings
+from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.backtest.uses import StrategyUse
@@ -27,7 +27,6 @@ from scenario_gen.pipeline.given import CONTEXT, GivenPaths, History, Paths, giv
 from scenario_gen.pipeline.summary import strategy_result
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.reading.section import section_of
-from scenario_gen.spec.models import Limits
 from scenario_gen.store.checked import PathsView
 
 

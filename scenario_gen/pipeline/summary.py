@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import BacktestResult, trade
-from scenario_gen.backtest.limits import strategy_findings
+from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.result import Fan, NamedPath, Realised, StrategyResult, Trade
@@ -26,7 +26,6 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars, repair_effects, some_paths
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
-from scenario_gen.spec.models import Limits
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import ContextView, ScenarioResult
@@ -131,7 +130,7 @@ def strategy_result(
         named: paths to show bar by bar.
     """
     returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
-    steps = sorted({*DRAWDOWN_STEPS, *([limits.max_drawdown] if limits.max_drawdown else [])})
+    steps = sorted({*DRAWDOWN_STEPS, *filter(None, [limits.declared().get("max_drawdown")])})
     return StrategyResult(
         name=strategy.name,
         use=strategy.use,

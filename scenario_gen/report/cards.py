@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scenario_gen.backtest.limits import BY_NAME, LimitVerdict, judge_strategy
+from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import (
     CALIBRATION,
@@ -28,7 +28,7 @@ from scenario_gen.report import numbers, words
 from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import Placed, PlacedScenario
-from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, limit_figure, rate
+from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, declared_level, limit_figure, rate
 from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.results import ScenarioResult, StressRun
@@ -72,7 +72,7 @@ class Judged:
     def excess(self) -> tuple[bool, float]:
         """How far beyond the limit: shares of paths first, since figures of several units have no order."""
         figure = rate(self.verdict.measured) or 0.0
-        of_paths = BY_NAME[self.verdict.limit].unit == "share of paths"
+        of_paths = BY_KEY[self.verdict.limit].unit == "share of paths"
         return of_paths, abs(figure - self.verdict.allowed)
 
 
@@ -131,8 +131,8 @@ def _nowhere(base: PlacedScenario, limit: float | None) -> bool:
 def event(limit: float | None) -> Sentence:
     """Return what the decision share counts."""
     if limit is None:
-        return say(words.EVENT_LOSS)
-    return say(words.EVENT_DRAWDOWN, limit=plain(limit, "level", "limits/max_drawdown"))
+        return say(words.EVENTS["probability_of_loss"])
+    return say(words.EVENTS["max_drawdown"], limit=plain(limit, "level", "limits/max_drawdown"))
 
 
 def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> list[Card]:
@@ -170,7 +170,7 @@ def _limits_sentence(run: StressRun, judged: Sequence[Judged], label: Label | No
         top = max(fails, key=lambda entry: entry.excess)
         return say(
             words.LIMITS_BREACHED, fails=numbers.count(len(fails)), all=every, strategy=top.placed.title,
-            scenario=top.scenario.title, measured=_measured(run, top), allowed=_allowed(top.verdict),
+            scenario=top.scenario.title, measured=_measured(top), allowed=_allowed(top.verdict),
         )  # fmt: skip
     told = _allowed(judged[0].verdict) if judged else ""
     if unsure:
@@ -187,21 +187,20 @@ def text_capped(label: Label | None) -> Sentence:
     return say(told, label=words.Badge(label or "UNTESTABLE"))
 
 
-def _measured(run: StressRun, entry: Judged) -> Sentence:
+def _measured(entry: Judged) -> Sentence:
     """Return ``drawdown reached 10% on 31.1% [29.2, 33.2] of paths`` or ``CVaR 95% is 16.3% [15.1, 17.0]``."""
-    limit = BY_NAME[entry.verdict.limit]
-    if limit.unit != "share of paths":
-        return say(words.LIMIT_FIGURE, title=limit.title, figure=entry.shown)
-    declared = run.limits.get("max_drawdown") if limit.name == "max_drawdown" else None
-    return say(words.LIMIT_SHARE, event=event(declared), share=words.of_paths(entry.shown))
+    key = entry.verdict.limit
+    if key not in words.EVENTS:
+        return say(words.LIMIT_FIGURE, title=BY_KEY[key].title, figure=entry.shown)
+    happened = say(words.EVENTS[key], limit=plain(entry.verdict.declared, "level", f"limits/{key}"))
+    return say(words.LIMIT_SHARE, event=happened, share=words.of_paths(entry.shown))
 
 
 def _allowed(verdict: LimitVerdict) -> Sentence:
-    limit, at = BY_NAME[verdict.limit], f"limits/{verdict.limit}"
-    declared = plain(verdict.declared, "number" if limit.unit == "ratio" else "level", at, decimals=2)
-    if limit.name in words.ALLOWED:
-        return say(words.ALLOWED[limit.name], limit=declared, share=numbers.level(verdict.allowed))
-    side = words.FLOOR if verdict.at_least else words.CEILING
+    limit, declared = BY_KEY[verdict.limit], declared_level(verdict)
+    if limit.key in words.ALLOWED:
+        return say(words.ALLOWED[limit.key], limit=declared, share=numbers.level(verdict.allowed))
+    side = words.FLOOR if limit.side == "at least" else words.CEILING
     return say(side, title=limit.title, limit=declared)
 
 

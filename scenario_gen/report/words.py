@@ -90,8 +90,7 @@ HEADLINE_LIMIT = (
     "On {paths} generated paths of {horizon} in scenario {scenario}, {none}{event} on {high} for {high_name}{rest}."
 )
 HEADLINE_NONE = "no strategy’s drawdown reached {limit} on any path, and "
-EVENT_DRAWDOWN = "drawdown reached {limit}"
-EVENT_LOSS = "the return was negative"
+EVENTS = {"max_drawdown": "drawdown reached {limit}", "probability_of_loss": "the return was negative"}
 REST = " and on {low} for {low_name}"
 FAULT_UNJUDGED = "The generator’s calibration was not judged here: falls may be milder on this page than in reality."
 FAULT_LABEL = "Of the generator’s calibration the worst label is {label}."

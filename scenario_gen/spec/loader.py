@@ -12,6 +12,7 @@ import yaml
 from pydantic.json_schema import models_json_schema
 
 from scenario_gen.backtest.broker import COST_TEXT, COSTS
+from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, GENERATORS
@@ -19,7 +20,7 @@ from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, parse_yaml, plain, read_text
-from scenario_gen.spec.models import Limits, Report, ResolvedScenario, ScenarioSpec
+from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.overlay import OVERRIDABLE, SECTIONS, check_name, check_sizes, resolve_scenarios
 from scenario_gen.spec.strategy_list import check_distinct, check_use
 

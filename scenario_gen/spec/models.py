@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 from pydantic import Field, model_validator
 
 from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
 from scenario_gen.market.section import Data, Market
@@ -67,30 +68,6 @@ class Checks(Section):
         default=True,
         description="let the base scenario's generator forecast the past; all: every scenario's; or a budget",
     )
-
-
-Loss = Annotated[float | None, Field(gt=0.0, lt=1.0)]
-Floor = Annotated[float | None, Field(gt=-1.0, le=10.0)]
-SharpeFloor = Annotated[float | None, Field(ge=-10.0, le=10.0)]
-
-
-class Limits(Section):
-    """The user's own limits, each judged on the 95 % interval of what the paths say; a breach ends a run with 3."""
-
-    max_drawdown: Loss = Field(
-        default=None, description="0.25: a fall of 25 % from a peak, allowed on at most 5 % of the paths"
-    )
-    probability_of_loss: Loss = Field(default=None, description="largest share of paths that lose")
-    var_95: Loss = Field(default=None, description="largest loss that 95 % of the paths stay within")
-    var_99: Loss = Field(default=None, description="largest loss that 99 % of the paths stay within")
-    cvar_95: Loss = Field(default=None, description="largest mean loss of the worst 5 % of the paths")
-    cvar_99: Loss = Field(default=None, description="largest mean loss of the worst 1 % of the paths")
-    min_return_p05: Floor = Field(default=None, description="smallest 5 % quantile of the total return")
-    min_return_p25: Floor = Field(default=None, description="smallest 25 % quantile of the total return")
-    min_return_p50: Floor = Field(default=None, description="smallest median total return")
-    min_sharpe_p05: SharpeFloor = Field(default=None, description="smallest 5 % quantile of the Sharpe ratio")
-    min_sharpe_p25: SharpeFloor = Field(default=None, description="smallest 25 % quantile of the Sharpe ratio")
-    min_sharpe_p50: SharpeFloor = Field(default=None, description="smallest median Sharpe ratio")
 
 
 class Report(Section):

@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
-from scenario_gen.backtest.limits import KNOWN_LIMITS, band, judge_figure, judge_strategy, strategy_findings, told
+from scenario_gen.backtest.limits import (
+    KNOWN_LIMITS,
+    Limits,
+    band,
+    judge_figure,
+    judge_strategy,
+    strategy_findings,
+    told,
+)
 from scenario_gen.backtest.result import Fan, StrategyResult
 from scenario_gen.finding import Finding, failed
-from scenario_gen.spec.models import Limits
 from scenario_gen.stats.estimate import Estimate, MetricSummary
 
 REFUSED = Estimate(None, n=50, reason="not shown, needs N >= 400")
@@ -55,7 +62,7 @@ def strategy(**changes: Any) -> StrategyResult:
 
 
 def test_the_spec_and_the_judges_know_the_same_limits() -> None:
-    assert [limit.name for limit in KNOWN_LIMITS] == list(Limits.model_fields)
+    assert [limit.key for limit in KNOWN_LIMITS] == list(Limits.model_fields)
 
 
 # limit, levels that are met, undecided and breached, and the figure that is judged
@@ -120,3 +127,12 @@ def test_a_count_that_is_no_rate_is_told_as_a_count() -> None:
     (verdict,) = judge_strategy(few, {"probability_of_loss": 0.1})
     assert (verdict.label, told(verdict)) == ("PASS", "4 of 512 paths [0.3%, 1.7%]")
     assert band(verdict) == "at most 10.0% of paths"
+
+
+def test_every_entry_of_the_list_is_in_the_schema_and_has_its_finding() -> None:
+    fields = Limits.model_json_schema()["properties"]
+    findings = strategy_findings(strategy(), {limit.key: 0.5 for limit in KNOWN_LIMITS}, "base")
+    assert [finding.name for finding in findings] == [f"limits: {limit.key}" for limit in KNOWN_LIMITS]
+    assert {key: field["description"] for key, field in fields.items()} == {
+        limit.key: limit.description for limit in KNOWN_LIMITS
+    }

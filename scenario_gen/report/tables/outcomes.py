@@ -5,11 +5,20 @@ Owns which number stands in which column of the page. Judges nothing: every labe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from scenario_gen.backtest.limits import BY_NAME, LimitVerdict, drawdown_share, judge_strategy
+from scenario_gen.backtest.limits import (
+    BY_KEY,
+    DRAWDOWN,
+    LOSING,
+    Figure,
+    LimitVerdict,
+    Unit,
+    judge_strategy,
+    quantile_path,
+)
 from scenario_gen.backtest.metrics import BY_NAME as METRIC, Form
 from scenario_gen.backtest.result import NamedPath, StrategyResult
 from scenario_gen.finding import cap, worst
@@ -25,7 +34,7 @@ from scenario_gen.report.drawing.strips import (
     strip_values,
     tick_labels,
 )
-from scenario_gen.report.numbers import Shown, decimals_for, percent, standard_error
+from scenario_gen.report.numbers import Shown, decimals_for, percent, plain, standard_error
 from scenario_gen.report.table import (
     ABSENT,
     Cell,
@@ -45,12 +54,8 @@ from scenario_gen.store.results import StressRun
 
 LABEL = "l vd"
 MOST_TRADES = 40
+LIMIT_FORMS: Mapping[Unit, str] = {"share of paths": "share", "loss": "percent", "return": "percent", "ratio": "number"}
 TINTS = (0.02, 0.1, 0.25, 0.5)  # a share beyond these gets the next darker cell
-
-
-def quantile_path(metric: str, level: str) -> str:
-    """Return where a strategy's result has a quantile of a metric."""
-    return f"metrics/metric={metric}/quantiles/{level}"
 
 
 def _quantile(head: str, metric: str, level: str, form: str, unit: str = "", css: str = "") -> Column:
@@ -68,17 +73,20 @@ def quantile(placed: Placed, metric: str, level: str, form: Form, *, decimals: i
 
 def decision_share(placed: Placed, limit: float | None) -> Shown:
     """Return the share of paths beyond the drawdown limit, or that lose where no drawdown is declared."""
-    if limit is None:
-        return show(placed.find("probability_of_loss"), "share")
-    levels = [level for level, _ in placed.strategy.drawdown_beyond]
-    near = next((number for number, level in enumerate(levels) if abs(level - limit) < 1e-9), None)
-    at = f"{placed.at}/drawdown_beyond" + ("" if near is None else f"/{near}/1")
-    return numbers.share(drawdown_share(placed.strategy, limit), at)
+    return _figure(placed, _decisive(placed.strategy, limit), "share")
 
 
 def decision_estimate(strategy: StrategyResult, limit: float | None) -> Estimate:
     """Return the Estimate behind :func:`decision_share`."""
-    return strategy.probability_of_loss if limit is None else drawdown_share(strategy, limit)
+    return _decisive(strategy, limit).estimate
+
+
+def _decisive(strategy: StrategyResult, limit: float | None) -> Figure:
+    return LOSING.read(strategy, 0.0) if limit is None else DRAWDOWN.read(strategy, limit)
+
+
+def _figure(placed: Placed, figure: Figure, form: str) -> Shown:
+    return show(Ref(figure.estimate, placed.find(figure.path).at), form, decimals=2)
 
 
 def rate(estimate: Estimate) -> float | None:
@@ -101,13 +109,15 @@ def realised_metric(strategy: StrategyResult, key: str) -> float | None:
 
 def limit_figure(placed: Placed, verdict: LimitVerdict, *, signed: bool = False) -> Shown:
     """Return the figure that a limit judges; ``signed`` shows gains with a plus."""
-    where = BY_NAME[verdict.limit].place
-    if where == ("drawdown_beyond",):
-        return decision_share(placed, verdict.declared)
-    path = quantile_path(*where[1:]) if where[0] == "metrics" else "/".join(where)
-    unit = BY_NAME[verdict.limit].unit
-    forms = {"share of paths": "share", "ratio": "number", "return": "signed percent" if signed else "percent"}
-    return show(Ref(verdict.measured, placed.find(path).at), forms.get(unit, "percent"), decimals=2)
+    unit = BY_KEY[verdict.limit].unit
+    form = "signed percent" if signed and unit == "return" else LIMIT_FORMS[unit]
+    return _figure(placed, Figure(verdict.measured, verdict.path), form)
+
+
+def declared_level(verdict: LimitVerdict) -> Shown:
+    """Return the level that the spec declares, as it stands on the page."""
+    form: Form = "number" if BY_KEY[verdict.limit].unit == "ratio" else "level"
+    return plain(verdict.declared, form, f"limits/{verdict.limit}", decimals=2)
 
 
 def decision(limit: float | None) -> Column:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scenario_gen.backtest.limits import BY_NAME, LimitVerdict, judge_strategy
-from scenario_gen.backtest.metrics import Form
+from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.finding import INTRABAR, LOOK_AHEAD, Finding
 from scenario_gen.report import numbers
-from scenario_gen.report.numbers import Shown, plain
+from scenario_gen.report.numbers import Shown
 from scenario_gen.report.table import Cell, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabled
-from scenario_gen.report.tables.outcomes import LABEL, LOW, MEDIAN, decision, group_row, limit_figure
+from scenario_gen.report.tables.outcomes import LABEL, LOW, MEDIAN, decision, declared_level, group_row, limit_figure
 from scenario_gen.report.words import name
 from scenario_gen.store.results import StressRun
 
@@ -96,7 +95,7 @@ def limits_table(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Table |
             rows.append(group_row(scenario))
             rows += [(p, verdict) for p in scenario.strategies() for verdict in judge_strategy(p.strategy, run.limits)]
     columns = (
-        Column("Limit", lambda pair: BY_NAME[pair[1].limit].title, left=True, css="l"),
+        Column("Limit", lambda pair: BY_KEY[pair[1].limit].title, left=True, css="l"),
         Column("Measured", lambda pair: limit_figure(*pair)),
         Column("Declared", lambda pair: _declared(pair[1])),
         Column("Label", lambda pair: pair[1].label, "label", left=True, css=LABEL),
@@ -113,11 +112,9 @@ def limits_table(run: StressRun, scenarios: Sequence[PlacedScenario]) -> Table |
 
 
 def _declared(verdict: LimitVerdict) -> Cell:
-    limit = BY_NAME[verdict.limit]
-    form: Form = "number" if limit.unit == "ratio" else "level"
-    side = "at least" if verdict.at_least else "at most"
-    shown = plain(verdict.declared, form, f"limits/{verdict.limit}", decimals=2)
-    return Cell(shown, note="on 5% of paths" if limit.name == "max_drawdown" else side)
+    limit = BY_KEY[verdict.limit]
+    held_to = limit.side if limit.allowed is None else f"on {numbers.level(limit.allowed)} of paths"
+    return Cell(declared_level(verdict), note=held_to)
 
 
 def trouble_table(scenario: PlacedScenario) -> Table | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from scenario_gen.backtest.limits import quantile_path
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
 from scenario_gen.forecasts.dial import DialSearch
@@ -17,7 +18,6 @@ from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, G
 from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
 from scenario_gen.report.numbers import in_percent
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
-from scenario_gen.report.tables.outcomes import quantile_path
 from scenario_gen.report.tables.realism import decisive_side
 from scenario_gen.stats.scores import TITLES
 from scenario_gen.store.results import StressRun
