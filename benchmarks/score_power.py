@@ -18,9 +18,9 @@ from power import FACTS_HERE, Split, random_splits
 from benchmarks.planted import collapsed, noisy
 from scenario_gen.market import load_candles
 from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.ensemble import judge_scores
 from scenario_gen.realism.results import ScoreVerdict
 from scenario_gen.realism.sample import Sample, path_clusters
-from scenario_gen.realism.scores import judge_scores
 from scenario_gen.realism.space import Points, fact_space
 from scenario_gen.realism.verdicts import judged
 

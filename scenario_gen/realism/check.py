@@ -17,12 +17,12 @@ from scenario_gen.realism.admission import admit, applies, caps_of, merged_audit
 from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.controls import negative_control
+from scenario_gen.realism.ensemble import judge_scores
 from scenario_gen.realism.facts import FACTS, Fact
 from scenario_gen.realism.gauge import Gauge
 from scenario_gen.realism.long_sample import long_figures
 from scenario_gen.realism.results import Design, FactsReport, FactVerdict, Mode, ScoreVerdict
 from scenario_gen.realism.sample import Once, Reference, Sample, cut_reference, like_context, path_clusters
-from scenario_gen.realism.scores import judge_scores
 from scenario_gen.realism.space import Points, fact_space
 from scenario_gen.realism.verdicts import Bench, assemble, judge_facts, judged, judged_by_nothing
 from scenario_gen.stats.contrast import MIN_CLUSTERS, Ids

@@ -11,9 +11,9 @@ from scenario_gen.market import Candles
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.check import check_facts
 from scenario_gen.realism.controls import negative_control
+from scenario_gen.realism.ensemble import Stretches
 from scenario_gen.realism.gauge import windows
 from scenario_gen.realism.results import FactsReport
-from scenario_gen.realism.scores import Stretches
 from scenario_gen.realism.space import Points
 
 LENGTH, END = 60, 2850
@@ -120,18 +120,18 @@ def test_the_limit_is_the_furthest_stretch_on_the_side_that_counts() -> None:
     points = rng.standard_normal((100, 3)) + np.repeat(rng.standard_normal((10, 3)), 10, axis=0)
     stretches = Stretches.of(Points(points, np.repeat(np.arange(10), 10)))
     for name, low in (("c2st", False), ("energy", False), ("coverage", True)):
-        reached = np.sort(getattr(stretches, name))
+        reached = np.sort(stretches.reached[name])
         furthest, inside, beyond = (
             (reached[0], reached[1], reached[0] - 0.01) if low else (reached[-1], reached[-2], reached[-1] + 0.01)
         )
         assert stretches.verdict(name, furthest)[0] == stretches.verdict(name, inside)[0] == "INCONCLUSIVE"
         assert stretches.verdict(name, beyond)[0] == "WARN"
-    assert stretches.verdict("energy", 1.6 * stretches.energy.max())[0] == "FAIL"
+    assert stretches.verdict("energy", 1.6 * stretches.reached["energy"].max())[0] == "FAIL"
 
 
 def test_a_score_of_every_regime_is_held_to_the_median_and_the_lowest_twentieth() -> None:
     level = np.linspace(0.5, 1.0, 21)  # median .75, 5 % quantile .525
-    stretches = Stretches(level, level, level, spread=level, precision=level)
+    stretches = Stretches({"spread": level, "precision": level})
     for name, fault in (("spread", 0.375), ("precision", 0.15)):
         assert stretches.usual(name) == pytest.approx((0.75, 0.525))
         given = [stretches.low_verdict(name, at)[0] for at in (0.526, 0.524, fault + 0.001, fault - 0.001)]
