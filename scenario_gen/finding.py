@@ -1,7 +1,8 @@
 """Judgements: labels and their order, the checks there are, and what each check found.
 
 Owns the five labels and which of several is the worst, the list of checks with what each does to the page, to a
-favourable label and to the exit code, and :class:`Finding`, the one form that a judgement has. Judges nothing: each
+favourable label and to the exit code, the groups of facts and scores, which are parts of a check, and
+:class:`Finding`, the one form that a judgement has. Judges nothing: each
 room builds its findings where it measures. Does not know how a finding is drawn.
 
 To add a finding: one entry in :data:`CHECKS`, and ``entry.finding(label, measured, ...)`` where it is measured.
@@ -132,13 +133,40 @@ class Finding:
 
 EFFECT_BAND = "(FAIL: q < 0.01, effect 0.1; WARN: q < 0.05)"
 ANY: frozenset[str] = frozenset()
-MISLEADING: Mapping[str, frozenset[str]] = {  # groups of facts that decide how deep falls go
-    "tails": ANY,
-    "clustering": ANY,
-    "asymmetry": ANY,
-    "copy": ANY,
-    "diversity": frozenset({"distinct", "alike", "spread"}),  # one context covers less than all of history by nature
-    "scale": ANY,
+
+
+@dataclass(frozen=True)
+class Group:
+    """One phenomenon that facts or scores show, with the label of its worst member: an entry of :data:`GROUPS`."""
+
+    key: str  # what files and findings call it
+    title: str  # over its rows of a table
+    words: str  # inside a sentence
+    misleading: frozenset[str] | None = None  # whose FAIL makes falls look milder than they are: of these, or of any
+
+
+TAILS = Group("tails", "Tails", "tails", ANY)
+CLUSTERING = Group("clustering", "Clustering of volatility", "clustering", ANY)
+LINEAR = Group("linear", "Linear dependence", "linear dependence")
+ASYMMETRY = Group("asymmetry", "Asymmetry", "asymmetry", ANY)
+CANDLE_SHAPE = Group("candle_shape", "Shape of a candle", "candle shapes")
+GAPS = Group("gaps", "Gaps", "gaps")
+VOLUME = Group("volume", "Volume", "volume")
+INTRADAY = Group("intraday", "Within the session", "time of day")
+SCALE = Group("scale", "Scale", "scale", ANY)
+CROSS_ASSET = Group("cross_asset", "Assets together", "assets together")
+ENSEMBLE = Group("ensemble", "The ensemble as a whole", "the ensemble as a whole")  # every score, in a report of facts
+DISCRIMINATIVE = Group("discriminative", "Told from real windows", "what tells paths from real windows")
+COPY = Group("copy", "Copies of history", "copies of history", ANY)
+# One context covers less than all of history by nature, so coverage misleads nobody.
+DIVERSITY = Group("diversity", "Diversity", "diversity", frozenset({"distinct", "alike", "spread"}))
+GROUPS: tuple[Group, ...] = (
+    TAILS, CLUSTERING, LINEAR, ASYMMETRY, CANDLE_SHAPE, GAPS, VOLUME, INTRADAY, SCALE, CROSS_ASSET,
+    ENSEMBLE, DISCRIMINATIVE, COPY, DIVERSITY,
+)  # fmt: skip
+GROUP: Mapping[str, Group] = {group.key: group for group in GROUPS}
+MISLEADING: Mapping[str, frozenset[str]] = {  # groups that decide how deep falls go
+    group.key: group.misleading for group in GROUPS if group.misleading is not None
 }
 
 CANDLES = Check("candles", section="integrity", card=True, gate="generator")

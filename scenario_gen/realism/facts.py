@@ -2,6 +2,9 @@
 
 Owns what a fact is called, needs and is controlled by; those of several assets have a list of their own. Knows no
 estimator and no verdict.
+
+To add a fact: one entry in :data:`FACTS` and how it is computed in :data:`STATISTICS`; of a new phenomenon, also one
+in :data:`scenario_gen.finding.GROUPS`, which tables, sentences and caps follow.
 """
 
 from __future__ import annotations
@@ -14,14 +17,24 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.finding import (
+    ASYMMETRY,
+    CANDLE_SHAPE,
+    CLUSTERING,
+    CROSS_ASSET,
+    GAPS,
+    INTRADAY,
+    LINEAR,
+    SCALE,
+    TAILS,
+    VOLUME,
+    Group,
+)
 from scenario_gen.realism import candle, estimators as returns
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.estimators import Array, correlation, divide, l_ratios, log, log_spread, mean_acf, mean_ccf
 from scenario_gen.realism.gauge import Gauge, deseasonalise
 
-Group = Literal[
-    "tails", "clustering", "linear", "asymmetry", "candle_shape", "gaps", "volume", "intraday", "scale", "cross_asset"
-]
 Kind = Literal["P", "Q"]
 Need = Literal["volume", "gaps", "ticks", "sessions"]
 Control = Literal["gbm", "shuffle", "signflip", "ar1", "reverse", "wicks", "independent", "misaligned", ""]
@@ -34,7 +47,7 @@ class Fact:
 
     id: str  # the statistic's name in tables and files
     number: str  # its place in the list of facts; facts of one phenomenon share the digits
-    group: Group  # the phenomenon
+    group: str  # the phenomenon: key of an entry of GROUPS
     title: str  # what it measures, for a person
     kind: Kind  # P: one value per path, compared as a distribution; Q: a pooled ratio sum(num) / sum(den)
     min_bars: int  # the shortest path on which it is worth computing
@@ -59,21 +72,21 @@ def _fact(
     gate: bool = True,
     seasonal: bool = False,
 ) -> Fact:
-    return Fact(id, number, group, title, kind, min_bars, needs, control, gate, source, seasonal)
+    return Fact(id, number, group.key, title, kind, min_bars, needs, control, gate, source, seasonal)
 
 
-_tail = partial(_fact, group="tails")
-_cluster = partial(_fact, group="clustering")
-_memory = partial(_fact, group="clustering", seasonal=True)
-_linear = partial(_fact, group="linear")
-_asymmetry = partial(_fact, group="asymmetry")
-_candle = partial(_fact, group="candle_shape")
-_gap = partial(_fact, group="gaps", needs=frozenset[Need]({"gaps"}))
-_volume = partial(_fact, group="volume", needs=frozenset[Need]({"volume"}))
-_session = partial(_fact, group="intraday", needs=frozenset[Need]({"sessions"}))
-_session_volume = partial(_fact, group="intraday", needs=frozenset[Need]({"sessions", "volume"}))
-_scale = partial(_fact, group="scale")
-_cross = partial(_fact, "19", group="cross_asset", control="independent", seasonal=True)
+_tail = partial(_fact, group=TAILS)
+_cluster = partial(_fact, group=CLUSTERING)
+_memory = partial(_fact, group=CLUSTERING, seasonal=True)
+_linear = partial(_fact, group=LINEAR)
+_asymmetry = partial(_fact, group=ASYMMETRY)
+_candle = partial(_fact, group=CANDLE_SHAPE)
+_gap = partial(_fact, group=GAPS, needs=frozenset[Need]({"gaps"}))
+_volume = partial(_fact, group=VOLUME, needs=frozenset[Need]({"volume"}))
+_session = partial(_fact, group=INTRADAY, needs=frozenset[Need]({"sessions"}))
+_session_volume = partial(_fact, group=INTRADAY, needs=frozenset[Need]({"sessions", "volume"}))
+_scale = partial(_fact, group=SCALE)
+_cross = partial(_fact, "19", group=CROSS_ASSET, control="independent", seasonal=True)
 
 _HOSKING, _CONT, _DGE = "Hosking 1990", "Cont 2001", "Ding, Granger & Engle 1993"
 _BMP, _JSJ = "Bouchaud, Matacz & Potters 2001", "Johansen, Simonsen & Jensen 2006"
@@ -132,7 +145,7 @@ FACTS: tuple[Fact, ...] = (
         "share of bars whose close stands still",
         20,
         "gbm",
-        group="intraday",
+        group=INTRADAY,
         needs=frozenset[Need]({"ticks"}),
     ),
     _scale("20", "log_sd", "log volatility of the path", 2, ""),

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scenario_gen.finding import Label
+from scenario_gen.finding import ENSEMBLE, Label
 from scenario_gen.realism.audit import Audit
 from scenario_gen.stats.contrast import Contrast
 
@@ -142,7 +142,7 @@ class FactsReport:
 
     def counts(self, group: str) -> dict[Label, int]:
         """Return how many judged members of a group carry each label."""
-        members = self.scores if group == "ensemble" else [f for f in self.facts if f.group == group]
+        members = self.scores if group == ENSEMBLE.key else [f for f in self.facts if f.group == group]
         return dict(Counter(member.label for member in members if member.label is not None))
 
     def flagged(self) -> list[str]:

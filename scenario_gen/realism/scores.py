@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scenario_gen.finding import Label
+from scenario_gen.finding import COPY, DISCRIMINATIVE, DIVERSITY, GROUPS, Group, Label
 from scenario_gen.market.candles import Candles
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.copying import (
@@ -58,7 +58,6 @@ DISTINCT = 0.99
 ALIKE_WARN, ALIKE_FAIL = 0.01, 0.05  # as paths drawn from 100 and from 20 windows have
 
 CANDLE_GROUP, CALIBRATION, VALUE_AT_RISK = "candles", "calibration", "value_at_risk"
-DISCRIMINATIVE, COPY, DIVERSITY = "discriminative", "copy", "diversity"
 
 
 # --- What a score is computed from ---
@@ -158,7 +157,7 @@ class Score:
 
     id: str  # its name in tables and files
     title: str  # what it measures, for a person
-    group: str = ""  # the group whose label it makes; "" where it is shown and never judged
+    group: Group | None = None  # whose label it makes; None where it is shown and never judged
     whole: Callable[[Score, Ensemble], ScoreVerdict] | None = None  # judges without a yardstick; None where it has one
     beside: Callable[[Ensemble], Compare] = in_space  # how paths, and held-out real windows, are set beside real ones
     number: Callable[[Any], float] = lambda compared: float("nan")  # the score of what is compared
@@ -195,7 +194,7 @@ class Score:
 
     def untestable(self, reason: str, *, one_context: bool = False) -> ScoreVerdict:
         """Return that the score has no value, and why; it has a label where it would have been judged."""
-        judged = self.judged or (one_context and bool(self.group))
+        judged = self.judged or (one_context and self.group is not None)
         return ScoreVerdict(self.id, self.title, "UNTESTABLE" if judged else None, reason)
 
 
@@ -314,7 +313,7 @@ SCORES: tuple[Score, ...] = (
 )  # fmt: skip
 SCORE: Mapping[str, Score] = {score.id: score for score in SCORES}
 SCORE_GROUPS: Mapping[str, tuple[str, ...]] = {
-    group: tuple(score.id for score in SCORES if score.group == group) for group in (DISCRIMINATIVE, COPY, DIVERSITY)
+    group.key: members for group in GROUPS if (members := tuple(score.id for score in SCORES if score.group is group))
 }
 JUDGED = tuple(score.id for score in SCORES if score.group)
 
@@ -324,7 +323,8 @@ EXEMPT = "not judged: the generator is declared to resample history"
 
 def exempted(scores: Iterable[ScoreVerdict]) -> list[ScoreVerdict]:
     """Return the scores with the copy test shown and not judged."""
+    shown = SCORE_GROUPS[COPY.key]
     return [
-        replace(score, label=None, reason=f"{EXEMPT}; {score.reason}") if score.score in SCORE_GROUPS[COPY] else score
+        replace(score, label=None, reason=f"{EXEMPT}; {score.reason}") if score.score in shown else score
         for score in scores
     ]

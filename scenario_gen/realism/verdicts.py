@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scenario_gen.finding import Label, by_group
+from scenario_gen.finding import ENSEMBLE, SCALE, Label, by_group
 from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.facts import FACT, Fact
 from scenario_gen.realism.results import Comparison, Design, FactsReport, FactVerdict, LongFigure, ScoreVerdict
@@ -108,7 +108,7 @@ class Bench:
 
 def judged(fact: Fact) -> bool:
     """Return whether modes B and C judge the fact: facts of scale need the rank within their own context."""
-    return fact.gate and fact.group != "scale"
+    return fact.gate and fact.group != SCALE.key
 
 
 def compare(fact: str, synthetic: Measured, real: Measured, side: Side = "two-sided") -> Comparison | None:
@@ -195,7 +195,7 @@ def _compare_all(synthetic: Measured, bench: Bench, facts: Sequence[Fact]) -> di
 
 
 def _verdict(fact: Fact, compared: _Compared, synthetic: Measured, bench: Bench) -> FactVerdict:
-    real = bench.real if bench.matched is None or fact.group != "scale" else bench.matched
+    real = bench.real if bench.matched is None or fact.group != SCALE.key else bench.matched
     shown = compared.paths if real is bench.real else compare(fact.id, synthetic, real)
     label, reason = _label(fact, compared, synthetic, bench)
     ours, theirs = _described(fact, synthetic), _described(fact, real)
@@ -237,7 +237,7 @@ def _label(fact: Fact, compared: _Compared, synthetic: Measured, bench: Bench) -
 
 
 def _why_shown(fact: Fact, bench: Bench) -> str:
-    if fact.group != "scale":
+    if fact.group != SCALE.key:
         return "shown only: too noisy or too regime-bound to judge by"
     if bench.matched is not None:
         return "shown only, beside the real windows that followed markets like the context"
@@ -334,9 +334,6 @@ def _outside(fact: str, synthetic: Measured, bench: Bench) -> float | None:
 # Verdicts put together: the label of each group, and what the reference itself would be flagged for
 
 
-ENSEMBLE = "ensemble"  # the group of the scores
-
-
 def assemble(
     design: Design,
     facts: list[FactVerdict],
@@ -346,7 +343,7 @@ def assemble(
     long: Sequence[LongFigure] = (),
 ) -> FactsReport:
     """Return the report with the verdict of each group; ``long`` has a part in none."""
-    labelled = [(fact.group, fact.label) for fact in facts] + [(ENSEMBLE, score.label) for score in scores]
+    labelled = [(fact.group, fact.label) for fact in facts] + [(ENSEMBLE.key, score.label) for score in scores]
     return FactsReport(
         mode=design.mode,
         design=design,

@@ -11,6 +11,7 @@ from scenario_gen.finding import (
     BAD,
     CALIBRATION,
     FACTS,
+    GROUP,
     TOO_MANY_BAD_BARS,
     Finding,
     Label,
@@ -77,8 +78,13 @@ def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     if found is None or label is None or label not in BAD:
         return ()
     top = _worst_fact(found, label)
-    what = words.FACT_GROUPS.get(top[1].group, top[1].group) if top else "the ensemble as a whole"
+    what = _in_words(top[1].group) if top else "the ensemble as a whole"
     return say(words.FAULT_FACTS, label=Badge(label), what=what)
+
+
+def _in_words(group: str) -> str:
+    """Return what a sentence calls a group; its key, where this version does not know it."""
+    return GROUP[group].words if group in GROUP else group
 
 
 def _worst_fact(found: FactsReport, label: Label) -> tuple[int, FactVerdict] | None:

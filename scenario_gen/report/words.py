@@ -96,10 +96,6 @@ FAULT_UNJUDGED = "The generator’s calibration was not judged here: falls may b
 FAULT_LABEL = "Of the generator’s calibration the worst label is {label}."
 FAULT_CALIBRATION = "Set beside what came, the generator gets {label} for {what}{direction}"
 FAULT_FACTS = "beside real windows, {label} for {what}"
-FACT_GROUPS = {
-    "tails": "tails", "clustering": "clustering", "linear": "linear dependence", "asymmetry": "asymmetry",
-    "candle_shape": "candle shapes", "gaps": "gaps", "volume": "volume", "intraday": "time of day",
-}  # fmt: skip
 FAULT_BOTH = "{calibration}; {facts}."
 FAULT_ONE = "{fault}."
 MILDER, DEEPER = ": falls may be milder here than in reality", ": falls may be deeper here than in reality"

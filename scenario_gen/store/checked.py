@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from scenario_gen.candles.account import CandleAccount
-from scenario_gen.finding import Label, worst
+from scenario_gen.finding import COPY, CROSS_ASSET, Label, worst
 from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.facts import FACT
 from scenario_gen.realism.results import Design, FactsReport, FactVerdict, LongFigure, Mode, ScoreVerdict
-from scenario_gen.realism.scores import CALIBRATION, CANDLE_GROUP, COPY, EXEMPT, SCORE_GROUPS, VALUE_AT_RISK
+from scenario_gen.realism.scores import CALIBRATION, CANDLE_GROUP, EXEMPT, SCORE_GROUPS, VALUE_AT_RISK
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def verdicts_of(
         judged = members.get(group, [])
         labels[group] = worst((label for _, label, _ in judged), "UNTESTABLE")
         decisive = [(name, why) for name, label, why in judged if label == labels[group]]
-        reasons[group] = _reason(decisive) if decisive else EXEMPT if exempt and group == COPY else lacking
+        reasons[group] = _reason(decisive) if decisive else EXEMPT if exempt and group == COPY.key else lacking
     return labels, reasons
 
 
@@ -166,9 +166,6 @@ def _members(facts: Iterable[FactVerdict], scores: Iterable[ScoreVerdict]) -> It
 # --- What a check of paths of several assets found, as frozen values. Computes no statistic ---
 
 
-CROSS_ASSET = "cross_asset"
-
-
 @dataclass(frozen=True)
 class AssetsReport:
     """What was found about given paths of several assets: each asset alone, and how they move together."""
@@ -205,13 +202,13 @@ def assets_report(assets: Mapping[str, CheckReport], together: FactsReport, note
         verdicts[group] = worst(labels.values(), "UNTESTABLE")
         alike = [name for name, label in labels.items() if label == verdicts[group]]
         reasons[group] = f"{', '.join(alike)}: {assets[alike[0]].reasons[group]}"
-    verdicts[CROSS_ASSET] = together.groups.get(CROSS_ASSET, "UNTESTABLE")
-    reasons[CROSS_ASSET] = _why(together, verdicts[CROSS_ASSET])
+    verdicts[CROSS_ASSET.key] = together.groups.get(CROSS_ASSET.key, "UNTESTABLE")
+    reasons[CROSS_ASSET.key] = _why(together, verdicts[CROSS_ASSET.key])
     return AssetsReport(verdicts, reasons, dict(assets), together, notes)
 
 
 def _why(together: FactsReport, label: Label) -> str:
-    alike = [fact for fact in together.facts if fact.group == CROSS_ASSET and fact.label == label]
+    alike = [fact for fact in together.facts if fact.group == CROSS_ASSET.key and fact.label == label]
     if not alike:
         return "nothing of it could be computed"
     others = ", ".join(fact.fact for fact in alike[1:])

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from scenario_gen.finding import Label
+from scenario_gen.finding import GROUP, GROUPS, Label
 from scenario_gen.forecasts.origins import PATHS, WANTED
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.realism.by_origin import MIN_ORIGINS
@@ -23,18 +23,6 @@ from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref,
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.spec.models import MAX_CALIBRATED
 
-GROUPS = {
-    "tails": "Tails",
-    "clustering": "Clustering of volatility",
-    "linear": "Linear dependence",
-    "asymmetry": "Asymmetry",
-    "candle_shape": "Shape of a candle",
-    "gaps": "Gaps",
-    "volume": "Volume",
-    "intraday": "Within the session",
-    "scale": "Scale",
-    "ensemble": "The ensemble as a whole",
-}
 LABELS: tuple[Label, ...] = ("FAIL", "WARN", "INCONCLUSIVE", "UNTESTABLE", "PASS")
 
 LEAST_BARS = {fact.id: fact.min_bars for fact in FACTS}
@@ -65,9 +53,9 @@ def _fact_head(fact: Ref) -> tuple[str, str]:
 def _by_group(facts: Sequence[Ref]) -> list[Row | Ref]:
     """Return the facts with a label that says something, group by group; what is untestable is told in words."""
     rows: list[Row | Ref] = []
-    for group, title in GROUPS.items():
-        members = [ref for ref in facts if ref.value.group == group and ref.value.label not in (None, "UNTESTABLE")]
-        rows += [Row(title, css="grp"), *members] if members else []
+    for group in GROUPS:
+        members = [ref for ref in facts if ref.value.group == group.key and ref.value.label not in (None, "UNTESTABLE")]
+        rows += [Row(group.title, css="grp"), *members] if members else []
     return rows
 
 
@@ -191,8 +179,8 @@ def groups_table(scenarios: Sequence[PlacedScenario]) -> Table | None:
     return tabulate(
         "Group",
         columns,
-        [group for group in GROUPS if any(group in groups for _, groups in reports)],
-        GROUPS.__getitem__,
+        [group.key for group in GROUPS if any(group.key in groups for _, groups in reports)],
+        lambda key: GROUP[key].title,
         caption="A group takes the label of its worst member. Baselines are shown beside and not judged.",
     )
 

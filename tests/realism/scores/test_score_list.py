@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scenario_gen.finding import DIVERSITY
 from scenario_gen.market import Candles
 from scenario_gen.realism import ensemble
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.ensemble import judge_scores
 from scenario_gen.realism.gauge import windows
 from scenario_gen.realism.results import ScoreVerdict
-from scenario_gen.realism.scores import DIVERSITY, JUDGED, SCORE, SCORE_GROUPS, SCORES, Score
+from scenario_gen.realism.scores import JUDGED, SCORE, SCORE_GROUPS, SCORES, Score
 from scenario_gen.realism.space import Points
 
 BARS = 30
@@ -60,7 +61,7 @@ def test_an_entry_more_is_a_score_more_judged_beside_its_yardstick(
 
 
 def test_a_score_without_a_group_is_shown_and_never_judged(real: BarArrays, nasdaq: Candles) -> None:
-    shown = {score.id for score in SCORES if not score.group}
+    shown = {score.id for score in SCORES if score.group is None}
     assert shown == {"recall", "density", "w1_returns", "w1_normalised", "acf_abs", "leverage"}
     verdicts = scored(real, nasdaq)
     assert all(verdicts[name].label is None for name in (*shown, "precision"))
@@ -83,4 +84,4 @@ def test_a_score_tells_why_it_has_no_value() -> None:
     precision = SCORE["precision"]
     assert precision.untestable("too short").label is None
     assert precision.untestable("too short", one_context=True).label == "UNTESTABLE"
-    assert replace(precision, group="").untestable("too short", one_context=True).label is None
+    assert replace(precision, group=None).untestable("too short", one_context=True).label is None
