@@ -5,6 +5,7 @@ Knows the shapes of answers; knows nothing of money.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import warnings
@@ -35,12 +36,25 @@ def ask(strategy: LoadedStrategy, method: str, *arguments: Any) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
-            answer = getattr(strategy.instance, method)(*arguments)
+            with strategy.reads.watched():
+                answer = getattr(strategy.instance, method)(*arguments)
         except (Exception, SystemExit) as error:  # sys.exit() in a strategy must not end the run in silence
             raise user_error(error, strategy.file, f"{strategy.name}.{method} raised") from error
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         log.warning("%s.%s warned: %s", strategy.name, method, text)
     return answer
+
+
+def rehearse(strategy: LoadedStrategy, bars: Bars, broker: Broker) -> None:
+    """Ask a strategy once and forget the answer: what its code reads while it trades is then known.
+
+    What it raises and warns of is left to the backtest.
+    """
+    method = method_of(strategy)
+    arguments = (bars.lent(), broker) if method == "portfolio" else (bars.lent(),)
+    with warnings.catch_warnings(), contextlib.suppress(Exception, SystemExit), strategy.reads.watched():
+        warnings.simplefilter("ignore")
+        getattr(strategy.instance, method)(*arguments)
 
 
 def usable_signals(

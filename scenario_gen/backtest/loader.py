@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.backtest.parameters import described, hint, label, parameter_sets
+from scenario_gen.backtest.reads import Reads
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.backtest.uses import StrategyUse, names_a_class, split_use
 from scenario_gen.errors import StrategyError
@@ -74,6 +75,8 @@ class LoadedStrategy:
     params: dict[str, Any]  # every field of the dataclass, defaults included
     instance: Any  # the user's object
     file: Path  # the user's file, absolute
+    # what its code has read so far, one for all sets of an entry; a strategy of this package's own reads nothing
+    reads: Reads = dataclasses.field(default_factory=lambda: Reads(Path(__file__)), compare=False)
 
     def __reduce__(self) -> tuple[Callable[..., LoadedStrategy], tuple[Any, ...]]:
         return _reload, (self.name, self.use, self.params, self.file, type(self.instance).__name__)
@@ -114,7 +117,7 @@ def load_strategy(reference: str, base: Path) -> type:
         StrategyError: the reference, the file or the class is not usable.
     """
     path, name = _split(reference)
-    return _class_in(_find(path, base), name)
+    return _class_in(Reads(_find(path, base)), name)
 
 
 def expand(use: StrategyUse, base: Path) -> Expansion:
@@ -128,13 +131,14 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
     """
     path, class_name = _split(use.use)
     file = _find(path, base)
-    cls = _class_in(file, class_name)
+    reads = Reads(file)
+    cls = _class_in(reads, class_name)
     sets = parameter_sets(cls, use.params, use.where)
     kept: list[LoadedStrategy] = []
     dropped: list[Dropped] = []
     for params in sets:
         try:
-            instance = _instance(cls, params, file)
+            instance = _instance(cls, params, reads)
         except ValueError as error:
             if len(sets) == 1:
                 doing = f"{label(cls.__name__, params)} raised"
@@ -143,7 +147,7 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             continue
         complete = described(instance)
         name = use.name if use.name and len(sets) == 1 else label(use.name or cls.__name__, complete)
-        kept.append(LoadedStrategy(name, use.use, complete, instance, file))
+        kept.append(LoadedStrategy(name, use.use, complete, instance, file, reads))
     if not kept:
         raise StrategyError(
             f"{cls.__name__} refused all {len(sets)} combinations of its grid: {dropped[-1].reason}",
@@ -181,8 +185,8 @@ def _find(path: str, base: Path) -> Path:
     )
 
 
-def _class_in(file: Path, name: str) -> type:
-    module = _execute(file)
+def _class_in(reads: Reads, name: str) -> type:
+    file, module = reads.file, _execute(reads)
     cls = getattr(module, name, None)
     own = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
     if not isinstance(cls, type):
@@ -206,37 +210,43 @@ def _class_in(file: Path, name: str) -> type:
     return cls
 
 
-def _execute(file: Path) -> types.ModuleType:
+def _execute(reads: Reads) -> types.ModuleType:
     """Execute a strategy file as a module of its own, named by its full path.
 
     The source is compiled here and not imported, so that an edited file is never served from a stale cache
     and two files of the same name do not meet in ``sys.modules``. It is registered there because dataclasses
     and type hints look their module up.
     """
+    file = reads.file
     name = f"scenario_gen_strategy_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     module = types.ModuleType(name)
     module.__file__ = str(file)
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+        with reads.watched():
+            exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name)
         if before is not None:
             sys.modules[name] = before
         raise user_error(error, file, f"{shown(file)} does not import:") from error
+    reads.note_modules(module)
     return module
 
 
-def _instance(cls: type, params: dict[str, Any], file: Path) -> Any:
+def _instance(cls: type, params: dict[str, Any], reads: Reads) -> Any:
     """Call the class; a ValueError passes through, anything else is the user's mistake."""
     try:
-        return cls(**params)
+        with reads.watched():
+            return cls(**params)
     except ValueError:
         raise
     except Exception as error:
-        raise user_error(error, file, f"{label(cls.__name__, params)} raised") from error
+        raise user_error(error, reads.file, f"{label(cls.__name__, params)} raised") from error
 
 
 def _reload(name: str, use: str, params: dict[str, Any], file: Path, class_name: str) -> LoadedStrategy:
-    return LoadedStrategy(name, use, params, _class_in(file, class_name)(**params), file)
+    reads = Reads(file)
+    cls = _class_in(reads, class_name)
+    return LoadedStrategy(name, use, params, _instance(cls, params, reads), file, reads)

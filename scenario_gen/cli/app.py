@@ -16,7 +16,7 @@ from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evalua
 from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
 from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
 from scenario_gen.cli.training import finetune, train
-from scenario_gen.errors import ScenarioError
+from scenario_gen.errors import ScenarioError, StrategyError
 from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import MAX_PATHS, ResolvedScenario
 
@@ -99,7 +99,7 @@ def validate(
 ) -> None:
     """Check specs without running them, and say what they would run.
 
-    Takes a moment: neither data nor a model nor a strategy is loaded.
+    Takes a moment: neither data nor a model is loaded. Strategy files are imported, so their code runs.
     Every mistake is listed, with its file, line and field.
 
     For example:
@@ -220,11 +220,53 @@ def validate_all(specs: Iterable[Path]) -> int:
     code = 0
     for path in specs:
         try:
-            typer.echo(summary(load_spec(path)))
+            loaded = load_spec(path)
+            _try_strategies(loaded)
+            typer.echo(summary(loaded))
         except ScenarioError as error:
             typer.echo(str(error), err=True)
             code = 2
     return code
+
+
+TRY = """
+import json, sys
+given = json.load(sys.stdin)
+sys.path[:] = given["path"]
+from pathlib import Path
+from scenario_gen.backtest.loader import expand
+from scenario_gen.backtest.uses import StrategyUse
+from scenario_gen.errors import ScenarioError
+try:
+    for use in given["uses"]:
+        expand(StrategyUse.model_validate(use), Path(given["base"]))
+except ScenarioError as error:
+    sys.exit(json.dumps([error.problem, error.expected, error.fix]))
+print("tried")
+"""
+
+
+def _try_strategies(loaded: LoadedSpec) -> None:
+    """Import every strategy of a spec, in a process of its own: this one stays light, and whole whatever they do.
+
+    Raises:
+        StrategyError: a strategy does not import, or refuses its parameters.
+    """
+    import json
+    import subprocess
+    import sys
+
+    uses = [use.model_dump(mode="json") for use in loaded.spec.strategies]
+    given = json.dumps({"path": sys.path, "uses": uses, "base": str(loaded.base)})
+    tried = subprocess.run([sys.executable, "-c", TRY], input=given, capture_output=True, text=True, check=False)
+    if tried.returncode == 0 and tried.stdout.rstrip().endswith("tried"):
+        return
+    try:
+        problem, expected, fix = json.loads(tried.stderr.strip().splitlines()[-1])
+    except (ValueError, IndexError):  # it left the process, or something native crashed
+        problem = f"importing the strategies of {loaded.filename} ended the process with exit code {tried.returncode}"
+        expected, fix = "strategies that leave the process alone", "look for os._exit, or a library that crashes"
+    raise StrategyError(f"{loaded.filename}: {problem}", expected=expected, fix=fix)
 
 
 def print_schema() -> None:

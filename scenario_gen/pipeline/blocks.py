@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import trade
-from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.loader import LoadedStrategy, shown
+from scenario_gen.backtest.reads import unchanged
 from scenario_gen.backtest.result import RepairedFigure, RepairEffect
 from scenario_gen.candles.account import CandleCounts
 from scenario_gen.candles.check import CheckedPaths, none_left
@@ -106,6 +107,7 @@ class FinishedBlock:
     volatility_ratio: NDArray[np.float64]  # [path]
     equity: NDArray[np.float32]  # [strategy, path, fan point]
     equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
+    reads: dict[str, dict[str, str]]  # sums of what each strategy's code has read, by its use and the file's name
 
     def save(self, store: RunFolder, scenario: str, index: int) -> None:
         """Write the block to its folder.
@@ -126,7 +128,7 @@ class FinishedBlock:
             "repaired": self.tally.facts,
             "unrepaired": self.unrepaired,
         }
-        notes = {"account": self.tally.notes(), "provenance": self.provenance}
+        notes = {"account": self.tally.notes(), "provenance": self.provenance, "reads": self.reads}
         store.save_block(scenario, index, arrays, frames, notes)
 
     def without_bars(self) -> FinishedBlock:
@@ -150,6 +152,7 @@ class FinishedBlock:
             volatility_ratio=arrays["volatility_ratio"],
             equity=arrays["equity"],
             equity_then=arrays["equity_then"],
+            reads=notes["reads"],
         )
 
 
@@ -170,7 +173,7 @@ def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: 
     ):
         kept = resumed = 0
         for block in blocks:
-            if store.has_block(prepared.name, block.index):
+            if store.has_block(prepared.name, block.index) and _is_current(prepared, strategies, store, block.index):
                 sampled(horizon)
                 tested(len(strategies))
                 resumed += 1
@@ -180,6 +183,31 @@ def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: 
             finished.save(store, prepared.name, block.index)
     if not kept and not resumed:  # a resumed scenario is judged when its blocks are merged
         raise none_left(paths.count, prepared.name)
+
+
+def _is_current(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, index: int) -> bool:
+    """Return whether everything that the strategies read while this block was made is still the same.
+
+    A file that only some paths make a strategy open is in no run's identity: the block is then computed anew.
+    """
+    reads = store.load_notes(prepared.name, index).get("reads", {})
+    return all(unchanged(one.file, reads.get(one.use, {})) for one in strategies)
+
+
+def _reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]:
+    """Return the sums of what the strategies have read so far.
+
+    Raises:
+        StrategyError: a file was changed after a strategy had read it: one block would be of two strategies.
+    """
+    for strategy in strategies:
+        if changed := strategy.reads.changed():
+            raise StrategyError(
+                f"{strategy.name} read {shown(changed[0])}, which was changed while the run was going on",
+                expected="files that stay as they are until the run ends",
+                fix="run again",
+            )
+    return {one.use: one.reads.identity() for one in strategies}
 
 
 def run_block(
@@ -200,15 +228,17 @@ def run_block(
         equity_then += [result.equity[:, then]] if then else []
         rows.append(result.metrics.assign(strategy=place).reset_index())
         tested(1)
+    unrepaired = run_unrepaired(prepared, strategies, checked)
     return FinishedBlock(
         paths=kept,
         tally=checked.tally,
         provenance={**raw.provenance, "fields": list(raw.fields)},
         metrics=pd.concat(rows, ignore_index=True),
-        unrepaired=run_unrepaired(prepared, strategies, checked),
+        unrepaired=unrepaired,
         volatility_ratio=volatility_ratio(kept, prepared),
         equity=np.stack(equity),
         equity_then=np.stack(equity_then) if then else np.empty((0, len(kept)), dtype=np.float32),
+        reads=_reads_of(strategies),
     )
 
 

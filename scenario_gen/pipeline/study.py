@@ -18,6 +18,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from scenario_gen import __version__
+from scenario_gen.backtest.answers import rehearse
+from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
@@ -229,19 +231,40 @@ def identity_of(
 ) -> dict[str, str]:
     """Return the hashes that decide every number of a run: spec, data, weights, strategies, code.
 
-    The report's folder and title are left out: they change no number.
+    The report's folder and title are left out: they change no number. Each strategy is asked once about bars that are
+    no path, so that the files which it opens while it trades are known; see :mod:`scenario_gen.backtest.reads`.
     """
     settings = spec.model_dump(mode="json", exclude={"report", "name"})
     data = [one.history.sha256() + one.later.sha256() for one in prepared]
     generators = [dict(one.generator.identity) for one in prepared]
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
+    read = _read_by(prepared[0], strategies)
     return {
         "spec": _sha256(json.dumps(settings, sort_keys=True).encode()),
         "data": _sha256("".join(data).encode()),
         "weights": _sha256(json.dumps(generators, sort_keys=True).encode()),
-        "strategies": _sha256(b"".join(name.encode() + content for name, content in files)),
+        "strategies": _sha256(b"".join(name.encode() + content for name, content in files) + read),
         "code": __version__,
+        "packages": _sha256(json.dumps(versions(), sort_keys=True).encode()),
     }
+
+
+def _read_by(ground: Prepared, strategies: Sequence[LoadedStrategy]) -> bytes:
+    """Return names and sums of everything that the strategies read beside their own files; empty where nothing is."""
+    horizon = len(ground.timestamps)
+    last = ground.context.values[np.arange(-horizon, 0) % len(ground.context)]
+    still = PathSet(
+        values=last[None].astype(np.float32),
+        fields=tuple(ground.context.fields),
+        timestamps=ground.timestamps,
+        path_ids=np.zeros(1, dtype=np.int64),
+        anchor_close=ground.anchor_close,
+    )
+    bars = bars_of(ground, still)
+    for strategy in strategies:
+        rehearse(strategy, bars, ground.broker)
+    read = {one.use: one.reads.identity() for one in strategies if len(one.reads.sums) > 1}
+    return json.dumps(read, sort_keys=True).encode() if read else b""
 
 
 def versions() -> dict[str, str]:
