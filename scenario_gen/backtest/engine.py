@@ -22,7 +22,7 @@ from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
-from scenario_gen.backtest.metrics import METRICS, Tally
+from scenario_gen.backtest.metrics import METRICS, Tally, measure
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError
@@ -130,8 +130,7 @@ def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: 
 def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: float) -> pd.DataFrame:
     """Return every metric of every path, index path_id."""
     tally = Tally.of(outcome.account, outcome.trades, bars_per_year)
-    metrics = {metric.name: metric.function(tally) for metric in METRICS}
-    return pd.DataFrame(metrics, index=pd.Index(path_ids, name="path_id"))
+    return pd.DataFrame(measure(tally), index=pd.Index(path_ids, name="path_id"))
 
 
 def _nothing(paths: PathSet) -> BacktestResult:

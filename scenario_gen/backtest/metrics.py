@@ -1,7 +1,8 @@
 """What is measured on each path: one list of metrics, computed here and nowhere else.
 
 Equity is [path, bar + 1] with the starting cash first; results are float64 [path]. NaN means *not applicable*
-(no closed trade, no variance, no drawdown); no metric is ever infinite. A ruined account has equity 0 from
+(no closed trade, no variance, no drawdown, a path too short for figures per year);
+no metric is ever infinite. A ruined account has equity 0 from
 its ruin on: a total and an annual return of -1, and bars of return 0 afterwards. Returns are simple, the
 risk-free rate is 0.
 
@@ -10,6 +11,7 @@ Knows arrays; knows neither strategies nor how paths are summed up (see ``stats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -22,8 +24,11 @@ from scenario_gen.backtest.account import Account, Floats
 # Standard deviations of returns below this are rounding of equal numbers (float64 has a relative error of
 # 1e-16).
 NO_VARIANCE = 1e-12
-# The largest growth of the logarithm that exp can hold.
-LOG_MAX = 700.0
+# The largest growth of the logarithm in a year that is told: a millionfold. Nobody makes more.
+LOG_MAX = math.log(1e6)
+# The least share of a year that a path must last for figures per year: two daily bars of 252. The return of a shorter
+# one would be raised to a power above 200, which makes a number of noise.
+LEAST_YEARS = 0.005
 
 Form = Literal["percent", "signed percent", "level", "number", "count", "price"]
 
@@ -289,7 +294,20 @@ METRICS: tuple[Metric, ...] = (
         lambda t: fees_paid(t.fees, t.equity),
     ),
 )
+PER_YEAR = frozenset({"annual_return", "annual_volatility", "sharpe", "sortino", "calmar", "turnover"})
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
+
+
+def shortest_horizon(bars_per_year: float) -> int:
+    """Return the fewest bars that have figures per year: 0.5 % of a year."""
+    return math.ceil(LEAST_YEARS * bars_per_year - 1e-9)
+
+
+def measure(tally: Tally) -> dict[str, Floats]:
+    """Return every metric of every path, [path]; those per year are not applicable to paths too short for them."""
+    short = tally.exposure.shape[1] < shortest_horizon(tally.bars_per_year)
+    nothing = np.full(len(tally.equity), np.nan)
+    return {one.name: nothing if short and one.name in PER_YEAR else one.function(tally) for one in METRICS}
 
 
 def _count(column: Floats, paths: int) -> Floats:

@@ -22,6 +22,7 @@ from scenario_gen.backtest.answers import rehearse
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import DataError, SpecError
@@ -124,6 +125,7 @@ def prepare(
             generator = open_generator(section, history)
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, came, progress)
+            _tell_short_paths(scenario.name, horizon, calendar.bars_per_year, progress)
             rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
             ready = Prepared(
                 scenario=_settled(scenario, section),
@@ -206,6 +208,15 @@ def _tell_early_end(scenario: ResolvedScenario, context: Candles, later: Candles
         return
     if (day := end.date() if isinstance(end, datetime) else end) > last:
         progress.note(f"{scenario.name}: the history ends on {last}, before data.end {day}")
+
+
+def _tell_short_paths(name: str, horizon: int, bars_per_year: float, progress: Progress) -> None:
+    """Say where paths are too short for figures per year, and how long they would have to be."""
+    if horizon < (shortest := shortest_horizon(bars_per_year)):
+        progress.note(
+            f"{name}: figures per year (return, volatility, Sharpe, Sortino, Calmar, turnover) are not applicable to "
+            f"paths of {horizon} bars, less than {LEAST_YEARS:.1%} of a year; a horizon of {shortest:,} has them"
+        )
 
 
 def _tell(prepared: list[Prepared], progress: Progress) -> None:
