@@ -33,7 +33,7 @@ class TurnOfMonth:
 
     def signals(self, bars: Bars) -> Signals:
         """Be long over the next bar if it lies at the turn; the stamps alone decide, not the prices."""
-        day = bars.close.index.values.astype("datetime64[D]")
+        day = bars.close.index.tz_localize(None).values.astype("datetime64[D]")  # the bars' own dates, not those of UTC
         month = day.astype("datetime64[M]")
         left = np.busday_count(day + 1, (month + 1).astype("datetime64[D]"))  # weekdays after this one
         gone = np.busday_count(month.astype("datetime64[D]"), day + 1)  # weekdays up to this one
