@@ -5,23 +5,41 @@ This room puts the others in order and owns nothing else.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.pipeline.blocks import run_blocks
-from scenario_gen.pipeline.stages import agreement_of, check_realism, probe_strategies, scenario_evidence
-from scenario_gen.pipeline.study import device_of, identity_of, load_strategies, override, prepare, sample, versions
-from scenario_gen.pipeline.summary import summarise
+from scenario_gen.finding import Finding
+from scenario_gen.pipeline.blocks import sample
+from scenario_gen.pipeline.stages import (
+    compare_generators,
+    compare_with_history,
+    forecast_the_past,
+    hold_against,
+    probe,
+    sample_and_trade,
+    sum_up,
+)
+from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versions
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
-from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import StressRun
 
 __all__ = ["run", "run_spec", "sample"]
+
+
+# The story of a run: under which name the seconds of a stage are booked (the first books its own), and the stage.
+RUN: tuple[tuple[str, Stage], ...] = (
+    ("", sample_and_trade),
+    ("summarising", sum_up),
+    ("", probe),
+    ("", hold_against),
+    ("judging strategies", compare_generators),
+    ("", compare_with_history),
+    ("checking realism", forecast_the_past),
+)
 
 
 def run(
@@ -68,28 +86,19 @@ def run_spec(
     Raises:
         ScenarioError: something the user can mend.
     """
-    clock = Clock()
-    spec = override(loaded.spec, device=device, paths=paths)
-    strategies = load_strategies(spec.strategies, loaded.base, progress)
-    store = RunFolder(folder or spec.report.folder)
-    prepared = prepare(spec.scenarios, loaded.base, progress, kept=calibration_folder(store.path))
-    clock.lap("preparing")
+    study = Study.of(loaded, progress, folder=folder, device=device, paths=paths, overwrite=overwrite)
+    results, findings = Results(), []
+    for lap, stage in RUN:
+        results, more = stage(study, results)
+        findings += more
+        if lap:
+            study.clock.lap(lap)
+    return _finish(study, results, findings, loaded, command)
 
-    identity = identity_of(spec, prepared, strategies)
-    if store.prepare(identity, overwrite=overwrite):
-        progress.note(f"going on with the run in {store.path}")
-    for scenario in prepared:
-        run_blocks(scenario, strategies, store, progress)
-        clock.lap(f"scenario {scenario.name}")
 
-    scenarios, metrics, findings = summarise(prepared, strategies, spec.limits, store, progress)
-    clock.lap("summarising")
-    scenarios[0], probed = probe_strategies(prepared[0], strategies, scenarios[0], store, progress)
-    scenarios, judged = scenario_evidence(prepared, strategies, scenarios, store, progress)
-    agreement, compared = agreement_of(prepared, strategies, metrics)
-    clock.lap("judging strategies")
-    realism = check_realism(prepared, store, identity, progress)
-    clock.lap("checking realism")
+def _finish(study: Study, results: Results, findings: list[Finding], loaded: LoadedSpec, command: str) -> StressRun:
+    """Write metrics, run.json and the page."""
+    spec, store = study.spec, study.store
     result = StressRun(
         name=spec.name,
         title=spec.report.title or spec.name,
@@ -98,31 +107,17 @@ def run_spec(
         spec=spec.model_dump(mode="json"),
         spec_text=loaded.text,
         limits=spec.limits.model_dump(exclude_none=True),
-        identity=identity,
+        identity=study.identity,
         versions=versions(),
-        device=device_of(prepared),
-        seconds=clock.laps,
-        scenarios=realism.onto(scenarios),
-        findings=[*findings, *probed, *judged, *compared, *realism.findings],
-        agreement=agreement,
+        device=device_of(study.grounds),
+        seconds=study.clock.laps,
+        scenarios=list(results.scenarios),
+        findings=findings,
+        agreement=results.agreement,
     )
-    store.write_metrics(metrics)
+    store.write_metrics(results.metrics)
     store.write_run(result)
-    with progress.stage("writing the report", 1) as advance:
+    with study.progress.stage("writing the report", 1) as advance:
         write_report(store)
         advance(1)
     return result
-
-
-class Clock:
-    """Wall-clock seconds per stage."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        """Book the time since the last lap under a name."""
-        now = time.monotonic()
-        self.laps[name] = round(now - self._last, 2)
-        self._last = now

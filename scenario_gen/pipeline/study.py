@@ -5,32 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from scenario_gen import __version__
 from scenario_gen.backtest.answers import rehearse
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
+from scenario_gen.backtest.inference.agreement import Agreement
 from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
-from scenario_gen.errors import DataError, SpecError
+from scenario_gen.errors import DataError
+from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.generators.base import Generator, open_generator
-from scenario_gen.generators.draws import Draws, plan_blocks
-from scenario_gen.generators.sections import BASELINES, GeneratorSection, KronosGenerator, default_section
+from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
@@ -39,8 +40,10 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Data
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file
-from scenario_gen.reading.words import whole
-from scenario_gen.spec.models import MAX_BLOCK, MAX_HORIZON, MAX_PATHS, MAX_SEED, ResolvedScenario, ScenarioSpec
+from scenario_gen.spec.loader import LoadedSpec
+from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
+from scenario_gen.store.folder import RunFolder, calibration_folder
+from scenario_gen.store.results import ScenarioResult
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
@@ -63,6 +66,72 @@ class Prepared(Ground):
     def name(self) -> str:
         """The scenario's name."""
         return self.scenario.name
+
+
+class Clock:
+    """Wall-clock seconds per stage; laps of one name add up."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap under a name."""
+        now = time.monotonic()
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 2)
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a run stands on, the same for every stage: nothing in it changes while the story goes on."""
+
+    spec: ScenarioSpec
+    grounds: tuple[Prepared, ...]  # scenarios and baselines, in the spec's order
+    strategies: tuple[LoadedStrategy, ...]
+    store: RunFolder
+    identity: dict[str, str]  # of the run, which decides what is kept
+    progress: Progress
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedSpec,
+        progress: Progress,
+        *,
+        folder: Path | None = None,
+        device: str | None = None,
+        paths: int | None = None,
+        overwrite: bool = False,
+    ) -> Study:
+        """Prepare a spec with the command line's own folder, device and number of paths; refuse what cannot run.
+
+        Raises:
+            ScenarioError: spec, data, model, strategy or folder cannot be used; the message says what to do.
+        """
+        clock = Clock()
+        spec = override(loaded.spec, device=device, paths=paths)
+        strategies = load_strategies(spec.strategies, loaded.base, progress)
+        store = RunFolder(folder or spec.report.folder)
+        grounds = prepare(spec.scenarios, loaded.base, progress, kept=calibration_folder(store.path))
+        clock.lap("preparing")
+        identity = identity_of(spec, grounds, strategies)
+        if store.prepare(identity, overwrite=overwrite):
+            progress.note(f"going on with the run in {store.path}")
+        return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known so far: it grows as the story goes on."""
+
+    scenarios: tuple[ScenarioResult, ...] = ()  # in the order of the study's grounds
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row per scenario, strategy and path
+    agreement: Agreement | None = None
+
+
+Stage: TypeAlias = Callable[[Study, Results], tuple[Results, list[Finding]]]
 
 
 def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:
@@ -300,114 +369,3 @@ def device_of(prepared: Sequence[Prepared]) -> dict[str, str]:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-# --- Paths without a spec: what ``scenario_gen.sample`` does ---
-
-
-DEFAULT_BLOCK = 512
-
-
-def sample(
-    context: Candles | pd.DataFrame | str,
-    *,
-    horizon: int,
-    paths: int,
-    model: str = "nano",
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    seed: int = 0,
-    tokenizer: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    window: str = "reanchor",
-    block: int = DEFAULT_BLOCK,
-) -> PathSet:
-    """Sample alternative futures of a context.
-
-    Args:
-        context: candles whose last bars seed the model; a frame or a file is loaded first. Our own
-            checkpoints use the bars that fit their window (``provenance["context_bars"]``), published ones all.
-        horizon: bars to generate.
-        paths: how many futures.
-        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or the kind of a classical generator
-            (``scenario_gen.generators.sections.BASELINES``): ``bootstrap``, ``garch``, ... Those that are fitted, such
-            as ``garch`` and ``gjr``, are fitted to the whole of the candles given.
-        temperature: 1 is the model as trained; lower is calmer, higher is wilder.
-        top_p: keep the likeliest tokens up to this probability; below 1 narrows every path.
-        top_k: keep the k likeliest tokens; 0 keeps all.
-        seed: of the per-path random numbers: path 17 is the same in any number of paths.
-        tokenizer: tokenizer for a model that does not bring its own.
-        device: ``auto``, ``cpu``, ``cuda``, ...
-        dtype: of the products with weights, ``float32`` or ``bfloat16``; ``auto`` is bfloat16 on a GPU.
-        window: what to do past the model's window, ``reanchor`` or ``slide``.
-        block: paths per matrix product; part of what decides the last digits.
-
-    Returns:
-        Raw paths, float32 ``values`` [path, bar, (open, high, low, close, volume, ...)]; volume only where the
-        context has it. Not repaired: see :func:`scenario_gen.candles.check_candles`.
-
-    Raises:
-        ScenarioError: context, model or a setting cannot be used.
-    """
-    horizon = whole("horizon", horizon, 1, MAX_HORIZON)
-    paths = whole("paths", paths, 1, MAX_PATHS)
-    block = whole("block", block, 1, MAX_BLOCK)
-    seed = whole("seed", seed, 0, MAX_SEED)
-    candles = context if isinstance(context, Candles) else load_candles(context)
-    settings = {
-        "model": model,
-        "tokenizer": tokenizer,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "device": device,
-        "dtype": dtype,
-        "window": window,
-    }
-    generator = open_generator(_classical(settings) if model in BASELINES else _section(settings))
-    timestamps = BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
-    return _join(list(_blocks(generator, candles, timestamps, paths, block, seed)))
-
-
-def _classical(settings: dict[str, Any]) -> GeneratorSection:
-    """Return a classical generator's section; what only a Kronos model obeys must not be asked of it."""
-    default = {name: field.default for name, field in KronosGenerator.model_fields.items()}
-    ignored = [name for name, value in settings.items() if value != default[name]]
-    ignored = [name for name in ignored if name not in ("model", "device", "dtype")]
-    if ignored:
-        raise SpecError(
-            f"the {settings['model']} generator knows no {', '.join(ignored)}",
-            expected="such settings with a Kronos model only",
-        )
-    return default_section(settings["model"])
-
-
-def _section(settings: dict[str, Any]) -> KronosGenerator:
-    try:
-        return KronosGenerator.model_validate(settings)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors())
-        raise SpecError(wrong, fix="see help(scenario_gen.sample)") from None
-
-
-def _blocks(
-    generator: Generator, context: Candles, timestamps: pd.DatetimeIndex, paths: int, size: int, seed: int
-) -> Iterator[PathSet]:
-    for block in plan_blocks(paths, size):
-        whole = generator.sample(context, timestamps, Draws.block(seed, block.start, block.size))
-        yield whole.select(whole.path_ids[: block.take])
-
-
-def _join(parts: list[PathSet]) -> PathSet:
-    first = parts[0]
-    return PathSet(
-        values=np.concatenate([part.values for part in parts]),
-        fields=first.fields,
-        timestamps=first.timestamps,
-        path_ids=np.concatenate([part.path_ids for part in parts]),
-        anchor_close=first.anchor_close,
-        provenance=first.provenance,
-        counts={name: np.concatenate([part.counts[name] for part in parts]) for name in first.counts},
-    )
