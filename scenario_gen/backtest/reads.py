@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.files import sha256_of
+
 PACKAGE = Path(__file__).resolve().parents[1]
 ABSENT = "absent"
 LISTINGS = ("os.listdir", "os.scandir")
@@ -175,8 +177,7 @@ def _sum(path: Path) -> str:
             return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         if not path.is_file():
             return ABSENT
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return ABSENT
 

@@ -52,7 +52,7 @@ class Choice:
     kept: float | None = None  # share of that which its neighbours in the grid have as well; None where there is none
 
 
-# --- The result of a run as frozen values: exactly what run.json holds and what the report shows ---
+# --- One strategy on all paths ---
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from scenario_gen.candles.breaches import Suspects
 from scenario_gen.candles.rules import RULE, RuleCount
 from scenario_gen.finding import CANDLES, Finding, Label
 from scenario_gen.market.paths import PathSet
+from scenario_gen.stats.estimate import t_quantile
 from scenario_gen.values import decode, encode
 
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
@@ -331,9 +332,7 @@ def difference(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> In
 
 
 def _t_interval(centre: float, error: float, freedom: float, n: int) -> Interval:
-    from scipy.stats import t
-
-    margin = float(t.ppf(0.975, freedom)) * error
+    margin = t_quantile(freedom) * error
     return Interval(centre, centre - margin, centre + margin, n)
 
 

@@ -99,7 +99,7 @@ def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame) -> Repai
     )
 
 
-# One block of paths from uniforms to metrics: the same here, in another process, or after a resume
+# --- One block of paths, from uniforms to metrics ---
 
 
 FAN_POINTS = 130

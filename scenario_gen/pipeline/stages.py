@@ -297,7 +297,7 @@ def probe(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     return replace(results, scenarios=(replace(first, strategies=probed), *results.scenarios[1:])), findings
 
 
-# The evidence of every scenario of a run: its blocks read back, its strategies held against something
+# --- Strategies held against something ---
 
 
 MOST_RESULTS = 60  # strategies x scenarios that are held against something; of more, those of the first scenario

@@ -165,7 +165,7 @@ def rounded(values: NDArray[Any]) -> list[float]:
     return [float(f"{value:.7g}") for value in values]
 
 
-# From stored blocks to a ScenarioResult: accounts added up, distributions, fans, named paths, findings
+# --- From stored blocks to a ScenarioResult ---
 
 
 # Counts of paths; the others are of the context, once per scenario.

@@ -9,9 +9,6 @@ from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.scores import SCORE_GROUPS
 from scenario_gen.realism.verdicts import FAIL_EFFECT, FAIL_Q, WARN_Q
 
-# --- Findings of a run: candle account, edge of the levels, stylized facts ---
-
-
 FACTS_BAND = f"real windows of the same length (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT:g}; WARN: q < {WARN_Q:g})"
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
