@@ -259,15 +259,15 @@ def decide(strategy: LoadedStrategy, bars: Bars, broker: Broker, *, judged: bool
     return {name: _array(strategy, name, value, bars) for name, value in fields.items()}
 
 
-def changed(one: Decisions, other: Decisions, tolerance: float = 0.0) -> dict[str, NDArray[np.bool_]]:
+def changed(first: Decisions, other: Decisions, tolerance: float = 0.0) -> dict[str, NDArray[np.bool_]]:
     """Return where two answers to bars of the same shape differ, bool [bar, path] for each field.
 
     Args:
-        one: some decisions; NaN equals NaN.
+        first: some decisions; NaN equals NaN.
         other: others, of the same fields.
         tolerance: relative to the larger of two numbers; 0 asks for the same bits.
     """
-    return {name: _differs(values, other[name], tolerance) for name, values in one.items()}
+    return {name: _differs(values, other[name], tolerance) for name, values in first.items()}
 
 
 def is_idle(decisions: Decisions) -> bool:
@@ -276,11 +276,11 @@ def is_idle(decisions: Decisions) -> bool:
     return not any(np.any(np.nan_to_num(values) != 0) for values in wishes)
 
 
-def _differs(one: Floats, other: Floats, tolerance: float) -> NDArray[np.bool_]:
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
+def _differs(first: Floats, other: Floats, tolerance: float) -> NDArray[np.bool_]:
+    same = (first == other) | (np.isnan(first) & np.isnan(other))
     if tolerance:
-        largest = np.fmax(np.abs(one), np.abs(other))
-        same |= np.abs(one - other) <= tolerance * largest
+        largest = np.fmax(np.abs(first), np.abs(other))
+        same |= np.abs(first - other) <= tolerance * largest
     return np.asarray(~same)
 
 

@@ -242,10 +242,10 @@ def _nulls(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding
             )
 
 
-def _skill_told(found: Skill) -> str:
-    if found.p_adjusted is None:
-        return found.reason
-    return f"{found.label}: mean return {interval(found.mean)} beyond random entries, adjusted p {found.p_adjusted:.3g}"
+def _skill_told(skill: Skill) -> str:
+    if skill.p_adjusted is None:
+        return skill.reason
+    return f"{skill.label}: mean return {interval(skill.mean)} beyond random entries, adjusted p {skill.p_adjusted:.3g}"
 
 
 def _marker_findings(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding]:

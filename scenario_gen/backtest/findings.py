@@ -67,18 +67,18 @@ def _standard_error(values: NDArray[np.float64]) -> float | None:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
 
 
-def _label(found: IntrabarOrders, width: float, error: float | None) -> Label:
-    if not found.trades or error is None:
+def _label(orders: IntrabarOrders, width: float, error: float | None) -> Label:
+    if not orders.trades or error is None:
         return "UNTESTABLE"
     return "WARN" if abs(width) > Z95 * error else "PASS"
 
 
-def _orders_told(found: IntrabarOrders, means: dict[str, float]) -> str:
-    if not found.trades:
+def _orders_told(orders: IntrabarOrders, means: dict[str, float]) -> str:
+    if not orders.trades:
         return "no trade was made"
-    share = found.ambiguous / found.trades
+    share = orders.ambiguous / orders.trades
     return (
-        f"{found.ambiguous} of {found.trades} trades ({share:.1%}) meet stop and target in one bar; "
+        f"{orders.ambiguous} of {orders.trades} trades ({share:.1%}) meet stop and target in one bar; "
         f"mean return {means['worst']:.2%} with the stop first (what is reported), "
         f"{means['random']:.2%} with a coin for each bar, {means['best']:.2%} with the target first"
     )
@@ -151,13 +151,13 @@ def warm_up_of(
     )
 
 
-def _told(found: CausalityProbe) -> str:
-    if found.leaks:
-        more = f"; {len(found.leaks) - 1} more kind" if len(found.leaks) > 1 else ""
-        return f"{found.leaks[0]}{more}"
-    if found.reason:
-        return found.reason
-    return f"no decision changed with the bars after {found.cuts} cuts, on {found.paths} paths"
+def _told(probe: CausalityProbe) -> str:
+    if probe.leaks:
+        more = f"; {len(probe.leaks) - 1} more kind" if len(probe.leaks) > 1 else ""
+        return f"{probe.leaks[0]}{more}"
+    if probe.reason:
+        return probe.reason
+    return f"no decision changed with the bars after {probe.cuts} cuts, on {probe.paths} paths"
 
 
 def _evidence(leak: Leak) -> dict[str, Any]:
@@ -174,22 +174,23 @@ def _evidence(leak: Leak) -> dict[str, Any]:
     }
 
 
-def _warm_label(found: WarmUp) -> Label:
-    decisive = found.less if found.more is None else found.more
+def _warm_label(warm_up: WarmUp) -> Label:
+    decisive = warm_up.less if warm_up.more is None else warm_up.more
     if decisive is None:
         return "UNTESTABLE"
     return "WARN" if decisive > WARM_UP_WARN else "PASS"
 
 
-def _warm_told(found: WarmUp) -> str:
-    if found.less is None and found.more is None:
+def _warm_told(warm_up: WarmUp) -> str:
+    if warm_up.less is None and warm_up.more is None:
         return (
-            found.failed or f"a context of {found.context_bars} bars cannot be shortened, and no older bars are known"
+            warm_up.failed
+            or f"a context of {warm_up.context_bars} bars cannot be shortened, and no older bars are known"
         )
     parts = [
         f"{share:.1%} with a quarter {side}"
-        for side, share in (("less", found.less), ("more", found.more))
+        for side, share in (("less", warm_up.less), ("more", warm_up.more))
         if share is not None
     ]
-    failed = f"; it raised on another length: {found.failed}" if found.failed else ""
-    return f"of its decisions change {' and '.join(parts)} of {found.context_bars} bars of context{failed}"
+    failed = f"; it raised on another length: {warm_up.failed}" if warm_up.failed else ""
+    return f"of its decisions change {' and '.join(parts)} of {warm_up.context_bars} bars of context{failed}"

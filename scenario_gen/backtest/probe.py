@@ -301,9 +301,9 @@ def _framed(futures: Futures, like: Bars) -> Bars:
     return Bars(**frames, volume=volume, context_bars=like.context_bars, bars_per_year=like.bars_per_year)
 
 
-def _mixed(one: Futures, other: Futures, touched: NDArray[np.bool_]) -> Futures:
+def _mixed(first: Futures, other: Futures, touched: NDArray[np.bool_]) -> Futures:
     """Return the columns of one where touched, else of the other."""
     volume = None
-    if one.volume is not None and other.volume is not None:
-        volume = np.where(touched, one.volume, other.volume)
-    return Futures(np.where(touched, one.prices, other.prices), volume)
+    if first.volume is not None and other.volume is not None:
+        volume = np.where(touched, first.volume, other.volume)
+    return Futures(np.where(touched, first.prices, other.prices), volume)

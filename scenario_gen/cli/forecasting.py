@@ -28,32 +28,36 @@ CALIBRATE_EXIT_CODES = (
     "a traceback)."
 )
 
+CalibratedModel = Annotated[str, typer.Option(help=f"With --data: a Kronos model, or {', '.join(BASELINES)}.")]
+ContextBars = Annotated[
+    int | None, Optional(min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.")
+]
+NextBars = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=MAX_NEXT_BARS,
+        help="Forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level.",
+    ),
+]
+
 
 def calibrate(
     spec: Annotated[Path | None, Argument(metavar="[SPEC]", help="A YAML spec.")] = None,
     scenario: Annotated[str | None, Optional(help="Which scenario of the spec; default: the first.")] = None,
     data: Annotated[str | None, Optional(help="A history instead of a spec: a file, sp500 or nasdaq.")] = None,
-    model: Annotated[str, typer.Option(help=f"With --data: a Kronos model, or {', '.join(BASELINES)}.")] = "nano",
+    model: CalibratedModel = "nano",
     temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     end: Annotated[datetime | None, Optional(help="With --data: the last bar to look at.", formats=DATES)] = None,
-    context: Annotated[
-        int | None, Optional(min=32, max=MAX_CONTEXT, help="With --data: bars of context; default: 256.")
-    ] = None,
+    context: ContextBars = None,
     horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.")] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
     paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
     baselines: Annotated[
         str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")
     ] = "bootstrap,fhs",
-    one_step: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=MAX_NEXT_BARS,
-            help="Forecasts of the next bar's value at risk: 100 judge the 5 % level, 500 the 1 % level.",
-        ),
-    ] = 0,
+    one_step: NextBars = 0,
     seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,
     device: Annotated[str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = None,
     as_json: AsJson = False,
@@ -188,6 +192,14 @@ def _show(report: CalibrationReport, *, as_json: bool) -> None:
 
 
 MOST_PATHS, MOST_ORIGINS, HOTTEST = 10_000, 100_000, 10.0
+Share = Annotated[float | None, Optional(min=0.0, max=1.0, help="Forecast the last share of every series.")]
+Against = Annotated[list[str] | None, Optional(help="Another model to be compared with; may be given again.")]
+OriginsOfASeries = Annotated[
+    int, typer.Option(min=1, max=MOST_ORIGINS, help="Forecasts per series at most, spread evenly.")
+]
+OriginsOfAGroup = Annotated[
+    int | None, Optional(min=1, max=MOST_ORIGINS, help="Forecasts per asset class and frequency at most.")
+]
 PARTS = ("later", "unseen", "both")
 
 
@@ -199,21 +211,13 @@ def evaluate(
     config: Annotated[Path | None, Optional(help="Training config: only what it held out is forecast.")] = None,
     part: Annotated[str, typer.Option(help=f"With --config: {', '.join(PARTS)}.")] = "both",
     start: Annotated[datetime | None, Optional(help="First bar to forecast.", formats=DATES)] = None,
-    holdout_share: Annotated[
-        float | None, Optional(min=0.0, max=1.0, help="Forecast the last share of every series.")
-    ] = None,
+    holdout_share: Share = None,
     context: Annotated[int, typer.Option(min=32, max=MAX_CONTEXT, help="Bars of context.")] = 256,
     paths: Annotated[int, typer.Option(min=2, max=MOST_PATHS, help="Paths of each forecast.")] = 200,
-    origins: Annotated[
-        int, typer.Option(min=1, max=MOST_ORIGINS, help="Forecasts per series at most, spread evenly.")
-    ] = 20,
-    group_origins: Annotated[
-        int | None, Optional(min=1, max=MOST_ORIGINS, help="Forecasts per asset class and frequency at most.")
-    ] = None,
+    origins: OriginsOfASeries = 20,
+    group_origins: OriginsOfAGroup = None,
     temperature: Annotated[str, typer.Option(help="A number, or several for the curve: .6,1,1.6.")] = "1",
-    against: Annotated[
-        list[str] | None, Optional(help="Another model to be compared with; may be given again.")
-    ] = None,
+    against: Against = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the paths.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = "auto",
     card: Annotated[bool, typer.Option("--card", help="Write the tables into the folder's MODEL_CARD.md.")] = False,
@@ -255,10 +259,10 @@ def evaluate(
     since = None if start is None else pd.Timestamp(start)
     material = Material(data, config, part, since, holdout_share, origins, group_origins)  # type: ignore[arg-type]  # checked against PARTS
     sampling = Sampling(context, HORIZON, paths, seed)
-    found = evaluate_model(contest, material, sampling, progress=choose_progress(quiet=quiet or as_json))
+    evaluation = evaluate_model(contest, material, sampling, progress=choose_progress(quiet=quiet or as_json))
     if card:
-        _write_card(model, found)
-    _show_evaluation(found, as_json=as_json)
+        _write_card(model, evaluation)
+    _show_evaluation(evaluation, as_json=as_json)
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
@@ -282,21 +286,21 @@ def _require_own_folder(model: str) -> None:
         )
 
 
-def _write_card(model: str, found: Evaluation) -> None:
+def _write_card(model: str, evaluation: Evaluation) -> None:
     from scenario_gen.kronos.checkpoint import open_checkpoint
     from scenario_gen.report.tables.checkpoints import card_text
     from scenario_gen.training.card import write_card
 
-    path = write_card(Path(model), open_checkpoint(model), card_text(found))
+    path = write_card(Path(model), open_checkpoint(model), card_text(evaluation))
     typer.echo(f"card: {path}", err=True)
 
 
-def _show_evaluation(found: Evaluation, *, as_json: bool) -> None:
+def _show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
         from scenario_gen.values import encode
 
-        typer.echo(json.dumps(encode(found), indent=1, allow_nan=False))
+        typer.echo(json.dumps(encode(evaluation), indent=1, allow_nan=False))
         return
     from scenario_gen.cli.show import show_evaluation
 
-    show_evaluation(found)
+    show_evaluation(evaluation)

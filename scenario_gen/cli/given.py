@@ -26,31 +26,40 @@ CHECK_EXIT_CODES = (
     "reference that could judge nothing; 1 a defect of scenario-gen (with a traceback)."
 )
 
+# the options of a market and of an account, as sections of a spec name them
+References = Annotated[
+    list[str],
+    Optional(help="The history that they continue: a file, sp500 or nasdaq; NAME=HISTORY for each of several assets."),
+]
+TickSize = Annotated[float | None, Optional(min=0.0, help="Price step that all prices keep to.")]
+LotSize = Annotated[float | None, Optional(min=0.0, help="Step of the volume column.")]
+PriceLimit = Annotated[
+    float | None, Optional(min=0.0, max=1.0, help="0.1: no price further from the session's last close.")
+]
+VolumeUnit = Annotated[float | None, Optional(min=0.0, help="amount = volume x unit x price.")]
+TrainingData = Annotated[
+    list[str] | None, Optional(help="A history that the generator was trained on; may be repeated.")
+]
+ResamplesHistory = Annotated[
+    bool, typer.Option("--resamples-history", help="The generator is a bootstrap: do not judge it for copying.")
+]
+LimitPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: max_drawdown=0.25.")]
+BrokerPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.")]
+
 
 def check(
     paths: Annotated[Path, Argument(metavar="PATHS", help="Paths: a Parquet or CSV file.")],
-    reference: Annotated[
-        list[str],
-        Optional(
-            help="The history that they continue: a file, sp500 or nasdaq; NAME=HISTORY for each of several assets."
-        ),
-    ],
+    reference: References,
     context_end: Annotated[
         str | None, Optional(help="The last bar before the paths; default: found from their stamps.")
     ] = None,
-    tick_size: Annotated[float | None, Optional(min=0.0, help="Price step that all prices keep to.")] = None,
-    lot_size: Annotated[float | None, Optional(min=0.0, help="Step of the volume column.")] = None,
-    price_limit: Annotated[
-        float | None, Optional(min=0.0, max=1.0, help="0.1: no price further from the session's last close.")
-    ] = None,
-    volume_unit: Annotated[float | None, Optional(min=0.0, help="amount = volume x unit x price.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    price_limit: PriceLimit = None,
+    volume_unit: VolumeUnit = None,
     calendar: Annotated[str | None, Optional(help="XNYS, 24/7, ...: whose sessions the stamps keep to.")] = None,
-    training: Annotated[
-        list[str] | None, Optional(help="A history that the generator was trained on; may be repeated.")
-    ] = None,
-    resamples_history: Annotated[
-        bool, typer.Option("--resamples-history", help="The generator is a bootstrap: do not judge it for copying.")
-    ] = False,
+    training: TrainingData = None,
+    resamples_history: ResamplesHistory = False,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of random groups, controls and splits.")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -228,12 +237,8 @@ def backtest(
     context_bars: Annotated[
         int, typer.Option(min=1, max=MAX_CONTEXT, help="How many of its last bars the strategies see.")
     ] = 256,
-    limits: Annotated[
-        list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: max_drawdown=0.25.")
-    ] = None,
-    broker: Annotated[
-        list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.")
-    ] = None,
+    limits: LimitPairs = None,
+    broker: BrokerPairs = None,
     bars_per_year: Annotated[
         float | None, Optional(min=1, max=1e7, help="To annualise with; default: the calendar's.")
     ] = None,

@@ -51,15 +51,15 @@ def verify_models(names: Sequence[str]) -> int:
     return code
 
 
-def words(found: Verified) -> str:
+def words(verified: Verified) -> str:
     """Return in one line what was checked of a model and held."""
     networks = [
         f"{facts.kind} of {facts.parameters:,} parameters in {facts.tensors} tensors as configured"
-        for facts in found.networks
+        for facts in verified.networks
     ]
-    hashes = f"{found.hashed} files with their recorded hash" if found.hashed else ""
-    bare = f"{found.unrecorded} files without a recorded hash" if found.unrecorded else ""
-    return f"{found.name}: whole; " + "; ".join(part for part in (hashes, bare, *networks) if part)
+    hashes = f"{verified.hashed} files with their recorded hash" if verified.hashed else ""
+    bare = f"{verified.unrecorded} files without a recorded hash" if verified.unrecorded else ""
+    return f"{verified.name}: whole; " + "; ".join(part for part in (hashes, bare, *networks) if part)
 
 
 @contextmanager

@@ -281,9 +281,9 @@ def _assets_foot(report: AssetsReport) -> Iterator[str]:
     yield "the facts, scores and candle rules of each asset: --json, or a check of its paths alone"
 
 
-def _calibration_lines(found: Calibration) -> Iterator[str]:
+def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     """Yield what stands in no table: bands of whole paths, tails, drift, training dates, notes."""
-    ours = found.generator
+    ours = calibration.generator
     yield f"all bars of a path inside its band: {_bands(ours.band)}"
     yield f"{ours.value_at_risk:<12} value at risk, both tails together"
     for one in ours.exceedances:
@@ -299,27 +299,27 @@ def _calibration_lines(found: Calibration) -> Iterator[str]:
         f"[{drift.realised_low:+.2f}, {drift.realised_high:+.2f}]"
     )
     yield f"{ours.contamination.label:<12} training data: {ours.contamination.reason}"
-    yield from _untestable_facts(found)
-    yield from _omissions(ours, *found.baselines)
-    for other in found.baselines:
+    yield from _untestable_facts(calibration)
+    yield from _omissions(ours, *calibration.baselines)
+    for other in calibration.baselines:
         yield f"{other.label:<12} {other.name}, as a whole"
-    yield from found.notes
-    yield f"a PIT mean off by {found.smallest_mean:.2f} would be found with a power of 80 %"
+    yield from calibration.notes
+    yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be found with a power of 80 %"
 
 
-def _untestable_facts(found: Calibration) -> Iterator[str]:
+def _untestable_facts(calibration: Calibration) -> Iterator[str]:
     """Yield which facts these forecasts cannot judge, by reason."""
     reasons: dict[str, list[str]] = {}
-    for fact in found.facts.facts if found.facts is not None else ():
+    for fact in calibration.facts.facts if calibration.facts is not None else ():
         if fact.label == "UNTESTABLE":
             reasons.setdefault(fact.reason, []).append(fact.fact)
     for reason, names in reasons.items():
         yield f"UNTESTABLE   {', '.join(names)}: {reason}"
 
 
-def _tail(one: Exceedances) -> str:
-    count = f"{one.hits} of {one.forecasts} beyond ({one.expected:g} expected)"
-    return f"{one.label:<12} value at risk, {one.title}: {count}; {one.reason}"
+def _tail(exceedances: Exceedances) -> str:
+    count = f"{exceedances.hits} of {exceedances.forecasts} beyond ({exceedances.expected:g} expected)"
+    return f"{exceedances.label:<12} value at risk, {exceedances.title}: {count}; {exceedances.reason}"
 
 
 def _bands(bands: list[Coverage]) -> str:

@@ -86,13 +86,7 @@ def load_candles(
         DataError: the source cannot be read, or breaks the Candles contract.
     """
     table = read_source(source)
-    frame = tidy_columns(table.frame, table.where)
-    notes = _reading_notes(table, frame)
-    rows = one_instrument(frame, symbol, table.where)
-    bars, more = _raw_bars(table, frame, rows, timezone)
-    bars, reversed_note = _oldest_first(bars)
-    bars, partial_note = _without_partial(bars, partial)
-    notes += more + partial_note
+    bars, notes, order_note = _read_bars(table, symbol, timezone, partial)
     bars = _cut(_without_empty_columns(bars), start, end)
     bars, volume_notes = _with_whole_columns(bars, volume)
     if adjusted:
@@ -101,10 +95,22 @@ def load_candles(
     if calendar is None:
         calendar = "XNYS" if isinstance(source, str) and source in BUILT_IN else ""
     candles = _candles(bars, adjusted=adjusted)
-    notes += reversed_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
+    notes += order_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
     found = (*_flags(candles, calendar), *calendar_flags(candles.timestamps, calendar))
     flags = (*notes, *(replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist())) for flag in found))
     return replace(candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags)
+
+
+def _read_bars(
+    table: RawTable, symbol: str | None, timezone: str | None, partial: PartialPolicy
+) -> tuple[RawBars, tuple[Flag, ...], tuple[Flag, ...]]:
+    """Return the bars of one instrument, oldest first, with notes of how they were read and of their order."""
+    frame = tidy_columns(table.frame, table.where)
+    rows = one_instrument(frame, symbol, table.where)
+    bars, stamp_notes = _raw_bars(table, frame, rows, timezone)
+    bars, order_note = _oldest_first(bars)
+    bars, partial_note = _without_partial(bars, partial)
+    return bars, _reading_notes(table, frame) + stamp_notes + partial_note, order_note
 
 
 def _reading_notes(table: RawTable, frame: pd.DataFrame) -> tuple[Flag, ...]:

@@ -229,17 +229,17 @@ def _candles(
 
 
 def _facts(
-    ensembles: Sequence[Ensemble], found: Anchored, before: Candles, training: Sequence[Candles], seed: int
+    ensembles: Sequence[Ensemble], anchored: Anchored, before: Candles, training: Sequence[Candles], seed: int
 ) -> FactsReport:
     clock = SessionClock.of(before.timestamps)
     bars = concatenate([BarArrays.of_paths(one.paths, clock=clock) for one in ensembles])
     if len(bars) < MIN_PATHS:
-        lost = f"{len(found) - len(bars):,} of {len(found):,} paths"
+        lost = f"{len(anchored) - len(bars):,} of {len(anchored):,} paths"
         raise _too_few(
             f"{lost} have values that are missing, infinite or not positive; {len(bars)} are left",
             "look at what the generator gives",
         )
-    if found.contexts == 1:
+    if anchored.contexts == 1:
         return check_facts(bars, before, context=before, training=training, seed=seed)
     contexts = np.concatenate([np.full(len(one.paths), one.end) for one in ensembles])
     return check_facts(bars, before, context_ids=contexts, training=training, seed=seed)
@@ -271,7 +271,7 @@ def _too_few(problem: str, fix: str) -> CheckError:
 
 
 def _report(
-    found: Anchored,
+    anchored: Anchored,
     before: Candles,
     history: Candles,
     candles: CandleAccount,
@@ -287,7 +287,7 @@ def _report(
         reasons=reasons,
         mode=facts.mode,
         reference=_reference_view(before, history),
-        paths=_paths_view(found, source),
+        paths=_paths_view(anchored, source),
         candles=candles,
         facts=facts.facts,
         scores=scores,
@@ -295,7 +295,7 @@ def _report(
         design=facts.design,
         yardstick=facts.yardstick,
         # In mode A the later bars are what came: they are looked at.
-        notes=[*found.notes, *([found.later] if found.later and facts.mode != "A" else []), *facts.notes],
+        notes=[*anchored.notes, *([anchored.later] if anchored.later and facts.mode != "A" else []), *facts.notes],
         long=facts.long,
     )
 
@@ -314,13 +314,13 @@ def _reference_view(before: Candles, history: Candles) -> ReferenceView:
     )
 
 
-def _paths_view(found: Anchored, source: str) -> PathsView:
-    sets = [one.paths for one in found.ensembles]
+def _paths_view(anchored: Anchored, source: str) -> PathsView:
+    sets = [one.paths for one in anchored.ensembles]
     return PathsView(
         source=Path(source).name,
-        paths=len(found),
+        paths=len(anchored),
         bars=sets[0].horizon,
-        contexts=found.contexts,
+        contexts=anchored.contexts,
         fields=list(sets[0].fields),
         first=min(one.timestamps[0] for one in sets).isoformat(),
         last=max(one.timestamps[-1] for one in sets).isoformat(),

@@ -151,8 +151,8 @@ def left_out(checked: Mapping[str, Checked], whole: Sequence[Candles]) -> list[s
     ]
 
 
-def _stamps(one: Ensemble) -> NDArray[np.int64]:
-    return np.ascontiguousarray(nanoseconds(one.paths.timestamps))
+def _stamps(ensemble: Ensemble) -> NDArray[np.int64]:
+    return np.ascontiguousarray(nanoseconds(ensemble.paths.timestamps))
 
 
 def some(names: Sequence[str]) -> str:
@@ -347,6 +347,6 @@ def _together(checked: Mapping[str, Checked], terms: Terms) -> tuple[FactsReport
     return check_cross_facts(panel, before, context_ids=contexts, seed=terms.seed), notes
 
 
-def _end_stamp(one: Checked) -> int:
+def _end_stamp(checked: Checked) -> int:
     """Return nanoseconds of the last bar that an asset's paths were compared with."""
-    return int(nanoseconds(one.history.timestamps[one.end - 1 : one.end])[0])
+    return int(nanoseconds(checked.history.timestamps[checked.end - 1 : checked.end])[0])

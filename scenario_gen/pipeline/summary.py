@@ -34,7 +34,7 @@ RANKS = (("worst", 0.0), ("5 % quantile", 0.05), ("median", 0.5), ("95 % quantil
 
 
 def named_paths(
-    one: Prepared,
+    prepared: Prepared,
     strategy: LoadedStrategy,
     returns: NDArray[np.float64],
     path_ids: NDArray[np.int64],
@@ -44,7 +44,7 @@ def named_paths(
     """Return the paths at five ranks of total return, backtested once more to have every trade.
 
     Args:
-        one: the scenario.
+        prepared: the scenario.
         strategy: whose returns rank the paths.
         returns: total return [path].
         path_ids: ids in the same order.
@@ -53,8 +53,8 @@ def named_paths(
     """
     order = np.argsort(returns, kind="stable")
     rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
-    distinct = some_paths(one, store, path_ids[rows], block_of[rows])
-    result = trade(strategy, one, distinct)
+    distinct = some_paths(prepared, store, path_ids[rows], block_of[rows])
+    result = trade(strategy, prepared, distinct)
     return [
         _named(label, strategy.name, distinct, int(path_ids[row]), result)
         for (label, _), row in zip(RANKS, rows, strict=True)
@@ -221,16 +221,16 @@ def summarise(
     return scenarios, pd.concat(metrics, ignore_index=True), findings
 
 
-def merge_blocks(one: Prepared, store: RunFolder) -> Merged:
+def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
     """Read a scenario's blocks one after the other; whole paths pass through and, if asked, to Parquet."""
-    paths = one.scenario.paths
-    fan = fan_bars(len(one.timestamps))[1:] - 1
+    paths = prepared.scenario.paths
+    fan = fan_bars(len(prepared.timestamps))[1:] - 1
     parts: list[FinishedBlock] = []
     closes, block_of = [], []
-    writer = store.paths_writer(one.name) if paths.keep else nullcontext()
+    writer = store.paths_writer(prepared.name) if paths.keep else nullcontext()
     with writer as out:
         for block in plan_blocks(paths.count, paths.block):
-            part = FinishedBlock.load(one, store, block.index)
+            part = FinishedBlock.load(prepared, store, block.index)
             if out is not None:
                 out.write(part.paths)
             closes.append(part.paths.close[:, fan])
@@ -238,8 +238,8 @@ def merge_blocks(one: Prepared, store: RunFolder) -> Merged:
             parts.append(part.without_bars())
     path_ids = np.concatenate([part.paths.path_ids for part in parts])
     if not len(path_ids):
-        raise none_left(paths.count, one.name)
-    anchor = np.full((len(path_ids), 1), one.anchor_close)
+        raise none_left(paths.count, prepared.name)
+    anchor = np.full((len(path_ids), 1), prepared.anchor_close)
     provenance = parts[0].provenance
     for name in ADDED_UP & provenance.keys():
         provenance[name] = sum(part.provenance[name] for part in parts)
@@ -271,7 +271,7 @@ def _named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], metrics:
 
 
 def _scenario_result(
-    one: Prepared,
+    prepared: Prepared,
     strategies: Sequence[LoadedStrategy],
     merged: Merged,
     limits: Limits,
@@ -280,30 +280,30 @@ def _scenario_result(
     named: bool,
 ) -> ScenarioResult:
     results = [
-        _strategy_result(one, strategy, place, merged, limits, store, named=named)
+        _strategy_result(prepared, strategy, place, merged, limits, store, named=named)
         for place, strategy in enumerate(strategies)
     ]
     levels = np.quantile(merged.volatility_ratio, (0.05, 0.5, 0.95))
     return ScenarioResult(
-        name=one.name,
-        role=one.scenario.role,
-        generator={**one.scenario.generator.model_dump(mode="json"), **merged.provenance},
-        context=context_view(one),
-        horizon=len(one.timestamps),
-        timestamps=[stamp.isoformat() for stamp in one.timestamps],
-        paths=one.scenario.paths.count,
+        name=prepared.name,
+        role=prepared.scenario.role,
+        generator={**prepared.scenario.generator.model_dump(mode="json"), **merged.provenance},
+        context=context_view(prepared),
+        horizon=len(prepared.timestamps),
+        timestamps=[stamp.isoformat() for stamp in prepared.timestamps],
+        paths=prepared.scenario.paths.count,
         candles=merged.account,
         volatility_ratio={name: float(v) for name, v in zip(("0.05", "0.5", "0.95"), levels, strict=True)},
-        price_fan=make_fan(merged.close, merged.path_ids, len(one.timestamps)),
-        realised_close=[float(c) for c in one.later.close],
+        price_fan=make_fan(merged.close, merged.path_ids, len(prepared.timestamps)),
+        realised_close=[float(c) for c in prepared.later.close],
         strategies=results,
-        dial=one.dial,
+        dial=prepared.dial,
         repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
     )
 
 
 def _strategy_result(
-    one: Prepared,
+    prepared: Prepared,
     strategy: LoadedStrategy,
     place: int,
     merged: Merged,
@@ -314,37 +314,37 @@ def _strategy_result(
 ) -> StrategyResult:
     rows = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
     returns = rows["total_return"].to_numpy()
-    shown = named_paths(one, strategy, returns, merged.path_ids, merged.block_of, store) if named else []
+    shown = named_paths(prepared, strategy, returns, merged.path_ids, merged.block_of, store) if named else []
     return strategy_result(
         strategy,
         rows,
         merged.equity[place],
-        len(one.timestamps),
+        len(prepared.timestamps),
         limits,
-        seed=one.scenario.paths.seed % 2**32,
-        realised=_realised(one, strategy, place, merged),
+        seed=prepared.scenario.paths.seed % 2**32,
+        realised=_realised(prepared, strategy, place, merged),
         named=shown,
     )
 
 
-def _realised(one: Prepared, strategy: LoadedStrategy, place: int, merged: Merged) -> Realised | None:
+def _realised(prepared: Prepared, strategy: LoadedStrategy, place: int, merged: Merged) -> Realised | None:
     """Run the strategy on what really happened; place its return among the paths over the same bars."""
-    if not len(one.later):
+    if not len(prepared.later):
         return None
-    result = trade(strategy, one, one.real(one.later))
+    result = trade(strategy, prepared, prepared.real(prepared.later))
     figures = {name: float(value) for name, value in result.metrics.iloc[0].items()}
-    then = merged.equity_then[place].astype(np.float64) / one.broker.cash - 1
+    then = merged.equity_then[place].astype(np.float64) / prepared.broker.cash - 1
     return Realised(
-        bars=len(one.later),
+        bars=len(prepared.later),
         metrics={str(name): value if np.isfinite(value) else None for name, value in figures.items()},
         percentile=percentile_of(figures["total_return"], then),
     )
 
 
-def context_view(one: Prepared) -> ContextView:
+def context_view(prepared: Prepared) -> ContextView:
     """Return what the report shows of the seed: its ends and the bars just before the anchor."""
-    context = one.context
-    shown = context.rows(max(0, len(context) - max(24, 3 * len(one.timestamps) // 4)), len(context))
+    context = prepared.context
+    shown = context.rows(max(0, len(context) - max(24, 3 * len(prepared.timestamps) // 4)), len(context))
     return ContextView(
         instrument=context.name,
         source=context.source,
@@ -352,23 +352,23 @@ def context_view(one: Prepared) -> ContextView:
         end=context.timestamps[-1].isoformat(),
         bars=len(context),
         anchor_close=float(context.close[-1]),
-        calendar=one.calendar.code,
-        bars_per_year=float(one.bars_per_year),
+        calendar=prepared.calendar.code,
+        bars_per_year=float(prepared.bars_per_year),
         timestamps=[stamp.isoformat() for stamp in shown.timestamps],
         **{name: rounded(shown.column(name)) for name in ("open", "high", "low", "close")},
-        flags=_flag_texts(one),
+        flags=_flag_texts(prepared),
         sha256=context.sha256(),
     )
 
 
-def _flag_texts(one: Prepared) -> list[str]:
+def _flag_texts(prepared: Prepared) -> list[str]:
     """Return what is odd about the history and about what the spec says of its market, with what the context has."""
-    first = len(one.history) - len(one.context)
+    first = len(prepared.history) - len(prepared.context)
     texts = []
-    for flag in (*one.history.flags, *one.rules.misfits):
+    for flag in (*prepared.history.flags, *prepared.rules.misfits):
         inside = sum(row >= first for row in flag.rows)
         seen = f" ({inside:,} of them in the context)" if flag.rows else ""
-        texts.append(one.history.flag_text(flag) + seen)
+        texts.append(prepared.history.flag_text(flag) + seen)
     return texts
 
 

@@ -88,8 +88,8 @@ def _comparison(u: Floats) -> Comparison | None:
     return combine(location_of_pits(u), dispersion_of_pits(u))
 
 
-def _verdict(fact: Fact, ranks: Ranks, found: Comparison | None, q: float | None) -> FactVerdict:
-    label, reason = _label(ranks, found, q) if fact.gate else (None, "shown only: too noisy to judge by")
+def _verdict(fact: Fact, ranks: Ranks, comparison: Comparison | None, q: float | None) -> FactVerdict:
+    label, reason = _label(ranks, comparison, q) if fact.gate else (None, "shown only: too noisy to judge by")
     known = np.isfinite(ranks.u)
     real, synthetic = ranks.real[known], ranks.synthetic[known]
     return FactVerdict(
@@ -101,21 +101,21 @@ def _verdict(fact: Fact, ranks: Ranks, found: Comparison | None, q: float | None
         real_mean=float(real.mean()) if len(real) else None,
         real_sd=float(real.std(ddof=1)) if len(real) > 1 else None,
         synthetic_mean=float(synthetic.mean()) if len(synthetic) else None,
-        comparison=found,
+        comparison=comparison,
         q=q,
-        mde=None if found is None else found.location.mde,
+        mde=None if comparison is None else comparison.location.mde,
         undefined_synthetic=float(np.maximum(ranks.undefined, 0).mean()),
     )
 
 
-def _label(ranks: Ranks, found: Comparison | None, q: float | None) -> tuple[Label, str]:
+def _label(ranks: Ranks, comparison: Comparison | None, q: float | None) -> tuple[Label, str]:
     origins = len(ranks.u)
     if origins < MIN_ORIGINS:
         return "INCONCLUSIVE", f"{origins} origins: shown, not judged below {MIN_ORIGINS}"
     excess = hac_mean(ranks.undefined)
-    if found is None and excess.value <= 0:
+    if comparison is None and excess.value <= 0:
         return "UNTESTABLE", "what came true has no value at any origin"
-    return label_of(found, q, undefined=(max(excess.value, 0.0), excess.p))
+    return label_of(comparison, q, undefined=(max(excess.value, 0.0), excess.p))
 
 
 def design_of(paths: Sequence[int], bars: int, seed: int) -> Design:

@@ -14,22 +14,22 @@ RANKS_BAND = f"what came ranks evenly (FAIL: q < {FAIL_Q:g}, effect {FAIL_EFFECT
 SCORES_BAND = "what 95 % of real windows against real windows keep to"
 
 
-def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:
+def facts_findings(scenario: str, report: FactsReport) -> list[Finding]:
     """Return one finding per group of facts and scores: the label of its worst member, and which member that is.
 
     Facts by the rank of what came (mode A) are named apart: they judge the generator over many contexts.
     """
-    check = FACTS_BY_ORIGIN if found.mode == "A" else FACTS
+    check = FACTS_BY_ORIGIN if report.mode == "A" else FACTS
     return [
         Finding(
             name=check.name(group),
             label=(label := worst((member.label for member in members), "UNTESTABLE")),
             measured=_told(members, label),
-            band=SCORES_BAND if group in SCORE_GROUPS else RANKS_BAND if found.mode == "A" else FACTS_BAND,
+            band=SCORES_BAND if group in SCORE_GROUPS else RANKS_BAND if report.mode == "A" else FACTS_BAND,
             scenario=scenario,
             offenders=[member.name for member in members if member.label in ("FAIL", "WARN")],
         )
-        for group, members in _groups(found).items()
+        for group, members in _groups(report).items()
     ]
 
 
@@ -37,25 +37,25 @@ def facts_findings(scenario: str, found: FactsReport) -> list[Finding]:
 class _Member:
     name: str
     label: Label
-    told: str
+    sentence: str
     effect: float
 
 
-def _groups(found: FactsReport) -> dict[str, list[_Member]]:
+def _groups(report: FactsReport) -> dict[str, list[_Member]]:
     """Return the judged members of each group, facts before scores."""
     group_of = {name: group for group, names in SCORE_GROUPS.items() for name in names}
     groups: dict[str, list[_Member]] = {}
-    for fact in found.facts:
+    for fact in report.facts:
         if fact.label is not None:
             means = (fact.real_mean, fact.synthetic_mean)
             shown = "" if None in means else f"real {fact.real_mean:.3g}, paths {fact.synthetic_mean:.3g}; "
             effect = 0.0 if fact.comparison is None else fact.comparison.effect
-            told = f"{fact.title}: {shown}{fact.reason}"
-            groups.setdefault(fact.group, []).append(_Member(fact.fact, fact.label, told, effect))
-    for score in found.scores:
+            sentence = f"{fact.title}: {shown}{fact.reason}"
+            groups.setdefault(fact.group, []).append(_Member(fact.fact, fact.label, sentence, effect))
+    for score in report.scores:
         if score.label is not None:
-            told = f"{score.title}: {score.reason}"
-            member = _Member(score.score, score.label, told, 0.0)
+            sentence = f"{score.title}: {score.reason}"
+            member = _Member(score.score, score.label, sentence, 0.0)
             groups.setdefault(group_of[score.score], []).append(member)
     return groups
 
@@ -65,7 +65,7 @@ def _told(members: list[_Member], label: Label) -> str:
     alike = [member for member in members if member.label == label]
     top = max(alike, key=lambda member: member.effect)
     count = f"{len(alike)} of {len(members)} {label}; " if len(members) > 1 else ""
-    return f"{count}{top.told}"
+    return f"{count}{top.sentence}"
 
 
 def unjudged_facts_finding(scenario: str, reason: str) -> Finding:

@@ -90,30 +90,30 @@ def coexceedance(x: Array, y: Array, *, lower: bool) -> Array:
     return np.asarray((sides[0] & sides[1]).mean(axis=1) / TAIL)
 
 
-def stress_correlation(one: BarArrays, other: BarArrays) -> Array:
+def stress_correlation(first: BarArrays, other: BarArrays) -> Array:
     """Return Fisher's z of the returns' correlation in the 30 % of bars with the widest joint range, less the rest.
 
     Conditioning raises a correlation even where the dependence is Gaussian and constant (Boyer, Gibson & Loretan
     1999): the difference means something beside that of real windows, never beside 0.
     """
-    joint = np.nan_to_num(one.lr + other.lr, nan=-np.inf)
+    joint = np.nan_to_num(first.lr + other.lr, nan=-np.inf)
     order = np.argsort(-joint, axis=1, kind="stable")
-    cut = int(np.ceil(STRESSED * one.length))
+    cut = int(np.ceil(STRESSED * first.length))
     wide, rest = (
-        correlation(*(np.take_along_axis(bars.r, part, axis=1) for bars in (one, other)))
+        correlation(*(np.take_along_axis(bars.r, part, axis=1) for bars in (first, other)))
         for part in (order[:, :cut], order[:, cut:])
     )
     return fisher_z(wide) - fisher_z(rest)
 
 
-def lead_lag(one: BarArrays, other: BarArrays) -> Array:
+def lead_lag(first: BarArrays, other: BarArrays) -> Array:
     """Return by how much more the first asset's return goes before the other's than after it, lag 1."""
-    return mean_ccf(one.r, other.r, [1]) - mean_ccf(other.r, one.r, [1])
+    return mean_ccf(first.r, other.r, [1]) - mean_ccf(other.r, first.r, [1])
 
 
-def cross_leverage(one: BarArrays, other: BarArrays) -> Array:
+def cross_leverage(first: BarArrays, other: BarArrays) -> Array:
     """Return the mean correlation of one asset's return with the other's later log ranges, lags 1-5, both ways."""
-    return 0.5 * (mean_ccf(one.r, other.lr, LEVERAGE_LAGS) + mean_ccf(other.r, one.lr, LEVERAGE_LAGS))
+    return 0.5 * (mean_ccf(first.r, other.lr, LEVERAGE_LAGS) + mean_ccf(other.r, first.lr, LEVERAGE_LAGS))
 
 
 PAIR_STATISTICS: dict[str, Callable[[BarArrays, BarArrays], Array]] = {

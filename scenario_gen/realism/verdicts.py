@@ -64,12 +64,12 @@ def _uncapped(e: Evidence) -> tuple[Label, str]:
     return _pass_with_power(e, found)
 
 
-def _pass_with_power(e: Evidence, found: str) -> tuple[Label, str]:
+def _pass_with_power(e: Evidence, power: str) -> tuple[Label, str]:
     if e.mde <= SMALL_MDE:
-        return "PASS", f"{found}; a difference of {e.mde:.2f} would have been found"
+        return "PASS", f"{power}; a difference of {e.mde:.2f} would have been found"
     if e.control_p is not None and e.control_p < CONTROL_P:
-        return "PASS", f"{found}; the control {e.control} was caught with p {_small(e.control_p)}"
-    return "INCONCLUSIVE", f"{found}; {_no_power(e)}"
+        return "PASS", f"{power}; the control {e.control} was caught with p {_small(e.control_p)}"
+    return "INCONCLUSIVE", f"{power}; {_no_power(e)}"
 
 
 def _no_power(e: Evidence) -> str:
@@ -132,7 +132,7 @@ def combine(where: Contrast, width: Contrast, side: Side = "two-sided") -> Compa
 
 
 def label_of(
-    found: Comparison | None,
+    comparison: Comparison | None,
     q: float | None,
     *,
     undefined: tuple[float, float] = (0.0, 1.0),
@@ -142,16 +142,16 @@ def label_of(
     """Return the label of a comparison and its reason in words.
 
     Args:
-        found: the comparison; None where too few values are defined to make one.
+        comparison: the comparison; None where too few values are defined to make one.
         q: its adjusted p-value.
         undefined: by how much more paths than windows have no value, and the p-value of that.
         control: the designated negative control and its p-value.
         cap: why FAIL would claim too much.
     """
-    if found is None:
+    if comparison is None:
         where, effect, direction = 0.5, 0.0, ""
     else:
-        where, effect, direction = found.location.mde, found.effect, found.direction
+        where, effect, direction = comparison.location.mde, comparison.effect, comparison.direction
     name, control_p = control
     q = 1.0 if q is None else q
     return judge(Evidence(effect, q, where, name, control_p, *undefined, cap=cap, direction=direction))

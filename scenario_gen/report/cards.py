@@ -226,14 +226,14 @@ def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
     return Card(CANDLES, label, sentence)
 
 
-def _odd_candles(odd: Sequence[PlacedScenario], bars: int, told: str) -> Sentence:
+def _odd_candles(odd: Sequence[PlacedScenario], bars: int, repairs: str) -> Sentence:
     """Tell of the scenario with the largest share of paths that move further than history allows."""
     top = max(odd, key=lambda placed: _odd_share(placed.scenario.candles))
     account = top.scenario.candles
     return say(
         words.CANDLES_ODD,
         bars=numbers.count(bars),
-        scenarios=told,
+        scenarios=repairs,
         share=numbers.percent(_odd_share(account)),
         scenario=top.title,
         rules=", ".join(row.rule for row in account.odd_rules),

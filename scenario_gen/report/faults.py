@@ -50,9 +50,9 @@ def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     return say(words.FAULT_NONE)
 
 
-def _calibration_fault(found: Calibration | None, label: Label) -> Sentence:
-    worst_one = None if found is None else _worst_functional(found, label)
-    tail = None if found is None else decisive(found.generator.exceedances, label)
+def _calibration_fault(calibration: Calibration | None, label: Label) -> Sentence:
+    worst_one = None if calibration is None else _worst_functional(calibration, label)
+    tail = None if calibration is None else decisive(calibration.generator.exceedances, label)
     what, direction = "drift", ""
     if worst_one is not None:
         what = worst_one.title
@@ -87,13 +87,13 @@ def _in_words(group: str) -> str:
     return GROUP[group].words if group in GROUP else group
 
 
-def _worst_fact(found: FactsReport, label: Label) -> tuple[int, FactVerdict] | None:
-    alike = [(n, fact) for n, fact in enumerate(found.facts) if fact.label == label]
+def _worst_fact(report: FactsReport, label: Label) -> tuple[int, FactVerdict] | None:
+    alike = [(n, fact) for n, fact in enumerate(report.facts) if fact.label == label]
     return max(alike, key=lambda e: e[1].comparison.effect if e[1].comparison else 0.0, default=None)
 
 
-def _worst_functional(found: Calibration, label: Label) -> FunctionalCalibration | None:
-    alike = [one for one in found.generator.functionals if one.label == label]
+def _worst_functional(calibration: Calibration, label: Label) -> FunctionalCalibration | None:
+    alike = [one for one in calibration.generator.functionals if one.label == label]
     return min(alike, key=lambda one: one.q if one.q is not None else 1.0, default=None)
 
 
@@ -111,14 +111,14 @@ def facts_card(run: StressRun, scenarios: Sequence[PlacedScenario], base: Placed
     return label, _facts_sentence(placed, placed.scenario.facts, label, top)
 
 
-def _facts_sentence(placed: PlacedScenario, found: FactsReport, label: Label, top: Finding) -> Sentence:
-    judged = [fact for fact in found.facts if fact.label not in (None, "UNTESTABLE")]
+def _facts_sentence(placed: PlacedScenario, report: FactsReport, label: Label, top: Finding) -> Sentence:
+    judged = [fact for fact in report.facts if fact.label not in (None, "UNTESTABLE")]
     if label in ("PASS", "UNTESTABLE") and judged and all(fact.label == "PASS" for fact in judged):
-        windows = plain(float(found.design.windows), "count", f"{placed.at}/facts/design/windows")
+        windows = plain(float(report.design.windows), "count", f"{placed.at}/facts/design/windows")
         return say(words.FACTS_PASSED, all=numbers.count(len(judged)), scenario=placed.title, windows=windows)
-    furthest = _worst_fact(found, label)
+    furthest = _worst_fact(report, label)
     if furthest is None or furthest[1].real_mean is None:
-        score = next((one.title for one in found.scores if one.label == label), top.measured)
+        score = next((one.title for one in report.scores if one.label == label), top.measured)
         return say(words.FACTS_SCORES, scenario=placed.title, label=Badge(label), score=score)
     number, fact = furthest
     at = f"{placed.at}/facts/facts/{number}"
@@ -149,23 +149,23 @@ def calibration_card(
     return label, _calibration_sentence(placed, placed.scenario.calibration, label)
 
 
-def _calibration_sentence(placed: PlacedScenario, found: Calibration, label: Label) -> Sentence:
-    tested = [one for one in found.generator.functionals if one.label != "UNTESTABLE"]
+def _calibration_sentence(placed: PlacedScenario, calibration: Calibration, label: Label) -> Sentence:
+    tested = [one for one in calibration.generator.functionals if one.label != "UNTESTABLE"]
     alike = [one for one in tested if one.label == label]
-    shared = {"origins": numbers.count(len(found.origins)), "scenario": placed.title}
+    shared = {"origins": numbers.count(len(calibration.origins)), "scenario": placed.title}
     if label == "INCONCLUSIVE":
         return say(words.CALIBRATION_FEW, **shared)
     if label == "PASS":
         kept = say(words.CALIBRATION_KEPT, all=numbers.count(len(tested)), **shared)
-        few = found.generator.value_at_risk == "INCONCLUSIVE"
+        few = calibration.generator.value_at_risk == "INCONCLUSIVE"
         return (*kept, words.CALIBRATION_TAILS_FEW) if few else kept
-    top = _worst_functional(found, label)
-    tail = decisive(found.generator.exceedances, label)
+    top = _worst_functional(calibration, label)
+    tail = decisive(calibration.generator.exceedances, label)
     band = None if top is None else top.coverage_at(0.9)
     if top is None and tail is not None:
         return _tail_sentence(tail, placed, label)
     if top is None or band is None:
-        return say(words.CALIBRATION_DRIFT, label=Badge(label), reason=found.generator.drift.reason, **shared)
+        return say(words.CALIBRATION_DRIFT, label=Badge(label), reason=calibration.generator.drift.reason, **shared)
     return say(
         words.CALIBRATION_CARD,
         count=numbers.count(len(alike)),
@@ -189,9 +189,9 @@ def _tail_sentence(tail: Exceedances, placed: PlacedScenario, label: Label) -> S
     )
 
 
-def _sentence_of(found: Finding) -> str:
-    where = f" ({name(found.scenario)})" if found.scenario else ""
-    return f"{found.told[:1].upper()}{found.told[1:]}{where}."
+def _sentence_of(finding: Finding) -> str:
+    where = f" ({name(finding.scenario)})" if finding.scenario else ""
+    return f"{finding.told[:1].upper()}{finding.told[1:]}{where}."
 
 
 def caps(run: StressRun, scenarios: Sequence[PlacedScenario]) -> list[Sentence]:

@@ -162,22 +162,12 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "fans": pictures.fans(run, placed, base),
         "dial": outcomes.dial_table(placed),
         "dial_sentence": cards.dial_sentence(base),
-        "edges": candles.edge_sentences(placed),
         "calibrations": forecasts.calibrations(placed),
         "dials": forecasts.dials(placed),
         "uncalibrated": [p.title for p in placed if p.scenario.role == "scenario" and not p.scenario.calibration],
         **_facts_parts(placed, base),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
-        "accounts": [(p.title, cards.account_sentence(p)) for p in placed],
-        "account": candles.account_table(placed),
-        "wickless": candles.wickless_table(placed),
-        "repair_sentence": candles.effect_sentence(placed),
-        "repair_effects": candles.effect_table(placed),
-        "repair_shifts": candles.shift_table(placed),
-        "rejection": candles.rejection_table(placed),
-        "conditional": candles.conditional_sentences(placed),
-        "thresholds": candles.thresholds(placed),
-        "flags": candles.flag_lines(placed),
+        **_candle_parts(placed),
         "outcomes": outcomes.outcome_table(run, placed, colours, shown),
         "equity": pictures.equity(drawn),
         "metric_tables": [(p.title, p.parameters, outcomes.metric_table(p)) for p in tabled],
@@ -197,6 +187,22 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "labels": words.LABELS,
         "limit": limit,
         "css": Markup(_template_text("style.css")),  # our own file
+    }
+
+
+def _candle_parts(placed: list[PlacedScenario]) -> dict[str, Any]:
+    return {
+        "edges": candles.edge_sentences(placed),
+        "accounts": [(p.title, cards.account_sentence(p)) for p in placed],
+        "account": candles.account_table(placed),
+        "wickless": candles.wickless_table(placed),
+        "repair_sentence": candles.effect_sentence(placed),
+        "repair_effects": candles.effect_table(placed),
+        "repair_shifts": candles.shift_table(placed),
+        "rejection": candles.rejection_table(placed),
+        "conditional": candles.conditional_sentences(placed),
+        "thresholds": candles.thresholds(placed),
+        "flags": candles.flag_lines(placed),
     }
 
 

@@ -107,14 +107,14 @@ def compared_in(verdicts: Mapping[str, Label]) -> bool:
 
 
 def verdicts_of(
-    candles: CandleAccount, found: FactsReport, scores: list[ScoreVerdict], *, exempt: bool
+    candles: CandleAccount, report: FactsReport, scores: list[ScoreVerdict], *, exempt: bool
 ) -> tuple[dict[str, Label], dict[str, str]]:
     """Return the label of each group and its reason; a group that nothing could judge is UNTESTABLE."""
     labels: dict[str, Label] = {CANDLE_GROUP: candles.label}
     reasons = {CANDLE_GROUP: _candle_reason(candles)}
-    lacking = "; ".join(found.notes) or "nothing of it could be computed"
+    lacking = "; ".join(report.notes) or "nothing of it could be computed"
     members: dict[str, list[tuple[str, Label, str]]] = {}
-    for group, name, label, why in _members(found.facts, scores):
+    for group, name, label, why in _members(report.facts, scores):
         members.setdefault(group, []).append((name, label, why))
     for group in (*(name for name in members if name not in SCORE_GROUPS), *SCORE_GROUPS):
         judged = members.get(group, [])
@@ -124,15 +124,15 @@ def verdicts_of(
     return labels, reasons
 
 
-def with_calibration(report: CheckReport, found: GeneratorCalibration | None) -> CheckReport:
+def with_calibration(report: CheckReport, calibration: GeneratorCalibration | None) -> CheckReport:
     """Return the report with the verdicts on a calibration and its value at risk, where there is one."""
-    if found is None:
+    if calibration is None:
         return report
     return replace(
         report,
-        verdicts={**report.verdicts, CALIBRATION: found.label, VALUE_AT_RISK: found.value_at_risk},
-        reasons={**report.reasons, CALIBRATION: found.reason, VALUE_AT_RISK: found.value_at_risk_reason},
-        calibration=found,
+        verdicts={**report.verdicts, CALIBRATION: calibration.label, VALUE_AT_RISK: calibration.value_at_risk},
+        reasons={**report.reasons, CALIBRATION: calibration.reason, VALUE_AT_RISK: calibration.value_at_risk_reason},
+        calibration=calibration,
     )
 
 

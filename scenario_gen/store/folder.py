@@ -382,10 +382,10 @@ def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.Dat
         raise ValueError(f"frame names must be plain lower-case names: {unsafe}")
 
 
-def _other_run(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
-    differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+def _other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
+    differing = [key for key in sorted({*present, *wanted}) if present.get(key) != wanted.get(key)]
     parts = [
-        f"{key} ({found.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)" for key in differing
+        f"{key} ({present.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)" for key in differing
     ]
     return StoreError(
         f"{path} holds another run; it differs in {', '.join(parts)}",

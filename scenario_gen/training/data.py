@@ -77,17 +77,19 @@ def _files(source: DataSource, base: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _cut(one: History, source: DataSource) -> History:
+def _cut(history: History, source: DataSource) -> History:
     """Keep the bars of the source's days."""
     first = (
-        0 if source.start is None else int(np.searchsorted(one.wall_ns, pd.Timestamp(source.start).as_unit("ns").value))
+        0
+        if source.start is None
+        else int(np.searchsorted(history.wall_ns, pd.Timestamp(source.start).as_unit("ns").value))
     )
     last = (
-        len(one.wall_ns)
+        len(history.wall_ns)
         if source.end is None
-        else int(np.searchsorted(one.wall_ns, pd.Timestamp(source.end).as_unit("ns").value + DAY))
+        else int(np.searchsorted(history.wall_ns, pd.Timestamp(source.end).as_unit("ns").value + DAY))
     )
-    return replace(one, values=one.values[first:last], wall_ns=one.wall_ns[first:last])
+    return replace(history, values=history.values[first:last], wall_ns=history.wall_ns[first:last])
 
 
 # Training data: series cut by time and by instrument, and batches that are a function of (seed, step)
@@ -240,13 +242,13 @@ class WindowSampler:
     # factors of that weight, by class or by class and frequency
     emphasis: Mapping[str, float] = field(default_factory=dict)
 
-    def span(self, one: Series) -> tuple[int, int]:
+    def span(self, series: Series) -> tuple[int, int]:
         """Return the first and the last-plus-one bar of a series that this part may use."""
         if self.part == "train":
-            return 0, one.train_end
+            return 0, series.train_end
         if self.part == "later":
-            return (one.later_start, len(one.values)) if one.train_end else (0, 0)
-        return (0, 0) if one.train_end else (0, len(one.values))
+            return (series.later_start, len(series.values)) if series.train_end else (0, 0)
+        return (0, 0) if series.train_end else (0, len(series.values))
 
     def weights(self) -> NDArray[np.float64]:
         """Return the probability of each series [S]: its source's share, group bars to ``group_power``, then bars."""
@@ -271,8 +273,8 @@ class WindowSampler:
             weight = np.where(room > 0, room / total * total**self.group_power, 0.0)
         return weight * np.array([self._factor(one) for one in self.series])
 
-    def _factor(self, one: Series) -> float:
-        named = (one.asset_class, f"{one.asset_class} {one.frequency}")
+    def _factor(self, series: Series) -> float:
+        named = (series.asset_class, f"{series.asset_class} {series.frequency}")
         return float(np.prod([self.emphasis.get(name, 1.0) for name in named])) if self.part == "train" else 1.0
 
     def batch(self, step: int, size: int) -> Batch:
@@ -294,14 +296,14 @@ class WindowSampler:
         return cached
 
     def _window(
-        self, one: Series, rng: np.random.Generator
+        self, series: Series, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
         """Return features [L, d], stamps [L, 5 or 11] and weight [L - 1] of one random window."""
-        first, stop = self.span(one)
+        first, stop = self.span(series)
         for _ in range(MAX_FLAT_WINDOWS):
-            bars, wall_ns = self._draw_bars(one, first, stop, rng)
+            bars, wall_ns = self._draw_bars(series, first, stop, rng)
             context = int(rng.integers(self.window.context_min, self.window.context_max + 1))
-            fields = 5 if one.has_volume and rng.random() >= self.window.volume_dropout else 4
+            fields = 5 if series.has_volume and rng.random() >= self.window.volume_dropout else 4
             values = bars[None, :, :fields]
             if fields == 5 and isinstance(self.representation, Increments):
                 values = _floor_volume(values, context)
@@ -312,12 +314,12 @@ class WindowSampler:
             features = self.representation.encode(values, scale)[0]
             return features, self._stamps(wall_ns, scale), weight
         raise DataError(
-            f"{one.name}: {MAX_FLAT_WINDOWS} windows in a row have a close that never moves",
+            f"{series.name}: {MAX_FLAT_WINDOWS} windows in a row have a close that never moves",
             fix="remove the series from the manifest",
         )
 
     def _draw_bars(
-        self, one: Series, first: int, stop: int, rng: np.random.Generator
+        self, series: Series, first: int, stop: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return bars [L, 5] and times [L] from a random place, a share of the training ones in coarser bars."""
         bars, joined = self.window.bars, 1
@@ -329,8 +331,8 @@ class WindowSampler:
         start = int(rng.integers(first, stop - length + 1))
         rows = slice(start, start + length)
         if joined == 1:
-            return one.values[rows], one.wall_ns[rows]
-        return coarser_bars(one.values[rows], one.wall_ns[rows], joined, int(rng.integers(joined)), bars)
+            return series.values[rows], series.wall_ns[rows]
+        return coarser_bars(series.values[rows], series.wall_ns[rows], joined, int(rng.integers(joined)), bars)
 
     def _stamps(self, wall_ns: NDArray[np.int64], scale: Scale) -> NDArray[np.int64]:
         """Return stamps [L, 5] and, with increments, the marks beside them [L, 11]: a model takes what it knows."""

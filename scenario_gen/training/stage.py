@@ -196,7 +196,7 @@ def run_stage(
     """Train ``network`` in place and leave it with its averaged weights.
 
     With ``patience`` the stage ends after so many judgements without a lower held-out loss and leaves the averaged
-    weights of the lowest, which may be those before the first step. On a CPU a run that was stopped and resumed ends
+    weights of the lowest, perhaps those before the first step. On a CPU a run that was stopped and resumed ends
     with the same bits as one that was not.
 
     Args:
@@ -226,10 +226,7 @@ def run_stage(
         parts = losses(done)
         parts["loss"].backward()
         ranks.average_gradients(network)
-        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-        _stop_if_lost(stage, done, norm)
-        run.optimizer.step(done)
-        run.average.update(network, done)
+        norm = run.step(stage, done)
         done += 1
         advance(1)
         last = done == config.steps
@@ -251,7 +248,7 @@ class _Run:
 
     def __init__(self, network: nn.Module, config: StageConfig) -> None:
         self.network = network
-        self.patience = config.patience
+        self.patience, self.clip_norm = config.patience, config.clip_norm
         self.optimizer = Optimizer(network, config)
         self.average = WeightAverage(network, config.average)
         self.best = None if config.patience is None else Best()
@@ -260,6 +257,14 @@ class _Run:
     def has_waited_enough(self) -> bool:
         """Whether so many judgements have passed without a better one."""
         return self.best is not None and self.patience is not None and self.best.since >= self.patience
+
+    def step(self, stage: str, done: int) -> Tensor:
+        """Move the weights along the gradients that stand, clipped; return their norm before that."""
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        _stop_if_lost(stage, done, norm)
+        self.optimizer.step(done)
+        self.average.update(self.network, done)
+        return norm
 
     def judge(self, validate: Validation, done: int, ranks: Workers) -> dict[str, float]:
         """Return the held-out figures of the averaged weights; the random state stays as it was."""

@@ -63,10 +63,17 @@ def _place(name: str, base: Path) -> str:
     return str(folder) if folder.is_dir() else name
 
 
-def _of_checkpoint(found: Checkpoint) -> Start:
-    record = {"name": found.name, **{k: found.provenance[k] for k in COPIED if k in found.provenance}}
-    record["trained_on"] = found.provenance.get("trained_on", [])
-    return Start(found.model, found.tokenizer, found.representation, found.cell_log_volume, found.max_context, record)
+def _of_checkpoint(checkpoint: Checkpoint) -> Start:
+    record = {"name": checkpoint.name, **{k: checkpoint.provenance[k] for k in COPIED if k in checkpoint.provenance}}
+    record["trained_on"] = checkpoint.provenance.get("trained_on", [])
+    return Start(
+        checkpoint.model,
+        checkpoint.tokenizer,
+        checkpoint.representation,
+        checkpoint.cell_log_volume,
+        checkpoint.max_context,
+        record,
+    )
 
 
 def _of_tokenizer(folder: Path) -> Start:

@@ -141,14 +141,14 @@ def _adjusted(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
     return [one if one.p_mean is None else next(labelled) for one in pairs]
 
 
-def _labelled(one: PairedComparison, p_mean: float, p_sign: float) -> PairedComparison:
-    direction = 1.0 if HIGHER_IS_BETTER[one.metric] else -1.0
+def _labelled(comparison: PairedComparison, p_mean: float, p_sign: float) -> PairedComparison:
+    direction = 1.0 if HIGHER_IS_BETTER[comparison.metric] else -1.0
     return replace(
-        one,
+        comparison,
         p_mean_adjusted=p_mean,
         p_sign_adjusted=p_sign,
-        label=_label(direction * (one.mean.value or 0.0), p_mean),
-        typical=_label(one.wins - one.losses, p_sign),
+        label=_label(direction * (comparison.mean.value or 0.0), p_mean),
+        typical=_label(comparison.wins - comparison.losses, p_sign),
     )
 
 

@@ -175,12 +175,12 @@ NARROW = ("return_1", "return_h", "log_volatility", "max_drawdown", "acf_log_ran
 LEVEL = 0.9
 
 
-def coverage_figure(found: Calibration, layout: Layout) -> Markup:
+def coverage_figure(calibration: Calibration, layout: Layout) -> Markup:
     """Draw how often the 90 % band held what came, by number of the path and generator, with exact 95 % intervals."""
-    shown = [one.functional for one in found.generator.functionals if one.coverage]
+    shown = [one.functional for one in calibration.generator.functionals if one.coverage]
     if layout is not CURVE_WIDE:
         shown = [functional for functional in shown if functional in NARROW]
-    generators = (found.generator, *found.baselines)
+    generators = (calibration.generator, *calibration.baselines)
     shares = [
         (column, place, band)
         for column, functional in enumerate(shown)
@@ -205,9 +205,9 @@ def coverage_figure(found: Calibration, layout: Layout) -> Markup:
     told = "; ".join(
         f"{SHORT.get(functional, functional)} {level(round(band.share, 3))}"
         for functional in shown
-        if (band := found.generator.functional(functional).coverage_at(LEVEL)) is not None
+        if (band := calibration.generator.functional(functional).coverage_at(LEVEL)) is not None
     )
-    return chart.svg(f"Coverage of the 90% band of {found.generator.name}: {told}.", layout.css)
+    return chart.svg(f"Coverage of the 90% band of {calibration.generator.name}: {told}.", layout.css)
 
 
 def _offset(place: int, generators: int) -> float:
@@ -231,26 +231,26 @@ SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
 )  # fmt: skip
 
 
-def rank_figure(one: FunctionalCalibration) -> tuple[str, Markup]:
+def rank_figure(functional: FunctionalCalibration) -> tuple[str, Markup]:
     """Draw the ranks of what came among the paths in ten bins, with the band that calibrated ranks keep to."""
-    if one.histogram is None:
-        raise ValueError(f"{one.functional} has no ranks")  # a defect of ours: the caller looks first
-    counts, low, high = one.histogram.counts, one.histogram.low, one.histogram.high
+    if functional.histogram is None:
+        raise ValueError(f"{functional.functional} has no ranks")  # a defect of ours: the caller looks first
+    counts, low, high = functional.histogram.counts, functional.histogram.low, functional.histogram.high
     top = max([*counts, high]) * 1.06
     chart = Chart(300, 196)
     panel = chart.panel((34.0, 12.0, 292.0, 156.0), (0, 1), (0, top))
     panel.boxes([(0, low, 1, high)], "refb")
     panel.rows([(tick, count(tick)) for tick in nice_ticks(0, top, 4) if tick == round(tick)])
     panel.boxes([(n / 10 + 0.008, 0, (n + 1) / 10 - 0.008, held) for n, held in enumerate(counts) if held], "r3")
-    panel.segments([(0, len(one.pits) / 10, 1, len(one.pits) / 10)], "axis")
+    panel.segments([(0, len(functional.pits) / 10, 1, len(functional.pits) / 10)], "axis")
     panel.base([(tick, f"{tick:g}") for tick in (0, 0.25, 0.5, 0.75, 1)])
     chart.text(163.0, 191.0, "rank of what came among the paths", "tick", "middle")
     held = ", ".join(count(number) for number in counts)
     aria = (
-        f"Ranks of the real {one.title} in ten bins over {count(len(one.pits))} forecasts: {held}; calibrated bins lie "
-        f"between {low} and {high}."
+        f"Ranks of the real {functional.title} in ten bins over {count(len(functional.pits))} forecasts: {held}; "
+        f"calibrated bins lie between {low} and {high}."
     )
-    return one.title, chart.svg(aria, "fig")
+    return functional.title, chart.svg(aria, "fig")
 
 
 def dial_figure(search: DialSearch, layout: Layout) -> Markup:

@@ -48,29 +48,29 @@ def calibrations(scenarios: Sequence[PlacedScenario]) -> list[dict[str, Any]]:
     return shown
 
 
-def _shown(placed: PlacedScenario, found: Calibration) -> dict[str, Any]:
+def _shown(placed: PlacedScenario, calibration: Calibration) -> dict[str, Any]:
     at = f"{placed.at}/calibration"
-    ref = Ref(found, at)
-    names = [name(one.name, 40) for one in (found.generator, *found.baselines)]
+    ref = Ref(calibration, at)
+    names = [name(one.name, 40) for one in (calibration.generator, *calibration.baselines)]
     return {
         "title": placed.title,
-        "label": found.generator.label,
-        "sentences": _sentences(found, at),
+        "label": calibration.generator.label,
+        "sentences": _sentences(calibration, at),
         "generators": _generators_table(ref),
         "tails": tails(ref),
         "scores": _scores_table(ref),
         "functionals": _functionals_table(ref),
         "names": names,
-        "coverage": [coverage_figure(found, layout) for layout in (CURVE_WIDE, CURVE_NARROW)],
+        "coverage": [coverage_figure(calibration, layout) for layout in (CURVE_WIDE, CURVE_NARROW)],
         "ranks": [
             rank_figure(one)
-            for one in found.generator.functionals
+            for one in calibration.generator.functionals
             if one.functional in DRAWN and one.histogram is not None
         ],
-        "facts": origin_facts(found, placed.scenario.horizon, at),
-        "notes": [f"{note[:1].upper()}{note[1:]}." for note in found.notes],
-        "omitted": len(found.generator.omitted),
-        "origins": len(found.origins),
+        "facts": origin_facts(calibration, placed.scenario.horizon, at),
+        "notes": [f"{note[:1].upper()}{note[1:]}." for note in calibration.notes],
+        "omitted": len(calibration.generator.omitted),
+        "origins": len(calibration.origins),
     }
 
 
@@ -88,15 +88,15 @@ def dials(scenarios: Sequence[PlacedScenario]) -> list[dict[str, Any]]:
     ]
 
 
-def _sentences(found: Calibration, at: str) -> list[Sentence]:
-    ours = found.generator
+def _sentences(calibration: Calibration, at: str) -> list[Sentence]:
+    ours = calibration.generator
     tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
     first = say(
         words.CALIBRATION_DONE,
-        origins=numbers.count(len(found.origins)),
-        horizon=plural(found.horizon, "bar"),
-        paths=plain(float(found.paths), "count", f"{at}/paths"),
-        mde=plain(found.smallest_mean, "number", f"{at}/smallest_mean", decimals=2),
+        origins=numbers.count(len(calibration.origins)),
+        horizon=plural(calibration.horizon, "bar"),
+        paths=plain(float(calibration.paths), "count", f"{at}/paths"),
+        mde=plain(calibration.smallest_mean, "number", f"{at}/smallest_mean", decimals=2),
     )
     off = [one for one in tested if one.label in ("FAIL", "WARN")]
     told = [first]
@@ -104,7 +104,7 @@ def _sentences(found: Calibration, at: str) -> list[Sentence]:
         worst = min(off, key=lambda one: (one.label != "FAIL", one.q or 0.0))
         told.append(say(words.CALIBRATION_OFF, count=numbers.count(len(off)), all=numbers.count(len(tested)),
                         worst=worst.title, label=Badge(worst.label), way=_way(worst.mean, worst.spread)))  # fmt: skip
-    told.append(_drift_sentence(found, at))
+    told.append(_drift_sentence(calibration, at))
     told.append((Badge(ours.contamination.label), f" Training data: {ours.contamination.reason}."))
     return told
 
@@ -118,10 +118,10 @@ def _way(mean: float | None, spread: float | None) -> str:
     return "the ranks are not uniform"
 
 
-def _drift_sentence(found: Calibration, at: str) -> Sentence:
-    ours = Ref(found.generator, f"{at}/generator")
+def _drift_sentence(calibration: Calibration, at: str) -> Sentence:
+    ours = Ref(calibration.generator, f"{at}/generator")
     shown = {key: _drift(ours, key) for key in ("generated", "realised")}
-    return say(words.DRIFT, label=Badge(found.generator.drift.label), **shown)
+    return say(words.DRIFT, label=Badge(calibration.generator.drift.label), **shown)
 
 
 def _drift(generator: Ref, key: str) -> Shown:
@@ -239,9 +239,9 @@ def _judged(ours: GeneratorCalibration) -> list[Sentence]:
     return [say(words.TAILS_KEPT, **counts)] if judged else []
 
 
-def _too_few(found: Calibration) -> list[Sentence]:
+def _too_few(calibration: Calibration) -> list[Sentence]:
     """Say which tests have too few forecasts to be judged, and how many the levels of the next bar would take."""
-    tests = found.generator.exceedances
+    tests = calibration.generator.exceedances
     near = [one for one in tests if one.functional == NEXT_BAR and not one.judged]
     far = [one for one in tests if one.functional != NEXT_BAR]
     told = []
@@ -254,7 +254,7 @@ def _too_few(found: Calibration) -> list[Sentence]:
         told.append(
             say(
                 words.TAILS_HORIZON,
-                horizon=plural(found.horizon, "bar"),
+                horizon=plural(calibration.horizon, "bar"),
                 forecasts=plural(few[0].forecasts, "forecast"),
                 count=numbers.count(len(few)),
                 all=numbers.count(len(far)),

@@ -141,10 +141,10 @@ def _lacking(figure: LongFigure) -> str:
     return "; ".join(f"{side}: {reason}" for side, reason in sides if reason)
 
 
-def untestable_lines(found: FactsReport) -> list[tuple[str, str]]:
+def untestable_lines(report: FactsReport) -> list[tuple[str, str]]:
     """Return which facts the data cannot judge, by reason."""
     by_reason: dict[str, list[str]] = {}
-    for fact in found.facts:
+    for fact in report.facts:
         if fact.label == "UNTESTABLE":
             by_reason.setdefault(fact.reason, []).append(fact.title)
     return [(_capital(", ".join(titles)), reason) for reason, titles in by_reason.items()]
@@ -213,17 +213,17 @@ def facts_sentences(base: PlacedScenario) -> list[Sentence]:
     return told + [(f"{_capital(note)}.",) for note in found.notes]
 
 
-def label_counts(found: FactsReport) -> Sentence:
+def label_counts(report: FactsReport) -> Sentence:
     """Return how many judged facts carry each label, the worst first."""
-    labels = [fact.label for fact in found.facts if fact.label is not None]
+    labels = [fact.label for fact in report.facts if fact.label is not None]
     counts: list[Sentence] = [
         (f"{numbers.count(labels.count(label))} ", Badge(label)) for label in LABELS if label in labels
     ]
     return tuple(piece for n, part in enumerate(counts) for piece in ((", ",) if n else ()) + part)
 
 
-def _halves_sentence(found: FactsReport) -> Sentence:
-    titles = [fact.title for fact in found.facts if fact.fact in found.yardstick]
+def _halves_sentence(report: FactsReport) -> Sentence:
+    titles = [fact.title for fact in report.facts if fact.fact in report.yardstick]
     if not titles:
         return say(words.HALVES_NONE)
     return say(words.HALVES_SOME, facts=", ".join(titles), count=numbers.count(len(titles)))
@@ -241,8 +241,8 @@ def beside_base(base: PlacedScenario, scenarios: Sequence[PlacedScenario]) -> li
     return [(entry[1], mark) for entry, mark in ((cooler, "low"), (hotter, "high")) if entry is not None]
 
 
-def _alike(one: PlacedScenario, other: PlacedScenario) -> bool:
-    mine, theirs = one.scenario, other.scenario
+def _alike(placed: PlacedScenario, other: PlacedScenario) -> bool:
+    mine, theirs = placed.scenario, other.scenario
     return (
         mine.generator.get("kind") == "kronos"
         and mine.generator.get("model") == theirs.generator.get("model")
@@ -287,35 +287,35 @@ def _others(fact: FactVerdict, beside: Sequence[tuple[PlacedScenario, str]]) -> 
     ]
 
 
-def origin_facts(found: Calibration, horizon: int, at: str) -> dict[str, Any] | None:
+def origin_facts(calibration: Calibration, horizon: int, at: str) -> dict[str, Any] | None:
     """Return title, sentences, table and what could not be judged of the facts of a calibration; None without any.
 
     Args:
-        found: the calibration.
+        calibration: the calibration.
         horizon: bars of the run's paths.
         at: where the calibration stands in run.json.
     """
-    facts = found.facts
+    facts = calibration.facts
     if facts is None:
         return None
-    shorter = f": {plural(found.horizon, 'bar')} ahead, where the run has {numbers.count(horizon)}"
+    shorter = f": {plural(calibration.horizon, 'bar')} ahead, where the run has {numbers.count(horizon)}"
     return {
-        "title": f"Stylized facts of the same forecasts{shorter if found.horizon < horizon else ''}",
+        "title": f"Stylized facts of the same forecasts{shorter if calibration.horizon < horizon else ''}",
         "sentence": say(
             words.ORIGIN_FACTS,
             origins=numbers.count(facts.design.windows),
             bars=plural(facts.design.bars, "bar"),
             labels=label_counts(facts),
         ),
-        "limits": [*_too_short(found, facts, horizon), *_few_paths(found)],
+        "limits": [*_too_short(calibration, facts, horizon), *_few_paths(calibration)],
         "table": _origins_table(Ref(facts, f"{at}/facts")),
         "untestable": untestable_lines(facts),
     }
 
 
-def _too_short(found: Calibration, facts: FactsReport, horizon: int) -> list[Sentence]:
+def _too_short(calibration: Calibration, facts: FactsReport, horizon: int) -> list[Sentence]:
     """Say what forecasts shorter than the run's paths leave unjudged, and what would judge it at what cost."""
-    if found.horizon >= horizon:
+    if calibration.horizon >= horizon:
         return []
     judged = [one for one in facts.facts if one.label is not None]
     wanting = [
@@ -323,49 +323,49 @@ def _too_short(found: Calibration, facts: FactsReport, horizon: int) -> list[Sen
         for one in judged
         if one.label == "UNTESTABLE" and one.fact not in facts.audit.untestable
     ]
-    lacking = [bars for bars in wanting if bars > found.horizon]
-    reach = {"horizon": plural(found.horizon, "bar"), "run": numbers.count(horizon)}
+    lacking = [bars for bars in wanting if bars > calibration.horizon]
+    reach = {"horizon": plural(calibration.horizon, "bar"), "run": numbers.count(horizon)}
     if not lacking:
         return [say(words.ORIGIN_FACTS_SHORT_NONE, **reach)]
     counts = {"count": numbers.count(len(lacking)), "all": numbers.count(len(judged))}
     told = [say(words.ORIGIN_FACTS_SHORT, label=Badge("UNTESTABLE"), **reach, **counts)]
-    longest = _longest(found, horizon)
+    longest = _longest(calibration, horizon)
     more = sum(bars <= longest for bars in lacking)
     if not more:
         return [*told, say(words.ORIGIN_FACTS_NO_GAIN, longest=plural(longest, "bar"))]
-    made = len(found.origins)
+    made = len(calibration.origins)
     origins = made if made >= MIN_ORIGINS else WANTED
-    times = longest * min(_room(found, longest), origins) / (found.horizon * made)
+    times = longest * min(_room(calibration, longest), origins) / (calibration.horizon * made)
     setting = f"checks: calibration: {{horizon: {longest}{f', origins: {origins}' if origins != made else ''}}}"
     counts = {"more": numbers.count(more), "times": numbers.fixed(times, 1)}
     return [*told, say(words.ORIGIN_FACTS_LONGER, setting=setting, **counts)]
 
 
-def _longest(found: Calibration, horizon: int) -> int:
+def _longest(calibration: Calibration, horizon: int) -> int:
     """Return the longest horizon, the run's at most, for which the history has room for enough forecasts to judge."""
     longest = min(horizon, MAX_CALIBRATED)
-    if found.history_bars is not None:
-        longest = min(longest, (found.history_bars - found.context) // MIN_ORIGINS)
-    return max(longest, found.horizon)
+    if calibration.history_bars is not None:
+        longest = min(longest, (calibration.history_bars - calibration.context) // MIN_ORIGINS)
+    return max(longest, calibration.horizon)
 
 
-def _room(found: Calibration, horizon: int) -> int:
+def _room(calibration: Calibration, horizon: int) -> int:
     """Return how many forecasts of this horizon the history has room for; as many as it takes where that is unknown."""
-    if found.history_bars is None:
-        return max(len(found.origins), MIN_ORIGINS)
-    return (found.history_bars - found.context) // horizon
+    if calibration.history_bars is None:
+        return max(len(calibration.origins), MIN_ORIGINS)
+    return (calibration.history_bars - calibration.context) // horizon
 
 
-def _few_paths(found: Calibration) -> list[Sentence]:
-    if found.paths >= PATHS:
+def _few_paths(calibration: Calibration) -> list[Sentence]:
+    if calibration.paths >= PATHS:
         return []
     return [
         say(
             words.ORIGIN_FACTS_PATHS,
-            paths=numbers.count(found.paths),
+            paths=numbers.count(calibration.paths),
             wanted=numbers.count(PATHS),
             setting=f"checks: calibration: {{paths: {PATHS}}}",
-            times=numbers.fixed(PATHS / found.paths, 1),
+            times=numbers.fixed(PATHS / calibration.paths, 1),
         )
     ]
 
