@@ -227,8 +227,8 @@ def evaluate(
     """Say what a checkpoint is worth out of sample: coverage, PIT, CRPS, candles and stylized facts.
 
     Forecasts 60 bars from origins 60 bars apart on every series, and so do
-    the stationary bootstrap, a Gaussian walk and EWMA filtered historical
-    simulation. What came is ranked and scored among the paths, by asset
+    the stationary bootstrap, a Gaussian walk, and filtered historical
+    simulation with EWMA and with GJR-GARCH volatility. What came is ranked and scored among the paths, by asset
     class and frequency and over all.
 
     For example:

@@ -64,6 +64,13 @@ class Seen:
     dropped: float  # share of paths that no repair could save and that were left out
     facts: Floats  # mean over paths of each fact [K]; NaN where it cannot be measured
 
+    @classmethod
+    def nothing(cls) -> Seen:
+        """Return what stands for a forecast that a baseline could not make: numbers that no mean counts."""
+        judged, steps = np.full(len(JUDGED), np.nan), np.full(len(STEPS), np.nan)
+        broken, facts = np.full(len(RULES) + 1, np.nan), np.full(len(FACTS), np.nan)
+        return cls(judged, judged, steps, np.nan, broken, np.nan, facts)
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -104,6 +111,7 @@ class GeneratorScores:
 
     name: str  # of the generator
     temperature: float | None  # that it was sampled at; None for baselines
+    origins: int  # that it could forecast from; fewer than the group's for a baseline that must be fitted
     judged: list[Judgement]  # by number
     volatility_ratio: float  # median over origins of the median path's realised volatility over what was realised
     drift: Mapping[str, float]  # mean return of the ensembles over 1, 5, 20, 60 bars in context deviations, by horizon
@@ -112,6 +120,15 @@ class GeneratorScores:
     dropped: float  # share of paths that no repair could save
     facts: list[FactMean]  # stylized facts beside the real windows'
     versus: list[Versus]  # against each baseline; empty for baselines
+
+    @classmethod
+    def unscored(cls, name: str, temperature: float | None) -> GeneratorScores:
+        """Return the scores of a baseline that could forecast from no origin of a group."""
+        nan = float("nan")
+        judged = [Judgement(of, nan, nan, nan, nan, dict.fromkeys(map("{:g}".format, LEVELS), nan)) for of in JUDGED]
+        facts = [FactMean(of, nan, nan, nan, 0) for of in FACTS]
+        drift = dict.fromkeys(map(str, STEPS), nan)
+        return cls(name, temperature, 0, judged, nan, drift, dict.fromkeys(RULES, nan), nan, nan, facts, [])
 
     def of(self, functional: str) -> Judgement:
         """Return what was found of one judged number."""
@@ -204,6 +221,11 @@ class GeneratorRows:
     is_baseline: bool  # whether others are compared with it
     seen: Sequence[Seen]  # [J]
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """From which origins it could forecast [J]."""
+        return np.isfinite(self.stack("log_ratio"))
+
     def stack(self, name: str) -> Floats:
         """Return one number, or one row of numbers, per origin [J, ...]."""
         return np.array([getattr(one, name) for one in self.seen])
@@ -262,18 +284,22 @@ def summarise(
 
 
 def _scores(own: GeneratorRows, columns: Sequence[GeneratorRows], spans: Spans, real_facts: Floats) -> GeneratorScores:
-    crps, broken = own.stack("crps"), own.stack("broken").mean(axis=0)
-    drift = own.stack("drift").mean(axis=0)
+    known = own.known
+    if not known.any():
+        return GeneratorScores.unscored(own.name, own.temperature)
+    crps, broken = own.stack("crps"), own.stack("broken")[known].mean(axis=0)
+    drift = own.stack("drift")[known].mean(axis=0)
     against = [other for other in columns if other.is_baseline and not own.is_baseline]
     return GeneratorScores(
         name=own.name,
         temperature=own.temperature,
+        origins=int(known.sum()),
         judged=[_judge(name, crps[:, place], own.stack("pits")[:, place], spans) for place, name in enumerate(JUDGED)],
-        volatility_ratio=float(np.exp(np.median(own.stack("log_ratio")))),
+        volatility_ratio=float(np.exp(np.median(own.stack("log_ratio")[known]))),
         drift={str(step): float(value) for step, value in zip(STEPS, drift, strict=True)},
         broken=dict(zip(RULES, map(float, broken[:-1]), strict=True)),
         bad_bars=float(broken[-1]),
-        dropped=float(own.stack("dropped").mean()),
+        dropped=float(own.stack("dropped")[known].mean()),
         facts=[
             _fact(name, own.stack("facts")[:, place], real_facts[:, place], spans) for place, name in enumerate(FACTS)
         ],
@@ -286,10 +312,11 @@ def _scores(own: GeneratorRows, columns: Sequence[GeneratorRows], spans: Spans, 
 
 
 def _judge(name: str, crps: Floats, pits: Floats, spans: Spans) -> Judgement:
-    mean, away = spans.mean(pits), np.abs(pits - 0.5)
+    known = np.isfinite(pits)
+    mean, away = spans.mean(pits), np.abs(pits[known] - 0.5)
     return Judgement(
         id=name,
-        crps=float(crps.mean()),
+        crps=float(crps[known].mean()),
         pit_mean=mean.mean,
         pit_mean_error=mean.error,
         pit_spread=float(away.mean()),
@@ -306,4 +333,7 @@ def _fact(name: str, generated: Floats, real: Floats, spans: Spans) -> FactMean:
 
 
 def _versus(name: str, baseline: str, ours: Floats, theirs: Floats, spans: Spans) -> Versus:
-    return Versus(name, baseline, float(1 - ours.mean() / theirs.mean()), spans.mean(ours - theirs).t)
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    if not both.any():
+        return Versus(name, baseline, float("nan"), float("nan"))
+    return Versus(name, baseline, float(1 - ours[both].mean() / theirs[both].mean()), spans.mean(ours - theirs).t)

@@ -48,7 +48,8 @@ from scenario_gen.training.data import Series, load_series
 from scenario_gen.training.histories import COLUMNS, History, read_histories
 
 PER_SERIES = 20  # origins of each series
-RIVALS = {"bootstrap": "bootstrap", "gbm": "Gaussian", "fhs": "EWMA-FHS"}  # kind, and the name that tables give it
+# kinds, and the names that tables give them
+RIVALS = {"bootstrap": "bootstrap", "gbm": "Gaussian", "fhs": "EWMA-FHS", "gjr": "GJR-FHS"}
 
 Part = Literal["later", "unseen", "both"]
 
@@ -279,7 +280,7 @@ def evaluate(contest: Contest, material: Material, sampling: Sampling, *, progre
         pooled=summarise(stretches, origins, rows, facts),
         groups=[summarise(stretches, origins, rows, facts, *key) for key in _groups(stretches, origins)],
         method=METHOD,
-        notes=[*_notes(material, chosen, omitted), *_contamination(origins, trained_until)],
+        notes=[*_notes(material, chosen, omitted), *_fewer(rows), *_contamination(origins, trained_until)],
         seconds=round(time.monotonic() - began, 1),
     )
 
@@ -304,7 +305,10 @@ def forecast_all(
     sampling: Sampling,
     progress: Progress,
 ) -> tuple[list[GeneratorRows], Mapping[int, str]]:
-    """Let every generator forecast from every origin; those that one of them cannot do are left out for all.
+    """Let every generator forecast from every origin.
+
+    Origins that the judged model refuses are left out for all; what others are compared with, by itself: a volatility
+    that must be fitted wants more bars than a model that need not.
 
     Returns:
         What was seen of every generator, a row per origin that is kept; and the places of the others, and why.
@@ -323,13 +327,15 @@ def forecast_all(
     omitted = {
         place: f"{contestant.name}: {why}"
         for contestant, own in zip(contestants, every, strict=True)
+        if contestant.temperature is not None
         for place, why in own.omitted.items()
     }
     kept = [place for place in range(len(origins)) if place not in omitted]
     if len(kept) < 2:
         raise DataError(f"{len(kept)} origins are left: {next(iter(omitted.values()))}", fix="evaluate another model")
+    absent = Seen.nothing()
     rows = [
-        GeneratorRows(one.name, one.temperature, one.temperature is None, [own.seen[place] for place in kept])
+        GeneratorRows(one.name, one.temperature, one.temperature is None, [own.seen.get(at, absent) for at in kept])
         for one, own in zip(contestants, every, strict=True)
     ]
     return rows, omitted
@@ -354,6 +360,15 @@ def _notes(material: Material, chosen: Chosen, omitted: Mapping[int, str]) -> li
     if omitted:
         notes.append(f"{len(omitted)} origins left out for all generators, the first by {next(iter(omitted.values()))}")
     return notes
+
+
+def _fewer(rows: Sequence[GeneratorRows]) -> Iterator[str]:
+    """Say which baselines could not forecast from every origin."""
+    for row in rows:
+        if not row.known.all():
+            yield (
+                f"{row.name} could be fitted at {row.known.sum()} of {len(row.known)} origins, and is compared on these"
+            )
 
 
 def _contamination(origins: Sequence[Origin], trained_until: str) -> Iterator[str]:

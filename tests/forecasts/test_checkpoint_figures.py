@@ -193,6 +193,24 @@ def test_shared_dates_reject_a_true_null_no_more_often_than_promised() -> None:
     assert plain > 300
 
 
+def test_a_baseline_is_compared_on_the_origins_that_it_could_forecast(truths: list[Truth]) -> None:
+    """The baseline refuses the first 150 of 200 origins: its figures are those of the last 50, and so is its rival's
+    share of the comparison; the rival keeps its own 200."""
+    ours, theirs = _observed(truths, 0.6), _observed(truths)
+    late = [Seen.nothing()] * 150 + theirs[150:]
+    columns = [GeneratorRows("narrow", 1.0, False, ours), GeneratorRows("late", None, True, late)]
+    narrow, scored = _summary(truths, columns)
+    assert (narrow.origins, scored.origins) == (200, 50)
+    assert scored.of("return_60").crps == pytest.approx(np.mean([one.crps[3] for one in theirs[150:]]))
+    skill = next(one.skill for one in narrow.versus if one.id == "return_60")
+    mean = np.mean([one.crps[3] for one in ours[150:]]) / np.mean([one.crps[3] for one in theirs[150:]])
+    assert skill == pytest.approx(1 - mean)
+    nowhere = [Seen.nothing()] * 200
+    narrow, scored = _summary(truths, [columns[0], GeneratorRows("never", None, True, nowhere)])
+    assert scored.origins == 0 and np.isnan(scored.of("return_60").crps)
+    assert all(np.isnan(one.t) and np.isnan(one.skill) for one in narrow.versus)
+
+
 def test_numbers_that_are_missing_are_left_out() -> None:
     values = np.array([1.0, np.nan, 3.0, 2.0])
     found = clustered_mean(values, np.arange(4), np.full(4, "1h"))

@@ -135,7 +135,7 @@ def test_forecasts_do_not_see_what_comes_after_their_origin(folder: Path, tiny_f
 def test_a_folder_of_files_is_evaluated_by_group_and_repeats_itself(folder: Path, tiny_folder: Path) -> None:
     found = _run(folder, tiny_folder, temperatures=(0.5, 1.0))
     names = [one.name for one in found.pooled.generators]
-    assert names == ["tiny T 1", "tiny T 0.5", "bootstrap", "Gaussian", "EWMA-FHS"]
+    assert names == ["tiny T 1", "tiny T 0.5", "bootstrap", "Gaussian", "EWMA-FHS", "GJR-FHS"]
     assert (found.pooled.series, found.pooled.origins) == (2, 4)
     assert [(g.asset_class, g.frequency) for g in found.groups] == [("unlabelled", "daily")]
     again = _run(folder, tiny_folder, temperatures=(0.5, 1.0))

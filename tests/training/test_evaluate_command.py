@@ -40,7 +40,7 @@ def test_only_what_a_training_config_held_out_is_forecast(
     groups = [(group["asset_class"], group["frequency"]) for group in found["both"]["groups"]]
     assert groups == [("crypto", "1h"), ("fx", "1h")]
     assert any("held out: unseen instruments of tiny.yaml" in note for note in found["unseen"]["notes"])
-    assert [one["name"] for one in later["generators"]] == ["tiny", "bootstrap", "Gaussian", "EWMA-FHS"]
+    assert [one["name"] for one in later["generators"]] == ["tiny", "bootstrap", "Gaussian", "EWMA-FHS", "GJR-FHS"]
 
 
 def test_tables_tell_scores_calibration_facts_and_the_curve(tiny_folder: Path) -> None:
