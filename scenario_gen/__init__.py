@@ -27,4 +27,4 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.check_assets import check_assets as check_assets
     from scenario_gen.store.results import StressRun as StressRun
 else:
-    __all__, __getattr__, __dir__ = public_names(__name__, "__version__")
+    __getattr__, __dir__ = public_names(__name__, "__version__")

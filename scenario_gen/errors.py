@@ -9,10 +9,22 @@
     └── StoreError        a run folder cannot be read or written
 
 Every message says what came, what was expected and what to do. The CLI prints it without a traceback and
-exits with 2. Anything outside this tree is a defect of ours and keeps its traceback.
+exits with 2. Anything outside this tree is a defect of ours and keeps its traceback. Messages quote names and values
+from files, so what they quote is made printable here.
 """
 
 from __future__ import annotations
+
+import re
+
+# Control characters but tab and line feed (ESC and C1 begin a terminal's commands), marks that turn the direction of
+# text, and halves of surrogate pairs, which no encoding can write.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return text in which nothing can command a terminal: what could is written out, escaped as in Python."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class ScenarioError(Exception):
@@ -36,7 +48,7 @@ class ScenarioError(Exception):
             lines.append(f"  expected: {self.expected}")
         if self.fix:
             lines.append(f"  to do:    {self.fix}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 class SpecError(ScenarioError):

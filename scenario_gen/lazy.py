@@ -5,29 +5,53 @@ A room lists them once, in the ``if TYPE_CHECKING:`` block of its ``__init__``, 
     if TYPE_CHECKING:
         from scenario_gen.market.load import load_candles as load_candles
     else:
-        __all__, __getattr__, __dir__ = public_names(__name__)
+        __getattr__, __dir__ = public_names(__name__)
 
-That block is read here as text, so that a second list cannot differ from it. Knows no room.
+That block is read as text when the first name is asked for, so that a second list cannot differ from it and importing a
+room costs nothing. Knows no room.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 
-def public_names(room: str, *present: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
-    """Return a room's ``__all__``, ``__getattr__`` and ``__dir__``.
+def public_names(room: str, *present: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a room's ``__getattr__``, which knows its ``__all__`` too, and its ``__dir__``.
 
     Args:
         room: the module's name.
         present: names that the module holds already.
     """
-    homes = {
+    homes: dict[str, str] = {}
+
+    def listed() -> list[str]:
+        """Return all public names, in order."""
+        if not homes:
+            homes.update(_homes(room))
+        return sorted([*homes, *present])
+
+    def load(name: str) -> Any:
+        """Import the home of a public name when it is first asked for."""
+        if name == "__all__":
+            return listed()
+        if name.startswith("__") or name not in listed():
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(homes[name]), name)
+
+    return load, listed
+
+
+def _homes(room: str) -> dict[str, str]:
+    """Return the public names of a room, each with the module that holds it."""
+    import ast
+    import inspect
+
+    return {
         name.name: node.module or ""
         for block in ast.parse(inspect.getsource(sys.modules[room])).body
         if isinstance(block, ast.If)
@@ -35,12 +59,3 @@ def public_names(room: str, *present: str) -> tuple[list[str], Callable[[str], A
         if isinstance(node, ast.ImportFrom)
         for name in node.names
     }
-    names = sorted([*homes, *present])
-
-    def load(name: str) -> Any:
-        """Import the home of a public name when it is first asked for."""
-        if name not in homes:
-            raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name]), name)
-
-    return names, load, lambda: list(names)

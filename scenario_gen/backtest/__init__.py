@@ -75,4 +75,4 @@ if TYPE_CHECKING:
         value_at_risk as value_at_risk,
     )
 else:
-    __all__, __getattr__, __dir__ = public_names(__name__)
+    __getattr__, __dir__ = public_names(__name__)

@@ -15,6 +15,7 @@ from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
 from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
+from scenario_gen.cli.terminal import Interruption, say, told_losses, use_outlets
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.errors import ScenarioError, StrategyError
 from scenario_gen.spec.loader import LoadedSpec, load_spec
@@ -136,7 +137,7 @@ def init(
     """
     pass
 
-    typer.echo(write_start(what, name))
+    say(write_start(what, name))
 
 
 @models_app.command("list")
@@ -208,8 +209,13 @@ app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 
 
 def main() -> None:
-    """Run the command line of this process."""
-    app(prog_name="scenario-gen")
+    """Run the command line of this process, on standard streams that can always be written to."""
+    Interruption.listen()
+    use_outlets()
+    try:
+        app(prog_name="scenario-gen")
+    except SystemExit as leaving:
+        raise SystemExit(told_losses(leaving.code)) from None
 
 
 # --- The ``validate`` command's work ---
@@ -222,9 +228,9 @@ def validate_all(specs: Iterable[Path]) -> int:
         try:
             loaded = load_spec(path)
             _try_strategies(loaded)
-            typer.echo(summary(loaded))
+            say(summary(loaded))
         except ScenarioError as error:
-            typer.echo(str(error), err=True)
+            say(str(error), err=True)
             code = 2
     return code
 
@@ -258,7 +264,9 @@ def _try_strategies(loaded: LoadedSpec) -> None:
 
     uses = [use.model_dump(mode="json") for use in loaded.spec.strategies]
     given = json.dumps({"path": sys.path, "uses": uses, "base": str(loaded.base)})
-    tried = subprocess.run([sys.executable, "-c", TRY], input=given, capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        [sys.executable, "-c", TRY], input=given, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if tried.returncode == 0 and tried.stdout.rstrip().endswith("tried"):
         return
     try:
@@ -275,7 +283,7 @@ def print_schema() -> None:
 
     from scenario_gen.spec.loader import spec_schema
 
-    typer.echo(json.dumps(spec_schema(), indent=2))
+    say(json.dumps(spec_schema(), indent=2))
 
 
 def summary(loaded: LoadedSpec) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenario_gen.cli.manners import checked_device
+from scenario_gen.cli.terminal import say
 from scenario_gen.errors import SpecError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def bench(
             say=status.update,
         )
     if as_json:
-        typer.echo(json.dumps(result.to_mapping(), indent=1))
+        say(json.dumps(result.to_mapping(), indent=1))
     else:
         show_model_speed(result, Console())
 
@@ -107,19 +108,20 @@ def backtest(
     with Console(stderr=True).status("making paths") as status:
         result = measure(paths, bars, context, rounds, say=status.update)
     if as_json:
-        typer.echo(json.dumps(result.to_mapping(), indent=1))
+        say(json.dumps(result.to_mapping(), indent=1))
     else:
         show_backtest_speed(result, Console())
 
 
 def show_model_speed(result: BenchResult, console: Console) -> None:
     """Print a result."""
+    from scenario_gen.cli.show import show
+
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     where = f"{result.device}, {result.threads} threads, {result.dtype}, torch {version('torch')}"
-    console.print(f"{result.model} ({result.weights} weights), {where}, {today}", highlight=False)
+    show(console, [f"{result.model} ({result.weights} weights), {where}, {today}"])
     console.print(_sizes([result.size, *result.growth]))
-    for line in _lines(result):
-        console.print(line, highlight=False)
+    show(console, _lines(result))
 
 
 def _sizes(timings: list[Timing]) -> Table:
@@ -158,11 +160,13 @@ def _words(closeness: Closeness) -> str:
 
 def show_backtest_speed(result: BacktestBench, console: Console) -> None:
     """Print a result."""
+    from scenario_gen.cli.show import show
+
     head = (
         f"{result.paths:,} paths x {result.bars} bars after {result.context}, best of {result.rounds}, "
         f"vectorbt {result.vectorbt}, {result.machine}, {datetime.now(UTC):%Y-%m-%d}"
     )
-    console.print(head, highlight=False)
+    show(console, [head])
     table = Table(box=None)
     table.add_column("strategy")
     for name in ("seconds", "bare vectorbt", "ratio", "first call"):
@@ -171,4 +175,4 @@ def show_backtest_speed(result: BacktestBench, console: Console) -> None:
         numbers = (case.seconds, case.bare_seconds, case.ratio_to_bare_vectorbt, case.first_call_seconds)
         table.add_row(case.name, *(f"{number:.2f}" for number in numbers))
     console.print(table)
-    console.print(f"peak memory of the process: {result.peak_memory_bytes / 2**30:.2f} GiB", highlight=False)
+    show(console, [f"peak memory of the process: {result.peak_memory_bytes / 2**30:.2f} GiB"])

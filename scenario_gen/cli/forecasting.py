@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scenario_gen.cli.manners import DATES, GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, checked_device
+from scenario_gen.cli.terminal import say
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
 from scenario_gen.reading.words import nearest, one_of
@@ -165,7 +166,7 @@ def _exit_code(report: CalibrationReport) -> int:
     if report.failed:
         return GATE_FAILED
     if not report.judged:
-        typer.echo(
+        say(
             f"nothing could be judged: {len(report.calibration.origins)} forecasts, and 30 are needed\n"
             "  to do:    raise --origins to 30 or more; where the history has no room for them, bring a longer one, or "
             "shorten the context or the horizon",
@@ -185,7 +186,7 @@ def _show(report: CalibrationReport, *, as_json: bool) -> None:
 
     from scenario_gen.values import encode
 
-    typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
+    say(json.dumps(encode(report), indent=1, allow_nan=False))
 
 
 # The ``evaluate`` command: what a checkpoint is worth on many series, beside the classical generators
@@ -292,14 +293,14 @@ def _write_card(model: str, evaluation: Evaluation) -> None:
     from scenario_gen.training.card import write_card
 
     path = write_card(Path(model), open_checkpoint(model), card_text(evaluation))
-    typer.echo(f"card: {path}", err=True)
+    say(f"card: {path}", err=True)
 
 
 def _show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
         from scenario_gen.values import encode
 
-        typer.echo(json.dumps(encode(evaluation), indent=1, allow_nan=False))
+        say(json.dumps(encode(evaluation), indent=1, allow_nan=False))
         return
     from scenario_gen.cli.show import show_evaluation
 

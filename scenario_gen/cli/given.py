@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from typer.core import TyperCommand
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet
+from scenario_gen.cli.terminal import say
 from scenario_gen.errors import SpecError
 from scenario_gen.market.section import Market
 from scenario_gen.reading.yaml import parse_yaml
@@ -127,7 +128,7 @@ def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
 
     from scenario_gen.values import encode
 
-    typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
+    say(json.dumps(encode(report), indent=1, allow_nan=False))
 
 
 def _exit_code(report: CheckReport | AssetsReport) -> int:
@@ -135,7 +136,7 @@ def _exit_code(report: CheckReport | AssetsReport) -> int:
     if report.failed:
         return GATE_FAILED
     if not report.compared:
-        typer.echo(
+        say(
             f"nothing could be judged but the candle rules: {report.obstacle}\n"
             "  to do:    bring a longer history, or longer paths",
             err=True,
@@ -311,4 +312,4 @@ def _show_backtest(report: BacktestReport, *, as_json: bool) -> None:
 
     from scenario_gen.values import encode
 
-    typer.echo(json.dumps(encode(report), indent=1, allow_nan=False))
+    say(json.dumps(encode(report), indent=1, allow_nan=False))

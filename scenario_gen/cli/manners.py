@@ -14,14 +14,14 @@ from typer.core import TyperGroup
 
 from scenario_gen import __version__
 from scenario_gen.cli.progress import choose_progress
-from scenario_gen.errors import ScenarioError
+from scenario_gen.cli.terminal import INTERRUPTED, Interruption, say
+from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.spec.loader import load_spec
 
 USER_MISTAKE = 2
 LIMIT_BREACHED = 3
 GATE_FAILED = 4
-INTERRUPTED = 130
 Optional = partial(typer.Option, show_default=False)  # an option whose default its help tells, or that has none
 Argument = partial(typer.Argument, show_default=False)
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
@@ -44,15 +44,42 @@ class PoliteGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except ScenarioError as error:
-            typer.echo(str(error), err=True)
+            say(str(error), err=True)
             raise typer.Exit(USER_MISTAKE) from None
         except KeyboardInterrupt:
-            again = AFTER_INTERRUPTION.get(ctx.invoked_subcommand, "nothing was kept: run it again from its beginning")
-            typer.echo(f"interrupted; {again}", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise _interrupted(ctx) from None
+        except MemoryError as error:
+            say(out_of_memory(error), err=True)
+            raise typer.Exit(USER_MISTAKE) from None
         except Exception as error:
+            if isinstance(error, typer.Exit):
+                raise
+            if Interruption.came:  # a library that was being imported made an error of its own of it
+                raise _interrupted(ctx) from None
+            if isinstance(quoted := getattr(error, "message", None), str):  # wrong usage, which quotes what was given
+                error.message = printable(quoted)  # type: ignore[attr-defined]
             error.add_note(DEFECT_NOTE)
             raise
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Return the words for memory that was asked for and not there: what was needed, and what to lower."""
+    needed = str(error).strip().rstrip(".") or "more than this machine or its limit (ulimit, a container) allows"
+    return str(
+        ScenarioError(
+            f"there is not enough memory: {needed[:200]}",
+            expected="memory for one block of paths, its bars and the strategies' orders over them",
+            fix="lower paths.block (half of it takes about half the memory), bars.horizon or the lists of params; "
+            "of given paths or a history, cut the file down",
+        )
+    )
+
+
+def _interrupted(ctx: Any) -> typer.Exit:
+    """Say that the command was interrupted and what to do; return what leaves with 130."""
+    again = AFTER_INTERRUPTION.get(ctx.invoked_subcommand, "nothing was kept: run it again from its beginning")
+    say(f"interrupted; {again}", err=True)
+    return typer.Exit(INTERRUPTED)
 
 
 def checked_device(value: str | None) -> str | None:
@@ -80,7 +107,7 @@ def command_line(command: str, spec: Path, **options: object) -> str:
 def print_version(wanted: bool) -> None:
     """Print the version and leave, if asked to."""
     if wanted:
-        typer.echo(f"scenario-gen {__version__}")
+        say(f"scenario-gen {__version__}")
         raise typer.Exit
 
 
@@ -118,7 +145,7 @@ def run_and_show(
     )
     if not quiet:
         show_run(result)
-    typer.echo(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")
+    say(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")
     return leave(result.findings)
 
 
@@ -126,8 +153,8 @@ def leave(findings: Sequence[Finding]) -> int:
     """Return 3 where a declared limit is breached, else 4 where a strategy looks ahead, else 0; say which on stderr."""
     if ahead := failed(findings, "strategy"):
         names = ", ".join(dict.fromkeys(finding.strategy for finding in ahead))
-        typer.echo(f"{names}: decides by what it cannot know yet; its results mean nothing", err=True)
+        say(f"{names}: decides by what it cannot know yet; its results mean nothing", err=True)
     if broken := failed(findings, "limit"):
         names = ", ".join(dict.fromkeys(finding.part for finding in broken))
-        typer.echo(f"limits breached: {names} ({len(broken)} judgements)", err=True)
+        say(f"limits breached: {names} ({len(broken)} judgements)", err=True)
     return exit_code(findings, "limit", "strategy")

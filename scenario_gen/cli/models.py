@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import typer
-
 from scenario_gen.cli.manners import USER_MISTAKE
+from scenario_gen.cli.terminal import say
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.hub import Revision, places_of, pull
 from scenario_gen.kronos.registry import known_models
@@ -26,10 +25,10 @@ def pull_model(name: str, tokenizer: str | None, progress: Progress) -> None:
     for place in places_of(name, tokenizer):
         if isinstance(place, Revision):
             folder = pull(place, lambda title, size: _megabytes(progress, title, size), progress.note)
-            typer.echo(f"{place}: {folder}")
+            say(f"{place}: {folder}")
         else:
-            typer.echo(f"{place}: on this machine, nothing to pull")
-    typer.echo(words(verify_model(name, tokenizer)))
+            say(f"{place}: on this machine, nothing to pull")
+    say(words(verify_model(name, tokenizer)))
 
 
 def verify_models(names: Sequence[str]) -> int:
@@ -41,13 +40,13 @@ def verify_models(names: Sequence[str]) -> int:
     code = 0
     for name in names or [known.name for known in known_models() if is_here(known)]:
         try:
-            typer.echo(words(verify_model(name)))
+            say(words(verify_model(name)))
         except CheckpointError as error:
-            typer.echo(str(error), err=True)
+            say(str(error), err=True)
             code = USER_MISTAKE
     for known in known_models() if not names else ():
         if not is_here(known):
-            typer.echo(f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)")
+            say(f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)")
     return code
 
 

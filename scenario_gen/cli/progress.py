@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from scenario_gen.errors import printable
 from scenario_gen.progress import Progress
 
 
@@ -36,7 +37,7 @@ class BarProgress:
         self._live = live
         if outermost:
             live.start()
-        task = live.add_task(title, total=total)
+        task = live.add_task(printable(title), total=total)
         try:
             yield lambda steps: live.update(task, advance=steps)
         finally:
@@ -46,7 +47,7 @@ class BarProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
 
 class LineProgress:
@@ -75,7 +76,7 @@ class LineProgress:
 
     def note(self, text: str) -> None:
         """Write the line."""
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
 
 class NotesOnly:
@@ -89,7 +90,7 @@ class NotesOnly:
 
     def note(self, text: str) -> None:
         """Write the line to stderr."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def choose_progress(*, quiet: bool = False) -> Progress:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
 from scenario_gen.report.table import Column, Table, of_texts, to_rich
 from scenario_gen.report.tables import terminal
@@ -44,7 +45,7 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
             console.print(to_rich(part, light=light))
             continue
         for line in part:
-            console.print(line, markup=False, highlight=False)
+            console.print(printable(line), markup=False, highlight=False)
 
 
 def show_run(run: StressRun, console: Console | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scenario_gen.cli.manners import Argument, Optional, Quiet
+from scenario_gen.cli.terminal import say
 
 if TYPE_CHECKING:
     from scenario_gen.market.candles import Candles
@@ -78,11 +79,9 @@ def _tell(trained: Trained) -> None:
         return
     draw_learning(trained.folder)
     if trained.checkpoint is None:
-        typer.echo(f"tokenizer: {trained.folder} (name it as init_tokenizer to train a model with it)")
+        say(f"tokenizer: {trained.folder} (name it as init_tokenizer to train a model with it)")
         return
     record = trained.checkpoint.provenance
     before, after = (record.get(key, {}).get("later") for key in ("held_out_nats_before", "held_out_nats"))
     gain = f"; nats per held-out bar {before:.3f} before, {after:.3f} after" if before is not None else ""
-    typer.echo(
-        f"checkpoint: {trained.folder} (use it as generator.model; its MODEL_CARD.md says what it is worth){gain}"
-    )
+    say(f"checkpoint: {trained.folder} (use it as generator.model; its MODEL_CARD.md says what it is worth){gain}")

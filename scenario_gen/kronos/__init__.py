@@ -25,4 +25,4 @@ if TYPE_CHECKING:
     from scenario_gen.kronos.tokenizer import KronosTokenizer as KronosTokenizer
     from scenario_gen.kronos.upstream import KronosPredictor as KronosPredictor
 else:
-    __all__, __getattr__, __dir__ = public_names(__name__)
+    __getattr__, __dir__ = public_names(__name__)

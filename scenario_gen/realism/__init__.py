@@ -26,4 +26,4 @@ if TYPE_CHECKING:
     from scenario_gen.realism.panel import Panel as Panel, cross_statistics as cross_statistics
     from scenario_gen.realism.results import FactsReport as FactsReport
 else:
-    __all__, __getattr__, __dir__ = public_names(__name__)
+    __getattr__, __dir__ = public_names(__name__)

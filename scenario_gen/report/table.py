@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from scenario_gen.backtest.result import StrategyResult
+from scenario_gen.errors import printable
 from scenario_gen.finding import Label
 from scenario_gen.report import numbers
 from scenario_gen.report.drawing.strips import FactStrip, Strip, Tick
@@ -313,27 +314,32 @@ def of_texts(heads: Iterable[Column], rows: Iterable[Sequence[str]], **told: Any
 def to_rich(table: Table, *, light: bool = False) -> RichTable:
     """Return a table for the terminal; ``light`` draws no frame, for narrow ones."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table as RichTable
 
     drawn = RichTable(
-        title=escape(table.title) if table.title else None,
-        caption=escape(table.caption) if table.caption else None,
+        title=_harmless(table.title) if table.title else None,
+        caption=_harmless(table.caption) if table.caption else None,
         caption_style="dim",
         box=box.SIMPLE if light else box.HEAVY_HEAD,
     )
     for head in table.heads:
         drawn.add_column(
-            escape(head.head),
+            _harmless(head.head),
             justify="left" if head.left else "right",
             no_wrap=not head.wrap,
             overflow="fold" if head.fold else "ellipsis",
         )
     for number, row in enumerate(table.rows):
-        drawn.add_row(
-            escape(row.head), *(escape(cell.words) for cell in row.cells), end_section=number in table.sections
-        )
+        cells = (_harmless(cell.words) for cell in row.cells)
+        drawn.add_row(_harmless(row.head), *cells, end_section=number in table.sections)
     return drawn
+
+
+def _harmless(text: str) -> str:
+    """Return text that neither rich nor a terminal takes for a command."""
+    from rich.markup import escape
+
+    return escape(printable(text))
 
 
 def to_markdown(table: Table, level: int = 3) -> str:

@@ -12,4 +12,4 @@ from scenario_gen.lazy import public_names
 if TYPE_CHECKING:
     from scenario_gen.training.run import finetune as finetune, train as train
 else:
-    __all__, __getattr__, __dir__ = public_names(__name__)
+    __getattr__, __dir__ = public_names(__name__)
