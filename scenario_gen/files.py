@@ -1,7 +1,7 @@
 """Files: written so that a reader sees the old content or the new one, and known again by their hashes.
 
-Owns temporary names, safe file names, the wording of disk trouble, and the SHA256SUMS that stand beside weights.
-Knows nothing of runs or of what a checkpoint holds.
+Owns paths as people write them, temporary names, safe file names, the wording of disk trouble, and the SHA256SUMS that
+stand beside weights. Knows nothing of runs or of what a checkpoint holds.
 """
 
 from __future__ import annotations
@@ -77,6 +77,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def user_path(written: str | Path) -> Path:
+    """Return a path as a person writes it, with ``~`` filled in.
+
+    The one place that does so: Path's own raises for an unknown ``~user``. Such a path stays as it was written, and so
+    names no file, as in a shell.
+    """
+    return Path(os.path.expanduser(written))  # noqa: PTH111
 
 
 def safe_name(name: str) -> str:

@@ -22,7 +22,7 @@ from scenario_gen.candles.reference import ReferenceBounds, Scales
 from scenario_gen.candles.rules import RULE, RuleCount, find, history_breaches, mend, misfits, rows
 from scenario_gen.candles.shifts import MOST_MEASURED, facts_of_changed
 from scenario_gen.errors import CheckError
-from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.calendar import LAST_STAMPED, BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
@@ -173,7 +173,8 @@ class CandleRules:
         """Return the calendar's next stamps: more of them for real bars, which may have left holidays out."""
         if paths.timestamps[-1] <= self._stamps[-1]:
             return self._stamps
-        return self.calendar.future(2 * self.horizon + 16)
+        most = int((LAST_STAMPED - self._before.year) * self.calendar.bars_per_year)
+        return self.calendar.future(max(self.horizon, min(2 * self.horizon + 16, most)))
 
     @cached_property
     def _gauge(self) -> Gauge:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import DATES, GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, checked_device
+from scenario_gen.cli.manners import (
+    GATE_FAILED,
+    USER_MISTAKE,
+    Argument,
+    AsJson,
+    Moment,
+    Optional,
+    Quiet,
+    checked_device,
+)
 from scenario_gen.cli.terminal import say
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
@@ -50,7 +59,7 @@ def calibrate(
     model: CalibratedModel = "nano",
     temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
-    end: Annotated[datetime | None, Optional(help="With --data: the last bar to look at.", formats=DATES)] = None,
+    end: Annotated[datetime | None, Moment(help="With --data: the last bar to look at.")] = None,
     context: ContextBars = None,
     horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.")] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
@@ -211,7 +220,7 @@ def evaluate(
     ],
     config: Annotated[Path | None, Optional(help="Training config: only what it held out is forecast.")] = None,
     part: Annotated[str, typer.Option(help=f"With --config: {', '.join(PARTS)}.")] = "both",
-    start: Annotated[datetime | None, Optional(help="First bar to forecast.", formats=DATES)] = None,
+    start: Annotated[datetime | None, Moment(help="First bar to forecast.")] = None,
     holdout_share: Share = None,
     context: Annotated[int, typer.Option(min=32, max=MAX_CONTEXT, help="Bars of context.")] = 256,
     paths: Annotated[int, typer.Option(min=2, max=MOST_PATHS, help="Paths of each forecast.")] = 200,

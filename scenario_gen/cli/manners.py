@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from scenario_gen.cli.progress import choose_progress
 from scenario_gen.cli.terminal import INTERRUPTED, Interruption, say
 from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.finding import Finding, exit_code, failed
+from scenario_gen.market.section import moment_of
 from scenario_gen.spec.loader import load_spec
 
 USER_MISTAKE = 2
@@ -24,7 +26,6 @@ LIMIT_BREACHED = 3
 GATE_FAILED = 4
 Optional = partial(typer.Option, show_default=False)  # an option whose default its help tells, or that has none
 Argument = partial(typer.Argument, show_default=False)
-DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AFTER_INTERRUPTION = {
@@ -91,6 +92,22 @@ def checked_device(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise typer.BadParameter(f"got {value!r}, expected auto, cpu, cuda, cuda:1 or mps")
     return value
+
+
+def checked_moment(value: datetime | None) -> datetime | None:
+    """Refuse a date of a year that no bar can be stamped in.
+
+    Raises:
+        typer.BadParameter: with the years that can.
+    """
+    try:
+        moment_of(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
+
+
+Moment = partial(Optional, formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], callback=checked_moment)  # an option
 
 
 def command_line(command: str, spec: Path, **options: object) -> str:

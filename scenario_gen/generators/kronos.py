@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from scenario_gen.errors import SpecError
+from scenario_gen.files import user_path
 from scenario_gen.generators.base import Advance, ignore
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.many import sample_from_contexts, stamps_for
@@ -51,7 +51,7 @@ def _open(model: str, tokenizer: str | None, device: str, files: Files) -> Check
 
 def _files(name: str | None) -> Files:
     """Return path, size and time of change of each file of a checkpoint folder; nothing for what cannot change."""
-    folder = Path(name or "").expanduser()
+    folder = user_path(name or "")
     if not name or not folder.is_dir():
         return ()
     found = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))

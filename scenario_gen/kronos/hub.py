@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.files import user_path
 from scenario_gen.kronos.download import BrokenFileError, Stage, download, silent
 from scenario_gen.kronos.registry import EMBEDDED, KnownModel, known_models, pinned_revision, published_as
 from scenario_gen.reading.words import nearest
@@ -89,8 +90,8 @@ def find_place(name: str, what: str = "") -> Place:
     Raises:
         CheckpointError: it is neither.
     """
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
+    if user_path(name).is_dir():
+        return user_path(name)
     if HUB_NAME.fullmatch(name):
         repository, _, revision = name.partition("@")
         return Revision(repository, revision or pinned_revision(repository) or "main")

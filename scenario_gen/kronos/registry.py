@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from scenario_gen.files import user_path
+
 EMBEDDED = Path(__file__).parent / "embedded"
 NEEDED_FILES = ("config.json", "model.safetensors")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -109,9 +111,8 @@ def published_window(parameters: int) -> int | None:
 def hub_cache() -> Path:
     """Return the Hub's cache folder, by the Hub library's own environment variables."""
     if "HF_HUB_CACHE" in os.environ:
-        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
-    home = os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
-    return Path(home).expanduser() / "hub"
+        return user_path(os.environ["HF_HUB_CACHE"])
+    return user_path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
 
 
 def snapshot_folder(repository: str, commit: str) -> Path:

@@ -27,6 +27,7 @@ from scenario_gen.market.inferred import PERIODS_PER_YEAR, infer_bars_per_year, 
 from scenario_gen.market.suspicious import always_open_flags
 
 ALWAYS_OPEN = "24/7"
+LAST_STAMPED = 2260  # nanoseconds in 64 bits end in April 2262
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class BarCalendar:
         """Return the next ``n`` bar stamps, strictly after the history's end and in its time zone."""
         if n < 0:
             raise ValueError(f"n is {n}, but a horizon has no negative length")
+        if self.end.year + n / self.bars_per_year > LAST_STAMPED:
+            raise DataError(
+                f"{n:,} {self.frequency} bars after {self.end.date()} reach beyond the year {LAST_STAMPED}",
+                expected=f"bars up to the year {LAST_STAMPED}: later ones cannot be stamped",
+                fix="shorten bars.horizon, or bring a history of shorter bars",
+            )
         stamps = self.rule.after(self.end, n)
         if len(stamps) != n:
             raise ValueError(f"the calendar {self.code} gave {len(stamps)} stamps of {n}")

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.files import user_path
 from scenario_gen.market.columns import speaks_of_bars
 from scenario_gen.reading.words import near
 
@@ -64,7 +65,7 @@ def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
             expected=f"a data frame, a {', '.join(_SUFFIXES)} file, or one of {', '.join(BUILT_IN)}",
             fix="pass the path of a file",
         )
-    path = Path(source).expanduser()
+    path = user_path(source)
     suffix = _check_file(path, str(source))
     name = path.name[: -len(suffix)]
     if suffix == ".parquet":

@@ -11,19 +11,27 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from scenario_gen.reading.section import Section
+from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, shown
 
 
-def _date_from_text(value: Any) -> Any:
-    """Read ISO text as a date, or as a datetime where it names a time; leave the rest to be refused."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
-    except ValueError:
-        return value
+def moment_of(value: Any) -> Any:
+    """Read ISO text as a date, or as a datetime where it names a time; leave the rest to be refused.
+
+    Raises:
+        ValueError: a year that no bar can be stamped in.
+    """
+    moment = value
+    if isinstance(value, str):
+        try:
+            moment = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if isinstance(moment, date) and not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"got {shown(str(value))}, expected {YEARS}")
+    return moment
 
 
-Moment = Annotated[date | datetime | None, BeforeValidator(_date_from_text)]
+Moment = Annotated[date | datetime | None, BeforeValidator(moment_of)]
 
 
 class Data(Section):

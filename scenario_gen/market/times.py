@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS
 
 _OFFSET = re.compile(r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE)
 _OFFSET_END = re.compile(r"(Z|[+-]\d{2}:?\d{0,2})$", re.IGNORECASE)
@@ -116,6 +117,8 @@ def as_bound(value: date | datetime | str, stamps: pd.DatetimeIndex, *, is_end: 
     stamp = pd.to_datetime(value, errors="coerce")
     if not isinstance(stamp, pd.Timestamp):
         raise DataError(f"{value!r} is no date", expected=_ISO, fix=f"correct data.{'end' if is_end else 'start'}")
+    if not FIRST_YEAR <= stamp.year <= LAST_YEAR:
+        raise DataError(f"{value} is no date of a bar", expected=YEARS, fix="name a date inside the history")
     if is_end and stamp == stamp.normalize():
         stamp = stamp.as_unit("ns") + pd.Timedelta(days=1) - pd.Timedelta(1, unit="ns")
     if stamps.tz is not None and stamp.tzinfo is None:
@@ -130,9 +133,8 @@ def as_bound(value: date | datetime | str, stamps: pd.DatetimeIndex, *, is_end: 
 
 
 def _nanoseconds(stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    # Years before 1678 and after 2261 do not fit into nanoseconds; no bar is stamped there.
     years = stamps.year
-    outside = (years < 1700) | (years > 2200)
+    outside = (years < FIRST_YEAR) | (years > LAST_YEAR)
     return stamps.where(~outside).as_unit("ns").rename(None)
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from scenario_gen.files import user_path
 from scenario_gen.reading.words import nearest
 
 _NAME = re.compile(r"^\w[\w .-]*$")
@@ -32,10 +33,10 @@ def find_file(name: str, base: Path, *, parent: bool = False) -> Path | None:
     """Return the file of that name, or None: absolute, or in the first of :func:`places` that has it."""
     for folder in places(base, parent=parent):
         try:
-            candidate = folder / Path(name).expanduser()
+            candidate = folder / user_path(name)
             if candidate.is_file():
                 return candidate.resolve()
-        except (OSError, ValueError, RuntimeError):  # too long, a null byte, an unknown ~user: no such file
+        except (OSError, ValueError):  # too long, a null byte: no such file
             continue
     return None
 
@@ -52,8 +53,8 @@ def missing_file(name: str, base: Path, *, parent: bool = False) -> str:
 
 def _is_folder(folder: Path, name: str) -> bool:
     try:
-        return bool(name) and (folder / Path(name).expanduser()).is_dir()
-    except (OSError, ValueError, RuntimeError):
+        return bool(name) and (folder / user_path(name)).is_dir()
+    except (OSError, ValueError):
         return False
 
 

@@ -145,8 +145,9 @@ def unknown_key(key: object, allowed: Collection[str]) -> str:
 
 def _words(model: type[Section], values: Mapping[str, Any], where: Where, detail: dict[str, Any]) -> str:
     """Return the words for one violation that pydantic found in a section."""
-    if not where:
-        return str(detail["ctx"]["error"]) if "ctx" in detail else f"got {shown(values)}, expected a mapping"
+    ours = detail["type"] == "value_error"  # a validator of ours, which says what came and what is expected
+    if ours or not where:
+        return str(detail["ctx"]["error"]) if ours else f"got {shown(values)}, expected a mapping"
     name = str(where[0])
     if name not in model.model_fields:
         return unknown_key(name, tuple(model.model_fields))

@@ -21,6 +21,9 @@ from pydantic.fields import FieldInfo
 from scenario_gen.errors import SpecError
 
 MOMENT = "a date like 2018-12-31, or a time like 2018-12-31T16:00"
+# Nanoseconds in 64 bits reach from 1677 to 2262; no bar is stamped near these ends.
+FIRST_YEAR, LAST_YEAR = 1700, 2200
+YEARS = f"a year from {FIRST_YEAR} to {LAST_YEAR}"
 
 
 def shown(value: Any) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.backtest.broker import Broker, in_numbers, problem
+from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
 from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.places import bad_name, find_file, missing_file, same_file
@@ -97,8 +98,8 @@ def _is_timezone(name: str) -> bool:
 def _is_folder(name: str, folder: Path) -> bool:
     """Return whether the name is a folder, seen from the spec's folder or the current one."""
     try:
-        return any((place / Path(name).expanduser()).is_dir() for place in (folder, Path.cwd()) if name.strip())
-    except (OSError, ValueError, RuntimeError):
+        return any((place / user_path(name)).is_dir() for place in (folder, Path.cwd()) if name.strip())
+    except (OSError, ValueError):
         return False
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import fields
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from scenario_gen.errors import CheckpointError, SpecError
+from scenario_gen.files import user_path
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.market.read import BUILT_IN
+from scenario_gen.market.section import moment_of
+from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, read_text
 
 PLACES = ("folder", "files", "source", "vectorbt")
@@ -36,6 +39,15 @@ def _frozen(entry: Any) -> str | dict[str, str]:
     raise ValueError(f"got {entry!r}, expected {', '.join(PARTS)}, or {{layers: 0-5}}")
 
 
+def _day(value: Any) -> date | None:
+    """Return a day from ISO text; no number is one: 86400 would be the second of January 1970."""
+    moment = None if value is None else moment_of(value)
+    if moment is not None and (not isinstance(moment, date) or isinstance(moment, datetime)):
+        raise ValueError(f"got {shown(value)}, expected a date like 2018-12-31")
+    return moment
+
+
+Day: TypeAlias = Annotated[date | None, PlainValidator(_day)]
 Frozen: TypeAlias = Annotated[str | dict[str, str], PlainValidator(_frozen)]
 
 
@@ -61,8 +73,8 @@ class DataSource(_Section):
     source: Literal["sp500", "nasdaq"] | None = Field(None, description="a built-in history")
     vectorbt: VectorbtData | None = None
     asset_class: str = Field("unlabelled", description="of files, source and vectorbt, for tables and balance")
-    start: date | None = Field(None, description="first day to use")
-    end: date | None = Field(None, description="last day to use")
+    start: Day = Field(None, description="first day to use")
+    end: Day = Field(None, description="last day to use")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -112,7 +124,7 @@ class DataConfig(DataSource):
 
         A folder without a manifest stands for the CSV and Parquet files in it.
         """
-        path = Path(place).expanduser().resolve()
+        path = user_path(place).resolve()
         moved: dict[str, Any] = {"folder": None, "files": (), "source": None, "vectorbt": None}
         if place in BUILT_IN:
             moved["source"] = place

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.files import user_path
 from scenario_gen.kronos.representation import (
     DAY,
     VOLATILITY_FLOOR,
@@ -46,7 +47,7 @@ def read_source(source: DataSource, base: Path, download: Download | None = None
     """
     held_out = source.holdout_symbols if isinstance(source, DataConfig) else ()
     if source.folder is not None:
-        folder = (base / Path(source.folder).expanduser()).resolve()
+        folder = (base / user_path(source.folder)).resolve()
         histories = read_listed(folder, source.manifest, source.classes, held_out)
     elif source.vectorbt is not None:
         if download is None:
@@ -69,7 +70,7 @@ def _files(source: DataSource, base: Path) -> list[str]:
     """Return the files in the order of the config, patterns filled in; relative ones belong to ``base``."""
     found: list[str] = []
     for name in source.files:
-        path = str(base / Path(name).expanduser())
+        path = str(base / user_path(name))
         matches = sorted(glob.glob(path)) if glob.has_magic(name) else [path]  # noqa: PTH207  # absolute patterns too
         if not matches:
             raise DataError(f"no file matches {name}", expected="CSV or Parquet files", fix="mend data.files")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from scenario_gen.errors import DataError
+from scenario_gen.files import user_path
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds, spacing, wall_nanoseconds
 from scenario_gen.market.load import load_candles
@@ -51,7 +52,7 @@ def read_histories(place: str | Path) -> list[History]:
     """
     if str(place) in BUILT_IN:
         return [read_file(str(place))]
-    path = Path(place).expanduser()
+    path = user_path(place)
     if not path.is_dir():
         return [read_file(path)]
     if (path / MANIFEST).exists():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.files import write_sums
+from scenario_gen.files import user_path, write_sums
 from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, open_checkpoint
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import known_models
@@ -59,7 +59,7 @@ def open_start(config: TrainConfig, base: Path) -> Start:
 def _place(name: str, base: Path) -> str:
     if name in {known.name for known in known_models()}:
         return name  # wins over a folder that is called the same, as everywhere
-    folder = base / Path(name).expanduser()
+    folder = base / user_path(name)
     return str(folder) if folder.is_dir() else name
 
 
