@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.finding import EDGE, Finding
@@ -14,7 +16,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import STILL, Floats, chain
+from scenario_gen.market.relative import STILL, Floats, chain, log_steps
 
 MIN_BARS = 32
 
@@ -131,6 +133,44 @@ def to_path_set(
         anchor_close=anchor,
         provenance={**provenance, "seed": draws.seed},
     )
+
+
+@dataclass(frozen=True, eq=False)
+class RelativePaths:
+    """Paths as logs from the close before, to be changed and chained anew."""
+
+    paths: PathSet
+    steps: Floats  # open, high, low and close [path, bar, 4]; 0 on paths without logs
+    sound: NDArray[np.bool_]  # [path]: every price is a positive number; others the candle rules drop, whatever is done
+
+    @classmethod
+    def of(cls, paths: PathSet) -> RelativePaths:
+        """Take logs of the prices, the first four fields."""
+        prices = paths.values[..., :4].astype(np.float64)
+        sound = (np.isfinite(prices) & (prices > 0)).all(axis=(1, 2))
+        prices[~sound] = paths.anchor_close
+        return cls(paths, log_steps(prices, paths.anchor_close), np.asarray(sound))
+
+    def chained(self, steps: Floats, provenance: Mapping[str, Any], log_volume: Floats | None = None) -> PathSet:
+        """Return the paths with other steps; those without logs as they are.
+
+        Args:
+            steps: [path, bar, 4].
+            provenance: to be added.
+            log_volume: by how much the log of volume changes [path, bar]; an amount follows it and the bar's prices.
+        """
+        values, paths = self.paths.values.astype(np.float64), self.paths
+        with np.errstate(over="ignore", invalid="ignore"):  # the candle rules tell what is no number
+            prices = chain(steps, paths.anchor_close)
+            gained = np.log(prices / chain(self.steps, paths.anchor_close)).mean(axis=-1)
+            change = np.zeros_like(gained) if log_volume is None else log_volume
+            for name, factor in (("volume", np.exp(change)), ("amount", np.exp(change + gained))):
+                if name in paths.fields:
+                    values[..., paths.fields.index(name)] *= factor
+            values[..., :4] = prices
+            values[~self.sound] = paths.values[~self.sound]
+            rounded = values.astype(np.float32)
+        return replace(paths, values=rounded, provenance={**paths.provenance, **provenance})
 
 
 def require_bars(context: Candles, fewest: int = MIN_BARS) -> None:

@@ -1,24 +1,26 @@
 """Drift-neutral paths: any generator with its expected gain taken out.
 
-All prices of bar t are divided by the same number, the mean of close[t] / anchor over a pilot ensemble. Buying and
-holding then earns nothing on average, whatever the generator believes about the direction, and what a strategy
-earns is not the generator's drift. Shapes, volatility and clustering stay; so do valid candles.
+The close of bar t is divided by the mean of close[t] / anchor over a pilot ensemble. Buying and holding then earns
+nothing on average, whatever the generator believes about the direction, and what a strategy earns is not the
+generator's drift. It goes through the bodies of the bars: gaps and wicks stay, those of zero too (open and previous
+close divided by their own numbers would leave no bar without a gap), and so do valid candles and clustering.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import Advance, FittedGenerator, Generator, ignore, sample_contexts
+from scenario_gen.generators.base import Advance, FittedGenerator, Generator, RelativePaths, ignore, sample_contexts
 from scenario_gen.generators.draws import Draws, plan_blocks
-from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import shift_bodies
 
 PILOT_PATHS = 1024  # the drift that stays is what these cannot tell from zero: a 32nd of a path's deviation
 PILOT_BLOCK = 256
@@ -35,7 +37,8 @@ class Pilot:
     @classmethod
     def of(cls, closes: NDArray[np.floating[Any]], anchor: float) -> Pilot:
         """Read the growth off closes [path, bar]."""
-        relative = closes.astype(np.float64) / anchor
+        usable = (np.isfinite(closes) & (closes > 0)).all(axis=1)  # the others are dropped from a run, too
+        relative = closes[usable].astype(np.float64) / anchor
         spread = relative[:, -1].std(ddof=1) if len(relative) > 1 else np.nan
         return cls(relative.mean(axis=0), float(spread / np.sqrt(len(relative))))
 
@@ -80,7 +83,7 @@ class DriftNeutral:
     ) -> list[PathSet]:
         """Return one path set per context, each rid of its own mean growth: for many small ensembles."""
         ensembles = sample_contexts(self.inner, contexts, timestamps, draws)
-        return [neutralise(one, Pilot.of(one.close, one.anchor_close)) for one in ensembles]
+        return [neutralise(paths, Pilot.of(paths.close, paths.anchor_close)) for paths in ensembles]
 
     def _pilot(self, context: Candles, timestamps: pd.DatetimeIndex, seed: int) -> Pilot:
         closes = []
@@ -91,14 +94,12 @@ class DriftNeutral:
 
 
 def neutralise(paths: PathSet, pilot: Pilot) -> PathSet:
-    """Divide every price of bar t by the pilot's growth there; volume stays."""
-    values = paths.values.astype(np.float64)
-    prices = [place for place, name in enumerate(paths.fields) if name in PRICE_FIELDS]
-    values[:, :, prices] /= pilot.growth[:, None]
-    provenance = {
-        **paths.provenance,
+    """Divide the close of bar t by the pilot's growth there, through the bodies; volume stays."""
+    relative = RelativePaths.of(paths)
+    drift = -np.diff(np.log(pilot.growth), prepend=0.0)
+    record = {
         "drift": "neutral",
         "growth_removed": round(float(pilot.growth[-1]) - 1.0, 6),
         "growth_error": round(pilot.error, 6),
     }
-    return replace(paths, values=values.astype(np.float32), provenance=provenance)
+    return relative.chained(shift_bodies(relative.steps, drift), record)

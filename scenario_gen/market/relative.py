@@ -42,6 +42,17 @@ def chain(steps: Floats, anchor: float | Floats) -> Floats:
     return np.asarray(np.asarray(anchor)[..., None, None] * np.exp(previous[..., None] + steps))
 
 
+def shift_bodies(steps: Floats, drift: Floats) -> Floats:
+    """Return steps [path, bar, 4] whose bars gain ``drift`` [bar] more from open to close; gap and wicks stay.
+
+    A gap or a wick of zero stays zero, a valid bar valid, and a bar that breaks a rule breaks it by as much.
+    """
+    start, high, low, close = np.moveaxis(steps, -1, 0)
+    upper, lower = high - np.maximum(start, close), np.minimum(start, close) - low
+    close = close + drift
+    return np.stack((start, np.maximum(start, close) + upper, np.minimum(start, close) - lower, close), axis=-1)
+
+
 def volatility(close: NDArray[np.floating[Any]]) -> Floats:
     """Return the root mean square of log returns of closes [..., bar], the first of which is the anchor."""
     return np.asarray(np.sqrt(np.mean(np.diff(np.log(close), axis=-1) ** 2, axis=-1)))
