@@ -157,7 +157,9 @@ def _told(probe: CausalityProbe) -> str:
         return f"{probe.leaks[0]}{more}"
     if probe.reason:
         return probe.reason
-    return f"no decision changed with the bars after {probe.cuts} cuts, on {probe.paths} paths"
+    said = ", ".join(f"{count} where {name}" for name, count in probe.turns.items())
+    where = f", {said}" if said else ""
+    return f"no decision changed with the bars after {probe.cuts} cuts{where}, on {probe.paths} paths"
 
 
 def _evidence(leak: Leak) -> dict[str, Any]:

@@ -6,26 +6,32 @@ bit; the other paths are replaced, and a path's own decisions must stay; and the
 be answered alike. A single differing bit is a proof, whatever the market; no difference on these paths is
 none, but the cuts cover context and path, and half of the futures are wild.
 
+A rule that seldom speaks has nothing to change on most paths. So some hundred paths are surveyed first, and the
+future is also replaced right after bars at which something was said there: entries, exits and sizes each have cuts
+of their own. A strategy that never enters on any of those paths cannot be told from one that looks ahead.
+
 All comparisons are between answers to bars of one shape, since sums of floats may round by how many there are.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats, Ints
-from scenario_gen.backtest.answers import Decisions, changed, decide, is_idle
+from scenario_gen.backtest.answers import Decisions, changed, decide
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars
+from scenario_gen.backtest.survey import survey
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import chain, log_steps
@@ -37,6 +43,7 @@ WILDER = 3.0  # the wild future's volatility, in that of the bars it replaces
 VOLUME = 10.0  # and its volume
 STEP = 0.5  # its drift per bar, in standard deviations of a bar; up in one column, down in the next
 FARTHEST = math.log(5.0)  # what the drift adds up to, at most
+SURVEY = 0x5E  # keeps the choice of bars apart from every other use of the same seed
 LEAST_SPREAD = 1e-3  # standard deviation to work with where no price moves
 
 
@@ -96,8 +103,7 @@ class Futures:
 
 Kind: TypeAlias = Literal["not deterministic", "reads other paths", "reads the whole sample", "reads the next bars"]
 
-PATHS = 4
-CUTS = 48
+CUTS = 48  # half of them in the context, half on the path
 WHOLE = 0.25  # who sees farther ahead than this share of all bars is said to read the whole sample
 
 
@@ -130,8 +136,11 @@ class CausalityProbe:
     label: Literal["PASS", "FAIL", "UNTESTABLE"]  # FAIL with the leaks; UNTESTABLE with a reason; else PASS
     leaks: tuple[Leak, ...] = ()  # one example of every kind found, the gravest kind first
     reason: str = ""  # why nothing could be tested; empty otherwise
-    cuts: int = 0  # after how many bars the future was replaced, each by a likely and by a wild one
-    paths: int = 0  # how many paths were looked at
+    cuts: int = 0  # how often the future was replaced, half of the time by a wild one
+    paths: int = 0  # how many paths were cut
+    surveyed: int = 0  # how many paths were looked at for bars where something is said
+    # at how many of those bars the future was cut, by what was said: "entries begin", "exits begin", "sold", ...
+    turns: Mapping[str, int] = field(default_factory=dict)
 
 
 def probe_causality(
@@ -140,11 +149,13 @@ def probe_causality(
     """Look for decisions that depend on later bars, on other paths or on chance.
 
     Args:
-        strategy: whom to probe; it is asked six times, about ``2 * cuts`` columns of bars each time.
+        strategy: whom to probe; it is asked once for each 128 paths of the survey, and five times about some hundred
+            columns of bars.
         ground: the real bars before the paths, and the account that a ``portfolio`` strategy is given.
-        paths: some generated bars; the first four paths are used.
-        cuts: after how many bars to replace the future, spread evenly over context and path.
-        seed: of the other futures.
+        paths: some generated bars; the first 512 paths are surveyed, as far as needed.
+        cuts: after how many bars to replace the future, spread evenly over the context and evenly over the path,
+            beside those where something is said.
+        seed: of the other futures, and of which bars are chosen.
 
     Raises:
         StrategyError: the strategy raised on the bars as they are, or returned something unusable.
@@ -152,21 +163,30 @@ def probe_causality(
     total = len(ground.context) + paths.horizon
     if len(paths) == 0 or total < 3:
         return CausalityProbe("UNTESTABLE", reason=f"{len(paths)} paths of {total} bars are too few to probe")
-    used = min(len(paths), PATHS)
-    ends = np.repeat(np.unique(np.linspace(1, total - 2, cuts).round().astype(np.int64)), 2)  # [column]
-    source = (np.arange(len(ends)) // 2) % used  # which path a column copies
+    rng = np.random.default_rng([SURVEY, seed])
+    seen = survey(strategy, ground, paths)
+    source, ends, turns = seen.columns(_even_cuts(len(ground.context), total, cuts), total, rng)
     trial = _Trial(strategy, _columns(ground, paths, source), ground.broker, seed)
+    told: dict[str, Any] = {"cuts": len(ends), "paths": len(np.unique(source)), "surveyed": seen.paths, "turns": turns}
     before = trial.ask(trial.futures, judged=True)
     try:
-        leaks, idle = trial.leaks(before, ends)
+        leaks = trial.leaks(before, ends)
     except StrategyError as error:
-        reason = f"the strategy fails on replaced bars: {error.problem}"
-        return CausalityProbe("UNTESTABLE", reason=reason, cuts=len(ends) // 2, paths=used)
-    if idle:
-        reason = "the strategy wants nothing on any of these bars"
-        return CausalityProbe("UNTESTABLE", reason=reason, cuts=len(ends) // 2, paths=used)
-    named = tuple(found.leak(trial.bars, paths.path_ids[source]) for found in leaks)
-    return CausalityProbe("FAIL" if named else "PASS", named, cuts=len(ends) // 2, paths=used)
+        return CausalityProbe("UNTESTABLE", reason=f"the strategy fails on replaced bars: {error.problem}", **told)
+    if not leaks and not seen.enters:
+        reason = f"the strategy never enters on the {seen.paths} paths looked at: no decision to hold a future against"
+        return CausalityProbe("UNTESTABLE", reason=reason, **told)
+    named = tuple(leak.named(trial.bars, paths.path_ids[source]) for leak in map(trial.farther, leaks))
+    return CausalityProbe("FAIL" if named else "PASS", named, **told)
+
+
+def _even_cuts(context: int, total: int, cuts: int) -> Ints:
+    """Return half of the cuts evenly over the context's bars, half over the path's, increasing, int64 [cut]."""
+    past, future = (np.linspace(*ends, (cuts + 1) // 2) for ends in ((1, context - 1), (context, total - 2)))
+    return np.unique(np.clip(np.concatenate([past, future]).round().astype(np.int64), 1, total - 2))
+
+
+# --- The same bars again and again, with something replaced each time ---
 
 
 @dataclass(frozen=True)
@@ -179,7 +199,7 @@ class _Found:
     column: int
     cut: int | None = None
 
-    def leak(self, bars: Bars, path_ids: NDArray[np.int64]) -> Leak:
+    def named(self, bars: Bars, path_ids: NDArray[np.int64]) -> Leak:
         return Leak(
             kind=self.kind,
             field=self.field,
@@ -198,23 +218,39 @@ class _Trial:
         self.strategy, self.bars, self.broker, self.seed = strategy, bars, broker, seed
         self.futures = Futures.of(bars)
 
-    def leaks(self, before: Decisions, cuts: Ints) -> tuple[list[_Found], bool]:
-        """Return an example of every kind of leak, and whether nothing was ever wanted."""
+    def leaks(self, before: Decisions, cuts: Ints) -> list[_Found]:
+        """Return an example of every kind of leak."""
         again = self.ask(self.futures)
-        if found := _first(changed(before, again), "not deterministic"):
-            return [found], False  # what else differs may be chance
-        across, quiet = self._other_paths(before)
+        if chance := _first(changed(before, again), "not deterministic"):
+            return [chance]  # what else differs may be chance
+        across = self._other_paths(before)
         # With other paths in play, a column may change by another column's earlier cut: cut all at once then.
-        alone = across is None
-        rounds = [cuts, self._events(before)] if alone else [np.full_like(cuts, cut) for cut in np.unique(cuts)]
-        ahead: list[_Found] = []
-        for ends in rounds:
-            after = self.ask(self.replaced(ends))
-            quiet &= is_idle(after)
-            ahead += [found] if (found := self._look_ahead(before, after, ends)) else []
-        farthest = max(ahead, key=lambda found: (found.cut or 0) - found.row, default=None)
-        found_all = [found for found in (across, farthest) if found is not None]
-        return found_all, quiet and is_idle(before) and not found_all
+        rounds = [cuts] if across is None else [np.full_like(cuts, cut) for cut in np.unique(cuts)]
+        ahead = [self._look_ahead(before, self.ask(self.replaced(ends)), ends) for ends in rounds]
+        far = [leak for leak in ahead if leak is not None]
+        farthest = max(far, key=lambda leak: (leak.cut or 0) - leak.row, default=None)
+        return [leak for leak in (across, farthest) if leak is not None]
+
+    def farther(self, leak: _Found) -> _Found:
+        """Return a look-ahead with the latest cut that still changes its decision; any other leak as it is.
+
+        All columns show its path, and each of them keeps more of it.
+        """
+        bars, columns = self.bars.close.shape
+        if leak.cut is None:
+            return leak
+        alone = np.full(columns, leak.column)
+        volume = None if self.futures.volume is None else self.futures.volume[:, alone]
+        copies = _Trial(
+            self.strategy, _framed(Futures(self.futures.prices[:, :, alone], volume), self.bars), self.broker, self.seed
+        )
+        ends = leak.row + np.arange(columns, dtype=np.int64) * (bars - 1 - leak.row) // columns
+        try:
+            after = changed(copies.ask(copies.futures), copies.ask(copies.replaced(ends)))[leak.field][leak.row]
+        except StrategyError:
+            return leak
+        cut = max([leak.cut, *ends[after].tolist()])
+        return replace(leak, kind=_kind_of(cut - leak.row + 1, bars), cut=cut)
 
     def ask(self, futures: Futures, *, judged: bool = False) -> Decisions:
         return decide(self.strategy, _framed(futures, self.bars), self.broker, judged=judged)
@@ -223,33 +259,18 @@ class _Trial:
         wild = np.arange(len(cuts)) % 2 == 1
         return self.futures.replaced(cuts, wild, np.random.default_rng(self.seed))
 
-    def _other_paths(self, before: Decisions) -> tuple[_Found | None, bool]:
+    def _other_paths(self, before: Decisions) -> _Found | None:
         """Replace the path of every second column: the columns beside them must not notice."""
         columns = self.bars.close.shape[1]
         rng, anywhere = np.random.default_rng(self.seed), np.full(columns, self.bars.context_bars - 1)
         other = self.futures.replaced(np.maximum(anywhere, 0), np.ones(columns, dtype=bool), rng)
-        quiet = True
         for parity in (0, 1):
             touched = np.arange(columns) % 2 == parity
             after = self.ask(_mixed(other, self.futures, touched))
-            quiet &= is_idle(after)
             masks = {name: mask & ~touched for name, mask in changed(before, after).items()}
-            if found := _first(masks, "reads other paths"):
-                return found, quiet
-        return None, quiet
-
-    def _events(self, decisions: Decisions) -> Ints:
-        """Return a bar per column at which its decisions are others than at the bar before, int64 [column].
-
-        Rules that seldom speak are caught there: if what they say hangs on a later bar, it changes.
-        """
-        news = np.zeros(self.bars.close.shape, dtype=bool)
-        for values in decisions.values():
-            flat = np.nan_to_num(values)
-            news[1:-1] |= flat[1:-1] != flat[:-2]
-        scores = news + np.random.default_rng(self.seed).random(news.shape)  # a column without news gets any bar
-        scores[[0, -1]] = -1.0
-        return np.asarray(scores.argmax(axis=0), dtype=np.int64)
+            if across := _first(masks, "reads other paths"):
+                return across
+        return None
 
     def _look_ahead(self, before: Decisions, after: Decisions, cuts: Ints) -> _Found | None:
         """Return the change that lies farthest before its cut."""
@@ -266,8 +287,11 @@ class _Trial:
         if best is None:
             return None
         reach_seen, name, row, column = best
-        kind: Kind = "reads the whole sample" if reach_seen > WHOLE * len(self.bars) else "reads the next bars"
-        return _Found(kind, name, row, column, int(cuts[column]))
+        return _Found(_kind_of(reach_seen, len(self.bars)), name, row, column, int(cuts[column]))
+
+
+def _kind_of(reach: int, bars: int) -> Kind:
+    return "reads the whole sample" if reach > WHOLE * bars else "reads the next bars"
 
 
 def _first(masks: dict[str, NDArray[np.bool_]], kind: Kind) -> _Found | None:
@@ -277,7 +301,7 @@ def _first(masks: dict[str, NDArray[np.bool_]], kind: Kind) -> _Found | None:
         if mask.any():
             row, column = (int(place) for place in np.argwhere(mask)[0])
             found.append(_Found(kind, name, row, column))
-    return min(found, key=lambda one: one.row, default=None)
+    return min(found, key=lambda leak: leak.row, default=None)
 
 
 def _columns(ground: Ground, paths: PathSet, source: Ints) -> Bars:

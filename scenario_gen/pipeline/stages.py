@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
-from scenario_gen.backtest.findings import ORDERS_PATHS, ask_strategy
+from scenario_gen.backtest.findings import ORDERS_PATHS, ask_strategy, look_ahead_finding
 from scenario_gen.backtest.inference.agreement import StrategyAgreement, generators_side_by_side
+from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.finding import AGREEMENT, Finding, Label
+from scenario_gen.finding import AGREEMENT, LOOK_AHEAD, Finding, Label
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
@@ -281,20 +282,34 @@ def _finding(strategy: StrategyAgreement, scenario: str) -> Finding:
 def probe(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Probe every strategy on the first scenario: its warm-up, and two or three findings on each.
 
+    One that never enters there is probed for look-ahead on the next scenario where it does.
+
     Raises:
         StrategyError: a strategy raised, or returned something unusable.
     """
     ground, first = study.grounds[0], results.scenarios[0]
-    paths = first_paths(ground, study.store, ORDERS_PATHS)  # the probe looks at four, the warm-up at 32
+    paths = first_paths(ground, study.store, ORDERS_PATHS)  # the warm-up looks at 32 of them
     probed: list[StrategyResult] = []
     findings: list[Finding] = []
     with study.progress.stage("probing for look-ahead", len(study.strategies)) as advance:
         for strategy, known in zip(study.strategies, first.strategies, strict=True):
             warm, more = ask_strategy(strategy, ground, paths, scenario=ground.name)
-            findings += more
+            findings += [_anywhere(study, strategy, finding) for finding in more]
             probed.append(replace(known, warm_up=warm))
             advance(1)
     return replace(results, scenarios=(replace(first, strategies=probed), *results.scenarios[1:])), findings
+
+
+def _anywhere(study: Study, strategy: LoadedStrategy, finding: Finding) -> Finding:
+    """Return what is found on look-ahead in the next scenario where that can be said; any other finding as it is."""
+    if finding.check is not LOOK_AHEAD or finding.label != "UNTESTABLE":
+        return finding
+    for ground in study.grounds[1:]:
+        paths = first_paths(ground, study.store, ORDERS_PATHS)
+        other = look_ahead_finding(strategy, ground, paths, scenario=ground.name)
+        if other.label != "UNTESTABLE":
+            return other
+    return finding
 
 
 # --- Strategies held against something ---

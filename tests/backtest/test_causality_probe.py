@@ -10,7 +10,11 @@ import vectorbt as vbt
 from arch.data import sp500
 from hypothesis import given, settings, strategies as st
 
+from scenario_gen import sample
 from scenario_gen.backtest import Ground, Signals, expand, probe_causality
+from scenario_gen.backtest.answers import decide
+from scenario_gen.backtest.engine import bars_of
+from scenario_gen.backtest.findings import look_ahead_finding
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
@@ -247,10 +251,134 @@ def test_one_path_is_enough_and_real_history_will_do(loaded):
         assert (seen.label, seen.paths) == (label, 1)
 
 
+def falls_that_recover(b, ahead=5, by=-0.02):
+    """Buy a fall of 2 % that is higher five bars later, and sell then."""
+    bought = (b.close.pct_change() < by) & (b.close.shift(-ahead) > b.close)
+    return Signals(entries=bought, exits=bought.shift(ahead, fill_value=False))
+
+
+def test_a_rule_that_buys_falls_which_recover_is_caught_where_the_first_paths_have_none(sp500, loaded):
+    context = sp500.split_at("2017-12-29")[0].context(128)  # no day of that half year fell by 2 %
+    paths = sample(context, horizon=40, paths=256, temperature=1.3, seed=7)
+    rule = loaded(Rule(falls_that_recover))
+    ground = Ground.of(context, bars_per_year=252)
+    assert not decide(rule, bars_of(ground, paths, slice(0, 4)), ground.broker)["entries"].any()
+    seen = probe_causality(rule, ground, paths)
+    assert seen.label == "FAIL"
+    (leak,) = seen.leaks
+    assert leak.kind == NEXT
+    assert 1 < leak.reach <= 5  # as far as seen: one more bar need not undo a recovery
+    few = probe_causality(rule, ground, paths.first(4))
+    assert (few.label, few.surveyed) == ("UNTESTABLE", 4)
+    assert "never enters" in few.reason
+
+
+@pytest.fixture(scope="module")
+def calm_market(make_market, walk):
+    """A calm context of 256 bars, and 256 paths on which one bar in a hundred falls by 2 %."""
+
+    def made(seed):
+        past = walk(np.random.default_rng(seed), 1, 256, 0.003, 0.0, 100.0)[0]
+        return make_market(paths=256, bars=40, seed=seed, volatility=0.0085, context=past)
+
+    return made
+
+
+def rare_exits(b):
+    rising = b.close > b.close.rolling(20).mean()
+    return Signals(rising, (b.close.pct_change() < -0.02) & (b.close.shift(-3) < b.close))
+
+
+def rare_shorts(b):
+    never, risen = b.close < 0, (b.close.pct_change() > 0.02) & (b.close.shift(-2) < b.close)
+    return Signals(never, never, risen, risen.shift(2, fill_value=False))
+
+
+def out_before_crashes(b):
+    rising, crash = b.close > b.close.rolling(20).mean(), b.close.shift(-1) / b.close < 0.975
+    return Signals(rising & ~crash, crash)
+
+
+def late_in_the_path(b):
+    late = (np.arange(len(b.close)) >= len(b.close) - 8)[:, None]
+    rising = b.close > b.close.rolling(5).mean()
+    entries = (rising & ~late) | ((b.close.shift(-2) > b.close) & late)
+    return Signals(entries, ~entries)
+
+
+def rare_and_late(b):
+    late = (np.arange(len(b.close)) >= len(b.close) - 12)[:, None]
+    rising = b.close > b.close.rolling(5).mean()
+    recovers = (b.close.pct_change() < -0.015) & (b.close.shift(-3) > b.close)
+    return Signals((rising & ~late) | (recovers & late), ~rising)
+
+
+@dataclass(frozen=True)
+class OwnRare:
+    """vectorbt code of the user's own that buys falls which recover."""
+
+    def portfolio(self, bars, broker):
+        bought = falls_that_recover(bars)
+        path = slice(bars.context_bars, None)
+        return vbt.Portfolio.from_signals(
+            bars.close.iloc[path],
+            bought.entries.iloc[path],
+            bought.exits.iloc[path],
+            init_cash=broker.cash,
+            engine="rust",
+        )
+
+
+RARE = {
+    "rare entries": Rule(falls_that_recover),
+    "rare exits beside common entries": Rule(rare_exits),
+    "rare short entries": Rule(rare_shorts),
+    "out before rare crashes": Rule(out_before_crashes),
+    "late in the path alone": Rule(late_in_the_path),
+    "rare, and late in the path": Rule(rare_and_late),
+    "rare target weights": Weigh(lambda b: falls_that_recover(b).entries.rolling(5, min_periods=1).max() * 0.5),
+    "rare orders of vectorbt": OwnRare(),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_looks_ahead_on_rare_bars_is_caught_on_paths_where_it_speaks(calm_market, loaded, name, seed):
+    market = calm_market(seed)
+    seen = probe_causality(loaded(RARE[name]), market.ground(), market.paths, seed=seed)
+    assert [leak.kind for leak in seen.leaks] == [NEXT]
+    assert seen.turns  # what it says is cut where it says it
+
+
+def test_a_rare_rule_that_does_not_look_ahead_passes_and_says_where_it_was_cut(calm_market, loaded):
+    market = calm_market(1)
+
+    def falls(b):
+        fallen = b.close.pct_change() < -0.02
+        return Signals(fallen, fallen.shift(5, fill_value=False))
+
+    seen = probe_causality(loaded(Rule(falls)), market.ground(), market.paths)
+    assert (seen.label, seen.leaks) == ("PASS", ())
+    assert {name: count > 10 for name, count in seen.turns.items()} == {
+        "entries begin": True, "entries end": True, "exits begin": True, "exits end": True,
+    }  # fmt: skip
+    finding = look_ahead_finding(loaded(Rule(falls)), market.ground(), market.paths)
+    assert f"{seen.turns['entries begin']} where entries begin" in finding.measured
+
+
+def test_an_entry_at_the_last_bar_alone_has_no_future_to_replace(probe):
+    def last(b):
+        at_the_end = pd.DataFrame(False, b.close.index, b.close.columns)
+        at_the_end.iloc[-1] = True
+        return Signals(at_the_end, ~at_the_end)
+
+    assert probe(Rule(last)).label == "UNTESTABLE"
+
+
 def test_a_strategy_that_wants_nothing_cannot_be_tested(probe):
     seen = probe(Rule(lambda b: Signals(b.close < 0, b.close < 0)))
     assert seen.label == "UNTESTABLE"
-    assert "wants nothing" in seen.reason
+    assert "never enters on the 6 paths looked at" in seen.reason
 
 
 def test_a_strategy_that_fails_on_other_bars_only_is_untestable(probe, market):

@@ -94,6 +94,30 @@ def test_the_warm_up_of_every_strategy_is_in_the_first_scenario(run: StressRun, 
     assert all(strategy.warm_up is None for strategy in read.scenarios[1].strategies)
 
 
+RARE = """
+from dataclasses import dataclass
+from scenario_gen.backtest import Bars, Signals
+
+@dataclass(frozen=True)
+class BuysCrashes:
+    def signals(self, bars: Bars) -> Signals:
+        crash = bars.close.pct_change() < -0.06
+        return Signals(entries=crash & (bars.close.shift(-1) > bars.close), exits=~crash)
+"""
+
+
+def test_a_rule_that_enters_in_a_later_scenario_alone_is_probed_there(tmp_path: Path) -> None:
+    (tmp_path / "rare.py").write_text(RARE, encoding="utf-8")
+    use = [{"use": f"{tmp_path}/rare.py:BuysCrashes"}]
+    crash = {"name": "crash", "data": {"end": "2008-11-28"}}  # days of -9 % among its last sixty
+    calm = sg.run(_spec(tmp_path, strategies=use, scenarios=[{"name": "base"}], report={"folder": f"{tmp_path}/calm"}))
+    assert of(calm, "look_ahead")["BuysCrashes"].label == "UNTESTABLE"
+    assert "never enters on the 64 paths looked at" in of(calm, "look_ahead")["BuysCrashes"].measured
+    both = sg.run(_spec(tmp_path, strategies=use, scenarios=[{"name": "base"}, crash]))
+    found = of(both, "look_ahead")["BuysCrashes"]
+    assert (found.label, found.scenario) == ("FAIL", "crash")
+
+
 def test_a_context_too_short_for_an_indicator_is_told(folder: Path, sp500: sg.Candles) -> None:
     before = sp500.split_at("2016-03-31")[0]
     paths = sg.sample(before, horizon=20, paths=30, model="bootstrap")
