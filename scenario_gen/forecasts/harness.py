@@ -16,11 +16,11 @@ import pandas as pd
 from scenario_gen.candles.check import mend_paths
 from scenario_gen.errors import DataError
 from scenario_gen.forecasts.exceedances import NEXT_BAR
-from scenario_gen.forecasts.numbers import Observation, Scale, measure
+from scenario_gen.forecasts.numbers import Observation, measure
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, PATHS, WANTED, Origin, default_horizon, moves, rolling_origins
-from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts
+from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.progress import Progress
 from scenario_gen.realism.by_origin import MIN_PATHS
@@ -179,13 +179,14 @@ def _sample(
     stamps = [origin.history.timestamps[origin.row : origin.row + sampling.horizon] for origin in chosen]
     ids = np.concatenate([place * sampling.paths + np.arange(sampling.paths) for place in places])
     draws = Draws(sampling.seed, ids.astype(np.int64))
-    if not isinstance(generator, FittedGenerator):
+    fitted = to_be_fitted(generator)
+    if fitted is None:
         yield from zip(places, sample_contexts(generator, contexts, stamps, draws), strict=True)
         return
     shares = np.split(draws.path_ids, len(places))
     for place, origin, context, ahead, share in zip(places, chosen, contexts, stamps, shares, strict=True):
         past = origin.history.rows(0, origin.row)
-        yield place, _fit_and_sample(generator, past, context, ahead, Draws(sampling.seed, share))
+        yield place, _fit_and_sample(fitted, past, context, ahead, Draws(sampling.seed, share))
 
 
 def _fit_and_sample(

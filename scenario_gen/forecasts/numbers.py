@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.forecasts.exceedances import NEXT_BAR, TAILS, VAR_LEVELS, Tail, excess
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.stats.ranks import largest_deviation, pit
 from scenario_gen.stats.scores import fair_crps, fair_energy_score, variogram_score
@@ -23,30 +23,8 @@ from scenario_gen.stats.scores import fair_crps, fair_energy_score, variogram_sc
 Floats = NDArray[np.float64]
 
 LEAST = 1e-9  # stands for a volatility or a price of zero under a logarithm
-USUAL_BARS = 64  # the last bars of the context, whose mean is the usual volume
 LEAST_VOLUME = 1e-3  # of the usual volume: stands for none under the logarithm
 NO_RANGE = 0.05  # share of context bars without a range from which ranges say nothing
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a context says about units."""
-
-    volatility: float  # root mean square of its log returns
-    least_range: float  # half its smallest range above zero, in logs: added before ranges pass a logarithm
-    usual_volume: float  # mean volume of its last bars; 0 without volume
-
-    @classmethod
-    def of(cls, context: Candles) -> Scale:
-        """Read the units off a context."""
-        ranges = np.log(context.column("high") / context.column("low"))
-        positive = ranges[ranges > 0]
-        volume = context.column("volume")[-USUAL_BARS:].mean() if context.has_volume else 0.0
-        return cls(
-            volatility=context.volatility,
-            least_range=float(positive.min() / 2) if len(positive) else LEAST,
-            usual_volume=float(volume),
-        )
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,23 @@ class FittedGenerator(Generator, Protocol):
 
 
 @runtime_checkable
+class Wrapper(Generator, Protocol):
+    """A generator that changes the paths of another."""
+
+    @property
+    def inner(self) -> Generator:
+        """The other."""
+
+
+def to_be_fitted(generator: Generator) -> FittedGenerator | None:
+    """Return a generator that is fitted to more than a context, or that changes the paths of such a one; else None."""
+    innermost = generator
+    while isinstance(innermost, Wrapper):
+        innermost = innermost.inner
+    return generator if isinstance(generator, FittedGenerator) and isinstance(innermost, FittedGenerator) else None
+
+
+@runtime_checkable
 class BatchGenerator(Generator, Protocol):
     """A generator that samples several contexts faster together than one after the other."""
 
@@ -98,8 +115,8 @@ def open_generator(section: GeneratorSection, history: Candles | None = None) ->
         DataError: the history cannot be fitted.
     """
     generator = section.open()
-    if history is not None and isinstance(generator, FittedGenerator):
-        generator = generator.fitted_to(history)
+    if history is not None and (fitted := to_be_fitted(generator)) is not None:
+        generator = fitted.fitted_to(history)
     if section.drift == "neutral":
         from scenario_gen.generators.neutral import DriftNeutral
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import Advance, FittedGenerator, Generator, RelativePaths, ignore, sample_contexts
+from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws, plan_blocks
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -65,9 +65,8 @@ class DriftNeutral:
 
     def fitted_to(self, history: Candles) -> DriftNeutral:
         """Return the same around the inner generator fitted to a history, where it is one to be fitted."""
-        if not isinstance(self.inner, FittedGenerator):
-            return self
-        return DriftNeutral(self.inner.fitted_to(history))
+        fitted = to_be_fitted(self.inner)
+        return self if fitted is None else DriftNeutral(fitted.fitted_to(history))
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore

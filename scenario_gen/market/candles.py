@@ -17,6 +17,8 @@ from scenario_gen.market.times import as_bound
 PRICE_FIELDS = ("open", "high", "low", "close")
 FIELDS = (*PRICE_FIELDS, "volume", "amount")
 SHOWN_ROWS = 3
+USUAL_BARS = 64  # the last bars of a context, whose mean is the usual volume
+LEAST_RANGE = 1e-9  # stands for a log range where a context has none
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,27 @@ class Candles:
         digest.update(np.ascontiguousarray(self.timestamps.as_unit("ns").asi8).tobytes())
         digest.update(np.ascontiguousarray(self.values).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a context says about units."""
+
+    volatility: float  # root mean square of its log returns
+    least_range: float  # half its smallest range above zero, in logs: added before ranges pass a logarithm
+    usual_volume: float  # mean volume of its last bars; 0 without volume
+
+    @classmethod
+    def of(cls, context: Candles) -> Scale:
+        """Read the units off a context."""
+        ranges = np.log(context.column("high") / context.column("low"))
+        positive = ranges[ranges > 0]
+        volume = context.column("volume")[-USUAL_BARS:].mean() if context.has_volume else 0.0
+        return cls(
+            volatility=context.volatility,
+            least_range=float(positive.min() / 2) if len(positive) else LEAST_RANGE,
+            usual_volume=float(volume),
+        )
 
 
 def row_list(rows: tuple[int, ...]) -> str:

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from scenario_gen.forecasts.judge import contamination, judge_functionals, judge_generator, label_of, with_skills
-from scenario_gen.forecasts.numbers import FUNCTIONALS, Observation, Scale, measure
+from scenario_gen.forecasts.numbers import FUNCTIONALS, Observation, measure
 from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.market import PathSet
+from scenario_gen.market.candles import Scale
 from scenario_gen.values import decode, encode
 
 IDS = [functional.id for functional in FUNCTIONALS]

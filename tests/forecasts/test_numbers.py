@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from statsmodels.tsa.stattools import acf
 
-from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, LogPaths, Scale, untestable
+from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, LogPaths, untestable
 from scenario_gen.market import Candles, PathSet
+from scenario_gen.market.candles import Scale
 
 FIELDS = ("open", "high", "low", "close", "volume")
 

@@ -13,9 +13,10 @@ from benchmarks.planted import simulate
 from scenario_gen.finding import Finding, Label
 from scenario_gen.forecasts.dial import RULE, DialPoint, DialSearch
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
-from scenario_gen.forecasts.numbers import Observation, Scale, measure
+from scenario_gen.forecasts.numbers import Observation, measure
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.market import Candles, PathSet
+from scenario_gen.market.candles import Scale
 from scenario_gen.realism.by_origin import check_facts_by_origin
 from scenario_gen.realism.check import check_facts
 from scenario_gen.realism.controls import negative_control

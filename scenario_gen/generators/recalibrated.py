@@ -1,0 +1,164 @@
+"""A generator that makes up for how it erred on the user's own market.
+
+Owns what is kept of past forecasts, the fit, and the generator that applies it. A context is rescaled by forecasts
+whose futures had ended when it ends, and by no later one: origin k of a calibration sees the origins before it, a run
+sees all. Who makes the forecasts is not known here (:mod:`scenario_gen.forecasts.recalibrate`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scenario_gen.errors import DataError
+from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
+from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.rescaled import Rescaled, Scaling, log_volatility, log_volume, rescale_ensemble
+from scenario_gen.market.candles import Candles, Scale
+from scenario_gen.market.paths import PathSet
+from scenario_gen.stats.knots import Knot, fit_knot
+
+STRETCHES = ((0, 1), (1, 5), (5, 20), (20, 60))  # bars of a knot; the last one may be cut to half of it
+WITHOUT_RANGES = ((0, 5), (5, 20), (20, 60))  # the return of a single bar says too little of volatility
+
+
+def stretches_of(horizon: int, *, ranged: bool) -> list[tuple[int, int]]:
+    """Return the stretches that forecasts of so many bars can fit."""
+    cut = [(start, stop, min(stop, horizon)) for start, stop in (STRETCHES if ranged else WITHOUT_RANGES)]
+    return [(start, end) for start, stop, end in cut if 2 * (end - start) >= stop - start]
+
+
+@dataclass(frozen=True)
+class PastNumber:
+    """Forecasts of one number beside what came, oldest origin first."""
+
+    mean: list[float]  # of each forecast
+    spread: list[float]  # standard deviation of each
+    came: list[float]
+
+    def knot(self, origins: int) -> Knot:
+        """Fit the first so many origins."""
+        return fit_knot(*(np.array(values[:origins]) for values in (self.mean, self.spread, self.came)))
+
+
+@dataclass(frozen=True)
+class PastForecasts:
+    """What a generator forecast from past origins, and what came: all that a recalibration is fitted to."""
+
+    horizon: int  # bars ahead
+    paths: int  # of each forecast
+    fewest: int  # origins below which nothing is fitted
+    first: int  # origins that only fit; the forecasts after them may be judged
+    ends: list[str]  # ISO stamps of the last bar of each future, oldest first
+    stretches: list[tuple[int, int]]  # bars of each number: first, and after the last
+    volatility: list[PastNumber]  # log volatility over each stretch
+    volume: list[PastNumber]  # mean log volume over each stretch; empty where there is no volume
+    ranged: bool  # whether log volatility looks at ranges
+
+    def ended_by(self, stamp: pd.Timestamp) -> int:
+        """Return how many of the futures had ended at a stamp."""
+        return sum(pd.Timestamp(end) <= stamp for end in self.ends)
+
+    def fitted(self, origins: int) -> Scaling:
+        """Fit the first so many origins.
+
+        Raises:
+            DataError: they are too few.
+        """
+        if origins < self.fewest:
+            raise DataError(
+                f"{origins} forecasts had ended to recalibrate on",
+                expected=f"at least {self.fewest}",
+                fix="bring a longer history, or set generator.recalibrate: false",
+            )
+        volatility, volume = ([number.knot(origins) for number in row] for row in (self.volatility, self.volume))
+        return Scaling(self.stretches, volatility, volume, self.ranged)
+
+    def sha256(self) -> str:
+        """Return a hash of everything that decides a fit."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Every number of one forecast as (mean, spread, came)."""
+
+    volatility: list[tuple[float, float, float]]  # by stretch
+    volume: list[tuple[float, float, float]]  # by stretch; empty where there is no volume
+
+    @classmethod
+    def of(cls, paths: PathSet, real: PathSet, scale: Scale, horizon: int, *, ranged: bool) -> Numbers:
+        """Measure an ensemble and the one real future alike."""
+        ours, theirs = RelativePaths.of(paths).steps, RelativePaths.of(real).steps
+        volatility, volume = [], []
+        for a, b in stretches_of(horizon, ranged=ranged):
+            drawn, came = (log_volatility(x, a, b, scale.least_range, ranged=ranged) for x in (ours, theirs))
+            volatility.append((float(drawn.mean()), float(drawn.std(ddof=1)), float(came[0])))
+            if scale.usual_volume > 0 and "volume" in paths.fields:
+                drawn, came = (log_volume(x, scale.usual_volume, a, b) for x in (paths, real))
+                volume.append((float(drawn.mean()), float(drawn.std(ddof=1)), float(came[0])))
+        return cls(volatility, volume)
+
+
+def past_numbers(rows: Iterable[Sequence[tuple[float, float, float]]]) -> list[PastNumber]:
+    """Return the numbers of many forecasts, from one list of (mean, spread, came) per forecast."""
+    by_number = zip(*rows, strict=True)
+    return [PastNumber(*(list(values) for values in zip(*number, strict=True))) for number in by_number]
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """A generator whose volatility and volume are corrected by how its past forecasts erred."""
+
+    inner: Generator
+    past: PastForecasts
+    fits: dict[int, Rescaled] = field(default_factory=dict, compare=False, repr=False)  # by number of origins
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The inner generator's, the fit to all past forecasts, and a hash of these."""
+        fit = {"past_sha256": self.past.sha256(), **asdict(self.past.fitted(len(self.past.ends)))}
+        return {**self.inner.identity, "recalibrated": fit}
+
+    @property
+    def trained_until(self) -> str | None:
+        """As of the inner generator."""
+        return self.inner.trained_until
+
+    def fitted_to(self, history: Candles) -> Recalibrated:
+        """Return the same around the inner generator fitted to a history, where it is one to be fitted."""
+        fitted = to_be_fitted(self.inner)
+        return self if fitted is None else Recalibrated(fitted.fitted_to(history), self.past)
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return the inner generator's paths, corrected by what was known when the context ends.
+
+        Raises:
+            DataError: too few forecasts had ended by then, or the inner generator refuses the context.
+        """
+        return self._at(context).sample(context, timestamps, draws, advance)
+
+    def sample_many(
+        self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+    ) -> list[PathSet]:
+        """Return one path set per context, each corrected by what was known when it ends."""
+        ensembles = sample_contexts(self.inner, contexts, timestamps, draws)
+        fits = [self._at(context) for context in contexts]
+        return [
+            rescale_ensemble(paths, fit.scaling, context, draws.seed, fit.record)
+            for paths, fit, context in zip(ensembles, fits, contexts, strict=True)
+        ]
+
+    def _at(self, context: Candles) -> Rescaled:
+        origins = self.past.ended_by(context.timestamps[-1])
+        if origins not in self.fits:
+            self.fits[origins] = Rescaled(self.inner, self.past.fitted(origins), {"recalibrated_on": origins})
+        return self.fits[origins]
