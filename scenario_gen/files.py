@@ -1,17 +1,23 @@
 """Files: written so that a reader sees the old content or the new one, and known again by their hashes.
 
-Owns paths as people write them, temporary names, safe file names, the wording of disk trouble, and the SHA256SUMS that
-stand beside weights. Knows nothing of runs or of what a checkpoint holds.
+Owns paths as people write them, temporary names, safe file names, the wording of disk trouble, the lock on a folder
+that a process works in, and the SHA256SUMS that stand beside weights. Knows nothing of runs or of what a checkpoint
+holds.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from scenario_gen.errors import CheckpointError, StoreError
@@ -19,6 +25,7 @@ from scenario_gen.errors import CheckpointError, StoreError
 SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 RESERVED = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")  # device names on Windows
 TEMPORARY = ".partial"
+LOCK = ".scenario-gen.lock"  # there while a process works in the folder; a kill leaves it, without the lock
 SUMS = "SHA256SUMS"  # the format of sha256sum(1): ``sha256sum -c SHA256SUMS`` checks a folder too
 SUM = re.compile(r"(?P<hash>[0-9a-f]{64}) [ *](?P<name>.+)")
 
@@ -31,6 +38,8 @@ _REASONS = {
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter report.folder"),
     errno.ENOTDIR: ("a part of the path is a file", "choose a report.folder whose parents are folders"),
     errno.EEXIST: ("a file stands where a folder is needed", "choose another report.folder"),
+    errno.EISDIR: ("a folder stands where a file is needed", "move it away"),
+    errno.ELOOP: ("it is a link", "move it away"),
     errno.ENOENT: ("there is no such file", "check the path, or run the spec first"),
 }
 
@@ -86,6 +95,142 @@ def user_path(written: str | Path) -> Path:
     names no file, as in a shell.
     """
     return Path(os.path.expanduser(written))  # noqa: PTH111
+
+
+# --- A folder in which one process at a time is at work ---
+
+
+@dataclass(frozen=True)
+class FolderLock:
+    """A folder that this process has to itself; the lock ends with the process, however that ends."""
+
+    folder: Path
+    work: str  # what the process does there: "a run"
+    handle: int  # of the open lock file
+    known: bool  # whether the disk knows locks; some network disks do not
+
+    def check(self) -> None:
+        """See that the folder is still the one that was locked.
+
+        Raises:
+            StoreError: somebody deleted, moved or replaced it.
+        """
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self.handle), (self.folder / LOCK).stat()):
+                return
+        raise StoreError(
+            f"{self.folder} was deleted, moved or replaced while {self.work} was at work in it",
+            expected="a folder that is left alone until the end",
+            fix="give the same command again",
+        )
+
+
+@contextmanager
+def locked(folder: Path, work: str, fix: str) -> Iterator[FolderLock]:
+    """Have a folder, made where it is missing, for this process alone until the end of the block.
+
+    Args:
+        folder: to work in; where nothing was left in a new one, it goes again.
+        work: what is done there: "a run", "a training".
+        fix: what to do instead of waiting, where another process is at work in the folder.
+
+    Raises:
+        StoreError: another process is at work there, the disk refuses, or the folder was deleted meanwhile.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    with disk_trouble("create", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with disk_trouble("lock", folder):
+            handle, known = _take(folder, work, fix)
+        try:
+            lock = FolderLock(folder, work, handle, known)
+            yield lock
+            lock.check()
+        finally:
+            with suppress(StoreError, OSError):
+                lock.check()
+                (folder / LOCK).unlink()
+            if handle in _HANDLES:  # a forked child has closed it
+                _HANDLES.discard(handle)
+                os.close(handle)
+    finally:
+        for place in made:
+            with suppress(OSError):  # there is something in it, as there should be
+                place.rmdir()
+
+
+def _take(folder: Path, work: str, fix: str) -> tuple[int, bool]:
+    """Open, lock and sign the lock file; return its handle, and whether the disk knows locks."""
+    path = folder / LOCK
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            known = _lock(handle)
+            if known is None:
+                raise _at_work(folder, work, fix, os.read(handle, 4096))
+            with suppress(FileNotFoundError):  # its holder removed it between the two lines above
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    mine = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+                    os.ftruncate(handle, 0)
+                    os.write(handle, json.dumps(mine).encode())
+                    _HANDLES.add(handle)
+                    return handle, known
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Return whether a lock was got; None where another process has it, False where the disk knows none."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond what is written: others may read who it is
+            try:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(handle, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return None if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK) else False
+    return True
+
+
+def _at_work(folder: Path, work: str, fix: str, signed: bytes) -> StoreError:
+    try:
+        holder = json.loads(signed)
+        who = f"process {int(holder['pid'])} on {holder['host']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):  # it is just signing
+        who = "another process"
+    return StoreError(
+        f"{folder} is in use: {work} is at work in it ({who})",
+        expected="a folder in which nothing else is at work",
+        fix=f"wait until that process has ended or stop it, then give the same command again; or {fix}",
+    )
+
+
+_HANDLES: set[int] = set()  # of the locks that this process has
+
+
+def _let_go() -> None:
+    """Close the locks of the parent in a forked child, which may outlive it."""
+    for handle in _HANDLES:
+        with suppress(OSError):
+            os.close(handle)
+    _HANDLES.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+# --- Names and hashes ---
 
 
 def safe_name(name: str) -> str:

@@ -27,6 +27,7 @@ from scenario_gen.files import write_bytes
 
 T = TypeVar("T")
 BROKEN = "the file was cut off, edited by hand, or written by another version; run the spec again with --overwrite"
+KEPT = re.compile(rb'\{"sum": "(?P<sum>[0-9a-f]{64})",\n"value": (?P<value>.*)\}\n', re.DOTALL)  # valid JSON too
 KEPT_SCHEMA = 3  # of what is kept: raised when a figure's meaning changes within a version
 
 _UNKNOWN = "unexpected_keyword_argument"
@@ -179,10 +180,17 @@ def _place(where: tuple[str | int, ...]) -> str:
     return "/".join(map(str, where[1:])) or "its top"
 
 
-def cached(folder: Path, key: Mapping[str, Any], kind: type[T], compute: Callable[[], T]) -> T:
+def cached(
+    folder: Path,
+    key: Mapping[str, Any],
+    kind: type[T],
+    compute: Callable[[], T],
+    claim: Callable[[Path], None] | None = None,
+) -> T:
     """Return the value that is kept for a key, or compute and keep it.
 
-    A file that cannot be read is computed anew and replaced; the disk's own trouble is told.
+    A file is believed where its sum is that of key and value. One that cannot be read, was edited, or was kept for
+    another key is computed anew and replaced; the disk's own trouble in writing is told.
 
     Args:
         folder: where values are kept.
@@ -190,14 +198,24 @@ def cached(folder: Path, key: Mapping[str, Any], kind: type[T], compute: Callabl
             numbers and text.
         kind: the value's class, a frozen dataclass that :func:`encode` takes.
         compute: makes the value.
+        claim: hears of the file before it is written.
 
     Raises:
         StoreError: the disk refuses.
     """
     text = json.dumps(encode({**key, "schema": KEPT_SCHEMA}), sort_keys=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-    with suppress(FileNotFoundError, StoreError):
-        return decode_json(kind, path.read_bytes())
+    with suppress(OSError, StoreError):
+        kept = KEPT.fullmatch(path.read_bytes())
+        if kept is not None and kept["sum"].decode() == _sum(text, kept["value"]):
+            return decode_json(kind, kept["value"])
     value = compute()
-    write_bytes(path, json.dumps(encode(value), indent=1, allow_nan=False).encode("ascii"))
+    if claim is not None:
+        claim(path)
+    content = json.dumps(encode(value), indent=1, allow_nan=False).encode("ascii")
+    write_bytes(path, b'{"sum": "%s",\n"value": %s}\n' % (_sum(text, content).encode(), content))
     return value
+
+
+def _sum(key: str, value: bytes) -> str:
+    return hashlib.sha256(key.encode() + b"\0" + value).hexdigest()

@@ -20,6 +20,7 @@ from scenario_gen.market.assets import split_assets
 from scenario_gen.market.candles import FIELDS, PRICE_FIELDS
 from scenario_gen.market.columns import TIME_NAMES, canonical, read_numbers, tidy_columns
 from scenario_gen.market.frequency import nanoseconds
+from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import RawTable, read_source
 from scenario_gen.market.times import parse_stamps
 
@@ -236,3 +237,41 @@ def _numbers(labels: pd.Index) -> Numbers:
 def _first(rows: NDArray[Any]) -> int:
     """Return the 1-based number of the first row that is marked."""
     return int(np.argmax(rows)) + 1
+
+
+# --- Paths of our own as such a table ---
+
+
+class PathsWriter:
+    """Appends blocks of paths to one Parquet file without holding them in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Any = None
+
+    def write(self, paths: PathSet) -> None:
+        """Append the paths of one block."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def paths_frame(paths: PathSet) -> pd.DataFrame:
+    """Return a path set as rows: path_id, bar, timestamp and one column per field."""
+    count, bars = len(paths), paths.horizon
+    columns: dict[str, Any] = {
+        "path_id": np.repeat(paths.path_ids, bars),
+        "bar": np.tile(np.arange(bars, dtype=np.int32), count),
+        "timestamp": np.tile(paths.timestamps.to_numpy(), count),
+    }
+    columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
+    return pd.DataFrame(columns)

@@ -25,6 +25,7 @@ from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versio
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
+from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import StressRun
 
 __all__ = ["run", "run_spec", "sample"]
@@ -86,14 +87,18 @@ def run_spec(
     Raises:
         ScenarioError: something the user can mend.
     """
-    study = Study.of(loaded, progress, folder=folder, device=device, paths=paths, overwrite=overwrite)
-    results, findings = Results(), []
-    for lap, stage in RUN:
-        results, more = stage(study, results)
-        findings += more
-        if lap:
-            study.clock.lap(lap)
-    return _finish(study, results, findings, loaded, command)
+    store = RunFolder(folder or loaded.spec.report.folder)
+    with store.at_work() as lock:
+        if not lock.known:
+            progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
+        study = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite)
+        results, findings = Results(), []
+        for lap, stage in RUN:
+            results, more = stage(study, results)
+            findings += more
+            if lap:
+                study.clock.lap(lap)
+        return _finish(study, results, findings, loaded, command)
 
 
 def _finish(study: Study, results: Results, findings: list[Finding], loaded: LoadedSpec, command: str) -> StressRun:

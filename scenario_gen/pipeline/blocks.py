@@ -6,7 +6,7 @@ Owns also what ``scenario_gen.sample`` does: blocks without a spec, joined in me
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,7 @@ from pydantic import ValidationError
 
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy, shown
-from scenario_gen.backtest.reads import unchanged
 from scenario_gen.backtest.result import RepairedFigure, RepairEffect
-from scenario_gen.candles.account import CandleCounts
 from scenario_gen.candles.check import CheckedPaths, none_left
 from scenario_gen.candles.shifts import MOST_MEASURED, share_of
 from scenario_gen.errors import SpecError, StrategyError
@@ -30,6 +28,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import volatility
+from scenario_gen.pipeline.finished import FinishedBlock, block_paths, fan_bars, is_kept
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.reading.words import whole
@@ -102,70 +101,6 @@ def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame) -> Repai
 # --- One block of paths, from uniforms to metrics ---
 
 
-FAN_POINTS = 130
-
-
-@dataclass(frozen=True, eq=False)
-class FinishedBlock:
-    """Everything that one block of paths leaves to be summed up."""
-
-    paths: PathSet  # the kept ones, whole
-    tally: CandleCounts  # what was found on the candles of the raw ones
-    provenance: dict[str, Any]  # what made them
-    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
-    unrepaired: pd.DataFrame  # total return and drawdown before repair, one row per strategy (its place), changed path
-    volatility_ratio: NDArray[np.float64]  # [path]
-    equity: NDArray[np.float32]  # [strategy, path, fan point]
-    equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
-    reads: dict[str, dict[str, str]]  # sums of what each strategy's code has read, by its use and the file's name
-
-    def save(self, store: RunFolder, scenario: str, index: int) -> None:
-        """Write the block to its folder.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
-        arrays: dict[str, NDArray[Any]] = {
-            "values": self.paths.values,
-            "path_ids": self.paths.path_ids,
-            "volatility_ratio": self.volatility_ratio,
-            "equity": self.equity,
-            "equity_then": self.equity_then,
-        }
-        frames = {
-            "metrics": self.metrics,
-            "candles": self.tally.counts,
-            "repaired": self.tally.facts,
-            "unrepaired": self.unrepaired,
-        }
-        notes = {"account": self.tally.notes(), "provenance": self.provenance, "reads": self.reads}
-        store.save_block(scenario, index, arrays, frames, notes)
-
-    def without_bars(self) -> FinishedBlock:
-        """Return the block with the ids of its paths alone, small enough to hold those of every block."""
-        return replace(self, paths=replace(self.paths, values=self.paths.values[:, :, :0].copy(), fields=()))
-
-    @classmethod
-    def load(cls, prepared: Prepared, store: RunFolder, index: int) -> FinishedBlock:
-        """Read a block back.
-
-        Raises:
-            StoreError: it is missing or not whole.
-        """
-        arrays, frames, notes = store.load_block(prepared.name, index)
-        return FinishedBlock(
-            paths=_paths(prepared, arrays, notes["provenance"]["fields"]),
-            tally=CandleCounts.from_notes(notes["account"], frames["candles"], frames["repaired"]),
-            provenance=notes["provenance"],
-            metrics=frames["metrics"],
-            unrepaired=frames["unrepaired"],
-            volatility_ratio=arrays["volatility_ratio"],
-            equity=arrays["equity"],
-            equity_then=arrays["equity_then"],
-            reads=notes["reads"],
-        )
-
-
 def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress) -> None:
     """Compute every block of a scenario that the folder does not hold yet.
 
@@ -183,7 +118,7 @@ def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: 
     ):
         kept = resumed = 0
         for block in blocks:
-            if store.has_block(prepared.name, block.index) and _is_current(prepared, strategies, store, block.index):
+            if is_kept(prepared, strategies, store, block):
                 sampled(horizon)
                 tested(len(strategies))
                 resumed += 1
@@ -193,15 +128,6 @@ def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: 
             finished.save(store, prepared.name, block.index)
     if not kept and not resumed:  # a resumed scenario is judged when its blocks are merged
         raise none_left(paths.count, prepared.name)
-
-
-def _is_current(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, index: int) -> bool:
-    """Return whether everything that the strategies read while this block was made is still the same.
-
-    A file that only some paths make a strategy open is in no run's identity: the block is then computed anew.
-    """
-    reads = store.load_notes(prepared.name, index).get("reads", {})
-    return all(unchanged(one.file, reads.get(one.use, {})) for one in strategies)
 
 
 def _reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]:
@@ -259,11 +185,6 @@ def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:
     return paths.select(paths.path_ids[: block.take])
 
 
-def fan_bars(horizon: int) -> NDArray[np.int64]:
-    """Return the bars after the anchor that a fan chart shows: 0, the horizon, and at most 130 in all."""
-    return np.unique(np.linspace(0, horizon, min(horizon + 1, FAN_POINTS)).round().astype(np.int64))
-
-
 def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     """Return each path's realised volatility over the context's, both root mean squares of log returns [path]."""
     closes = np.concatenate((np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1)
@@ -294,22 +215,10 @@ def some_paths(prepared: Prepared, store: RunFolder, ids: NDArray[np.int64], blo
     return _joined([block_paths(prepared, store, int(at)).select(np.unique(ids[blocks == at])) for at in found])
 
 
-def block_paths(prepared: Prepared, store: RunFolder, index: int) -> PathSet:
-    """Return the kept paths of one block, of which nothing else is read."""
-    stored = store.load_arrays(prepared.name, index, "values", "path_ids")
-    return _paths(prepared, stored, store.load_notes(prepared.name, index)["provenance"]["fields"])
-
-
 def _joined(parts: Sequence[PathSet]) -> PathSet:
     values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
     counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts}
     return replace(parts[0], values=values, path_ids=ids, counts=counts)
-
-
-def _paths(prepared: Prepared, stored: dict[str, NDArray[Any]], fields: Sequence[str]) -> PathSet:
-    values = stored["values"]
-    width = values.shape[-1]
-    return PathSet(values, tuple(fields)[:width], prepared.timestamps, stored["path_ids"], prepared.anchor_close)
 
 
 # --- Paths without a spec: what ``scenario_gen.sample`` does ---

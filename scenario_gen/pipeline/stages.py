@@ -128,7 +128,7 @@ def _judged(
     """Return the report of a scenario, the kept one where there is one."""
     key = {"what": "facts", "scenario": ground.name, "run": dict(identity)}
     folder = store.path / "facts"
-    return cached(folder, key, FactsReport, lambda: _compare(ground, bars, once))
+    return cached(folder, key, FactsReport, lambda: _compare(ground, bars, once), store.claim)
 
 
 def _compare(ground: Prepared, bars: BarArrays, once: Once) -> FactsReport:

@@ -98,14 +98,14 @@ class Study:
     def of(
         cls,
         loaded: LoadedSpec,
+        store: RunFolder,
         progress: Progress,
         *,
-        folder: Path | None = None,
         device: str | None = None,
         paths: int | None = None,
         overwrite: bool = False,
     ) -> Study:
-        """Prepare a spec with the command line's own folder, device and number of paths; refuse what cannot run.
+        """Prepare a spec with the command line's own device and number of paths; refuse what cannot run.
 
         Raises:
             ScenarioError: spec, data, model, strategy or folder cannot be used; the message says what to do.
@@ -113,7 +113,6 @@ class Study:
         clock = Clock()
         spec = override(loaded.spec, device=device, paths=paths)
         strategies = load_strategies(spec.strategies, loaded.base, progress)
-        store = RunFolder(folder or spec.report.folder)
         grounds = prepare(spec.scenarios, loaded.base, progress, kept=calibration_folder(store.path))
         clock.lap("preparing")
         identity = identity_of(spec, grounds, strategies)

@@ -1,6 +1,7 @@
 """RunFolder: everything a run leaves on disk, so that it can be resumed and its page rebuilt.
 
     identity.json                       what was run: hashes of spec, data, weights and code
+    manifest.txt                        every file that the run made; --overwrite removes these and no others
     blocks/<scenario>/<block>/          finished blocks: arrays.npz, <name>.parquet, notes.json, done.json
     run.json                            the StressRun
     metrics.parquet                     one row per scenario, strategy and path
@@ -10,14 +11,15 @@
     paths/<scenario>.parquet            every path, where the spec says paths.keep
     index.html                          the report
 
-Owns names, formats and atomic writes. Does not know how a number came about or what a page looks like.
+Owns names, formats, atomic writes and whose folder it is. Does not know how a number came about or what a page looks
+like.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,55 +30,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
-from scenario_gen.files import SAFE_NAME, TEMPORARY, atomic, disk_trouble, safe_name, sha256_of, write_bytes
-from scenario_gen.market.paths import PathSet
+from scenario_gen.files import SAFE_NAME, FolderLock, atomic, disk_trouble, locked, safe_name, sha256_of, write_bytes
+from scenario_gen.market.path_tables import PathsWriter
+from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, unlisted
 from scenario_gen.store.results import StressRun
 from scenario_gen.values import BROKEN, decode, encode
-
-
-class PathsWriter:
-    """Appends blocks of paths to one Parquet file without holding them in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: Any = None
-
-    def write(self, paths: PathSet) -> None:
-        """Append the paths of one block."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-def paths_frame(paths: PathSet) -> pd.DataFrame:
-    """Return a path set as rows: path_id, bar, timestamp and one column per field."""
-    count, bars = len(paths), paths.horizon
-    columns: dict[str, Any] = {
-        "path_id": np.repeat(paths.path_ids, bars),
-        "bar": np.tile(np.arange(bars, dtype=np.int32), count),
-        "timestamp": np.tile(paths.timestamps.to_numpy(), count),
-    }
-    columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
-    return pd.DataFrame(columns)
-
-
-# --- RunFolder: everything a run leaves on disk, so that it can be resumed and its page rebuilt ---
-
 
 SCHEMA = 1
 PAGE_MARK = b'<meta name="generator" content="scenario-gen">'  # in the head of every report
 IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "index.html"
 CANDLES, FACTS = "candles.parquet", "facts.parquet"
 ARRAYS, NOTES, DONE = "arrays.npz", "notes.json", "done.json"  # of a block
+BLOCK_FILE = re.compile(r"[a-z0-9_-]+\.(npz|json|parquet)")
 OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, FACTS, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
@@ -92,8 +57,25 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises for an unknown ~user
         self._whole: dict[Path, list[tuple[int, int, int]]] = {}  # blocks whose sums held, by their files' stamps
+        self._lock: FolderLock | None = None  # while a run is at work
+        self._manifest: Manifest | None = None  # of the run that is at work
+        self._run = ""  # hash of the identity of the run that lives here, once it is asked for
 
     # --- identity: whose folder is this? ---------------------------------------------------------------
+
+    @contextmanager
+    def at_work(self) -> Iterator[FolderLock]:
+        """Have the folder for one run alone; whatever ends the process ends that.
+
+        Raises:
+            StoreError: another run is at work here, the disk refuses, or the folder was deleted meanwhile.
+        """
+        with locked(self.path, "a run", "choose another report.folder (--folder)") as lock:
+            self._lock = lock
+            try:
+                yield lock
+            finally:
+                self._lock = None
 
     def prepare(self, identity: Mapping[str, str], *, overwrite: bool = False) -> bool:
         """Make the folder ready for a run and say whether an earlier one is being resumed.
@@ -107,20 +89,41 @@ class RunFolder:
         """
         with disk_trouble("create", self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        found = self.identity()
-        if found is None:
+        kept = self.identity()
+        if kept is None:
             if overwrite and self._is_report_alone():
-                self.clear()
+                with disk_trouble("clear", self.path):
+                    (self.path / PAGE).unlink()
             self._refuse_strangers()
-        elif overwrite:
-            self.clear()
-            found = None
-        elif found != dict(identity):
-            raise _other_run(self.path, found, identity)
-        self._remove_partials()
-        if found is None:
+        else:
+            known = Manifest.of(self.path, digest(kept))
+            if known is None:
+                raise unlisted(self.path)
+            if not overwrite and kept != dict(identity):
+                raise other_run(self.path, kept, identity)
+            if overwrite:
+                known.remove(but=IDENTITY)
+                kept = None
+            else:
+                known.sweep()
+                self._manifest = known
+        self._run = digest(identity)
+        if kept is None:
+            self._manifest = Manifest.begin(self.path, self._run)
+            self.claim(self.path / IDENTITY)
             write_bytes(self.path / IDENTITY, _json_bytes(dict(identity)))
-        return found is not None
+        return kept is not None
+
+    def claim(self, *paths: Path) -> None:
+        """Name files in the manifest of the run that is at work, before they are written.
+
+        Raises:
+            StoreError: the folder was deleted meanwhile, a file of another origin stands there, or the disk refuses.
+        """
+        if self._lock is not None:
+            self._lock.check()
+        if self._manifest is not None:
+            self._manifest.claim(*paths)
 
     def identity(self) -> dict[str, str] | None:
         """Return the identity of the run that lives here, or None.
@@ -137,44 +140,9 @@ class RunFolder:
             error.fix = "delete this run folder, or choose another report.folder"
             raise
 
-    def clear(self) -> None:
-        """Remove what a run writes, and nothing else.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
-        with disk_trouble("clear", self.path):
-            for done in sorted((self.path / "blocks").glob("*/*/done.json")):
-                shutil.rmtree(done.parent)
-            for kept in sorted((self.path / "paths").glob("*.parquet")):
-                kept.unlink()
-            for check in sorted((self.path / "facts").glob("*.json")):
-                check.unlink()
-            self._remove_partials()
-            for name in (
-                RUN,
-                METRICS,
-                CANDLES,
-                FACTS,
-                PAGE,
-                IDENTITY,
-            ):  # identity last: a clear cut short can be repeated
-                (self.path / name).unlink(missing_ok=True)
-            for folder in [
-                *sorted((self.path / "blocks").glob("*")),
-                self.path / "blocks",
-                self.path / "paths",
-                self.path / "facts",
-            ]:
-                if folder.is_dir() and not any(folder.iterdir()):
-                    folder.rmdir()
-
-    def _remove_partials(self) -> None:
-        for partial in self.path.rglob(f".*{TEMPORARY}"):
-            partial.unlink(missing_ok=True)
-
     def _strangers(self) -> list[str]:
-        return [name for name in (*OWN_FILES, "blocks", "paths") if (self.path / name).exists()]
+        names = [name for name in (*OWN_FILES, "blocks", "paths") if os.path.lexists(self.path / name)]
+        return names + ([MANIFEST] if is_strange(self.path) else [])
 
     def _is_report_alone(self) -> bool:
         """Say whether a report is all that is here of a run, as where only the page was committed or sent on."""
@@ -200,7 +168,9 @@ class RunFolder:
         Raises:
             StoreError: a number is infinite, or the disk refuses.
         """
-        write_bytes(self.path / RUN, _json_bytes(encode(run)))
+        content = _json_bytes(encode(run))
+        self.claim(self.path / RUN, self.path / PAGE)  # the page is made of it
+        write_bytes(self.path / RUN, content)
         return self.path / RUN
 
     def read_run(self) -> StressRun:
@@ -247,6 +217,7 @@ class RunFolder:
         return self._write_table(FACTS, statistics)
 
     def _write_table(self, name: str, table: pd.DataFrame) -> Path:
+        self.claim(self.path / name)
         with atomic(self.path / name) as partial:
             table.to_parquet(partial, index=False)
         return self.path / name
@@ -272,6 +243,7 @@ class RunFolder:
         Raises:
             StoreError: the disk refuses.
         """
+        self.claim(self.paths_path(scenario))
         with atomic(self.paths_path(scenario)) as partial:
             writer = PathsWriter(partial)
             try:
@@ -286,10 +258,10 @@ class RunFolder:
         return self.path / "blocks" / safe_name(scenario) / f"{index:06d}"
 
     def has_block(self, scenario: str, index: int) -> bool:
-        """Say whether a block is there and whole; a half-written or altered one is not."""
+        """Say whether a block is there, whole and this run's; one cut off, altered or from elsewhere is not."""
         folder = self.block_path(scenario, index)
         try:
-            sums = _read_json(folder / DONE)
+            sums = self._sums(scenario, index)
             files = [(folder / name).stat() for name in (DONE, *sums)]
             stamps = [(file.st_ino, file.st_size, file.st_mtime_ns) for file in files]
             if self._whole.get(folder) == stamps:  # summed before, and nobody has touched it since
@@ -301,6 +273,20 @@ class RunFolder:
         except (StoreError, OSError):
             return False
 
+    def _address(self, scenario: str, index: int) -> dict[str, Any]:
+        """Return what a block says of itself: the run, and its place in it."""
+        if not self._run:
+            self._run = digest(self.identity() or {})
+        return {"run": self._run, "scenario": scenario, "index": index}
+
+    def _sums(self, scenario: str, index: int) -> dict[str, str]:
+        """Return the sums of a block's files; none where it was made for another run or another place."""
+        done = _read_json(self.block_path(scenario, index) / DONE)
+        sums = done.pop("files", None)
+        if done != self._address(scenario, index) or not isinstance(sums, dict):
+            return {}
+        return sums if all(BLOCK_FILE.fullmatch(name) for name in sums) else {}
+
     def save_block(
         self,
         scenario: str,
@@ -309,7 +295,7 @@ class RunFolder:
         frames: Mapping[str, pd.DataFrame],
         notes: Mapping[str, Any],
     ) -> None:
-        """Write one block; done.json, with the sums of the others, comes last and makes it count.
+        """Write one block; done.json, with its address and the others' sums, comes last and makes it count.
 
         Args:
             scenario: its name.
@@ -324,6 +310,8 @@ class RunFolder:
         """
         _check_block(arrays, frames)
         folder = self.block_path(scenario, index)
+        names = [ARRAYS, NOTES, *(f"{name}.parquet" for name in frames)]
+        self.claim(*(folder / name for name in (*names, DONE)))
         with disk_trouble("write", folder):
             (folder / DONE).unlink(missing_ok=True)
         with atomic(folder / ARRAYS) as partial, partial.open("wb") as handle:
@@ -332,8 +320,8 @@ class RunFolder:
             with atomic(folder / f"{name}.parquet") as partial:
                 frame.to_parquet(partial)
         write_bytes(folder / NOTES, _json_bytes(dict(notes)))
-        names = [ARRAYS, NOTES, *(f"{name}.parquet" for name in frames)]
-        write_bytes(folder / DONE, _json_bytes({name: sha256_of(folder / name) for name in names}))
+        sums = {name: sha256_of(folder / name) for name in names}
+        write_bytes(folder / DONE, _json_bytes({**self._address(scenario, index), "files": sums}))
 
     def load_arrays(self, scenario: str, index: int, *names: str) -> dict[str, NDArray[Any]]:
         """Read arrays of one block, all of them where none is named.
@@ -348,7 +336,7 @@ class RunFolder:
                 expected="a block that was written to its end",
                 fix="run the spec again: missing blocks are computed anew",
             )
-        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+        with (folder / ARRAYS).open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             return {name: stored[name] for name in names or stored.files}
 
     def load_notes(self, scenario: str, index: int) -> dict[str, Any]:
@@ -368,7 +356,7 @@ class RunFolder:
             StoreError: the block is missing or not whole.
         """
         arrays, folder = self.load_arrays(scenario, index), self.block_path(scenario, index)
-        names = [Path(name) for name in _read_json(folder / DONE) if name.endswith(".parquet")]
+        names = [Path(name) for name in self._sums(scenario, index) if name.endswith(".parquet")]
         frames = {name.stem: _read_parquet(folder / name) for name in names}
         return arrays, frames, self.load_notes(scenario, index)
 
@@ -382,18 +370,6 @@ def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.Dat
         raise ValueError(f"frame names must be plain lower-case names: {unsafe}")
 
 
-def _other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
-    differing = [key for key in sorted({*present, *wanted}) if present.get(key) != wanted.get(key)]
-    parts = [
-        f"{key} ({present.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)" for key in differing
-    ]
-    return StoreError(
-        f"{path} holds another run; it differs in {', '.join(parts)}",
-        expected="a new folder, or the same spec, data, weights and code to resume with",
-        fix="choose another report.folder, or give --overwrite to replace that run",
-    )
-
-
 def _json_bytes(data: Any) -> bytes:
     return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode("ascii")
 
@@ -403,7 +379,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested a thousand deep
         raise StoreError(f"{path} is not valid JSON: {error}", expected="a whole file", fix=BROKEN) from error
     if not isinstance(data, dict):
         raise StoreError(f"{path} holds no mapping", expected="a file that a run wrote", fix=BROKEN)

@@ -1,6 +1,13 @@
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenario_gen.files import LOCK
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "vectorbt", "pandas", "matplotlib", "arch", "pyarrow", "scipy", "exchange_calendars", "numpy")
@@ -40,3 +47,54 @@ def test_python_runs_the_package_as_the_command() -> None:
     result = python("-m", "scenario_gen", "--version")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("scenario-gen ")
+
+
+WAITING = """
+import os, time
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Waiting:
+    def weights(self, bars):
+        while os.path.exists(os.environ["WAIT_WHILE"]):
+            time.sleep(0.02)
+        return bars.close * 0 + 1
+"""
+SPEC = """
+name: trial
+data: {{source: sp500}}
+bars: {{context: 40, horizon: 10}}
+paths: {{count: 8, seed: {seed}}}
+generator: {{kind: bootstrap}}
+checks: {{facts: false, calibration: false}}
+strategies: [{{use: waiting.py:Waiting}}]
+report: {{folder: {folder}}}
+"""
+
+
+def test_a_live_run_keeps_every_other_out_of_its_folder_and_a_killed_one_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Any]
+) -> None:
+    (tmp_path / "waiting.py").write_text(WAITING)
+    (tmp_path / "wait").touch()
+    same, other = tmp_path / "same.yaml", tmp_path / "other.yaml"
+    for number, spec in enumerate((same, other)):
+        spec.write_text(SPEC.format(seed=number, folder=tmp_path / "run"))
+    monkeypatch.setenv("WAIT_WHILE", str(tmp_path / "wait"))
+    words = [sys.executable, "-m", "scenario_gen", "run", str(same), "--quiet"]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE) as live:
+        until = time.monotonic() + 60
+        while not (tmp_path / "run" / LOCK).exists() and live.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        for more in ([same], [same, "--overwrite"], [other], [other, "--overwrite"]):
+            refused = invoke("run", *more)
+            assert refused.exit_code == 2
+            assert f"{tmp_path / 'run'} is in use: a run is at work in it (process {live.pid} on " in refused.stderr
+            assert "to do:    wait until that process has ended or stop it" in refused.stderr
+        assert live.poll() is None  # it noticed nothing
+        live.kill()
+    (tmp_path / "wait").unlink()
+    assert (tmp_path / "run" / LOCK).exists()
+    assert invoke("run", same).exit_code == 0
+    assert not (tmp_path / "run" / LOCK).exists()
+    assert "holds another run" in invoke("run", other).stderr

@@ -13,10 +13,9 @@ import scenario_gen as sg
 from scenario_gen.errors import CheckError, DataError, ScenarioError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.anchor import anchored
-from scenario_gen.market.path_tables import read_path_table
+from scenario_gen.market.path_tables import paths_frame, read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
-from scenario_gen.store.folder import paths_frame
 from tests.pipeline.given import OneContext
 
 PRICES = ["open", "high", "low", "close"]

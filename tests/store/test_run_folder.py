@@ -63,10 +63,10 @@ def test_overwrite_removes_what_a_run_writes_and_nothing_else(folder: RunFolder)
     beside.write_text("mine too")
     assert not folder.prepare({**IDENTITY, "spec": "d" * 64}, overwrite=True)
     left = sorted(str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file())
-    assert left == ["blocks/base/mine.txt", "identity.json", "notes.txt"]
+    assert left == ["blocks/base/mine.txt", "identity.json", "manifest.txt", "notes.txt"]
 
 
-@pytest.mark.parametrize("name", ["run.json", "index.html", "blocks", "paths"])
+@pytest.mark.parametrize("name", ["run.json", "index.html", "blocks", "paths", "manifest.txt"])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_files_of_unknown_origin_are_never_replaced(tmp_path: Path, name: str, *, overwrite: bool) -> None:
     (tmp_path / name).write_text("not ours")
@@ -82,7 +82,7 @@ def test_overwrite_replaces_a_report_that_stands_alone_and_no_page_of_others(tmp
     with pytest.raises(StoreError, match="no run made them"):
         folder.prepare(IDENTITY)
     assert not folder.prepare(IDENTITY, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["identity.json", "report.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["identity.json", "manifest.txt", "report.png"]
 
     (tmp_path / "identity.json").unlink()
     (tmp_path / "index.html").write_text("<!doctype html><head></head> my own page")
@@ -124,7 +124,7 @@ def test_a_disk_that_refuses_leaves_the_old_file_and_says_what_to_do(
         folder.write_run(dataclasses.replace(RUN, name="other"))
     assert caught.value.fix
     assert (folder.path / "run.json").read_bytes() == before
-    assert sorted(path.name for path in folder.path.iterdir()) == ["identity.json", "run.json"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["identity.json", "manifest.txt", "run.json"]
 
 
 def test_reading_a_run_that_is_not_there_says_so(tmp_path: Path) -> None:
@@ -203,6 +203,7 @@ def test_objects_that_would_need_pickle_never_enter_a_block(folder: RunFolder) -
 
 
 def test_leftovers_of_a_killed_write_are_swept_on_resuming(folder: RunFolder) -> None:
+    folder.write_run(RUN)  # a file is named before it is first written
     leftover = folder.path / ".run.json.123.partial"
     leftover.write_bytes(b"half")
     assert folder.prepare(IDENTITY)

@@ -1,0 +1,186 @@
+"""The manifest of a run folder: every file that the run made, named before it is written.
+
+    manifest.txt    the run's hash in the first line, then one name a line
+
+Owns which files of a folder are a run's own: those are replaced and removed, all others are let alone, and nothing is
+reached through a link. Does not know what the files hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from scenario_gen.errors import StoreError
+from scenario_gen.files import TEMPORARY, disk_trouble, write_bytes
+
+MANIFEST = "manifest.txt"
+NAME = re.compile(r"[^/\\:\0]+(/[^/\\:\0]+)*")  # of a file below the folder, with forward slashes
+
+
+class Manifest:
+    """The files that one run made in its folder."""
+
+    def __init__(self, folder: Path, run: str, names: Iterable[str] = ()) -> None:
+        """Take what is known; :meth:`begin` and :meth:`of` are what to call."""
+        self._folder, self._run = folder, run
+        self._names = dict.fromkeys(names)
+
+    @classmethod
+    def begin(cls, folder: Path, run: str) -> Manifest:
+        """Write the manifest of a run that has no file yet; ``run`` is the hash of its identity.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        made = cls(folder, run)
+        made._write()
+        return made
+
+    @classmethod
+    def of(cls, folder: Path, run: str) -> Manifest | None:
+        """Read the manifest of a run; None where there is none, or that of another run."""
+        try:
+            first, *names = (folder / MANIFEST).read_bytes().decode("ascii").split("\n")
+        except (OSError, ValueError):
+            return None
+        if first != f"run {run}":
+            return None
+        return cls(folder, run, [name for name in names[:-1] if _is_below(name)])  # the last was cut off by a kill
+
+    def claim(self, *paths: Path) -> None:
+        """Name files before they are written.
+
+        Raises:
+            StoreError: a file that this run did not make stands there, or a link where its folder should be; or the
+                disk refuses.
+        """
+        names = [path.relative_to(self._folder).as_posix() for path in paths]
+        for name in names:
+            self._clear_the_way(PurePosixPath(name))
+            if name not in self._names and os.path.lexists(self._folder / name):
+                raise _strange(self._folder / name, "is there already, and this run did not make it")
+        if new := [name for name in names if name not in self._names]:
+            with disk_trouble("write", self._folder / MANIFEST), (self._folder / MANIFEST).open("ab") as stream:
+                stream.write("".join(f"{name}\n" for name in new).encode("ascii"))
+                stream.flush()
+                os.fsync(stream.fileno())
+            self._names |= dict.fromkeys(new)
+
+    def remove(self, *, but: str) -> None:
+        """Remove every file that is named, then the folders that are left empty; the file ``but`` goes last of all.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        self.sweep()
+        names = [PurePosixPath(name) for name in self._names if name != but]
+        with disk_trouble("clear", self._folder):
+            for name in names:
+                self._clear_the_way(name)
+                path = self._folder / name
+                if path.is_symlink() or path.is_file():
+                    path.unlink()
+            around = {inner for name in names for inner in name.parents if inner.parts}
+            for inner in sorted(around, key=lambda inner: len(inner.parts), reverse=True):
+                with suppress(OSError):  # somebody's own file is in it
+                    (self._folder / inner).rmdir()
+            for last in (but, MANIFEST):  # a removal cut short can be repeated
+                (self._folder / last).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed writes of the named files left, and what a kill left of the manifest's last line.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        ends: dict[PurePosixPath, list[str]] = {PurePosixPath(): [MANIFEST]}
+        for name in map(PurePosixPath, self._names):
+            ends.setdefault(name.parent, []).append(name.name)
+        with disk_trouble("clear", self._folder):
+            for inner, files in ends.items():
+                if self._links_to(inner) or not (self._folder / inner).is_dir():
+                    continue
+                ours = re.compile(rf"\.(?:{'|'.join(map(re.escape, files))})\.[0-9]+{re.escape(TEMPORARY)}")
+                for partial in sorted((self._folder / inner).glob(f".*{TEMPORARY}")):
+                    if ours.fullmatch(partial.name) and (partial.is_symlink() or partial.is_file()):
+                        partial.unlink()
+        self._write()
+
+    def _write(self) -> None:
+        lines = "".join(f"{line}\n" for line in (f"run {self._run}", *self._names))
+        write_bytes(self._folder / MANIFEST, lines.encode("ascii"))
+
+    def _links_to(self, inner: PurePosixPath) -> list[PurePosixPath]:
+        """Return a folder and those that it lies in, as far as they are links; the outermost first."""
+        ways = [way for way in (*reversed(inner.parents), inner) if way.parts]
+        return [way for way in ways if (self._folder / way).is_symlink()]
+
+    def _clear_the_way(self, name: PurePosixPath) -> None:
+        """Remove a link that stands where this run made a folder; what it leads to is let alone.
+
+        Raises:
+            StoreError: it stands where this run made none.
+        """
+        for link in self._links_to(name.parent)[:1]:  # those beyond it are somebody else's
+            if not any(known.startswith(f"{link}/") for known in self._names):
+                raise _strange(self._folder / link, "is a link, and a run keeps its files in folders of its own")
+            with disk_trouble("clear", self._folder):
+                (self._folder / link).unlink()
+
+
+def _is_below(name: str) -> bool:
+    """Say whether a line names something below the folder, whoever wrote it."""
+    return NAME.fullmatch(name) is not None and not {".", ".."} & set(name.split("/"))
+
+
+def _strange(path: Path, problem: str) -> StoreError:
+    return StoreError(
+        f"{path} {problem}", expected="nothing in its place", fix="move it away, or choose another report.folder"
+    )
+
+
+# --- Whose folder is this? ---
+
+
+def digest(identity: Mapping[str, str]) -> str:
+    """Return the hash of an identity, by which blocks and manifest know their run."""
+    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
+
+
+def is_strange(folder: Path) -> bool:
+    """Say whether something stands in the manifest's place that no run wrote."""
+    try:
+        with (folder / MANIFEST).open("rb") as stream:
+            return re.fullmatch(rb"run [0-9a-f]{64}\n", stream.read(69)) is None
+    except FileNotFoundError:
+        return (folder / MANIFEST).is_symlink()
+    except OSError:
+        return True
+
+
+def unlisted(path: Path) -> StoreError:
+    """Return the refusal of a folder whose own files are not known."""
+    return StoreError(
+        f"{path} holds a run without a list of its files: {MANIFEST} is missing, damaged or another run's",
+        expected="a folder of this version of scenario-gen, in which every file of the run is known",
+        fix="delete this run folder, or choose another report.folder",
+    )
+
+
+def other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
+    """Return the refusal of a folder in which another run lives."""
+    differing = [key for key in sorted({*present, *wanted}) if present.get(key) != wanted.get(key)]
+    parts = [
+        f"{key} ({present.get(key, 'absent')[:12]} there, {wanted.get(key, 'absent')[:12]} now)" for key in differing
+    ]
+    return StoreError(
+        f"{path} holds another run; it differs in {', '.join(parts)}",
+        expected="a new folder, or the same spec, data, weights and code to resume with",
+        fix="choose another report.folder, or give --overwrite to replace that run",
+    )
