@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import Field
 
 from scenario_gen.reading.section import Section
 
+MIN_CASH = 1e-3  # less buys sizes that float arithmetic takes for none
 MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
 MAX_LEVERAGE = 20.0
 
@@ -28,7 +30,7 @@ COST_TEXT = r"^(x\d+(\.\d+)?|\d+(\.\d+)? ?bp)$"  # what the schema of a spec fil
 class Broker(Section):
     """Costs, fills and limits of the simulated account."""
 
-    cash: float = Field(default=100_000.0, gt=0, le=MAX_CASH)
+    cash: float = Field(default=100_000.0, ge=MIN_CASH, le=MAX_CASH)
     fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side; or 5bp")
     fee_per_order: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money, on top of 'fees'")
     fee_minimum: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money: what an order costs at least")
@@ -111,5 +113,6 @@ def _number(name: str, value: Any, base: Any) -> Any:
     before = base.get(name) if isinstance(base, Mapping) else None
     times = _TIMES.fullmatch(value)
     if times and isinstance(before, int | float) and not isinstance(before, bool):
-        return float(f"{float(times[1]) * before:.12g}")  # 0.0006, not 0.0006000000000000001
+        with suppress(OverflowError):  # a whole number of 400 digits, which is refused itself
+            return float(f"{float(times[1]) * before:.12g}")  # 0.0006, not 0.0006000000000000001
     return value

@@ -195,14 +195,14 @@ class View:
 
     @cached_property
     def finite(self) -> Flags:
-        """Bars whose prices are all numbers."""
-        return ~validity.not_finite(self.columns)
+        """Bars whose prices are all numbers that can be reckoned with."""
+        return ~(validity.not_finite(self.columns) | validity.too_large(self.columns))
 
     @cached_property
     def small(self) -> Flags:
-        """Bars with numbers for prices that are zero, negative or less than a tick."""
+        """Bars with numbers for prices that are zero, negative, less than a tick or as good as zero."""
         least = self.exchange.ticks.step * (1 - LIMIT_NOISE) if self.exchange.ticks else 0.0
-        return self.finite & validity.too_small(self.columns, least)
+        return self.finite & validity.too_small(self.columns, max(least, validity.TOO_LOW))
 
     @cached_property
     def priced(self) -> Flags:
@@ -236,7 +236,7 @@ class View:
 
 
 def not_finite(view: View) -> Flags:
-    """V1: a price that is no finite number."""
+    """V1: a price that is no finite number, or beyond what can be reckoned with."""
     return ~view.finite
 
 

@@ -26,7 +26,7 @@ from scenario_gen.market.calendar import LAST_STAMPED, BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
-from scenario_gen.market.validity import columns_of, not_finite, too_small
+from scenario_gen.market.validity import TOO_LOW, columns_of, not_finite, too_large, too_small
 from scenario_gen.realism.gauge import Gauge
 
 Policy = Literal["repair", "reject", "fail"]
@@ -267,7 +267,8 @@ def mend_paths(paths: PathSet) -> PathSet:
     a calendar, a market or thresholds.
     """
     columns = columns_of(paths.values, paths.fields)
-    lost = not_finite(columns) | too_small(columns) | ~np.isfinite(paths.values).all(axis=-1)
+    lost = not_finite(columns) | too_large(columns) | too_small(columns, TOO_LOW)
+    lost |= ~np.isfinite(paths.values).all(axis=-1)
     kept = paths.select(paths.path_ids[~lost.any(axis=1)])
     before = paths.timestamps[0] - pd.Timedelta(1, unit="ns")
     free = Exchange(ticks=None, lots=None, price_limit=None, unit=None, clock=None, unjudged={})

@@ -17,6 +17,7 @@ from scenario_gen.candles import breaches, repair, suspects
 from scenario_gen.candles.breaches import Exchange, Flags, Suspects, View
 from scenario_gen.candles.reference import Bound, ReferenceBounds
 from scenario_gen.candles.repair import Mending
+from scenario_gen.market import validity
 from scenario_gen.market.candles import Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
@@ -126,9 +127,11 @@ _RUN = PriceLimit(
     ),
 )
 
+_FINITE = f"every price is a finite number, at most {validity.TOO_HIGH:g}"
+_POSITIVE = f"every price is above zero, at least {validity.TOO_LOW:g}"
 RULES: tuple[Rule, ...] = (
-    Rule("V1", "fault", "every price is a finite number", "path rejected", breaches.not_finite, bad=True, hard=True),
-    Rule("V2", "fault", "every price is above zero", "path rejected", lambda view: view.small, bad=True, hard=True),
+    Rule("V1", "fault", _FINITE, "path rejected", breaches.not_finite, bad=True, hard=True),
+    Rule("V2", "fault", _POSITIVE, "path rejected", lambda view: view.small, bad=True, hard=True),
     Rule(
         "V3",
         "breach",

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.generators.draws import Draws
 from scenario_gen.market.candles import Candles
@@ -27,6 +28,9 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
 
 WARM_UP = 10  # bars whose mean square starts the recursion; they are not resampled themselves
+# A bar's variance is expected to grow by so much a bar: one of some 50 deviations among 256 does that to EWMA. Drawn
+# twice, such a bar makes paths of a million times the anchor; real markets, crashes included, stay below 1.1.
+EXPLOSIVE = 1.5
 FLOOR = 0.1  # of the root mean square return: a stretch without trade must not make the next bar a giant
 
 
@@ -101,16 +105,30 @@ class FilteredPaths:
         """Return paths float32 [path, bar, field]; fields as the context's, without amount.
 
         Raises:
-            DataError: the context is shorter than 32 bars, or never moves.
+            DataError: the context is shorter than 32 bars, never moves, or moves after a standstill by so many of its
+                deviations that resampling the move would explode.
         """
         require_bars(context)
         require_movement(context)
         relative, volume = relative_bars(context)
         filtered = filter_bars(relative, VarianceRecursion(0.0, 1.0 - self.decay, 0.0, self.decay))
+        _refuse_explosion(filtered)
         bars, drawn = filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
         advance(len(timestamps))
         drawn_volume = None if volume is None else volume[WARM_UP:][drawn]
         return to_path_set(context, timestamps, draws, bars, drawn_volume, {"generator": "fhs", "decay": self.decay})
+
+
+def _refuse_explosion(filtered: FilteredBars) -> None:
+    shocks = filtered.units[:, 3]
+    growth = filtered.recursion.persistence(shocks)
+    if growth > EXPLOSIVE:
+        raise DataError(
+            f"a close of the context moves by {np.abs(shocks).max():.0f} of the deviations before it: drawn again, "
+            f"such moves multiply the variance by {growth:.2f} a bar",
+            expected=f"a context whose running volatility foresees its moves (at most {EXPLOSIVE:g} a bar)",
+            fix="choose another data.end or a longer bars.context, or take bootstrap, which draws bars as they are",
+        )
 
 
 def filter_bars(relative: Floats, recursion: VarianceRecursion) -> FilteredBars:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,17 @@ from torch import Tensor
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.files import sha256_of, write_sums
+from scenario_gen.kronos.extras import cell_volumes, read_extras
 from scenario_gen.kronos.hub import Revision, fetched, find_source
 from scenario_gen.kronos.model import DependencyForm, Kronos
 from scenario_gen.kronos.registry import published_window
 from scenario_gen.kronos.representation import Levels, Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
-from scenario_gen.kronos.weights import CONFIG, WEIGHTS, load_network, read_json, save_network
+from scenario_gen.kronos.weights import CONFIG, WEIGHTS, load_network, save_network
 
 EXTRAS = "scenario_gen.json"
 OWN_FILES = (*(f"{part}/{name}" for part in ("model", "tokenizer") for name in (CONFIG, WEIGHTS)), EXTRAS)
 DEFAULT_WINDOW = 512  # bars; of the published models but mini
-MIN_WINDOW = 8  # bars; the shortest that still leaves a context when a segment is cut off
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def load_checkpoint(folder: Path, *, tokenizer_folder: Path | None = None, name:
     model = load_network(Kronos, model_folder)
     tokenizer = load_network(KronosTokenizer, tokenizer_folder)
     _check_pair(model, tokenizer, folder)
-    extras = _read_extras(folder / EXTRAS)
+    extras = read_extras(folder / EXTRAS)
     volumes = extras.get("cell_log_volume")
     return Checkpoint(
         name=name or str(extras.get("name", folder.name)),
@@ -125,7 +124,7 @@ def load_checkpoint(folder: Path, *, tokenizer_folder: Path | None = None, name:
         representation=_representation(extras, folder, tokenizer),
         max_context=extras.get("max_context") or _usual_window(model),
         dependency_form="train" if extras.get("dependency_form") == "train" else "decode",
-        cell_log_volume=None if volumes is None else _cell_volumes(volumes, model, folder),
+        cell_log_volume=None if volumes is None else cell_volumes(volumes, model.config.s1_bits, folder / EXTRAS),
         provenance={
             "model_sha256": sha256_of(model_folder / WEIGHTS),
             "tokenizer_sha256": sha256_of(tokenizer_folder / WEIGHTS),
@@ -158,24 +157,6 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
 
 
-def _read_extras(path: Path) -> dict[str, Any]:
-    """Return what our own checkpoints add; nothing for a published one."""
-    extras = read_json(path) if path.exists() else {}
-    kinds = {"representation": dict, "training": dict, "cell_log_volume": list | None}
-    wrong = [key for key, kind in kinds.items() if key in extras and not isinstance(extras[key], kind)]
-    wrong += ["representation"] if extras and "representation" not in extras else []
-    window = extras.get("max_context", MIN_WINDOW)
-    if not isinstance(window, int) or isinstance(window, bool) or window < MIN_WINDOW:
-        wrong.append("max_context")
-    if wrong:
-        raise CheckpointError(
-            f"{path} has no usable {', '.join(wrong)}",
-            expected=f"what was written with the weights; max_context is at least {MIN_WINDOW} bars",
-            fix="download it again, or train the checkpoint anew",
-        )
-    return extras
-
-
 def _check_pair(model: Kronos, tokenizer: KronosTokenizer, folder: Path) -> None:
     ours, theirs = model.config, tokenizer.config
     if (ours.s1_bits, ours.s2_bits) != (theirs.s1_bits, theirs.s2_bits):
@@ -200,11 +181,3 @@ def _representation(extras: dict[str, Any], folder: Path, tokenizer: KronosToken
 
 def _usual_window(model: Kronos) -> int:
     return published_window(sum(p.numel() for p in model.parameters())) or DEFAULT_WINDOW
-
-
-def _cell_volumes(raw: list[float], model: Kronos, folder: Path) -> Tensor:
-    cells = 2**model.config.s1_bits
-    numbers = all(isinstance(v, int | float) and math.isfinite(v) for v in raw)
-    if len(raw) != cells or not numbers:
-        raise CheckpointError(f"{folder / EXTRAS}: {len(raw)} cell volumes", expected=f"{cells} finite numbers")
-    return torch.tensor(raw, dtype=torch.float32)

@@ -21,6 +21,9 @@ from scenario_gen.errors import CheckpointError, DataError
 
 Array = NDArray[np.floating[Any]]
 
+MAX_UNIT = 1e6  # of a feature's mean, spread or atom: they are a few units at most
+EPSILON = np.float32(1e-5)  # what upstream adds to the deviation of a level
+DROWNED = 0.1  # share of the deviation beyond which it no longer is a guard against zero
 VOLATILITY_FLOOR = 1e-6  # log-return units: below any tick of any market, above float noise
 VOLUME_SPREAD_FLOOR = 0.1
 CLIP = 5.0  # standardised units, for both representations
@@ -33,11 +36,21 @@ class Scale:
     """What the context says about units, one row per context.
 
     For ``increments``: ``center`` [P, 1] mean log volume; ``spread`` [P, 2] volatility per bar and spread of log
-    volume. For ``levels``: mean and standard deviation of each field, float32 [P, 6].
+    volume. For ``levels``: mean and standard deviation of each field, and what is added to it, float32 [P, 6].
     """
 
     center: Array
     spread: Array
+    least: Array = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+
+    def repeated(self, times: int) -> Scale:
+        """Return the units of every context so many times in a row."""
+        each = (np.repeat(part, times, axis=0) for part in (self.center, self.spread, self.least))
+        return Scale(*each)
+
+    def z_scores(self, values: Array) -> Array:
+        """Return levels [P, T, 6] in deviations from the mean."""
+        return np.asarray((values - self.center[:, None]) / (self.spread + self.least)[:, None])
 
 
 class Representation(Protocol):
@@ -81,7 +94,8 @@ class Levels:
     def fit(self, values: Array) -> Scale:
         """Read mean and standard deviation from contexts [P, T, F]; F = 4 and 5 are completed to 6."""
         x = complete_fields(values).astype(np.float32)  # float64 statistics can flip token bits
-        return Scale(x.mean(axis=1), x.std(axis=1))
+        center, spread = x.mean(axis=1), x.std(axis=1)
+        return Scale(center, spread, _least(center, spread))
 
     def encode(self, values: Array, scale: Scale) -> NDArray[np.float32]:
         """Return clipped z-scores float32 [P, T, 6]."""
@@ -96,13 +110,12 @@ class Levels:
         return np.asarray((np.abs(features[..., :4]) > PINNED_SHARE * self.clip).any(axis=-1))
 
     def _z_scores(self, values: Array, scale: Scale) -> Array:
-        x = complete_fields(values).astype(np.float32)
-        return np.asarray((x - scale.center[:, None]) / (scale.spread[:, None] + np.float32(1e-5)))
+        return scale.z_scores(complete_fields(values).astype(np.float32))
 
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Undo the z-score; nothing keeps prices positive or candles ordered, as upstream."""
         z = np.asarray(features, dtype=np.float32)
-        x = z * (scale.spread[:, None] + np.float32(1e-5)) + scale.center[:, None]
+        x = z * (scale.spread + scale.least)[:, None] + scale.center[:, None]
         return np.asarray(x, dtype=np.float64)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -214,16 +227,37 @@ def representation_from(raw: Mapping[str, Any], where: str) -> Representation:
     if kind == "levels":
         return Levels()
     if kind == "increments":
-        mean, std = tuple(map(float, raw.get("mean", ()))), tuple(map(float, raw.get("std", ())))
-        wickless, gapless = float(raw.get("wickless", 0.0)), float(raw.get("gapless", 0.0))
-        if len(mean) == len(std) == 5 and min(std) > 0 and min(wickless, gapless) >= 0:
-            return Increments(mean, std, wickless, gapless)
+        mean, std = _numbers(raw.get("mean")), _numbers(raw.get("std"))
+        atoms = _numbers([raw.get("wickless", 0.0), raw.get("gapless", 0.0)])
+        if len(mean) == len(std) == 5 and len(atoms) == 2 and min(std) > 0 and min(atoms) >= 0:
+            return Increments(mean, std, *atoms)
     raise CheckpointError(
-        f"{where}: the representation {dict(raw)!r} cannot be used",
+        f"{where}: the representation {str(dict(raw))[:200]} cannot be used",
         expected="kind 'levels', or kind 'increments' with five means, five positive standard deviations, "
         "and wickless and gapless from 0 up",
         fix="take scenario_gen.json from the folder that the weights came from",
     )
+
+
+def _numbers(listed: Any) -> tuple[float, ...]:
+    """Return the numbers in a list; none where it is no list, or one of them is no usable number."""
+    plain = listed if isinstance(listed, list | tuple) else ()
+    usable = all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= MAX_UNIT for v in plain)
+    return tuple(map(float, plain)) if usable else ()
+
+
+def _least(center: Array, spread: Array) -> Array:
+    """Return what is added to the deviations [P, 6]: upstream's 1e-5, or for tiny prices as much less.
+
+    1e-5 would drown the deviation of prices of 5e-8, and every bar would be encoded as the mean. Where it is more than
+    a tenth of the close's deviation, prices below one get what upstream would add if they were quoted from 1 to 10.
+    """
+    least = np.full(center.shape, EPSILON, dtype=np.float32)
+    close = np.abs(center[:, 3]).astype(np.float64)
+    drowned = (spread[:, 3] < EPSILON / DROWNED) & (close > 0) & (close < 1)
+    unit = 10.0 ** np.floor(np.log10(np.where(drowned, close, 1.0)))
+    least[:, :4] *= unit[:, None].astype(np.float32)
+    return least
 
 
 def complete_fields(values: Array) -> Array:

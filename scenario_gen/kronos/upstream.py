@@ -23,7 +23,7 @@ from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.device import Precision, choose_device
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.naive import sample_features
-from scenario_gen.kronos.representation import Levels, Scale, complete_fields, stamp_features
+from scenario_gen.kronos.representation import Levels, complete_fields, stamp_features
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.reading.words import number, whole
@@ -249,7 +249,7 @@ class KronosPredictor:
             paths: what :meth:`predict_paths` gave for it.
         """
         scale = self.representation.fit(read_values(df)[None])
-        z = (paths - scale.center) / (scale.spread + np.float32(1e-5))
+        z = scale.z_scores(paths)
         return self.representation.pinned(z).sum(axis=1)
 
     def _sample(
@@ -307,8 +307,7 @@ class KronosPredictor:
         )
         sampled = features.cpu().numpy()  # [P * R, H, 6]
         anchors = values[:, -1, 3].repeat(samples)
-        each = Scale(scale.center.repeat(samples, axis=0), scale.spread.repeat(samples, axis=0))
-        prices = self.representation.decode(sampled, anchors, each)
+        prices = self.representation.decode(sampled, anchors, scale.repeated(samples))
         pinned = self.representation.pinned(sampled).sum(axis=1)
         clipped = self.representation.clipped(values, scale).sum(axis=1)
         parts = zip(*(np.split(x, len(contexts)) for x in (prices, pinned, clipped)), strict=True)

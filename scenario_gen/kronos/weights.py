@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.kronos.extras import read_json
 from scenario_gen.kronos.hub import locate
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -122,18 +123,3 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}", fix="download it again") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises:
-        CheckpointError: it cannot be read, or holds something else.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", fix="download it again") from None
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} holds a {type(raw).__name__}", expected="a JSON object")
-    return raw

@@ -42,10 +42,24 @@ INSTRUMENT_NAMES = (
 )
 ADJUSTED = "adj close"
 _ADJUSTED_NAMES = {"adj close", "adjclose", "adjusted close"}
+_QUOTE_VOLUME = re.compile(r"volume \(?[a-z0-9]+\)?")
+PATH_NAMES = ("path", "path id")  # "path_id" in a file
+_INDEX_NAMES = ("", "unnamed: 0", "index")  # of the index of a frame that was written without a name
 _SUFFIXED = re.compile(r"^\$?[+-]?\d+(\.\d+)?[KMBT]?$", re.IGNORECASE)
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _THOUSANDS = re.compile(r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$|^[+-]?\d{1,3}([ '.]\d{3})+(,\d+)?$")
 _DECIMAL_COMMA = re.compile(r"^[+-]?\d+,\d+$")
+
+
+_KNOWN = {
+    *FIELDS,
+    *TIME_NAMES,
+    *(name for names in VENDOR_NAMES.values() for name in names),
+    *INSTRUMENT_NAMES,
+    *PATH_NAMES,
+    *_INDEX_NAMES,
+    ADJUSTED,
+}
 
 
 def canonical(name: object) -> str:
@@ -54,10 +68,15 @@ def canonical(name: object) -> str:
     return ADJUSTED if plain in _ADJUSTED_NAMES else plain
 
 
-def tidy_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+def tidy_columns(frame: pd.DataFrame, where: str, unread: Iterable[str] = ()) -> pd.DataFrame:
     """Return the frame with canonical column names; names of vendors become ours where ours are not there.
 
     Columns of two levels, as download libraries give for one symbol, lose the level that says nothing.
+
+    Args:
+        frame: as it came.
+        where: the source, for the message.
+        unread: names of further columns of the source, for the message.
 
     Raises:
         DataError: two columns have the same name, or a price column is missing.
@@ -72,7 +91,7 @@ def tidy_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             fix="remove or rename all but one of them",
         )
     named = _translated(frame.set_axis(names, axis=1))
-    _require_prices(list(named.columns), where)
+    _require_prices([*named.columns, *map(canonical, unread)], where)
     return named
 
 
@@ -80,6 +99,12 @@ def speaks_of_bars(names: Iterable[object]) -> bool:
     """Whether these may be a header of bars: at least two of open, high, low and close, by whatever name."""
     plain = {canonical(name) for name in names}
     return sum(bool(plain & {field, *VENDOR_NAMES[field]}) for field in PRICE_FIELDS) >= 2
+
+
+def counts(name: object) -> bool:
+    """Whether a column of that name may be read by anything: a field, a stamp, an instrument, a path or an index."""
+    plain = canonical(name)
+    return plain in _KNOWN or _QUOTE_VOLUME.fullmatch(plain) is not None
 
 
 def translations(frame: pd.DataFrame, named: pd.DataFrame) -> list[tuple[str, str]]:
@@ -147,7 +172,7 @@ def _says_nothing(column: pd.Series) -> bool:
 
 def _translate_quote_volumes(frame: pd.DataFrame, names: list[str]) -> None:
     """Name "volume btc" and "volume usdt": of two, the one that grows by the price is the amount."""
-    mine = [at for at, name in enumerate(names) if re.fullmatch(r"volume \(?[a-z0-9]+\)?", name)]
+    mine = [at for at, name in enumerate(names) if _QUOTE_VOLUME.fullmatch(name)]
     if "volume" in names or not mine or len(mine) > 2 or "close" not in names:
         return
     first = mine[0]

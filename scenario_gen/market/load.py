@@ -21,6 +21,7 @@ from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag, row
 from scenario_gen.market.columns import (
     ADJUSTED,
     TIME_NAMES,
+    canonical,
     one_instrument,
     read_numbers,
     tidy_columns,
@@ -105,7 +106,7 @@ def _read_bars(
     table: RawTable, symbol: str | None, timezone: str | None, partial: PartialPolicy
 ) -> tuple[RawBars, tuple[Flag, ...], tuple[Flag, ...]]:
     """Return the bars of one instrument, oldest first, with notes of how they were read and of their order."""
-    frame = tidy_columns(table.frame, table.where)
+    frame = tidy_columns(table.frame, table.where, table.unread)
     rows = one_instrument(frame, symbol, table.where)
     bars, stamp_notes = _raw_bars(table, frame, rows, timezone)
     bars, order_note = _oldest_first(bars)
@@ -136,7 +137,7 @@ def _raw_bars(
         if field in frame:
             columns[field], wrong = read_numbers(frame[field], field, table.where)
             unreadable += wrong
-    unused = unused_columns(frame.columns, used)
+    unused = [*unused_columns(frame.columns, used), *map(canonical, table.unread)]
     if unused:
         notes += (Flag("unused columns", f"columns that were not read: {', '.join(unused[:20])}", ()),)
     text = times.astype(str).to_numpy(dtype=object)

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.market.assets import split_assets
 from scenario_gen.market.candles import FIELDS, PRICE_FIELDS
-from scenario_gen.market.columns import TIME_NAMES, canonical, read_numbers, tidy_columns
+from scenario_gen.market.columns import PATH_NAMES, TIME_NAMES, canonical, read_numbers, tidy_columns
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import RawTable, read_source
 from scenario_gen.market.times import parse_stamps
 
-ID_NAMES = ("path", "path id")  # "path_id" in a file
 COLUMNS = "path (or path_id), timestamp, open, high, low, close, and volume and asset where there are"
 SHOWN = 3
 
@@ -82,7 +81,7 @@ def read_path_table(source: pd.DataFrame | str | Path) -> PathTable:
 
 def _numbered(table: RawTable) -> RawTable:
     """Return the table with paths that are no whole numbers numbered over all assets: path 7 is one path in each."""
-    found = [name for name in table.frame.columns if canonical(name) in ID_NAMES]
+    found = [name for name in table.frame.columns if canonical(name) in PATH_NAMES]
     if len(found) != 1 or pd.api.types.is_integer_dtype(table.frame[found[0]].dtype):
         return table
     codes, _ = pd.factorize(table.frame[found[0]])
@@ -92,7 +91,7 @@ def _numbered(table: RawTable) -> RawTable:
 
 
 def _path_table(table: RawTable) -> PathTable:
-    frame = tidy_columns(table.frame, table.where)
+    frame = tidy_columns(table.frame, table.where, table.unread)
     codes, labels = _paths_of_rows(frame, table.where)
     bars = _bars_per_path(codes, labels, table.where)
     order = np.argsort(codes, kind="stable")  # [row], path by path, the rows of each in their order
@@ -128,7 +127,7 @@ def _raw_table(source: pd.DataFrame | str | Path) -> RawTable:
 
 def _paths_of_rows(frame: pd.DataFrame, where: str) -> tuple[Numbers, pd.Index]:
     """Return the number of each row's path, in the order in which paths appear, and what the table calls them."""
-    found = [name for name in ID_NAMES if name in frame]
+    found = [name for name in PATH_NAMES if name in frame]
     if not found:
         raise DataError(
             f"{where} does not say which path a row belongs to; it has: {', '.join(map(repr, frame.columns[:20]))}",

@@ -12,6 +12,7 @@ import warnings
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,14 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.files import user_path
-from scenario_gen.market.columns import speaks_of_bars
+from scenario_gen.market.columns import counts, speaks_of_bars
+from scenario_gen.market.parquet import MAX_ROWS, read_parquet
 from scenario_gen.reading.words import near
 
 MAX_FILE_BYTES = 2 * 1024**3
-MAX_BARS = 10_000_000
+MAX_TEXT_BYTES = 2**30  # of a text file, unpacked
+MAX_LINE = 10_000  # characters; a bar takes a hundred
+MOST_PACKED, SMALL = 100, 2**26  # times that bars can be packed; what is unpacked without a question, in bytes
 HEAD_BYTES = 64 * 1024
 MAX_PREAMBLE = 10  # lines of a vendor's own before the header
 BUILT_IN = {
@@ -44,6 +48,7 @@ class RawTable:
     source: str  # where the bars came from, for a report: no folders of anybody's machine
     lines: NDArray[np.int64]  # int64 [T], line of each row in a text file; empty for other sources
     notes: tuple[str, ...] = ()  # what was passed over or guessed while reading, as sentences
+    unread: tuple[str, ...] = ()  # names of the columns that were left in the file
 
 
 def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
@@ -69,7 +74,10 @@ def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
     suffix = _check_file(path, str(source))
     name = path.name[: -len(suffix)]
     if suffix == ".parquet":
-        return RawTable(_read_parquet(path, str(source)), str(source), name, path.name, none)
+        frame, unread = read_parquet(path, str(source), counts)
+        if not len(frame):
+            raise _no_bars(str(source), [*map(str, frame.columns), *unread])
+        return RawTable(frame, str(source), name, path.name, none, unread=unread)
     frame, lines, notes = _read_csv(path, str(source))
     return RawTable(frame, str(source), name, path.name, lines, notes)
 
@@ -125,26 +133,6 @@ def _neighbours(path: Path) -> list[str]:
         return list(BUILT_IN)
 
 
-def _read_parquet(path: Path, where: str) -> pd.DataFrame:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        bars = parquet.read_metadata(path).num_rows
-        if bars > MAX_BARS:
-            raise _too_many(where)
-        frame = pd.read_parquet(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{where} cannot be read as Parquet: {str(error).splitlines()[0][:160]}",
-            expected="a Parquet file",
-            fix="write the file again, e.g. with pandas.DataFrame.to_parquet",
-        ) from error
-    if not len(frame):
-        raise _no_bars(where, list(frame.columns))
-    return frame
-
-
 @dataclass(frozen=True)
 class _Layout:
     """How a text file is laid out: what its beginning shows."""
@@ -160,6 +148,7 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], 
     try:
         encoding, head = _decoded(path, where)
         layout = _sniff(head, encoding, where)
+        _refuse_bombs(path, where)
         frame = _parse_csv(path, layout)
     except UnicodeDecodeError as error:
         raise DataError(
@@ -178,7 +167,7 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], 
         raise DataError(
             f"{where} cannot be read: {error}", expected="a readable file", fix="copy or download it again"
         ) from error
-    if len(frame) > MAX_BARS:
+    if len(frame) > MAX_ROWS:
         raise _too_many(where)
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     if not len(filled):
@@ -186,10 +175,47 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], 
     return frame.iloc[filled].reset_index(drop=True), filled + layout.skip + 1, layout.notes
 
 
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
+    """Open a text file, unpacked where it is packed."""
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _refuse_bombs(path: Path, where: str) -> None:
+    """Look through a text file in small pieces, before a parser asks for memory for its lines.
+
+    Raises:
+        DataError: an endless line, more text than bars can have, or more than packing bars can save.
+    """
+    packed, size, line = path.stat().st_size, 0, 0
+    with _opened(path) as stream:
+        while piece := stream.read(2**20):
+            size += len(piece)
+            ends = np.concatenate(([-1 - line], _line_ends(piece), [len(piece)]))
+            longest, line = int(np.diff(ends).max()) - 1, len(piece) - 1 - int(ends[-2])
+            problem = ""
+            if longest > MAX_LINE:
+                problem = f"has a line of more than {MAX_LINE:,} characters"
+            elif size > MAX_TEXT_BYTES:
+                problem = f"unpacks to more than {MAX_TEXT_BYTES / 1024**3:.0f} GB of text"
+            elif size > max(SMALL, MOST_PACKED * packed):
+                problem = f"unpacks to more than {MOST_PACKED} times its size"
+            if problem:
+                raise DataError(
+                    f"{where} {problem}",
+                    expected="a header and a line of some hundred characters per bar",
+                    fix="check that this is the history; cut it down to one instrument and the years that are needed",
+                )
+
+
+def _line_ends(piece: bytes) -> NDArray[np.intp]:
+    """Return where the lines of a piece end: at a line feed, or at a carriage return, as old files have it."""
+    raw = np.frombuffer(piece, dtype=np.uint8)
+    return np.flatnonzero((raw == 10) | (raw == 13))
+
+
 def _decoded(path: Path, where: str) -> tuple[str, str]:
     """Return the file's encoding and its beginning as text; Chinese files that are no UTF-8 are read as GB 18030."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as stream:
+    with _opened(path) as stream:
         raw = stream.read(HEAD_BYTES)
     # a character may be cut where the beginning ends
     whole = raw if len(raw) < HEAD_BYTES else raw[: raw.rfind(b"\n") + 1] or raw
@@ -279,7 +305,7 @@ def _parse_csv(path: Path, layout: _Layout) -> pd.DataFrame:
             index_col=False,
             encoding=layout.encoding,
             low_memory=False,
-            nrows=MAX_BARS + 1,
+            nrows=MAX_ROWS + 1,
             compression="infer",
         ).set_axis(layout.names, axis=1)
 
@@ -293,7 +319,7 @@ def _no_bars(where: str, names: list[str]) -> DataError:
 
 def _too_many(where: str) -> DataError:
     return DataError(
-        f"{where} has more than {MAX_BARS:,} bars",
-        expected=f"at most {MAX_BARS:,} bars",
+        f"{where} has more than {MAX_ROWS:,} bars",
+        expected=f"at most {MAX_ROWS:,} bars",
         fix="cut the file down to the years that are needed",
     )

@@ -18,8 +18,6 @@ from scenario_gen.market import validity
 from scenario_gen.market.candles import PRICE_FIELDS, SHOWN_ROWS
 from scenario_gen.market.frequency import nanoseconds
 
-MAX_PRICE = 1e30
-
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
 
@@ -89,9 +87,9 @@ def nonpositive_prices(bars: RawBars) -> Rows:
 
 
 def absurd_prices(bars: RawBars) -> Rows:
-    """Return bars with a finite price that the paths' float32 could not hold with room to move."""
+    """Return bars with a finite price from which paths would leave what can be reckoned with."""
     prices = np.array([bars.columns[name] for name in PRICE_FIELDS])
-    wild = np.isfinite(prices) & ((prices > MAX_PRICE) | ((prices > 0) & (prices < 1 / MAX_PRICE)))
+    wild = np.isfinite(prices) & ((prices > validity.HIGHEST) | ((prices > 0) & (prices < validity.LOWEST)))
     return np.flatnonzero(wild.any(axis=0))
 
 
@@ -110,7 +108,22 @@ def bad_amounts(field: str) -> Callable[[RawBars], Rows]:
     return lambda bars: np.flatnonzero(validity.no_quantity(bars.columns, field))
 
 
+def absurd_amounts(field: str) -> Callable[[RawBars], Rows]:
+    """Return the rule for a volume or amount that is finite and beyond what can be reckoned with."""
+
+    def find(bars: RawBars) -> Rows:
+        values = bars.columns.get(field, np.empty(0))
+        return np.flatnonzero(np.isfinite(values) & (values > validity.MOST))
+
+    return find
+
+
+_SCALE = (
+    "multiply all prices by one power of ten, such as 1e6 for prices of 5e-13 (or divide very high ones), and divide "
+    "volume by it: returns stay what they are"
+)
 _REDOWNLOAD = "correct these bars at their source or remove them"
+_COUNT = "count it in a larger unit: divide the column by a power of ten, or leave it out (data.volume: drop)"
 _START = "or start after them (data.start in a spec)"
 RULES: tuple[DoorRule, ...] = (
     DoorRule(
@@ -128,10 +141,10 @@ RULES: tuple[DoorRule, ...] = (
     DoorRule("a price is missing or no finite number", missing_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     DoorRule("a price is zero or negative", nonpositive_prices, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     DoorRule(
-        f"a price is above {MAX_PRICE:g} or below {1 / MAX_PRICE:g}",
+        f"a price is above {validity.HIGHEST:g} or below {validity.LOWEST:g}",
         absurd_prices,
         PRICE_FIELDS,
-        "quote the prices in another unit, or correct these bars at their source",
+        f"{_SCALE}; or correct these bars at their source",
     ),
     DoorRule("the high is below open, low or close", high_too_low, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
     DoorRule("the low is above open or close", low_too_high, PRICE_FIELDS, f"{_REDOWNLOAD}, {_START}"),
@@ -139,6 +152,8 @@ RULES: tuple[DoorRule, ...] = (
         "volume is missing, negative or not finite", bad_amounts("volume"), ("volume",),
         "fill the volume in, write 0 where nothing traded, or leave the column out (data.volume: drop in a spec)",
     ),
+    DoorRule(f"volume is above {validity.MOST:g}", absurd_amounts("volume"), ("volume",), _COUNT),
+    DoorRule(f"amount is above {validity.MOST:g}", absurd_amounts("amount"), ("amount",), _COUNT),
     DoorRule(
         "amount is missing, negative or not finite", bad_amounts("amount"), ("amount",),
         "fill the amount in, write 0 where nothing traded, or leave the column out (data.volume: drop in a spec)",

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.market.candles import PRICE_FIELDS
 
+# What a history may hold. vectorbt takes prices and sizes below 1e-12 for zero, and float32, which paths are kept in,
+# ends at 3e38: a path may fall to a hundredth of the lowest price or rise a thousandfold from the highest, and an
+# amount (volume x price) still has room.
+LOWEST, HIGHEST = 1e-9, 1e12  # prices of a history
+TOO_LOW, TOO_HIGH = 1e-11, 1e15  # prices of paths and of training data
+MOST = 1e24  # volume and amount
 FLOAT_NOISE = 1e-9  # relative; what arithmetic on float64 leaves
 FLOAT32_NOISE = 5e-7  # four units in the last place: what a generator's arithmetic on float32 leaves
 
@@ -29,6 +35,13 @@ def columns_of(values: NDArray[np.floating[Any]], fields: Sequence[str]) -> Colu
 def not_finite(columns: Columns) -> Flags:
     """Return bars with a price that is missing, no number or infinite (rule V1)."""
     return np.asarray(~np.all([np.isfinite(columns[name]) for name in PRICE_FIELDS], axis=0))
+
+
+def too_large(columns: Columns) -> Flags:
+    """Return bars with a price that is finite and beyond what can be reckoned with (rule V1)."""
+    with np.errstate(invalid="ignore"):
+        prices = np.stack([columns[name] for name in PRICE_FIELDS])
+        return np.asarray((np.isfinite(prices) & (prices > TOO_HIGH)).any(axis=0))
 
 
 def too_small(columns: Columns, least: float = 0.0) -> Flags:
@@ -64,7 +77,8 @@ def invalid(columns: Columns) -> Flags:
     """Return bars that break any rule of a single candle: V1, V2, V3, and V4 where there is a volume."""
     return (
         not_finite(columns)
-        | too_small(columns)
+        | too_large(columns)
+        | too_small(columns, TOO_LOW)
         | high_too_low(columns)
         | low_too_high(columns)
         | no_quantity(columns, "volume")

@@ -25,7 +25,7 @@ from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.validity import columns_of, high_too_low, low_too_high
+from scenario_gen.market.validity import TOO_HIGH, TOO_LOW, columns_of, high_too_low, low_too_high, too_large, too_small
 
 Paths: TypeAlias = PathSet | pd.DataFrame | str | Path
 History: TypeAlias = Candles | pd.DataFrame | str | Path
@@ -213,15 +213,16 @@ def _calendar_of(paths: PathSet, source: str) -> BarCalendar:
 
 
 def _refuse_no_price(paths: PathSet, source: str) -> None:
-    bad = ~(np.isfinite(paths.values).all(axis=2) & (paths.values[:, :, :4] > 0).all(axis=2))  # [path, bar]
+    columns = columns_of(paths.values, paths.fields)
+    bad = ~np.isfinite(paths.values).all(axis=2) | too_large(columns) | too_small(columns, TOO_LOW)  # [path, bar]
     if not bad.any():
         return
     row, bar = (int(place) for place in np.argwhere(bad)[0])
     paths_hit = len(np.unique(np.argwhere(bad)[:, 0]))
     raise DataError(
-        f"{source} has {np.count_nonzero(bad):,} bars on {paths_hit:,} paths whose values are missing, infinite "
-        f"or not positive, the first is bar {bar + 1} of path {int(paths.path_ids[row])}",
-        expected="positive prices on every bar",
+        f"{source} has {np.count_nonzero(bad):,} bars on {paths_hit:,} paths whose values are missing, infinite, "
+        f"not positive or too small or large, the first is bar {bar + 1} of path {int(paths.path_ids[row])}",
+        expected=f"prices from {TOO_LOW:g} to {TOO_HIGH:g} on every bar",
         fix="correct the generator, or give --context HISTORY: paths without a price are then left out, and counted",
     )
 

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import PRICE_FIELDS
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.rules import MAX_PRICE
 from scenario_gen.market.sessions import SessionClock
 from scenario_gen.realism.estimators import Array, centre, detrended, divide, ewma_filtered, log
+
+REACH = 1e30  # prices and their inverses whose squares and products float64 holds with room to spare
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +155,9 @@ class BarArrays:
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
-        """Paths whose prices are all finite, positive and within what a history may hold (1e30), [path]."""
+        """Paths whose prices are all finite, positive and within what can be reckoned with, [path]."""
         prices = (self.open, self.high, self.low, self.close, self.anchor_close[:, None])
-        good = [np.all((p >= 1 / MAX_PRICE) & (p <= MAX_PRICE), axis=1) for p in prices]
+        good = [np.all((p >= 1 / REACH) & (p <= REACH), axis=1) for p in prices]
         return np.asarray(np.logical_and.reduce(good), dtype=bool)
 
     @cached_property

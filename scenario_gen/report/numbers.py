@@ -19,6 +19,7 @@ NOT_APPLICABLE = "—"
 NOT_SHOWN = "not shown"
 FEW = 10  # below this many paths a rate says less than the count
 MAX_DECIMALS = 4
+TINY = 1e-4  # of a price: below it zeros would outnumber the digits
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,14 @@ def count(value: float) -> str:
 
 
 def price(value: float) -> str:
-    """Return a price with at least four significant digits."""
-    decimals = 0 if abs(value) >= 1000 else 2 if abs(value) >= 10 else 4
-    return fixed(value, decimals)
+    """Return a price with at least four significant digits; a tiny one, such as 5e-8, with its power of ten."""
+    size = abs(value)
+    if 0 < size < TINY:
+        digits, power = f"{size:.3e}".split("e")
+        return f"{MINUS if value < 0 else ''}{digits}e{MINUS}{-int(power)}"
+    if 0 < size < 1:
+        return fixed(value, 3 - math.floor(math.log10(size)))
+    return fixed(value, 0 if size >= 1000 else 2 if size >= 10 else 4)
 
 
 def render(value: float, form: Form, decimals: int = 0) -> str:

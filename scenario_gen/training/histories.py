@@ -20,6 +20,7 @@ from scenario_gen.files import user_path
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds, spacing, wall_nanoseconds
 from scenario_gen.market.load import load_candles
+from scenario_gen.market.parquet import read_parquet
 from scenario_gen.market.read import BUILT_IN
 from scenario_gen.market.validity import columns_of, invalid
 from scenario_gen.training.config import FILE_SUFFIXES
@@ -192,12 +193,7 @@ def _listed_history(frame: pd.DataFrame, row: Any, shared: bool) -> History:
 
 def _read_frame(path: Path, name: str) -> pd.DataFrame:
     """Return a Parquet file's frame after a look at its columns and their types."""
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError, NotImplementedError) as error:  # Arrow's errors are kinds of these
-        raise DataError(
-            f"{name} cannot be read: {error}", expected="a Parquet file", fix="mend it or remove it from the manifest"
-        ) from None
+    frame, _ = read_parquet(path, name, lambda column: column in ("timestamp", "symbol", *COLUMNS))
     expected = f"columns timestamp, {', '.join(COLUMNS)}"
     lacking = [column for column in ("timestamp", *COLUMNS) if column not in frame.columns]
     if lacking:

@@ -14,11 +14,12 @@ from torch import Tensor
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.files import user_path, write_sums
 from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, open_checkpoint
+from scenario_gen.kronos.extras import cell_volumes, read_extras
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import known_models
 from scenario_gen.kronos.representation import Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
-from scenario_gen.kronos.weights import load_network, read_json, save_network
+from scenario_gen.kronos.weights import load_network, save_network
 from scenario_gen.training.config import TrainConfig
 from scenario_gen.training.data import Series, WindowSampler
 
@@ -78,12 +79,12 @@ def _of_checkpoint(checkpoint: Checkpoint) -> Start:
 
 def _of_tokenizer(folder: Path) -> Start:
     place = folder / TOKENIZER_ALONE if (folder / TOKENIZER_ALONE).exists() else folder / EXTRAS
-    raw = read_json(place)
+    tokenizer, raw = load_network(KronosTokenizer, folder / "tokenizer"), read_extras(place)
     volumes = raw.get("cell_log_volume")
     return Start(
-        tokenizer=load_network(KronosTokenizer, folder / "tokenizer"),
+        tokenizer=tokenizer,
         representation=representation_from(raw.get("representation", {}), str(place)),
-        cell_log_volume=None if volumes is None else Tensor(volumes),
+        cell_log_volume=None if volumes is None else cell_volumes(volumes, tokenizer.config.s1_bits, place),
         record={"name": folder.name, "trained_on": raw.get("training", {}).get("trained_on", [])},
     )
 

@@ -20,11 +20,12 @@ def refusal(frame):
         ("open", 0.0, "a price is zero or negative: 1 bar"),
         ("close", -5.0, "a price is zero or negative: 1 bar"),
         ("close", np.nan, "a price is missing or no finite number: 1 bar"),
-        ("high", 1e31, "a price is above 1e+30 or below 1e-30: 1 bar"),
-        ("low", 1e-31, "a price is above 1e+30 or below 1e-30: 1 bar"),
+        ("high", 1e13, "a price is above 1e+12 or below 1e-09: 1 bar"),
+        ("low", 1e-10, "a price is above 1e+12 or below 1e-09: 1 bar"),
         ("high", np.inf, "a price is missing or no finite number: 1 bar"),
         ("volume", -1.0, "volume is missing, negative or not finite: 1 bar"),
         ("volume", np.inf, "volume is missing, negative or not finite: 1 bar"),
+        ("volume", 1e300, "volume is above 1e+24: 1 bar"),
     ],
 )
 def test_a_single_broken_value_is_refused_with_its_row_and_rule(bars, column, value, rule):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from scenario_gen.report import numbers
+from scenario_gen.report.drawing.strips import nice_ticks
 from scenario_gen.stats.estimate import Estimate
 
 
@@ -81,6 +82,22 @@ def test_digits_follow_the_smallest_error_of_a_column(errors: list[float | None]
 
 def test_prices_keep_four_digits() -> None:
     assert [numbers.price(value) for value in (2506.85, 250.685, 1.23456)] == ["2\u202f507", "250.69", "1.2346"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.98765, "0.9877"), (0.0123456, "0.01235"), (0.000123456, "0.0001235"), (5.11456e-8, "5.115e−8"),
+        (-5.11456e-8, "−5.115e−8"), (1e-9, "1.000e−9"), (0.0, "0.0000"), (8.28577e5, "828 577"),
+    ],
+)  # fmt: skip
+def test_tiny_prices_keep_four_digits_too(value: float, text: str) -> None:
+    assert numbers.price(value) == text
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-9, 1e9])
+def test_round_ticks_stand_at_any_size_of_prices(unit: float) -> None:
+    assert nice_ticks(1.02 * unit, 1.58 * unit, 6) == pytest.approx([tick * unit for tick in (1.1, 1.2, 1.3, 1.4, 1.5)])
 
 
 def test_declared_levels_carry_no_empty_decimals() -> None:

@@ -96,7 +96,8 @@ def nice_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
     step = next(nice * scale for nice in (*NICE, 20.0) if nice * scale >= raw * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return tuple(round(number * step, 12) for number in range(first, last + 1))
+    digits = max(12, 3 - math.floor(math.log10(step)))  # of the axis's own size: prices may lie around 1e-9
+    return tuple(round(number * step, digits) for number in range(first, last + 1))
 
 
 def tick_labels(axis: Axis) -> tuple[Tick, ...]:
