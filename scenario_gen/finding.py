@@ -192,6 +192,9 @@ VALUE_AT_RISK = Check(
     "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)",
     card=True, gate="generator",
 )  # fmt: skip
+RECALIBRATION = Check(
+    "recalibration", "a CRPS of log volatility no higher than as sampled, and no other score surely higher (t above 2)"
+)
 LIMITS = Check("limits", section="tail", card=True, gate="limit")
 LOOK_AHEAD = Check(
     "look_ahead", "the same decisions, to the last bit, whatever comes after a bar or on other paths",
@@ -213,7 +216,7 @@ AGREEMENT = Check(
 )  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
-    CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, LIMITS,
+    CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
     LOOK_AHEAD, WARM_UP, INTRABAR, NULLS, MARKER, OVERFITTING, AGREEMENT,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}

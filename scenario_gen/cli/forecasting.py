@@ -52,6 +52,11 @@ NextBars = Annotated[
 ]
 
 
+AlsoRecalibrated = Annotated[
+    bool, typer.Option("--recalibrate", help="Judge it recalibrated beside as sampled, on the same forecasts.")
+]
+
+
 def calibrate(
     spec: Annotated[Path | None, Argument(metavar="[SPEC]", help="A YAML spec.")] = None,
     scenario: Annotated[str | None, Optional(help="Which scenario of the spec; default: the first.")] = None,
@@ -68,6 +73,7 @@ def calibrate(
         str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")
     ] = "bootstrap,fhs",
     one_step: NextBars = 0,
+    recalibrate: AlsoRecalibrated = False,
     seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,
     device: Annotated[str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = None,
     as_json: AsJson = False,
@@ -82,6 +88,7 @@ def calibrate(
     (longer horizons, such as --horizon 60, let more of them be judged).
     Value at risk is counted in both tails; 60 forecasts are too few to judge
     it, and --one-step 1000 forecasts the next bar as often as that takes.
+    With --recalibrate earlier forecasts correct later ones, which are judged.
 
     For example:
 
@@ -89,18 +96,16 @@ def calibrate(
 
       scenario-gen calibrate --data my.csv --model nano --temperature auto
 
-      scenario-gen calibrate --data sp500 --model garch --origins 200 --json
+      scenario-gen calibrate --data sp500 --model garch --recalibrate --json
     """
-    if (spec is None) == (data is None):
-        raise typer.BadParameter("give a spec, or a history with --data", param_hint="SPEC")
     # mistakes first: they must not wait for heavy imports
-    loaded = None if spec is None else _loaded(spec, context, end, model, temperature, top_p)
+    loaded = _loaded(spec, data, context, end, model, temperature, top_p)
     section = _section(model, temperature, top_p, device)
     kinds = _baselines(baselines)
     from scenario_gen.cli.progress import choose_progress
     from scenario_gen.pipeline.calibrate import Wishes, calibrate_spec
 
-    wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step)
+    wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step, recalibrate)
     progress = choose_progress(quiet=quiet or as_json)
     if loaded is not None:
         report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress)
@@ -110,8 +115,14 @@ def calibrate(
     raise typer.Exit(_exit_code(report))
 
 
-def _loaded(spec: Path, context: int | None, end: datetime | None, *settings: str) -> LoadedSpec:
-    """Load a spec; refuse options that would be silently ignored beside it."""
+def _loaded(
+    spec: Path | None, data: str | None, context: int | None, end: datetime | None, *settings: str
+) -> LoadedSpec | None:
+    """Load a spec, where there is one; refuse options that would be silently ignored beside it."""
+    if (spec is None) == (data is None):
+        raise typer.BadParameter("give a spec, or a history with --data", param_hint="SPEC")
+    if spec is None:
+        return None
     from scenario_gen.spec.loader import load_spec
 
     if context is not None or end is not None or settings != ("nano", "1.0", "1.0"):

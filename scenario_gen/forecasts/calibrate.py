@@ -20,6 +20,7 @@ from scenario_gen.forecasts.harness import (
     NextBars,
     Settings,
     generator_label,
+    later_origins,
     next_bars,
     observe,
     reading,
@@ -27,9 +28,10 @@ from scenario_gen.forecasts.harness import (
 )
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
 from scenario_gen.forecasts.numbers import Observation, testable
-from scenario_gen.forecasts.origins import Origin, Origins, moves, rolling_origins
+from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origin, Origins, moves, rolling_origins
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.recalibrated import as_sampled, past_of
 from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.sessions import SessionClock
@@ -85,8 +87,11 @@ def calibrate(
     origins = rolling_origins(
         len(history), context=settings.context, horizon=settings.horizon, count=settings.origins, stride=settings.stride
     )
+    origins = _judged(generator, origins, history)
     others = [open_generator(default_section(kind)) for kind in settings.baselines]
-    others = [one for one in others if one.identity["kind"] != generator.identity["kind"]]
+    others = [other for other in others if other.identity["kind"] != generator.identity["kind"]]
+    if past_of(generator) is not None:
+        others.insert(0, as_sampled(generator))
     progress = progress or SilentProgress()
 
     def compute() -> Calibration:
@@ -100,6 +105,18 @@ def calibrate(
         "settings": settings,
     }
     return compute() if cache is None else cached(cache, key, Calibration, compute)
+
+
+def _judged(generator: Generator, origins: Origins, history: Candles) -> Origins:
+    """Return the origins that may be judged; refuse where those that only recalibrate leave hardly any."""
+    later, past = later_origins(generator, origins, history), past_of(generator)
+    if past is not None and len(later) < 2:
+        raise DataError(
+            f"{past.first} of {len(past.ends)} forecasts only recalibrate, which leaves {len(later)} to be judged",
+            expected=f"at least 2, better {FEWEST_JUDGED}",
+            fix="bring a longer history: what is left is recalibrated and not judged",
+        )
+    return later
 
 
 def _calibrate(
@@ -135,6 +152,7 @@ def _calibrate(
         seconds=round(time.monotonic() - began, 2),
         facts=ranked,
         history_bars=len(history),
+        raw="" if past_of(generators[0]) is None else others[0].name,
     )
 
 
@@ -210,6 +228,11 @@ def _notes(generator: Generator, history: Candles, origins: Origins, settings: S
     ]
     if len(origins) < settings.origins:
         notes.append(f"the history has room for {len(origins)} origins, not for {settings.origins}")
+    if (past := past_of(generator)) is not None:
+        notes.append(
+            f"recalibrated: every forecast by those that had ended before it, {past.first} at least; a run by all "
+            f"{len(past.ends)}"
+        )
     if generator.identity.get("drift") == "neutral":
         notes.append("drift neutral: every ensemble is rid of its own mean growth, a run's of its pilot's")
     return notes

@@ -17,9 +17,19 @@ from scenario_gen.candles.check import mend_paths
 from scenario_gen.errors import DataError
 from scenario_gen.forecasts.exceedances import NEXT_BAR
 from scenario_gen.forecasts.numbers import Observation, measure
-from scenario_gen.forecasts.origins import FEWEST_JUDGED, PATHS, WANTED, Origin, default_horizon, moves, rolling_origins
+from scenario_gen.forecasts.origins import (
+    FEWEST_JUDGED,
+    PATHS,
+    WANTED,
+    Origin,
+    Origins,
+    default_horizon,
+    moves,
+    rolling_origins,
+)
 from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.recalibrated import past_of
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.progress import Progress
@@ -201,7 +211,22 @@ def _fit_and_sample(
 
 def generator_label(generator: Generator) -> str:
     """Return a generator's short name: its model, or its kind."""
-    return str(generator.identity.get("model", generator.identity["kind"]))
+    identity = generator.identity
+    name = str(identity.get("model", identity["kind"]))
+    louder = f", volatility x{identity['volatility']:g}" if "volatility" in identity else ""
+    return name + louder + (", recalibrated" if "recalibrated" in identity else "")
+
+
+def later_origins(generator: Generator, origins: Origins, history: Candles) -> Origins:
+    """Return the origins that a recalibrated generator may be judged on: those after as many others as only fit.
+
+    All of them for a generator that is not recalibrated.
+    """
+    past = past_of(generator)
+    if past is None:
+        return origins
+    ended = past.ended_by(history.timestamps)
+    return replace(origins, rows=tuple(row for row in origins.rows if ended[row - 1] >= past.first))
 
 
 @dataclass(frozen=True)
@@ -232,7 +257,8 @@ def next_bars(generator: Generator, history: Candles, settings: Settings, progre
     if not settings.one_step:
         return NextBars()
     name = generator_label(generator)
-    origins = rolling_origins(len(history), context=settings.context, horizon=1, count=settings.one_step).of(history)
+    rolling = rolling_origins(len(history), context=settings.context, horizon=1, count=settings.one_step)
+    origins = later_origins(generator, rolling, history).of(history)
     with progress.stage(f"{name}: value at risk of the next bar", len(origins)) as advance:
         next_bar = replace(settings, horizon=1)
         kept = observe(generator, origins, reading((NEXT_BAR,)), next_bar, advance)

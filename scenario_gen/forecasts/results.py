@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from scenario_gen.finding import Label
 from scenario_gen.forecasts.drift import DriftAudit
 from scenario_gen.forecasts.exceedances import Exceedances, decisive, group_label
+from scenario_gen.generators.rescaled import Scaling
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.ranks import Coverage
 from scenario_gen.stats.scores import ScoreSkill
@@ -106,6 +107,25 @@ class GeneratorCalibration:
         return f"drift: {self.drift.reason}"
 
 
+Status = Literal["calibrated", "stale", "uncalibrated"]
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What paths were rescaled by, and whether that was judged."""
+
+    scaling: Scaling  # fitted to all past forecasts
+    origins: int  # past forecasts
+    first: str  # ISO stamp of the last bar of the first future
+    last: str  # of the last one
+    horizon: int  # bars of each
+    paths: int  # of each
+    # calibrated: judged on origins that did not fit it; stale: the last origin is older than a horizon before the
+    # context's end; uncalibrated: neither judged nor stale. What lies beyond the judged levels is never calibrated
+    status: Status
+    fitted_on: str = ""  # the scenario whose generator made the forecasts, where it is another's
+
+
 @dataclass(frozen=True)
 class Calibration:
     """A generator and its baselines on the same rolling origins."""
@@ -126,3 +146,4 @@ class Calibration:
     facts: FactsReport | None = None
     # bars of the history, which say how long the horizon could be; None in runs of before
     history_bars: int | None = None
+    raw: str = ""  # name of the baseline that is the generator as sampled, where it is recalibrated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import STILL, Floats, chain, log_steps
+
+if TYPE_CHECKING:
+    from scenario_gen.generators.recalibrated import PastForecasts
 
 MIN_BARS = 32
 
@@ -103,12 +106,15 @@ def sample_contexts(
     ]
 
 
-def open_generator(section: GeneratorSection, history: Candles | None = None) -> Generator:
+def open_generator(
+    section: GeneratorSection, history: Candles | None = None, past: PastForecasts | None = None
+) -> Generator:
     """Build the generator that a spec's section describes.
 
     Args:
         section: of a spec; temperature and top_p are numbers.
         history: bars up to the context's end, for generators that are fitted to more than the context.
+        past: what its forecasts are recalibrated by; None leaves them as sampled.
 
     Raises:
         CheckpointError: the model cannot be found or read.
@@ -117,6 +123,14 @@ def open_generator(section: GeneratorSection, history: Candles | None = None) ->
     generator = section.open()
     if history is not None and (fitted := to_be_fitted(generator)) is not None:
         generator = fitted.fitted_to(history)
+    if past is not None:
+        from scenario_gen.generators.recalibrated import Recalibrated
+
+        generator = Recalibrated(generator, past)
+    if section.volatility != 1.0:
+        from scenario_gen.generators.rescaled import Rescaled
+
+        generator = Rescaled.louder(generator, section.volatility)
     if section.drift == "neutral":
         from scenario_gen.generators.neutral import DriftNeutral
 

@@ -10,15 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
+from scenario_gen.generators.base import (
+    Advance,
+    Generator,
+    RelativePaths,
+    Wrapper,
+    ignore,
+    sample_contexts,
+    to_be_fitted,
+)
 from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.generators.rescaled import Rescaled, Scaling, log_volatility, log_volume, rescale_ensemble
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
@@ -61,9 +71,11 @@ class PastForecasts:
     volume: list[PastNumber]  # mean log volume over each stretch; empty where there is no volume
     ranged: bool  # whether log volatility looks at ranges
 
-    def ended_by(self, stamp: pd.Timestamp) -> int:
-        """Return how many of the futures had ended at a stamp."""
-        return sum(pd.Timestamp(end) <= stamp for end in self.ends)
+    def ended_by(self, stamps: pd.DatetimeIndex) -> NDArray[np.int64]:
+        """Return how many of the futures had ended at each stamp."""
+        ends = pd.to_datetime(self.ends, utc=True, format="ISO8601").as_unit("ns").asi8
+        known = stamps.tz_localize("UTC") if stamps.tz is None else stamps.tz_convert("UTC")
+        return np.asarray(np.searchsorted(ends, known.as_unit("ns").asi8, side="right"), dtype=np.int64)
 
     def fitted(self, origins: int) -> Scaling:
         """Fit the first so many origins.
@@ -158,7 +170,23 @@ class Recalibrated:
         ]
 
     def _at(self, context: Candles) -> Rescaled:
-        origins = self.past.ended_by(context.timestamps[-1])
+        origins = int(self.past.ended_by(context.timestamps[-1:])[0])
         if origins not in self.fits:
             self.fits[origins] = Rescaled(self.inner, self.past.fitted(origins), {"recalibrated_on": origins})
         return self.fits[origins]
+
+
+def past_of(generator: Generator) -> PastForecasts | None:
+    """Return what a generator, or one inside it, is recalibrated by; None where nothing is."""
+    if isinstance(generator, Recalibrated):
+        return generator.past
+    return past_of(generator.inner) if isinstance(generator, Wrapper) else None
+
+
+def as_sampled(generator: Generator) -> Generator:
+    """Return a generator without its recalibration, and all else around it as it was."""
+    if isinstance(generator, Recalibrated):
+        return generator.inner
+    if isinstance(generator, Rescaled):
+        return replace(generator, inner=as_sampled(generator.inner), pilots={})
+    return DriftNeutral(as_sampled(generator.inner)) if isinstance(generator, DriftNeutral) else generator

@@ -6,11 +6,12 @@ imports nothing heavy. The spec, the command line, the schema and the report tak
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from scenario_gen.reading.section import Section
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from scenario_gen.generators.base import Generator
 
 MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
+MAX_FIT_ORIGINS = 2000  # of a recalibration
+DIALS = ("temperature", "top_p", "top_k", "volatility", "recalibrate", "drift")  # a stress of the same generator
+_TIMES = re.compile(r"x(\d+(?:\.\d+)?)")
 NAMED_MODELS = ("nano", "mini", "small", "base")
 
 Auto = Literal["auto"]  # chosen by calibration on origins before the context
@@ -32,6 +36,38 @@ Drift = Annotated[
 ]
 
 
+class RecalibrationBudget(Section):
+    """How many past forecasts recalibrate a generator."""
+
+    origins: int = Field(
+        default=60, ge=10, le=MAX_FIT_ORIGINS, description="forecasts that only fit; later ones are judged"
+    )
+    fewest: int = Field(default=30, ge=10, le=MAX_FIT_ORIGINS, description="forecasts below which nothing is fitted")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RecalibrationBudget:
+        if self.fewest > self.origins:
+            raise ValueError(f"fewest is {self.fewest} and origins {self.origins}, expected fewest up to origins")
+        return self
+
+
+def _times(written: Any) -> Any:
+    """Read ``x1.3`` as 1.3; anything else is left to be judged as it is."""
+    factor = _TIMES.fullmatch(written) if isinstance(written, str) else None
+    return float(factor[1]) if factor else written
+
+
+Volatility = Annotated[
+    float,
+    Field(ge=0.5, le=3.0, description="x1.3 or 1.3: every bar is as much larger, its shape and the drift as they were"),
+    BeforeValidator(_times),
+]
+Recalibrate = Annotated[
+    bool | RecalibrationBudget,
+    Field(description="make up for how past forecasts erred, on log volatility and volume; or how many: a budget"),
+]
+
+
 class GeneratorSection(Section, ABC):
     """Base of a generator's section; its fields are the keys of a spec, ``kind`` first and ``drift`` last."""
 
@@ -40,7 +76,10 @@ class GeneratorSection(Section, ABC):
 
     kind: str
     if TYPE_CHECKING:
-        drift: Drift  # of every kind, as its last field: schema and messages list keys in this order
+        # of every kind, as its last fields: schema and messages list keys in this order
+        volatility: Volatility
+        recalibrate: Recalibrate
+        drift: Drift
 
     @abstractmethod
     def open(self) -> Generator:
@@ -54,6 +93,22 @@ class GeneratorSection(Section, ABC):
     def in_words(self) -> str:
         """What a spec asks for, in a few words."""
         return self.kind
+
+    @property
+    def recalibration(self) -> RecalibrationBudget | None:
+        """How it is recalibrated; None where it is not."""
+        if isinstance(self.recalibrate, RecalibrationBudget):
+            return self.recalibrate
+        return RecalibrationBudget() if self.recalibrate else None
+
+    def alone(self) -> Self:
+        """Return the section of the generator as it samples: nothing around it that changes its paths."""
+        return self.model_copy(update={"volatility": 1.0, "recalibrate": False, "drift": "as_sampled"})
+
+    def inherits(self, base: GeneratorSection) -> bool:
+        """Return whether it differs from a base in its dials alone, so that the base's recalibration is its own."""
+        mine, theirs = ({k: v for k, v in one.model_dump().items() if k not in DIALS} for one in (self, base))
+        return mine == theirs
 
     @classmethod
     def named(cls, record: Mapping[str, Any]) -> str:
@@ -80,6 +135,8 @@ class KronosGenerator(GeneratorSection):
         default="auto", description="of the products with weights; auto: bfloat16 on a GPU, else float32"
     )
     window: Literal["reanchor", "slide"] = Field(default="reanchor", description="what to do past the model's window")
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     @model_validator(mode="after")
@@ -120,6 +177,8 @@ class BootstrapGenerator(GeneratorSection):
         ge=1.0,
         description="mean block length in bars; default: chosen from the context (Politis-White 2004)",
     )
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
@@ -142,6 +201,8 @@ class FhsGenerator(GeneratorSection):
 
     kind: Literal["fhs"] = "fhs"
     decay: float = Field(default=0.94, ge=0.5, lt=1.0, description="of the running variance, per bar")
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
@@ -158,6 +219,8 @@ class GarchGenerator(GeneratorSection):
 
     kind: Literal["garch"] = "garch"
     fit_bars: FitBars = 1000
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
@@ -174,6 +237,8 @@ class GjrGenerator(GeneratorSection):
 
     kind: Literal["gjr"] = "gjr"
     fit_bars: FitBars = 1000
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
@@ -189,6 +254,8 @@ class GbmGenerator(GeneratorSection):
     title: ClassVar[str] = "geometric Brownian motion"
 
     kind: Literal["gbm"] = "gbm"
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
@@ -219,4 +286,7 @@ def default_section(kind: str) -> GeneratorSection:
 def name_of(record: Mapping[str, Any]) -> str:
     """Return what made a scenario's paths, in one line, from what its result keeps of the generator."""
     kind = str(record.get("kind", "unnamed generator"))
-    return GENERATORS[kind].named(record) if kind in GENERATORS else kind
+    name = GENERATORS[kind].named(record) if kind in GENERATORS else kind
+    factor = record.get("volatility", 1.0)
+    louder = f", volatility x{factor:g}" if factor != 1.0 else ""
+    return name + louder + (", recalibrated" if record.get("recalibrate") else "")

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenario_gen.errors import SpecError
-from scenario_gen.finding import Label
+from scenario_gen.finding import RECALIBRATION, Label
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
-from scenario_gen.forecasts.results import Calibration
+from scenario_gen.forecasts.recalibrate import judged, past_forecasts, recalibration_finding, recalibration_of
+from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.generators.base import Generator, open_generator
-from scenario_gen.generators.sections import GeneratorSection
+from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.study import override, prepare
 from scenario_gen.progress import Progress
@@ -36,6 +37,7 @@ class Wishes:
     seed: int | None = None  # of the paths
     baselines: tuple[str, ...] = USUAL_BASELINES  # kinds of generators to compare with
     one_step: int = 0  # forecasts of the next bar's value at risk; 0 for none
+    recalibrate: bool = False  # whatever the spec says
 
     def settings(self, bars: int, context: int, horizon: int, seed: int) -> Settings:
         """Return settings for a history of so many bars, with what the user left open filled in."""
@@ -59,6 +61,7 @@ class CalibrationReport:
     verdicts: dict[str, Label]
     calibration: Calibration  # of the generator and its baselines
     dial: DialSearch | None  # the search, where temperature or top_p was ``auto``
+    recalibration: Recalibration | None = None  # what a run would be rescaled by, where the generator is recalibrated
 
     @property
     def failed(self) -> list[str]:
@@ -90,13 +93,16 @@ def calibrate_spec(
         ScenarioError: history or model cannot be used.
     """
     spec = override(loaded.spec, device=device, paths=None)
-    chosen = _named(spec.scenarios, scenario)
+    scenarios = tuple(_recalibrated(one) for one in spec.scenarios) if wishes.recalibrate else spec.scenarios
+    chosen = _named(scenarios, scenario)
     kept = calibration_folder(RunFolder(spec.report.folder).path)
-    (prepared,) = prepare([chosen], loaded.base, progress, kept=kept)
-    settings = wishes.settings(
-        len(prepared.history), len(prepared.context), len(prepared.timestamps), chosen.paths.seed
-    )
-    return _report(prepared.generator, prepared.history, settings, prepared.dial, kept, progress)
+
+    def settings_for(asked: ResolvedScenario, bars: int) -> Settings:
+        return wishes.settings(bars, asked.bars.context, asked.bars.horizon, asked.paths.seed)
+
+    (ready,) = prepare([chosen], loaded.base, progress, kept=kept, among=scenarios, settings_for=settings_for)
+    settings = settings_for(chosen, len(ready.history))
+    return _report(ready.generator, ready.history, settings, ready.dial, ready.recalibration, kept, progress)
 
 
 def calibrate_history(
@@ -110,8 +116,20 @@ def calibrate_history(
     usual = BarCounts()
     settings = wishes.settings(len(history), usual.context, usual.horizon, 0)
     settled, dial = settle(section, history, settings, cache=None, progress=progress)
-    generator = open_generator(settled)
-    return _report(generator, history, settings, dial, None, progress)
+    budget = RecalibrationBudget() if wishes.recalibrate else settled.recalibration
+    past = None
+    if budget is not None:
+        raw = open_generator(settled.alone())
+        past = past_forecasts(raw, history, settings, budget, cache=None, progress=progress)
+    generator = open_generator(settled, past=past)
+    return _report(generator, history, settings, dial, recalibration_of(generator, history), None, progress)
+
+
+def _recalibrated(scenario: ResolvedScenario) -> ResolvedScenario:
+    """Return a scenario whose generator is recalibrated; one whose spec says how stays as it is."""
+    if scenario.generator.recalibration is not None:
+        return scenario
+    return scenario.model_copy(update={"generator": scenario.generator.model_copy(update={"recalibrate": True})})
 
 
 def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> ResolvedScenario:
@@ -127,6 +145,7 @@ def _report(
     history: Candles,
     settings: Settings,
     dial: DialSearch | None,
+    recalibration: Recalibration | None,
     kept: Path | None,
     progress: Progress,
 ) -> CalibrationReport:
@@ -136,4 +155,6 @@ def _report(
     ours = found.generator
     facts = {} if found.facts is None else found.facts.groups
     verdicts = {CALIBRATION: ours.label, VALUE_AT_RISK: ours.value_at_risk, **facts}
-    return CalibrationReport(verdicts, found, dial)
+    if found.raw:
+        verdicts[RECALIBRATION.key] = recalibration_finding("", found).label
+    return CalibrationReport(verdicts, found, dial, judged(recalibration, found))

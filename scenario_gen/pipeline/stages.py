@@ -24,11 +24,11 @@ from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_finding
-from scenario_gen.forecasts.origins import default_horizon
+from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
-from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
+from scenario_gen.pipeline.opening import base_of, calibration_settings
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.progress import Progress
@@ -41,7 +41,6 @@ from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import Once, concatenate
 from scenario_gen.realism.scores import exempted
 from scenario_gen.realism.verdicts import assemble
-from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.values import cached
@@ -159,8 +158,11 @@ def forecast_the_past(study: Study, results: Results) -> tuple[Results, list[Fin
             findings.append(uncalibrated_finding(ground.name, str(error.problem)))
             study.progress.note(f"{ground.name}: not calibrated: {error.problem}")
         else:
-            seen[ground.name] = replace(seen[ground.name], calibration=calibration)
+            seen[ground.name] = replace(
+                seen[ground.name], calibration=calibration, recalibration=judged(ground.recalibration, calibration)
+            )
             findings += calibration_findings(ground.name, calibration)
+            findings += [recalibration_finding(ground.name, calibration)] if calibration.raw else []
             findings += facts_findings(ground.name, calibration.facts) if calibration.facts is not None else []
     return replace(results, scenarios=tuple(seen.values())), findings
 
@@ -172,8 +174,8 @@ def to_calibrate(prepared: Sequence[Prepared]) -> list[Prepared]:
     first. Scenarios that differ from it in nothing that a calibration depends on share its result.
     """
     asked = [ground for ground in prepared if ground.scenario.role == "scenario" and ground.scenario.checks.calibration]
-    kronos = [ground for ground in asked if isinstance(ground.scenario.generator, KronosGenerator)]
-    base = next((ground for ground in asked if ground.name == "base"), next(iter(kronos or asked), None))
+    first = base_of([ground.scenario for ground in asked])
+    base = next((ground for ground in asked if ground.scenario is first), None)
     return [
         ground
         for ground in asked
@@ -190,18 +192,8 @@ def _same_question(ground: Prepared, other: Prepared) -> bool:
 
 
 def settings_of(ground: Prepared) -> Settings:
-    """Return how a scenario's generator is calibrated: as the spec says, else by the length of its history."""
-    asked = ground.scenario.checks.calibration
-    budget = asked if isinstance(asked, CalibrationBudget) else CalibrationBudget()
-    bars, context = len(ground.history), len(ground.context)
-    return Settings(
-        context=context,
-        horizon=budget.horizon or default_horizon(bars, context, len(ground.timestamps)),
-        origins=budget.origins,
-        paths=budget.paths,
-        seed=ground.scenario.paths.seed,
-        one_step=budget.one_step,
-    )
+    """Return how a scenario's generator is calibrated."""
+    return calibration_settings(ground.scenario, len(ground.history))
 
 
 def _calibrated(ground: Prepared, store: RunFolder, progress: Progress) -> Calibration:

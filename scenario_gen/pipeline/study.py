@@ -28,24 +28,22 @@ from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import DataError
 from scenario_gen.finding import Finding
-from scenario_gen.forecasts.dial import DialSearch, settle
-from scenario_gen.forecasts.harness import Settings
-from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.forecasts.dial import DialSearch
+from scenario_gen.forecasts.results import Recalibration
+from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
-from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Data
+from scenario_gen.pipeline.opening import Opener, SettingsFor, base_of, calibration_settings
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
-
-KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,6 +59,7 @@ class Prepared(Ground):
     generator: Generator  # what samples them
     rules: CandleRules  # what every candle is held to, with the thresholds that the history gives
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says ``auto``
+    recalibration: Recalibration | None = None  # of the generator, where the spec asks for it
 
     @property
     def name(self) -> str:
@@ -165,7 +164,13 @@ def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress)
 
 
 def prepare(
-    scenarios: Sequence[ResolvedScenario], base: Path, progress: Progress, *, kept: Path | None = None
+    scenarios: Sequence[ResolvedScenario],
+    base: Path,
+    progress: Progress,
+    *,
+    kept: Path | None = None,
+    among: Sequence[ResolvedScenario] | None = None,
+    settings_for: SettingsFor = calibration_settings,
 ) -> list[Prepared]:
     """Load histories and models, cut contexts and lay out the future stamps of every scenario.
 
@@ -173,13 +178,16 @@ def prepare(
         scenarios: of a spec.
         base: the spec's folder.
         progress: who hears of stages and notes.
-        kept: folder of finished searches for ``auto`` settings; None keeps none.
+        kept: folder of finished searches for ``auto`` settings and of past forecasts; None keeps none.
+        among: all scenarios of the spec, where these are some of them.
+        settings_for: how forecasts are made that recalibrate a scenario.
 
     Raises:
         DataError: a history cannot be used or is too short.
         CheckpointError: a model cannot be found or read.
     """
     histories = cache(lambda data: _history(data, base))
+    opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:
@@ -187,16 +195,13 @@ def prepare(
             context = history.context(scenario.bars.context)
             horizon = scenario.bars.horizon
             came = later.rows(0, min(len(later), horizon))
-            settings = Settings.of_run(history, len(context), horizon, scenario.paths.seed)
-            found = _beside_the_spec(scenario.generator, base)
-            section, dial = settle(found, history, settings, cache=kept, progress=progress)
-            generator = open_generator(section, history)
+            opened = opener.open(scenario, history)
             _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
             _tell_early_end(scenario, context, came, progress)
             _tell_short_paths(scenario.name, horizon, calendar.bars_per_year, progress)
             rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
             ready = Prepared(
-                scenario=_settled(scenario, section),
+                scenario=_settled(scenario, opened.section),
                 context=context,
                 history=history,
                 later=came,
@@ -205,9 +210,10 @@ def prepare(
                 broker=scenario.broker,
                 seed=scenario.paths.seed,
                 timestamps=calendar.future(horizon),
-                generator=generator,
+                generator=opened.generator,
                 rules=rules,
-                dial=dial,
+                dial=opened.dial,
+                recalibration=opened.recalibration,
             )
             prepared.append(ready)
             advance(1)
@@ -238,18 +244,6 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
             fix="move data.end into the history",
         )
     return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
-
-
-def _beside_the_spec(section: GeneratorSection, base: Path) -> GeneratorSection:
-    """Return the section with model and tokenizer folders looked for beside the spec first."""
-    if not isinstance(section, KronosGenerator):
-        return section
-    found = {
-        key: str(base / value)
-        for key, value in (("model", section.model), ("tokenizer", section.tokenizer))
-        if value is not None and value not in KNOWN_NAMES and (base / value).is_dir()
-    }
-    return section.model_copy(update=found)
 
 
 def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedScenario:

@@ -299,6 +299,7 @@ def _scenario_result(
         realised_close=[float(c) for c in prepared.later.close],
         strategies=results,
         dial=prepared.dial,
+        recalibration=prepared.recalibration,
         repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
     )
 

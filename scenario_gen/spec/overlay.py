@@ -266,10 +266,10 @@ def _baselines(values: Mapping[str, Any], violations: Violations) -> list[str]:
 
 
 def _baseline_section(kind: str, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a baseline's generator section: of the base's generator it shares only how drift is treated."""
+    """Return a baseline's generator section: of the base's generator it shares only what is done to its paths."""
     generator = base.get("generator")
-    drift = generator.get("drift") if isinstance(generator, Mapping) else None
-    return {"kind": kind} | ({"drift": drift} if drift in ("as_sampled", "neutral") else {})
+    shared = generator if isinstance(generator, Mapping) else {}
+    return {"kind": kind} | {name: shared[name] for name in ("volatility", "recalibrate", "drift") if name in shared}
 
 
 def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Violations) -> ResolvedScenario | None:

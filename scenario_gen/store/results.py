@@ -15,7 +15,7 @@ from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.drift import EnsembleDrift
-from scenario_gen.forecasts.results import Calibration
+from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
 
 
@@ -58,6 +58,7 @@ class ScenarioResult:
     strategies: list[StrategyResult]
     repair: list[RepairEffect] = field(default_factory=list)  # empty where nothing was repaired
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says auto
+    recalibration: Recalibration | None = None  # of its generator; None where it is as sampled
     facts: FactsReport | None = None  # paths against real windows; None where not asked for, or not possible
     calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
     drift: EnsembleDrift | None = None  # of its kept paths; None likewise

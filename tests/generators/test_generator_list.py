@@ -10,6 +10,7 @@ from scenario_gen.generators import sections
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.rescaled import Rescaled
 from scenario_gen.generators.sections import (
     BASELINES,
     DEFAULT,
@@ -17,18 +18,20 @@ from scenario_gen.generators.sections import (
     SECTIONS,
     Drift,
     GeneratorSection,
+    Recalibrate,
+    Volatility,
     default_section,
     name_of,
 )
 from scenario_gen.spec.loader import spec_schema
 
 
-def test_every_generator_has_a_kind_a_title_and_drift_as_its_last_key() -> None:
+def test_every_generator_has_a_kind_a_title_and_what_may_be_done_to_its_paths_as_its_last_keys() -> None:
     assert len(GENERATORS) == len(SECTIONS) == len({section.title for section in SECTIONS})
     assert set(BASELINES) == set(GENERATORS) - {DEFAULT}
     for kind, section in GENERATORS.items():
         keys = list(section.model_fields)
-        assert (keys[0], keys[-1]) == ("kind", "drift")
+        assert (keys[0], *keys[-3:]) == ("kind", "volatility", "recalibrate", "drift")
         assert default_section(kind).kind == kind
 
 
@@ -54,6 +57,8 @@ def test_the_schema_offers_every_generator() -> None:
         ({"kind": "bootstrap", "mean_block": 7.25}, "stationary bootstrap of the context, mean block 7.2 bars"),
         ({"kind": "bootstrap", "mean_block": None}, "stationary bootstrap of the context"),
         ({"kind": "gjr", "fit_bars": 1000}, "GJR-GARCH filtered historical simulation"),
+        ({"kind": "gbm", "volatility": 1.3}, "geometric Brownian motion, volatility x1.3"),
+        ({"kind": "kronos", "volatility": 1.0, "recalibrate": True}, "Kronos, T 1.0, recalibrated"),
         ({"kind": "of a later version"}, "of a later version"),
         ({}, "unnamed generator"),
     ],
@@ -68,6 +73,8 @@ class Made(GeneratorSection):
     title: ClassVar[str] = "made"
 
     kind: Literal["made"] = "made"
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
     drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
@@ -79,4 +86,5 @@ def test_one_section_adds_a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sections.GENERATORS, "made", Made)
     assert open_generator(default_section("made")) == GbmPaths()
     assert isinstance(open_generator(Made(drift="neutral")), DriftNeutral)
+    assert isinstance(open_generator(Made(volatility=1.3)), Rescaled)
     assert name_of({"kind": "made"}) == "made"

@@ -8,7 +8,10 @@ from scenario_gen.spec import LoadedSpec, spec_from_dict
 
 Mistakes = Callable[[str], list[str]]
 
-GENERATOR_KEYS = "kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, drift"
+AROUND_KEYS = "volatility, recalibrate, drift"
+GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, {AROUND_KEYS}"
+    "kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, volatility, recalibrate, drift"
+)
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 # What stands on line 4, and the whole message.
@@ -276,7 +279,7 @@ def test_a_mistake_in_an_override_is_told_at_the_override(mistakes: Mistakes, st
 def test_a_key_of_the_old_kind_in_an_override_of_another_kind_is_unknown(mistakes: Mistakes, start: str) -> None:
     text = start + "scenarios:\n  - {name: a, generator: {kind: bootstrap, temperature: 1}}\n"
     assert mistakes(text) == [
-        "demo.yaml:5: scenarios[a].generator.temperature: unknown key. Allowed here: kind, mean_block, drift"
+        f"demo.yaml:5: scenarios[a].generator.temperature: unknown key. Allowed here: kind, mean_block, {AROUND_KEYS}"
     ]
 
 
