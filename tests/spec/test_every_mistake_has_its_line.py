@@ -10,8 +10,6 @@ Mistakes = Callable[[str], list[str]]
 
 AROUND_KEYS = "volatility, recalibrate, drift"
 GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, {AROUND_KEYS}"
-    "kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, volatility, recalibrate, drift"
-)
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 # What stands on line 4, and the whole message.
