@@ -26,6 +26,8 @@ from scenario_gen.errors import StrategyError
 
 log = logging.getLogger(__name__)
 
+SHOWN = 6  # values of a column level that an error names
+
 
 def ask(strategy: LoadedStrategy, method: str, *arguments: Any) -> Any:
     """Call one of the strategy's methods; its warnings go to the log, its exceptions to the user.
@@ -185,6 +187,7 @@ class _Reader:
         close = self.bars.close
         if not isinstance(value, pd.DataFrame):
             raise self._refused(f"{name} is {_kind(value)}", "a DataFrame shaped like bars.close")
+        value = self._of_paths(name, value)
         if value.shape != close.shape:
             raise self._refused(
                 f"{name} has {value.shape[0]} bars x {value.shape[1]} paths",
@@ -193,6 +196,23 @@ class _Reader:
         if not (value.index.equals(close.index) and value.columns.equals(close.columns)):
             raise self._refused(f"{name} has another index or other columns", "those of bars.close, in the same order")
         return value
+
+    def _of_paths(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a frame without the levels of an indicator's parameters, vectorbt's ``ma_window`` and the like."""
+        names, path = list(frame.columns.names), self.bars.close.columns.name
+        if len(names) == 1 or path not in names:
+            return frame
+        for place, level in enumerate(names):
+            values = frame.columns.get_level_values(place).unique().tolist()
+            if level != path and len(values) > 1:
+                listed = ", ".join(str(value) for value in values[:SHOWN]) + (", ..." if len(values) > SHOWN else "")
+                raise self._refused(
+                    f"{name} has a column level {level} of {len(values)} values ({listed}) beside the paths",
+                    "one combination of an indicator's parameters, so that each path has one column",
+                    f"make the parameter a field of the strategy and vary it by 'params' in the spec, or keep one "
+                    f"with .xs({values[0]!r}, axis=1, level={level!r})",
+                )
+        return frame.set_axis(frame.columns.get_level_values(path), axis=1)
 
     def _out_of_range(self, name: str, array: Floats, inside: NDArray[np.bool_], wanted: str) -> StrategyError:
         row, path = np.argwhere(~inside)[0]

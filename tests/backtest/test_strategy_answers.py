@@ -196,3 +196,42 @@ def test_writing_into_the_bars_changes_neither_prices_nor_money(run, vandalism):
     vandal = run("signals(self, bars)", f"{vandalism}\n{rest}")
     pd.testing.assert_frame_equal(vandal.metrics, honest.metrics)
     np.testing.assert_array_equal(vandal.equity, honest.equity)
+
+
+MOVING = "import vectorbt as vbt\nfast, slow = (vbt.MA.run(bars.close, window) for window in (3, 8))\n"
+PLAIN = "fast, slow = (bars.close.rolling(window).mean() for window in (3, 8))\n"
+
+
+def test_signals_of_vectorbts_indicators_are_those_of_pandas(run):
+    crossed = MOVING + "return Signals(fast.ma_crossed_above(slow), fast.ma_crossed_below(slow))"
+    above = PLAIN + "above = (fast > slow) & slow.notna()\nbefore = above.shift(1, fill_value=False)\n"
+    plain = above + "return Signals(above & ~before, before & (fast < slow))"
+    found, expected = (run("signals(self, bars)", body) for body in (crossed, plain))
+    assert len(found.trades)
+    pd.testing.assert_frame_equal(found.metrics, expected.metrics)
+
+
+def test_sizes_stops_and_weights_with_a_level_of_one_value_are_read_too(run):
+    stops = (
+        MOVING + "up = fast.ma_above(slow)\nstop = vbt.ATR.run(bars.high, bars.low, bars.close, 5).atr.vbt / 1000.0\n"
+    )
+    stops = stops + "return Signals(up, ~up, size=stop.clip(0, 1), stop_loss=stop.clip(0.001, 0.9))"
+    assert len(run("signals(self, bars)", stops).metrics) == 2
+    weights = MOVING + "return fast.ma_above(slow).astype(float)"
+    plain = PLAIN + "return (fast > slow).astype(float)"
+    found, expected = (run("weights(self, bars)", body) for body in (weights, plain))
+    pd.testing.assert_frame_equal(found.metrics, expected.metrics)
+
+
+def test_several_combinations_name_their_level_and_its_values(run):
+    body = "import vectorbt as vbt\nup = vbt.MA.run(bars.close, [3, 8, 13]).ma_above(100)\nreturn Signals(up, ~up)"
+    message = refusal(run, "signals(self, bars)", body)
+    assert "entries has a column level ma_window of 3 values (3, 8, 13) beside the paths" in message
+    assert ".xs(3, axis=1, level='ma_window')" in message
+    many = "import vectorbt as vbt\nreturn vbt.MA.run(bars.close, list(range(2, 30))).ma_above(100).astype(float)"
+    assert "ma_window of 28 values (2, 3, 4, 5, 6, 7, ...)" in refusal(run, "weights(self, bars)", many)
+
+
+def test_one_combination_of_other_paths_is_still_refused(run):
+    body = "import vectorbt as vbt\nup = vbt.MA.run(bars.close.iloc[:, ::-1], 3).ma_above(100)\nreturn Signals(up, ~up)"
+    assert "entries has another index or other columns" in refusal(run, "signals(self, bars)", body)
