@@ -56,6 +56,14 @@ def test_a_high_temperature_weighs_cells_by_their_volume() -> None:
     torch.testing.assert_close(probs[0], volumes / volumes.sum(), rtol=1e-5, atol=1e-6)
 
 
+def test_top_p_keeps_the_token_that_crosses_it_and_nothing_after() -> None:
+    probs = torch.tensor([[0.05, 0.5, 0.15, 0.3]])
+    kept = probabilities(probs.log(), SamplingRule(top_p=0.7))  # .5 is below .7, .5 + .3 crosses it
+    torch.testing.assert_close(kept, torch.tensor([[0.0, 0.5 / 0.8, 0.0, 0.3 / 0.8]]))
+    kept = probabilities(probs.log(), SamplingRule(top_p=0.4))  # the first crosses it alone
+    torch.testing.assert_close(kept, torch.tensor([[0.0, 1.0, 0.0, 0.0]]))
+
+
 def test_ours_applies_top_k_and_top_p_and_upstreams_rule_lets_top_k_silence_top_p() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     both = probabilities(logits, SamplingRule(top_k=3, top_p=0.5))

@@ -1,0 +1,863 @@
+"""The defects that benchmarks/planted_bugs.py plants: one line each, that a tired person could have written.
+
+To add one: its name in words, the text that must stand in the file exactly once, what it becomes, and the narrowest
+test files that ought to catch it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One line made wrong."""
+
+    name: str  # what is wrong, in words
+    file: str  # under scenario_gen/
+    stands: str  # the text that is right, exactly once in the file
+    becomes: str  # what is planted in its place
+    tests: tuple[str, ...]  # files that ought to catch it
+
+    @property
+    def path(self) -> str:
+        """Of the file, from the root of the repository."""
+        return f"scenario_gen/{self.file}"
+
+    @property
+    def room(self) -> str:
+        """The first folder of the file."""
+        return self.file.split("/")[0]
+
+
+def bugs_of(file: str, tests: str, *bugs: tuple[str, str, str]) -> tuple[Bug, ...]:
+    """Return the defects (name, what stands, what it becomes) of one file with its test files, parted by blanks."""
+    paths = tuple(f"tests/{test}" for test in tests.split())
+    return tuple(Bug(name, file, stands, becomes, paths) for name, stands, becomes in bugs)
+
+
+BUGS: tuple[Bug, ...] = (
+    *bugs_of(
+        "kronos/sampling.py",
+        "kronos/test_sampling_rules.py",
+        (
+            "the temperature multiplies the logits",
+            "logits = logits / rule.temperature",
+            "logits = logits * rule.temperature",
+        ),
+        (
+            "cell volumes enter with the wrong sign",
+            "(1 - 1 / rule.temperature) * log_volume",
+            "(1 / rule.temperature - 1) * log_volume",
+        ),
+        (
+            "temperature 0 takes the widest cell, not the densest",
+            "logits if log_volume is None else logits - log_volume",
+            "logits if log_volume is None else logits + log_volume",
+        ),
+        ("top_p drops the token that crosses it", "drop = before.roll(1, dims=-1) > top_p", "drop = before > top_p"),
+        (
+            "top_k keeps one token too many",
+            "min(rule.top_k, logits.shape[-1])",
+            "min(rule.top_k + 1, logits.shape[-1])",
+        ),
+        (
+            "a uniform of 0 draws a token of probability 0",
+            "torch.searchsorted(cumulative, target, right=True)",
+            "torch.searchsorted(cumulative, target, right=False)",
+        ),
+        (
+            "the inverse CDF is read from the wrong end",
+            "uniforms.to(total.dtype)[:, None] * total",
+            "(1 - uniforms.to(total.dtype)[:, None]) * total",
+        ),
+    ),
+    *bugs_of(
+        "kronos/decode.py",
+        "kronos/test_fast_equals_naive.py",
+        (
+            "the second token reuses the first one's uniform",
+            "out[1] = draw(weights(logits, rule), uniforms[:, 1])",
+            "out[1] = draw(weights(logits, rule), uniforms[:, 0])",
+        ),
+        (
+            "the second token is tempered by the first one's cells",
+            "out[1] = draw(weights(logits, rule), uniforms[:, 1])",
+            "out[1] = draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 1])",
+        ),
+        ("a bar is stamped with the next bar's time", "+ time[:, bar - 1, None]", "+ time[:, bar, None]"),
+        (
+            "positions of generated bars are off by one",
+            "position = prefix.bars + bar - 1",
+            "position = prefix.bars + bar",
+        ),
+    ),
+    *bugs_of(
+        "kronos/tokenizer.py",
+        "kronos/test_golden_numbers.py kronos/test_architecture_facts.py",
+        (
+            "bits are read big-endian",
+            "weights = 2 ** torch.arange(bits.shape[-1], device=bits.device)",
+            "weights = 2 ** torch.arange(bits.shape[-1], device=bits.device).flip(0)",
+        ),
+        ("bits are signs without the sphere's radius", "(bits.float() * 2 - 1) * self.scale", "(bits.float() * 2 - 1)"),
+    ),
+    *bugs_of(
+        "kronos/representation.py",
+        "kronos/test_representations.py kronos/test_marks.py kronos/test_golden_numbers.py",
+        (
+            "levels are scored by the sample's deviation, not the population's",
+            "x.std(axis=1))",
+            "x.std(axis=1, ddof=1))",
+        ),
+        (
+            "the context's volatility is around its mean instead of zero",
+            "np.sqrt(np.mean(np.diff(log_close, axis=1) ** 2, axis=1))",
+            "np.diff(log_close, axis=1).std(axis=1)",
+        ),
+        (
+            "upper and lower wick are swapped when decoding",
+            "** 2 * unit for i in (2, 3))",
+            "** 2 * unit for i in (3, 2))",
+        ),
+        ("gaps do not move the close", "np.cumsum(gap + body, axis=1)", "np.cumsum(body, axis=1)"),
+        ("weekdays are off by one", "weekday = (days + 3) % 7", "weekday = (days + 4) % 7"),
+        ("only levels beyond the clip count as pinned to the edge", "> PINNED_SHARE * self.clip", "> self.clip"),
+        (
+            "the amount leaves the open out of the mean price",
+            "values[..., :4].mean(axis=-1, keepdims=True)",
+            "values[..., 1:4].mean(axis=-1, keepdims=True)",
+        ),
+        (
+            "the gap is measured from the open before",
+            "np.concatenate((o[:, :1], c[:, :-1]), axis=1)",
+            "np.concatenate((o[:, :1], o[:, :-1]), axis=1)",
+        ),
+    ),
+    *bugs_of(
+        "stats/estimate.py",
+        "stats/test_estimate.py",
+        (
+            "the order statistics of a quantile are not sorted",
+            "ordered = np.sort(_defined(values))",
+            "ordered = _defined(values)",
+        ),
+        (
+            "the error of a mean takes the population's deviation",
+            "float(values.std(ddof=1)) / math.sqrt(n)",
+            "float(values.std()) / math.sqrt(n)",
+        ),
+        (
+            "CVaR is the mean of the best paths",
+            "losses = np.sort(-_defined(total_returns))[::-1]",
+            "losses = np.sort(-_defined(total_returns))",
+        ),
+        (
+            "VaR is a quantile of gains",
+            "return quantile(-np.asarray(total_returns), level)",
+            "return quantile(np.asarray(total_returns), level)",
+        ),
+        ("Wilson's interval is too wide", "slack / (4 * n))", "slack / (2 * n))"),
+        ("the bootstrap of CVaR ignores its seed", "np.random.default_rng(seed))", "np.random.default_rng())"),
+        ("no hit has the upper end 1 / N instead of 3 / N", "min(3.0 / n, 1.0)", "min(1.0 / n, 1.0)"),
+        (
+            "percentiles count values equal to the one asked for",
+            "share(_defined(values) < value)",
+            "share(_defined(values) <= value)",
+        ),
+        (
+            "a quantile's upper end is one order statistic too low",
+            "min(int(binom.ppf(1 - tail, n, level)) + 1, n)",
+            "min(int(binom.ppf(1 - tail, n, level)), n)",
+        ),
+    ),
+    *bugs_of(
+        "stats/means.py",
+        "stats/test_ranks.py stats/test_scores.py",
+        ("Newey and West count neighbours on one side only", "sum(2 * (1 - k / (lag + 1))", "sum((1 - k / (lag + 1))"),
+        ("Bartlett's weights reach zero one lag too early", "(1 - k / (lag + 1))", "(1 - k / lag)"),
+    ),
+    *bugs_of(
+        "stats/multiple.py",
+        "stats/test_multiple.py",
+        ("Holm multiplies the smallest p value by 1", "np.arange(len(p), 0, -1)", "np.arange(1, len(p) + 1)"),
+    ),
+    *bugs_of(
+        "stats/ranks.py",
+        "stats/test_ranks.py stats/test_coverage.py",
+        ("ranks are divided by the number of paths, not one more", "/ (len(ensemble) + 1))", "/ len(ensemble))"),
+        ("bands cover twice what they promise", "np.abs(pits - 0.5) <= level / 2", "np.abs(pits - 0.5) <= level"),
+        (
+            "ties count as below in placements",
+            "np.asarray((below + up_to) / (2 * len(others)))",
+            "np.asarray(up_to / len(others))",
+        ),
+        ("a rank tells what came above, not below", "int((ensemble < real).sum())", "int((ensemble > real).sum())"),
+    ),
+    *bugs_of(
+        "stats/scores.py",
+        "stats/test_scores.py",
+        (
+            "CRPS counts pairs of a path with itself",
+            "(count * (count - 1))  # E|X - X'|",
+            "(count * count)  # E|X - X'|",
+        ),
+        ("CRPS takes paths as they come for paths in order", "ordered = np.sort(ensemble)", "ordered = ensemble"),
+        (
+            "the variogram score squares differences",
+            "np.abs(real[:, None] - real) ** POWER",
+            "np.abs(real[:, None] - real) ** 2",
+        ),
+        ("a skill is positive where the baseline is better", "1 - mean / reference", "mean / reference - 1"),
+    ),
+    *bugs_of(
+        "stats/contrast.py",
+        "stats/test_contrast.py stats/test_contrast_of_ranks.py",
+        (
+            "the spread is measured around the synthetic median",
+            "centre = float(np.median(real.values))",
+            "centre = float(np.median(synthetic.values))",
+        ),
+        ("ranks of what came point the wrong way", "return hac_mean(0.5 - u)", "return hac_mean(u - 0.5)"),
+        (
+            "paths that are too narrow read as too wide",
+            "hac_mean(2 * (0.25 - np.abs(u - 0.5)))",
+            "hac_mean(2 * (np.abs(u - 0.5) - 0.25))",
+        ),
+        (
+            "values of one cluster count as independent",
+            "np.bincount(clusters, values - values.mean(), minlength=size)",
+            "values - values.mean()",
+        ),
+        (
+            "a one-sided test looks at the other tail",
+            'p = t_tail(t, df) if side == "greater"',
+            'p = t_tail(-t, df) if side == "greater"',
+        ),
+    ),
+    *bugs_of(
+        "generators/draws.py",
+        "generators/test_draws_and_blocks.py",
+        (
+            "the seed is ignored",
+            "np.array([self.seed, path_id], dtype=np.uint64)",
+            "np.array([0, path_id], dtype=np.uint64)",
+        ),
+        (
+            "a path draws by its row in the block",
+            "np.array([self.seed, path_id], dtype=np.uint64)",
+            "np.array([self.seed, row], dtype=np.uint64)",
+        ),
+        (
+            "all paths draw the same",
+            "np.array([self.seed, path_id], dtype=np.uint64)",
+            "np.array([self.seed, 0], dtype=np.uint64)",
+        ),
+    ),
+    *bugs_of(
+        "generators/bootstrap.py",
+        "generators/test_stationary_bootstrap.py",
+        (
+            "new blocks start where they should go on",
+            "uniforms[..., 0] < 1.0 / mean_block",
+            "uniforms[..., 0] >= 1.0 / mean_block",
+        ),
+        (
+            "a block does not begin at its origin",
+            "return (origin + steps - last_start) % bars",
+            "return (origin + steps) % bars",
+        ),
+        (
+            "where a block starts reuses the draw that began it",
+            "(uniforms[..., 1] * bars)",
+            "(uniforms[..., 0] * bars)",
+        ),
+    ),
+    *bugs_of(
+        "generators/fhs.py",
+        "generators/test_filtered_simulation.py",
+        (
+            "bars are divided by the volatility that they made themselves",
+            "np.sqrt(variance[:-1, None])",
+            "np.sqrt(variance[1:, None])",
+        ),
+        (
+            "rises raise the volatility where falls should",
+            "self.gamma * (returns < 0)) * returns**2)",
+            "self.gamma * (returns > 0)) * returns**2)",
+        ),
+        (
+            "all bars of a path are drawn with volatility as it was at its start",
+            "scale[:, bar] = np.sqrt(variance)",
+            "scale[:, bar] = np.sqrt(self.variance)",
+        ),
+    ),
+    *bugs_of(
+        "generators/garch.py",
+        "generators/test_filtered_simulation.py",
+        (
+            "omega is scaled back as a deviation, not as a variance",
+            'float(named["omega"]) * unit**2',
+            'float(named["omega"]) * unit',
+        ),
+        ("the next variance is the last one", "float(after[0])),", "float(deviation[-1] ** 2)),"),
+    ),
+    *bugs_of(
+        "generators/gbm.py",
+        "generators/test_gbm.py",
+        (
+            "the body holds the gap once more",
+            "gap, body = relative[:, 0], relative[:, 3] - relative[:, 0]",
+            "gap, body = relative[:, 0], relative[:, 3]",
+        ),
+        (
+            "the maximum of a bridge has half its variance",
+            "np.sqrt(x**2 - 2.0 * np.log(upper))",
+            "np.sqrt(x**2 - np.log(upper))",
+        ),
+        ("gap and body reuse one draw", "body.std() * ndtri(uniforms[..., 1])", "body.std() * ndtri(uniforms[..., 0])"),
+    ),
+    *bugs_of(
+        "generators/neutral.py",
+        "generators/test_drift_neutral.py",
+        (
+            "drift is added instead of taken out",
+            "drift = -np.diff(np.log(pilot.growth), prepend=0.0)",
+            "drift = np.diff(np.log(pilot.growth), prepend=0.0)",
+        ),
+        (
+            "the mean of log returns is taken for the mean growth",
+            "return cls(relative.mean(axis=0), ",
+            "return cls(np.exp(np.log(relative).mean(axis=0)), ",
+        ),
+    ),
+    *bugs_of(
+        "market/relative.py",
+        "market/test_market_laws.py generators/test_filtered_simulation.py candles/test_candle_suspects.py",
+        ("steps are measured from the open before", "before = logs[..., :-1, 3:4]", "before = logs[..., :-1, 0:1]"),
+        (
+            "volatility is that of simple returns",
+            "np.mean(np.diff(np.log(close), axis=-1) ** 2, axis=-1)",
+            "np.mean((np.diff(close, axis=-1) / close[..., :-1]) ** 2, axis=-1)",
+        ),
+        (
+            "the running volatility knows the bar that it stands before",
+            "np.concatenate((start[:, None], later), axis=1)",
+            "np.concatenate((later, later[:, -1:]), axis=1)",
+        ),
+    ),
+    *bugs_of(
+        "market/times.py",
+        "market/test_reading_stamps.py",
+        (
+            "day and month are swapped",
+            "day, month = (0, 2) if day_first else (2, 0)",
+            "day, month = (2, 0) if day_first else (0, 2)",
+        ),
+        (
+            "offsets from UTC have the wrong sign",
+            'sign = -1 if offsets[0][0] == "-" else 1',
+            'sign = 1 if offsets[0][0] == "-" else -1',
+        ),
+        ("milliseconds before 2001 are no dates", '("ms", 1e11)', '("ms", 1e12)'),
+    ),
+    *bugs_of(
+        "market/candles.py",
+        "market/test_load_candles.py",
+        (
+            "the context leaves out its last bar",
+            "return self.rows(len(self) - bars, len(self))",
+            "return self.rows(len(self) - bars - 1, len(self) - 1)",
+        ),
+        (
+            "a bar stamped with the end is after the end",
+            'searchsorted(stamp, side="right")',
+            'searchsorted(stamp, side="left")',
+        ),
+    ),
+    *bugs_of(
+        "market/frequency.py",
+        "market/test_bar_calendar.py",
+        ("weeks begin on Sunday", "(wall - 4 * DAY) % WEEK", "(wall - 3 * DAY) % WEEK"),
+        (
+            "a step ahead begins with the last bar itself",
+            "self.step * np.arange(1, n + 1, dtype=np.int64)",
+            "self.step * np.arange(n, dtype=np.int64)",
+        ),
+        (
+            "the running period is given once more",
+            "pd.period_range(running + 1, periods=n",
+            "pd.period_range(running, periods=n",
+        ),
+    ),
+    *bugs_of(
+        "market/path_tables.py",
+        "pipeline/test_checking_input.py",
+        (
+            "rows of mixed paths are taken as they come",
+            'order = np.argsort(codes, kind="stable")',
+            "order = np.arange(len(codes))",
+        ),
+    ),
+    *bugs_of(
+        "market/validity.py",
+        "market/test_candle_rules.py",
+        (
+            "a low may lie above one of open and close",
+            'bottom = np.fmin(columns["open"], columns["close"])',
+            'bottom = np.fmax(columns["open"], columns["close"])',
+        ),
+        ("a high need not enclose the open", 'for name in ("open", "low", "close")', 'for name in ("low", "close")'),
+        ("a price of zero is a price", "(columns[name] <= 0) |", "(columns[name] < 0) |"),
+    ),
+    *bugs_of(
+        "candles/breaches.py",
+        "candles/test_candle_rules.py candles/test_candle_forms.py",
+        (
+            "lots are rounded to the nearest, not down",
+            "np.floor(exact / self.step) * self.step",
+            "np.round(exact / self.step) * self.step",
+        ),
+        (
+            "a limit price of half a tick is rounded down",
+            "np.floor(at * (1 + side) + HALF_UP)",
+            "np.floor(at * (1 + side))",
+        ),
+        (
+            "a price limit is held against the bar before, not the session",
+            "np.where(first_session, before, known[:, start])",
+            "np.where(first_session, before, known)",
+        ),
+        (
+            "a limit is a log return",
+            "return last * (1 - self.price_limit), last * (1 + self.price_limit)",
+            "return last * np.exp(-self.price_limit), last * np.exp(self.price_limit)",
+        ),
+        (
+            "the last session's close is the first of this one",
+            "context.close[starts[-1] - 1]",
+            "context.close[starts[-1]]",
+        ),
+        (
+            "stamps may repeat",
+            "line[1:] <= np.maximum.accumulate(line)[:-1]",
+            "line[1:] < np.maximum.accumulate(line)[:-1]",
+        ),
+    ),
+    *bugs_of(
+        "candles/repair.py",
+        "candles/test_candle_rules.py candles/test_candle_forms.py candles/test_candle_repair_laws.py",
+        (
+            "high and low are swapped when they enclose",
+            "bars.prices.max(axis=-1), bars.prices.min(axis=-1)",
+            "bars.prices.min(axis=-1), bars.prices.max(axis=-1)",
+        ),
+        ("a typical price counts the close once", "(high + low + 2 * close) / 4", "(high + low + close) / 3"),
+        (
+            "later bars do not follow a clipped close",
+            "scale = np.where(cut, out[:, bar, CLOSE] / raw[:, CLOSE], scale)",
+            "scale = np.where(cut, 1.0, scale)",
+        ),
+    ),
+    *bugs_of(
+        "candles/suspects.py",
+        "candles/test_candle_suspects.py",
+        (
+            "a seam may be anywhere but at the first bar",
+            "np.arange(view.sound.shape[1]) == 0",
+            "np.arange(view.sound.shape[1]) > 0",
+        ),
+        (
+            "gaps inside a session are those at its opens",
+            "view.bounds.inside) & ~view.opens)",
+            "view.bounds.inside) & view.opens)",
+        ),
+        ("a gap is measured by a volatility that knows its own bar", "squares)[:, :-1]", "squares)[:, 1:]"),
+    ),
+    *bugs_of(
+        "realism/estimators.py",
+        "realism/facts/test_moments.py realism/facts/test_returns.py realism/facts/test_statistics.py",
+        (
+            "lagged products lead instead of lag",
+            "row_dot(x[:, : bars - k], y[:, k:])",
+            "row_dot(x[:, k:], y[:, : bars - k])",
+        ),
+        ("a log spread is the population's", "np.maximum(c.known - 1.0, 1.0)", "np.maximum(c.known - 0.0, 1.0)"),
+        ("excess kurtosis is raw", "c.squares * c.squares) - 3.0", "c.squares * c.squares)"),
+        (
+            "a filtered return is divided by a volatility that knows it",
+            "divide(r[:, t], np.sqrt(variance))",
+            "divide(r[:, t], np.sqrt(EWMA * variance + (1 - EWMA) * squares[:, t]))",
+        ),
+        ("the variance ratio is not corrected for overlap", "(q * (n - q + 1) * (1 - q / n))", "(q * (n - q + 1))"),
+        ("Hill's sum is not over the threshold", "np.log(z / HILL_THRESHOLD, where", "np.log(z, where"),
+        (
+            "the fourth L-moment adds b0",
+            "l4 = 20 * b3 - 30 * b2 + 12 * b1 - b0",
+            "l4 = 20 * b3 - 30 * b2 + 12 * b1 + b0",
+        ),
+        (
+            "the largest fall is the largest rise",
+            "(np.maximum.accumulate(log_price, axis=1) - log_price)",
+            "(log_price - np.minimum.accumulate(log_price, axis=1))",
+        ),
+        (
+            "roughness is a slope on the wrong axis",
+            "0.5 * (heights @ steps) / float(steps @ steps)",
+            "(heights @ steps) / float(steps @ steps)",
+        ),
+        (
+            "runs are one longer than moves between changes",
+            "count / (changes + 1.0)",
+            "count / np.maximum(changes, 1.0)",
+        ),
+    ),
+    *bugs_of(
+        "realism/verdicts.py",
+        "realism/inference/test_labels.py realism/inference/test_check_facts.py",
+        (
+            "any effect fails where its q is small",
+            "e.q < FAIL_Q and e.effect >= FAIL_EFFECT",
+            "e.q < FAIL_Q or e.effect >= FAIL_EFFECT",
+        ),
+        ("two tests of one fact are not corrected for", "min(1.0, 2 * min(where.p, width.p))", "min(where.p, width.p)"),
+        ("a control that was not caught gives a PASS", "e.control_p < CONTROL_P", "e.control_p > CONTROL_P"),
+        ("a FAIL that claims too much is not held down", 'if label == "FAIL" and e', 'if label == "WARN" and e'),
+    ),
+    *bugs_of(
+        "realism/gauge.py",
+        "realism/facts/test_real_windows.py realism/inference/test_samples.py",
+        (
+            "a window is anchored at its own first close",
+            "anchor_close=candles.close[start - 1]",
+            "anchor_close=candles.close[start]",
+        ),
+        (
+            "the last window is left out",
+            "np.arange(1, len(candles) - length + 1, stride",
+            "np.arange(1, len(candles) - length, stride",
+        ),
+    ),
+    *bugs_of(
+        "realism/copying.py",
+        "realism/scores/test_copying.py realism/scores/test_diversity.py",
+        ("a stretch may be compared with its own time", "row[begin:end] = -np.inf", "row[begin:begin] = -np.inf"),
+        ("every pair of paths counts once from each side", "* (len(shapes) - 1) // 2, 1)", "* (len(shapes) - 1), 1)"),
+    ),
+    *bugs_of(
+        "backtest/metrics.py",
+        "backtest/test_path_metrics.py",
+        (
+            "volatility is annualised by the bars, not their root",
+            "np.asarray(_deviation(bar_returns(equity)) * np.sqrt(bars_per_year))",
+            "np.asarray(_deviation(bar_returns(equity)) * bars_per_year)",
+        ),
+        (
+            "Sharpe is not annualised",
+            "_deviation(returns), NO_VARIANCE) * np.sqrt(bars_per_year))",
+            "_deviation(returns), NO_VARIANCE))",
+        ),
+        (
+            "Sortino looks at the upside",
+            "np.mean(np.minimum(returns, 0.0) ** 2, axis=1)",
+            "np.mean(np.maximum(returns, 0.0) ** 2, axis=1)",
+        ),
+        (
+            "Sortino's downside is over losing bars alone",
+            "np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2, axis=1))",
+            "np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2, axis=1, where=returns < 0))",
+        ),
+        (
+            "a bar's return is over the equity after it",
+            "np.divide(after - before, before,",
+            "np.divide(after - before, after,",
+        ),
+        ("returns are logs", "np.divide(after - before, before,", "np.log(np.divide(after, before), "),
+        (
+            "the deviation of returns is the population's",
+            "np.asarray(returns.std(axis=1, ddof=1))",
+            "np.asarray(returns.std(axis=1))",
+        ),
+        ("a year has one bar more", "bars_per_year / (equity.shape[1] - 1)", "bars_per_year / equity.shape[1]"),
+        ("annual returns are not compounded", "np.expm1(yearly, out", "np.positive(yearly, out"),
+        (
+            "a trade without profit is won",
+            'closed & (trades["pnl"].to_numpy() > 0)',
+            'closed & (trades["pnl"].to_numpy() >= 0)',
+        ),
+        ("long and short exposure cancel", "np.abs(exposure).mean(axis=1)", "exposure.mean(axis=1)"),
+        (
+            "a drawdown is measured from the start",
+            "1.0 - equity / np.maximum.accumulate(equity, axis=1)",
+            "1.0 - equity / equity[:, :1]",
+        ),
+        (
+            "turnover is over the equity at the start",
+            "traded.sum(axis=1) / equity.mean(axis=1)",
+            "traded.sum(axis=1) / equity[:, 0]",
+        ),
+        (
+            "the cash before the first bar counts as a bar above water",
+            "np.asarray(below[:, 1:].mean(axis=1))",
+            "np.asarray(below.mean(axis=1))",
+        ),
+    ),
+    *bugs_of(
+        "backtest/ledger.py",
+        "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py",
+        (
+            "fees are taken when buying only",
+            "self.fee(value), self.units[who]",
+            "self.fee(np.maximum(units, 0.0) * fill), self.units[who]",
+        ),
+        ("slippage helps", "price * (1 + side * self.broker.slippage)", "price * (1 - side * self.broker.slippage)"),
+        (
+            "a short's target lies above its entry",
+            "self.entry * (1 + side * self.target)",
+            "self.entry * (1 + self.target)",
+        ),
+        ("a short's stop lies below its entry", "from_price * (1 - side * self.stop)", "from_price * (1 - self.stop)"),
+        (
+            "borrowing is paid on cash, not on stock",
+            "np.maximum(-self.units, 0.0) * close + np.maximum(-self.cash, 0.0)",
+            "np.maximum(-self.cash, 0.0)",
+        ),
+        ("a gap through a stop fills at the stop", "side * np.minimum(side * opened, side * stop)", "stop"),
+        ("a gap through a target fills at the target", "side * np.maximum(side * opened, side * target)", "target"),
+        ("a trailing stop follows the entry", "self.best if self.wanted.trailing else self.entry", "self.entry"),
+        ("leverage adds its whole to the equity", "(broker.leverage - 1) * equity", "broker.leverage * equity"),
+        (
+            "lots are rounded up",
+            "np.floor(size / lot + LOT_ROUNDING) * lot",
+            "np.ceil(size / lot - LOT_ROUNDING) * lot",
+        ),
+        (
+            "stops watch the other end of the bar",
+            "for pair in ((low, high), (high, low))",
+            "for pair in ((high, low), (low, high))",
+        ),
+    ),
+    *bugs_of(
+        "backtest/account.py",
+        "backtest/test_engine_by_hand.py backtest/test_broker_by_hand.py",
+        (
+            "fees are earned",
+            "np.cumsum(_per_bar(orders, value, close.shape) + fees",
+            "np.cumsum(_per_bar(orders, value, close.shape) - fees",
+        ),
+        (
+            "buying and selling cancel in what was traded",
+            "_per_bar(orders, np.abs(value), close.shape)",
+            "_per_bar(orders, value, close.shape)",
+        ),
+    ),
+    *bugs_of(
+        "backtest/engine.py",
+        "backtest/test_engine_by_hand.py",
+        ("an order fills at the open before its decision", 'lag = 1 if broker.fill == "next_open" else 0', "lag = 0"),
+        ("a fill at the close waits for a bar", 'lag = 1 if broker.fill == "next_open" else 0', "lag = 1"),
+    ),
+    *bugs_of(
+        "backtest/round_trips.py",
+        "backtest/test_broker_by_hand.py",
+        (
+            "a short's profit has a long's sign",
+            '"pnl": side * (received - paid) - fees',
+            '"pnl": (received - paid) - fees',
+        ),
+        (
+            "a trade's fees are not taken off its profit",
+            '"pnl": side * (received - paid) - fees',
+            '"pnl": side * (received - paid)',
+        ),
+    ),
+    *bugs_of(
+        "backtest/probe.py",
+        "backtest/test_causality_probe.py",
+        (
+            "the probe leaves one bar after its cut as it was",
+            "np.arange(1, bars)[:, None] > cuts",
+            "np.arange(1, bars)[:, None] > cuts + 1",
+        ),
+        ("the probe does not look at the bar of the cut", "mask & (rows <= cuts)", "mask & (rows < cuts)"),
+        ("a bar is named by its row, the context counted in", "bar=self.row - bars.context_bars", "bar=self.row"),
+        (
+            "only every other path may be read unnoticed",
+            "np.arange(columns) % 2 == parity",
+            "np.arange(columns) % 2 == 2",
+        ),
+    ),
+    *bugs_of(
+        "backtest/overfitting/sharpe.py",
+        "backtest/overfitting/test_sharpe_formulas.py",
+        ("kurtosis is taken for excess kurtosis", "(self.kurtosis - 1) / 4", "(self.kurtosis - 3) / 4"),
+        ("skewness helps where it should hurt", "1 - self.skewness * self.sharpe", "1 + self.skewness * self.sharpe"),
+        ("the expected maximum forgets e", "ndtri(1 - 1 / (trials * math.e))", "ndtri(1 - 1 / trials)"),
+        ("a track record is not squared", "/ (record.sharpe - benchmark)) ** 2", "/ (record.sharpe - benchmark))"),
+    ),
+    *bugs_of(
+        "backtest/overfitting/trials.py",
+        "backtest/overfitting/test_deflated_grid.py",
+        (
+            "copies of one set count as many trials",
+            "correlation + (1 - correlation) * sets",
+            "correlation * sets + (1 - correlation)",
+        ),
+        ("the variance of trials is the population's", "ratios[known].var(ddof=1)", "ratios[known].var()"),
+        (
+            "the choice is deflated by the effective trials where all are meant",
+            "deflated_sharpe(record, trials, variance)",
+            "deflated_sharpe(record, effective, variance)",
+        ),
+    ),
+    *bugs_of(
+        "backtest/overfitting/cscv.py",
+        "backtest/overfitting/test_cscv.py",
+        ("the chosen set is looked up in the half that chose it", "sums.sharpe(1.0 - half)", "sums.sharpe(half)"),
+        ("overfit is who ranks above the median outside", "np.mean(splits.rank < 0.5)", "np.mean(splits.rank > 0.5)"),
+        ("a set of a half is measured by the population's variance", "(count / max(count - 1, 1))", "1.0"),
+        (
+            "the oldest bars are kept and the youngest dropped",
+            "returns[len(returns) - bars * blocks :]",
+            "returns[: bars * blocks]",
+        ),
+    ),
+    *bugs_of(
+        "backtest/overfitting/stability.py",
+        "backtest/overfitting/test_stability.py",
+        (
+            "what neighbours lose is said to be kept",
+            "return 1.0 - above.value / advantage.value",
+            "return above.value / advantage.value",
+        ),
+    ),
+    *bugs_of(
+        "backtest/tail/losses.py",
+        "backtest/tail/test_tail_losses.py",
+        ("a shortfall is a mean over all losses", ".mean(axis=1) / (1.0 - level)  # [path]", ".mean(axis=1)  # [path]"),
+        ("the worst bar is the best", "bar_returns(part).min(axis=1)", "bar_returns(part).max(axis=1)"),
+    ),
+    *bugs_of(
+        "backtest/tail/drawdowns.py",
+        "backtest/tail/test_drawdown_tail.py",
+        ("ruin is measured against the bar before", "(1.0 - loss) * equity[:, :1]", "(1.0 - loss) * equity[:, :-1]"),
+        ("a fall is made good only above its peak", "again = (equity >= peak)", "again = (equity > peak)"),
+    ),
+    *bugs_of(
+        "backtest/limits.py",
+        "store/test_limits.py",
+        (
+            "a limit breaks as soon as its interval touches it",
+            "if measured.high < allowed if at_least else measured.low > allowed",
+            "if measured.low < allowed if at_least else measured.high > allowed",
+        ),
+        ("a floor is judged as a ceiling", 'at_least=limit.side == "at least"', 'at_least=limit.side == "at most"'),
+    ),
+    *bugs_of(
+        "forecasts/numbers.py",
+        "forecasts/test_numbers.py",
+        ("the return over 5 bars is that over 4", "f.close[:, 5], min_bars=6", "f.close[:, 4], min_bars=6"),
+        (
+            "a run-up is measured from the maximum",
+            "(paths.close - np.minimum.accumulate(paths.close, axis=1))",
+            "(paths.close - np.maximum.accumulate(paths.close, axis=1))",
+        ),
+        (
+            "drift is in units of the horizon, not of its root",
+            "scale.volatility * np.sqrt(paths.horizon)",
+            "scale.volatility * paths.horizon",
+        ),
+        (
+            "the range of a path leaves the anchor out",
+            "np.maximum(paths.high.max(axis=1), 0)",
+            "paths.high.max(axis=1)",
+        ),
+    ),
+    *bugs_of(
+        "forecasts/exceedances.py",
+        "forecasts/test_exceedances.py",
+        (
+            "upper and lower tail are swapped",
+            'hits = pits < level if tail == "lower" else pits > 1 - level',
+            'hits = pits < level if tail == "upper" else pits > 1 - level',
+        ),
+        (
+            "Kupiec's ratio has a degree too many",
+            "_count_ratio(hits, level), df=1)",
+            "_count_ratio(hits, level), df=2)",
+        ),
+        (
+            "the excess of an upper tail has the lower one's sign",
+            '(beyond if tail == "lower" else -beyond) / spread',
+            "beyond / spread",
+        ),
+        (
+            "the shortfall is that of the calm end",
+            'np.sort(values if tail == "lower" else -values)',
+            'np.sort(values if tail == "upper" else -values)',
+        ),
+        ("the resampled excesses are not centred", "drawn = centred[rng", "drawn = excesses[rng"),
+    ),
+    *bugs_of(
+        "forecasts/origins.py",
+        "forecasts/test_origins.py forecasts/test_checkpoint_origins.py",
+        (
+            "a context holds the first bar of its future",
+            "self.history.rows(self.row - bars, self.row)",
+            "self.history.rows(self.row - bars + 1, self.row + 1)",
+        ),
+        ("the last bar of the history is never forecast", "last = bars - horizon", "last = bars - horizon - 1"),
+        (
+            "the oldest origins are taken, not the latest",
+            "for back in reversed(range(taken))",
+            "for back in reversed(range(room - taken, room))",
+        ),
+    ),
+    *bugs_of(
+        "forecasts/drift.py",
+        "forecasts/test_drift.py",
+        (
+            "growth is the mean of logs",
+            "gain, gain_wide = float(growth.mean()) - 1",
+            "gain, gain_wide = float(returns.mean())",
+        ),
+        (
+            "drift in deviations is in standard errors",
+            "returns.std(ddof=1))",
+            "returns.std(ddof=1) / np.sqrt(len(returns)))",
+        ),
+    ),
+    *bugs_of(
+        "forecasts/judge.py",
+        "forecasts/test_judgement.py forecasts/test_calibration.py",
+        ("training data of the same day count as earlier", "stamp[:10] <= trained_until", "stamp[:10] < trained_until"),
+        ("a generator fails by q alone", "if q < FAIL_Q and (abs(off)", "if q < FAIL_Q or (abs(off)"),
+    ),
+    *bugs_of(
+        "report/numbers.py",
+        "report/test_numbers_as_text.py",
+        ("a percentage is a fraction", "text = fixed(100 * fraction, 1)", "text = fixed(fraction, 1)"),
+        (
+            "half an interval is all of it",
+            "render((estimate.high - estimate.low) / 2, form",
+            "render((estimate.high - estimate.low), form",
+        ),
+        ("the rule of three is a rule of one", "bound = 3 / estimate.n", "bound = 1 / estimate.n"),
+        (
+            "a standard error is half an interval",
+            "(estimate.high - estimate.low) / (2 * 1.96)",
+            "(estimate.high - estimate.low) / 2",
+        ),
+        ("a minus is lost", 'return f"{MINUS}{text}" if value < 0', 'return f"{MINUS}{text}" if value > 0'),
+        (
+            "upper and lower end are swapped in brackets",
+            "for end in (estimate.low, estimate.high))",
+            "for end in (estimate.high, estimate.low))",
+        ),
+        (
+            "q is rounded onto a threshold",
+            "value < limit <= round(value, decimals)",
+            "value > limit >= round(value, decimals)",
+        ),
+    ),
+)
