@@ -89,8 +89,8 @@ def small_q(value: float | None, source: str) -> Shown:
     if value is not None and value < 0.0005:
         return Shown("< 0.001")
     decimals = 2 if value is None or value >= 0.1 else 3
-    if value is not None and any(value < limit <= round(value, decimals) for limit in (0.01, 0.05)):
-        decimals = 4
+    while value is not None and any(value < limit <= round(value, decimals) for limit in (0.01, 0.05)):
+        decimals += 1
     return plain(value, "number", source, decimals=decimals)
 
 

@@ -1,11 +1,13 @@
 """Metrics of single paths against numbers counted by hand, and their behaviour at the edges."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scenario_gen.backtest import METRICS, metrics
+from scenario_gen.backtest.account import Account
 from scenario_gen.backtest.metrics import Tally
 
 
@@ -68,6 +70,18 @@ def test_win_rate_counts_closed_round_trips_only():
     equity = np.full((3, 4), 100.0)
     assert measure("win_rate", equity, **counts).tolist() == pytest.approx([0.5, np.nan, np.nan], nan_ok=True)
     assert measure("trades", equity, **counts).tolist() == [3, 1, 0]
+
+
+def test_a_round_trip_is_won_with_a_profit_after_fees_once_it_is_closed():
+    trades = pd.DataFrame(
+        {"path_id": [0, 0, 0, 2, 2], "pnl": [5.0, 0.0, -1.0, 3.0, 9.0], "open": [False, False, False, True, False]}
+    )
+    flat = np.zeros((3, 4))
+    account = Account(np.full((3, 5), 100.0), flat, flat, flat, np.full(3, 4))
+    counted = Tally.of(account, trades, 252)
+    assert counted.trades.tolist() == [3, 0, 2]
+    assert counted.closed.tolist() == [3, 0, 1]
+    assert counted.won.tolist() == [1, 0, 1]  # nothing gained is nothing won, and an open trade may yet lose
 
 
 def test_exposure_turnover_and_fees():

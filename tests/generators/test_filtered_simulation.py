@@ -15,7 +15,7 @@ from scenario_gen.errors import DataError
 from scenario_gen.generators import garch
 from scenario_gen.generators.base import relative_bars
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import WARM_UP, FilteredPaths, VarianceRecursion, filter_bars
+from scenario_gen.generators.fhs import WARM_UP, FilteredBars, FilteredPaths, VarianceRecursion, filter_bars
 from scenario_gen.generators.garch import GarchPaths, fit_garch
 from scenario_gen.market import BarCalendar, Candles, PathSet
 
@@ -43,6 +43,26 @@ def test_the_running_variance_is_pandas_ewm_and_archs(returns: np.ndarray) -> No
     bounds = np.tile([0.0, 1e9], (len(returns), 1))
     EWMAVariance(0.94).compute_variance(np.empty(0), returns, archs, float(returns[0] ** 2), bounds)
     np.testing.assert_allclose(ours[:-1], archs, rtol=1e-9)
+
+
+def test_a_bar_is_divided_by_the_volatility_that_stood_before_it() -> None:
+    returns = np.array([0.01] * WARM_UP + [0.03, -0.02])
+    relative = np.stack((returns / 2, returns + 0.01, returns - 0.01, returns), axis=-1)
+    filtered = filter_bars(relative, VarianceRecursion(0.0, 0.06, 0.0, 0.94))
+    before = 0.01**2, 0.94 * 0.01**2 + 0.06 * 0.03**2  # the mean square of the first ten, and what .03 makes of it
+    np.testing.assert_allclose(filtered.units, relative[WARM_UP:] / np.sqrt(before)[:, None])
+    assert filtered.variance == pytest.approx(0.94 * before[1] + 0.06 * 0.02**2)
+
+
+def test_a_path_goes_on_with_the_variance_that_its_own_bars_made() -> None:
+    fall = FilteredBars(np.array([[-0.5, 0.0, -3.0, -2.0]]), VarianceRecursion(0.1, 0.05, 0.1, 0.8), variance=1.0)
+    bars, drawn = fall.simulate(np.full((1, 3), 0.7))
+    # every bar falls by two deviations: h' = .1 + (.05 + .1) 4 h + .8 h, which is .1 + 1.4 h
+    variances = [1.0, 1.5, 2.2]
+    np.testing.assert_allclose(bars[0], np.sqrt(variances)[:, None] * fall.units)
+    assert drawn.tolist() == [[0, 0, 0]]
+    rise = replace(fall, units=-fall.units)
+    np.testing.assert_allclose(rise.simulate(np.full((1, 2), 0.7))[0][0, :, 3], [2.0, 2.0 * np.sqrt(0.1 + 0.2 + 0.8)])
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])

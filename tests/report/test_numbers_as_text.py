@@ -102,3 +102,20 @@ def test_round_ticks_stand_at_any_size_of_prices(unit: float) -> None:
 
 def test_declared_levels_carry_no_empty_decimals() -> None:
     assert [numbers.level(value) for value in (0.25, 0.125, 0.0)] == ["25%", "12.5%", "0%"]
+
+
+def test_the_standard_error_behind_an_interval_is_its_half_over_the_normal_quantile() -> None:
+    assert numbers.standard_error(Estimate(0.5, 0.5 - 1.96 * 0.02, 0.5 + 1.96 * 0.02)) == pytest.approx(0.02)
+    assert numbers.standard_error(Estimate(0.5, None, 0.6)) is None
+
+
+@pytest.mark.parametrize(
+    ("q", "text"),
+    [
+        (0.0004, "< 0.001"), (0.0005, "0.001"), (0.0312, "0.031"), (0.2345, "0.23"),
+        (0.0497, "0.0497"), (0.04996, "0.04996"), (0.0099996, "0.0099996"),
+        (0.0098, "0.0098"), (0.0512, "0.051"), (0.01, "0.010"),
+    ],
+)  # fmt: skip
+def test_a_q_is_never_rounded_onto_the_threshold_that_it_is_below(q: float, text: str) -> None:
+    assert numbers.small_q(q, "x").text == text

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from scenario_gen.backtest.overfitting import deflate_best, effective_trials
+from scenario_gen.backtest.overfitting import (
+    SharpeRecord,
+    deflate_best,
+    deflated_sharpe,
+    effective_trials,
+    expected_maximum,
+)
 from scenario_gen.backtest.overfitting.trials import mean_correlation
 
 
@@ -61,6 +67,21 @@ def test_one_good_set_among_worthless_ones_survives():
     assert found.deflated > 0.99
     assert found.sharpe == pytest.approx(math.sqrt(252) * returns[:, 37].mean() / returns[:, 37].std(ddof=1))
     assert found.deflated_by_all <= found.deflated <= found.probabilistic
+
+
+def test_deflation_by_the_effective_and_by_all_trials_are_two_numbers_of_the_papers_formula():
+    returns = noise(400, 12, seed=5, correlation=0.6)
+    returns[:, 4] += 0.002
+    found = deflate_best(returns, 252)
+    ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
+    assert found.deviation == pytest.approx(math.sqrt(252) * ratios.std(ddof=1))
+    record = SharpeRecord.of(returns[:, 4])
+    for trials, deflated in ((found.effective_trials, found.deflated), (12, found.deflated_by_all)):
+        assert deflated == pytest.approx(deflated_sharpe(record, trials, ratios.var(ddof=1)))
+    assert found.expected_maximum == pytest.approx(
+        found.deviation * expected_maximum(1 + 11 * (1 - mean_correlation(returns)))
+    )
+    assert found.deflated_by_all < found.deflated - 0.003
 
 
 def test_years_come_from_the_calendar():
