@@ -299,6 +299,7 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
         f"context deviations over the horizon; the market: {drift.realised:+.2f} "
         f"[{drift.realised_low:+.2f}, {drift.realised_high:+.2f}]"
     )
+    yield from _foresight(ours)
     yield f"{ours.contamination.label:<12} training data: {ours.contamination.reason}"
     yield from _untestable_facts(calibration)
     yield from _omissions(ours, *calibration.baselines)
@@ -306,6 +307,18 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
         yield f"{other.label:<12} {other.name}, as a whole"
     yield from calibration.notes
     yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be found with a power of 80 %"
+
+
+def _foresight(ours: GeneratorCalibration) -> Iterator[str]:
+    """Yield how forecasts of volatility move with what came, beside the baselines'."""
+    seen = ours.foresight
+    if seen is None or seen.correlation is None:
+        return
+    than = "; ".join(f"{one.difference:+.2f} to {one.baseline} (p {one.p:.2g})" for one in seen.beside)
+    yield (
+        f"follows volatility: correlation {seen.correlation:.2f} [{seen.low:.2f}, {seen.high:.2f}] of forecasts with "
+        f"what came{'; ' + than if than else ''}"
+    )
 
 
 def _untestable_facts(calibration: Calibration) -> Iterator[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scenario_gen.finding import CALIBRATION, OVERLAP, VALUE_AT_RISK, Finding, Label, worst
 from scenario_gen.forecasts.drift import audit_drift
 from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
+from scenario_gen.forecasts.foresight import Foresight
 from scenario_gen.forecasts.numbers import FUNCTIONALS, SCORED, Observation
 from scenario_gen.forecasts.origins import FEWEST_JUDGED
 from scenario_gen.forecasts.results import (
@@ -97,7 +98,13 @@ def judge_generator(
         contamination=overlap,
         omitted=dict(omitted),
         dropped=dropped,
+        foresight=_foresight(observations),
     )
+
+
+def _foresight(observations: Sequence[Observation]) -> Foresight | None:
+    forecast, came = zip(*(one.volatility for one in observations), strict=True)
+    return Foresight.of(forecast, came) if np.isfinite([*forecast, *came]).all() else None
 
 
 def scores_by_origin(observations: Sequence[Observation]) -> dict[str, Floats]:
@@ -111,27 +118,29 @@ def scores_by_origin(observations: Sequence[Observation]) -> dict[str, Floats]:
 def with_skills(
     ours: GeneratorCalibration, baselines: Sequence[GeneratorCalibration], origins: Sequence[str]
 ) -> GeneratorCalibration:
-    """Return a generator's calibration with every score set against every baseline's.
+    """Return a generator's calibration with every score, and its foresight, set against every baseline's.
 
     Args:
         ours: the generator.
         baselines: at the same origins; where one of the two was omitted, neither is counted.
         origins: stamps of all origins, oldest first.
     """
-    skills = []
+    skills, foresight = [], ours.foresight
     for other in baselines:
         both = [stamp for stamp in origins if stamp not in ours.omitted and stamp not in other.omitted]
+        if foresight is not None and other.foresight is not None:
+            at, theirs = (_places(one, origins, both) for one in (ours, other))
+            foresight = foresight.held_against(other.name, other.foresight, at, theirs)
         for score in ours.scores_by_origin if len(both) > 1 else ():
-            mine, theirs = (_at(one, score, origins, both) for one in (ours, other))
-            skills.append(compare_scores(score, other.name, mine, theirs))
-    return replace(ours, skills=skills)
+            mine, others = (np.array(one.scores_by_origin[score])[_places(one, origins, both)] for one in (ours, other))
+            skills.append(compare_scores(score, other.name, mine, others))
+    return replace(ours, skills=skills, foresight=foresight)
 
 
-def _at(calibration: GeneratorCalibration, score: str, origins: Sequence[str], wanted: Sequence[str]) -> Floats:
-    """Return a generator's scores at some of the origins that it was not omitted from."""
-    seen = [stamp for stamp in origins if stamp not in calibration.omitted]
-    by_stamp = dict(zip(seen, calibration.scores_by_origin[score], strict=True))
-    return np.array([by_stamp[stamp] for stamp in wanted])
+def _places(calibration: GeneratorCalibration, origins: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return where some origins stand among those that a generator was not omitted from."""
+    seen = {stamp: place for place, stamp in enumerate(s for s in origins if s not in calibration.omitted)}
+    return [seen[stamp] for stamp in wanted]
 
 
 def judge_exceedances(

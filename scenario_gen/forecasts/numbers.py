@@ -172,6 +172,8 @@ class Observation:
     excesses: dict[tuple[str, Tail, float], float]
     generated: float  # mean log return over the horizon, in context deviations
     realised: float  # the log return that came, in the same
+    # median log realised volatility of the paths, and that which came; NaN where the horizon has too few bars for it
+    volatility: tuple[float, float] = (float("nan"), float("nan"))
 
 
 def measure(
@@ -212,7 +214,13 @@ def measure(
         },
         generated=float(ours.close[:, -1].mean() / unit),
         realised=float(theirs.close[0, -1] / unit),
+        volatility=_volatility(drawn),
     )
+
+
+def _volatility(drawn: Mapping[str, tuple[Floats, float]]) -> tuple[float, float]:
+    ensemble, came = drawn.get("log_volatility", (np.array([np.nan]), float("nan")))
+    return float(np.median(ensemble)), came
 
 
 def _path_scores(ours: LogPaths, theirs: LogPaths, volatility: float) -> dict[str, float]:

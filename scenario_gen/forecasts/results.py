@@ -8,6 +8,7 @@ from typing import Any, Literal
 from scenario_gen.finding import Label
 from scenario_gen.forecasts.drift import DriftAudit
 from scenario_gen.forecasts.exceedances import Exceedances, decisive, group_label
+from scenario_gen.forecasts.foresight import Foresight
 from scenario_gen.generators.rescaled import Scaling
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.ranks import Coverage
@@ -79,6 +80,7 @@ class GeneratorCalibration:
     contamination: Contamination  # by the training data
     omitted: dict[str, str] = field(default_factory=dict)  # ISO stamps of origins at which it could not be run, and why
     dropped: int = 0  # paths that broke a candle rule beyond repair and were left out of their ensembles
+    foresight: Foresight | None = None  # of volatility; None in paths too short to have one, and in runs of before
 
     def functional(self, name: str) -> FunctionalCalibration:
         """Return the functional with this id."""

@@ -152,6 +152,7 @@ def _generators_table(calibration: Ref) -> Table:
         Column("Mean rank", f"{main}/mean", "number", unit="½ calibrated", decimals=2),
         Column("Mean distance to ½", f"{main}/spread", "number", unit="¼ calibrated", decimals=2),
         Column("Path inside its 90% band", lambda row: _share(row.find("band/2")), unit="all bars"),
+        Column("Follows volatility", _followed, unit="correlation with what came"),
         Column("Skill of this generator", lambda row: _skill(calibration, row), unit="CRPS of volatility; t"),
         Column("Drift", lambda row: _drift(row, "generated"), unit="context deviations"),
         LABEL,
@@ -163,8 +164,17 @@ def _generators_table(calibration: Ref) -> Table:
         lambda row: (name(row.value.name, 40), "" if row.at.endswith("generator") else "baseline"),
         title="Beside simpler generators.",
         caption="All on the same forecasts. Volatility is the log realised volatility of a path. Skill above 0: better "
-        "than that generator; t (Diebold and Mariano) below −2: surely so. Brackets: 95% intervals over forecasts.",
+        "than that generator; t (Diebold and Mariano) below −2: surely so. Follows volatility: how the forecasts' "
+        "median moves with what came, which even ranks alone do not show. Brackets: 95% intervals over forecasts.",
     )
+
+
+def _followed(row: Ref) -> Shown:
+    """Return the correlation of a generator's forecasts of volatility with what came."""
+    seen = row.value.foresight
+    if seen is None or seen.correlation is None:
+        return ABSENT
+    return _between(seen.correlation, seen.low, seen.high, f"{row.at}/foresight/correlation")
 
 
 def _share(band: Ref) -> Shown:
