@@ -30,14 +30,15 @@ SUMS = "SHA256SUMS"  # the format of sha256sum(1): ``sha256sum -c SHA256SUMS`` c
 SUM = re.compile(r"(?P<hash>[0-9a-f]{64}) [ *](?P<name>.+)")
 
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space or choose another report.folder; finished blocks are kept"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another report.folder"),
-    errno.EACCES: ("permission denied", "choose a report.folder that you may write to"),
-    errno.EPERM: ("permission denied", "choose a report.folder that you may write to"),
-    errno.EROFS: ("the disk is read-only", "choose a report.folder on a disk that can be written"),
-    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter report.folder"),
-    errno.ENOTDIR: ("a part of the path is a file", "choose a report.folder whose parents are folders"),
-    errno.EEXIST: ("a file stands where a folder is needed", "choose another report.folder"),
+    errno.ENOSPC: ("the disk is full", "free some space or choose another {place}; what is finished is kept"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another {place}; what is finished is kept"),
+    errno.EFBIG: ("the file is too large for this disk or for its limit", "raise the limit or choose another {place}"),
+    errno.EACCES: ("permission denied", "choose a {place} that you may write to"),
+    errno.EPERM: ("permission denied", "choose a {place} that you may write to"),
+    errno.EROFS: ("the disk is read-only", "choose a {place} on a disk that can be written"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter {place}"),
+    errno.ENOTDIR: ("a part of the path is a file", "choose a {place} whose parents are folders"),
+    errno.EEXIST: ("a file stands where a folder is needed", "choose another {place}"),
     errno.EISDIR: ("a folder stands where a file is needed", "move it away"),
     errno.ELOOP: ("it is a link", "move it away"),
     errno.ENOENT: ("there is no such file", "check the path, or run the spec first"),
@@ -45,8 +46,8 @@ _REASONS = {
 
 
 @contextmanager
-def disk_trouble(doing: str, path: Path) -> Iterator[None]:
-    """Turn an OSError inside the block into a StoreError that says what to do.
+def disk_trouble(doing: str, path: Path, place: str = "report.folder") -> Iterator[None]:
+    """Turn an OSError inside the block into a StoreError that says what to do; ``place``: what the user may change.
 
     Raises:
         StoreError: the operating system refused.
@@ -55,19 +56,19 @@ def disk_trouble(doing: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the disk and the path"))
-        raise StoreError(f"cannot {doing} {path}: {reason}", fix=fix) from error
+        raise StoreError(f"cannot {doing} {path}: {reason}", fix=fix.format(place=place)) from error
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
+def atomic(path: Path, place: str = "report.folder") -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds, and is gone when it fails.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
-        with disk_trouble("write", path):
+        with disk_trouble("write", path, place):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             partial.replace(path)
@@ -76,13 +77,13 @@ def atomic(path: Path) -> Iterator[Path]:
             partial.unlink()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, place: str = "report.folder") -> None:
     """Write a file atomically, down to the disk.
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    with atomic(path) as partial, partial.open("wb") as handle:
+    with atomic(path, place) as partial, partial.open("wb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
@@ -123,6 +124,14 @@ class FolderLock:
             expected="a folder that is left alone until the end",
             fix="give the same command again",
         )
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what killed writes of a file left beside it; for a process that has the folder to itself."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9]+{re.escape(TEMPORARY)}")
+    for partial in sorted(path.parent.glob(f".*{TEMPORARY}")):
+        if ours.fullmatch(partial.name) and (partial.is_symlink() or partial.is_file()):
+            partial.unlink()
 
 
 @contextmanager
@@ -275,9 +284,13 @@ def is_hash(recorded: str) -> bool:
 
 
 def write_sums(folder: Path, names: Iterable[str]) -> None:
-    """Write SHA256SUMS for files of a folder."""
+    """Write SHA256SUMS for files of a folder.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
     lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    write_bytes(folder / SUMS, "".join(lines).encode(), "folder")
 
 
 def read_sums(folder: Path) -> dict[str, str]:

@@ -70,18 +70,19 @@ def _downloaded(asked: VectorbtData) -> list[Candles]:
 
 
 def _tell(trained: Trained) -> None:
-    """Draw the learning curves and print what came out; under torchrun, once."""
+    """Print what came out and draw the learning curves; under torchrun, once."""
     import os
 
     from scenario_gen.report.drawing.learning import draw_learning
 
     if os.environ.get("RANK", "0") != "0":
         return
-    draw_learning(trained.folder)
     if trained.checkpoint is None:
         say(f"tokenizer: {trained.folder} (name it as init_tokenizer to train a model with it)")
+        draw_learning(trained.folder)
         return
     record = trained.checkpoint.provenance
     before, after = (record.get(key, {}).get("later") for key in ("held_out_nats_before", "held_out_nats"))
     gain = f"; nats per held-out bar {before:.3f} before, {after:.3f} after" if before is not None else ""
     say(f"checkpoint: {trained.folder} (use it as generator.model; its MODEL_CARD.md says what it is worth){gain}")
+    draw_learning(trained.folder)  # last: what cannot be drawn is no reason to keep the result back

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.files import sha256_of, write_sums
+from scenario_gen.files import sha256_of, write_bytes, write_sums
 from scenario_gen.kronos.extras import cell_volumes, read_extras
 from scenario_gen.kronos.hub import Revision, fetched, find_source
 from scenario_gen.kronos.model import DependencyForm, Kronos
@@ -137,7 +137,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint in the layout described at the top of this module.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        StoreError: the disk refuses.
     """
     volumes = checkpoint.cell_log_volume
     extras = {
@@ -148,13 +148,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         "cell_log_volume": None if volumes is None else [round(float(v), 6) for v in volumes],
         "training": checkpoint.provenance,
     }
-    try:
-        save_network(checkpoint.model, folder / "model")
-        save_network(checkpoint.tokenizer, folder / "tokenizer")
-        (folder / EXTRAS).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
-        write_sums(folder, OWN_FILES)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
+    save_network(checkpoint.model, folder / "model")
+    save_network(checkpoint.tokenizer, folder / "tokenizer")
+    write_bytes(folder / EXTRAS, (json.dumps(extras, indent=1) + "\n").encode(), "folder")
+    write_sums(folder, OWN_FILES)
 
 
 def _check_pair(model: Kronos, tokenizer: KronosTokenizer, folder: Path) -> None:

@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.files import write_bytes
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.kronos.extras import read_json
 from scenario_gen.kronos.hub import locate
@@ -48,7 +49,11 @@ class Stored(nn.Module, Generic[Config]):
         return load_network(cls, locate(f"{name}@{revision}" if revision else str(name)))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors to a folder, which is made where it is missing."""
+        """Write config.json and model.safetensors to a folder, which is made where it is missing.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
         save_network(self, Path(folder))
 
 
@@ -56,10 +61,15 @@ Network = TypeVar("Network", bound=Stored[Any])
 
 
 def save_network(network: Stored[Any], folder: Path) -> None:
-    """Write one network's ``config.json`` and ``model.safetensors``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(json.dumps(network.config.to_mapping(), indent=1) + "\n", encoding="utf-8")
-    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)
+    """Write one network's ``config.json`` and ``model.safetensors``, each whole or not at all.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    shapes = json.dumps(network.config.to_mapping(), indent=1) + "\n"
+    write_bytes(folder / CONFIG, shapes.encode(), "folder")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(tensors), "folder")
 
 
 def load_network(kind: type[Network], folder: Path) -> Network:

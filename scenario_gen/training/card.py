@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.files import write_bytes
 from scenario_gen.kronos.checkpoint import Checkpoint
 
 NOT_EVALUATED = "Not evaluated yet beyond the likelihood above."
@@ -17,9 +18,12 @@ def write_card(folder: Path, checkpoint: Checkpoint, evaluation: str = "") -> Pa
         folder: the checkpoint's folder.
         checkpoint: as trained or loaded from there.
         evaluation: Markdown with held-out figures, if they were computed.
+
+    Raises:
+        StoreError: the disk refuses.
     """
     path = folder / "MODEL_CARD.md"
-    path.write_text(card_text(checkpoint, evaluation), encoding="utf-8", newline="\n")
+    write_bytes(path, card_text(checkpoint, evaluation).encode(), "folder")
     return path
 
 
@@ -96,8 +100,9 @@ def _last(rows: list[dict[str, Any]]) -> str:
 
 def _settings(record: dict[str, Any]) -> str:
     hours = [record.get(f"{stage}_cpu_seconds", 0) / 3600 for stage in ("tokenizer", "model")]
+    data = f"data sha256 `{record['data_sha256']}`, " if "data_sha256" in record else ""
     return (
-        f"`config.yaml` beside the weights, sha256 `{record.get('config_sha256', 'not recorded')}`, seed "
+        f"`config.yaml` beside the weights, sha256 `{record.get('config_sha256', 'not recorded')}`, {data}seed "
         f"{record.get('seed', 'not recorded')}. Processor time: tokenizer {hours[0]:.2f} core-hours, model "
         f"{hours[1]:.2f} core-hours. Learning curves: `metrics.jsonl`. {record.get('remarks', '')}".rstrip()
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.kronos.checkpoint import Checkpoint, save_checkpoint
+from scenario_gen.errors import CheckpointError, SpecError, StoreError
+from scenario_gen.files import disk_trouble, locked, remove_partials, write_bytes
+from scenario_gen.kronos.checkpoint import OWN_FILES, Checkpoint, save_checkpoint
 from scenario_gen.kronos.device import choose_device
 from scenario_gen.kronos.representation import Increments, Levels, Representation
 from scenario_gen.kronos.tokenizer import KronosTokenizer
@@ -21,9 +24,11 @@ from scenario_gen.training.card import write_card
 from scenario_gen.training.config import TrainConfig, load_config
 from scenario_gen.training.data import Download, Part, Series, WindowSampler, feature_moments, load_series
 from scenario_gen.training.networks import Samplers, Workshop, held_out_nats, train_model, train_tokenizer
-from scenario_gen.training.stage import StageResult
+from scenario_gen.training.stage import METRICS, StageResult, damaged_lines
 from scenario_gen.training.start import (
+    BEGUN_WITH,
     TOKENIZER_ALONE,
+    Beginning,
     Start,
     cell_log_volumes,
     describe_series,
@@ -31,6 +36,7 @@ from scenario_gen.training.start import (
     save_tokenizer,
 )
 from scenario_gen.training.workers import Workers, joined
+from scenario_gen.values import encode
 
 CONFIG_COPY = "config.yaml"
 BEGUN = ("scenario_gen.json", TOKENIZER_ALONE, "tokenizer.state.pt", "model.state.pt")
@@ -84,11 +90,16 @@ def train(
         SpecError: the config is wrong, or its device is not on this machine.
         DataError: the data cannot be used.
         CheckpointError: the start cannot be read; the folder holds a finished or begun training and ``resume`` is
-            off, or it was begun with another config, or cannot be written; or the loss is no longer finite.
+            off, or it was begun with another config, other data or another start, or cannot be written (a full disk
+            loses nothing that was saved); or the loss is no longer finite.
+        StoreError: another training is at work in the folder, or the folder was deleted meanwhile.
     """
     config, digest = load_config(config_path)
     folder, text = out or Path("runs") / config.name, config_path.read_bytes()
-    with joined() as ranks:
+    with joined() as ranks, ExitStack() as alone:
+        if ranks.first:
+            with _told_how_to_go_on(folder):
+                alone.enter_context(locked(folder, "a training", "pass --out with another folder"))
         progress = (progress or SilentProgress()) if ranks.first else SilentProgress()
         device = choose_device(ranks.device(config.device), f"{config.name}: device")
         _refuse_to_overwrite(folder, text, resume)
@@ -98,13 +109,17 @@ def train(
         series = load_series(source, config_path.parent, config.window.bars, download)
         progress.note(f"{len(series)} series, {sum(len(s.values) for s in series):,} bars")
         samplers = _samplers(config, series, start)
+        begun = Beginning.of(series, start)
+        if _is_begun(folder):
+            begun.refuse_changes(folder / BEGUN_WITH)
         ranks.wait()  # all have looked at the folder before the first one writes to it
-        if ranks.first:
-            _make_folder(folder, text)
-        ranks.wait()
-        with _torch_set_up(config, device):
+        with _told_how_to_go_on(folder), _torch_set_up(config, device):
+            if ranks.first:
+                _make_folder(folder, text, begun, progress)
+            ranks.wait()
             shop = Workshop(config, samplers, folder, resume, device, ranks, progress)
-            return Trained(folder, _learn(shop, start, {"config_sha256": digest}, series))
+            record = {"config_sha256": digest, "data_sha256": begun.data_sha256}
+            return Trained(folder, _learn(shop, start, record, series))
 
 
 def _learn(shop: Workshop, start: Start, record: dict[str, Any], series: list[Series]) -> Checkpoint | None:
@@ -180,9 +195,13 @@ def _torch_set_up(config: TrainConfig, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _is_begun(folder: Path) -> bool:
+    return any((folder / name).exists() for name in BEGUN)
+
+
 def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
     """Let nothing replace a training run, nor go on with it under another config."""
-    if not any((folder / name).exists() for name in BEGUN):
+    if not _is_begun(folder):
         return
     if not resume:
         raise CheckpointError(
@@ -197,6 +216,24 @@ def _refuse_to_overwrite(folder: Path, text: bytes, resume: bool) -> None:
         )
 
 
+@contextmanager
+def _told_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Turn trouble with the disk into an error that says how the training goes on.
+
+    Raises:
+        CheckpointError: the disk is full, or refuses otherwise.
+    """
+    try:
+        with disk_trouble("write", folder, "--out"):
+            yield
+    except StoreError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise  # another training is at work
+        full = error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        again = "free some space, then give the same command with --resume: it goes on from the last saved step"
+        raise CheckpointError(error.problem, fix=again if full else "pass --out with a folder to write to") from error
+
+
 def _check_ranks(config: TrainConfig, ranks: Workers) -> None:
     for name, stage in (("tokenizer", config.tokenizer), ("model", config.model)):
         if stage is not None and stage.batch % ranks.count:
@@ -206,14 +243,14 @@ def _check_ranks(config: TrainConfig, ranks: Workers) -> None:
             )
 
 
-def _make_folder(folder: Path, text: bytes) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG_COPY).write_bytes(text)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: cannot be written: {error}", fix="pass --out with a writable folder"
-        ) from None
+def _make_folder(folder: Path, text: bytes, begun: Beginning, progress: Progress) -> None:
+    """Write what the run is begun with, and clear away what a killed one left half written."""
+    for name in (CONFIG_COPY, BEGUN_WITH, METRICS, *BEGUN, *OWN_FILES):
+        remove_partials(folder / name)
+    if lost := damaged_lines(folder / METRICS):
+        progress.note(f"{folder / METRICS}: {lost} lines cannot be read and are left out of the learning curves")
+    write_bytes(folder / BEGUN_WITH, (json.dumps(encode(begun), indent=1) + "\n").encode(), "--out")
+    write_bytes(folder / CONFIG_COPY, text, "--out")
 
 
 def _samplers(config: TrainConfig, series: list[Series], start: Start) -> Samplers:

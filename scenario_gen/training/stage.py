@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.files import atomic, write_bytes
 from scenario_gen.training.config import StageConfig
 from scenario_gen.training.workers import Workers
 
@@ -155,6 +157,7 @@ def _copy(values: dict[str, Tensor], network: nn.Module) -> None:
 LossFunction = Callable[[int], dict[str, Tensor]]
 Validation = Callable[[], dict[str, float]]
 REPORT_EVERY = 50  # steps
+METRICS = "metrics.jsonl"
 HELD_OUT_LOSS = "later_loss"  # the figure of a validation that an early stop goes by
 
 
@@ -169,7 +172,7 @@ class StageFiles:
     def under(cls, folder: Path, stage: str) -> StageFiles:
         """Name the files of a stage inside a training folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder / f"{stage}.state.pt", folder / "metrics.jsonl")
+        return cls(folder / f"{stage}.state.pt", folder / METRICS)
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,7 @@ def run_stage(
 
     Raises:
         CheckpointError: the saved state cannot be used, or the loss is not finite.
+        StoreError, OSError: the disk refuses; what was saved before is still there.
     """
     ranks = ranks or Workers()
     run = _Run(network, config)
@@ -290,18 +294,34 @@ def _stop_if_lost(stage: str, step: int, norm: Tensor) -> None:
 
 
 def _drop_later_lines(metrics: Path, stage: str, start: int) -> None:
-    """Remove lines of steps that are about to be done again, and a line that a kill cut short."""
+    """Remove lines of steps that are about to be done again, and those that cannot be read, as a kill leaves one."""
+    kept = [
+        text + "\n"
+        for text, line in _lines(metrics)
+        if line is not None and (line["stage"] != stage or line["step"] <= start)
+    ]
+    if metrics.exists():
+        write_bytes(metrics, "".join(kept).encode("utf-8"), "--out")
+
+
+def damaged_lines(metrics: Path) -> int:
+    """Return how many lines of a metrics file cannot be read, less the last one, which a kill may have cut short."""
+    return sum(line is None for _, line in _lines(metrics)[:-1])
+
+
+def _lines(metrics: Path) -> list[tuple[str, dict[str, Any] | None]]:
+    """Return every line with what it holds; None where that is not what a stage reports."""
     if not metrics.exists():
-        return
-    kept = []
-    for text in metrics.read_text(encoding="utf-8").splitlines():
+        return []
+    lines: list[tuple[str, dict[str, Any] | None]] = []
+    for text in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
-            continue
-        if line["stage"] != stage or line["step"] <= start:
-            kept.append(text + "\n")
-    metrics.write_text("".join(kept), encoding="utf-8")
+        except (ValueError, RecursionError):
+            line = None
+        whole = isinstance(line, dict) and isinstance(line.get("stage"), str) and type(line.get("step")) is int
+        lines.append((text, line if whole else None))
+    return lines
 
 
 def _report(metrics: Path, line: dict[str, Any], figures: dict[str, float]) -> None:
@@ -321,9 +341,13 @@ def _save(path: Path, run: _Run, step: int, seconds: float) -> None:
         "seconds": seconds,
         "random": torch.get_rng_state(),  # dropout draws from it
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    with atomic(path, "--out") as partial, partial.open("wb") as handle:
+        try:
+            torch.save(state, handle)
+        except RuntimeError as error:  # torch's writer says where it was, not what the disk said
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _restore(path: Path, run: _Run) -> tuple[int, float]:

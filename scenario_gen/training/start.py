@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scenario_gen.errors import CheckpointError, SpecError
-from scenario_gen.files import user_path, write_sums
+from scenario_gen.errors import CheckpointError, SpecError, StoreError
+from scenario_gen.files import user_path, write_bytes, write_sums
 from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, open_checkpoint
 from scenario_gen.kronos.extras import cell_volumes, read_extras
 from scenario_gen.kronos.model import Kronos
@@ -22,7 +23,9 @@ from scenario_gen.kronos.tokenizer import KronosTokenizer
 from scenario_gen.kronos.weights import load_network, save_network
 from scenario_gen.training.config import TrainConfig
 from scenario_gen.training.data import Series, WindowSampler
+from scenario_gen.values import decode_json
 
+BEGUN_WITH = "begun.json"  # sums of what a run was begun with
 TOKENIZER_ALONE = "tokenizer.json"  # representation and record of a folder that holds no model
 COPIED = ("repository", "revision", "tokenizer_repository", "tokenizer_revision", "model_sha256", "tokenizer_sha256")
 
@@ -123,19 +126,99 @@ def save_tokenizer(
     """Write a tokenizer without a model, for ``init_tokenizer`` of another run.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        StoreError: the disk refuses.
     """
     extras = {
         "representation": representation.to_mapping(),
         "cell_log_volume": None if volumes is None else [round(float(v), 6) for v in volumes],
         "training": record,
     }
-    try:
-        save_network(tokenizer, folder / "tokenizer")
-        (folder / TOKENIZER_ALONE).write_text(json.dumps(extras, indent=1) + "\n", encoding="utf-8")
-        write_sums(folder, ("tokenizer/config.json", "tokenizer/model.safetensors", TOKENIZER_ALONE))
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written: {error}", fix="choose a writable folder") from None
+    save_network(tokenizer, folder / "tokenizer")
+    write_bytes(folder / TOKENIZER_ALONE, (json.dumps(extras, indent=1) + "\n").encode(), "folder")
+    write_sums(folder, ("tokenizer/config.json", "tokenizer/model.safetensors", TOKENIZER_ALONE))
+
+
+# --- What a run was begun with: it goes on with nothing else ---
+
+
+@dataclass(frozen=True)
+class SeriesSum:
+    """One series, as it was read and split."""
+
+    name: str  # class, name and frequency
+    bars: int
+    sha256: str  # of values, stamps and split
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What decides a training beside its config."""
+
+    start: str  # sha256 of the networks that it starts from, their units and volumes
+    series: list[SeriesSum]  # in their order, which decides the draws
+
+    @classmethod
+    def of(cls, series: list[Series], start: Start) -> Beginning:
+        """Sum up all bars, with how they are split, and what a run starts from."""
+        units = None if start.representation is None else start.representation.to_mapping()
+        volumes = None if start.cell_log_volume is None else start.cell_log_volume.tolist()
+        digest = hashlib.sha256(json.dumps([units, volumes]).encode())
+        for network in (start.model, start.tokenizer):
+            for name, tensor in network.state_dict().items() if network is not None else ():
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return cls(digest.hexdigest(), [_sum_of(one) for one in series])
+
+    @property
+    def data_sha256(self) -> str:
+        """One sum of all series."""
+        return hashlib.sha256("".join(one.sha256 for one in self.series).encode()).hexdigest()
+
+    def refuse_changes(self, path: Path) -> None:
+        """Let a run go on with nothing but what its folder says that it was begun with.
+
+        Raises:
+            CheckpointError: bars or networks have changed, or the file cannot be read.
+        """
+        try:
+            then = decode_json(Beginning, path.read_bytes())
+        except (OSError, StoreError) as error:
+            raise CheckpointError(
+                f"{path} does not say what the run was begun with: {error}",
+                expected="the sums of bars and networks that a training writes when it begins",
+                fix="pass --out with another folder",
+            ) from None
+        if then == self:
+            return
+        changes = _changes(then, self)
+        more = f", and {len(changes) - 3} more" if len(changes) > 3 else ""
+        raise CheckpointError(
+            f"{path.parent} was begun with other data: {'; '.join(changes[:3])}{more}",
+            expected="the bars and the checkpoint that the run was begun with",
+            fix="bring them back as they were, or pass --out with another folder to train anew",
+        )
+
+
+def _sum_of(series: Series) -> SeriesSum:
+    split = (series.asset_class, series.frequency, series.has_volume, series.train_end, series.later_start)
+    digest = hashlib.sha256(repr((split, series.source)).encode())
+    digest.update(np.ascontiguousarray(series.values).tobytes())
+    digest.update(np.ascontiguousarray(series.wall_ns).tobytes())
+    name = f"{series.asset_class} {series.name} {series.frequency}"
+    return SeriesSum(name, len(series.values), digest.hexdigest())
+
+
+def _changes(then: Beginning, now: Beginning) -> list[str]:
+    before, after = ({one.name: one for one in begun.series} for begun in (then, now))
+    changes = [f"{name} is not there any more" for name in before if name not in after]
+    changes += [f"{name} is new" for name in after if name not in before]
+    for name in (name for name in after if name in before and before[name] != after[name]):
+        if before[name].bars != after[name].bars:
+            changes.append(f"{name} had {before[name].bars} bars and has {after[name].bars}")
+        else:
+            changes.append(f"{name} has other bars, or another split")
+    changes += ["the checkpoint to start from is another"] if then.start != now.start else []
+    return changes or ["their order"]
 
 
 # What a checkpoint records beside its weights: the volumes of its cells, and which bars it was trained on

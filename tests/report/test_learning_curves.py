@@ -44,7 +44,22 @@ def test_figures_are_read_where_they_were_measured(tmp_path: Path) -> None:
     assert curve(stages["model"], "later_loss") == ([100, 200, 300], [4.2, 4.1, 4.3])
 
 
-@pytest.mark.parametrize("text", [None, "", "no json\n", '{"step": 3}\n', "[1]\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "no json\n",
+        '{"step": 3}\n',
+        "[1]\n",
+        '{"stage": "model", "step": "x"}\n',
+        '{"stage": "model", "step": Infinity}\n',
+        '{"stage": "model", "step": 1, "loss": "low"}\n',
+        '{"stage": "model", "step": 1, "later_loss": null}\n',
+        "[" * 100_000,
+    ],
+    ids=range(10),
+)
 def test_metrics_that_cannot_be_read_are_an_error(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "metrics.jsonl").write_text(text)

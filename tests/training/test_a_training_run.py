@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_made_is_refused(
     tmp_path: Path, write_config: Callable[..., Path], small_data: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CheckpointError, match="cannot be written"):
+    with pytest.raises(CheckpointError, match="a file stands where a folder is needed"):
         _train(write_config(tmp_path), tmp_path / "file", small_data)
 
 

@@ -6,10 +6,12 @@ Reads metrics.jsonl; knows nothing of how it came about.
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from scenario_gen.errors import StoreError
+from scenario_gen.files import write_bytes
 
 METRICS, PICTURE = "metrics.jsonl", "learning.svg"
 TRAINED, HELD_OUT = "loss", "later_loss"
@@ -20,7 +22,7 @@ def draw_learning(folder: Path) -> Path:
     """Draw a training folder's metrics into its ``learning.svg`` and return the file.
 
     Raises:
-        StoreError: there are no metrics, or they cannot be read.
+        StoreError: there are no metrics, they cannot be read, or the disk refuses.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -33,7 +35,9 @@ def draw_learning(folder: Path) -> Path:
         panels = figure.subplots(1, len(stages), squeeze=False)[0]
         for panel, (stage, lines) in zip(panels, stages.items(), strict=True):
             _draw(panel, stage, lines)
-        figure.savefig(folder / PICTURE, format="svg", metadata={"Date": None, "Creator": None})
+        picture = BytesIO()
+        figure.savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
+    write_bytes(folder / PICTURE, picture.getvalue(), "folder")
     return folder / PICTURE
 
 
@@ -47,8 +51,9 @@ def read_metrics(path: Path) -> dict[str, list[dict[str, Any]]]:
         lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
         stages: dict[str, list[dict[str, Any]]] = {}
         for line in lines:
-            stages.setdefault(line["stage"], []).append({**line, "step": int(line["step"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            figures = {name: float(line[name]) for name in (TRAINED, HELD_OUT) if name in line}
+            stages.setdefault(str(line["stage"]), []).append({**line, **figures, "step": int(line["step"])})
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read: {error}", expected="the metrics of a training run") from None
     if not stages:
         raise StoreError(f"{path} holds no metrics", expected="the metrics of a training run")
