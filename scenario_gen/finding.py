@@ -206,6 +206,7 @@ INTRABAR = Check(
     "orders of stop and target within a bar that move the mean return by less than its 95 % Monte Carlo error",
     section="exec",
 )  # fmt: skip
+FILLS = Check("fills", "at most 5 % of the orders that a strategy wants are cut or refused", section="exec")
 NULLS = Check("nulls", section="paired")
 MARKER = Check("marker")
 OVERFITTING = Check("overfitting", section="params", card=True)
@@ -217,7 +218,7 @@ AGREEMENT = Check(
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
-    LOOK_AHEAD, WARM_UP, INTRABAR, NULLS, MARKER, OVERFITTING, AGREEMENT,
+    LOOK_AHEAD, WARM_UP, INTRABAR, FILLS, NULLS, MARKER, OVERFITTING, AGREEMENT,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

@@ -129,7 +129,7 @@ def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: 
 
 def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: float) -> pd.DataFrame:
     """Return every metric of every path, index path_id."""
-    tally = Tally.of(outcome.account, outcome.trades, bars_per_year)
+    tally = Tally.of(outcome.account, outcome.trades, bars_per_year, outcome.unfilled)
     return pd.DataFrame(measure(tally), index=pd.Index(path_ids, name="path_id"))
 
 

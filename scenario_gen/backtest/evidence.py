@@ -23,6 +23,8 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import bar_returns
 from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability
 from scenario_gen.backtest.overfitting.stability import parameter_stability
+from scenario_gen.backtest.overfitting.stepwise import Stepwise, stepwise
+from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
 from scenario_gen.backtest.result import Choice, StrategyResult, Tail
 from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
@@ -63,6 +65,7 @@ def choices(sets: Sequence[LoadedStrategy], ground: Ground, tried: NDArray[np.fl
         sets=len(sets),
         history_bars=len(record),
         deflated=deflate_best(made.astype(np.float64), ground.bars_per_year),
+        stepwise=stepwise(made.astype(np.float64), seed=ground.seed),
         history=overfitting_probability(made.astype(np.float64)),
         paths=overfitting_on_paths(tried),
     )
@@ -279,8 +282,8 @@ def _choices(results: Sequence[StrategyResult], scenario: str) -> Iterable[Findi
             name=OVERFITTING.key,
             label=choice_label(choice),
             measured=_choice_told(choice),
-            band="a set chosen on half of history ranks above the median on the other half, and a deflated Sharpe "
-            f"ratio of {DEFLATED:g}",
+            band="a set chosen on half of history ranks above the median on the other half, and a Sharpe ratio "
+            f"deflated by all sets of {DEFLATED:g}",
             scenario=scenario,
             strategy=class_name(use),
         )
@@ -304,11 +307,24 @@ def _choice_told(choice: Choice) -> str:
         return deflated.reason
     told = (
         f"{choice.sets} parameter set{'s' if choice.sets > 1 else ''} on {choice.history_bars:,} real bars; the "
-        f"highest Sharpe ratio {deflated.sharpe:.2f}, deflated {deflated.deflated:.2f}"
+        f"highest Sharpe ratio {deflated.sharpe:.2f}, deflated {deflated.deflated:.2f}{_effective_told(deflated)}"
+        f"{_stepwise_told(choice.stepwise)}"
     )
     if choice.history.probability.value is None:
         return f"{told}; not cross-validated: {choice.history.reason}"
     return f"{told}; PBO by cross-validation {interval(choice.history.probability)}"
+
+
+def _effective_told(deflated: DeflatedSharpe) -> str:
+    if deflated.trials < 2 or deflated.effective_trials is None or deflated.deflated_by_effective is None:
+        return ""
+    return f" ({deflated.deflated_by_effective:.2f} by {deflated.effective_trials:.1f} effective trials)"
+
+
+def _stepwise_told(found: Stepwise) -> str:
+    if found.p_best is None:
+        return f"; not tested stepwise: {found.reason}"
+    return f"; above 0 by the stepwise test (p {found.p_best:.3g} at best): {found.found} of {found.sets}"
 
 
 def interval(estimate: Estimate) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.ground import Ground
@@ -17,7 +18,7 @@ from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.warming import WarmUp, warm_up
-from scenario_gen.finding import INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
+from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
 from scenario_gen.market.paths import PathSet
 
 ORDERS_PATHS = 512  # every path is run three times
@@ -82,6 +83,67 @@ def _orders_told(orders: IntrabarOrders, means: dict[str, float]) -> str:
         f"mean return {means['worst']:.2%} with the stop first (what is reported), "
         f"{means['random']:.2%} with a coin for each bar, {means['best']:.2%} with the target first"
     )
+
+
+# --- Whether the account could fill what a strategy wanted ---
+
+
+MOST_UNFILLED = 0.05  # of the orders that were wanted
+
+
+def fills_finding(strategy: str, metrics: pd.DataFrame, ground: Ground, *, scenario: str = "") -> list[Finding]:
+    """Say how many of its orders a strategy did not get; an empty list where none was cut or refused.
+
+    Args:
+        strategy: its name.
+        metrics: one row per path, with ``unfilled`` (NaN where nothing was wanted) and ``trades``.
+        ground: whose broker and last close say why.
+        scenario: name, for the finding.
+    """
+    unfilled, trades = (metrics[name].to_numpy(dtype=np.float64) for name in ("unfilled", "trades"))
+    wanted = ~np.isnan(unfilled)
+    if not (unfilled[wanted] > 0).any():
+        return []
+    share, never = float(unfilled[wanted].mean()), int((wanted & (trades == 0)).sum())
+    paths = f"{int(wanted.sum()):,} path{'s' if wanted.sum() > 1 else ''}"
+    told = (
+        f"no wanted order could be filled on any of {paths}"
+        if never == wanted.sum()
+        else f"{share:.1%} of the orders wanted were cut or refused; on {never:,} of {paths} none could be filled"
+    )
+    reasons = _limits_of(ground)
+    return [
+        FILLS.finding(
+            "WARN" if share > MOST_UNFILLED else "PASS",
+            f"{told} ({'; '.join(reasons)})",
+            scenario=scenario,
+            strategy=strategy,
+            offenders=reasons,
+            evidence=[{"unfilled_share": share, "paths_wanting": int(wanted.sum()), "paths_without_a_fill": never}],
+        )
+    ]
+
+
+def _limits_of(ground: Ground) -> list[str]:
+    """Return what keeps this account from filling orders, in words."""
+    broker, close = ground.broker, ground.anchor_close
+    reasons = []
+    if broker.lot is not None and broker.lot * close > broker.cash * broker.leverage:
+        money = (
+            f"{broker.cash:,.0f}"
+            if broker.leverage == 1
+            else f"{broker.cash:,.0f} at a leverage of {broker.leverage:g}"
+        )
+        reasons.append(f"one lot of {broker.lot:g} is worth {broker.lot * close:,.0f}, and the account holds {money}")
+    elif broker.lot is not None:
+        reasons.append(f"orders come in lots of {broker.lot:g}, worth {broker.lot * close:,.6g}")
+    if broker.volume_share is not None:
+        reasons.append(f"at most {broker.volume_share:.3g} of a bar's volume may be traded")
+    if (least := max(broker.fee_minimum, broker.fee_per_order)) > MOST_UNFILLED * broker.cash:
+        reasons.append(f"an order costs at least {least:,.6g}")
+    if not broker.shorts:
+        reasons.append("no short is opened (broker.shorts: false)")
+    return reasons or ["an entry and an exit at the same bar cancel each other, and a ruined account trades no more"]
 
 
 # --- What is asked of every strategy itself ---

@@ -61,7 +61,8 @@ class Watch:
         if not side.any():
             return
         fill = ledger.fill_price(price, side, bar)
-        ledger.order(side * ledger.affordable(wanted.size[bar] * ledger.cash, fill), price, bar)
+        units = ledger.affordable(wanted.size[bar] * ledger.cash, fill)
+        ledger.order(side * units, price, bar, refused=(side != 0) & (wanted.size[bar] > 0) & (units == 0))
         opened = (side != 0) & (ledger.units != 0)
         self.entry = np.where(opened, fill, self.entry)
         self.best = np.where(opened, fill, self.best)
@@ -109,6 +110,8 @@ class Watch:
 
 # An order of less than this share of the account is the rounding of a target that is met already.
 NO_ORDER = 1e-9
+# What an order leaves unfilled counts from this share of the account on: below it is the rounding of lots.
+MATERIAL = 0.05
 # Lots are counted up to this share of one: 300 / 100 may come as 2.9999999999.
 LOT_ROUNDING = 1e-9
 
@@ -119,6 +122,8 @@ class Ledger:
     Attributes:
         cash: float64 [path], below 0 where money is borrowed.
         units: float64 [path], negative when short.
+        wanted: int64 [path], how many orders were wanted.
+        unfilled: int64 [path], how many of them were refused, or cut by more than 5 % of the account.
     """
 
     def __init__(self, market: Quotes, broker: Broker, bars_per_year: float) -> None:
@@ -128,6 +133,7 @@ class Ledger:
         self.units = np.zeros(paths)
         self.alive = np.ones(paths, dtype=bool)
         self.financing = np.zeros((bars, paths))
+        self.wanted, self.unfilled = np.zeros(paths, dtype=np.int64), np.zeros(paths, dtype=np.int64)
         self._rate = broker.borrow / bars_per_year
         self._room = np.full(paths, np.inf)  # units that this bar's volume still allows
         self._orders: list[tuple[Ints, int, Floats, Floats, Floats, Floats]] = []
@@ -163,21 +169,30 @@ class Ledger:
         value = np.minimum(value, budget - self.broker.fee_minimum)
         return np.divide(value, fill, out=np.zeros_like(fill), where=(value > 0) & (fill > 0))
 
-    def order(self, asked: Floats, price: Floats, bar: int) -> Floats:
+    def order(self, asked: Floats, price: Floats, bar: int, *, refused: Bools | bool = False) -> Floats:
         """Trade these units at this price and slippage, as far as lots and volume allow; return the fill prices.
 
         Args:
             asked: float64 [path], positive to buy, negative to sell, 0 for no order.
             price: float64 [path], before slippage.
             bar: when.
+            refused: bool [path], where an order was wanted of which the cash pays for nothing: counted alone.
         """
         side = np.sign(asked)
         fill = self.fill_price(price, side, bar)
         size = self._whole_lots(np.minimum(np.abs(asked), self._room)) * self.alive
+        self._count(np.abs(asked), size, price, refused)
         who = np.flatnonzero(size > 0)
         if len(who):
             self._book(who, bar, (side * size)[who], fill[who])
         return fill
+
+    def _count(self, asked: Floats, size: Floats, price: Floats, refused: Bools | bool) -> None:
+        """Count the orders and those that are not filled; a change of a position may round to no lot."""
+        left = (asked - size) * price > MATERIAL * (self.cash + self.units * price)
+        nothing = (size == 0) & (asked >= np.abs(self.units))  # neither opened nor closed
+        self.wanted += ((asked > 0) | refused) & self.alive
+        self.unfilled += ((asked > 0) & (left | nothing) | refused) & self.alive
 
     def _whole_lots(self, size: Floats) -> Floats:
         lot = self.broker.lot
@@ -204,7 +219,8 @@ class Ledger:
             np.full(paths, self.broker.cash),
             financing=np.ascontiguousarray(self.financing.T),
         )
-        return Outcome(account, round_trips(orders, before, close, self.financing, account))
+        unfilled = np.divide(self.unfilled, self.wanted, out=np.full(paths, np.nan), where=self.wanted > 0)
+        return Outcome(account, round_trips(orders, before, close, self.financing, account), unfilled)
 
     def _booked(self) -> tuple[Orders, Floats]:
         """Return all orders by path and then by time, and the position before each."""
@@ -229,8 +245,10 @@ def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_yea
         asked = weights[bar] * equity / price - ledger.units
         fill = ledger.fill_price(price, np.sign(asked), bar)
         most = ledger.affordable(ledger.cash + (broker.leverage - 1) * equity, fill)
+        least = NO_ORDER * broker.cash
+        refused = (asked * price > least) & (most == 0) & (ledger.units == 0)
         asked = np.minimum(asked, most)
-        ledger.order(np.where(np.abs(asked) * price > NO_ORDER * broker.cash, asked, 0.0), price, bar)
+        ledger.order(np.where(np.abs(asked) * price > least, asked, 0.0), price, bar, refused=refused)
         ledger.end(bar)
     return ledger.outcome()
 

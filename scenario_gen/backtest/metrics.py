@@ -45,9 +45,10 @@ class Tally:
     closed: Floats  # float64 [path], round trips that are closed
     won: Floats  # float64 [path], closed round trips with a profit after fees
     bars_per_year: float  # to annualise with
+    unfilled: Floats | None = None  # float64 [path], share of its orders that were cut or refused; NaN without any
 
     @classmethod
-    def of(cls, account: Account, trades: pd.DataFrame, bars_per_year: float) -> Tally:
+    def of(cls, account: Account, trades: pd.DataFrame, bars_per_year: float, unfilled: Floats | None = None) -> Tally:
         """Count the round trips of an account; ``trades.path_id`` is a column number."""
         paths = len(account.equity)
         column, closed = trades["path_id"].to_numpy(), ~trades["open"].to_numpy(dtype=bool)
@@ -61,6 +62,7 @@ class Tally:
             closed=_count(column[closed], paths),
             won=_count(column[won], paths),
             bars_per_year=bars_per_year,
+            unfilled=unfilled,
         )
 
 
@@ -292,6 +294,15 @@ METRICS: tuple[Metric, ...] = (
         "fees and the cost of borrowing / E_0; slippage is in the fill prices and not in here",
         "definition",
         lambda t: fees_paid(t.fees, t.equity),
+    ),
+    Metric(
+        "unfilled",
+        "Orders cut or refused",
+        "percent",
+        "fraction",
+        "wanted orders that were refused, or cut by more than 5 % of E at the fill / wanted orders",
+        "definition",
+        lambda t: np.full(len(t.equity), np.nan) if t.unfilled is None else t.unfilled,
     ),
 )
 PER_YEAR = frozenset({"annual_return", "annual_volatility", "sharpe", "sortino", "calmar", "turnover"})

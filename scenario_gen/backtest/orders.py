@@ -72,3 +72,16 @@ class Outcome:
 
     account: Account
     trades: pd.DataFrame
+    # share of its orders that were cut or refused, float64 [path]; NaN where none is known to have been wanted
+    unfilled: Floats | None = None
+
+    def of_wishes(self, wished: Bools) -> Outcome:
+        """Return the same, seen beside whether anything was ever wanted on a path, bool [path].
+
+        A wish on a path without an order was refused. Where nothing counts orders, none of those filled was cut.
+        """
+        traded = self.account.traded.any(axis=1)
+        counted = np.full(len(wished), np.nan) if self.unfilled is None else self.unfilled
+        return replace(
+            self, unfilled=np.where(np.isnan(counted), np.where(traded, 0.0, np.where(wished, 1.0, np.nan)), counted)
+        )

@@ -12,6 +12,7 @@ from scenario_gen.backtest.inference.paired import PairedComparison
 from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.stability import Shape
+from scenario_gen.backtest.overfitting.stepwise import Stepwise
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
 from scenario_gen.backtest.tail.causes import TailCauses
 from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
@@ -21,6 +22,7 @@ from scenario_gen.backtest.warming import WarmUp
 from scenario_gen.stats.estimate import Estimate, MetricSummary
 
 NO_SURFACE = Estimate(None, reason="not asked")
+NOT_TESTED = Stepwise(reason="not asked")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Choice:
     shape: Shape = "none"
     # its mean return less the grid's median on the same path; it was chosen on these paths
     advantage: Estimate = NO_SURFACE
+    # which sets have a Sharpe ratio above 0 on history, all of them tested at once
+    stepwise: Stepwise = NOT_TESTED
     kept: float | None = None  # share of that which its neighbours in the grid have as well; None where there is none
 
 

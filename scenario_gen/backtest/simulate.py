@@ -40,19 +40,21 @@ log = logging.getLogger(__name__)
 
 def run_signals(market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
+    wished = np.any((wanted.entries | wanted.short_entries) & (wanted.size > 0), axis=0)
     wanted = wanted.fillable(shorts=broker.shorts)
     if broker.simple:
-        return _vectorbt_signals(market, wanted, broker)
-    return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome()
+        return _vectorbt_signals(market, wanted, broker).of_wishes(wished)
+    return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome().of_wishes(wished)
 
 
 def run_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
+    wished = np.any(weights != 0, axis=0)
     if not broker.shorts:
         weights = np.maximum(weights, 0.0)
     if broker.simple:
-        return _vectorbt_weights(market, weights, broker)
-    return ledger_weights(market, weights, broker, bars_per_year)
+        return _vectorbt_weights(market, weights, broker).of_wishes(wished)
+    return ledger_weights(market, weights, broker, bars_per_year).of_wishes(wished)
 
 
 class _Row(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
-from scenario_gen.backtest.findings import ask_strategy
+from scenario_gen.backtest.findings import ask_strategy, fills_finding
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
 from scenario_gen.backtest.result import StrategyResult
@@ -162,7 +162,7 @@ def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tu
     found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=given.seed)
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.model_dump(exclude_none=True))
-    return result, [*asked, *judged]
+    return result, [*asked, *fills_finding(strategy.name, ran.metrics, given), *judged]
 
 
 def _report(

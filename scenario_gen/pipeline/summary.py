@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import BacktestResult, trade
+from scenario_gen.backtest.findings import fills_finding
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
@@ -216,10 +217,22 @@ def summarise(
             overlap = overlap_finding(one.name, end, one.generator.trained_until)
             findings += [candle_finding(one.name, merged.account), overlap]
             findings += edge_finding(one.name, merged.provenance, one.scenario.paths.count)
+            findings += _unfilled(one, strategies, merged.metrics) if one.scenario.role == "scenario" else []
             advance(1)
     store.write_candles(pd.concat(candles, ignore_index=True))
     findings += limit_findings(scenarios, limits.model_dump(exclude_none=True))
     return scenarios, pd.concat(metrics, ignore_index=True), findings
+
+
+def _unfilled(prepared: Prepared, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> list[Finding]:
+    """Return a finding on every strategy of which the account cut or refused an order."""
+    rows = dict(list(metrics.groupby("strategy")))
+    return [
+        finding
+        for place, strategy in enumerate(strategies)
+        if place in rows
+        for finding in fills_finding(strategy.name, rows[place], prepared, scenario=prepared.name)
+    ]
 
 
 def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:

@@ -285,6 +285,7 @@ def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedSc
     return {
         "rules": strategies.rules_table(run, placed),
         "orders": strategies.orders_table(run, placed),
+        "fills": strategies.fills_table(run, base),
         "history": strategies.history_table(base),
         "limits": strategies.limits_table(run, placed),
         "trouble": strategies.trouble_table(base),

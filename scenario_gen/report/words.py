@@ -86,6 +86,7 @@ HEADLINE_AHEAD = (
     "Looks ahead: {names}. Such a rule decides by bars that it cannot know yet, so its numbers on this page mean "
     "nothing; section 4 names bar, path and kind."
 )
+HEADLINE_UNFILLED = "Of {names} no wanted order could be filled on any path; figures of an idle account say nothing."
 HEADLINE_LIMIT = (
     "On {paths} generated paths of {horizon} in scenario {scenario}, {none}{event} on {high} for {high_name}{rest}."
 )

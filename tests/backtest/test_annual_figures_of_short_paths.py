@@ -22,7 +22,7 @@ def metrics(horizon: int, bars_per_year: float, move: float = 0.01) -> dict[str,
     still = np.ones((1, horizon))
     account = Account(equity=equity, exposure=still, traded=still, fees=still * 0, ruin=np.array([horizon]))
     trades = pd.DataFrame({"path_id": [0], "open": [False], "pnl": [1.0]})
-    tally = Tally.of(account, trades, bars_per_year)
+    tally = Tally.of(account, trades, bars_per_year, np.zeros(1))
     return {name: float(values[0]) for name, values in measure(tally).items()}
 
 

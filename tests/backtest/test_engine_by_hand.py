@@ -138,7 +138,7 @@ def test_a_strategy_that_never_trades_gives_zeros_and_not_applicable(make_market
     market = make_market(paths=3, bars=10)
     nothing = np.zeros((len(market.context) + 10, 3), dtype=bool)
     metrics = backtest(loaded(told(nothing, nothing)), market).metrics
-    undefined = ["sharpe", "sortino", "calmar", "win_rate"]
+    undefined = ["sharpe", "sortino", "calmar", "win_rate", "unfilled"]
     assert metrics[undefined].isna().all(axis=None)
     assert (metrics.drop(columns=undefined) == 0).all(axis=None)
 

@@ -98,6 +98,7 @@ EXPECTED = {
     "drawdown_bars": [0, 0, 3, 0, 1],
     "time_under_water": [0, 0, 1, 0, 1],
     "win_rate": [NAN] * 5,
+    "unfilled": [NAN] * 5,  # nobody counted orders
 } | {name: [0] * 5 for name in ("trades", "exposure", "turnover", "fees")}
 
 

@@ -119,6 +119,24 @@ def test_a_rule_that_enters_in_a_later_scenario_alone_is_probed_there(tmp_path: 
     assert (found.label, found.scenario) == ("FAIL", "crash")
 
 
+def test_a_lot_dearer_than_the_cash_is_told_on_page_terminal_and_in_the_files(tmp_path: Path) -> None:
+    spec = _spec(tmp_path, broker={"cash": 1000, "lot": 1}, scenarios=[{"name": "base"}], strategies=[{"use": HOLD}])
+    (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "scenario.yaml")])
+    assert result.exit_code == 0, result.stderr
+    text = (
+        "no wanted order could be filled on any of 64 paths (one lot of 1 is worth 2,060, and the account holds 1,000)"
+    )
+    assert text in " ".join(result.stdout.split())
+    read = RunFolder(tmp_path / "run").read_run()
+    assert of(read, "fills")["BuyAndHold"].measured == text
+    page = (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
+    assert text in page
+    assert "no wanted order could be filled on any path" in page.partition('class="lead"')[2].partition("</p>")[0]
+    table = pd.read_parquet(tmp_path / "run" / "metrics.parquet")
+    assert (table["unfilled"] == 1.0).all()
+
+
 def test_a_context_too_short_for_an_indicator_is_told(folder: Path, sp500: sg.Candles) -> None:
     before = sp500.split_at("2016-03-31")[0]
     paths = sg.sample(before, horizon=20, paths=30, model="bootstrap")

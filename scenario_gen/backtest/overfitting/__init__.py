@@ -15,6 +15,7 @@ from scenario_gen.backtest.overfitting.sharpe import (
     probabilistic_sharpe,
 )
 from scenario_gen.backtest.overfitting.stability import GridPoint, Stability, parameter_stability
+from scenario_gen.backtest.overfitting.stepwise import SteppedDown, Stepwise, stepped_down, stepwise
 from scenario_gen.backtest.overfitting.trials import DeflatedSharpe, deflate_best, effective_trials
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Overfitting",
     "SharpeRecord",
     "Stability",
+    "SteppedDown",
+    "Stepwise",
     "annualised",
     "deflate_best",
     "deflated_sharpe",
@@ -35,4 +38,6 @@ __all__ = [
     "overfitting_probability",
     "parameter_stability",
     "probabilistic_sharpe",
+    "stepped_down",
+    "stepwise",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy
 from scenario_gen.backtest.uses import class_name
-from scenario_gen.finding import INTRABAR, LOOK_AHEAD, Finding
+from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, Finding
 from scenario_gen.report import numbers
 from scenario_gen.report.numbers import Shown
 from scenario_gen.report.table import Cell, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabled
@@ -84,6 +84,22 @@ def orders_table(run: StressRun, placed: Sequence[PlacedScenario]) -> Table | No
         title="Stop and target in one bar.",
         caption="A candle does not say which came first. Every figure of this report takes the stop; here the same "
         "strategies run with the target first, and with a coin for each bar.",
+    )
+
+
+def fills_table(run: StressRun, placed: PlacedScenario) -> Table | None:
+    """Return what the account could not fill of what each strategy wanted, or None where it filled everything."""
+    findings = {finding.strategy: finding for finding in FILLS.of(run.findings, placed.scenario.name)}
+    return tabled(
+        "Strategy",
+        (
+            Column("Label", lambda p: findings[p.strategy.name].label, "label", left=True, css=LABEL),
+            Column("What was seen", lambda p: findings[p.strategy.name].measured, left=True, css="l gen"),
+        ),
+        [p for p in placed.strategies() if p.strategy.name in findings],
+        title="Orders that were cut or refused.",
+        caption="Orders count as cut where more than 5 % of the account stays unfilled; an entry is wanted anew at "
+        "every bar that asks for it.",
     )
 
 
@@ -280,6 +296,9 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
         Column("Real bars", "overfitting/history_bars", "count"),
         Column("Highest Sharpe ratio", _highest_sharpe),
         Column("Deflated Sharpe ratio", "overfitting/deflated/deflated", "number", decimals=2),
+        Column("… by effective trials", "overfitting/deflated/deflated_by_effective", "number", decimals=2),
+        Column("Stepwise p, best set", "overfitting/stepwise/p_best", "q"),
+        Column("Sets above 0", "overfitting/stepwise/found", "count"),
         Column("PBO on history", "overfitting/history/probability", "percent"),
         Column("PBO on paths", "overfitting/paths/probability", "percent"),
         Column("Highest median on", "overfitting/shape", SHAPES.__getitem__, left=True, css="l"),
@@ -291,9 +310,11 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
         lambda placed: name(class_name(placed.strategy.use)),
         title="What is left of the highest Sharpe ratio.",
         caption="On real bars up to the context’s end. Deflated: the share of belief that the true ratio is above 0, "
-        "once the number of sets tried is counted. PBO: how often the set chosen on one half of the bars falls below "
-        "the median of the sets on the other half; 50% is drawing lots. The set with the highest median return on the "
-        "paths stands on a plateau where its neighbours in the grid keep more than half of its advantage.",
+        "once all sets tried are counted; by effective trials, which correlated sets amount to, it is too liberal. "
+        "Stepwise: Romano and Wolf’s test of all sets at once on resampled bars. PBO: how often the set chosen on one "
+        "half of the bars falls below the median of the sets on the other half; 50% is drawing lots. The set with the "
+        "highest median return on the paths stands on a plateau where its neighbours in the grid keep more than half "
+        "of its advantage.",
     )
 
 
@@ -302,6 +323,15 @@ def _highest_sharpe(placed: Placed) -> Shown:
     if deflated.value.sharpe is None:
         return Shown(numbers.NOT_SHOWN, source=f"{deflated.at}/sharpe", reason=deflated.value.reason)
     return show(deflated.find("sharpe"), "number", decimals=2)
+
+
+def never_filled(run: StressRun, scenario: str) -> list[str]:
+    """Return the names of the strategies that wanted orders in a scenario and got none on any path."""
+    return [
+        finding.strategy
+        for finding in FILLS.of(run.findings, scenario)
+        if any(numbers["paths_without_a_fill"] == numbers["paths_wanting"] for numbers in finding.evidence)
+    ]
 
 
 def looking_ahead(run: StressRun) -> list[str]:
