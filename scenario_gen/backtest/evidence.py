@@ -321,10 +321,10 @@ def _effective_told(deflated: DeflatedSharpe) -> str:
     return f" ({deflated.deflated_by_effective:.2f} by {deflated.effective_trials:.1f} effective trials)"
 
 
-def _stepwise_told(found: Stepwise) -> str:
-    if found.p_best is None:
-        return f"; not tested stepwise: {found.reason}"
-    return f"; above 0 by the stepwise test (p {found.p_best:.3g} at best): {found.found} of {found.sets}"
+def _stepwise_told(stepwise: Stepwise) -> str:
+    if stepwise.p_best is None:
+        return f"; not tested stepwise: {stepwise.reason}"
+    return f"; above 0 by the stepwise test (p {stepwise.p_best:.3g} at best): {stepwise.found} of {stepwise.sets}"
 
 
 def interval(estimate: Estimate) -> str:

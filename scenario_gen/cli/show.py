@@ -129,6 +129,8 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
         show(console, terminal.skills_table(calibration))
     if calibration.facts is not None:
         show(console, terminal.ranked_facts_table(calibration.facts.facts))
+    if report.recalibration is not None:
+        show(console, terminal.knots_table(report.recalibration))
     told = verdict_line(report.failed) if report.judged else "nothing was judged"
     show(console, _calibration_lines(calibration), [told])
 
@@ -284,6 +286,9 @@ def _assets_foot(report: AssetsReport) -> Iterator[str]:
 
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     """Yield what stands in no table: bands of whole paths, tails, drift, training dates, notes."""
+    from scenario_gen.forecasts.judge import MENDED_BY
+    from scenario_gen.forecasts.recalibrate import recalibration_finding
+
     ours = calibration.generator
     yield f"all bars of a path inside its band: {_bands(ours.band)}"
     yield f"{ours.value_at_risk:<12} value at risk, both tails together"
@@ -305,8 +310,13 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     yield from _omissions(ours, *calibration.baselines)
     for other in calibration.baselines:
         yield f"{other.label:<12} {other.name}, as a whole"
+    if calibration.raw:
+        finding = recalibration_finding("", calibration)
+        yield f"{finding.label:<12} recalibration: {finding.measured}"
     yield from calibration.notes
-    yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be found with a power of 80 %"
+    if ours.label == "FAIL" and not calibration.raw:
+        yield f"what may mend it: {MENDED_BY}; --recalibrate shows by how much"
+    yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be calibration with a power of 80 %"
 
 
 def _foresight(ours: GeneratorCalibration) -> Iterator[str]:

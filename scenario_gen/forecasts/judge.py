@@ -44,6 +44,7 @@ CALIBRATION_BAND = (
     "holds less than 80 or more than 97 %; or value at risk)"
 )
 TAILS_BAND = "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
+MENDED_BY = "generator: {recalibrate: true}, which corrects level and spread of volatility by past forecasts"
 
 
 def judge_generator(
@@ -282,7 +283,8 @@ def _calibration_told(calibration: Calibration) -> str:
     tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
     alike = sum(one.label == ours.label for one in tested)
     count = f"{alike} of {len(tested)} numbers of a path {ours.label}"
-    return f"{count} over {len(calibration.origins)} forecasts of {calibration.horizon} bars; {ours.reason}"
+    mended = f"; what may mend it: {MENDED_BY}" if ours.label == "FAIL" and not calibration.raw else ""
+    return f"{count} over {len(calibration.origins)} forecasts of {calibration.horizon} bars; {ours.reason}{mended}"
 
 
 def _tails_told(ours: GeneratorCalibration) -> str:

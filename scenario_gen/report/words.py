@@ -178,6 +178,18 @@ DRIFT = (
     "{label} Drift over the horizon, in context deviations: paths {generated}, market {realised}. A strategy that is "
     "long earns the generator’s drift."
 )
+RECALIBRATED = (
+    "{titles}: {status}. The {what} up for how {origins} past forecasts of {horizon} erred, {first} to "
+    "{last}{inherited}. {meaning}."
+)
+STATUS = {
+    "calibrated": "What it is worth was judged on forecasts that had no part in the fit that they saw; levels beyond "
+    "those judged are not calibrated by it",
+    "stale": "The last of these forecasts ended before the context did: what came since had no part in it",
+    "uncalibrated": "It was not judged here: too few forecasts are left beside those that fit it, or none was asked "
+    "for, or the scenario turns a dial of the one that was judged",
+}
+SHARED_FIT = ", with the forecasts of {scenario}"
 DIAL_CHOSEN = (
     "Chosen by calibration: {searched}, now temperature {temperature} and top_p {top_p}, on {origins} forecasts of "
     "{horizon} from {first} to {last}."

@@ -34,7 +34,7 @@ class Knot:
     location: float = 0.0  # m
     slope: float = 0.0  # b
     center: float = 0.0  # c
-    noise: float = 0.0  # posterior mean of e^2, a variance
+    noise: float = 0.0  # root of the posterior mean of e^2, a deviation
     width: float = 1.0  # t, at most 1; below only where noise is 0
     doubt: tuple[float, float, float] = (0.0, 0.0, 0.0)  # posterior variance of m, their covariance, variance of b
 
@@ -42,7 +42,8 @@ class Knot:
         """Return by how much to move a forecast of this mean, and the variance to add to it."""
         away = mean - self.center
         of_m, both, of_b = self.doubt
-        return self.location + self.slope * away, self.noise + min(of_m + 2 * both * away + of_b * away**2, MOST_DOUBT)
+        doubt = min(of_m + 2 * both * away + of_b * away**2, MOST_DOUBT)
+        return self.location + self.slope * away, self.noise**2 + doubt
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def fit_knot(mean: Floats, spread: Floats, came: Floats) -> Knot:
         return _knot(narrower, mean, noise=0.0, width=min(1.0, width))
     prior = np.log(np.gradient(NOISES)) - 0.5 * (NOISES / NOISE) ** 2
     wider = _posterior(mean, came, spread[:, None] ** 2 + NOISES**2, prior)
-    return _knot(wider, mean, noise=float(wider.weights @ NOISES**2), width=1.0)
+    return _knot(wider, mean, noise=float(wider.weights @ NOISES**2) ** 0.5, width=1.0)
 
 
 def _knot(fit: _Posterior, mean: Floats, *, noise: float, width: float) -> Knot:

@@ -36,8 +36,8 @@ STRETCHES = [(0, 1), (1, 5), (5, 20)]
 FLAT = Scaling(STRETCHES, [Knot()] * 3, [Knot()] * 3)
 LIVELY = Scaling(
     STRETCHES,
-    [Knot(0.1, -0.1, -4.6, 0.04), Knot(0.2, -0.1, -4.6, 0.09), Knot(0.3, 0.1, -4.6, 0.16)],
-    [Knot(noise=0.04), Knot(-0.2, 0, 0, 0.04), Knot(-0.1, 0, 0, 0.09)],
+    [Knot(0.1, -0.1, -4.6, 0.2), Knot(0.2, -0.1, -4.6, 0.3), Knot(0.3, 0.1, -4.6, 0.4)],
+    [Knot(noise=0.2), Knot(-0.2, 0, 0, 0.2), Knot(-0.1, 0, 0, 0.3)],
 )
 
 
@@ -93,7 +93,7 @@ def test_the_noise_has_variance_1_lasts_by_half_and_is_extended_by_a_longer_hori
 @settings(max_examples=15, deadline=None)
 @given(
     knots=st.lists(
-        st.builds(Knot, st.floats(-0.7, 0.7), st.floats(-0.4, 0.4), st.just(-4.6), st.floats(0, 0.5)),
+        st.builds(Knot, st.floats(-0.7, 0.7), st.floats(-0.4, 0.4), st.just(-4.6), st.floats(0, 0.7)),
         min_size=3,
         max_size=3,
     ),
@@ -157,7 +157,7 @@ def test_the_generators_own_growth_is_kept_through_a_doubled_volatility(sp500: C
 
 
 def test_location_and_noise_arrive_in_log_volatility_and_in_volume(context: Candles) -> None:
-    scaling = Scaling(STRETCHES, [Knot(0.2, noise=0.0625)] * 3, [Knot(-0.5, noise=0.09)] * 3)
+    scaling = Scaling(STRETCHES, [Knot(0.2, noise=0.25)] * 3, [Knot(-0.5, noise=0.3)] * 3)
     inner = GbmPaths()
     ids, scale = np.arange(3000), Scale.of(context)
     before, after = (_sample(g, context, ids, 20) for g in (inner, _rescaled(scaling, inner)))
@@ -165,10 +165,10 @@ def test_location_and_noise_arrive_in_log_volatility_and_in_volume(context: Cand
         was, is_now = (log_volatility(_steps(paths), a, b, 0.0) for paths in (before, after))
         # noise lies on straight lines between knots, and within a stretch a large bar weighs more: a tenth of it
         assert (is_now - was).mean() == pytest.approx(knot.location, abs=0.05)
-        assert (is_now - was).std() == pytest.approx(knot.noise**0.5, abs=0.05)
+        assert (is_now - was).std() == pytest.approx(knot.noise, abs=0.05)
         quantity = [log_volume(paths, scale.usual_volume, a, b) for paths in (before, after)]
         assert (quantity[1] - quantity[0]).mean() == pytest.approx(volume.location, abs=0.03)
-        assert (quantity[1] - quantity[0]).std() == pytest.approx(volume.noise**0.5, abs=0.03)
+        assert (quantity[1] - quantity[0]).std() == pytest.approx(volume.noise, abs=0.03)
 
 
 def test_a_slope_draws_a_context_toward_the_usual_level(context: Candles) -> None:

@@ -33,7 +33,7 @@ def test_the_fit_is_what_brute_force_over_all_three_parameters_gives() -> None:
     # a grid of 31 noises stands for the integral: a fiftieth of the posterior deviations
     assert knot.location == pytest.approx(float((weight * m).sum()), abs=0.002)
     assert knot.slope == pytest.approx(float((weight * b).sum()), abs=0.004)
-    assert knot.noise == pytest.approx(float((weight * e**2).sum()), abs=0.003)
+    assert knot.noise**2 == pytest.approx(float((weight * e**2).sum()), abs=0.003)
     # the doubt is the mean of the variances given e, which leaves out how the means move with e: a little less
     variance = float((weight * m**2).sum() - (weight * m).sum() ** 2)
     assert variance * 0.9 < knot.doubt[0] <= variance * 1.02
@@ -44,7 +44,7 @@ def test_a_known_location_and_noise_are_given_back(seed: int) -> None:
     knot = fit_knot(*_forecasts(120, seed, m=-0.3, e=0.3))
     # standard error of the location sqrt(.3^2 + .3^2) / sqrt(120) = .04; of the noise's variance about .02
     assert knot.location == pytest.approx(-0.3, abs=0.13)
-    assert knot.noise == pytest.approx(0.09, abs=0.07)
+    assert knot.noise**2 == pytest.approx(0.09, abs=0.07)
     assert knot.width == 1.0
 
 
@@ -53,7 +53,7 @@ def test_a_perfect_forecast_is_left_nearly_alone() -> None:
     # location: se .3 / sqrt(60) = .04, its mean over 40 fits .006; a variance of .09 may look .02 too large or small
     assert abs(np.mean([knot.location for knot in knots])) < 0.02
     assert np.std([knot.location for knot in knots]) < 0.06
-    assert np.mean([knot.noise for knot in knots]) < 0.015
+    assert np.mean([knot.noise**2 for knot in knots]) < 0.015
     assert all(knot.width == 1.0 for knot in knots)
 
 
@@ -76,11 +76,11 @@ def test_a_slope_is_found_against_its_prior() -> None:
 def test_doubt_about_the_parameters_widens_away_from_the_center_up_to_a_limit() -> None:
     knot = fit_knot(*_forecasts(30, 5, e=0.1))
     near, far, away = (knot.at(knot.center + x)[1] for x in (0.0, 1.0, 100.0))
-    assert knot.noise < near < far < away == knot.noise + 0.1
+    assert knot.noise**2 < near < far < away == knot.noise**2 + 0.1
     assert Knot().at(3.0) == (0.0, 0.0)
 
 
 def test_forecasts_without_any_spread_are_fitted_too() -> None:
     knot = fit_knot(np.full(40, -5.0), np.zeros(40), np.full(40, -5.0))
     assert knot.location == pytest.approx(0.0, abs=1e-9)
-    assert knot.noise < 0.001
+    assert knot.noise**2 < 0.001

@@ -14,11 +14,12 @@ from scenario_gen.backtest.limits import quantile_path
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
 from scenario_gen.forecasts.dial import DialSearch
-from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration
+from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration, Recalibration
 from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
 from scenario_gen.report.numbers import in_percent
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
 from scenario_gen.report.tables.realism import decisive_side
+from scenario_gen.report.tables.recalibrations import stretch_in_words
 from scenario_gen.stats.scores import TITLES
 from scenario_gen.store.results import StressRun
 
@@ -287,6 +288,23 @@ def skills_table(calibration: Calibration) -> Table:
         lambda score: str(TITLES.get(score, score)),
         title="Scores",
         caption="skill above 0: better than the baseline; t below -2: surely so, above 2: surely worse",
+    )
+
+
+def knots_table(recalibration: Recalibration) -> Table:
+    """Return what a run would be rescaled by: one row per stretch of log volatility and of log volume."""
+    scaling = recalibration.scaling
+    rows = [
+        (f"{what}, {stretch_in_words(stretch)}", *(f"{x:+.2f}" for x in (knot.location, knot.slope, knot.noise)))
+        for what, knots in (("volatility", scaling.knots), ("volume", scaling.volume))
+        for stretch, knot in zip(scaling.stretches, knots, strict=False)
+    ]
+    heads = [Column("logs", left=True), *map(Column, ("location", "slope", "noise"))]
+    return of_texts(
+        heads,
+        rows,
+        title=f"Recalibration, {recalibration.status}, by {recalibration.origins} forecasts",
+        caption="what a run is rescaled by; .1 is a tenth; noise: the deviation that forecasts lacked",
     )
 
 
