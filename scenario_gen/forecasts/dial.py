@@ -179,6 +179,7 @@ def search_dial(
         SpecError: the horizon is too short to have a volatility.
         DataError: the history has room for fewer than 30 origins.
     """
+    section = section.model_copy(update={"volatility": 1.0, "recalibrate": False})  # what is done to paths afterwards
     settings = replace(settings, paths=SEARCH_PATHS, baselines=(), one_step=0)
     history = history.rows(0, max(len(history) - settings.context, 0))  # no future reaches into the context
     origins = _origins(history, settings)

@@ -57,9 +57,20 @@ def _times(written: Any) -> Any:
     return float(factor[1]) if factor else written
 
 
+def _or_times(schema: dict[str, Any]) -> None:
+    """Let an editor take ``x1.3`` too."""
+    bounds = {key: schema.pop(key) for key in ("type", "minimum", "maximum")}
+    schema["anyOf"] = [bounds, {"type": "string", "pattern": f"^{_TIMES.pattern}$"}]
+
+
 Volatility = Annotated[
     float,
-    Field(ge=0.5, le=3.0, description="x1.3 or 1.3: every bar is as much larger, its shape and the drift as they were"),
+    Field(
+        ge=0.5,
+        le=3.0,
+        description="x1.3 or 1.3: every bar is as much larger, its shape and the drift as they were",
+        json_schema_extra=_or_times,
+    ),
     BeforeValidator(_times),
 ]
 Recalibrate = Annotated[

@@ -84,6 +84,9 @@ def test_a_finished_search_is_read_from_its_folder(
     first = search_dial(section, history, SETTINGS, cache=tmp_path, progress=SilentProgress())
     count = len(tried)
     assert search_dial(section, history, SETTINGS, cache=tmp_path, progress=SilentProgress()) == first
+    # a stress is put on the setting that fits, it is not searched away
+    stress = section.model_copy(update={"volatility": 1.3, "recalibrate": True})
+    assert search_dial(stress, history, SETTINGS, cache=tmp_path, progress=SilentProgress()) == first
     assert len(tried) == count
 
 

@@ -47,6 +47,8 @@ def test_the_schema_offers_every_generator() -> None:
     offered = {reference["$ref"].rpartition("/")[2] for reference in schema["properties"]["generator"]["anyOf"]}
     assert offered == {section.__name__ for section in SECTIONS}
     assert schema["properties"]["baselines"]["items"]["enum"] == list(BASELINES)
+    number, text = schema["$defs"]["GbmGenerator"]["properties"]["volatility"]["anyOf"]
+    assert (number["minimum"], number["maximum"], text["pattern"]) == (0.5, 3.0, r"^x(\d+(?:\.\d+)?)$")
 
 
 @pytest.mark.parametrize(
