@@ -16,6 +16,7 @@ from scenario_gen.forecasts.harness import Settings, next_bars
 from scenario_gen.forecasts.recalibrate import judged, past_forecasts, recalibration_finding, recalibration_of
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Advance, Generator, ignore
+from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredPaths
 from scenario_gen.generators.garch import GarchPaths
@@ -282,3 +283,25 @@ def test_a_history_without_volume_has_no_knots_of_volume(history: Candles) -> No
     assert past.volume == []
     paths = Recalibrated(Narrow(), past).sample(bare.context(64), history.timestamps[264:274], Draws.block(1, 0, 3))
     assert paths.fields == ("open", "high", "low", "close")
+
+
+def test_a_perfect_generator_is_left_nearly_alone(sp500: Candles) -> None:
+    """Bars drawn one by one from four years, and a generator that draws bars one by one from the last year of these."""
+    rng = np.random.default_rng(8)
+    drawn = sp500.log_steps[2000:3000][rng.integers(0, 1000, (1, 1700))]  # [1, bar, 4]
+    made = replace(sp500.rows(2000, 3700), values=np.column_stack((chain(drawn, 100.0)[0], np.ones(1700))))
+    settings = replace(SETTINGS, context=256)
+    perfect = StationaryBootstrap(1.0)
+    past = past_forecasts(perfect, made, settings, BUDGET, cache=None, progress=SilentProgress())
+    assert len(past.ends) == 70
+    fit = past.fitted(70)
+    for knot, number in zip(fit.knots, past.volatility, strict=True):
+        unit = float(np.mean(number.spread))
+        # an error of the location is unit / sqrt(70), .12 of it; of the noise's variance unit^2 sqrt(2 / 70), .17 of it
+        assert abs(knot.location) < 0.4 * unit
+        assert knot.noise < 0.7 * unit
+        assert knot.width == 1.0
+    found = calibrate(Recalibrated(perfect, past), made, settings)
+    (change,) = [skill.skill for skill in found.generator.skills if skill.score == "crps_log_volatility"]
+    assert change is not None
+    assert change > -0.06  # what 30 to 69 forecasts teach wrongly costs a few percent at most
