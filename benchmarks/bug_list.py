@@ -173,7 +173,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "stats/means.py",
-        "stats/test_ranks.py stats/test_scores.py",
+        "stats/test_scores.py",
         ("Newey and West count neighbours on one side only", "sum(2 * (1 - k / (lag + 1))", "sum((1 - k / (lag + 1))"),
         ("Bartlett's weights reach zero one lag too early", "(1 - k / (lag + 1))", "(1 - k / lag)"),
     ),
@@ -184,7 +184,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "stats/ranks.py",
-        "stats/test_ranks.py stats/test_coverage.py",
+        "stats/test_coverage.py stats/test_ranks.py",
         ("ranks are divided by the number of paths, not one more", "/ (len(ensemble) + 1))", "/ len(ensemble))"),
         ("bands cover twice what they promise", "np.abs(pits - 0.5) <= level / 2", "np.abs(pits - 0.5) <= level"),
         (
@@ -604,7 +604,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "backtest/ledger.py",
-        "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py",
+        "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py backtest/test_ledger_against_vectorbt.py",
         (
             "fees are taken when buying only",
             "self.fee(value), self.units[who]",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from statsmodels.tsa.stattools import acf
 
-from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, LogPaths, untestable
+from scenario_gen.forecasts.numbers import BY_ID, FUNCTIONALS, LEAST_VOLUME, LogPaths, measure, untestable
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.market.candles import Scale
 
@@ -61,6 +61,24 @@ def test_every_functional_is_what_a_hand_makes_of_it(futures: LogPaths) -> None:
     for name, value in expected.items():
         assert _of(name, futures) == pytest.approx(value, abs=1e-6), name  # float32 prices
     assert set(expected) | {"acf_log_range"} == {functional.id for functional in FUNCTIONALS}
+
+
+def test_the_range_of_a_path_holds_the_price_that_it_sets_out_from() -> None:
+    scale = Scale(0.01, 0.001, 0.0)
+    above, below = ([[p, p + 2, p - 1, p + 1] for p in range(first, first + 3)] for first in (105, 90))
+    assert _of("path_range", LogPaths.of(_paths(above), scale)) == pytest.approx(np.log(109 / 100), abs=1e-6)
+    assert _of("path_range", LogPaths.of(_paths(below), scale)) == pytest.approx(np.log(100 / 89), abs=1e-6)
+
+
+def test_drifts_are_mean_returns_in_context_deviations_of_the_horizon() -> None:
+    real = _paths([[100, 121, 100, 110]] * 4)
+    values = np.repeat(real.values, 2, axis=0)
+    values[1] /= 1.1  # ends where it began
+    paths = replace(real, values=values, path_ids=np.arange(2))
+    seen = measure(paths, real, Scale(0.02, 0.001, 0.0), ["return_h"], np.random.default_rng(1))
+    unit = 0.02 * np.sqrt(4)  # four bars: twice a bar's volatility
+    assert seen.realised == pytest.approx(np.log(1.1) / unit)
+    assert seen.generated == pytest.approx(np.log(1.1) / 2 / unit)
 
 
 def test_returns_of_checkpoints_alone_are_read_at_their_bar() -> None:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.forecasts.origins import default_horizon, rolling_origins
+from scenario_gen.market import Candles
 
 
 @given(st.integers(10, 3000), st.integers(2, 300), st.integers(1, 60), st.integers(2, 100), st.integers(0, 30))
@@ -26,6 +27,18 @@ def test_futures_do_not_overlap_and_end_with_the_history(
     assert set(np.diff(origins.rows)) == {horizon + extra}
     if len(origins) < count:  # as many as there is room for
         assert origins.rows[0] - context < horizon + extra
+
+
+def test_a_context_ends_with_the_bar_before_its_future(sp500: Candles) -> None:
+    first, *_, last = rolling_origins(len(sp500), context=256, horizon=20, count=60).of(sp500)
+    for origin in (first, last):
+        context, future = origin.context(256), origin.future(20)
+        assert (len(context), len(future)) == (256, 20)
+        both = context.timestamps.append(future.timestamps)
+        assert both.equals(sp500.timestamps[origin.row - 256 : origin.row + 20])
+        assert origin.stamp == context.timestamps[-1].isoformat()
+        assert (origin.first, origin.last(20)) == (both[256].isoformat(), both[275].isoformat())
+    assert last.future(20).timestamps[-1] == sp500.timestamps[-1]
 
 
 def test_overlapping_futures_are_refused_with_the_reason() -> None:

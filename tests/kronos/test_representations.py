@@ -112,6 +112,26 @@ def test_levels_are_float32_z_scores_of_population_moments_clipped_at_five() -> 
     assert z.max() == 5.0
 
 
+def test_prices_beyond_nine_tenths_of_the_clip_are_pinned_to_the_edge_and_volume_is_not() -> None:
+    features = np.zeros((1, 6, 6), dtype=np.float32)
+    features[0, 1, 0], features[0, 2, 2], features[0, 3, 3] = 4.45, -4.55, 4.55  # of a clip at 5: the edge is 4.5
+    features[0, 4, 4:] = 5.0
+    assert Levels().pinned(features).tolist() == [[False, False, True, True, False, False]]
+    assert not Increments().pinned(100 * features).any()
+
+
+def test_bars_beyond_the_clip_are_said_to_be_cut_off() -> None:
+    bars = complete_fields(_bars(70, seed=4)).astype(np.float32)
+    scale = Levels().fit(bars)
+    for field, off in ((3, 4.9), (3, -5.1), (4, 5.1)):
+        moved = bars.copy()
+        moved[0, 10, field] = scale.center[0, field] + off * scale.spread[0, field]
+        if field == 4:
+            moved[0, 10, 5] = scale.center[0, 5]
+        clipped = Levels().clipped(moved, scale)[0]
+        assert np.flatnonzero(clipped).tolist() == ([10] if abs(off) > 5 else [])
+
+
 def test_a_missing_amount_is_volume_times_the_mean_price() -> None:
     bars = _bars(40, seed=5)
     full = complete_fields(bars)
