@@ -1,84 +1,154 @@
-"""Scores of one context: what they say of ensembles whose quality is known.
+"""What is said of paths of one context whose quality is known: facts and scores (mode C).
 
-    python benchmarks/one_context.py [known sp500 nasdaq my.csv] [--length 60] [--first 2600] [--step 250] [--only GBM]
+    python benchmarks/one_context.py [drifting sp500 nasdaq my.csv] [--length 60] [--contexts 20] [--only GBM]
 
-Every year of a history from row 2,600 on is a context's end: all bars before it are the reference. "The year to come"
-are the real windows of the next 250 bars (four path lengths where that is more): one regime, as the best generator of
-that context would show it. "One window" and "five windows" are taken from it; noise multiplies every part of every
-candle by exp(share z). "known" is the market of checks.controls.known, with its perfect generator. Prints Markdown:
-how many ensembles get FAIL, WARN and INCONCLUSIVE in each group of scores, and FAIL and WARN in each score; "-" where
-nothing could be tested. Files are counted together.
+"drifting" are made markets of 5,000 bars whose character wanders with half-lives of 60, 250 and 1,000 bars, or not at
+all (benchmarks.planted.drift); the perfect generator samples from the true state at the context's end, the others are
+wrong in one way. In a history, contexts end at equal distances from row 2,600 on (shorter histories: from half of
+them on); all bars before are the reference. The package's own generators continue the last 256 bars. "The year to
+come" are the real windows of the next 250 bars (four path lengths where that is more). "One window" and "five windows"
+are taken from it; noise multiplies every part of every candle by exp(share z). Prints Markdown: of how many ensembles
+some fact is FAIL, or FAIL or WARN, the labels of all facts together, and in which groups a fact is FAIL; then how many
+ensembles get FAIL, WARN and INCONCLUSIVE in each group of scores, and FAIL and WARN in each score; "-" where nothing
+could be tested. Files are counted together.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.planted import block_bootstrap, collapsed, copy, garch, noisy, simulate
+from benchmarks.planted import block_bootstrap, collapsed, copy, drift, noisy
+from scenario_gen.candles.check import CandleRules
+from scenario_gen.errors import ScenarioError
 from scenario_gen.finding import Label, worst
+from scenario_gen.generators.base import FittedGenerator, Generator
+from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.sections import GENERATORS
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.check import check_facts
 from scenario_gen.realism.controls import Relative, negative_control
 from scenario_gen.realism.gauge import Gauge, windows
 from scenario_gen.realism.results import FactsReport
+from scenario_gen.realism.sample import Once
 from scenario_gen.realism.scores import SCORE_GROUPS
 
-YEAR, PATHS = 250, 200
-KNOWN, INDICES = "known", ("sp500", "nasdaq")
+YEAR, PATHS, SEEN = 250, 300, 256
+FIRST = 2600
+DRIFTING, INDICES = "drifting", ("sp500", "nasdaq")
+SPEEDS = (60.0, 250.0, 1000.0, np.inf)  # half-lives of the character, in bars
 SCORES = [name for group in SCORE_GROUPS.values() for name in group]
 Case = tuple[str, BarArrays, Candles]  # name, paths, reference
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("histories", nargs="*", default=(KNOWN, *INDICES), help="known, sp500, nasdaq or files")
+    parser.add_argument("histories", nargs="*", default=(DRIFTING, *INDICES), help="drifting, sp500, nasdaq or files")
     parser.add_argument("--length", type=int, default=60)
-    parser.add_argument("--first", type=int, default=2600)
-    parser.add_argument("--step", type=int, default=YEAR)
+    parser.add_argument("--contexts", type=int, default=20, help="of each history; twice as many of the perfect one")
     parser.add_argument("--only", nargs="*", help="these candidates alone")
     options = parser.parse_args()
     found: dict[str, list[FactsReport]] = defaultdict(list)
+    once = Once()
     for name, paths, before in _cases(options):
-        found[name].append(check_facts(paths, before, context=before.context(256), seed=1))
+        report = check_facts(paths, before, context=before.context(SEEN), seed=1, once=once)
+        found[name].append(replace(report, audit=Audit({}, []), long=[]))  # keeps memory small
+    print(facts_table(found) + "\n\n" + scores_table(found))
+
+
+def facts_table(found: dict[str, list[FactsReport]]) -> str:
+    """Return how often some fact is FAIL or WARN, the labels of all facts, and the groups that FAIL."""
+    lines = ["| paths | of | FAIL | FAIL or WARN | facts PASS | INCONCLUSIVE | WARN | FAIL | groups with a FAIL |"]
+    lines.append("|" + "---|" * 9)
+    for name, reports in found.items():
+        given = [[fact.label for fact in report.facts if fact.label] for report in reports]
+        tested = [labels for labels in given if {*labels} - {"UNTESTABLE"}]
+        if not tested:
+            continue
+        any_bad = [np.mean([bool(bad & {*labels}) for labels in tested]) for bad in ({"FAIL"}, {"FAIL", "WARN"})]
+        every = [label for labels in tested for label in labels if label != "UNTESTABLE"]
+        shares = [every.count(label) / len(every) for label in ("PASS", "INCONCLUSIVE", "WARN", "FAIL")]
+        groups = Counter(group for report in reports for group in {f.group for f in report.facts if f.label == "FAIL"})
+        cells = [f"{100 * share:.0f} %" for share in (*any_bad, *shares)]
+        told = ", ".join(f"{group} {count}" for group, count in groups.most_common())
+        lines.append(f"| {name} | {len(tested)} | " + " | ".join(cells) + f" | {told} |")
+    return "\n".join(lines)
+
+
+def scores_table(found: dict[str, list[FactsReport]]) -> str:
+    """Return the labels of scores, by group and one by one."""
     columns = [*SCORE_GROUPS, *SCORES]
-    print("| paths | of | " + " | ".join(columns) + " |\n" + "|" + "---|" * (len(columns) + 2))
+    lines = ["| paths | of | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 2)]
     for name, reports in found.items():
         groups = [_counts(reports, names, ("FAIL", "WARN", "INCONCLUSIVE")) for names in SCORE_GROUPS.values()]
         scores = [_counts(reports, (score,), ("FAIL", "WARN")) for score in SCORES]
-        print(f"| {name} | {len(reports)} | " + " | ".join(groups + scores) + " |")
+        lines.append(f"| {name} | {len(reports)} | " + " | ".join(groups + scores) + " |")
+    return "\n".join(lines)
 
 
 def _cases(options: argparse.Namespace) -> Iterator[Case]:
     """Yield every ensemble."""
+    opened = {name: section().open() for name, section in GENERATORS.items()}
     for source in options.histories:
-        if source == KNOWN:
-            yield from _known_market(options.length)
+        if source == DRIFTING:
+            for half_life in SPEEDS:
+                yield from _made_markets(half_life, options)
             continue
         history = load_candles(source)
         whose = source if source in INDICES else "files"
         for place in _places(history, options):
             rng = np.random.default_rng([5, place])
-            yield from ((f"{whose}: {name}", *pair) for name, *pair in _around(history, place, options, rng))
+            yield from ((f"{whose}: {name}", *pair) for name, *pair in _around(history, place, options, opened, rng))
 
 
-def _known_market(length: int) -> Iterator[Case]:
-    rng = np.random.default_rng(5)
-    for _ in range(20):
-        market = simulate(1, 5000, rng)
-        yield ("known market: perfect", simulate(2 * PATHS, length, rng, market.states[0, -1]).bars, market.candles())
+def _made_markets(half_life: float, options: argparse.Namespace) -> Iterator[Case]:
+    """Yield a perfect generator of drifting markets, and some that are wrong in one way."""
+    whose = f"half-life {half_life:g}" if np.isfinite(half_life) else "no drift"
+    for number in range(2 * options.contexts):
+        known = {"perfect"} if number >= options.contexts else None
+        rng = np.random.default_rng([5, int(min(half_life, 1e6)), number])
+        market = drift(1, 5000, rng, half_life)
+        history, tick = market.candles(), Gauge.of(market.candles()).tick
+        past = windows(history, options.length, 5, tick=tick).bars
+        perfect, reversed_, none = (
+            drift(PATHS, options.length, rng, half_life, market.at(5000), leverage).bars.with_tick(tick)
+            for leverage in (1.0, -1.0, 0.0)
+        )
+        candidates = {
+            "perfect": perfect,
+            "leverage reversed": reversed_,
+            "no leverage": none,
+            "its own bars shuffled": negative_control("shuffle", perfect, PATHS, rng),
+            "bars of all history shuffled": negative_control("shuffle", past, PATHS, rng),
+            "its wicks scrambled": negative_control("wicks", perfect, PATHS, rng),
+            "GBM of its moments": negative_control("gbm", perfect, PATHS, rng),
+        }
+        for name, bars in candidates.items():
+            if _asked(name, options) and (known is None or name in known):
+                yield f"{whose}: {name}", bars, history
 
 
-def _places(history: Candles, options: argparse.Namespace) -> range:
-    return range(options.first, len(history) - max(YEAR, 4 * options.length), options.step)
+def _asked(name: str, options: argparse.Namespace) -> bool:
+    return not options.only or name in options.only
 
 
-def _around(history: Candles, place: int, options: argparse.Namespace, rng: np.random.Generator) -> Iterator[Case]:
+def _places(history: Candles, options: argparse.Namespace) -> list[int]:
+    last = len(history) - max(YEAR, 4 * options.length)
+    return [int(place) for place in np.linspace(min(FIRST, last // 2), last, options.contexts)]
+
+
+def _around(
+    history: Candles, place: int, options: argparse.Namespace, opened: dict[str, Generator], rng: np.random.Generator
+) -> Iterator[Case]:
     """Yield the ensembles of one context."""
     gauge, before = Gauge.of(history), history.rows(0, place)
     to_come = history.rows(place - 1, place + max(YEAR, 4 * options.length))
@@ -86,9 +156,26 @@ def _around(history: Candles, place: int, options: argparse.Namespace, rng: np.r
         windows(part, options.length, stride, tick=gauge.tick, clock=gauge.clock).bars
         for part, stride in ((to_come, 1), (before, 5))
     )
-    for name, make in _candidates(year, past, rng).items():
-        if not options.only or name in options.only:
-            yield name, make(), before
+    candidates = _candidates(year, past, rng)
+    stamps = history.timestamps[place : place + options.length]
+    for name, generator in opened.items():
+        candidates[name] = lambda generator=generator: _sampled(generator, before, stamps, place)  # type: ignore[misc]
+    for name, make in candidates.items():
+        if _asked(name, options):
+            try:
+                yield name, make(), before
+            except ScenarioError as error:
+                print(f"{history.name}, row {place}: {name} gives no paths: {error.problem}", file=sys.stderr)
+
+
+def _sampled(generator: Generator, before: Candles, stamps: pd.DatetimeIndex, seed: int) -> BarArrays:
+    """Return paths of one of the package's generators after the candle rules, repaired."""
+    fitted = generator.fitted_to(before) if isinstance(generator, FittedGenerator) else generator
+    context = before.context(SEEN)
+    made = fitted.sample(context, stamps, Draws.block(seed, 0, PATHS))
+    kept = CandleRules.of(context, len(stamps), market=None, history=before).check(made, "repair", measured=0).paths
+    gauge = Gauge.of(before)
+    return BarArrays.of_paths(kept, tick=gauge.tick, clock=gauge.clock)
 
 
 def _candidates(year: BarArrays, past: BarArrays, rng: np.random.Generator) -> dict[str, Callable[[], BarArrays]]:
@@ -99,8 +186,7 @@ def _candidates(year: BarArrays, past: BarArrays, rng: np.random.Generator) -> d
         "the year to come": lambda: year,
         "block bootstrap 60": lambda: block_bootstrap(template, pool, 60, rng),
         "block bootstrap 20": lambda: block_bootstrap(template, pool, 20, rng),
-        "GARCH-t": lambda: garch(template, pool, rng),
-        "GBM": lambda: negative_control("gbm", past, PATHS, rng),
+        "GBM of all history": lambda: negative_control("gbm", past, PATHS, rng),
         "iid shuffle of bars": lambda: negative_control("shuffle", past, PATHS, rng),
         "one window": lambda: single,
         "one window, 30 % noise": lambda: noisy(single, 0.3, rng),

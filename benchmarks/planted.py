@@ -232,3 +232,100 @@ def simulate(paths: int, bars: int, rng: np.random.Generator, state: Floats | No
     anchor = np.full(paths, ANCHOR)
     blank = np.ones((paths, bars))
     return Simulated(relative.onto(BarArrays(blank, blank, blank, blank, blank, anchor)), states)
+
+
+# --- The same market with a character that drifts ---
+
+
+@dataclass(frozen=True)
+class Character:
+    """One property of the market at the middle of its drift, and how far a standard deviation of drift moves it."""
+
+    middle: float
+    spread: float
+
+
+CHARACTERS = {
+    "upper_wickless": Character(-2.0, 0.7),  # logit of the share of bars without an upper wick
+    "lower_wickless": Character(-2.0, 0.7),  # of those without a lower one
+    "leverage": Character(-0.55, 0.3),  # its inverse hyperbolic tangent
+    "tails": Character(-1.5, 0.5),  # log standard deviation of the log size of single bars
+    "gaps": Character(-1.1, 0.6),  # logit of the gap's share of a bar's variance
+    "coupling": Character(-0.7, 0.5),  # log of what volume takes from volatility
+    "level": Character(float(LEVEL), 0.25),  # log volatility per bar
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Drifted(Simulated):
+    """Paths of a drifting market.
+
+    Attributes:
+        characters: float64 [path, bar + 1, character], in standard deviations of drift, as ``states``.
+    """
+
+    characters: Floats
+
+    def at(self, bar: int, path: int = 0) -> tuple[Floats, Floats]:
+        """Return states and characters before a bar: what the futures of its context depend on."""
+        return self.states[path, bar], self.characters[path, bar]
+
+
+def drift(
+    paths: int,
+    bars: int,
+    rng: np.random.Generator,
+    half_life: float,
+    start: tuple[Floats, Floats] | None = None,
+    leverage: float = 1.0,
+) -> Drifted:
+    """Sample the known market while its characters wander, each an Ornstein-Uhlenbeck process of its own.
+
+    Args:
+        paths: how many.
+        bars: of each.
+        rng: of every shock.
+        half_life: of the characters, in bars; infinity: they stay in the middle.
+        start: states and characters at a context's end; None: the stationary law.
+        leverage: what the leverage is multiplied by: -1 reverses it, 0 leaves none.
+    """
+    moves = np.isfinite(half_life)
+    x, c = _started(paths, rng, start, moves=moves)
+    decay, slow = 0.5 ** (1 / HALF_LIVES), 0.5 ** (1 / half_life)
+    news, wander = SPREAD * np.sqrt(1 - decay**2), np.sqrt(1 - slow**2)
+    states, characters = np.empty((paths, bars + 1, len(HALF_LIVES))), np.empty((paths, bars + 1, len(CHARACTERS)))
+    states[:, 0], characters[:, 0] = x, c
+    for t in range(bars):
+        characters[:, t + 1] = slow * characters[:, t] + wander * rng.standard_normal(c.shape)
+    now = {name: of.middle + of.spread * characters[:, :-1, k] for k, (name, of) in enumerate(CHARACTERS.items())}
+    unit, highs, lows = brownian_candles(np.ones((paths, bars)), rng)
+    gap, noise, size = rng.standard_normal((3, paths, bars))
+    share = _logistic(now["gaps"])
+    shock = np.sqrt(share) * gap + np.sqrt(1 - share) * unit
+    rho = leverage * np.tanh(now["leverage"])
+    for t in range(bars):
+        own = np.sqrt(1 - rho[:, t, None] ** 2) * rng.standard_normal((paths, len(HALF_LIVES)))
+        states[:, t + 1] = decay * states[:, t] + news * (rho[:, t, None] * shock[:, t, None] + own)
+    wide = np.exp(now["tails"])
+    slowly = states[:, :-1].sum(axis=2)
+    sigma = np.exp(now["level"] + slowly + wide * size - wide**2)
+    body = sigma * np.sqrt(1 - share)
+    high = np.where(rng.random(share.shape) < _logistic(now["upper_wickless"]), np.maximum(unit, 0), highs)
+    low = np.where(rng.random(share.shape) < _logistic(now["lower_wickless"]), np.minimum(unit, 0), lows)
+    volume = 1e6 * np.exp(np.exp(now["coupling"]) * (slowly + wide * size + 0.5 * np.abs(shock)) + 0.3 * noise)
+    relative = Relative(g=np.sqrt(share) * sigma * gap, b=body * unit, hh=body * high, ll=body * low, volume=volume)
+    blank, anchor = np.ones((paths, bars)), np.full(paths, ANCHOR)
+    return Drifted(relative.onto(BarArrays(blank, blank, blank, blank, blank, anchor)), states, characters)
+
+
+def _started(
+    paths: int, rng: np.random.Generator, start: tuple[Floats, Floats] | None, *, moves: bool
+) -> tuple[Floats, Floats]:
+    shapes = (paths, len(HALF_LIVES)), (paths, len(CHARACTERS))
+    if start is None:
+        return SPREAD * rng.standard_normal(shapes[0]), moves * rng.standard_normal(shapes[1])
+    return np.broadcast_to(start[0], shapes[0]), np.broadcast_to(start[1], shapes[1])
+
+
+def _logistic(x: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-x)))

@@ -19,6 +19,7 @@ from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.by_origin import Rank, design_of, notes_of, ranked, refuse_other_kind, refuse_pair, verdicts
 from scenario_gen.realism.check import MOST_PATHS, first_place
 from scenario_gen.realism.controls import Relative
+from scenario_gen.realism.course import Next
 from scenario_gen.realism.facts import Fact
 from scenario_gen.realism.gauge import Gauge
 from scenario_gen.realism.panel import Panel, cross_facts, cross_statistics
@@ -94,9 +95,9 @@ def check_cross_facts(
 ) -> FactsReport:
     """Judge how the assets of each path move together against real windows of the same length and time.
 
-    Mode C (paths of one context: a narrower ensemble is no fault) where all ``context_ids`` are one, mode B
-    otherwise. The control that shows the power of a fact draws each asset's real window from another time, or
-    shifts every second asset by one bar.
+    Mode C (paths of one context: could a stretch of real time look like them?) where all ``context_ids`` are one, mode
+    B otherwise; of fewer than 20 contexts the facts are judged as in mode C. The control that shows the power of a fact
+    draws each asset's window from another time, or of another path, or shifts every second asset by one bar.
 
     Args:
         paths: valid candles of every asset.
@@ -232,11 +233,12 @@ def _compared(asked: _AssetsQuestion, cuts: list[Reference]) -> FactsReport:
     reasons = untestable(asked.facts, asked.paths.length, asked.audit, measured)
     caps = caps_of(cuts[0], asked.contexts)
     names = {fact.control for fact in asked.facts if judged(fact) and fact.id not in reasons}
+    to_come = Next.after(cuts[0], asked.contexts)
     bench = Bench(
         real=real,
-        controls={name: _control(name, windows, asked) for name in sorted(names)},
+        controls={name: _control(name, windows if to_come is None else asked.paths, asked) for name in sorted(names)},
         untestable=reasons,
-        side="greater" if asked.one_context else "two-sided",
+        next=to_come,
         cap="; ".join(caps),
         independent=cuts[0].bars_of_time // asked.paths.length,
     )

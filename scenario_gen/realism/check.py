@@ -17,6 +17,7 @@ from scenario_gen.realism.admission import admit, applies, caps_of, merged_audit
 from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.controls import negative_control
+from scenario_gen.realism.course import ENOUGH_CONTEXTS, Next
 from scenario_gen.realism.ensemble import judge_scores
 from scenario_gen.realism.facts import FACTS, Fact
 from scenario_gen.realism.gauge import Gauge
@@ -30,6 +31,7 @@ from scenario_gen.stats.contrast import MIN_CLUSTERS, Ids
 T = TypeVar("T")
 
 MOST_PATHS = 2000  # the error of the reference decides long before that
+CONTROL_PATHS = 200  # of a control that is made of the paths: its mean placement is then sure to .02
 ODD_SCALE = 2.0  # ratio of volatilities that makes one ask whether the bars are of one length
 
 
@@ -69,9 +71,10 @@ def check_facts(
 ) -> FactsReport:
     """Judge paths by stylized facts and ensemble scores against real windows of the same length.
 
-    Mode C (paths of one context) where a context is given or all ``context_ids`` are one; mode B otherwise. Paths
-    beyond 2000 are left out, evenly. A reference that shares its bars with the generator's training makes the
-    tests conservative: give held-out history where there is some.
+    Mode C (paths of one context) where a context is given or all ``context_ids`` are one: could a stretch of real time
+    look like them? Mode B otherwise: do they come from the mix of all of history? Of fewer than 20 contexts the facts
+    are judged as in mode C, each on its mean over them. Paths beyond 2000 are left out, evenly. A reference that shares
+    its bars with the generator's training makes the tests conservative: give held-out history where there is some.
 
     Args:
         paths: valid candles of one length.
@@ -156,17 +159,20 @@ def _compared(asked: _Question, cut: Reference) -> FactsReport:
     )
     caps = caps_of(cut, asked.contexts)
     matched = _matched(asked, cut)
+    to_come = Next.after(cut, 1 if asked.mode == "C" else asked.contexts)
+    shown = [f for f in asked.facts if judged(f) and f.id not in reasons]
     bench = Bench(
         real=real,
-        controls=_controls([f for f in asked.facts if judged(f) and f.id not in reasons], real, asked),
+        controls=_controls(shown, real, asked) if to_come is None else _own_controls(shown, asked),
         untestable=reasons,
-        side="greater" if asked.mode == "C" else "two-sided",
+        next=to_come,
         cap="; ".join(caps),
         independent=cut.bars_of_time // asked.paths.length,
         matched=None if matched is None else real.select(matched),
     )
     facts = judge_facts(synthetic, bench, asked.facts)
-    return _report(asked, cut, facts, _scores(asked, synthetic, real, reasons), caps, _notes(synthetic, real))
+    notes = [*_notes(synthetic, real), *_few_contexts(to_come)]
+    return _report(asked, cut, facts, _scores(asked, synthetic, real, reasons), caps, notes)
 
 
 def _matched(asked: _Question, cut: Reference) -> np.ndarray | None:
@@ -188,6 +194,25 @@ def _controls(facts: Sequence[Fact], real: Sample, asked: _Question) -> dict[str
 def _control(name: str, real: Sample, asked: _Question) -> Sample:
     made = negative_control(name, real.bars, len(asked.paths), asked.rng(1))
     return Sample.measure(made, path_clusters(made, None, asked.rng(2)), asked.gauge)
+
+
+def _own_controls(facts: Sequence[Fact], asked: _Question) -> dict[str, Sample]:
+    """Return the controls that these facts name, made of the paths themselves: broken in one way, of one context."""
+    made: dict[str, Sample] = {}
+    for name in sorted({fact.control for fact in facts} - {""}):
+        bars = negative_control(name, asked.paths, min(len(asked.paths), CONTROL_PATHS), asked.rng(1))
+        named = [fact.id for fact in facts if fact.control == name]
+        made[name] = Sample.measure(bars, path_clusters(bars, None, asked.rng(2)), asked.gauge, named)
+    return made
+
+
+def _few_contexts(to_come: Next | None) -> list[str]:
+    if to_come is None or to_come.contexts == 1:
+        return []
+    return [
+        f"{to_come.contexts} contexts, fewer than {ENOUGH_CONTEXTS}, need not mix as all of history does: facts are "
+        "held to how far stretches of real time lie apart"
+    ]
 
 
 def _scores(asked: _Question, synthetic: Sample, real: Sample, reasons: dict[str, str]) -> list[ScoreVerdict]:

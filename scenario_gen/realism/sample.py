@@ -78,9 +78,9 @@ class Sample(Measured):
     bars: BarArrays  # the paths
 
     @classmethod
-    def measure(cls, bars: BarArrays, clusters: Ids, gauge: Gauge | None) -> Sample:
-        """Compute every statistic that the bars allow, with the reference's gauge."""
-        return cls(clusters, path_statistics(bars, gauge=gauge), bars)
+    def measure(cls, bars: BarArrays, clusters: Ids, gauge: Gauge | None, facts: Sequence[str] | None = None) -> Sample:
+        """Compute these facts, or every one that the bars allow, with the reference's gauge."""
+        return cls(clusters, path_statistics(bars, facts=facts, gauge=gauge), bars)
 
     def select(self, rows: NDArray[Any]) -> Sample:
         """Return the paths at these positions (or where a mask is True)."""

@@ -1,21 +1,22 @@
-"""Every fact of two samples compared, corrected for their number, and labelled (modes B and C).
+"""Every fact compared, corrected for their number, and labelled (modes B and C).
 
 Owns the step from samples to verdicts. Knows neither where the samples come from nor what a report shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from scenario_gen.finding import ENSEMBLE, SCALE, Label, by_group
 from scenario_gen.realism.audit import Audit
+from scenario_gen.realism.course import Course, Next
 from scenario_gen.realism.facts import FACT, Fact
 from scenario_gen.realism.results import Comparison, Design, FactsReport, FactVerdict, LongFigure, ScoreVerdict
 from scenario_gen.realism.sample import Measured
-from scenario_gen.stats.contrast import MIN_CLUSTERS, Clustered, Contrast, Side, dispersion, location, ratio
+from scenario_gen.stats.contrast import MIN_CLUSTERS, Clustered, Contrast, dispersion, location, ratio
 from scenario_gen.stats.estimate import Floats
 from scenario_gen.stats.multiple import benjamini_hochberg
 
@@ -87,7 +88,7 @@ def _small(p: float) -> str:
     return f"{p:.4f}" if near else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-# Every fact of two samples compared, corrected for their number, and labelled (modes B and C)
+# Every fact compared, corrected for their number, and labelled (modes B and C)
 
 
 WINDOWS_FOR_BANDS = 40  # independent windows below which percentile bands do not hold what they claim
@@ -100,10 +101,22 @@ class Bench:
     real: Measured  # the real windows
     controls: Mapping[str, Measured] = field(default_factory=dict)  # name to a negative control measured like the paths
     untestable: Mapping[str, str] = field(default_factory=dict)  # fact id to the reason why the data cannot judge it
-    side: Side = "two-sided"  # "greater" where a narrower ensemble is no fault (mode C)
+    next: Next | None = None  # where paths of one or few contexts lie in time; None: all of history is the measure
     cap: str = ""  # why FAIL would claim too much, "" where it would not
     independent: int = 0  # how many windows' worth of bars the reference holds
     matched: Measured | None = None  # real windows from markets like the context, for facts of scale; None: all windows
+
+    def against(self, fact: str) -> Callable[[Measured], Comparison | None]:
+        """Return how paths, and controls, are compared in one fact; they give None where too few have a value."""
+        if self.next is None:
+            return lambda paths: compare(fact, paths, self.real)
+        course = Course.of(fact, self.real)
+        if course is None:
+            return lambda paths: None
+        to_come = course.next(self.next)
+        return lambda paths: (
+            course.compare(paths.values(fact), to_come) if paths.clustered(fact).size >= MIN_CLUSTERS else None
+        )
 
 
 def judged(fact: Fact) -> bool:
@@ -111,7 +124,7 @@ def judged(fact: Fact) -> bool:
     return fact.gate and fact.group != SCALE.key
 
 
-def compare(fact: str, synthetic: Measured, real: Measured, side: Side = "two-sided") -> Comparison | None:
+def compare(fact: str, synthetic: Measured, real: Measured) -> Comparison | None:
     """Compare two samples in one fact; None where fewer than 4 clusters of either have a value."""
     if FACT[fact].kind == "Q":
         ours, theirs = synthetic.sums(fact), real.sums(fact)
@@ -122,13 +135,12 @@ def compare(fact: str, synthetic: Measured, real: Measured, side: Side = "two-si
     one, other = synthetic.clustered(fact), real.clustered(fact)
     if min(one.size, other.size) < MIN_CLUSTERS:
         return None
-    return combine(location(one, other), dispersion(one, other, side), side)
+    return combine(location(one, other), dispersion(one, other))
 
 
-def combine(where: Contrast, width: Contrast, side: Side = "two-sided") -> Comparison:
-    """Join the tests of location and spread: Bonferroni for two, and the larger effect that counts."""
-    wide = max(width.value, 0.0) if side == "greater" else abs(width.value)
-    return Comparison(where, width, min(1.0, 2 * min(where.p, width.p)), max(abs(where.value), wide))
+def combine(where: Contrast, width: Contrast) -> Comparison:
+    """Join the tests of location and spread: Bonferroni for two, and the larger effect."""
+    return Comparison(where, width, min(1.0, 2 * min(where.p, width.p)), max(abs(where.value), abs(width.value)))
 
 
 def label_of(
@@ -182,12 +194,15 @@ def judge_facts(synthetic: Measured, bench: Bench, facts: Sequence[Fact]) -> lis
 
 def _compare_all(synthetic: Measured, bench: Bench, facts: Sequence[Fact]) -> dict[str, _Compared]:
     """Compare in every fact; q is adjusted over those that are judged."""
-    found = {fact.id: compare(fact.id, synthetic, bench.real, bench.side) for fact in facts}
+    against = {fact.id: bench.against(fact.id) for fact in facts}
+    found = {name: compared(synthetic) for name, compared in against.items()}
     gates = [fact for fact in facts if judged(fact)]
     halves = _halves(bench.real, [fact.id for fact in gates])
     q = benjamini_hochberg({fact.id: c.p for fact in gates if (c := found[fact.id]) is not None})
     halves_q = benjamini_hochberg({name: half.p for name, half in halves.items()})
-    controls = {fact.id: _control(fact, bench) for fact in gates}
+    controls = {
+        fact.id: against[fact.id](bench.controls[fact.control]) for fact in gates if fact.control in bench.controls
+    }
     return {
         name: _Compared(paths, q.get(name), controls.get(name), halves.get(name), halves_q.get(name))
         for name, paths in found.items()
@@ -215,7 +230,7 @@ def _verdict(fact: Fact, compared: _Compared, synthetic: Measured, bench: Bench)
         mde=None if shown is None else shown.location.mde,
         control=fact.control if judged(fact) else "",
         control_p=None if control is None else control.p,
-        control_power=None if control is None else _power(control, bench.side),
+        control_power=None if control is None else _power(control),
         halves=halves,
         halves_label=None if halves is None else label_of(halves, compared.halves_q)[0],
         undefined_real=_undefined(real, fact.id),
@@ -254,18 +269,10 @@ def _untestable(fact: Fact, reason: str) -> FactVerdict:
     return FactVerdict(fact.id, fact.group, fact.title, label, reason)
 
 
-def _control(fact: Fact, bench: Bench) -> Comparison | None:
-    control = bench.controls.get(fact.control)
-    return None if control is None else compare(fact.id, control, bench.real, bench.side)
-
-
-def _power(control: Comparison, side: Side) -> float:
+def _power(control: Comparison) -> float:
     """Return the power against the control of the test that finds it more clearly, at its share of the level."""
-    seen = [control.location]
-    if control.dispersion is not None and (side == "two-sided" or control.dispersion.value > 0):
-        seen.append(control.dispersion)
-    level = CONTROL_P / (1 if control.dispersion is None else 2)
-    return max(contrast.power(level) for contrast in seen)
+    seen = [test for test in (control.location, control.dispersion) if test is not None]
+    return max(contrast.power(CONTROL_P / len(seen)) for contrast in seen)
 
 
 def _halves(real: Measured, facts: Sequence[str]) -> dict[str, Comparison]:

@@ -9,7 +9,6 @@ numbers; knows neither bars nor facts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from scenario_gen.stats.means import neighbours
 from scenario_gen.stats.ranks import HAC_LAG, placements
 
 Ids = NDArray[np.int64]
-Side = Literal["two-sided", "greater"]
 
 MIN_CLUSTERS = 4  # fewer give no usable standard error
 POWER = 0.85  # t quantile that goes with a power of 80 %
@@ -80,23 +78,20 @@ def location(synthetic: Clustered, real: Clustered) -> Contrast:
     near A = 1/2. The standard error is at least .25 / sqrt(G H); degrees of freedom are Welch's and at least
     min(G, H) - 1.
     """
-    return _auc_contrast(synthetic, real, "two-sided")
+    return _auc_contrast(synthetic, real)
 
 
-def dispersion(synthetic: Clustered, real: Clustered, side: Side = "two-sided") -> Contrast:
-    """Test whether synthetic values lie further from the real median than the real ones do.
-
-    ``side="greater"`` only finds an ensemble that is too wide.
-    """
+def dispersion(synthetic: Clustered, real: Clustered) -> Contrast:
+    """Test whether synthetic values lie further from the real median than the real ones do."""
     centre = float(np.median(real.values))
     apart = [Clustered(np.abs(s.values - centre), s.clusters) for s in (synthetic, real)]
-    return _auc_contrast(apart[0], apart[1], side)
+    return _auc_contrast(apart[0], apart[1])
 
 
-def _auc_contrast(synthetic: Clustered, real: Clustered, side: Side) -> Contrast:
+def _auc_contrast(synthetic: Clustered, real: Clustered) -> Contrast:
     value = float(placements(synthetic.values, real.values).mean()) - 0.5
     parts = max(placement_variances(synthetic, real), rank_variances(synthetic, real), key=sum)
-    return _contrast(value, parts, (synthetic.size, real.size), side)
+    return _contrast(value, parts, (synthetic.size, real.size))
 
 
 def placement_variances(synthetic: Clustered, real: Clustered) -> tuple[float, float]:
@@ -171,16 +166,15 @@ def _on_auc_scale(d: Contrast) -> Contrast:
     return Contrast(auc(d.value), d.se * slope, d.df, d.p, auc(d.value - half), auc(d.value + half))
 
 
-def _contrast(value: float, parts: tuple[float, float], sizes: tuple[int, int], side: Side = "two-sided") -> Contrast:
+def _contrast(value: float, parts: tuple[float, float], sizes: tuple[int, int]) -> Contrast:
     df = _welch_df(parts, sizes)
     se = max(float(np.sqrt(sum(parts))), 0.25 / float(np.sqrt(sizes[0] * sizes[1])))
-    return from_t(value, se, df, side)
+    return from_t(value, se, df)
 
 
-def from_t(value: float, se: float, df: float, side: Side = "two-sided") -> Contrast:
+def from_t(value: float, se: float, df: float) -> Contrast:
     """Return the contrast that a t statistic value / se with ``df`` degrees of freedom gives."""
-    t = value / se
-    p = t_tail(t, df) if side == "greater" else 2 * t_tail(abs(t), df)
+    p = 2 * t_tail(abs(value / se), df)
     half = t_quantile(df) * se
     return Contrast(value, se, df, p, max(value - half, -0.5), min(value + half, 0.5))
 

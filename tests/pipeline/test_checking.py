@@ -58,16 +58,19 @@ def test_held_out_real_windows_fail_nothing(many: ManyContexts) -> None:
 
 @pytest.mark.parametrize("name", ["shuffle", "gbm"])
 def test_shuffled_bars_and_gbm_fail_on_many_contexts(many: ManyContexts, name: str) -> None:
-    failed = sg.check(many.control(name), many.reference).failed
-    assert {"tails", "clustering", "asymmetry", "volume", "discriminative"} <= set(failed)
-    assert "candles" not in failed
-    assert "copy" not in failed
+    report = sg.check(many.control(name), many.reference)
+    assert {"clustering", "asymmetry", "volume", "discriminative"} <= set(report.failed)
+    # Ten contexts are held to how far ten stretches of time lie apart, and their tails do.
+    assert report.verdicts["tails"] in ("WARN", "FAIL")
+    assert "candles" not in report.failed
+    assert "copy" not in report.failed
 
 
 @pytest.mark.parametrize("name", ["shuffle", "gbm"])
 def test_shuffled_bars_and_gbm_fail_on_one_context(one: OneContext, name: str) -> None:
     report = sg.check(one.control(name), one.history)
-    assert {"clustering", "asymmetry", "volume"} <= set(report.failed)
+    assert {"asymmetry", "gaps", "volume", "discriminative"} <= set(report.failed)
+    assert report.verdicts["clustering"] in ("WARN", "FAIL")  # fourteen stretches of time leave room for a doubt
     assert report.mode == "C"
 
 

@@ -90,17 +90,31 @@ def test_the_mode_follows_from_what_is_given(report: FactsReport) -> None:
     assert check_facts(PATHS, HISTORY, seed=1).mode == "B"
 
 
-def test_a_narrow_ensemble_is_no_fault_of_one_context_but_a_wide_one_is() -> None:
+def test_how_widely_the_paths_of_one_context_spread_is_no_fault_of_a_fact() -> None:
     many = simulate(400, 60, np.random.default_rng(5)).bars
     values = path_statistics(many)["acf_rng_1_5"]
     distance = np.abs(values - np.median(values))
     narrow, wide = (many.select(np.argsort(order)[:150]) for order in (distance, -distance))
-    labels = {
-        (name, mode): fact(check_facts(bars, HISTORY, context=context, seed=1), "acf_rng_1_5").label
+    found = {
+        (name, mode): fact(check_facts(bars, HISTORY, context=context, seed=1), "acf_rng_1_5")
         for name, bars in (("narrow", narrow), ("wide", wide))
         for mode, context in (("B", None), ("C", HISTORY.context(60)))
     }
-    assert labels == {("narrow", "B"): "FAIL", ("narrow", "C"): "PASS", ("wide", "B"): "FAIL", ("wide", "C"): "FAIL"}
+    assert [found[name, "B"].label for name in ("narrow", "wide")] == ["FAIL", "FAIL"]
+    for name in ("narrow", "wide"):
+        one = found[name, "C"]
+        assert one.label == "PASS"
+        assert one.comparison is not None
+        assert one.comparison.dispersion is None
+
+
+def test_few_contexts_are_held_to_stretches_of_time_and_many_to_all_of_history() -> None:
+    few, many = (check_facts(PATHS, HISTORY, context_ids=np.arange(120) % n, seed=1) for n in (12, 20))
+    assert (few.mode, many.mode) == ("B", "B")
+    assert "12 contexts, fewer than 20" in few.notes[0]
+    assert many.notes == []
+    spread = [fact(report, "acf_rng_1_5").comparison for report in (few, many)]
+    assert [one is not None and one.dispersion is None for one in spread] == [True, False]
 
 
 def test_few_clusters_and_short_references_cap_fail_at_warn() -> None:

@@ -79,6 +79,3 @@ def test_the_direction_is_that_of_the_larger_difference() -> None:
     }
     for (where, width), expected in words.items():
         assert combine(contrast(where), contrast(width)).direction == expected
-    assert (
-        combine(contrast(0.1), contrast(-0.2), "greater").direction == "higher in the paths than in reality"
-    )  # narrow is no fault
