@@ -46,7 +46,6 @@ class ToyGenerator(GeneratorSection):
     title: ClassVar[str] = "toy motion"
 
     kind: Literal["toy"] = "toy"
-    drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
         """Return the motion."""

@@ -324,7 +324,7 @@ def _effective_told(deflated: DeflatedSharpe) -> str:
 def _stepwise_told(stepwise: Stepwise) -> str:
     if stepwise.p_best is None:
         return f"; not tested stepwise: {stepwise.reason}"
-    return f"; above 0 by the stepwise test (p {stepwise.p_best:.3g} at best): {stepwise.found} of {stepwise.sets}"
+    return f"; above 0 by the stepwise test (p {stepwise.p_best:.3g} at best): {stepwise.above} of {stepwise.sets}"
 
 
 def interval(estimate: Estimate) -> str:

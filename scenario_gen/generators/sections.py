@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
 MAX_FIT_ORIGINS = 2000  # of a recalibration
-DIALS = ("temperature", "top_p", "top_k", "volatility", "recalibrate", "drift")  # a stress of the same generator
+COMMON = ("volatility", "recalibrate", "drift")  # keys of every generator, listed after its own
+DIALS = ("temperature", "top_p", "top_k", *COMMON)  # a stress of the same generator
 _TIMES = re.compile(r"x(\d+(?:\.\d+)?)")
 NAMED_MODELS = ("nano", "mini", "small", "base")
 
@@ -86,11 +87,17 @@ class GeneratorSection(Section, ABC):
     repeats_history: ClassVar[bool] = False  # by design: the copy test is shown and not judged
 
     kind: str
-    if TYPE_CHECKING:
-        # of every kind, as its last fields: schema and messages list keys in this order
-        volatility: Volatility
-        recalibrate: Recalibrate
-        drift: Drift
+    volatility: Volatility = 1.0
+    recalibrate: Recalibrate = False
+    drift: Drift = "as_sampled"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Put what every kind has behind what is its own: schema and messages list keys in this order."""
+        fields = cls.__pydantic_fields__
+        for common in COMMON:
+            fields[common] = fields.pop(common)
+        cls.model_rebuild(force=True)
 
     @abstractmethod
     def open(self) -> Generator:
@@ -146,9 +153,6 @@ class KronosGenerator(GeneratorSection):
         default="auto", description="of the products with weights; auto: bfloat16 on a GPU, else float32"
     )
     window: Literal["reanchor", "slide"] = Field(default="reanchor", description="what to do past the model's window")
-    volatility: Volatility = 1.0
-    recalibrate: Recalibrate = False
-    drift: Drift = "as_sampled"
 
     @model_validator(mode="after")
     def _own_tokenizer(self) -> KronosGenerator:
@@ -188,9 +192,6 @@ class BootstrapGenerator(GeneratorSection):
         ge=1.0,
         description="mean block length in bars; default: chosen from the context (Politis-White 2004)",
     )
-    volatility: Volatility = 1.0
-    recalibrate: Recalibrate = False
-    drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
         """Return the bootstrap of whole candles."""
@@ -212,9 +213,6 @@ class FhsGenerator(GeneratorSection):
 
     kind: Literal["fhs"] = "fhs"
     decay: float = Field(default=0.94, ge=0.5, lt=1.0, description="of the running variance, per bar")
-    volatility: Volatility = 1.0
-    recalibrate: Recalibrate = False
-    drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
         """Return the simulation with its decay."""
@@ -230,9 +228,6 @@ class GarchGenerator(GeneratorSection):
 
     kind: Literal["garch"] = "garch"
     fit_bars: FitBars = 1000
-    volatility: Volatility = 1.0
-    recalibrate: Recalibrate = False
-    drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
         """Return the simulation, to be fitted."""
@@ -248,9 +243,6 @@ class GjrGenerator(GeneratorSection):
 
     kind: Literal["gjr"] = "gjr"
     fit_bars: FitBars = 1000
-    volatility: Volatility = 1.0
-    recalibrate: Recalibrate = False
-    drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
         """Return the simulation, to be fitted."""
@@ -265,9 +257,6 @@ class GbmGenerator(GeneratorSection):
     title: ClassVar[str] = "geometric Brownian motion"
 
     kind: Literal["gbm"] = "gbm"
-    volatility: Volatility = 1.0
-    recalibrate: Recalibrate = False
-    drift: Drift = "as_sampled"
 
     def open(self) -> Generator:
         """Return the motion."""

@@ -237,9 +237,8 @@ def run_stage(
         judged = run.judge(validate, done, ranks) if done % config.validate_every == 0 or last else {}
         seconds = spent + time.process_time() - began
         if ranks.first and (judged or done % REPORT_EVERY == 0):
-            rate = config.learning_rate * rate_share(config, done - 1)
-            numbers = {name: float(value.detach()) for name, value in parts.items()}
-            figures = {**numbers, "grad_norm": float(norm), "learning_rate": rate, **judged}
+            figures = {name: float(value.detach()) for name, value in parts.items()} | judged
+            figures |= {"grad_norm": float(norm), "learning_rate": config.learning_rate * rate_share(config, done - 1)}
             _report(files.metrics, {"stage": stage, "step": done, "cpu_seconds": round(seconds, 1)}, figures)
         if ranks.first and (done % config.save_every == 0 or last or run.has_waited_enough):
             _save(files.state, run, done, seconds)

@@ -33,7 +33,7 @@ class Stepwise:
     """One-sided tests that a set's mean return, and so its Sharpe ratio, is above 0; adjusted for all sets."""
 
     p_best: float | None = None  # the smallest adjusted p value, that of the set with the largest t
-    found: int = 0  # sets with an adjusted p value below 5 %
+    above: int = 0  # sets with an adjusted p value below 5 %
     sets: int = 0  # that were tested: those whose returns vary
     mean_block: float | None = None  # of the stationary bootstrap, in bars
     reason: str = ""  # why there are no numbers

@@ -298,7 +298,7 @@ def choice_table(scenario: PlacedScenario) -> Table | None:
         Column("Deflated Sharpe ratio", "overfitting/deflated/deflated", "number", decimals=2),
         Column("… by effective trials", "overfitting/deflated/deflated_by_effective", "number", decimals=2),
         Column("Stepwise p, best set", "overfitting/stepwise/p_best", "q"),
-        Column("Sets above 0", "overfitting/stepwise/found", "count"),
+        Column("Sets above 0", "overfitting/stepwise/above", "count"),
         Column("PBO on history", "overfitting/history/probability", "percent"),
         Column("PBO on paths", "overfitting/paths/probability", "percent"),
         Column("Highest median on", "overfitting/shape", SHAPES.__getitem__, left=True, css="l"),
