@@ -242,7 +242,7 @@ def _instance(cls: type, params: dict[str, Any], reads: Reads) -> Any:
             return cls(**params)
     except ValueError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise user_error(error, reads.file, f"{label(cls.__name__, params)} raised") from error
 
 

@@ -3,6 +3,7 @@
 A module beside the strategy's file is importable while that strategy is loaded or asked, and for it alone: two folders
 may each have a ``helpers.py``. Such modules are compiled from their source, never served from a cache of bytecode.
 Everything that Python itself opens is seen. What a native library opens, the network and the environment are not.
+Owns also that the process outlasts a strategy's code, with the current folder that it had before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import os
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,7 @@ class Reads:
     _stamps: dict[Path, Stamp | None] = field(default_factory=dict)  # when they were summed
     _seen: set[Path] = field(default_factory=set)  # not summed yet
     _written: set[Path] = field(default_factory=set)  # its own output is no input
+    _moved_to: Path | None = None  # the current folder that its code has chosen for itself
 
     def identity(self) -> dict[str, str]:
         """Return the sum of everything read so far, by its path from the strategy's folder."""
@@ -54,7 +56,7 @@ class Reads:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Let the strategy's code run: its modules are importable, what it reads is noted."""
+        """Let the strategy's code run: its modules are importable, what it reads is noted, the process outlasts it."""
         _install()
         finder, hidden = _Beside(self.file.parent), _local_namesakes(self.file.parent)
         before = {name: sys.modules.pop(name) for name in hidden}
@@ -63,7 +65,8 @@ class Reads:
         sys.meta_path.insert(0, finder)
         _WATCHING.append(self)
         try:
-            yield
+            with self._in_its_folder(), _staying():
+                yield
         finally:
             _WATCHING.remove(self)
             sys.meta_path.remove(finder)
@@ -73,6 +76,23 @@ class Reads:
                 sys.modules.pop(name, None)
             sys.modules.update(before)
             self._sum_up()
+
+    @contextmanager
+    def _in_its_folder(self) -> Iterator[None]:
+        """Let the current folder be the strategy's own where it has changed it, and ours again afterwards."""
+        here = _current_folder()
+        if self._moved_to is not None:
+            with suppress(OSError):
+                os.chdir(self._moved_to)
+        before = _current_folder()
+        try:
+            yield
+        finally:
+            if (after := _current_folder()) != before:
+                self._moved_to = after
+            if here is not None and after != here:
+                with suppress(OSError):
+                    os.chdir(here)
 
     def note_modules(self, module: types.ModuleType) -> None:
         """Note the files of modules that the strategy shares with the rest of the process, as far as they lead."""
@@ -130,6 +150,46 @@ def _installed() -> tuple[Path, ...]:
 
 
 SYSTEM_PATHS = tuple(Path(name) for name in SYSTEM)
+
+
+# --- Staying: no strategy ends the process, nor moves it for the others ---
+
+
+LEAVING = ("_exit", "execv", "execve")  # by which a process ends without an error, whatever was not written yet
+
+
+def _current_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted
+        return None
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """Turn what would end the process into a SystemExit, which names the strategy's line as any mistake does."""
+    kept = [
+        (module, name, getattr(module, name))
+        for module in (os, sys.modules[os.name])
+        for name in LEAVING
+        if hasattr(module, name)
+    ]
+    for module, name, leave in kept:
+        setattr(module, name, _refusing(name, leave, os.getpid()))
+    try:
+        yield
+    finally:
+        for module, name, leave in kept:
+            setattr(module, name, leave)
+
+
+def _refusing(name: str, leave: Callable[..., Any], process: int) -> Callable[..., Any]:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        if os.getpid() != process:  # a forked child may leave as it likes
+            leave(*arguments, **options)
+        raise SystemExit(f"os.{name} would have ended the run")
+
+    return refuse
 
 
 # --- Watching: one hook for the whole process, silent unless a strategy runs ---

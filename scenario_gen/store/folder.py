@@ -74,6 +74,9 @@ class RunFolder:
             self._lock = lock
             try:
                 yield lock
+            except StoreError:
+                lock.check()  # what is missing may be missing because the folder is
+                raise
             finally:
                 self._lock = None
 

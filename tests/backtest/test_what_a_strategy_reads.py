@@ -164,6 +164,8 @@ def test_validate_imports_the_strategy_and_says_what_does_not_import(tmp_path: P
     (folder / "helpers.py").write_text("THRESHOLD = 1", encoding="utf-8")
     assert CliRunner().invoke(app, ["validate", str(spec)]).exit_code == 0
     (folder / "helpers.py").write_text("import os; os._exit(0)", encoding="utf-8")
+    assert "os._exit would have ended the run" in CliRunner().invoke(app, ["validate", str(spec)]).stderr
+    (folder / "helpers.py").write_text("import ctypes; ctypes.CDLL(None)._exit(0)", encoding="utf-8")
     left = CliRunner().invoke(app, ["validate", str(spec)])
     assert left.exit_code == 2
     assert "ended the process with exit code 0" in left.stderr
