@@ -101,7 +101,7 @@ def problem(name: str, value: Any, *, in_scenario: bool) -> str:
     if name not in COSTS or not isinstance(value, str) or not _TIMES.fullmatch(value):
         return ""
     if in_scenario:
-        return f"got '{value}', but there is nothing to multiply: the base's broker names no '{name}'"
+        return f"got '{value}', but there is nothing to multiply: the base's broker names no '{name}'; give it one"
     return f"got '{value}', which multiplies the base's cost and so stands in a scenario; expected a number here"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from importlib.resources import files
@@ -212,6 +213,7 @@ def main() -> None:
     """Run the command line of this process, on standard streams that can always be written to."""
     Interruption.listen()
     use_outlets()
+    os.environ["MPLBACKEND"] = "agg"  # no windows; and a name that matplotlib refuses would end its import
     try:
         app(prog_name="scenario-gen")
     except SystemExit as leaving:

@@ -49,18 +49,24 @@ class PoliteGroup(TyperGroup):
             raise typer.Exit(USER_MISTAKE) from None
         except KeyboardInterrupt:
             raise _interrupted(ctx) from None
-        except MemoryError as error:
-            say(out_of_memory(error), err=True)
-            raise typer.Exit(USER_MISTAKE) from None
         except Exception as error:
             if isinstance(error, typer.Exit):
                 raise
+            if lacks_memory(error):
+                say(out_of_memory(error), err=True)
+                raise typer.Exit(USER_MISTAKE) from None
             if Interruption.came:  # a library that was being imported made an error of its own of it
                 raise _interrupted(ctx) from None
             if isinstance(quoted := getattr(error, "message", None), str):  # wrong usage, which quotes what was given
                 error.message = printable(quoted)  # type: ignore[attr-defined]
             error.add_note(DEFECT_NOTE)
             raise
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was asked for and not there: numpy and Arrow say so, torch in words of its own."""
+    torch_says = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_says)
 
 
 def out_of_memory(error: BaseException) -> str:
@@ -118,7 +124,7 @@ def command_line(command: str, spec: Path, **options: object) -> str:
             words.append(f"--{name}")
         elif value is not None and value is not False:
             words += [f"--{name}", str(value)]
-    return shlex.join(words)
+    return printable(shlex.join(words))
 
 
 def print_version(wanted: bool) -> None:

@@ -200,6 +200,8 @@ def read_numbers(
         DataError: the numbers are written with thousands separators or decimal commas, or are of no numeric
         type.
     """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.dtype.categories.dtype)
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_complex_dtype(column):
         raise _no_numbers(where, name, f"holds {column.dtype} values")
     if pd.api.types.is_numeric_dtype(column):

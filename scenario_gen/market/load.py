@@ -184,7 +184,9 @@ def _date_and_time(frame: pd.DataFrame) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(dates):
         dates = dates.dt.strftime("%Y-%m-%d")
     clock = frame["time"]
-    if pd.api.types.is_numeric_dtype(clock):  # 93500 or 935: a clock that lost its leading zero
+    if pd.api.types.is_numeric_dtype(clock) and bool(
+        (clock.dropna() % 1 == 0).all()
+    ):  # 93500 or 935: a clock that lost its leading zero
         width = 6 if clock.max() > 2359 else 4
         clock = clock.astype("Int64").astype(str).str.zfill(width)
         clock = clock.str.replace(r"^(\d\d)(\d\d)(\d\d)?$", r"\1:\2:\3", regex=True).str.rstrip(":")

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.errors import DataError
+from scenario_gen.errors import DataError, printable
 from scenario_gen.files import user_path
 from scenario_gen.market.columns import counts, speaks_of_bars
 from scenario_gen.market.parquet import MAX_ROWS, read_parquet
@@ -72,14 +72,15 @@ def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
         )
     path = user_path(source)
     suffix = _check_file(path, str(source))
-    name = path.name[: -len(suffix)]
+    label = printable(path.name)  # goes into reports; the name of a file may hold anything
+    name = printable(path.name[: -len(suffix)])
     if suffix == ".parquet":
         frame, unread = read_parquet(path, str(source), counts)
         if not len(frame):
             raise _no_bars(str(source), [*map(str, frame.columns), *unread])
-        return RawTable(frame, str(source), name, path.name, none, unread=unread)
+        return RawTable(frame, str(source), name, label, none, unread=unread)
     frame, lines, notes = _read_csv(path, str(source))
-    return RawTable(frame, str(source), name, path.name, lines, notes)
+    return RawTable(frame, str(source), name, label, lines, notes)
 
 
 def _built_in(name: str) -> pd.DataFrame:

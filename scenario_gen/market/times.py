@@ -46,6 +46,8 @@ def parse_stamps(column: pd.Series, where: str) -> pd.DatetimeIndex:
         DataError: day and month cannot be told apart, or only some stamps have an offset, or times lack a
         date.
     """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.dtype.categories.dtype)
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -72,7 +74,7 @@ def to_timezone(stamps: pd.DatetimeIndex, timezone: str, where: str) -> tuple[pd
     """
     try:
         zone = pd.Timestamp("2000-01-01", tz=timezone).tz
-    except (KeyError, ValueError, OSError) as error:
+    except (IndexError, KeyError, ValueError, OSError) as error:  # no name at all is an IndexError
         raise DataError(
             f"unknown time zone {timezone!r}",
             expected="an IANA name such as UTC, Europe/London or America/New_York",
@@ -158,7 +160,7 @@ def _from_numbers(column: pd.Series, where: str) -> pd.DatetimeIndex:
     stamps = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[ns, UTC]")
     for unit in np.unique(spoken):
         rows = np.flatnonzero(units == unit)
-        stamps.iloc[rows] = _from_epoch(column.iloc[rows], str(unit)).as_unit("ns")
+        stamps.iloc[rows] = _nanoseconds(_from_epoch(column.iloc[rows], str(unit)))
     return pd.DatetimeIndex(stamps)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from scenario_gen.files import user_path
 from scenario_gen.reading.words import nearest
 
-_NAME = re.compile(r"^\w[\w .-]*$")
+_NAME = re.compile(r"\w[\w .-]*")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 MAX_NAME = 60
 
@@ -72,7 +72,7 @@ def nearest_file(name: str, folders: Iterable[Path]) -> str:
 
 def bad_name(name: str) -> str:
     """Return why a name cannot be a file name, or nothing if it can."""
-    if not _NAME.match(name) or name != name.rstrip(" ."):
+    if not _NAME.fullmatch(name) or name != name.rstrip(" ."):
         return "expected letters, digits, spaces, '-', '_' and '.', starting with a letter or digit"
     if name.partition(".")[0].casefold() in _DEVICES:
         return "this name is reserved by Windows; expected another one"

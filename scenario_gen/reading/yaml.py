@@ -35,6 +35,7 @@ _YAML_WORDS = (  # words in the library's message, our words, what to do
     ("cannot start any token", "a value cannot start with this character", "put the value in quotes"),
 )
 
+HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 Where = tuple[str | int, ...]  # the keys and list positions that lead to a value
 _TAG = "tag:yaml.org,2002:"
 
@@ -138,6 +139,9 @@ def parse_yaml(text: str, filename: str) -> Document:
         raise SpecError(f"{filename}:{line}: {problem}", fix="delete that character") from None
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(filename, error.problem_mark, *_plain_words(text, error)) from None
+    except (ValueError, OverflowError) as error:  # an escape such as \UFFFFFFFF, which the library makes a character of
+        fix = "look for a backslash in double quotes, and write the character itself"
+        raise _syntax_error(filename, None, f"an escape that is no character ({error})", fix) from None
     return Document(values, marks, filename)
 
 
@@ -195,9 +199,16 @@ class _Builder:
 def _key(node: yaml.Node) -> str:
     """Return a mapping's key, which must be text."""
     if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "str":
+        _refuse_halves(node)
         return str(node.value)
     shown = repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
     raise _RefusedError(f"a key must be text, got {shown}", "write the key as a word", node.start_mark)
+
+
+def _refuse_halves(node: yaml.ScalarNode) -> None:
+    """Refuse text that no file can hold: half of a character, which an escape in double quotes can make."""
+    if HALF.search(node.value):
+        raise _RefusedError("half of a surrogate pair, which is no character", "write the whole one", node.start_mark)
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -205,6 +216,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     kind = node.tag.removeprefix(_TAG)
     try:
         if kind == "str":
+            _refuse_halves(node)
             return text
         if kind == "null":
             return None
@@ -294,6 +306,8 @@ def _plain_scalar(value: Any, label: str) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str | PurePath):
+        if HALF.search(str(value)):
+            raise SpecError(f"spec: {label}: {str(value)!r:.60} holds half of a character", fix="write the whole one")
         return str(value)
     if isinstance(value, date):
         return value.isoformat()

@@ -26,7 +26,7 @@ from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
 
-_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 # One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.
 BYTES_PER_RESULT = 32 * 8
@@ -56,7 +56,7 @@ def check_data_file(file: str, folder: Path, where: Where, violations: Violation
 def check_model(model: str, folder: Path, where: Where, violations: Violations) -> None:
     """Note a model that is no known name, no Hub name and no folder."""
     is_path = model.startswith((".", "/", "~")) or model.count("/") > 1
-    if model in NAMED_MODELS or (_HUB_NAME.match(model) and not is_path) or _is_folder(model, folder):
+    if model in NAMED_MODELS or (_HUB_NAME.fullmatch(model) and not is_path) or _is_folder(model, folder):
         return
     expected = f"{', '.join(NAMED_MODELS)}, a Hub name like org/name@revision, or a folder"
     violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, NAMED_MODELS)}")

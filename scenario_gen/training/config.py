@@ -19,6 +19,7 @@ from scenario_gen.files import user_path
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.market.read import BUILT_IN
 from scenario_gen.market.section import moment_of
+from scenario_gen.reading.places import bad_name
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, read_text
 
@@ -216,10 +217,18 @@ class ModelStage(StageConfig):
     lora: Lora | None = None
 
 
+def _name(value: Any) -> str:
+    """Return a name that can be the folder's under ``runs/``."""
+    reason = bad_name(value) if isinstance(value, str) else "expected text"
+    if reason:
+        raise ValueError(f"got {shown(value)}; {reason}")
+    return str(value)
+
+
 class TrainConfig(_Section):
     """A whole training run."""
 
-    name: str
+    name: Annotated[str, PlainValidator(_name)]
     # checkpoint to start from: nano, mini, small, base, a folder, or org/name@revision. None: from scratch.
     init: str | None = None
     # of an ``init`` on the Hub that has none known; or, without ``init``, the folder of a run that trained a tokenizer

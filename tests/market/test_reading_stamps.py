@@ -5,6 +5,7 @@ import pytest
 
 from scenario_gen.errors import DataError
 from scenario_gen.market import load_candles
+from scenario_gen.market.times import parse_stamps, to_timezone
 
 PRICES = {"open": 1.0, "high": 2.0, "low": 1.0, "close": 1.5}
 
@@ -123,3 +124,24 @@ def test_split_at_a_date_means_the_whole_of_that_day_in_the_bars_zone():
     frame = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=48, freq="h", tz="Asia/Tokyo"), **PRICES})
     before, after = load_candles(frame).split_at(pd.Timestamp("2020-01-01"))
     assert (len(before), len(after)) == (24, 24)
+
+
+def test_epoch_numbers_beyond_nanoseconds_are_no_stamps() -> None:
+    """10^10 seconds is the year 2286, which 64 bits of nanoseconds do not hold."""
+    stamps = parse_stamps(pd.Series([1_500_000_000, 10_000_000_000]), "x")
+    assert stamps.isna().tolist() == [False, True]
+
+
+def test_stamps_of_a_categorical_column_are_read_as_their_words() -> None:
+    assert parse_stamps(pd.Series(["2020-01-31", "2020-02-03"], dtype="category"), "x")[1] == pd.Timestamp("2020-02-03")
+
+
+def test_an_empty_time_zone_is_refused() -> None:
+    with pytest.raises(DataError, match="unknown time zone ''"):
+        to_timezone(pd.DatetimeIndex(["2020-01-31 10:00"]), "", "x")
+
+
+def test_a_clock_of_broken_numbers_is_no_time_of_day() -> None:
+    frame = pd.DataFrame({"date": ["2020-01-31"] * 2, "time": [930.5, 1000.0], **dict.fromkeys(PRICES, 1.0)})
+    with pytest.raises(DataError):
+        load_candles(frame)

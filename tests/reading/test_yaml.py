@@ -5,7 +5,8 @@ import math
 import pytest
 
 from scenario_gen.errors import SpecError
-from scenario_gen.reading.yaml import Mark, parse_yaml
+from scenario_gen.reading.places import bad_name
+from scenario_gen.reading.yaml import Mark, parse_yaml, plain
 
 BILLION_LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{this}: &{this} [{','.join([f'*{before}'] * 10)}]\n" for before, this in zip("abcdefgh", "bcdefghi", strict=True)
@@ -111,3 +112,25 @@ def test_yaml_that_grows_beyond_a_bound_is_refused(text: str, words: str) -> Non
 
 def test_an_alias_within_bounds_repeats_its_value() -> None:
     assert parse_yaml("a: &costs {fees: 0.1}\nb: *costs", "x.yaml").values["b"] == {"fees": 0.1}
+
+
+@pytest.mark.parametrize("text", ['a: "\\ud800"', '"\\udfff": 1', 'a: ["\\ud83d"]'])
+def test_half_of_a_surrogate_pair_is_no_text(text: str) -> None:
+    with pytest.raises(SpecError, match="half of a surrogate pair"):
+        parse_yaml(text, "x.yaml")
+
+
+def test_an_escape_beyond_all_characters_is_refused() -> None:
+    with pytest.raises(SpecError, match="an escape that is no character"):
+        parse_yaml('a: "\\UFFFFFFFF"', "x.yaml")
+
+
+def test_a_mapping_from_python_holds_whole_characters_too() -> None:
+    with pytest.raises(SpecError, match="half of a character"):
+        plain({"a": {"b": "\ud800"}})
+
+
+@pytest.mark.parametrize("name", ["t\n", "\n", "../x", "\x9b2J", "a/b", "CON", "", " x", "x."])
+def test_names_of_files_hold_no_line_feed_and_no_path(name: str) -> None:
+    assert bad_name(name)
+    assert not bad_name("my first stress-test_1.0")

@@ -60,7 +60,7 @@ ONE_MISTAKE = [
     ("generator: {window: slid}", "generator.window: got 'slid', expected reanchor or slide; did you mean 'slide'?"),
     ("generator: {kind: bootstrap, mean_block: 0.5}", "generator.mean_block: got 0.5, expected a number of at least 1"),
     ("generator: hot", f"generator: got 'hot', expected a mapping with some of: {GENERATOR_KEYS}"),
-    ("broker: {cash: 1.0e+300}", "broker.cash: got 1e+300, expected a number above 0 and at most 1000000000000000"),
+    ("broker: {cash: 1.0e+300}", "broker.cash: got 1e+300, expected a number from 0.001 to 1000000000000000"),
     ('report: {folder: "a\\0b"}', "report: got the folder 'a\\x00b', expected a path without a null character"),
     ("bars: {context: 8}", "bars.context: got 8, expected a whole number from 32 to 8192"),
     ("bars: {horizon: 1.5}", "bars.horizon: got 1.5, expected a whole number from 1 to 10000"),
@@ -98,7 +98,7 @@ ONE_MISTAKE = [
         "from 2 to 2000), paths (a whole number from 2 to 10000), horizon (a whole number from 1 to 250), one_step (a "
         "whole number from 0 to 5000)",
     ),
-    ("broker: {cash: 0}", "broker.cash: got 0, expected a number above 0 and at most 1000000000000000"),
+    ("broker: {cash: 0}", "broker.cash: got 0, expected a number from 0.001 to 1000000000000000"),
     ("broker: {fees: 0.5}", "broker.fees: got 0.5, expected a number of at least 0 and below 0.5"),
     (
         "broker: {fee: 0.5}",

@@ -155,3 +155,11 @@ def test_a_config_is_read_as_a_spec_is(tmp_path: Path, write_config: Callable[..
     path.write_text(text + "name: again\n")
     with pytest.raises(SpecError, match="key 'name' is there twice"):
         load_config(path)
+
+
+@pytest.mark.parametrize("name", ["../../x", "t\\n", "", "CON"])
+def test_a_name_that_cannot_be_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f'name: "{name}"\ninit: nano\ndata: {{source: sp500}}\nmodel: {{steps: 1}}\n')
+    with pytest.raises(SpecError, match=r"config\.yaml:1: name: got .*; (expected|this name)"):
+        load_config(config)
