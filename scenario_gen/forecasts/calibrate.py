@@ -229,8 +229,9 @@ def _notes(generator: Generator, history: Candles, origins: Origins, settings: S
     if len(origins) < settings.origins:
         notes.append(f"the history has room for {len(origins)} origins, not for {settings.origins}")
     if (past := past_of(generator)) is not None:
+        fewest = past.ended_by(history.timestamps[origins.rows[0] - 1 :][:1])[0]
         notes.append(
-            f"recalibrated: every forecast by those that had ended before it, {past.first} at least; a run by all "
+            f"recalibrated: each forecast by those that had ended before it, {fewest} at least; a run by all "
             f"{len(past.ends)}"
         )
     if generator.identity.get("drift") == "neutral":

@@ -103,6 +103,7 @@ def test_it_is_judged_beside_as_sampled_on_the_same_origins(found: Calibration) 
     before, after = (one.functional("log_volatility") for one in (raw, ours))
     assert before.label == "FAIL"
     assert after.label != "FAIL"
+    assert "recalibrated: each forecast by those that had ended before it, 30 at least; a run by all 70" in found.notes
     assert before.mean is not None
     assert after.mean is not None
     assert before.mean > 0.65

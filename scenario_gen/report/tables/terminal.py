@@ -295,7 +295,7 @@ def knots_table(recalibration: Recalibration) -> Table:
     """Return what a run would be rescaled by: one row per stretch of log volatility and of log volume."""
     scaling = recalibration.scaling
     rows = [
-        (f"{what}, {stretch_in_words(stretch)}", *(f"{x:+.2f}" for x in (knot.location, knot.slope, knot.noise)))
+        (f"{what}, {stretch_in_words(stretch)}", f"{knot.location:+.2f}", f"{knot.slope:+.2f}", f"{knot.noise:.2f}")
         for what, knots in (("volatility", scaling.knots), ("volume", scaling.volume))
         for stretch, knot in zip(scaling.stretches, knots, strict=False)
     ]
