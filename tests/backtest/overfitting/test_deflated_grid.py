@@ -85,11 +85,9 @@ def test_deflation_by_the_effective_and_by_all_trials_are_two_numbers_of_the_pap
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
     assert found.deviation == pytest.approx(math.sqrt(252) * ratios.std(ddof=1))
     record = SharpeRecord.of(returns[:, 4])
-    for trials, deflated in ((found.effective_trials, found.deflated), (12, found.deflated_by_all)):
+    for trials, deflated in ((12, found.deflated), (found.effective_trials, found.deflated_by_effective)):
         assert deflated == pytest.approx(deflated_sharpe(record, trials, ratios.var(ddof=1)))
-    assert found.expected_maximum == pytest.approx(
-        found.deviation * expected_maximum(1 + 11 * (1 - mean_correlation(returns)))
-    )
+    assert found.expected_maximum == pytest.approx(found.deviation * expected_maximum(12))
     assert found.deflated_by_all < found.deflated - 0.003
 
 
