@@ -158,6 +158,10 @@ SYSTEM_PATHS = tuple(Path(name) for name in SYSTEM)
 LEAVING = ("_exit", "execv", "execve")  # by which a process ends without an error, whatever was not written yet
 
 
+_KEPT: list[tuple[types.ModuleType, str, Callable[..., Any]]] = []  # what stood there before
+_INSIDE: list[int] = []  # one for each strategy that is running
+
+
 def _current_folder() -> Path | None:
     try:
         return Path.cwd()
@@ -168,19 +172,18 @@ def _current_folder() -> Path | None:
 @contextmanager
 def _staying() -> Iterator[None]:
     """Turn what would end the process into a SystemExit, which names the strategy's line as any mistake does."""
-    kept = [
-        (module, name, getattr(module, name))
-        for module in (os, sys.modules[os.name])
-        for name in LEAVING
-        if hasattr(module, name)
-    ]
-    for module, name, leave in kept:
-        setattr(module, name, _refusing(name, leave, os.getpid()))
+    if not _KEPT:
+        places = [(module, name) for module in (os, sys.modules[os.name]) for name in LEAVING if hasattr(module, name)]
+        _KEPT.extend((module, name, getattr(module, name)) for module, name in places)
+        for module, name, leave in _KEPT:
+            setattr(module, name, _refusing(name, leave, os.getpid()))
+    _INSIDE.append(os.getpid())
     try:
         yield
     finally:
-        for module, name, leave in kept:
-            setattr(module, name, leave)
+        _INSIDE.pop()
+        while _KEPT and not _INSIDE:  # the last of those that run in threads
+            setattr(*_KEPT.pop())
 
 
 def _refusing(name: str, leave: Callable[..., Any], process: int) -> Callable[..., Any]:
