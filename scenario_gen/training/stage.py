@@ -312,15 +312,18 @@ def _lines(metrics: Path) -> list[tuple[str, dict[str, Any] | None]]:
     """Return every line with what it holds; None where that is not what a stage reports."""
     if not metrics.exists():
         return []
-    lines: list[tuple[str, dict[str, Any] | None]] = []
-    for text in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            line = None
-        whole = isinstance(line, dict) and isinstance(line.get("stage"), str) and type(line.get("step")) is int
-        lines.append((text, line if whole else None))
-    return lines
+    texts = metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [(text, _line_of(text)) for text in texts]
+
+
+def _line_of(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("stage"), str) or type(line.get("step")) is not int:
+        return None
+    return line if all(isinstance(figure, int | float) for name, figure in line.items() if name != "stage") else None
 
 
 def _report(metrics: Path, line: dict[str, Any], figures: dict[str, float]) -> None:

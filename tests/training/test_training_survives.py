@@ -259,6 +259,7 @@ def test_another_checkpoint_to_start_from_is_refused(
 # --- Metrics that were damaged ---
 
 DAMAGED = ["no json", "[1]", "3", '{"step": 3}', '{"stage": "model"}', '{"stage": 1, "step": "x"}', "[" * 9999, "\x00"]
+DAMAGED += ['{"stage": "model", "step": 1, "loss": "low"}']
 
 
 def test_lines_of_the_metrics_that_cannot_be_read_are_told_and_left_out(
@@ -271,7 +272,7 @@ def test_lines_of_the_metrics_that_cannot_be_read_are_told_and_left_out(
     kept = metrics.read_bytes()
     metrics.write_bytes("".join(f"{line}\n" for line in DAMAGED).encode() + b"\xff\xfe\n" + kept + b'{"stage": "mo')
     _train(config, folder, small_data, progress=progress)
-    assert f"{metrics}: 9 lines cannot be read and are left out of the learning curves" in progress.notes
+    assert f"{metrics}: 10 lines cannot be read and are left out of the learning curves" in progress.notes
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == [
         json.loads(line)["step"] for line in (whole / "metrics.jsonl").read_text().splitlines()
     ]
