@@ -232,13 +232,20 @@ def _halves_sentence(report: FactsReport) -> Sentence:
 def beside_base(base: PlacedScenario, scenarios: Sequence[PlacedScenario]) -> list[tuple[PlacedScenario, str]]:
     """Return the coolest and the hottest scenario of the base's context and horizon, each with its mark."""
     kin = [p for p in scenarios if p is not base and p.scenario.facts is not None and _alike(p, base)]
-    own = base.scenario.generator.get("temperature")
-    if not isinstance(own, int | float):
+    own = _heat(base)
+    if own is None:
         return []
-    heats = [(float(p.scenario.generator.get("temperature", own)), p) for p in kin]
+    heats = [(heat, p) for p in kin if (heat := _heat(p)) is not None]
     cooler = min((entry for entry in heats if entry[0] < own), key=lambda entry: entry[0], default=None)
     hotter = max((entry for entry in heats if entry[0] > own), key=lambda entry: entry[0], default=None)
     return [(entry[1], mark) for entry, mark in ((cooler, "low"), (hotter, "high")) if entry is not None]
+
+
+def _heat(placed: PlacedScenario) -> float | None:
+    """Return temperature times the dial of volatility; None for a generator without temperature."""
+    temperature = placed.scenario.generator.get("temperature")
+    louder = float(placed.scenario.generator.get("volatility", 1.0))
+    return float(temperature) * louder if isinstance(temperature, int | float) else None
 
 
 def _alike(placed: PlacedScenario, other: PlacedScenario) -> bool:
