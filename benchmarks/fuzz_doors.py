@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import gzip
 import io
 import json
@@ -356,11 +357,16 @@ def checkpoints(rng: Rng, folder: Path) -> str:
         raise AssertionError(f"whole when verified, refused when opened: {error}") from error
     generator = KronosPaths.of(checkpoint, SamplingRule())
     str(generator.trained_until)
-    context = load_candles("sp500").context(64)
+    context = _context()
     stamps = BarCalendar.infer(context.timestamps).future(2)
     paths = mend_paths(generator.sample(context, stamps, Draws.block(0, 0, 2)))
     _require(bool(np.isfinite(paths.values).all()), "paths that are not finite")
     return f"{checkpoint.name}: {found.hashed}"
+
+
+@functools.cache
+def _context() -> Candles:
+    return load_candles("sp500").context(64)
 
 
 _MADE: dict[str, Path] = {}

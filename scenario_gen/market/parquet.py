@@ -42,6 +42,8 @@ def read_parquet(path: Path, where: str, counts: Callable[[str], bool]) -> tuple
     """
     from pyarrow import parquet
 
+    if not path.is_file():
+        raise DataError(f"{where} cannot be read: no such file", expected="a Parquet file", fix="correct the path")
     try:
         file = parquet.ParquetFile(path, memory_map=False)
         _refuse_size(file.metadata.num_rows, file.metadata.num_columns, where)

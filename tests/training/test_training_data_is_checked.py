@@ -97,7 +97,7 @@ def test_a_missing_column_or_a_wrong_type_is_named(folder: Path, change: Change,
 def test_a_file_that_is_no_parquet_is_named(folder: Path, content: bytes | None) -> None:
     whole = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(DataError, match=f"{FILE} cannot be read: "):
+    with pytest.raises(DataError, match=f"{FILE} cannot be read as Parquet: "):
         _load(folder)
 
 
