@@ -184,7 +184,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "stats/ranks.py",
-        "stats/test_coverage.py stats/test_ranks.py",
+        "stats/test_coverage.py stats/test_contrast.py stats/test_ranks.py",
         ("ranks are divided by the number of paths, not one more", "/ (len(ensemble) + 1))", "/ len(ensemble))"),
         ("bands cover twice what they promise", "np.abs(pits - 0.5) <= level / 2", "np.abs(pits - 0.5) <= level"),
         (

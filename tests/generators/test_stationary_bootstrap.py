@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arch.bootstrap import optimal_block_length
+from scipy import stats
 
 from scenario_gen.candles import check_candles
 from scenario_gen.candles.account import merge_tallies
@@ -34,6 +35,20 @@ def test_every_generated_bar_is_a_bar_of_the_context(context: Candles) -> None:
     distance = np.abs(made.reshape(-1, 1, 4) - real[None]).max(-1).min(1)
     assert distance.max() < 1e-6  # float32 prices: 6e-8 relative, of two of them
     assert np.isin(values[:, :, 4], context.column("volume").astype(np.float32)).all()
+
+
+def test_blocks_by_hand() -> None:
+    starts = [0.9, 0.1, 0.9, 0.2, 0.9, 0.9, 0.24]  # a new block below 1 / 4, and at the first bar in any case
+    wheres = [0.35, 0.72, 0.0, 0.99, 0.0, 0.0, 0.5]  # of ten bars
+    index = block_indices(np.stack((starts, wheres), axis=-1)[None], bars=10, mean_block=4.0)
+    assert index.tolist() == [[3, 7, 8, 9, 0, 1, 5]]
+
+
+def test_later_blocks_begin_anywhere_in_the_context() -> None:
+    index = block_indices(Draws.block(7, 0, 400).uniforms(50, 2), bars=100, mean_block=8.0)
+    begins = index[:, 1:][(index[:, 1:] - index[:, :-1]) % 100 != 1]
+    # some 2,400 begins over 100 bars: chi-squared, false alarm 1e-3 at this fixed seed
+    assert stats.chisquare(np.bincount(begins, minlength=100)).pvalue > 1e-3
 
 
 def test_blocks_have_geometric_length_and_wrap_around() -> None:

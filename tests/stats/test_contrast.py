@@ -121,6 +121,14 @@ def test_spread_is_found_where_location_sees_nothing() -> None:
     assert dispersion(wide, real).value > 0.1
 
 
+def test_spread_is_measured_around_the_real_median_by_hand() -> None:
+    real, paths = single(np.array([-2.0, -1.0, 0.0, 1.0, 2.0])), single(np.array([3.0, 3.5, 4.0, 4.5, 5.0]))
+    # from 0 every path is further away than any real value, though the paths lie close together
+    assert dispersion(paths, real).value == pytest.approx(0.5)
+    near = single(np.array([0.5, -1.5, 0.5, -1.5, 1.5]))  # 0.5 beats one of five distances, 1.5 three
+    assert dispersion(near, real).value == pytest.approx((2 * 1 + 3 * 3) / 25 - 0.5)
+
+
 def test_a_narrow_sample_is_told_from_a_wide_one() -> None:
     rng = np.random.default_rng(4)
     narrow, real = (single(k * rng.standard_normal(300)) for k in (0.5, 1.0))
