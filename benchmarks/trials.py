@@ -2,7 +2,8 @@
 
     python benchmarks/trials.py [records]
 
-Prints the table of BENCHMARKS.md: how often each calls a grid skilled at 5 %, over simulated records of ten years.
+Prints the table of BENCHMARKS.md: how often each calls a grid skilled at 5 %, over simulated records of ten years; half
+as many records where some sets are skilled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scenario_gen.backtest.overfitting import deflate_best, stepped_down
 
 YEAR, YEARS, SETS = 252, 10, 50
 LEVEL, RESAMPLES = 0.05, 400
-CORRELATIONS = (0.0, 0.5, 0.9)
+CORRELATIONS = (0.0, 0.9)
 SKILLED = {"none": 0, "one, Sharpe ratio 1": 1, "all, Sharpe ratio 1": SETS}
 TESTS = ("deflated by all sets", "by effective trials", "single step", "stepwise", "sets found")
 
@@ -51,7 +52,9 @@ def main(records: int) -> None:
     print(f"| correlation | skilled sets | {' | '.join(TESTS)} |\n|---|---|{'---|' * len(TESTS)}")
     for title, skilled in SKILLED.items():
         for correlation in CORRELATIONS:
-            shares = [judged(record(seed, correlation, skilled), skilled) for seed in range(records)]
+            shares = [
+                judged(record(seed, correlation, skilled), skilled) for seed in range(records // (2 if skilled else 1))
+            ]
             means = (f"{100 * np.mean([share[test] for share in shares]):.1f}" for test in TESTS)
             print(f"| {correlation:g} | {title} | {' | '.join(means)} |", flush=True)
 

@@ -342,8 +342,20 @@ def _untestable_facts(calibration: Calibration) -> Iterator[str]:
 
 
 def _tail(exceedances: Exceedances) -> str:
+    from scenario_gen.forecasts.exceedances import BASEL_BARS  # loaded already where there is one to show
+
     count = f"{exceedances.hits} of {exceedances.forecasts} beyond ({exceedances.expected:g} expected)"
-    return f"{exceedances.label:<12} value at risk, {exceedances.title}: {count}; {exceedances.reason}"
+    sums = (
+        ""
+        if exceedances.z2 is None or exceedances.p_shortfall is None
+        else f"; shortfall Z2 {exceedances.z2:+.2f} (p {exceedances.p_shortfall:.2g})"
+    )
+    light = (
+        ""
+        if exceedances.light is None
+        else f"; Basel {exceedances.light}, {exceedances.exceptions} of the last {BASEL_BARS}"
+    )
+    return f"{exceedances.label:<12} value at risk, {exceedances.title}: {count}{sums}{light}; {exceedances.reason}"
 
 
 def _bands(bands: list[Coverage]) -> str:

@@ -1,9 +1,10 @@
 """Value at risk, tail by tail: how often what came was beyond it, whether such bars cluster, and how far beyond.
 
-Kupiec 1995 counts exceedances, Christoffersen 1998 asks whether they come one after the other, and McNeil and Frey
-2000 whether their size is the expected shortfall. Small counts are judged by the exact binomial, and none at all
-where too few are expected to tell anything. The tests of one generator are a group: their p-values are adjusted for
-its number, and it has one label.
+Kupiec 1995 counts exceedances, Christoffersen 1998 asks whether they come one after the other, McNeil and Frey 2000
+whether their size is the expected shortfall, and Acerbi and Szekely 2014 whether number and size together are. The
+traffic light of the Basel rules is shown beside and judges nothing: right forecasts leave green once in nine years.
+Small counts are judged by the exact binomial, and none at all where too few are expected to tell anything. The tests of
+one generator are a group: their p-values are adjusted for its number, and it has one label.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scenario_gen.stats.multiple import benjamini_hochberg
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
 Tail = Literal["lower", "upper"]
+Zone = Literal["green", "yellow", "red"]
 
 TAILS: tuple[Tail, ...] = ("lower", "upper")
 VAR_LEVELS = (0.05, 0.01)
@@ -31,6 +33,8 @@ JUDGED = 5.0  # expected exceedances below which nothing is judged
 FEWEST_EXCESSES = 10
 RESAMPLES = 2000
 FAIL_Q, WARN_Q = 0.01, 0.05
+BASEL_BARS, BASEL_LEVEL = 250, 0.01
+ZONES: tuple[tuple[Zone, float], ...] = (("green", 0.95), ("yellow", 0.9999))  # up to which cumulative probability
 NEXT_BAR = "return_1"  # the one return whose forecasts may follow each other bar by bar
 SPANS = {NEXT_BAR: "next bar", "return_h": "horizon"}
 
@@ -59,11 +63,17 @@ class Exceedances:
     p_excess: float | None
     label: Label  # by ``q``
     reason: str  # in words
-    # of number and order (``p_joint``, else ``p_count``) and of size, the smaller of the two times their number
+    # of number and order (``p_joint``, else ``p_count``), of size and of shortfall, the smallest times their number
     p: float | None = None
     # the same adjusted for the tests of the group that can be judged (Benjamini and Hochberg); None where this one
     # cannot
     q: float | None = None
+    # Acerbi and Szekely's second statistic: below zero, losses beyond the value at risk add up to more than forecast.
+    # None where the shortfall of a forecast is no loss
+    z2: float | None = None
+    p_shortfall: float | None = None  # that it is so far below zero by chance, simulated from the forecast paths
+    exceptions: int | None = None  # of the next bar at 1 %, among the last 250; None of other tests or of fewer bars
+    light: Zone | None = None  # of the Basel rules, by ``exceptions``
 
     @property
     def title(self) -> str:
@@ -102,8 +112,71 @@ def excess(ensemble: Floats, came: float, tail: Tail, level: float) -> float:
     return (beyond if tail == "lower" else -beyond) / spread
 
 
+@dataclass(frozen=True)
+class TailLosses:
+    """What a forecast lets be lost in its tail, as multiples of ``level`` times the expected shortfall.
+
+    Paths and outcome together are the forecast, as in :func:`excess`: any of them might have come.
+    """
+
+    came: float  # the outcome's loss where it lies in the tail, else 0
+    possible: Floats  # of every member of the tail, the outcome too where it is one; the one at its edge in part
+    size: int  # paths and outcome
+
+
+def tail_losses(ensemble: Floats, came: float, tail: Tail, level: float) -> TailLosses | None:
+    """Return the losses in a tail of a forecast; None where its expected shortfall is no loss.
+
+    Their mean over all members is 1, whatever their number.
+    """
+    losses = np.append(ensemble, came) * (-1.0 if tail == "lower" else 1.0)
+    order = np.argsort(-losses, kind="stable")
+    weights = np.clip(round(level * len(losses), 9) - np.arange(len(losses)), 0.0, 1.0)
+    members = int((weights > 0).sum())
+    shares = losses[order[:members]] * weights[:members]
+    total = float(shares.sum()) / len(losses)  # level times the expected shortfall
+    if total <= 0:
+        return None
+    place = int(np.flatnonzero(order == len(losses) - 1)[0])
+    return TailLosses(float(shares[place] / total) if place < members else 0.0, shares / total, len(losses))
+
+
+def acerbi_szekely(losses: Sequence[TailLosses], rng: np.random.Generator) -> tuple[float, float]:
+    """Return Z2 and the probability of so small a one if every outcome were any of its forecast's paths.
+
+    Acerbi and Szekely 2014, "Back-testing expected shortfall", Risk 27: one less the mean of the losses beyond the
+    value at risk over their expectation. Its critical values are simulated from the forecasts themselves.
+    """
+    most = max(len(each.possible) for each in losses)
+    possible = np.zeros((len(losses), most + 1))  # the last is no loss
+    for row, each in zip(possible, losses, strict=True):
+        row[: len(each.possible)] = each.possible
+    sizes = np.array([each.size for each in losses])
+    drawn = np.minimum(rng.integers(sizes[:, None], size=(len(losses), RESAMPLES)), most)
+    simulated = np.take_along_axis(possible, drawn, axis=1).mean(axis=0)
+    mean = float(np.mean([each.came for each in losses]))
+    p = (1 + (simulated >= mean - 1e-12).sum()) / (1 + RESAMPLES)
+    return 1.0 - mean, float(p)
+
+
+def traffic_light(exceptions: int) -> Zone:
+    """Return the zone of the Basel rules for so many exceptions of 250 bars at 99 %: to 4 green, from 10 red.
+
+    Basel Committee on Banking Supervision 1996, "Supervisory framework for the use of backtesting": yellow from where
+    so few or fewer have a probability of 95 % if forecasts are right, red from 99.99 %.
+    """
+    probability = float(stats.binom.cdf(exceptions, BASEL_BARS, BASEL_LEVEL))
+    return next((zone for zone, most in ZONES if probability < most), "red")
+
+
 def count_exceedances(
-    functional: str, tail: Tail, level: float, pits: Floats, excesses: Floats, rng: np.random.Generator
+    functional: str,
+    tail: Tail,
+    level: float,
+    pits: Floats,
+    excesses: Floats,
+    rng: np.random.Generator,
+    losses: Sequence[TailLosses | None] = (),
 ) -> Exceedances:
     """Judge one tail, on its own, from PITs [forecast] in the order of time.
 
@@ -115,6 +188,7 @@ def count_exceedances(
         excesses: how far beyond the expected shortfall each outcome lay, in deviations [forecast]; read where
             there is an exceedance.
         rng: of the bootstrap.
+        losses: in the tail of each forecast, in the same order, for the test of the shortfall; none: it is not made.
     """
     hits = pits < level if tail == "lower" else pits > 1 - level
     expected = level * len(hits)
@@ -125,7 +199,12 @@ def count_exceedances(
     joint = conditional_coverage(hits, level) if any_hit and not exact else None
     size = excesses[hits]
     p_excess = shortfall_test(size, rng) if len(size) >= FEWEST_EXCESSES and size.any() else None
-    tests = [count if joint is None else joint, *([] if p_excess is None else [p_excess])]
+    known = [each for each in losses if each is not None]
+    z2, p_shortfall = acerbi_szekely(known, rng) if known and len(known) == len(losses) else (None, None)
+    others = [p for p in (p_excess, p_shortfall) if p is not None]
+    tests = [count if joint is None else joint, *others]
+    last = hits[-BASEL_BARS:]
+    lit = functional == NEXT_BAR and level == BASEL_LEVEL and len(last) == BASEL_BARS
     p = min(1.0, len(tests) * min(tests))
     return _labelled(
         Exceedances(
@@ -145,6 +224,10 @@ def count_exceedances(
             label="INCONCLUSIVE",
             reason="",
             p=p,
+            z2=z2,
+            p_shortfall=p_shortfall,
+            exceptions=int(last.sum()) if lit else None,
+            light=traffic_light(int(last.sum())) if lit else None,
         ),
         p,
     )
@@ -246,9 +329,12 @@ def _judge(test: Exceedances, q: float | None) -> tuple[Label, str]:
             "INCONCLUSIVE",
             f"{test.expected:.1f} exceedances are expected of {test.forecasts}; {JUDGED:g} are needed",
         )
-    number = test.p_count if test.p_joint is None else test.p_joint
-    by_size = test.p_excess is not None and test.p_excess < number
-    what, p = ("their size", test.p_excess) if by_size else ("their number or order", number)
+    asked = {
+        "their number or order": test.p_count if test.p_joint is None else test.p_joint,
+        "their size": test.p_excess,
+        "what they add up to": test.p_shortfall,
+    }
+    p, what = min((p, what) for what, p in asked.items() if p is not None)
     if q < WARN_Q:
         return "FAIL" if q < FAIL_Q else "WARN", f"{what} would come by chance with p = {p:.2g}, q = {q:.2g}"
     return "PASS", f"their number, order and size are as forecast (q = {q:.2g})"

@@ -153,7 +153,8 @@ def judge_exceedances(
         seen = next_bar if next_bar and name == NEXT_BAR else observations
         pits = np.array([one.pits[name] for one in seen])
         excesses = np.array([one.excesses[name, tail, level] for one in seen])
-        judged.append(count_exceedances(name, tail, level, pits, excesses, rng))
+        losses = [one.losses.get((name, tail, level)) for one in seen]
+        judged.append(count_exceedances(name, tail, level, pits, excesses, rng, losses))
     return judged_together(judged)
 
 

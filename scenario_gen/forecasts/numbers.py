@@ -9,12 +9,13 @@ clustering and volume as well. Which generator made the paths, and where the his
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.forecasts.exceedances import NEXT_BAR, TAILS, VAR_LEVELS, Tail, excess
+from scenario_gen.forecasts.exceedances import NEXT_BAR, TAILS, VAR_LEVELS, Tail, TailLosses, excess, tail_losses
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.stats.ranks import largest_deviation, pit
@@ -174,6 +175,9 @@ class Observation:
     realised: float  # the log return that came, in the same
     # median log realised volatility of the paths, and that which came; NaN where the horizon has too few bars for it
     volatility: tuple[float, float] = (float("nan"), float("nan"))
+    losses: dict[tuple[str, Tail, float], TailLosses | None] = field(
+        default_factory=dict
+    )  # in the tails of ``excesses``
 
 
 def measure(
@@ -200,21 +204,17 @@ def measure(
     drawn = {f.id: (f.of(ours), float(f.of(theirs)[0])) for f in NUMBERS if f.id in functionals}
     unit = scale.volatility * np.sqrt(paths.horizon)
     away, real_away = largest_deviation(ours.close[:, 1:], theirs.close[0, 1:])
+    tails = [(name, *tail) for name in TAIL_FUNCTIONALS if name in drawn for tail in product(TAILS, VAR_LEVELS)]
     return Observation(
         pits={name: pit(ensemble, came, rng) for name, (ensemble, came) in drawn.items()},
         crps={name: fair_crps(ensemble, came) for name, (ensemble, came) in drawn.items()},
         scores=_path_scores(ours, theirs, scale.volatility),
         band_pit=pit(away, real_away, rng),
-        excesses={
-            (name, tail, level): excess(*drawn[name], tail, level)
-            for name in TAIL_FUNCTIONALS
-            if name in drawn
-            for tail in TAILS
-            for level in VAR_LEVELS
-        },
+        excesses={key: excess(*drawn[key[0]], *key[1:]) for key in tails},
         generated=float(ours.close[:, -1].mean() / unit),
         realised=float(theirs.close[0, -1] / unit),
         volatility=_volatility(drawn),
+        losses={key: tail_losses(*drawn[key[0]], *key[1:]) for key in tails},
     )
 
 

@@ -69,7 +69,8 @@ def _tail_direction(tail: Exceedances) -> str:
         return ""
     if tail.p_count < WARN_Q:
         return words.MILDER if tail.hits > tail.expected else words.DEEPER
-    return words.MILDER if tail.p_excess is not None and tail.p_excess < WARN_Q else ""
+    sizes = (tail.p_excess, tail.p_shortfall)
+    return words.MILDER if any(p is not None and p < WARN_Q for p in sizes) else ""
 
 
 def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:

@@ -283,6 +283,8 @@ def _tails_table(calibration: Ref) -> Table:
         Column("p of number", "p_count", "q", unit="Kupiec", note=lambda row: "exact" if row.value.exact else ""),
         Column("p of order", "p_independence", "q", unit="Christoffersen"),
         Column("p of size", "p_excess", "q", unit="shortfall"),
+        Column("p of sum", "p_shortfall", "q", unit="Z2", note=_z2),
+        Column("Of the last 250", _light, unit="Basel"),
         *(Column(name(b.value.name, 40), partial(_beside, b), unit="came") for b in baselines),
         LABEL,
     )
@@ -301,8 +303,22 @@ def _tails_table(calibration: Ref) -> Table:
         caption="Lower tail: losses of a long position; upper: of a short one. Number: as many as forecast (Kupiec; "
         "exact: binomial, below ten expected). Order: no oftener one after the other than by chance (Christoffersen). "
         "Size: the mean beyond is the expected shortfall (McNeil and Frey; not below ten, nor where the tail is one "
-        "path). Labels allow for the number of tests that can be judged.",
+        "path). Sum: losses beyond add up to no more than forecast (Acerbi and Szekely’s Z2, simulated from the paths; "
+        "below 0 they do). Basel: exceptions of the last 250 bars at 99%, green to 4, red from 10; shown, not judged. "
+        "Labels allow for the number of tests that can be judged.",
     )
+
+
+def _z2(row: Ref) -> str:
+    return "" if row.value.z2 is None else f"Z2 {numbers.fixed(row.value.z2, 2)}"
+
+
+def _light(row: Ref) -> Cell:
+    """Return the exceptions that the Basel rules count, with the colour of their light."""
+    test: Exceedances = row.value
+    if test.exceptions is None:
+        return Cell(ABSENT)
+    return Cell(show(row.find("exceptions"), "count"), note=str(test.light))
 
 
 def _beside(baseline: Ref, row: Ref) -> Cell:
