@@ -333,7 +333,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "market/relative.py",
-        "market/test_market_laws.py generators/test_filtered_simulation.py candles/test_candle_suspects.py",
+        "market/test_relative.py",
         ("steps are measured from the open before", "before = logs[..., :-1, 3:4]", "before = logs[..., :-1, 0:1]"),
         (
             "volatility is that of simple returns",
@@ -363,7 +363,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "market/candles.py",
-        "market/test_load_candles.py",
+        "market/test_reading_stamps.py",
         (
             "the context leaves out its last bar",
             "return self.rows(len(self) - bars, len(self))",

@@ -169,6 +169,20 @@ def test_intraday_limits_count_from_the_close_of_the_session_before(make_candles
     assert checked.paths.column("high")[0].tolist() == pytest.approx([110.0, 110.0, 111.0])
 
 
+def test_inside_a_session_the_limit_does_not_move_with_its_bars(make_candles, make_paths) -> None:
+    context = _hourly(make_candles)
+    values = context.values.copy()
+    values[-4:, :4] = 100.0
+    context = replace(context, values=values)
+    calm, up = [100.0, 100.0, 100.0, 100.0, 5.0], [100.0, 108.0, 100.0, 108.0, 5.0]
+    # the third bar opens a session: from 100 on, 110 is allowed in all its bars, and 115 no nearer to 108 than to 100
+    raw = make_paths(context, [calm, calm, up, [108.0, 115.0, 108.0, 109.0, 5.0], [109.0, 110.0, 109.0, 109.0, 5.0]])
+    checked = check_candles(raw, context, "repair", market=Market(price_limit=0.10))
+    row = _row(merge_tallies([checked.tally]), "V8")
+    assert (row.bars, row.left_bars) == (1, 0)
+    assert checked.paths.column("high")[0].tolist() == pytest.approx([100.0, 100.0, 108.0, 110.0, 110.0])
+
+
 def test_a_limit_needs_sessions_and_is_not_judged_round_the_clock(make_candles, make_paths) -> None:
     context = make_candles(pd.date_range("2024-01-01", periods=300, freq="h"))
     raw = make_paths(context, [[float(context.close[-1])] * 4 + [5.0]])

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.errors import DataError
-from scenario_gen.market import load_candles
+from scenario_gen.market import PRICE_FIELDS, load_candles, validity
 
 
 def refusal(frame):
@@ -33,6 +33,19 @@ def test_a_single_broken_value_is_refused_with_its_row_and_rule(bars, column, va
     message = refusal(bars)
     assert rule in message
     assert "row 17, 2020-01-23" in message  # the 17th business day from 2020-01-01 on
+
+
+def test_high_and_low_must_enclose_both_ends_of_the_body():
+    rows = {  # open, high, low, close
+        "valid": (10, 12, 9, 11), "flat": (10, 10, 10, 10),
+        "low above the open": (10, 12, 10.5, 11), "low above the close": (11, 12, 10.5, 10),
+        "high below the close": (10, 10.5, 9, 11), "high below the open": (11, 10.5, 9, 10),
+        "high below the low": (10, 8, 9, 10),
+    }  # fmt: skip
+    columns = dict(zip(PRICE_FIELDS, np.array(list(rows.values()), dtype=float).T, strict=True))
+    low, high = validity.low_too_high(columns), validity.high_too_low(columns)
+    assert [name for name, broken in zip(rows, low, strict=True) if broken] == [*rows][2:4]
+    assert [name for name, broken in zip(rows, high, strict=True) if broken] == [*rows][4:]
 
 
 def test_every_broken_rule_is_told_at_once_and_long_lists_are_cut(bars):

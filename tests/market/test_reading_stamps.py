@@ -54,6 +54,19 @@ def test_epoch_numbers_of_any_unit_are_utc(scale, kind):
     assert list(stamps) == moments
 
 
+@pytest.mark.parametrize("year", [1974, 1995, 2100])
+@pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])
+def test_epoch_numbers_of_other_decades_have_other_digits_and_the_same_unit(year, scale):
+    moments = [datetime(year, 1, 2, tzinfo=UTC), datetime(year, 1, 3, tzinfo=UTC)]
+    assert list(stamps_of([int(moment.timestamp()) * scale for moment in moments], "timestamp")) == moments
+
+
+@pytest.mark.parametrize(("offset", "kept"), [("-05:00", "-05:00"), ("+0530", "+05:30"), ("+09", "+09:00")])
+def test_an_offset_behind_a_date_with_slashes_is_kept_with_its_sign(offset, kept):
+    stamps = stamps_of([f"2020/01/02 09:35:00{offset}", f"2020/01/02 09:40:00{offset}"])
+    assert [stamp.isoformat() for stamp in stamps] == [f"2020-01-02T09:{minute}:00{kept}" for minute in (35, 40)]
+
+
 def test_one_offset_throughout_is_kept():
     stamps = stamps_of(["2020-01-02T09:35:00-05:00", "2020-01-02T09:40:00-05:00"])
     assert stamps[0].isoformat() == "2020-01-02T09:35:00-05:00"
@@ -145,3 +158,19 @@ def test_a_clock_of_broken_numbers_is_no_time_of_day() -> None:
     frame = pd.DataFrame({"date": ["2020-01-31"] * 2, "time": [930.5, 1000.0], **dict.fromkeys(PRICES, 1.0)})
     with pytest.raises(DataError):
         load_candles(frame)
+
+
+def test_split_at_a_moment_keeps_the_bar_of_that_moment_before_it():
+    candles = load_candles(pd.DataFrame({"date": pd.date_range("2020-01-01", periods=5, freq="h"), **PRICES}))
+    before, after = candles.split_at("2020-01-01 02:00")
+    assert (len(before), len(after)) == (3, 2)
+    assert candles.split_at("2020-01-01 02:30")[0].timestamps.equals(before.timestamps)
+    assert [len(part) for part in candles.split_at(None)] == [5, 0]
+
+
+def test_a_context_is_the_last_bars_and_refused_where_there_are_fewer():
+    candles = load_candles(pd.DataFrame({"date": pd.date_range("2020-01-01", periods=5), **PRICES}))
+    assert candles.context(2).timestamps.equals(candles.timestamps[3:])
+    assert candles.context(5).timestamps.equals(candles.timestamps)
+    with pytest.raises(DataError, match="has 5 bars up to 2020-01-05, but the context needs 6"):
+        candles.context(6)
