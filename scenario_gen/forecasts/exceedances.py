@@ -185,8 +185,7 @@ def count_exceedances(
         tail: which one.
         level: probability beyond the value at risk.
         pits: an exceedance is a PIT below ``level`` (lower) or above 1 - ``level`` (upper).
-        excesses: how far beyond the expected shortfall each outcome lay, in deviations [forecast]; read where
-            there is an exceedance.
+        excesses: how far beyond the expected shortfall outcomes lay, in deviations [forecast]; read at exceedances.
         rng: of the bootstrap.
         losses: in the tail of each forecast, in the same order, for the test of the shortfall; none: it is not made.
     """
@@ -201,8 +200,7 @@ def count_exceedances(
     p_excess = shortfall_test(size, rng) if len(size) >= FEWEST_EXCESSES and size.any() else None
     known = [each for each in losses if each is not None]
     z2, p_shortfall = acerbi_szekely(known, rng) if known and len(known) == len(losses) else (None, None)
-    others = [p for p in (p_excess, p_shortfall) if p is not None]
-    tests = [count if joint is None else joint, *others]
+    tests = [each for each in (count if joint is None else joint, p_excess, p_shortfall) if each is not None]
     last = hits[-BASEL_BARS:]
     lit = functional == NEXT_BAR and level == BASEL_LEVEL and len(last) == BASEL_BARS
     p = min(1.0, len(tests) * min(tests))
