@@ -13,6 +13,7 @@ Knows arrays [bar, set]; knows neither strategies nor paths.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,7 @@ class SteppedDown:
     t: Floats  # mean over its bootstrap standard error
     single: Floats  # p value of the first step: as if no other set had been found
     stepped: Floats  # p value after the steps down, never above ``single``
-    mean_block: float
+    mean_block: float  # NaN where the resamples were given
 
 
 def stepwise(returns: Floats, *, seed: int = 0) -> Stepwise:
@@ -68,7 +69,12 @@ def stepwise(returns: Floats, *, seed: int = 0) -> Stepwise:
 
 
 def stepped_down(
-    returns: Floats, *, seed: int = 0, mean_block: float | None = None, resamples: int = RESAMPLES
+    returns: Floats,
+    *,
+    seed: int = 0,
+    mean_block: float | None = None,
+    resamples: int = RESAMPLES,
+    counts: Floats | None = None,
 ) -> SteppedDown:
     """Return the adjusted p value of every set.
 
@@ -81,14 +87,18 @@ def stepped_down(
         seed: of the resamples.
         mean_block: of the stationary bootstrap, in bars; default: chosen from the returns (Politis and White 2004).
         resamples: how many; the smallest p value is one over them.
+        counts: float64 [resample, bar], how often each draws each bar, where several records share theirs
+            (:func:`resampled_bars`); ``seed``, ``mean_block`` and ``resamples`` are not read then.
     """
     returns = np.asarray(returns, dtype=np.float64)
     varies = returns.std(axis=0) > NO_VARIANCE
     own = returns[:, varies]
-    block = _mean_block(own) if mean_block is None else mean_block
-    t, resampled = np.empty(0), np.empty((resamples, 0))
-    if own.shape[1]:
-        t, resampled = _studentised(own, _counts(len(own), block, resamples, seed))
+    block = math.nan
+    if counts is None:
+        block = _mean_block(own) if mean_block is None else mean_block
+        counts = resampled_bars(len(own), block, resamples, seed)
+    resamples = len(counts)
+    t, resampled = _studentised(own, counts)
     order = np.argsort(-t, kind="stable")
     # [resample, set]: the largest t among this set and those behind it, and among all
     behind = np.maximum.accumulate(resampled[:, order][:, ::-1], axis=1)[:, ::-1]
@@ -112,8 +122,8 @@ def _studentised(returns: Floats, counts: Floats) -> tuple[Floats, Floats]:
     return np.asarray(returns.mean(axis=0) / error), np.asarray(moved / (error * wide))
 
 
-def _counts(bars: int, mean_block: float, resamples: int, seed: int) -> Floats:
-    """Return how often each bar is drawn, float64 [resample, bar]."""
+def resampled_bars(bars: int, mean_block: float, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Return how often each resample of the stationary bootstrap draws each bar, float64 [resample, bar]."""
     uniforms = np.random.default_rng([STREAM, seed]).random((resamples, bars, 2))
     drawn = block_indices(uniforms, bars, mean_block) + bars * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * bars).reshape(resamples, bars).astype(np.float64)

@@ -8,7 +8,7 @@ from arch.bootstrap import StepM
 from hypothesis import given, settings, strategies as st
 
 from scenario_gen.backtest.overfitting import stepped_down, stepwise
-from scenario_gen.backtest.overfitting.stepwise import _counts, _studentised
+from scenario_gen.backtest.overfitting.stepwise import _studentised, resampled_bars
 
 YEAR = 252
 
@@ -35,9 +35,11 @@ def plain_steps(t, resampled):
 def test_the_adjusted_p_values_are_those_of_the_papers_algorithm(seed):
     returns = noise(120, 6, seed, correlation=0.4) + np.linspace(0.003, -0.001, 6)
     found = stepped_down(returns, seed=seed, mean_block=3.0, resamples=199)
-    t, resampled = _studentised(returns, _counts(120, 3.0, 199, seed))
+    t, resampled = _studentised(returns, resampled_bars(120, 3.0, 199, seed))
     assert found.stepped == pytest.approx(plain_steps(t, resampled), abs=1e-12)
     assert found.t == pytest.approx(t)
+    shared = stepped_down(returns, counts=resampled_bars(120, 3.0, 199, seed))
+    assert (shared.stepped == found.stepped).all()
 
 
 @settings(max_examples=30, deadline=None)
@@ -56,7 +58,7 @@ def test_of_one_set_the_stepwise_test_is_the_single_test():
     for seed in range(20):
         found = stepped_down(noise(100, 1, seed), seed=seed, mean_block=2.0, resamples=199)
         assert found.stepped == found.single
-        t, resampled = _studentised(noise(100, 1, seed), _counts(100, 2.0, 199, seed))
+        t, resampled = _studentised(noise(100, 1, seed), resampled_bars(100, 2.0, 199, seed))
         assert found.single[0] == (1 + (resampled[:, 0] >= t[0]).sum()) / 200
 
 
