@@ -514,7 +514,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "realism/verdicts.py",
-        "realism/inference/test_labels.py realism/inference/test_check_facts.py",
+        "realism/inference/test_labels.py",
         (
             "any effect fails where its q is small",
             "e.q < FAIL_Q and e.effect >= FAIL_EFFECT",
@@ -526,7 +526,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "realism/gauge.py",
-        "realism/facts/test_real_windows.py realism/inference/test_samples.py",
+        "realism/facts/test_statistics.py realism/inference/test_samples.py",
         (
             "a window is anchored at its own first close",
             "anchor_close=candles.close[start - 1]",

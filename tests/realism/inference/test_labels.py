@@ -67,6 +67,15 @@ def test_adjusted_p_values_reject_what_benjamini_and_hochberg_reject() -> None:
     assert benjamini_hochberg({}) == {}
 
 
+def test_two_tests_of_one_fact_are_corrected_and_the_larger_difference_counts() -> None:
+    where, width = Contrast(0.08, 0.05, 20, 0.03, -0.02, 0.18), Contrast(-0.2, 0.05, 20, 0.5, -0.3, -0.1)
+    both = combine(where, width)
+    assert (both.p, both.effect) == (pytest.approx(2 * 0.03), 0.2)
+    assert combine(replace(where, p=0.7), width).p == 1.0  # twice .5
+    assert combine(replace(where, p=0.7), replace(width, p=0.9)).p == 1.0  # never above 1
+    assert combine(where, width, "greater").effect == 0.08  # narrow is no fault
+
+
 def test_the_direction_is_that_of_the_larger_difference() -> None:
     def contrast(value: float) -> Contrast:
         return Contrast(value, 0.05, 20, 0.5, value - 0.1, value + 0.1)
