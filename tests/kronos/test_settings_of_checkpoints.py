@@ -89,3 +89,11 @@ def test_what_is_whole_is_verified_and_opened(folder: Path) -> None:
     name = edited(folder, remarks="unknown keys are passed over")
     assert verify_model(name).networks
     assert open_checkpoint(name).max_context >= 8
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), True, None, "1"])
+def test_a_setting_of_the_tokenizer_beyond_all_floats_is_refused(folder: Path, value: Any) -> None:
+    config = folder / "tokenizer" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "beta": value}))
+    with pytest.raises(CheckpointError, match=r"beta is .*, not a number"):
+        verify_model(str(folder))
