@@ -4,7 +4,7 @@
 
 "drifting" are made markets of 5,000 bars whose character wanders with half-lives of 60, 250 and 1,000 bars, or not at
 all (benchmarks.planted.drift); the perfect generator samples from the true state at the context's end, the others are
-wrong in one way. In a history, contexts end at equal distances from row 2,600 on (shorter histories: from half of
+wrong in one way. In a history, contexts end at equal distances from row 2,500 on (shorter histories: from half of
 them on); all bars before are the reference. The package's own generators continue the last 256 bars. "The year to
 come" are the real windows of the next 250 bars (four path lengths where that is more). "One window" and "five windows"
 are taken from it; noise multiplies every part of every candle by exp(share z). Prints Markdown: of how many ensembles
@@ -42,9 +42,17 @@ from scenario_gen.realism.sample import Once
 from scenario_gen.realism.scores import SCORE_GROUPS
 
 YEAR, PATHS, SEEN = 250, 300, 256
-FIRST = 2600
+FIRST = 2500
 DRIFTING, INDICES = "drifting", ("sp500", "nasdaq")
 SPEEDS = (60.0, 250.0, 1000.0, np.inf)  # half-lives of the character, in bars
+OWN_CONTROLS = {
+    "gbm": "GBM of its moments",
+    "shuffle": "its bars shuffled",
+    "signflip": "its signs flipped",
+    "ar1": "its returns with AR(1) .15",
+    "reverse": "reversed in time",
+    "wicks": "its wicks scrambled",
+}
 SCORES = [name for group in SCORE_GROUPS.values() for name in group]
 Case = tuple[str, BarArrays, Candles]  # name, paths, reference
 
@@ -54,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("histories", nargs="*", default=(DRIFTING, *INDICES), help="drifting, sp500, nasdaq or files")
     parser.add_argument("--length", type=int, default=60)
-    parser.add_argument("--contexts", type=int, default=20, help="of each history; twice as many of the perfect one")
+    parser.add_argument("--contexts", type=int, default=20, help="of each history; three times as many made markets")
     parser.add_argument("--only", nargs="*", help="these candidates alone")
     options = parser.parse_args()
     found: dict[str, list[FactsReport]] = defaultdict(list)
@@ -105,36 +113,27 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
             continue
         history = load_candles(source)
         whose = source if source in INDICES else "files"
-        for place in _places(history, options):
-            rng = np.random.default_rng([5, place])
-            yield from ((f"{whose}: {name}", *pair) for name, *pair in _around(history, place, options, opened, rng))
+        for number, place in enumerate(_places(history, options)):
+            around = _around(history, number, place, options, opened)
+            yield from ((f"{whose}: {name}", *pair) for name, *pair in around)
 
 
 def _made_markets(half_life: float, options: argparse.Namespace) -> Iterator[Case]:
     """Yield a perfect generator of drifting markets, and some that are wrong in one way."""
     whose = f"half-life {half_life:g}" if np.isfinite(half_life) else "no drift"
-    for number in range(2 * options.contexts):
-        known = {"perfect"} if number >= options.contexts else None
-        rng = np.random.default_rng([5, int(min(half_life, 1e6)), number])
+    for number in range(3 * options.contexts):
+        rng = np.random.default_rng([number, int(half_life) if np.isfinite(half_life) else 0])
         market = drift(1, 5000, rng, half_life)
-        history, tick = market.candles(), Gauge.of(market.candles()).tick
-        past = windows(history, options.length, 5, tick=tick).bars
-        perfect, reversed_, none = (
-            drift(PATHS, options.length, rng, half_life, market.at(5000), leverage).bars.with_tick(tick)
-            for leverage in (1.0, -1.0, 0.0)
-        )
-        candidates = {
-            "perfect": perfect,
-            "leverage reversed": reversed_,
-            "no leverage": none,
-            "its own bars shuffled": negative_control("shuffle", perfect, PATHS, rng),
-            "bars of all history shuffled": negative_control("shuffle", past, PATHS, rng),
-            "its wicks scrambled": negative_control("wicks", perfect, PATHS, rng),
-            "GBM of its moments": negative_control("gbm", perfect, PATHS, rng),
-        }
-        for name, bars in candidates.items():
-            if _asked(name, options) and (known is None or name in known):
-                yield f"{whose}: {name}", bars, history
+        end, history = market.at(5000), market.candles()
+        tick = Gauge.of(history).tick
+        perfect = drift(PATHS, options.length, rng, half_life, end).bars.with_tick(tick)
+        candidates = {"perfect": perfect}
+        candidates |= {told: negative_control(name, perfect, PATHS, rng) for name, told in OWN_CONTROLS.items()}
+        for told, leverage in (("leverage reversed", -1.0), ("no leverage", 0.0)):
+            candidates[told] = drift(PATHS, options.length, rng, half_life, end, leverage).bars.with_tick(tick)
+        past = windows(history, options.length, options.length // 4, tick=tick).bars
+        candidates["bars of all history shuffled"] = negative_control("shuffle", past, PATHS, rng)
+        yield from ((f"{whose}: {name}", bars, history) for name, bars in candidates.items() if _asked(name, options))
 
 
 def _asked(name: str, options: argparse.Namespace) -> bool:
@@ -142,24 +141,24 @@ def _asked(name: str, options: argparse.Namespace) -> bool:
 
 
 def _places(history: Candles, options: argparse.Namespace) -> list[int]:
-    last = len(history) - max(YEAR, 4 * options.length)
+    last = len(history) - options.length - 1
     return [int(place) for place in np.linspace(min(FIRST, last // 2), last, options.contexts)]
 
 
 def _around(
-    history: Candles, place: int, options: argparse.Namespace, opened: dict[str, Generator], rng: np.random.Generator
+    history: Candles, number: int, place: int, options: argparse.Namespace, opened: dict[str, Generator]
 ) -> Iterator[Case]:
-    """Yield the ensembles of one context."""
+    """Yield the ensembles of one context; those made of the year to come where it has come."""
     gauge, before = Gauge.of(history), history.rows(0, place)
-    to_come = history.rows(place - 1, place + max(YEAR, 4 * options.length))
-    year, past = (
-        windows(part, options.length, stride, tick=gauge.tick, clock=gauge.clock).bars
-        for part, stride in ((to_come, 1), (before, 5))
-    )
-    candidates = _candidates(year, past, rng)
+    rng, year = np.random.default_rng([5, place]), max(YEAR, 4 * options.length)
+    past = windows(before, options.length, 5, tick=gauge.tick, clock=gauge.clock).bars
+    candidates = _of_the_past(past, rng)
+    if place + year <= len(history):
+        to_come = history.rows(place - 1, place + year)
+        candidates |= _of_the_year(windows(to_come, options.length, 1, tick=gauge.tick, clock=gauge.clock).bars, rng)
     stamps = history.timestamps[place : place + options.length]
     for name, generator in opened.items():
-        candidates[name] = lambda generator=generator: _sampled(generator, before, stamps, place)  # type: ignore[misc]
+        candidates[name] = lambda generator=generator: _sampled(generator, before, stamps, number)  # type: ignore[misc]
     for name, make in candidates.items():
         if _asked(name, options):
             try:
@@ -178,22 +177,27 @@ def _sampled(generator: Generator, before: Candles, stamps: pd.DatetimeIndex, se
     return BarArrays.of_paths(kept, tick=gauge.tick, clock=gauge.clock)
 
 
-def _candidates(year: BarArrays, past: BarArrays, rng: np.random.Generator) -> dict[str, Callable[[], BarArrays]]:
-    single, five = year.select(np.full(PATHS, len(year) // 4)), collapsed(year, PATHS, rng)
+def _of_the_past(past: BarArrays, rng: np.random.Generator) -> dict[str, Callable[[], BarArrays]]:
     template = copy(past, PATHS, rng)
     pool = Relative.of(past.select(np.arange(0, len(past), past.length // 5))).flat()  # every bar once, in order
     return {
-        "the year to come": lambda: year,
         "block bootstrap 60": lambda: block_bootstrap(template, pool, 60, rng),
         "block bootstrap 20": lambda: block_bootstrap(template, pool, 20, rng),
         "GBM of all history": lambda: negative_control("gbm", past, PATHS, rng),
         "iid shuffle of bars": lambda: negative_control("shuffle", past, PATHS, rng),
+        "copies of history": lambda: copy(past, PATHS, rng),
+    }
+
+
+def _of_the_year(year: BarArrays, rng: np.random.Generator) -> dict[str, Callable[[], BarArrays]]:
+    single, five = year.select(np.full(PATHS, len(year) // 4)), collapsed(year, PATHS, rng)
+    return {
+        "the year to come": lambda: year,
         "one window": lambda: single,
         "one window, 30 % noise": lambda: noisy(single, 0.3, rng),
         "five windows": lambda: five,
         "five windows, 20 % noise": lambda: noisy(five, 0.2, rng),
         "five windows, 50 % noise": lambda: noisy(five, 0.5, rng),
-        "copies of history": lambda: copy(past, PATHS, rng),
     }
 
 

@@ -48,6 +48,8 @@ class Check:
     together: bool = False  # whether its parts are told in one line, and called "key.part" instead of "key: part"
     cap: Label | None = None  # what a FAIL of it holds a favourable label down to
     capping: Mapping[str, frozenset[str]] | None = None  # parts whose FAIL caps, by one of these offenders or by any
+    # parts whose FAIL is a doubt alone: it caps at INCONCLUSIVE, and where facts by origin judge the part, at nothing
+    doubts: frozenset[str] = frozenset()
 
     def name(self, part: str = "") -> str:
         """Return the name of the check, or of a part of it."""
@@ -176,10 +178,11 @@ DRIFT = Check("drift")
 FACTS = Check(
     "facts", f"real windows of the same length {EFFECT_BAND}",
     section="facts", card=True, gate="generator", together=True, cap="WARN", capping=MISLEADING,
+    doubts=frozenset(MISLEADING) - {COPY.key, DIVERSITY.key},
 )  # fmt: skip
 FACTS_BY_ORIGIN = Check(
     "facts by origin", f"what came ranks evenly {EFFECT_BAND}",
-    card=True, gate="generator", together=True, cap="WARN", capping=MISLEADING,
+    section="facts", card=True, gate="generator", together=True, cap="WARN", capping=MISLEADING,
 )  # fmt: skip
 CALIBRATION = Check(
     "calibration",
@@ -257,20 +260,37 @@ def uncalibrated(findings: Iterable[Finding], scenario: str) -> bool:
 
 
 def failed_facts(findings: Iterable[Finding], scenario: str) -> list[str]:
-    """Return the groups of a scenario's facts that FAIL and decide how deep its falls go, each once.
+    """Return the groups of a scenario's facts whose FAIL holds a favourable label down to WARN, each once.
 
-    Facts against real windows and facts by the rank of what came count alike. Of diversity, paths that
-    repeat one another, move together or lie too close together count.
+    They decide how deep falls go. Facts by the rank of what came count; of facts against real windows copies and
+    diversity do: paths that repeat history or one another, move together or lie too close together.
     """
     own = [finding for finding in findings if finding.scenario == scenario and finding.check.capping is not None]
-    return list(dict.fromkeys(finding.part for finding in own if finding.check.caps(finding)))
+    return list(dict.fromkeys(finding.part for finding in own if holds_to(finding, own) == "WARN"))
+
+
+def holds_to(finding: Finding, findings: Sequence[Finding]) -> Label | None:
+    """Return what a finding holds a favourable label down to; None where it does not.
+
+    What came after its own context is the first judge: facts against real windows of all of history are a doubt, and
+    none where facts by origin judge the same group.
+    """
+    check = finding.check
+    if not check.caps(finding):
+        return None
+    if finding.part not in check.doubts:
+        return check.cap
+    first = [other for other in FACTS_BY_ORIGIN.of(findings, finding.scenario) if other.part == finding.part]
+    judged = any(other.label not in ("INCONCLUSIVE", "UNTESTABLE") for other in first)
+    return None if judged else "INCONCLUSIVE"
 
 
 def cap(label: Label, findings: Sequence[Finding], scenario: str, *, bad_bars: float) -> Label:
     """Hold a favourable label down to what the generator's own state allows; an unfavourable one stands.
 
-    No calibration finding: at most INCONCLUSIVE. Bad bars on 5 % or more, or facts that FAIL and decide how deep
-    falls go: at most WARN. A calibration that FAILs: at most INCONCLUSIVE.
+    No calibration finding: at most INCONCLUSIVE. Bad bars on 5 % or more, copies, or facts by origin that FAIL and
+    decide how deep falls go: at most WARN. A calibration that FAILs, or facts that FAIL beside all of history where
+    what came does not judge them: at most INCONCLUSIVE.
 
     Args:
         label: to be held down.
@@ -284,5 +304,5 @@ def cap(label: Label, findings: Sequence[Finding], scenario: str, *, bad_bars: f
         return "INCONCLUSIVE"
     if bad_bars >= TOO_MANY_BAD_BARS:
         return "WARN"
-    held = [f.check.cap for f in findings if f.scenario in ("", scenario) and f.check.caps(f) and f.check.cap]
+    held = [holds_to(finding, findings) for finding in findings if finding.scenario in ("", scenario)]
     return next((held_to for held_to in ("WARN", "INCONCLUSIVE") if held_to in held), label)

@@ -66,7 +66,7 @@ def calibrate(
     top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     end: Annotated[datetime | None, Moment(help="With --data: the last bar to look at.")] = None,
     context: ContextBars = None,
-    horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 20.")] = None,
+    horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 63.")] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
     paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
     baselines: Annotated[

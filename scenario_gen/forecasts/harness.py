@@ -20,6 +20,7 @@ from scenario_gen.forecasts.numbers import Observation, measure
 from scenario_gen.forecasts.origins import (
     FEWEST_JUDGED,
     PATHS,
+    SEARCHED,
     WANTED,
     Origin,
     Origins,
@@ -63,7 +64,7 @@ class Settings(Sampling):
     @classmethod
     def of_run(cls, history: Candles, context: int, horizon: int, seed: int) -> Settings:
         """Return what a search for settings uses: at most 20 bars ahead, 60 origins, no baselines."""
-        ahead = default_horizon(len(history), context, horizon)
+        ahead = default_horizon(len(history), context, min(horizon, SEARCHED))
         return cls(context, ahead, seed=seed, baselines=())
 
 

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.relative import STILL, volatility
+from scenario_gen.realism.by_origin import MIN_ORIGINS as FACTS_FROM
 
 Item = TypeVar("Item")
 
 FEWEST_JUDGED = 30  # below, figures are shown and nothing is judged
 WANTED = 60
 PATHS = 199
-LONGEST = 20  # bars: the default horizon of a calibration
+LONGEST = 63  # bars ahead: a quarter of a year of days; no stylized fact needs more
+SEARCHED = 20  # bars ahead of a search for settings, which makes many calibrations
 SHORTEST = 5
 
 
@@ -110,13 +112,27 @@ def rolling_origins(bars: int, *, context: int, horizon: int, count: int, stride
 
 
 def default_horizon(bars: int, context: int, horizon: int) -> int:
-    """Return how many bars ahead to calibrate: the run's horizon, at most 20, less where the history is short.
+    """Return how many bars ahead to calibrate: as many as the run, at most 63, fewer where the history is short.
 
-    Shorter than 20 where that brings the number of origins nearer to 60; never below 5, unless the run's own
-    horizon is.
+    Fewer where the history has no room for the 40 forecasts from which on stylized facts are judged by what came; never
+    fewer than 5, unless the run's own horizon is.
     """
     longest = min(horizon, LONGEST)
-    return max(min(longest, SHORTEST), min(longest, (bars - context) // WANTED))
+    return max(min(longest, SHORTEST), min(longest, (bars - context) // FACTS_FROM))
+
+
+def not_as_far(bars: int, context: int, horizon: int) -> list[str]:
+    """Say that the default horizon of a calibration is not that of the run, and what would do; nothing where it is."""
+    ahead, longest = default_horizon(bars, context, horizon), min(horizon, LONGEST)
+    told = [f"the run's paths have {horizon} bars, the forecasts at most {LONGEST}"] if horizon > LONGEST else []
+    room = max(bars - context, 0) // longest
+    if room < FACTS_FROM:
+        told.append(
+            f"{bars:,} bars have room for {room} forecasts of {longest} bars; the {FACTS_FROM} from which on facts are "
+            f"judged by what came take {context + FACTS_FROM * longest:,} bars up to the context's end; so forecasts "
+            f"reach {ahead} bars here"
+        )
+    return told
 
 
 def moves(history: Candles, first: int, last: int) -> bool:

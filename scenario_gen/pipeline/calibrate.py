@@ -10,7 +10,7 @@ from scenario_gen.finding import RECALIBRATION, Label
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
-from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon
+from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon, not_as_far
 from scenario_gen.forecasts.recalibrate import judged, past_forecasts, recalibration_finding, recalibration_of
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.generators.base import Generator, open_generator
@@ -51,6 +51,10 @@ class Wishes:
             baselines=self.baselines,
             one_step=self.one_step,
         )
+
+    def short(self, bars: int, context: int, horizon: int) -> list[str]:
+        """Say where the history is too short for the horizon that the user left open; nothing where it was named."""
+        return not_as_far(bars, self.context or context, horizon) if self.horizon is None else []
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def calibrate_spec(
 
     (ready,) = prepare([chosen], loaded.base, progress, kept=kept, among=scenarios, settings_for=settings_for)
     settings = settings_for(chosen, len(ready.history))
-    return _report(ready.generator, ready.history, settings, ready.dial, ready.recalibration, kept, progress)
+    short = wishes.short(len(ready.history), len(ready.context), len(ready.timestamps))
+    return _report(ready.generator, ready.history, settings, ready.dial, ready.recalibration, short, kept, progress)
 
 
 def calibrate_history(
@@ -122,7 +127,9 @@ def calibrate_history(
         raw = open_generator(settled.alone())
         past = past_forecasts(raw, history, settings, budget, cache=None, progress=progress)
     generator = open_generator(settled, past=past)
-    return _report(generator, history, settings, dial, recalibration_of(generator, history), None, progress)
+    short = wishes.short(len(history), usual.context, usual.horizon)
+    told = recalibration_of(generator, history)
+    return _report(generator, history, settings, dial, told, short, None, progress)
 
 
 def _recalibrated(scenario: ResolvedScenario) -> ResolvedScenario:
@@ -146,12 +153,12 @@ def _report(
     settings: Settings,
     dial: DialSearch | None,
     recalibration: Recalibration | None,
+    short: list[str],
     kept: Path | None,
     progress: Progress,
 ) -> CalibrationReport:
     found = calibrate(generator, history, settings, cache=kept, progress=progress)
-    if dial is not None:
-        found = replace(found, notes=[*found.notes, SAME_ORIGINS])
+    found = replace(found, notes=[*found.notes, *short, *([] if dial is None else [SAME_ORIGINS])])
     ours = found.generator
     facts = {} if found.facts is None else found.facts.groups
     verdicts = {CALIBRATION: ours.label, VALUE_AT_RISK: ours.value_at_risk, **facts}

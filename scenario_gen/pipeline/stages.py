@@ -24,6 +24,7 @@ from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_finding
+from scenario_gen.forecasts.origins import not_as_far
 from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
@@ -41,6 +42,7 @@ from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import Once, concatenate
 from scenario_gen.realism.scores import exempted
 from scenario_gen.realism.verdicts import assemble
+from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.values import cached
@@ -199,7 +201,10 @@ def settings_of(ground: Prepared) -> Settings:
 def _calibrated(ground: Prepared, store: RunFolder, progress: Progress) -> Calibration:
     kept = calibration_folder(store.path)
     found = calibrate(ground.generator, ground.history, settings_of(ground), cache=kept, progress=progress)
-    return found if ground.dial is None else replace(found, notes=[*found.notes, SAME_ORIGINS])
+    asked = ground.scenario.checks.calibration
+    own = isinstance(asked, CalibrationBudget) and asked.horizon is not None
+    short = [] if own else not_as_far(len(ground.history), len(ground.context), len(ground.timestamps))
+    return replace(found, notes=[*found.notes, *short, *([] if ground.dial is None else [SAME_ORIGINS])])
 
 
 # --- Generators side by side ---

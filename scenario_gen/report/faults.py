@@ -11,12 +11,14 @@ from scenario_gen.finding import (
     BAD,
     CALIBRATION,
     FACTS,
+    FACTS_BY_ORIGIN,
     GROUP,
     TOO_MANY_BAD_BARS,
     Finding,
     Label,
     calibration_label,
     failed_facts,
+    holds_to,
     worst,
 )
 from scenario_gen.forecasts.exceedances import WARN_Q, Exceedances, decisive
@@ -74,13 +76,35 @@ def _tail_direction(tail: Exceedances) -> str:
 
 
 def _facts_fault(run: StressRun, base: PlacedScenario) -> Sentence:
-    found = base.scenario.facts
-    label = worst(finding.label for finding in FACTS.of(run.findings, base.scenario.name))
-    if found is None or label is None or label not in BAD:
+    findings = _leading(run.findings, base.scenario.name)
+    label = worst(finding.label for finding in findings)
+    top = next((finding for finding in findings if finding.label == label), None)
+    found = None if top is None else _report_of(base, top)
+    if top is None or found is None or label not in BAD:
         return ()
-    top = _worst_fact(found, label)
-    what = _in_words(top[1].group) if top else "the ensemble as a whole"
-    return say(words.FAULT_FACTS, label=Badge(label), what=what)
+    furthest = _worst_fact(found, label)
+    what = _in_words(furthest[1].group) if furthest else "the ensemble as a whole"
+    told = words.FAULT_RANKED if top.check is FACTS_BY_ORIGIN else words.FAULT_FACTS
+    return say(told, label=Badge(label), what=what)
+
+
+def _leading(findings: Sequence[Finding], scenario: str | None = None) -> list[Finding]:
+    """Return the findings on facts that speak first.
+
+    Those by what came, where they judge anything, with copies and diversity; else all beside real windows.
+    """
+    ranked, beside = FACTS_BY_ORIGIN.of(findings, scenario), FACTS.of(findings, scenario)
+    if {finding.label for finding in ranked} <= {"INCONCLUSIVE", "UNTESTABLE"}:
+        return beside
+    copies = (FACTS.capping or {}).keys() - FACTS.doubts
+    return [*ranked, *(finding for finding in beside if finding.part in copies)]
+
+
+def _report_of(placed: PlacedScenario, finding: Finding) -> FactsReport | None:
+    """Return the report that a finding on facts comes from."""
+    if finding.check is not FACTS_BY_ORIGIN:
+        return placed.scenario.facts
+    return None if placed.scenario.calibration is None else placed.scenario.calibration.facts
 
 
 def _in_words(group: str) -> str:
@@ -100,31 +124,34 @@ def _worst_functional(calibration: Calibration, label: Label) -> FunctionalCalib
 
 def facts_card(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> tuple[Label, Sentence]:
     """Return the worst label of any scenario's facts, and what earned it: the base scenario first."""
-    findings = sorted(FACTS.of(run.findings), key=lambda found: found.scenario != base.scenario.name)
+    findings = sorted(_leading(run.findings), key=lambda found: found.scenario != base.scenario.name)
     label = worst(found.label for found in findings)
     if label is None:
         return "UNTESTABLE", (words.ABSENT["facts card"],)
     top = next(found for found in findings if found.label == label)
-    named = {placed.scenario.name: placed for placed in scenarios}
-    placed = next((named[f.scenario] for f in findings if f.label == label and f.scenario in named), None)
-    if placed is None or placed.scenario.facts is None:
+    placed = next((one for one in scenarios if one.scenario.name == top.scenario), None)
+    report = None if placed is None else _report_of(placed, top)
+    if placed is None or report is None:
         return label, (_sentence_of(top),)
-    return label, _facts_sentence(placed, placed.scenario.facts, label, top)
+    return label, _facts_sentence(placed, report, label, top)
 
 
 def _facts_sentence(placed: PlacedScenario, report: FactsReport, label: Label, top: Finding) -> Sentence:
+    ranked = top.check is FACTS_BY_ORIGIN
+    where = f"{placed.at}/calibration/facts" if ranked else f"{placed.at}/facts"
     judged = [fact for fact in report.facts if fact.label not in (None, "UNTESTABLE")]
     if label in ("PASS", "UNTESTABLE") and judged and all(fact.label == "PASS" for fact in judged):
-        windows = plain(float(report.design.windows), "count", f"{placed.at}/facts/design/windows")
-        return say(words.FACTS_PASSED, all=numbers.count(len(judged)), scenario=placed.title, windows=windows)
+        windows = plain(float(report.design.windows), "count", f"{where}/design/windows")
+        passed = words.FACTS_RANKED_PASSED if ranked else words.FACTS_PASSED
+        return say(passed, all=numbers.count(len(judged)), scenario=placed.title, windows=windows)
     furthest = _worst_fact(report, label)
     if furthest is None or furthest[1].real_mean is None:
         score = next((one.title for one in report.scores if one.label == label), top.measured)
         return say(words.FACTS_SCORES, scenario=placed.title, label=Badge(label), score=score)
     number, fact = furthest
-    at = f"{placed.at}/facts/facts/{number}"
+    at = f"{where}/facts/{number}"
     return say(
-        words.FACTS_FOUND,
+        words.FACTS_RANKED if ranked else words.FACTS_FOUND,
         count=numbers.count(sum(one.label == label for one in judged)),
         all=numbers.count(len(judged)),
         scenario=placed.title,
@@ -200,12 +227,19 @@ def caps(run: StressRun, scenarios: Sequence[PlacedScenario]) -> list[Sentence]:
     own = [p for p in scenarios if p.scenario.role == "scenario"] if run.limits else []
     held = [p.title for p in own if calibration_label(run.findings, p.scenario.name) in (None, "UNTESTABLE", "FAIL")]
     unlike = [p.title for p in own if failed_facts(run.findings, p.scenario.name)]
+    doubtful = [p.title for p in own if p.title not in held and _doubts(run.findings, p.scenario.name)]
     told = []
     if held:
         told.append(say(words.CAP_CAPTION, label=Badge("INCONCLUSIVE"), scenarios=", ".join(held)))
     if unlike:
         told.append(say(words.CAP_FACTS, label=Badge("WARN"), scenarios=", ".join(unlike)))
+    if doubtful:
+        told.append(say(words.CAP_DOUBTS, label=Badge("INCONCLUSIVE"), scenarios=", ".join(doubtful)))
     return told
+
+
+def _doubts(findings: Sequence[Finding], scenario: str) -> bool:
+    return any(holds_to(finding, findings) == "INCONCLUSIVE" for finding in FACTS.of(findings, scenario))
 
 
 def _capital(sentence: Sentence) -> Sentence:

@@ -242,7 +242,7 @@ def _sections(
         absent["exec"] = words.ABSENT["exec"]
     if not any(one.nulls or one.paired for p in placed for one in p.scenario.strategies):
         absent["paired"] = words.ABSENT["paired"]
-    if not any(one.scenario.facts for one in placed):
+    if not any(one.scenario.facts or (one.scenario.calibration and one.scenario.calibration.facts) for one in placed):
         absent["facts"] = words.ABSENT["facts"]
     if not grid:
         absent["params"] = words.ABSENT["params"]

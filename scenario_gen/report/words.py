@@ -48,8 +48,9 @@ LEADS = {
     "them, or it does not. And how volatile each generator’s paths are.",
     "integrity": "Every raw bar is checked before anything is repaired. The table is an account: what was "
     "generated equals what was kept, repaired and rejected.",
-    "facts": "Each statistic of the paths against real windows of the same length, by the same estimator, up to the "
-    "context’s end. A difference of 0 cannot be told apart, of ½ is complete.",
+    "facts": "What came, ranked among the paths of its own context, judges the generator: a change of regime misleads "
+    "nobody. Beneath it the paths beside all of history, by the same estimators, up to the context’s end. A difference "
+    "of 0 cannot be told apart, of ½ is complete.",
     "outcomes": "Every strategy on the same paths, in each scenario and on each baseline generator.",
     "tail": "How often, and how deep: shares and quantiles of generated paths, each with its 95% interval.",
     "paired": "Differences on the same path, so that the market’s luck cancels.",
@@ -97,6 +98,7 @@ FAULT_UNJUDGED = "The generator’s calibration was not judged here: falls may b
 FAULT_LABEL = "Of the generator’s calibration the worst label is {label}."
 FAULT_CALIBRATION = "Set beside what came, the generator gets {label} for {what}{direction}"
 FAULT_FACTS = "beside real windows, {label} for {what}"
+FAULT_RANKED = "facts of what came: {label} for {what}"
 FAULT_BOTH = "{calibration}; {facts}."
 FAULT_ONE = "{fault}."
 MILDER, DEEPER = ": falls may be milder here than in reality", ": falls may be deeper here than in reality"
@@ -107,6 +109,11 @@ FACTS_FOUND = (
     "{count} of {all} facts of {scenario} get {label} beside real windows of this market. Furthest off: {fact}, real "
     "{real}, paths {paths}."
 )
+FACTS_RANKED = (
+    "{count} of {all} facts of {scenario} get {label} by what came after its own contexts. Furthest off: {fact}, what "
+    "came {real}, paths {paths}."
+)
+FACTS_RANKED_PASSED = "No difference found in {all} facts of {scenario}, ranked over {windows} forecasts of the past."
 FACTS_PASSED = (
     "No difference found in {all} facts of {scenario} that the data can judge, beside {windows} real windows."
 )
@@ -215,9 +222,13 @@ CAP_CAPTION = (
     "A favourable label is held down to {label} where the generator’s calibration failed or is not judged "
     "({scenarios}); an unfavourable one stands."
 )
+CAP_DOUBTS = (
+    "A favourable label is held down to {label} where tails, clustering or asymmetry FAIL beside all of history, and "
+    "no forecasts of the past judge them ({scenarios})."
+)
 CAP_FACTS = (
-    "A favourable label is held down to {label} where tails, clustering, asymmetry or scale of the paths FAIL, or "
-    "copies of history or of one another ({scenarios})."
+    "A favourable label is held down to {label} where tails, clustering, asymmetry or scale FAIL by what came, or "
+    "paths are copies of history or of one another ({scenarios})."
 )
 
 CANDLES_CLEAN = "No raw bar of {bars} broke a rule, over {scenarios}."

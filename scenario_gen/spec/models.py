@@ -49,7 +49,7 @@ class CalibrationBudget(Section):
     origins: int = Field(default=60, ge=2, le=MAX_ORIGINS, description="forecasts at most; 30 are judged")
     paths: int = Field(default=99, ge=2, le=MAX_ENSEMBLE, description="of each forecast")
     horizon: int | None = Field(
-        default=None, ge=1, le=MAX_CALIBRATED, description="bars ahead; default: the run's, at most 20"
+        default=None, ge=1, le=MAX_CALIBRATED, description="bars ahead; default: the run's, at most 63"
     )
     one_step: int = Field(
         default=0,

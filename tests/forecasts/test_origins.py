@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from scipy import stats
 
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.forecasts.origins import default_horizon, rolling_origins
+from scenario_gen.forecasts.origins import default_horizon, not_as_far, rolling_origins
 from scenario_gen.market import Candles
 
 
@@ -68,7 +68,22 @@ def test_a_history_without_room_says_how_much_it_needs() -> None:
 
 @pytest.mark.parametrize(
     ("bars", "horizon", "expected"),
-    [(5000, 63, 20), (5000, 10, 10), (1000, 63, 12), (420, 42, 5), (300, 63, 5), (5000, 1, 1), (300, 3, 3)],
+    [(5000, 63, 63), (5000, 126, 63), (5000, 10, 10), (1000, 63, 18), (420, 42, 5), (300, 63, 5), (5000, 1, 1)],
 )
-def test_the_default_horizon_gives_sixty_origins_where_it_can(bars: int, horizon: int, expected: int) -> None:
+def test_the_default_horizon_is_the_runs_own_where_forty_forecasts_have_room(
+    bars: int, horizon: int, expected: int
+) -> None:
     assert default_horizon(bars, 256, horizon) == expected
+    if expected >= 5 and bars > 500:
+        assert len(rolling_origins(bars, context=256, horizon=expected, count=60)) >= 40
+
+
+def test_forecasts_that_reach_less_far_than_the_run_are_told_with_the_bars_that_would_do() -> None:
+    assert not_as_far(5000, 256, 63) == []
+    (longer,) = not_as_far(5000, 256, 126)
+    assert longer == "the run's paths have 126 bars, the forecasts at most 63"
+    (short,) = not_as_far(1000, 256, 63)
+    assert "1,000 bars have room for 11 forecasts of 63 bars; the 40 " in short
+    assert "take 2,776 bars up to the context's end; so forecasts reach 18 bars here" in short
+    assert not_as_far(2776, 256, 63) == []
+    assert len(not_as_far(2775, 256, 63)) == 1

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.finding import BY_KEY, Finding, cap, worst
+from scenario_gen.finding import BY_KEY, Finding, Label, cap, worst
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
@@ -152,7 +152,7 @@ def test_the_facts_of_the_forecasts_of_the_past_are_findings_of_their_own(done: 
     assert labels["facts by origin.candle_shape"] == "FAIL"
     assert "scale" not in {f.name for f in group(run.findings, "facts")}  # judged in mode A alone
     page = build_page(run)
-    assert "Stylized facts of the same forecasts" in page
+    assert "What came, among the paths of its own context" in page
     assert "over 40 forecasts of 20 bars" in page
 
 
@@ -285,9 +285,11 @@ def test_checks_that_were_not_asked_for_are_not_made_and_hold_labels_down(tmp_pa
 
 @pytest.mark.parametrize(
     ("facts", "calibration", "expected"),
-    [((), "PASS", "PASS"), (("facts.tails",), "PASS", "WARN"), (("facts.volume",), "PASS", "PASS"),
+    [((), "PASS", "PASS"), (("facts.tails",), "PASS", "INCONCLUSIVE"), (("facts.volume",), "PASS", "PASS"),
      (("facts by origin.scale",), "PASS", "WARN"), (("facts by origin.volume",), "PASS", "PASS"),
-     (("facts.copy",), "PASS", "WARN"), (("facts.tails",), "FAIL", "WARN"), ((), "FAIL", "INCONCLUSIVE")],
+     (("facts by origin.tails", "facts.tails"), "PASS", "WARN"), (("facts.copy",), "PASS", "WARN"),
+     (("facts.copy", "facts.tails"), "FAIL", "WARN"), (("facts.tails",), "FAIL", "INCONCLUSIVE"),
+     ((), "FAIL", "INCONCLUSIVE")],
 )  # fmt: skip
 def test_facts_that_decide_how_deep_falls_go_hold_a_favourable_label_down(
     done: Run, facts: tuple[str, ...], calibration: Any, expected: str
@@ -296,6 +298,17 @@ def test_facts_that_decide_how_deep_falls_go_hold_a_favourable_label_down(
     findings = [Finding(name, "FAIL", "", "", "base") for name in facts]
     findings += [Finding("calibration", calibration, "", "", "base"), Finding("facts.tails", "FAIL", "", "", "calm")]
     assert cap("PASS", findings, "base", bad_bars=candles.bad_share) == expected
+
+
+@pytest.mark.parametrize(("ranked", "expected"), [("PASS", "PASS"), ("WARN", "PASS"), ("INCONCLUSIVE", "INCONCLUSIVE")])
+def test_what_came_speaks_before_all_of_history(ranked: Label, expected: str) -> None:
+    """A FAIL beside all of history is a doubt, and none where forecasts of the past judge the same group."""
+    findings = [
+        Finding("calibration", "PASS", "", "", "base"),
+        Finding("facts.tails", "FAIL", "", "", "base"),
+        Finding("facts by origin.tails", ranked, "", "", "base"),
+    ]
+    assert cap("PASS", findings, "base", bad_bars=0.0) == expected
 
 
 @pytest.mark.parametrize("horizon", [1, 2])

@@ -105,6 +105,7 @@ def judged(full: StressRun, sp500: Candles) -> StressRun:
     scenarios = [base, *(replace(one, facts=facts["shuffle"]) for one in others)]
     findings = [
         Finding("facts.tails", facts["gbm"].groups["tails"], "", "", "base"),
+        Finding("facts by origin.scale", facts_by_origin().groups["scale"], "", "", "base"),
         Finding("calibration", narrow.generator.label, "", "", "base"),
     ]
     return replace(full, scenarios=scenarios, findings=findings)
@@ -145,8 +146,10 @@ def test_nothing_is_promised_and_nothing_is_missing(page: str, checks: ModuleTyp
 
 def test_the_labels_of_the_facts_stand_in_their_rows(judged: StressRun, page: str) -> None:
     rows = re.findall(
-        r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>', section(page, "facts"), flags=re.S
-    )  # fmt: skip
+        r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>',
+        section(page, "facts").split("And beside all of history")[1],
+        flags=re.S,
+    )
     shown = {fact: re.findall(r'class="v (\w+)"', row) for fact, row in rows}
     report = judged.scenarios[0].facts
     assert report is not None
@@ -155,8 +158,8 @@ def test_the_labels_of_the_facts_stand_in_their_rows(judged: StressRun, page: st
             assert shown[fact.fact] == [fact.label]
 
 
-def test_facts_by_origin_stand_beside_the_calibration_with_their_labels(judged: StressRun, page: str) -> None:
-    table = section(page, "generator").split("Stylized facts of the same forecasts")[1]
+def test_facts_by_origin_lead_the_section_on_facts_with_their_labels(judged: StressRun, page: str) -> None:
+    table = section(page, "facts").split("And beside all of history")[0]
     rows = re.findall(r'<th scope="row">[^<]*<span class="unit">(\w+)</span></th>(.*?)</tr>', table, flags=re.S)
     shown = {fact: re.findall(r'class="v (\w+)"', row) for fact, row in rows}
     calibration = judged.scenarios[0].calibration
@@ -263,7 +266,7 @@ def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its
     ]
     assert needs_more  # of 40 and 60 bars: the forecasts have 30
     longer = told(63, history_bars=4600)
-    assert longer.startswith("Stylized facts of the same forecasts: 30 bars ahead, where the run has 63 ")
+    assert longer.startswith("What came, among the paths of its own context: 30 bars ahead, where the run has 63 ")
     assert f"the paths of the run 63: {len(needs_more)} of " in longer
     assert "With checks: calibration: {horizon: 63} in the spec" in longer
     assert f"{len(needs_more)} of them can be judged, and it takes longer: 2.1 times as many bars" in longer
@@ -272,7 +275,7 @@ def test_forecasts_shorter_than_the_runs_paths_are_told_with_what_to_set_and_its
     assert f"{{horizon: 50}} in the spec {some} of them can be judged" in told(63, history_bars=2100)
     assert "31 bars, the most that the run and this history allow, is too short" in told(63, history_bars=1340)
     assert "{horizon: 63, origins: 60} in the spec" in told(63, history_bars=4600, origins=[""] * 32)
-    assert told(30).startswith("Stylized facts of the same forecasts 49 paths each, where 199 are advised")
+    assert told(30).startswith("What came, among the paths of its own context 49 paths each, where 199 are advised")
     assert "where 199 are advised" not in told(30, paths=199)
 
 
@@ -312,7 +315,7 @@ def test_the_verdict_names_the_worst_of_both_within_its_limits(judged: StressRun
     text = " ".join(text_of(sentence) for sentence in cards.headline(judged, placed[0]))
     assert len(text.split()) <= 60
     assert "Set beside what came, the generator gets FAIL for" in text
-    assert "; beside real windows, FAIL for" in text
+    assert "; facts of what came: FAIL for" in text
     shown = {card.title: card for card in cards.cards(judged, placed, placed[0])}
     for title in ("Generator: calibration", "Generator: stylized facts"):
         assert shown[title].label == "FAIL"
@@ -332,6 +335,21 @@ def test_cards_say_what_was_looked_for_and_what_would_be_needed(judged: StressRu
     card = next(c for c in cards.cards(run, placed, placed[0]) if c.title == "Generator: calibration")
     assert card.label == label
     assert words in text_of(card.sentence)
+
+
+def test_without_forecasts_that_judge_the_paths_beside_history_speak(judged: StressRun) -> None:
+    told = [
+        Finding("facts.tails", "FAIL", "", "", "base"),
+        Finding("facts by origin.tails", "INCONCLUSIVE", "", "", "base"),
+    ]
+    run = replace(judged, findings=[*told, Finding("calibration", "PASS", "", "", "base")])
+    placed = place(run)
+    assert "eside real windows, FAIL for" in text_of(cards.headline(run, placed[0])[-1])
+    card = next(c for c in cards.cards(run, placed, placed[0]) if c.title == "Generator: stylized facts")
+    assert card.label == "FAIL"
+    assert "FAIL beside all of history, and no forecasts of the past judge them (base)" in section(
+        build_page(run), "verdict"
+    )
 
 
 def test_the_caps_in_force_are_named_with_their_scenarios(page: str) -> None:

@@ -85,11 +85,19 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
         Column("Real halves", lambda fact: difference(fact, "halves"), unit="AUC − ½", css="hide-s"),
         LABEL,
     )
+    single = base.scenario.facts.mode == "C"
+    what = (
+        "mean rank of the paths among real windows, less where the next stretch of real time is expected to stand; "
+        "brackets hold 95% of what it may do"
+        if single
+        else "chance that a path lies above a real window, less ½, or that it lies further out (spread); brackets are "
+        "95% intervals over stretches of time"
+    )
+    copy = "these paths, broken on purpose, are" if single else "a broken copy of the market is"
     caption = (
-        f"Scenario {base.title}. Difference: chance that a path lies above a real window, less ½, or that it lies "
-        "further out (spread); brackets are 95% intervals over stretches of time. q is adjusted for all facts. Found "
-        "from: the smallest difference that would be found four times in five, and how surely a broken copy of the "
-        "market is caught. Real halves: the later half of the history against the earlier. Out, in grey: share of "
+        f"Scenario {base.title}. Difference: {what}. q is adjusted for all facts. Found "
+        f"from: the smallest difference that would be found four times in five, and how surely {copy} "
+        "caught. Real halves: the later half of the history against the earlier. Out, in grey: share of "
         "paths outside the middle 99% of real windows (of real ones: 1%), a screen of single paths and no verdict."
     )
     rows = _by_group(base.each("facts/facts"))
@@ -307,7 +315,7 @@ def origin_facts(calibration: Calibration, horizon: int, at: str) -> dict[str, A
         return None
     shorter = f": {plural(calibration.horizon, 'bar')} ahead, where the run has {numbers.count(horizon)}"
     return {
-        "title": f"Stylized facts of the same forecasts{shorter if calibration.horizon < horizon else ''}",
+        "title": f"What came, among the paths of its own context{shorter if calibration.horizon < horizon else ''}",
         "sentence": say(
             words.ORIGIN_FACTS,
             origins=numbers.count(facts.design.windows),
