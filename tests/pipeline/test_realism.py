@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,22 @@ def test_a_resumed_run_reads_what_was_checked_and_ends_the_same(done: Run) -> No
     assert again.scenarios == run.scenarios
     assert again.findings == run.findings
     assert RunFolder(folder).read_run() == again
+
+
+def test_verdicts_that_were_edited_in_the_folder_are_not_believed(done: Run) -> None:
+    run, folder, spec = done
+    kept = sorted((folder / "facts").glob("*.json"))
+    named = (folder / "manifest.txt").read_text().splitlines()
+    assert {file.relative_to(folder).as_posix() for file in kept} <= set(named)
+    whole = [file.read_bytes() for file in kept]
+    for file, content in zip(kept, whole, strict=True):
+        edited = re.sub(rb'"label": "[A-Z]+"', b'"label": "PASS"', content)
+        assert edited != content
+        file.write_bytes(edited)
+    again = sg.run(spec)
+    assert again.scenarios == run.scenarios
+    assert again.findings == run.findings
+    assert [file.read_bytes() for file in kept] == whole
 
 
 def test_a_run_folder_of_before_is_still_read(done: Run, tmp_path: Path) -> None:
