@@ -111,25 +111,31 @@ def rolling_origins(bars: int, *, context: int, horizon: int, count: int, stride
     return Origins(tuple(last - stride * back for back in reversed(range(taken))), context, horizon, stride)
 
 
-def default_horizon(bars: int, context: int, horizon: int) -> int:
+def default_horizon(bars: int, context: int, horizon: int, *, fits: bool = False) -> int:
     """Return how many bars ahead to calibrate: as many as the run, at most 63, fewer where the history is short.
 
-    Fewer where the history has no room for the 40 forecasts from which on stylized facts are judged by what came; never
-    fewer than 5, unless the run's own horizon is.
+    Fewer where the history has no room for the 40 forecasts from which on stylized facts are judged by what came, or
+    for as many more where a recalibration fits first; never fewer than 5, unless the run's own horizon is.
     """
     longest = min(horizon, LONGEST)
-    return max(min(longest, SHORTEST), min(longest, (bars - context) // FACTS_FROM))
+    return max(min(longest, SHORTEST), min(longest, (bars - context) // _forecasts(fits=fits)))
 
 
-def not_as_far(bars: int, context: int, horizon: int) -> list[str]:
+def _forecasts(*, fits: bool) -> int:
+    """Return how many forecasts there should be room for: half of a recalibrated generator's only fit."""
+    return FACTS_FROM * (2 if fits else 1)
+
+
+def not_as_far(bars: int, context: int, horizon: int, *, fits: bool = False) -> list[str]:
     """Say that the default horizon of a calibration is not that of the run, and what would do; nothing where it is."""
-    ahead, longest = default_horizon(bars, context, horizon), min(horizon, LONGEST)
+    ahead, longest = default_horizon(bars, context, horizon, fits=fits), min(horizon, LONGEST)
     told = [f"the run's paths have {horizon} bars, the forecasts at most {LONGEST}"] if horizon > LONGEST else []
-    room = max(bars - context, 0) // longest
-    if room < FACTS_FROM:
+    room, wanted = max(bars - context, 0) // longest, _forecasts(fits=fits)
+    if room < wanted:
+        half = f", {FACTS_FROM} of which only recalibrate," if fits else ""
         told.append(
-            f"{bars:,} bars have room for {room} forecasts of {longest} bars; the {FACTS_FROM} from which on facts are "
-            f"judged by what came take {context + FACTS_FROM * longest:,} bars up to the context's end; so forecasts "
+            f"{bars:,} bars have room for {room} forecasts of {longest} bars; the {wanted}{half} from which on facts "
+            f"are judged by what came take {context + wanted * longest:,} bars up to the context's end; so forecasts "
             f"reach {ahead} bars here"
         )
     return told

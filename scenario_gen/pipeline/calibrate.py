@@ -44,7 +44,7 @@ class Wishes:
         seen = self.context or context
         return Settings(
             context=seen,
-            horizon=self.horizon or default_horizon(bars, seen, horizon),
+            horizon=self.horizon or default_horizon(bars, seen, horizon, fits=self.recalibrate),
             origins=self.origins,
             paths=self.paths,
             seed=seed if self.seed is None else self.seed,
@@ -54,7 +54,7 @@ class Wishes:
 
     def short(self, bars: int, context: int, horizon: int) -> list[str]:
         """Say where the history is too short for the horizon that the user left open; nothing where it was named."""
-        return not_as_far(bars, self.context or context, horizon) if self.horizon is None else []
+        return not_as_far(bars, self.context or context, horizon, fits=self.recalibrate) if self.horizon is None else []
 
 
 @dataclass(frozen=True)

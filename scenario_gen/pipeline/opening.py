@@ -110,9 +110,10 @@ def calibration_settings(scenario: ResolvedScenario, bars: int) -> Settings:
     """Return how a scenario's generator is calibrated: as the spec says, else by the bars of its history."""
     asked = scenario.checks.calibration
     budget = asked if isinstance(asked, CalibrationBudget) else CalibrationBudget()
+    context, fits = scenario.bars.context, scenario.generator.recalibration is not None
     return Settings(
-        context=scenario.bars.context,
-        horizon=budget.horizon or default_horizon(bars, scenario.bars.context, scenario.bars.horizon),
+        context=context,
+        horizon=budget.horizon or default_horizon(bars, context, scenario.bars.horizon, fits=fits),
         origins=budget.origins,
         paths=budget.paths,
         seed=scenario.paths.seed,

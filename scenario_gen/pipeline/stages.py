@@ -198,12 +198,17 @@ def settings_of(ground: Prepared) -> Settings:
     return calibration_settings(ground.scenario, len(ground.history))
 
 
+def _not_as_far(ground: Prepared) -> list[str]:
+    fits = ground.scenario.generator.recalibration is not None
+    return not_as_far(len(ground.history), len(ground.context), len(ground.timestamps), fits=fits)
+
+
 def _calibrated(ground: Prepared, store: RunFolder, progress: Progress) -> Calibration:
     kept = calibration_folder(store.path)
     found = calibrate(ground.generator, ground.history, settings_of(ground), cache=kept, progress=progress)
     asked = ground.scenario.checks.calibration
     own = isinstance(asked, CalibrationBudget) and asked.horizon is not None
-    short = [] if own else not_as_far(len(ground.history), len(ground.context), len(ground.timestamps))
+    short = [] if own else _not_as_far(ground)
     return replace(found, notes=[*found.notes, *short, *([] if ground.dial is None else [SAME_ORIGINS])])
 
 

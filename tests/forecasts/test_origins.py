@@ -87,3 +87,12 @@ def test_forecasts_that_reach_less_far_than_the_run_are_told_with_the_bars_that_
     assert "take 2,776 bars up to the context's end; so forecasts reach 18 bars here" in short
     assert not_as_far(2776, 256, 63) == []
     assert len(not_as_far(2775, 256, 63)) == 1
+
+
+def test_a_recalibrated_generator_wants_room_for_twice_as_many_forecasts():
+    """4,650 bars less a context of 256 are 80 forecasts of 54 bars, half of which only fit; 63 bars take 5,296."""
+    assert default_horizon(4650, 256, 63, fits=True) == 54
+    assert default_horizon(4650, 256, 63) == 63
+    (short,) = not_as_far(4650, 256, 63, fits=True)
+    assert "the 80, 40 of which only recalibrate, from which on facts are judged by what came take 5,296 bars" in short
+    assert not_as_far(5296, 256, 63, fits=True) == []
