@@ -166,7 +166,7 @@ def number(name: str, value: float, low: float, high: float) -> float:
     """
     try:
         given = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         given = math.nan
     if not (low <= given <= high and math.isfinite(given)):
         bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"

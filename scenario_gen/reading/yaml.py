@@ -223,7 +223,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
         if kind == "bool":
             return {"true": True, "false": False}[text.lower()]
         if kind == "int":
-            return int(text.replace("_", ""))
+            return _whole(int(text.replace("_", "")), node)
         if kind == "float":
             return float(
                 text.replace("_", "").replace(".inf", "inf").replace(".Inf", "inf").lower().replace(".nan", "nan")
@@ -231,6 +231,14 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     except (ValueError, KeyError):
         raise _RefusedError(f"{text[:40]!r} cannot be read as {kind}", "write a plain value", node.start_mark) from None
     raise _unread_tag(node)
+
+
+def _whole(number: int, node: yaml.ScalarNode) -> int:
+    """Return a whole number that arithmetic can take: a float ends at 308 digits."""
+    if number.bit_length() > MAX_BITS:
+        digits = len(str(number).lstrip("-"))
+        raise _RefusedError(f"a whole number of {digits} digits", "write a smaller one", node.start_mark)
+    return number
 
 
 def _unread_tag(node: yaml.Node) -> _RefusedError:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scenario_gen.cli.manners import DEFECT_NOTE
+from scenario_gen.cli.manners import DEFECT_NOTE, lacks_memory, out_of_memory
 from scenario_gen.cli.progress import BarProgress, LineProgress
 from scenario_gen.cli.show import show
 from scenario_gen.cli.terminal import Interruption, Outlet
@@ -178,3 +178,22 @@ def test_memory_that_is_not_there_is_told_with_what_was_needed(
     assert result.exit_code == 2
     assert "there is not enough memory: Unable to allocate 7.45 GiB" in result.stderr
     assert "lower paths.block" in result.stderr
+
+
+class OutOfMemoryError(RuntimeError):
+    """Torch's own, by its name: CUDA's memory."""
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (MemoryError(), True),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8000000000 bytes."), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
+def test_missing_memory_is_known_in_the_words_of_every_library(error: Exception, lacks: bool) -> None:
+    assert lacks_memory(error) is lacks
+    assert "lower paths.block" in out_of_memory(error)

@@ -134,3 +134,9 @@ def test_a_mapping_from_python_holds_whole_characters_too() -> None:
 def test_names_of_files_hold_no_line_feed_and_no_path(name: str) -> None:
     assert bad_name(name)
     assert not bad_name("my first stress-test_1.0")
+
+
+def test_a_whole_number_beyond_all_floats_is_refused_with_its_line() -> None:
+    with pytest.raises(SpecError, match=r"x.yaml:2: column 4: a whole number of 401 digits"):
+        parse_yaml(f"b: 1\na: {10**400}", "x.yaml")
+    assert parse_yaml(f"a: {2**63 - 1}", "x.yaml").values == {"a": 2**63 - 1}
