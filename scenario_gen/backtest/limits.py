@@ -186,6 +186,12 @@ def judge_figure(measured: Estimate, allowed: float, *, at_least: bool = False) 
     return "PASS" if kept else "INCONCLUSIVE"
 
 
+def never_filled(strategy: StrategyResult) -> bool:
+    """Return whether a strategy wanted orders and got none on any path: an idle account keeps every limit."""
+    means = {summary.metric: summary.mean.value for summary in strategy.metrics}
+    return means.get("unfilled") == 1.0 and means.get("trades") == 0.0
+
+
 def judge_strategy(strategy: StrategyResult, limits: Mapping[str, float]) -> list[LimitVerdict]:
     """Judge every declared limit for one strategy, in the order of :data:`KNOWN_LIMITS`; none declared, none judged."""
     return [_judge(limit, strategy, limits[limit.key]) for limit in KNOWN_LIMITS if limit.key in limits]
@@ -195,6 +201,8 @@ def _judge(limit: Limit, strategy: StrategyResult, declared: float) -> LimitVerd
     measured, path = limit.read(strategy, declared)
     allowed = declared if limit.allowed is None else limit.allowed
     label = judge_figure(measured, allowed, at_least=limit.side == "at least")
+    if label == "PASS" and never_filled(strategy):
+        label = "UNTESTABLE"
     return LimitVerdict(limit.key, declared, allowed, measured, label, path)
 
 
@@ -203,7 +211,7 @@ def strategy_findings(strategy: StrategyResult, limits: Mapping[str, float], sce
     return [
         LIMITS.finding(
             verdict.label,
-            told(verdict),
+            told(verdict) + ("; no order that it wanted was filled" if never_filled(strategy) else ""),
             part=verdict.limit,
             band=band(verdict),
             scenario=scenario,

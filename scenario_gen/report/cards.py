@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy
+from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy, never_filled
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import (
     CALIBRATION,
@@ -29,7 +29,7 @@ from scenario_gen.report.faults import calibration_card, facts_card, generator_f
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import Placed, PlacedScenario
 from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, declared_level, limit_figure, rate
-from scenario_gen.report.tables.strategies import looking_ahead, never_filled
+from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.results import ScenarioResult, StressRun
 
@@ -98,7 +98,7 @@ def headline(run: StressRun, base: PlacedScenario) -> list[Sentence]:
     if ahead:  # nothing else that such a strategy shows means anything
         names = ", ".join(name(one) for one in ahead[:3])
         return [say(words.HEADLINE_AHEAD, names=names), fault]
-    idle = never_filled(run, base.scenario.name)
+    idle = [placed.strategy.name for placed in base.strategies() if never_filled(placed.strategy)]
     ranked = [placed for placed in ranked if placed.strategy.name not in idle]
     unfilled = [say(words.HEADLINE_UNFILLED, names=", ".join(name(each) for each in idle[:3]))] if idle else []
     if not ranked and unfilled:

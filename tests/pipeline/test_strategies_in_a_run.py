@@ -130,6 +130,8 @@ def test_a_lot_dearer_than_the_cash_is_told_on_page_terminal_and_in_the_files(tm
     assert text in " ".join(result.stdout.split())
     read = RunFolder(tmp_path / "run").read_run()
     assert of(read, "fills")["BuyAndHold"].measured == text
+    limit = of(read, "limits: max_drawdown")["BuyAndHold"]
+    assert (limit.label, limit.measured.endswith("; no order that it wanted was filled")) == ("UNTESTABLE", True)
     page = (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
     assert text in page
     assert "no wanted order could be filled on any path" in page.partition('class="lead"')[2].partition("</p>")[0]

@@ -325,15 +325,6 @@ def _highest_sharpe(placed: Placed) -> Shown:
     return show(deflated.find("sharpe"), "number", decimals=2)
 
 
-def never_filled(run: StressRun, scenario: str) -> list[str]:
-    """Return the names of the strategies that wanted orders in a scenario and got none on any path."""
-    return [
-        finding.strategy
-        for finding in FILLS.of(run.findings, scenario)
-        if any(numbers["paths_without_a_fill"] == numbers["paths_wanting"] for numbers in finding.evidence)
-    ]
-
-
 def looking_ahead(run: StressRun) -> list[str]:
     """Return the names of the strategies that look ahead."""
     failed = (finding.strategy for finding in LOOK_AHEAD.of(run.findings) if finding.label == "FAIL")
