@@ -117,6 +117,7 @@ class Study:
         identity = identity_of(spec, grounds, strategies)
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
+        store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
         return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock)
 
 

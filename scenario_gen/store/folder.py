@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ class RunFolder:
                 raise unlisted(self.path)
             if not overwrite and kept != dict(identity):
                 raise other_run(self.path, kept, identity)
+            known.refuse_foreign(*(self.path / name for name in OWN_FILES))
             if overwrite:
                 known.remove(but=IDENTITY)
                 kept = None
@@ -116,6 +117,15 @@ class RunFolder:
             self.claim(self.path / IDENTITY)
             write_bytes(self.path / IDENTITY, _json_bytes(dict(identity)))
         return kept is not None
+
+    def refuse_foreign_paths(self, kept: Iterable[str]) -> None:
+        """See that the paths of these scenarios can be written, before hours go into a run that could not end.
+
+        Raises:
+            StoreError: a file that no run made stands in the place of one.
+        """
+        if self._manifest is not None:
+            self._manifest.refuse_foreign(*map(self.paths_path, kept))
 
     def claim(self, *paths: Path) -> None:
         """Name files in the manifest of the run that is at work, before they are written.

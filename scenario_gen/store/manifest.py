@@ -60,17 +60,27 @@ class Manifest:
             StoreError: a file that this run did not make stands there, or a link where its folder should be; or the
                 disk refuses.
         """
-        names = [path.relative_to(self._folder).as_posix() for path in paths]
-        for name in names:
-            self._clear_the_way(PurePosixPath(name))
-            if name not in self._names and os.path.lexists(self._folder / name):
-                raise _strange(self._folder / name, "is there already, and this run did not make it")
+        for path in paths:
+            self._clear_the_way(PurePosixPath(path.relative_to(self._folder).as_posix()))
+        names = self.refuse_foreign(*paths)
         if new := [name for name in names if name not in self._names]:
             with disk_trouble("write", self._folder / MANIFEST), (self._folder / MANIFEST).open("ab") as stream:
                 stream.write("".join(f"{name}\n" for name in new).encode("ascii"))
                 stream.flush()
                 os.fsync(stream.fileno())
             self._names |= dict.fromkeys(new)
+
+    def refuse_foreign(self, *paths: Path) -> list[str]:
+        """See that no file stands in these places that this run did not make; return their names.
+
+        Raises:
+            StoreError: one does.
+        """
+        names = [path.relative_to(self._folder).as_posix() for path in paths]
+        for name in names:
+            if name not in self._names and os.path.lexists(self._folder / name):
+                raise _strange(self._folder / name, "is there already, and this run did not make it")
+        return names
 
     def remove(self, *, but: str) -> None:
         """Remove every file that is named, then the folders that are left empty; the file ``but`` goes last of all.

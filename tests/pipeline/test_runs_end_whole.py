@@ -89,3 +89,18 @@ def test_a_folder_that_is_deleted_while_the_run_is_at_work_ends_it(tmp_path: Pat
     assert "again" in caught.value.fix
     assert not (folder / "run.json").exists()
     assert not (folder / "identity.json").exists()
+
+
+@pytest.mark.parametrize("name", ["paths/base.parquet", "facts.parquet"])
+def test_a_foreign_file_where_the_run_would_write_is_told_before_the_first_block(tmp_path: Path, name: str) -> None:
+    folder, rule = tmp_path / "run", _rule(tmp_path)
+    sg.run(_spec(str(folder), rule))
+    (folder / "paths").mkdir()
+    (folder / name).write_text("mine")
+    spec = _spec(str(folder), rule)
+    more = {"paths": {**spec["paths"], "keep": True}, "checks": {"facts": True, "calibration": False}}
+    with pytest.raises(StoreError, match=f"{name} is there already, and this run did not make it"):
+        sg.run(spec | more, overwrite=True)
+    assert (folder / name).read_text() == "mine"
+    assert (folder / "run.json").exists() is (name == "facts.parquet")  # what bears a fixed name is looked at first
+    assert (folder / "blocks").exists() is (name == "facts.parquet")
