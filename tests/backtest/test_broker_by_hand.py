@@ -78,6 +78,15 @@ def test_a_leveraged_long_pays_for_the_money_it_borrows(make_market, told, loade
     assert result.exposure[0] == pytest.approx([2200 / 1190, 2000 / 979.9], rel=1e-6)
 
 
+def test_weights_of_the_whole_leverage_leave_room_for_their_fee(make_market, loaded, weighted):
+    market = toy(make_market, FLAT)
+    result = backtest(loaded(weighted(np.full((4, 1), 2.0))), market, cash=1010, leverage=2, fees=0.01)
+    # 1010 of its own and as much borrowed: 2020 / 1.01 = 2000 buys 20 units, the fee is 20 and 990 are left.
+    assert result.trades.loc[0, ["size", "fees"]].tolist() == pytest.approx([20, 20])
+    assert result.equity[0].tolist() == [1010, 990]
+    assert result.exposure[0] == pytest.approx([2000 / 990], rel=1e-6)
+
+
 def test_a_size_beyond_the_leverage_is_refused(make_market, told, loaded, weighted):
     market = toy(make_market, FLAT, FLAT)
     with pytest.raises(StrategyError, match=r"size is 2 .*\n.*numbers in \[0, 1\.5\]"):

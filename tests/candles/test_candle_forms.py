@@ -204,6 +204,13 @@ def test_what_volume_counts_is_found_from_the_history(make_candles, make_paths, 
     assert checked.paths.column("amount")[0].tolist() == pytest.approx([good[5], 50 * unit * typical], rel=1e-6)
 
 
+def test_a_recomputed_amount_counts_the_close_twice(make_candles, make_paths) -> None:
+    context = make_candles(pd.bdate_range("2020-01-01", periods=200), unit=1.0)
+    raw = make_paths(context, [[100.0, 108.0, 98.0, 101.0, 50.0, 1.0]])
+    fixed = check_candles(raw, context, "repair").paths
+    assert fixed.column("amount")[0].tolist() == pytest.approx([50 * (108 + 98 + 2 * 101) / 4])
+
+
 def test_an_amount_that_fits_no_unit_is_not_judged(make_candles, make_paths) -> None:
     context = make_candles(pd.bdate_range("2020-01-01", periods=200), unit=7.0)
     raw = make_paths(context, [[100.0, 100.0, 100.0, 100.0, 1.0, 1.0]])

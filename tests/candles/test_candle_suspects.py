@@ -175,6 +175,18 @@ def test_a_gap_inside_a_session_is_flagged_in_units_of_the_paths_own_volatility(
     assert _rows(rules, paths)["V9-inside"][:2] == (1, 1)
 
 
+def test_a_gap_inside_a_session_is_held_against_the_volatility_that_stood_before_it(hours: Candles) -> None:
+    rules = CandleRules.of(hours.context(250), 20, history=hours)
+    variance = running_volatility(hours.log_steps[:, 3])[-1] ** 2
+    for returned in [0.0, *[np.log(1.0005)] * 9]:  # of the ten bars before
+        variance = 0.94 * variance + 0.06 * returned**2
+    largest = rules.bounds.inside.high * np.sqrt(variance)
+    for factor, flagged in ((0.95, 0), (1.05, 1)):
+        paths = _quiet(hours, 20)
+        paths.values[1, 10:, :4] *= np.exp(factor * largest) / 1.0005  # a quiet bar opens 5 bp above the close before
+        assert _rows(rules, paths)["V9-inside"][:2] == (flagged, flagged)
+
+
 def test_a_block_without_any_path_has_nothing_to_flag(hours: Candles) -> None:
     rules = CandleRules.of(hours.context(250), 20, history=hours)
     none = _quiet(hours, 20).select(np.empty(0, dtype=np.int64))
