@@ -197,3 +197,13 @@ class OutOfMemoryError(RuntimeError):
 def test_missing_memory_is_known_in_the_words_of_every_library(error: Exception, lacks: bool) -> None:
     assert lacks_memory(error) is lacks
     assert "lower paths.block" in out_of_memory(error)
+
+
+def test_a_backend_that_matplotlib_refuses_ends_no_command() -> None:
+    code = "from scenario_gen.cli import main\ntry: main()\nexcept SystemExit: import matplotlib"
+    code += "\nprint(matplotlib.get_backend())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        env={**os.environ, "MPLBACKEND": "nonsense"}, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "agg"), done.stderr
