@@ -221,7 +221,9 @@ def _told(probe: CausalityProbe) -> str:
         return probe.reason
     said = ", ".join(f"{count} where {name}" for name, count in probe.turns.items())
     where = f", {said}" if said else ""
-    return f"no decision changed with the bars after {probe.cuts} cuts{where}, on {probe.paths} paths"
+    never = " or ".join(probe.silent)
+    silent = f"; {never} never come on the {probe.surveyed} paths looked at and were not probed" if never else ""
+    return f"no decision changed with the bars after {probe.cuts} cuts{where}, on {probe.paths} paths{silent}"
 
 
 def _evidence(leak: Leak) -> dict[str, Any]:

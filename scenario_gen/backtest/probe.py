@@ -141,6 +141,7 @@ class CausalityProbe:
     surveyed: int = 0  # how many paths were looked at for bars where something is said
     # at how many of those bars the future was cut, by what was said: "entries begin", "exits begin", "sold", ...
     turns: Mapping[str, int] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()  # what it never says on the paths looked at, which is not probed: ``exits``, ...
 
 
 def probe_causality(
@@ -167,7 +168,13 @@ def probe_causality(
     seen = survey(strategy, ground, paths)
     source, ends, turns = seen.columns(_even_cuts(len(ground.context), total, cuts), total, rng)
     trial = _Trial(strategy, _columns(ground, paths, source), ground.broker, seed)
-    told: dict[str, Any] = {"cuts": len(ends), "paths": len(np.unique(source)), "surveyed": seen.paths, "turns": turns}
+    told: dict[str, Any] = {
+        "cuts": len(ends),
+        "paths": len(np.unique(source)),
+        "surveyed": seen.paths,
+        "turns": turns,
+        "silent": seen.silent,
+    }
     before = trial.ask(trial.futures, judged=True)
     try:
         leaks = trial.leaks(before, ends)

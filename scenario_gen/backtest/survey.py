@@ -35,6 +35,7 @@ class Survey:
     # what is said ("entries begin") -> int64 [turn, 2], bar (context and path) and place of the path; sorted. A bar of
     # the context, which is the same on every path, is there once.
     turns: Mapping[str, Ints]
+    silent: tuple[str, ...] = ()  # what it might say and never does on these paths: ``exits``, ``short_entries``, ...
 
     def columns(self, cuts: Ints, bars: int, rng: np.random.Generator) -> tuple[Ints, Ints, dict[str, int]]:
         """Choose what the columns of a trial show: which path, and after which bar another future begins.
@@ -70,10 +71,13 @@ def survey(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> Survey:
     some = paths.first(SURVEYED)
     width = min(AT_ONCE, max(1, CHUNK_CELLS // (len(ground.context) + paths.horizon)))
     turns: dict[str, Ints] = {}
+    said: dict[str, bool] = {}
     enters, looked = False, 0
     for chunk in chunks(ground.context, some, width):
         decisions = decide(strategy, bars_of(ground, some, chunk), ground.broker)
         enters |= not is_idle({name: values[:-1] for name, values in decisions.items()})
+        for name in set(WISHES) & {name for name, values in decisions.items() if not np.isnan(values).all()}:
+            said[name] = said.get(name, False) or bool(np.nan_to_num(decisions[name][:-1]).any())
         for name, mask in turns_of(decisions).items():
             at = np.argwhere(mask) + np.array([1, looked])
             turns[name] = np.concatenate([turns[name], at]) if name in turns else at
@@ -81,7 +85,8 @@ def survey(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> Survey:
         if enters and all(len(_told_apart(at, len(ground.context))) >= TURNS for at in turns.values()):
             break
     apart = {name: _told_apart(at, len(ground.context)) for name, at in turns.items()}
-    return Survey(len(ground.context), looked, enters, {name: at for name, at in apart.items() if len(at)})
+    silent = tuple(name for name in WISHES if said.get(name) is False)
+    return Survey(len(ground.context), looked, enters, {name: at for name, at in apart.items() if len(at)}, silent)
 
 
 def turns_of(decisions: Decisions) -> dict[str, NDArray[np.bool_]]:

@@ -366,6 +366,15 @@ def test_a_rare_rule_that_does_not_look_ahead_passes_and_says_where_it_was_cut(c
     assert f"{seen.turns['entries begin']} where entries begin" in finding.measured
 
 
+def test_what_never_comes_is_named_as_not_probed(calm_market, loaded):
+    market = calm_market(1)
+    held = loaded(Rule(lambda b: Signals(b.close > 0, b.close < 0)))
+    seen = probe_causality(held, market.ground(), market.paths)
+    assert (seen.label, seen.silent) == ("PASS", ("exits",))
+    measured = look_ahead_finding(held, market.ground(), market.paths).measured
+    assert measured.endswith("; exits never come on the 256 paths looked at and were not probed")
+
+
 def test_an_entry_at_the_last_bar_alone_has_no_future_to_replace(probe):
     def last(b):
         at_the_end = pd.DataFrame(False, b.close.index, b.close.columns)
