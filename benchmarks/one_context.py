@@ -142,7 +142,7 @@ def _asked(name: str, options: argparse.Namespace) -> bool:
 
 def _places(history: Candles, options: argparse.Namespace) -> list[int]:
     last = len(history) - options.length - 1
-    first = FIRST if FIRST < last else last // 2
+    first = FIRST if last > FIRST else last // 2
     return [int(place) for place in np.linspace(first, last, options.contexts)]
 
 

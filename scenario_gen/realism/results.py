@@ -38,8 +38,9 @@ Mode = Literal["A", "B", "C"]
 class Comparison:
     """Two samples compared in one fact."""
 
-    location: Contrast  # whether one is larger
-    dispersion: Contrast | None  # whether one is wider; None for a pooled ratio
+    # Whether one is larger; of one context, or few: the paths' mean placement less that of the stretch to be expected.
+    location: Contrast
+    dispersion: Contrast | None  # whether one is wider; None for a pooled ratio, and of one context or few
     p: float  # min(1, 2 min(p)) over both
     effect: float  # the larger absolute difference that counts, on the scale of AUC - 1/2
 
