@@ -219,7 +219,8 @@ def _told(probe: CausalityProbe) -> str:
         return f"{probe.leaks[0]}{more}"
     if probe.reason:
         return probe.reason
-    said = ", ".join(f"{count} where {name}" for name, count in probe.turns.items())
+    plain = {name: name if " " in name or name in ("bought", "sold") else f"{name} change" for name in probe.turns}
+    said = ", ".join(f"{count} where {plain[name]}" for name, count in probe.turns.items())
     where = f", {said}" if said else ""
     never = " or ".join(probe.silent)
     silent = f"; {never} never come on the {probe.surveyed} paths looked at and were not probed" if never else ""
