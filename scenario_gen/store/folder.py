@@ -30,7 +30,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
-from scenario_gen.files import SAFE_NAME, FolderLock, atomic, disk_trouble, locked, safe_name, sha256_of, write_bytes
+from scenario_gen.files import (
+    SAFE_NAME,
+    FolderLock,
+    atomic,
+    disk_trouble,
+    locked,
+    safe_name,
+    sha256_of,
+    user_path,
+    write_bytes,
+)
 from scenario_gen.market.path_tables import PathsWriter
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, unlisted
 from scenario_gen.store.results import StressRun
@@ -55,7 +65,7 @@ class RunFolder:
     """A folder that holds one run; ``~`` is the user's home. Constructing it touches nothing."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(os.path.expanduser(path))  # noqa: PTH111  Path's own raises for an unknown ~user
+        self.path = user_path(path)
         self._whole: dict[Path, list[tuple[int, int, int]]] = {}  # blocks whose sums held, by their files' stamps
         self._lock: FolderLock | None = None  # while a run is at work
         self._manifest: Manifest | None = None  # of the run that is at work
