@@ -860,4 +860,69 @@ BUGS: tuple[Bug, ...] = (
             "value > limit >= round(value, decimals)",
         ),
     ),
+    *bugs_of(
+        "realism/candle.py",
+        "realism/facts/test_candle.py",
+        (
+            "a Garman-Klass variance adds the body's part",
+            "(0.5 * bars.R**2 - (2 * LN2 - 1) * bars.b**2)",
+            "(0.5 * bars.R**2 + (2 * LN2 - 1) * bars.b**2)",
+        ),
+        ("an upper wick begins at the open", "upper = bars.hh - np.maximum(bars.b, 0.0)", "upper = bars.hh"),
+        (
+            "later moves are said to tell of earlier volatility",
+            "mean_ccf(bars.abs_r, volatility, lags) - mean_ccf(volatility, bars.abs_r, lags)",
+            "mean_ccf(volatility, bars.abs_r, lags) - mean_ccf(bars.abs_r, volatility, lags)",
+        ),
+        (
+            "gaps inside a session count as overnight",
+            "return np.where(opens & enough[:, None], bars.g, np.nan)",
+            "return np.where(enough[:, None], bars.g, np.nan)",
+        ),
+    ),
+    *bugs_of(
+        "realism/yardstick.py",
+        "realism/scores/test_yardstick.py",
+        ("the limit of a low score is that of a high one", "0.05 if low else 0.95", "0.95 if low else 0.05"),
+        (
+            "held-out windows are compared with themselves",
+            "score(True, split.held_out, split.rest)",
+            "score(True, split.held_out, split.held_out)",
+        ),
+    ),
+    *bugs_of(
+        "market/path_tables.py",
+        "pipeline/test_checking_input.py",
+        (
+            "stamps may repeat along a path",
+            "still = np.diff(stamps, axis=1) <= 0",
+            "still = np.diff(stamps, axis=1) < 0",
+        ),
+    ),
+    *bugs_of(
+        "market/paths.py",
+        "market/test_paths.py",
+        (
+            "selected paths keep the ids of the first ones",
+            "path_ids=self.path_ids[rows], counts=counts)",
+            "path_ids=self.path_ids[: len(rows)], counts=counts)",
+        ),
+        (
+            "arrays are read as open, low, high, close",
+            "for x in (open, high, low, close, volume) if",
+            "for x in (open, low, high, close, volume) if",
+        ),
+    ),
+    *bugs_of(
+        "pipeline/summary.py",
+        "pipeline/test_summary.py",
+        ("a return of zero is a loss", "share(returns < 0)", "share(returns <= 0)"),
+        ("a drawdown must be deeper than its limit", "share(falls >= step)", "share(falls > step)"),
+        ("example paths are named by their rank", "examples={str(int(path_ids[row]))", "examples={str(int(row))"),
+        (
+            "example paths are chosen by where they set out",
+            "order = np.argsort(values[:, -1]",
+            "order = np.argsort(values[:, 0]",
+        ),
+    ),
 )
