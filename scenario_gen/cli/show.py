@@ -316,7 +316,7 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     yield from calibration.notes
     if ours.label == "FAIL" and not calibration.raw:
         yield f"what may mend it: {MENDED_BY}; --recalibrate shows by how much"
-    yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be calibration with a power of 80 %"
+    yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be found with a power of 80 %"
 
 
 def _foresight(ours: GeneratorCalibration) -> Iterator[str]:
