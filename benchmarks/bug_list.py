@@ -492,9 +492,9 @@ BUGS: tuple[Bug, ...] = (
         ("the variance ratio is not corrected for overlap", "(q * (n - q + 1) * (1 - q / n))", "(q * (n - q + 1))"),
         ("Hill's sum is not over the threshold", "np.log(z / HILL_THRESHOLD, where", "np.log(z, where"),
         (
-            "the fourth L-moment adds b0",
+            "the fourth L-moment takes b1 off",
             "l4 = 20 * b3 - 30 * b2 + 12 * b1 - b0",
-            "l4 = 20 * b3 - 30 * b2 + 12 * b1 + b0",
+            "l4 = 20 * b3 - 30 * b2 - 12 * b1 - b0",
         ),
         (
             "the largest fall is the largest rise",

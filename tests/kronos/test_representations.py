@@ -89,11 +89,11 @@ def test_increments_do_not_see_the_units_of_price_and_volume(price: float, volum
 
 
 def test_volatility_is_the_root_mean_square_of_log_returns_around_zero_and_volume_spreads_around_its_mean() -> None:
-    close = np.array([100.0, 110.0, 121.0, 121.0, 100.0])  # ln 1.1 twice, 0, and back by 2 ln 1.1
+    close = np.array([100.0, 110.0, 121.0, 121.0, 110.0])  # ln 1.1 twice, 0, and back by ln 1.1: a mean above zero
     volume = np.exp([1.0, 2.0, 3.0, 4.0, 5.0])
     bars = np.stack((close, close, close, close, volume), axis=-1)[None]
     scale = Increments().fit(bars)
-    volatility = np.log(1.1) * np.sqrt((1 + 1 + 0 + 4) / 4)
+    volatility = np.log(1.1) * np.sqrt((1 + 1 + 0 + 1) / 4)
     np.testing.assert_allclose(scale.spread, [[volatility, np.sqrt((4 + 1 + 0 + 1 + 4) / 5)]])
     np.testing.assert_allclose(scale.center, [[3.0]])
 
