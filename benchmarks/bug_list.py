@@ -604,7 +604,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "backtest/ledger.py",
-        "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py backtest/test_ledger_against_vectorbt.py",
+        "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py",
         (
             "fees are taken when buying only",
             "self.fee(value), self.units[who]",

@@ -107,6 +107,21 @@ def test_orders_are_whole_lots(make_market, told, loaded, weighted):
     assert result.exposure[0] == pytest.approx([0.5, 0.5, 0.1])
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_trailing_stop_follows_the_best_price_since_the_entry(make_market, told, loaded, side):
+    # A long from 100 sees 120, so that it is left at 108; a short sees 80 and is left at 88.
+    best, later = ((100, 120, 100, 120, 1000), (118, 119, 105, 110, 1000))
+    if side < 0:
+        best, later = ((100, 100, 80, 80, 1000), (82, 95, 81, 90, 1000))
+    market = toy(make_market, FLAT, best, later, FLAT)
+    none, entry = wish(4), wish(4, 2)
+    signals = (entry, none) if side > 0 else (none, none, entry, none)
+    result = backtest(loaded(told(*signals, extra={"trailing_stop": 0.1})), market, cash=1000, lot=1)
+    trade = result.trades.iloc[0]
+    assert (trade.exit_bar, trade.exit_price) == (2, pytest.approx(108 if side > 0 else 88))
+    assert trade.pnl == pytest.approx(80 if side > 0 else 120)
+
+
 def test_an_exit_that_the_volume_cuts_short_goes_on_and_an_entry_does_not(make_market, told, loaded):
     thin = (100, 100, 100, 100, 40)
     market = toy(make_market, thin, FLAT, thin, thin, FLAT)
