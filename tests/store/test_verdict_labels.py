@@ -19,7 +19,7 @@ def share(count: int, n: int) -> Estimate:
 
 def strategy(falls: Estimate, losses: Estimate) -> Any:
     return SimpleNamespace(
-        name="Sma", drawdown_beyond=[(0.1, share(400, 512)), (0.25, falls)], probability_of_loss=losses
+        name="Sma", drawdown_beyond=[(0.1, share(400, 512)), (0.25, falls)], probability_of_loss=losses, metrics=[]
     )
 
 

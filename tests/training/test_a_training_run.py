@@ -236,5 +236,5 @@ def test_the_command_meets_a_damaged_file_without_a_traceback(
     words = ["train", str(write_config(tmp_path)), "--data", str(data), "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
-    assert result.stderr.startswith("fx_1h__HELD.parquet cannot be read: ")
+    assert result.stderr.startswith("fx_1h__HELD.parquet cannot be read as Parquet: ")
     assert "Traceback" not in result.stderr

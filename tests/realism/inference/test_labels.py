@@ -73,7 +73,6 @@ def test_two_tests_of_one_fact_are_corrected_and_the_larger_difference_counts() 
     assert (both.p, both.effect) == (pytest.approx(2 * 0.03), 0.2)
     assert combine(replace(where, p=0.7), width).p == 1.0  # twice .5
     assert combine(replace(where, p=0.7), replace(width, p=0.9)).p == 1.0  # never above 1
-    assert combine(where, width, "greater").effect == 0.08  # narrow is no fault
 
 
 def test_the_direction_is_that_of_the_larger_difference() -> None:
