@@ -1,6 +1,6 @@
 """Power of the facts of several assets: which panels of known quality are caught.
 
-    python benchmarks/cross_asset.py [--splits 40] [--length 60] [--paths 400] [--perfect 100]
+    python -m benchmarks.cross_asset [--splits 40] [--length 60] [--paths 400] [--perfect 100]
 
 Twenty blocks of 250 bars of the S&P 500 and the NASDAQ together (1999-2018, from arch) are split at random into a
 reference (2,500 bars) and held-out real bars. Every candidate is made from the reference half alone and judged in

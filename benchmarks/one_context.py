@@ -1,6 +1,6 @@
 """What is said of paths of one context whose quality is known: facts and scores (mode C).
 
-    python benchmarks/one_context.py [drifting sp500 nasdaq my.csv] [--length 60] [--contexts 20] [--only GBM]
+    python -m benchmarks.one_context [drifting sp500 nasdaq my.csv] [--length 60] [--contexts 20] [--only GBM]
 
 "drifting" are made markets of 5,000 bars whose character wanders with half-lives of 60, 250 and 1,000 bars, or not at
 all (benchmarks.planted.drift); the perfect generator samples from the true state at the context's end, the others are

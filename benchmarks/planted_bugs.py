@@ -1,6 +1,6 @@
 """Whether the tests catch what they are for: one line of a copy of the repository is made wrong at a time.
 
-    python benchmarks/planted_bugs.py [--only NAME ...] [--jobs 1] [--timeout 300] [--table FILE]
+    python -m benchmarks.planted_bugs [--only NAME ...] [--jobs 1] [--timeout 300] [--table FILE]
 
 The list is benchmarks/bug_list.py. The copy (without .git and .venv) is first shown to be what the tests import, by a
 defect that raises at import, and the tests that are named are shown to pass on it unharmed. Then each defect is planted

@@ -1,6 +1,6 @@
 """Power of the realism checks: which generators of known quality are caught, by which group of facts.
 
-    python benchmarks/power.py [--splits 60] [--length 60] [--paths 400] [--per-fact]
+    python -m benchmarks.power [--splits 60] [--length 60] [--paths 400] [--per-fact]
 
 Twenty blocks of 250 bars of the S&P 500 and of the NASDAQ (1999-2018, from arch) are split at random into a
 reference (2,500 bars) and held-out real bars. Every candidate is made from the reference half alone and judged in

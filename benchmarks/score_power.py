@@ -1,6 +1,6 @@
 """Power of the ensemble scores: how often each one flags generators of known quality.
 
-    python benchmarks/score_power.py [--splits 25] [--length 60] [--paths 400]
+    python -m benchmarks.score_power [--splits 25] [--length 60] [--paths 400]
 
 The splits and candidates are those of benchmarks/power.py, and five windows with noise on every candle. Prints
 Markdown: share of splits with FAIL | with FAIL or WARN; for scores that are shown only, the share in which the

@@ -1,6 +1,6 @@
 """False alarms of the realism checks with a perfect generator, where the truth is known.
 
-    python benchmarks/size.py [--replications 100] [--per-fact]
+    python -m benchmarks.size [--replications 100] [--per-fact]
 
 The market is that of benchmarks.planted. Each replication has a history of 5,000 bars and paths of
 60 bars that follow the same law: 400 of them unconditionally (mode B) or from the state at the history's end
