@@ -242,7 +242,8 @@ def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_yea
     for bar, price in enumerate(prices):
         ledger.start(bar)
         equity = ledger.cash + ledger.units * price
-        asked = weights[bar] * equity / price - ledger.units
+        # an account that a gap has left with less than nothing has no weights to hold: it is ruined at this close
+        asked = np.where(equity > 0, weights[bar] * equity / price - ledger.units, 0.0)
         fill = ledger.fill_price(price, np.sign(asked), bar)
         most = ledger.affordable(ledger.cash + (broker.leverage - 1) * equity, fill)
         least = NO_ORDER * broker.cash
