@@ -7,6 +7,7 @@
     metrics.parquet                     one row per scenario, strategy and path
     candles.parquet                     one row per scenario and path, rejected ones too: counts of every candle rule
     facts.parquet                       one row per scenario and kept path: every statistic of the stylized facts
+    SHA256SUMS                          of run.json and the tables, as sha256sum writes and checks them
     facts/, calibration/                finished checks, read again when the run is resumed
     paths/<scenario>.parquet            every path, where the spec says paths.keep
     index.html                          the report
@@ -32,14 +33,17 @@ from numpy.typing import NDArray
 from scenario_gen.errors import StoreError
 from scenario_gen.files import (
     SAFE_NAME,
+    SUMS,
     FolderLock,
     atomic,
     disk_trouble,
     locked,
+    read_sums,
     safe_name,
     sha256_of,
     user_path,
     write_bytes,
+    write_sums,
 )
 from scenario_gen.market.path_tables import PathsWriter
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, unlisted
@@ -52,7 +56,7 @@ IDENTITY, RUN, METRICS, PAGE = "identity.json", "run.json", "metrics.parquet", "
 CANDLES, FACTS = "candles.parquet", "facts.parquet"
 ARRAYS, NOTES, DONE = "arrays.npz", "notes.json", "done.json"  # of a block
 BLOCK_FILE = re.compile(r"[a-z0-9_-]+\.(npz|json|parquet)")
-OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, FACTS, PAGE)
+OWN_FILES = (IDENTITY, RUN, METRICS, CANDLES, FACTS, SUMS, PAGE)
 METRIC_KEYS = ("scenario", "strategy", "path_id")
 
 
@@ -192,15 +196,16 @@ class RunFolder:
             StoreError: a number is infinite, or the disk refuses.
         """
         content = _json_bytes(encode(run))
-        self.claim(self.path / RUN, self.path / PAGE)  # the page is made of it
+        self.claim(self.path / RUN, self.path / SUMS, self.path / PAGE)  # the page is made of it
         write_bytes(self.path / RUN, content)
+        write_sums(self.path, [name for name in (RUN, METRICS, CANDLES, FACTS) if (self.path / name).is_file()])
         return self.path / RUN
 
     def read_run(self) -> StressRun:
         """Read run.json back.
 
         Raises:
-            StoreError: it is missing, cut off, of another schema, or breaks a type.
+            StoreError: it is missing, cut off, of another schema, breaks a type, or is not what was written.
         """
         data = _read_json(self.path / RUN)
         if data.get("schema") != SCHEMA:
@@ -209,7 +214,14 @@ class RunFolder:
                 expected=f"schema {SCHEMA}, which this version writes and reads",
                 fix="run the spec again with --overwrite, or use the version that wrote it",
             )
-        return decode(StressRun, data)
+        run = decode(StressRun, data)
+        if read_sums(self.path).get(RUN) != sha256_of(self.path / RUN):
+            raise StoreError(
+                f"{self.path / RUN} is not what was written: it was edited, or its sum in {SUMS} was",
+                expected="a file that is left as it is: its parts must fit together",
+                fix="run the spec again; finished blocks are kept",
+            )
+        return run
 
     def write_metrics(self, metrics: pd.DataFrame) -> Path:
         """Write metrics.parquet: one row per scenario, strategy and path.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,23 @@ def test_a_disk_that_refuses_leaves_the_old_file_and_says_what_to_do(
         folder.write_run(dataclasses.replace(RUN, name="other"))
     assert caught.value.fix
     assert (folder.path / "run.json").read_bytes() == before
-    assert sorted(path.name for path in folder.path.iterdir()) == ["identity.json", "manifest.txt", "run.json"]
+    left = ["SHA256SUMS", "identity.json", "manifest.txt", "run.json"]
+    assert sorted(path.name for path in folder.path.iterdir()) == left
+
+
+def test_an_edited_result_is_refused_even_where_it_could_be_read(folder: RunFolder) -> None:
+    """Parts edited by hand need not fit together: the page of such a run would break, or lie."""
+    path = folder.write_run(RUN)
+    assert f"{hashlib.sha256(path.read_bytes()).hexdigest()}  run.json" in (folder.path / "SHA256SUMS").read_text()
+    written = path.read_text()
+    path.write_text(written.replace(f'"{RUN.name}"', '"better"', 1))
+    with pytest.raises(StoreError, match="is not what was written"):
+        folder.read_run()
+    path.write_text(written)
+    assert folder.read_run() == RUN
+    (folder.path / "SHA256SUMS").unlink()
+    with pytest.raises(StoreError, match="is not what was written"):
+        folder.read_run()
 
 
 def test_reading_a_run_that_is_not_there_says_so(tmp_path: Path) -> None:
