@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,39 +37,50 @@ def _with_small_blocks(loaded: LoadedSpec) -> LoadedSpec:
     return replace(loaded, spec=loaded.spec.model_copy(update={"scenarios": scenarios}))
 
 
-def _run(name: str, folder: Path) -> StressRun:
-    return run_spec(
-        _with_small_blocks(load_spec(SCENARIOS / name)),
-        folder=folder,
-        device="cpu",
-        paths=PATHS,
-        overwrite=False,
-        command="test",
-        progress=SilentProgress(),
-    )
+Runs = Callable[[str], tuple[StressRun, Path]]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Run a shipped scenario from another folder, each once."""
+
+    @cache
+    def run(name: str) -> tuple[StressRun, Path]:
+        folder = tmp_path_factory.mktemp("elsewhere")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            result = run_spec(
+                _with_small_blocks(load_spec(SCENARIOS / name)),
+                folder=folder / "run",
+                device="cpu",
+                paths=PATHS,
+                overwrite=False,
+                command="test",
+                progress=SilentProgress(),
+            )
+        return result, folder / "run"
+
+    return run
 
 
 @pytest.mark.parametrize("name", ["quickstart.yaml", "crisis_2008.yaml", "own_csv.yaml"])
-def test_a_shipped_scenario_runs_on_the_embedded_model(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    run = _run(name, tmp_path / "run")
+def test_a_shipped_scenario_runs_on_the_embedded_model(name: str, ran: Runs) -> None:
+    run, folder = ran(name)
     for scenario in run.scenarios:
         assert scenario.paths == PATHS
         assert scenario.candles.rejected == 0
         assert all(len(strategy.named_paths) == 5 for strategy in scenario.strategies)
     assert {s.role for s in run.scenarios} == {"scenario", "baseline"}
-    assert (tmp_path / "run" / "index.html").stat().st_size < 3_000_000
+    assert (folder / "index.html").stat().st_size < 3_000_000
 
 
-def test_a_hotter_scenario_of_the_quickstart_is_more_volatile(tmp_path: Path) -> None:
-    run = _run("quickstart.yaml", tmp_path / "run")
+def test_a_hotter_scenario_of_the_quickstart_is_more_volatile(ran: Runs) -> None:
+    run, _ = ran("quickstart.yaml")
     calm, base, hot = (scenario.volatility_ratio["0.5"] for scenario in run.scenarios[:3])
     assert calm < base < hot
 
 
-def test_the_page_can_be_rebuilt_from_the_folder_byte_for_byte(tmp_path: Path) -> None:
-    _run("own_csv.yaml", tmp_path / "run")
-    first = (tmp_path / "run" / "index.html").read_bytes()
-    assert write_report(RunFolder(tmp_path / "run")).read_bytes() == first
+def test_the_page_can_be_rebuilt_from_the_folder_byte_for_byte(ran: Runs) -> None:
+    _, folder = ran("own_csv.yaml")
+    first = (folder / "index.html").read_bytes()
+    assert write_report(RunFolder(folder)).read_bytes() == first
