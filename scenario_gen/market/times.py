@@ -97,13 +97,30 @@ def own_dates(stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """Return midnights of a zone other than UTC as plain dates, where no date has two; other stamps as they are."""
     if stamps.tz is None or not len(stamps) or _is_utc(stamps):
         return stamps
-    wall = stamps.tz_localize(None)
-    return wall if _are_dates(wall) else stamps
+    dates = _dates_of(stamps.tz_localize(None), stamps)
+    return stamps if dates is None else dates
 
 
-def _are_dates(wall: pd.DatetimeIndex) -> bool:
-    known = wall[~wall.isna()]
-    return len(known) > 1 and bool((known == known.normalize()).all()) and known.is_unique
+def _dates_of(wall: pd.DatetimeIndex, stamps: pd.DatetimeIndex) -> pd.DatetimeIndex | None:
+    """Return the dates that midnights on their own clock stand for; None where they are none, or two share a date.
+
+    Where the clock springs forward at midnight, as in Santiago, Havana or Cairo, that day begins as much later: its
+    first moment counts as its midnight.
+
+    Args:
+        wall: stamps on their own clock, without a zone.
+        stamps: the same moments, with a zone.
+    """
+    known = ~wall.isna()
+    clock, days = wall[known], wall[known].normalize()
+    if len(clock) < 2 or not days.is_unique:
+        return None
+    ahead = clock - stamps[known].tz_convert("UTC").tz_localize(None)  # of UTC
+    sprung = np.diff(ahead.to_numpy(), prepend=ahead.to_numpy()[:1])
+    late = (clock - days).to_numpy()
+    if not ((late == np.timedelta64(0)) | (late == sprung)).all():
+        return None
+    return wall.normalize()
 
 
 def _is_utc(stamps: pd.DatetimeIndex) -> bool:
@@ -228,7 +245,8 @@ def _in_their_offset(text: pd.Series) -> pd.DatetimeIndex:
     offsets = text[text != ""].str.extract(_OFFSET_END)[0].str.upper().unique()
     if len(offsets) > 1:
         wall = pd.DatetimeIndex(_parse_iso(text.str.replace(_OFFSET_END, "", regex=True).str.strip(), utc=False))
-        return wall if _are_dates(wall) else stamps
+        dates = _dates_of(wall, stamps)
+        return stamps if dates is None else dates
     if not len(offsets) or offsets[0] == "Z":
         return stamps
     sign = -1 if offsets[0][0] == "-" else 1

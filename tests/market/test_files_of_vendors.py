@@ -135,6 +135,28 @@ def test_midnights_of_any_zone_keep_their_own_day(zone, written):
     assert candles.split_at("2024-03-27")[0].timestamps[-1] == pd.Timestamp("2024-03-27")
 
 
+@pytest.mark.parametrize("zone", ["America/Santiago", "America/Havana", "Africa/Cairo", "Asia/Beirut"])
+@pytest.mark.parametrize("written", ["text", "zoned", "epoch"])
+def test_a_day_that_begins_at_one_oclock_keeps_its_day_too(zone, written):
+    """Clocks of these zones spring forward at midnight: once a year a day has none, and bars of every day show it."""
+    days = pd.date_range("2023-01-02", "2024-12-31")
+    local = days.tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
+    assert (local.tz_localize(None) != days).sum() in (1, 2)
+    frame = daily([stamp.isoformat(sep=" ") for stamp in local])
+    if written == "zoned":
+        frame["date"] = local
+    if written == "epoch":
+        frame["date"] = local.as_unit("s").asi8
+    candles = load_candles(frame, timezone=zone if written == "epoch" else None)
+    assert candles.timestamps.equals(days.as_unit("ns"))
+
+
+def test_a_late_bar_without_a_clock_change_is_no_midnight():
+    stamps = [f"2024-05-{day:02d} 00:00:00+02:00" for day in range(1, 20)]
+    stamps[7] = stamps[7].replace(" 00:00", " 01:00")
+    assert load_candles(daily(stamps)).timestamps.tz is not None
+
+
 def test_epoch_midnights_of_another_zone_say_what_to_set():
     days = pd.bdate_range("2023-01-02", "2024-12-31").tz_localize("Europe/Paris")
     candles = load_candles(daily(list(days.as_unit("s").asi8)))
