@@ -252,7 +252,8 @@ def _sniff(head: str, encoding: str, where: str) -> _Layout:
     separator = said.group(1) if said else _separator(lines[header])
     names = [name.strip() for name in next(csv.reader([lines[header]], delimiter=separator))]
     if (titles := _ticker_lines(lines[header + 1 : header + 3], separator, where)) is not None:
-        return _Layout(header + 3, separator, [titles, *names[1:]], encoding, notes)
+        title, more = titles
+        return _Layout(header + 1 + more, separator, [title, *names[1:]], encoding, notes)
     _check_width(lines[header + 1 :], separator, names, where)
     return _Layout(header + 1, separator, names, encoding, notes)
 
@@ -265,10 +266,13 @@ def _is_header(line: str) -> bool:
     return speaks_of_bars(next(csv.reader([line], delimiter=_separator(line)), []))
 
 
-def _ticker_lines(lines: list[str], separator: str, where: str) -> str | None:
-    """Return the name of the stamps where two more lines of header follow, as a frame of yfinance is written."""
+def _ticker_lines(lines: list[str], separator: str, where: str) -> tuple[str, int] | None:
+    """Return the name of the stamps and how many more lines of header follow, as a frame of yfinance is written.
+
+    The instrument stands on the second line; the name of the stamps alone on a third, where they have one.
+    """
     cells = [[cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])] for line in lines]
-    if len(cells) < 2 or not all(cells) or cells[0][0].lower() not in ("ticker", "symbol") or any(cells[1][1:]):
+    if not cells or not cells[0] or cells[0][0].lower() not in ("ticker", "symbol"):
         return None
     tickers = sorted(set(filter(None, cells[0][1:])))
     if len(tickers) > 1:
@@ -277,7 +281,9 @@ def _ticker_lines(lines: list[str], separator: str, where: str) -> str | None:
             expected="the bars of one instrument",
             fix="write one of them: frame.xs('SPY', axis=1, level=1).to_csv(...)",
         )
-    return cells[1][0] or "date"
+    if len(cells) > 1 and cells[1] and not any(cells[1][1:]):
+        return cells[1][0] or "date", 2
+    return "date", 1
 
 
 def _check_width(lines: list[str], separator: str, names: list[str], where: str) -> None:

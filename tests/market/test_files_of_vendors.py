@@ -40,6 +40,9 @@ VENDORS = {
     "yfinance, three lines": text(
         "Price,Close,High,Low,Open,Volume\nTicker,MSFT,MSFT,MSFT,MSFT,MSFT\nDate,,,,,", order="dchlov"
     ),
+    "yfinance, an index without a name": text(
+        "Price,Close,High,Low,Open,Volume\nTicker,MSFT,MSFT,MSFT,MSFT,MSFT", order="dchlov"
+    ),
     "volume of the base": text("Date,Open,High,Low,Close,Volume BTC"),
 }
 
