@@ -91,7 +91,7 @@ def tidy_columns(frame: pd.DataFrame, where: str, unread: Iterable[str] = ()) ->
             fix="remove or rename all but one of them",
         )
     named = _translated(frame.set_axis(names, axis=1))
-    _require_prices([*named.columns, *map(canonical, unread)], where)
+    _require_prices([*named.columns, *map(canonical, unread)], [*map(str, frame.columns)], where)
     return named
 
 
@@ -238,14 +238,14 @@ def _one_level(frame: pd.DataFrame, where: str) -> list[object]:
     return list(columns.get_level_values(spoken[0] if spoken else 0))
 
 
-def _require_prices(names: list[str], where: str) -> None:
+def _require_prices(names: list[str], written: list[str], where: str) -> None:
     missing = [name for name in PRICE_FIELDS if name not in names]
     if not missing:
         return
     found = [name for name in names if name]
     if found and all(re.fullmatch(r"[-+\d.:/ e]+", name) for name in found):
         raise DataError(
-            f"the first line of {where} holds values, not column names: {', '.join(found[:6])}",
+            f"the first line of {where} holds values, not column names: {', '.join(written[:6])}",
             expected="a header: date,open,high,low,close,volume",
             fix="put such a line on top of the file",
         )

@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 WEEK = 7 * DAY
+AT_AN_EDGE = 4  # days: a weekend and a holiday between the edge of a month and its first or last session
 FORMING_BARS = 10  # bars that show a grid before the last one can be off it
 LONG_GAP = 14  # times the usual distance, or days: longer than any exchange's holidays
 
@@ -103,8 +104,9 @@ def still_forming(timestamps: pd.DatetimeIndex) -> bool:
         # A week of holidays moves a stamp by days; a running week's row comes within days of the one before.
         return bool((days[:-1] == days[0]).mean() > 0.9 and days[-1] != days[0] and wall[-1] - wall[-2] < gap.step)
     if gap.kind in ("monthly", "quarterly", "yearly"):
-        days = timestamps.day.to_numpy()
-        return bool((days[:-1] == 1).all() and days[-1] != 1)
+        days, left = timestamps.day.to_numpy(), (timestamps.days_in_month - timestamps.day).to_numpy()
+        begins, ends = (bool((rest[:-1] <= AT_AN_EDGE).all()) for rest in (days - 1, left))
+        return bool((begins and days[-1] - 1 > AT_AN_EDGE) or (ends and left[-1] > AT_AN_EDGE))
     return False
 
 

@@ -220,6 +220,9 @@ def test_hours_that_move_are_told_with_what_to_set():
         (pd.date_range("2024-01-01", periods=40, freq="5min"), "2024-01-01 03:16:40"),
         (pd.date_range("2024-01-01", periods=40, freq="W-MON"), "2024-10-03"),
         (pd.date_range("2024-01-01", periods=40, freq="MS"), "2027-04-13"),
+        (pd.date_range("2024-01-31", periods=40, freq="ME"), "2027-05-11"),
+        (pd.date_range("2024-01-31", periods=40, freq="BME"), "2027-05-11"),
+        (pd.date_range("2024-03-31", periods=40, freq="QE"), "2034-02-10"),
     ],
 )
 def test_a_last_bar_that_is_still_forming_is_left_out_and_told(stamps, last):
