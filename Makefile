@@ -20,7 +20,7 @@ rooms: env
 	$(BIN)/lint-imports
 
 unit: env
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2  # one thread per worker: two workers share two cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile  # one thread per worker; what a file sets up is set up once
 
 env: .venv/installed
 
