@@ -38,7 +38,6 @@ from scenario_gen.files import (
     atomic,
     disk_trouble,
     locked,
-    read_sums,
     safe_name,
     sha256_of,
     user_path,
@@ -46,7 +45,7 @@ from scenario_gen.files import (
     write_sums,
 )
 from scenario_gen.market.path_tables import PathsWriter
-from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, unlisted
+from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, require_as_written, unlisted
 from scenario_gen.store.results import StressRun
 from scenario_gen.values import BROKEN, decode, encode
 
@@ -215,12 +214,7 @@ class RunFolder:
                 fix="run the spec again with --overwrite, or use the version that wrote it",
             )
         run = decode(StressRun, data)
-        if read_sums(self.path).get(RUN) != sha256_of(self.path / RUN):
-            raise StoreError(
-                f"{self.path / RUN} is not what was written: it was edited, or its sum in {SUMS} was",
-                expected="a file that is left as it is: its parts must fit together",
-                fix="run the spec again; finished blocks are kept",
-            )
+        require_as_written(self.path / RUN)
         return run
 
     def write_metrics(self, metrics: pd.DataFrame) -> Path:
@@ -236,19 +230,11 @@ class RunFolder:
         return self._write_table(METRICS, metrics)
 
     def write_candles(self, counts: pd.DataFrame) -> Path:
-        """Write candles.parquet: one row per scenario and generated path, rejected ones included.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
+        """Write candles.parquet: one row per scenario and generated path, rejected ones included; as the metrics."""
         return self._write_table(CANDLES, counts)
 
     def write_facts(self, statistics: pd.DataFrame) -> Path:
-        """Write facts.parquet: one row per scenario and kept path.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
+        """Write facts.parquet: one row per scenario and kept path; as the metrics."""
         return self._write_table(FACTS, statistics)
 
     def _write_table(self, name: str, table: pd.DataFrame) -> Path:

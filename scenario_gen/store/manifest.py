@@ -3,7 +3,7 @@
     manifest.txt    the run's hash in the first line, then one name a line
 
 Owns which files of a folder are a run's own: those are replaced and removed, all others are let alone, and nothing is
-reached through a link. Does not know what the files hold.
+reached through a link. Owns whether one is as it was written. Does not know what the files hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from scenario_gen.errors import StoreError
-from scenario_gen.files import TEMPORARY, disk_trouble, write_bytes
+from scenario_gen.files import SUMS, TEMPORARY, disk_trouble, read_sums, sha256_of, write_bytes
 
 MANIFEST = "manifest.txt"
 NAME = re.compile(r"[^/\\:\0]+(/[^/\\:\0]+)*")  # of a file below the folder, with forward slashes
@@ -194,3 +194,17 @@ def other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str])
         expected="a new folder, or the same spec, data, weights and code to resume with",
         fix="choose another report.folder, or give --overwrite to replace that run",
     )
+
+
+def require_as_written(path: Path) -> None:
+    """See that a file has the sum that SHA256SUMS beside it gives.
+
+    Raises:
+        StoreError: it has not, or there is none.
+    """
+    if read_sums(path.parent).get(path.name) != sha256_of(path):
+        raise StoreError(
+            f"{path} is not what was written: it was edited, or its sum in {SUMS} was",
+            expected="a file that is left as it is: its parts must fit together",
+            fix="run the spec again; finished blocks are kept",
+        )
