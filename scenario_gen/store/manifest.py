@@ -197,12 +197,12 @@ def other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str])
 
 
 def require_as_written(path: Path) -> None:
-    """See that a file has the sum that SHA256SUMS beside it gives.
+    """See that a file has the sum that SHA256SUMS beside it gives; folders of before have none.
 
     Raises:
-        StoreError: it has not, or there is none.
+        StoreError: it has not.
     """
-    if read_sums(path.parent).get(path.name) != sha256_of(path):
+    if (sums := read_sums(path.parent)) and sums.get(path.name) != sha256_of(path):
         raise StoreError(
             f"{path} is not what was written: it was edited, or its sum in {SUMS} was",
             expected="a file that is left as it is: its parts must fit together",
