@@ -43,7 +43,10 @@ class PoliteGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; print a user's mistake to stderr and leave with 2, an interruption with 130."""
         try:
-            return super().invoke(ctx)
+            answer = super().invoke(ctx)
+            if Interruption.came:  # and was swallowed: it must not pass for an end of the command's own
+                raise KeyboardInterrupt
+            return answer
         except ScenarioError as error:
             say(str(error), err=True)
             raise typer.Exit(USER_MISTAKE) from None

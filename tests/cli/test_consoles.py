@@ -140,17 +140,22 @@ def test_the_commands_print_through_one_door() -> None:
 def test_ctrl_c_while_the_command_is_being_loaded_is_one_line_and_130() -> None:
     """The imports take .1 to .3 s; from the moment that ours begin, none of them shows a traceback."""
     code = "import sys, scenario_gen.__main__ as door; print('now', flush=True); sys.argv[0] = 'x'; door.main()"
+    interrupted = 0
     for wait in (0.0, 0.02, 0.04, 0.08):
         words = [sys.executable, "-c", code, "validate", "scenarios/quickstart.yaml"]
         with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(0.005 + wait)
+            if process.poll() is not None:  # this process was not given the machine for over a second
+                continue
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=30)
+        interrupted += 1
         assert process.returncode == 130, told
         assert told.startswith("interrupted; ")
         assert len(told.splitlines()) == 1
+    assert interrupted
 
 
 def test_an_interruption_that_a_library_turned_into_an_error_is_no_defect(
@@ -165,6 +170,14 @@ def test_an_interruption_that_a_library_turned_into_an_error_is_no_defect(
     result = invoke("validate", "x.yaml")
     assert result.exit_code == 130
     assert DEFECT_NOTE not in result.output
+
+
+def test_an_interruption_that_a_library_swallowed_is_no_end_of_the_commands_own(
+    invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("models", "list").exit_code == 0
+    monkeypatch.setattr(Interruption, "came", True)
+    assert invoke("models", "list").exit_code == 130
 
 
 def test_memory_that_is_not_there_is_told_with_what_was_needed(
