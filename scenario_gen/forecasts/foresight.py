@@ -42,10 +42,8 @@ class Foresight:
     @classmethod
     def of(cls, forecast: Sequence[float], came: Sequence[float]) -> Foresight:
         """Correlate medians of ensembles with what came, one per origin, oldest first."""
-        if len(came) < FEWEST:
-            return cls([*forecast], [*came], None, None, None)
-        found = SeriesCorrelation.of(np.array(forecast), np.array(came))
-        if np.isnan(found.value):
+        found = None if len(came) < FEWEST else SeriesCorrelation.of(np.array(forecast), np.array(came))
+        if found is None or np.isnan(found.value):
             return cls([*forecast], [*came], None, None, None)
         return cls([*forecast], [*came], found.value, *found.interval(DM_LAG))
 

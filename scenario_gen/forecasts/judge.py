@@ -129,12 +129,12 @@ def with_skills(
     skills, foresight = [], ours.foresight
     for other in baselines:
         both = [stamp for stamp in origins if stamp not in ours.omitted and stamp not in other.omitted]
+        ours_at, theirs_at = (_places(one, origins, both) for one in (ours, other))
         if foresight is not None and other.foresight is not None:
-            at, theirs = (_places(one, origins, both) for one in (ours, other))
-            foresight = foresight.held_against(other.name, other.foresight, at, theirs)
-        for score in ours.scores_by_origin if len(both) > 1 else ():
-            mine, others = (np.array(one.scores_by_origin[score])[_places(one, origins, both)] for one in (ours, other))
-            skills.append(compare_scores(score, other.name, mine, others))
+            foresight = foresight.held_against(other.name, other.foresight, ours_at, theirs_at)
+        for score, values in ours.scores_by_origin.items() if len(both) > 1 else ():
+            mine, theirs = np.array(values)[ours_at], np.array(other.scores_by_origin[score])[theirs_at]
+            skills.append(compare_scores(score, other.name, mine, theirs))
     return replace(ours, skills=skills, foresight=foresight)
 
 

@@ -5,8 +5,9 @@ Owns which scenarios and strategies a stage is about, and what is kept for a res
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_find
 from scenario_gen.forecasts.origins import not_as_far
 from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
+from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.opening import base_of, calibration_settings
@@ -290,25 +292,29 @@ def probe(study: Study, results: Results) -> tuple[Results, list[Finding]]:
         StrategyError: a strategy raised, or returned something unusable.
     """
     ground, first = study.grounds[0], results.scenarios[0]
-    paths = first_paths(ground, study.store, ORDERS_PATHS)  # the warm-up looks at 32 of them
+    paths_of_ground = cache(lambda at: first_paths(at, study.store, ORDERS_PATHS))  # the warm-up looks at 32 of them
     probed: list[StrategyResult] = []
     findings: list[Finding] = []
     with study.progress.stage("probing for look-ahead", len(study.strategies)) as advance:
         for strategy, known in zip(study.strategies, first.strategies, strict=True):
-            warm, more = ask_strategy(strategy, ground, paths, scenario=ground.name)
-            findings += [_anywhere(study, strategy, finding) for finding in more]
+            warm, more = ask_strategy(strategy, ground, paths_of_ground(ground), scenario=ground.name)
+            findings += [_anywhere(study.grounds[1:], strategy, finding, paths_of_ground) for finding in more]
             probed.append(replace(known, warm_up=warm))
             advance(1)
     return replace(results, scenarios=(replace(first, strategies=probed), *results.scenarios[1:])), findings
 
 
-def _anywhere(study: Study, strategy: LoadedStrategy, finding: Finding) -> Finding:
+def _anywhere(
+    others: Sequence[Prepared],
+    strategy: LoadedStrategy,
+    finding: Finding,
+    paths_of_ground: Callable[[Prepared], PathSet],
+) -> Finding:
     """Return what is found on look-ahead in the next scenario where that can be said; any other finding as it is."""
     if finding.check is not LOOK_AHEAD or finding.label != "UNTESTABLE":
         return finding
-    for ground in study.grounds[1:]:
-        paths = first_paths(ground, study.store, ORDERS_PATHS)
-        other = look_ahead_finding(strategy, ground, paths, scenario=ground.name)
+    for ground in others:
+        other = look_ahead_finding(strategy, ground, paths_of_ground(ground), scenario=ground.name)
         if other.label != "UNTESTABLE":
             return other
     return finding
