@@ -93,6 +93,35 @@ class BatchGenerator(Generator, Protocol):
         """
 
 
+class Walk(Protocol):
+    """Paths that are sampled bar by bar, and of which one may be given the past of another."""
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The bars so far [row, bar, field], fields as those of the generator's path sets; later bars mean nothing."""
+
+    @property
+    def per_bar(self) -> int:
+        """Uniforms that a bar takes."""
+
+    def step(self, bar: int, rows: NDArray[np.int64], uniforms: NDArray[np.float64]) -> None:
+        """Sample bar ``bar`` (from 0) of some rows, whose earlier bars stand, from uniforms [row, per_bar]."""
+
+    def fork(self, sources: NDArray[np.int64], targets: NDArray[np.int64], upto: NDArray[np.int64]) -> None:
+        """Give each target row the first ``upto`` bars of its source row, and all that decides what comes after."""
+
+
+@runtime_checkable
+class WalkingGenerator(Generator, Protocol):
+    """A generator whose paths can be sampled bar by bar."""
+
+    def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> Walk:
+        """Return as many paths before their first bar.
+
+        Bars stepped with the uniforms of ``Draws`` are the paths of :meth:`sample`, to the last digits.
+        """
+
+
 def sample_contexts(
     generator: Generator, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
 ) -> list[PathSet]:

@@ -26,6 +26,8 @@ class PathSet:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     # int64 [path] by name: what happened to each path, such as its bars at the edge of the model's range
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    # float64 [path]: how much each path stands for, relative to the others; None where all stand for as much
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         paths, bars, fields = self.values.shape
@@ -36,6 +38,8 @@ class PathSet:
             )
         if wrong := [name for name, count in self.counts.items() if count.shape != (paths,)]:
             raise ValueError(f"counts of {', '.join(wrong)} are not one number per path")
+        if self.weights is not None and self.weights.shape != (paths,):
+            raise ValueError(f"weights {self.weights.shape} are not one number for each of {paths} paths")
         sums = {name: int(count.sum()) for name, count in self.counts.items()}
         object.__setattr__(self, "provenance", {**self.provenance, **sums})
 
@@ -59,14 +63,16 @@ class PathSet:
     def select(self, path_ids: NDArray[np.int64]) -> PathSet:
         """Return the paths with these ids, in this order."""
         where = {int(path_id): row for row, path_id in enumerate(self.path_ids)}
-        rows = [where[int(path_id)] for path_id in path_ids]
-        counts = {name: count[rows] for name, count in self.counts.items()}
-        return replace(self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts)
+        return self._rows([where[int(path_id)] for path_id in path_ids])
 
     def first(self, most: int) -> PathSet:
         """Return the first paths, at most so many."""
-        counts = {name: count[:most] for name, count in self.counts.items()}
-        return replace(self, values=self.values[:most], path_ids=self.path_ids[:most], counts=counts)
+        return self._rows(slice(most))
+
+    def _rows(self, rows: list[int] | slice) -> PathSet:
+        counts = {name: count[rows] for name, count in self.counts.items()}
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts, weights=weights)
 
     def frame(self, path_id: int) -> pd.DataFrame:
         """Return one path as a data frame indexed by timestamp."""

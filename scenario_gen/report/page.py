@@ -18,7 +18,7 @@ from scenario_gen.backtest.uses import class_name
 from scenario_gen.errors import StoreError
 from scenario_gen.files import write_bytes
 from scenario_gen.finding import LIMITS, Label, in_section, worst
-from scenario_gen.report import cards, faults, pictures, words
+from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.table import PlacedScenario, Table, place
@@ -145,6 +145,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
     tabled = drawn if len(every) > MOST_TABLED else every
     shown = [number for number, each in enumerate(every) if each in tabled]
     sets = strategies.sets_table(run, base)
+    stressed = stress.answers(run, placed, base)
     return {
         "run": run,
         "base": base,
@@ -153,7 +154,8 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "headline": cards.headline(run, base),
         "cards": verdict,
         "verdict_label": worst(card.label for card in verdict if card.check.gate is not None),
-        "sections": _sections(run, placed, verdict, grid=sets is not None),
+        "sections": _sections(run, placed, verdict, grid=sets is not None, stressed=bool(stressed)),
+        "stressed": stressed,
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
         "caps": faults.caps(run, placed),
@@ -229,7 +231,7 @@ def _meta(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
 
 
 def _sections(
-    run: StressRun, placed: list[PlacedScenario], verdict: list[cards.Card], *, grid: bool
+    run: StressRun, placed: list[PlacedScenario], verdict: list[cards.Card], *, grid: bool, stressed: bool
 ) -> dict[str, Heading]:
     labels: dict[str, Label | None] = {
         **{key: in_section(run.findings, key) for key, _ in words.SECTIONS},
@@ -250,6 +252,8 @@ def _sections(
         absent["params"] = words.ABSENT["params grid"]
     if len(placed) < 2:
         absent["across"] = words.ABSENT["across"]
+    if not stressed:
+        absent["stress"] = words.ABSENT["stress"]
     return {
         key: Heading(
             key,

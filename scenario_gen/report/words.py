@@ -28,6 +28,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("tail", "How bad can it get?"),
     ("paired", "Better than holding, or than chance?"),
     ("across", "Does it depend on the generator?"),
+    ("stress", "What would have to happen?"),
     ("drill", "What does a bad path look like?"),
     ("params", "Was the choice of parameters lucky?"),
     ("exec", "How much do execution assumptions matter?"),
@@ -55,6 +56,7 @@ LEADS = {
     "tail": "How often, and how deep: shares and quantiles of generated paths, each with its 95% interval.",
     "paired": "Differences on the same path, so that the market’s luck cancels.",
     "across": "A conclusion that holds on one generator only is a conclusion about that generator.",
+    "stress": "Stress by design, each beside the paths that it is compared with. A probability is the generator’s own.",
     "drill": "Five named paths per strategy, chosen by rule and not by hand: the worst, three quantiles of "
     "the total return, and the highest. Hollow candle: close above open; filled: below.",
     "params": "How many parameter sets were tried. Trials count parameter sets, never paths.",
@@ -68,6 +70,7 @@ ABSENT = {
     "paired": "Not judged: this run compared no strategies path by path. Run the spec again with --overwrite.",
     "across": "Not judged: the run has one generator. Add baselines: [bootstrap] to the spec, or a scenario with "
     "another temperature.",
+    "stress": "Not asked: no scenario of this run stresses the market by design.",
     "params": "Not judged: one parameter set per strategy was tried. Give a list of values, for example "
     "params: {fast: [10, 20]}, to try a grid.",
     "params grid": "Not judged: this run did not try its parameter sets on history. Run the spec again with "
