@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 
+# Entries of ``PathSet.counts`` that say whom a path belongs to: no sum of theirs means anything.
+BELONGS = ("island", "root")
+
 
 @dataclass(frozen=True)
 class PathSet:
@@ -24,7 +27,8 @@ class PathSet:
     anchor_close: float  # the context's last close: the price from which every path sets out
     # what made the paths (generator, model, temperature, seed, ...); the sums of ``counts`` are added
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    # int64 [path] by name: what happened to each path, such as its bars at the edge of the model's range
+    # int64 [path] by name: what happened to each path, such as its bars at the edge of the model's range; or whom it
+    # belongs to, see ``BELONGS``: ``island``, sampled independently of the others, and ``root``, its first ancestor
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     # float64 [path]: how much each path stands for, relative to the others; None where all stand for as much
     weights: NDArray[np.float64] | None = None
@@ -40,7 +44,7 @@ class PathSet:
             raise ValueError(f"counts of {', '.join(wrong)} are not one number per path")
         if self.weights is not None and self.weights.shape != (paths,):
             raise ValueError(f"weights {self.weights.shape} are not one number for each of {paths} paths")
-        sums = {name: int(count.sum()) for name, count in self.counts.items()}
+        sums = {name: int(count.sum()) for name, count in self.counts.items() if name not in BELONGS}
         object.__setattr__(self, "provenance", {**self.provenance, **sums})
 
     def __len__(self) -> int:

@@ -208,4 +208,7 @@ def joined(parts: Sequence[PathSet]) -> PathSet:
     """Return the paths of blocks of one scenario as one set."""
     values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
     counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts}
-    return replace(parts[0], values=values, path_ids=ids, counts=counts)
+    weights = [part.weights for part in parts if part.weights is not None]
+    return replace(
+        parts[0], values=values, path_ids=ids, counts=counts, weights=np.concatenate(weights) if weights else None
+    )

@@ -18,11 +18,12 @@ from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
 from scenario_gen.candles.account import CandleCounts, merge_tallies
 from scenario_gen.generators.draws import Block
-from scenario_gen.market.paths import PathSet
+from scenario_gen.market.paths import BELONGS, PathSet
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.store.folder import RunFolder
 
 FAN_POINTS = 130
+WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ class FinishedBlock:
         arrays: dict[str, NDArray[Any]] = {
             "values": self.paths.values,
             "path_ids": self.paths.path_ids,
+            **_of_each_path(self.paths),
             "volatility_ratio": self.volatility_ratio,
             "equity": self.equity,
             "equity_then": self.equity_then,
@@ -77,6 +79,7 @@ class FinishedBlock:
             and account.paths == block.take
             and self.paths.values.dtype == np.float32
             and bool(np.isfinite(self.paths.values[..., :4]).all())
+            and _are_weights(self.paths.weights)
             and self.volatility_ratio.shape == (len(ids),)
             and self.equity.shape == (many, len(ids), len(fan_bars(horizon)))
             and self.equity_then.shape == (many if len(prepared.later) else 0, len(ids))
@@ -132,14 +135,35 @@ def is_kept(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: Run
 
 def block_paths(prepared: Prepared, store: RunFolder, index: int) -> PathSet:
     """Return the kept paths of one block, of which nothing else is read."""
-    stored = store.load_arrays(prepared.name, index, "values", "path_ids")
+    stored = store.load_arrays(prepared.name, index, "values", "path_ids", WEIGHTS, *map(_own, BELONGS))
     return _paths(prepared, stored, store.load_notes(prepared.name, index)["provenance"]["fields"])
 
 
 def _paths(prepared: Prepared, stored: dict[str, NDArray[Any]], fields: Sequence[str]) -> PathSet:
     values = stored["values"]
-    width = values.shape[-1]
-    return PathSet(values, tuple(fields)[:width], prepared.timestamps, stored["path_ids"], prepared.anchor_close)
+    return PathSet(
+        values=values,
+        fields=tuple(fields)[: values.shape[-1]],
+        timestamps=prepared.timestamps,
+        path_ids=stored["path_ids"],
+        anchor_close=prepared.anchor_close,
+        counts={name: stored[_own(name)] for name in BELONGS if _own(name) in stored},
+        weights=stored.get(WEIGHTS),
+    )
+
+
+def _of_each_path(paths: PathSet) -> dict[str, NDArray[Any]]:
+    """Return what is kept of each path beside its bars, where there is any: its weight, and whom it belongs to."""
+    weights = {} if paths.weights is None else {WEIGHTS: paths.weights}
+    return weights | {_own(name): paths.counts[name] for name in BELONGS if name in paths.counts}
+
+
+def _own(name: str) -> str:
+    return f"path_{name}"
+
+
+def _are_weights(weights: NDArray[np.float64] | None) -> bool:
+    return weights is None or (weights.dtype == np.float64 and bool((np.isfinite(weights) & (weights >= 0)).all()))
 
 
 def fan_bars(horizon: int) -> NDArray[np.int64]:

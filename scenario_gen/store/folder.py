@@ -345,7 +345,7 @@ class RunFolder:
         write_bytes(folder / DONE, _json_bytes({**self._address(scenario, index), "files": sums}))
 
     def load_arrays(self, scenario: str, index: int, *names: str) -> dict[str, NDArray[Any]]:
-        """Read arrays of one block, all of them where none is named.
+        """Read arrays of one block, all of them where none is named; a named one that it lacks is left out.
 
         Raises:
             StoreError: the block is missing or not whole.
@@ -358,7 +358,7 @@ class RunFolder:
                 fix="run the spec again: missing blocks are computed anew",
             )
         with (folder / ARRAYS).open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names or stored.files}
+            return {name: stored[name] for name in stored.files if not names or name in names}
 
     def load_notes(self, scenario: str, index: int) -> dict[str, Any]:
         """Read the notes of one block.
