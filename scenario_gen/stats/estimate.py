@@ -3,6 +3,10 @@
 Refused are quantiles with fewer than 20 paths beyond them and shares with fewer than 10 hits: such numbers
 would be read as rates although they rest on a handful of paths. Intervals are 95 %. Randomness (the bootstrap
 of CVaR) is an argument. Student's t has one home here.
+
+Where paths do not all stand for as much, every function takes their :class:`~scenario_gen.stats.weights.Weights`. A
+quantile, or a share, then needs paths behind it that are as many as 10 alike; its interval comes from the error of the
+weighted mean.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scenario_gen.stats.weights import FEWEST_ALIKE, FEWEST_ISLANDS, Weights
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +37,7 @@ class Estimate:
     low: float | None = None  # lower end of the 95 % interval
     high: float | None = None  # upper end of it
     n: int = 0  # how many paths it rests on
-    count: int | None = None  # for a share, the number of paths counted
+    count: int | None = None  # for a share of paths that stand for as much each, the number of paths counted
     reason: str = ""  # why there is no value, or no interval
 
 
@@ -46,34 +52,56 @@ class MetricSummary:
     not_applicable: int = 0  # paths on which the metric is not defined (no trade, no loss, ...)
 
 
-def summarise_metric(values: Floats, metric: str = "") -> MetricSummary:
+def summarise_metric(values: Floats, metric: str = "", weights: Weights | None = None) -> MetricSummary:
     """Summarise one metric over all paths; NaN counts as not applicable and is left out.
 
     Args:
         values: float64 [path].
         metric: its name.
+        weights: of the paths, where they do not all stand for as much.
     """
-    defined = _defined(values)
+    defined, weighted = _defined(values, weights)
     return MetricSummary(
         metric=metric,
-        mean=mean(defined),
-        std=float(defined.std(ddof=1)) if len(defined) > 1 else None,
-        quantiles={str(level): quantile(defined, level) for level in QUANTILES},
+        mean=mean(defined, weighted),
+        std=_deviation(defined, weighted),
+        quantiles={str(level): quantile(defined, level, weighted) for level in QUANTILES},
         not_applicable=len(values) - len(defined),
     )
 
 
-def mean(values: Floats) -> Estimate:
+def _deviation(values: Floats, weights: Weights | None) -> float | None:
+    """Return the standard deviation, with the divisor that makes the variance unbiased; None of a single path."""
+    if weights is None:
+        return float(values.std(ddof=1)) if len(values) > 1 else None
+    lost = float(weights.shares @ weights.shares)
+    apart = values - weights.mean(values)
+    return math.sqrt(weights.mean(apart**2) / (1.0 - lost)) if lost < 1.0 else None
+
+
+def mean(values: Floats, weights: Weights | None = None) -> Estimate:
     """Return the mean with Student's t interval; NaN is left out."""
-    values = _defined(values)
+    values, weights = _defined(values, weights)
     n = len(values)
-    if n == 0:
+    if n == 0 or (weights is not None and not weights.shares.any()):
         return Estimate(None, reason="not applicable on any path")
+    if weights is not None:
+        error = weights.error(values)
+        if error is None:
+            return Estimate(weights.mean(values), n=n, reason=no_error(weights))
+        return t_interval(weights.mean(values), *error, n)
     centre = float(values.mean())
     if n == 1:
         return Estimate(centre, n=1, reason="one path has no interval")
     margin = t_quantile(n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
     return Estimate(centre, centre - margin, centre + margin, n=n)
+
+
+def no_error(weights: Weights) -> str:
+    """Return why weighted paths show no standard error."""
+    if weights.islands is not None:
+        return f"fewer than {FEWEST_ISLANDS} islands have no interval"
+    return "one path has no interval"
 
 
 def t_quantile(freedom: float, level: float = 0.5 + CONFIDENCE / 2) -> float:
@@ -96,12 +124,17 @@ def t_interval(centre: float, error: float, freedom: float, n: int) -> Estimate:
     return Estimate(centre, centre - margin, centre + margin, n=n)
 
 
-def quantile(values: Floats, level: float) -> Estimate:
+def quantile(values: Floats, level: float, weights: Weights | None = None) -> Estimate:
     """Return a quantile with the binomial interval between two order statistics; NaN is left out.
 
-    The interval covers at least 95 % for any distribution: David and Nagaraja (2003), Order Statistics, 7.1.
+    The interval covers at least 95 % for any distribution: David and Nagaraja (2003), Order Statistics, 7.1. Of
+    weighted paths the quantile is inf{x: F(x) >= level}, and its interval lies between the quantiles at both ends of
+    the interval of F there (Woodruff 1952, JASA 47).
     """
-    ordered = np.sort(_defined(values))
+    values, weights = _defined(values, weights)
+    if weights is not None:
+        return _weighted_quantile(values, level, weights)
+    ordered = np.sort(values)
     n = len(ordered)
     refusal = _too_few_beyond(n, level)
     if refusal:
@@ -114,37 +147,103 @@ def quantile(values: Floats, level: float) -> Estimate:
     return Estimate(float(np.quantile(ordered, level)), float(ordered[low - 1]), float(ordered[high - 1]), n=n)
 
 
-def share(hits: NDArray[np.bool_]) -> Estimate:
+def _weighted_quantile(values: Floats, level: float, weights: Weights) -> Estimate:
+    n = len(values)
+    if n == 0 or not weights.shares.any():
+        return Estimate(None, n=n, reason="not applicable on any path")
+    value = weights.quantile(values, level)
+    if refusal := thin_tail(values, level, value, weights):
+        return Estimate(None, n=n, reason=refusal)
+    error = weights.error((values <= value).astype(np.float64))
+    if error is None:
+        return Estimate(value, n=n, reason=no_error(weights))
+    margin = t_quantile(error[1]) * error[0]
+    ends = (max(level - margin, 0.0), min(level + margin, 1.0))
+    low, high = weights.quantiles(values[:, None], ends)[:, 0]
+    return Estimate(value, float(low), float(high), n=n)
+
+
+def thin_tail(values: Floats, level: float, value: float, weights: Weights) -> str:
+    """Return why a quantile of weighted paths is refused, or an empty string: both tails behind a median are asked."""
+    tails = [values <= value] if level < 0.5 else [values >= value]
+    if level == 0.5:
+        tails.append(values <= value)
+    alike = min(weights.alike(tail) for tail in tails)
+    if alike >= FEWEST_ALIKE:
+        return ""
+    return f"not shown, the paths behind it are as many as {alike:.1f} alike, needs {FEWEST_ALIKE:.0f}"
+
+
+def share(hits: NDArray[np.bool_], weights: Weights | None = None) -> Estimate:
     """Return the share of paths that are hit, with Wilson's interval (Wilson 1927, JASA 22).
 
     No hit gives 0 with the upper end 3 / N (the rule of three); 1 to 9 hits give the count and the interval
-    but no rate.
+    but no rate. Weighted paths are counted in no number: see :func:`_weighted_share`.
     """
     n, count = len(hits), int(np.count_nonzero(hits))
     if n == 0:
         return Estimate(None, reason="no paths")
+    if weights is not None:
+        return _weighted_share(hits, weights)
     if count == 0:
         return Estimate(0.0, 0.0, min(3.0 / n, 1.0), n=n, count=0)
-    low, high = _wilson(count, n)
+    low, high = _wilson(count / n, n)
     if count < HITS:
         return Estimate(None, low, high, n=n, count=count, reason=f"fewer than {HITS} paths")
     return Estimate(count / n, low, high, n=n, count=count)
 
 
-def percentile_of(value: float, values: Floats) -> Estimate:
+def _weighted_share(hits: NDArray[np.bool_], weights: Weights) -> Estimate:
+    """Return the share that hits stand for.
+
+    With islands the interval is log-t, of the hits or of the others, whichever are rarer: it stays right where the
+    estimate of a rare event is skewed. Else it is Wilson's for as many paths as would have the same error.
+    """
+    n = len(hits)
+    value, alike = weights.mean(hits.astype(np.float64)), weights.alike(hits)
+    bound = min(3.0 / max(weights.effective, 1.0), 1.0)
+    if alike == 0.0:
+        return Estimate(0.0, 0.0, bound, n=n)
+    if weights.alike(~hits) == 0.0:
+        return Estimate(1.0, 1.0 - bound, 1.0, n=n)
+    value = min(value, 1.0)
+    thin = f"the paths counted are as many as {alike:.1f} alike, needs {HITS}" if alike < HITS else ""
+    error = weights.error(hits.astype(np.float64))
+    if error is None:
+        return Estimate(None if thin else value, n=n, reason=thin or no_error(weights))
+    low, high = _share_ends(value, *error, in_islands=weights.islands is not None)
+    return Estimate(None if thin else value, low, high, n=n, reason=thin)
+
+
+def _share_ends(value: float, error: float, freedom: float, *, in_islands: bool) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a share that is neither 0 nor 1."""
+    if error <= 0.0:  # held at its value
+        return value, value
+    if not in_islands:
+        return _wilson(value, value * (1.0 - value) / error**2)
+    rare = min(value, 1.0 - value)
+    stretch = math.exp(t_quantile(freedom) * math.sqrt(math.log1p((error / rare) ** 2)))
+    low, high = rare / stretch, min(rare * stretch, 1.0)
+    return (low, high) if value <= 0.5 else (1.0 - high, 1.0 - low)
+
+
+def percentile_of(value: float, values: Floats, weights: Weights | None = None) -> Estimate:
     """Return the share of paths that lie strictly below ``value``; NaN is left out."""
-    return share(_defined(values) < value)
+    defined, weights = _defined(values, weights)
+    return share(defined < value, weights)
 
 
-def value_at_risk(total_returns: Floats, level: float) -> Estimate:
+def value_at_risk(total_returns: Floats, level: float, weights: Weights | None = None) -> Estimate:
     """Return the loss of terminal value that a share ``level`` of paths stays within, as a positive fraction.
 
     A negative figure is a gain. Interval from order statistics, refused like a quantile.
     """
-    return quantile(-np.asarray(total_returns), level)
+    return quantile(-np.asarray(total_returns), level, weights)
 
 
-def conditional_value_at_risk(total_returns: Floats, level: float, *, seed: int) -> Estimate:
+def conditional_value_at_risk(
+    total_returns: Floats, level: float, *, seed: int, weights: Weights | None = None
+) -> Estimate:
     """Return the mean loss of the worst ``1 - level`` share of paths, as a positive fraction.
 
     The last path of the tail counts with the fraction that completes it, which makes the estimate coherent:
@@ -155,16 +254,45 @@ def conditional_value_at_risk(total_returns: Floats, level: float, *, seed: int)
         total_returns: float64 [path].
         level: 0.95 or 0.99.
         seed: of the bootstrap.
+        weights: of the paths; the interval is then that of :func:`weighted_shortfall`, without random numbers.
     """
-    losses = np.sort(-_defined(total_returns))[::-1]  # worst first
+    defined, weights = _defined(total_returns, weights)
+    if weights is not None:
+        return weighted_shortfall(-defined[:, None], level, weights)
+    losses = np.sort(-defined)[::-1]  # worst first
     n = len(losses)
     refusal = _too_few_beyond(n, level)
     if refusal:
         return Estimate(None, n=n, reason=refusal)
-    weights = _tail_weights(n, level)
-    resampled = _bootstrap_tails(losses, weights, np.random.default_rng(seed))
+    parts = _tail_weights(n, level)
+    resampled = _bootstrap_tails(losses, parts, np.random.default_rng(seed))
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(weights @ losses[: len(weights)]), float(low), float(high), n=n)
+    return Estimate(float(parts @ losses[: len(parts)]), float(low), float(high), n=n)
+
+
+def weighted_shortfall(losses: Floats, level: float, weights: Weights) -> Estimate:
+    """Return the mean of the worst ``1 - level`` share of weighted losses, the last one counted in part.
+
+    z + sum w max(L - z, 0) / (1 - level) with z the quantile at the level (Rockafellar and Uryasev 2002), a mean of
+    what each path adds beyond z: its error is that of this mean. Refused like the quantile.
+
+    Args:
+        losses: float64 [path, bar], the bars of a path counting as much as each other; of one number per path one bar.
+        level: 0.95 or 0.99.
+        weights: of the paths.
+    """
+    n, bars = losses.shape
+    if n == 0 or not weights.shares.any():
+        return Estimate(None, n=n, reason="not applicable on any path")
+    every = Weights(np.repeat(weights.shares / bars, bars))
+    edge = every.quantile(losses.reshape(-1), level)
+    if refusal := thin_tail(losses.max(axis=1), level, edge, weights):
+        return Estimate(None, n=n, reason=refusal)
+    beyond = np.maximum(losses - edge, 0.0).mean(axis=1) / (1.0 - level)  # [path]
+    value, error = edge + weights.mean(beyond), weights.error(beyond)
+    if error is None:
+        return Estimate(value, n=n, reason=no_error(weights))
+    return t_interval(value, *error, n)
 
 
 def _tail_weights(n: int, level: float) -> Floats:
@@ -193,11 +321,11 @@ def _bootstrap_tails(losses: Floats, weights: Floats, rng: np.random.Generator) 
     return np.concatenate(means)
 
 
-def _wilson(count: int, n: int) -> tuple[float, float]:
+def _wilson(rate: float, n: float) -> tuple[float, float]:
     from scipy.special import ndtri
 
     z = float(ndtri(0.5 + CONFIDENCE / 2))
-    rate, slack = count / n, z * z / n
+    slack = z * z / n
     centre = (rate + slack / 2) / (1 + slack)
     margin = z / (1 + slack) * math.sqrt(rate * (1 - rate) / n + slack / (4 * n))
     return max(centre - margin, 0.0), min(centre + margin, 1.0)
@@ -212,6 +340,8 @@ def _too_few_beyond(n: int, level: float) -> str:
     return "" if n >= needed else f"not shown, needs N >= {needed}"
 
 
-def _defined(values: Floats) -> Floats:
+def _defined(values: Floats, weights: Weights | None) -> tuple[Floats, Weights | None]:
+    """Return the values that are numbers, and the weights of their paths."""
     array = np.asarray(values, dtype=np.float64)
-    return array[~np.isnan(array)]
+    known = ~np.isnan(array)
+    return array[known], None if weights is None else weights.where(known)
