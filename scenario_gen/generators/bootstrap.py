@@ -20,8 +20,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, to_path_set
 from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import Floats
+
+NO_BAR = -1.0  # before the first bar of a path, which begins a block
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,20 @@ class StationaryBootstrap:
         drawn = None if volume is None else volume[index]
         provenance = {"generator": "bootstrap", "mean_block": round(mean_block, 2)}
         return to_path_set(context, timestamps, draws, relative[index], drawn, provenance)
+
+    def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> ChainWalk:
+        """Return paths before their first bar; the same errors are raised."""
+        require_bars(context)
+        new_block = 1.0 / (self.mean_block or optimal_mean_block(context.close))
+        relative, volume = relative_bars(context)
+        bars = len(relative)
+
+        def next_bar(last: Floats, uniforms: Floats) -> tuple[Floats, Floats | None, Floats]:
+            opens = (last == NO_BAR) | (uniforms[:, 0] < new_block)
+            at = np.where(opens, (uniforms[:, 1] * bars).astype(np.int64), (last.astype(np.int64) + 1) % bars)
+            return relative[at], None if volume is None else volume[at], at.astype(np.float64)
+
+        return ChainWalk.start(context, len(timestamps), rows, 2, next_bar, state=NO_BAR)
 
 
 def optimal_mean_block(close: NDArray[np.float64]) -> float:

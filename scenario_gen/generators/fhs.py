@@ -23,6 +23,7 @@ from scipy.signal import lfilter
 from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
@@ -75,13 +76,27 @@ class FilteredBars:
 
     def simulate(self, uniforms: Floats) -> tuple[Floats, NDArray[np.int64]]:
         """Return relative bars [path, bar, 4] and which bar each was made of, from uniforms [path, bar]."""
-        drawn = (uniforms * len(self.units)).astype(np.int64)
-        scale = np.empty(uniforms.shape)
+        drawn = np.empty(uniforms.shape, dtype=np.int64)
+        bars = np.empty((*uniforms.shape, 4))
         variance = np.full(len(uniforms), self.variance)
         for bar in range(uniforms.shape[1]):
-            scale[:, bar] = np.sqrt(variance)
-            variance = self.recursion.step(variance, scale[:, bar] * self.units[drawn[:, bar], 3])
-        return scale[..., None] * self.units[drawn], drawn
+            bars[:, bar], drawn[:, bar], variance = self.next_bar(variance, uniforms[:, bar])
+        return bars, drawn
+
+    def next_bar(self, variance: Floats, uniforms: Floats) -> tuple[Floats, NDArray[np.int64], Floats]:
+        """Return a bar [path, 4], which it was made of, and the variance after, from the variance before it [path]."""
+        drawn = (uniforms * len(self.units)).astype(np.int64)
+        bars = np.sqrt(variance)[:, None] * self.units[drawn]
+        return bars, drawn, self.recursion.step(variance, bars[:, 3])
+
+    def walk(self, context: Candles, bars: int, rows: int, volume: Floats | None) -> ChainWalk:
+        """Return paths before their first bar, each bar with the volume of what it was made of."""
+
+        def next_bar(variance: Floats, uniforms: Floats) -> tuple[Floats, Floats | None, Floats]:
+            steps, drawn, after = self.next_bar(variance, uniforms[:, 0])
+            return steps, None if volume is None else volume[drawn], after
+
+        return ChainWalk.start(context, bars, rows, 1, next_bar, state=self.variance)
 
 
 @dataclass(frozen=True)
@@ -108,15 +123,25 @@ class FilteredPaths:
             DataError: the context is shorter than 32 bars, never moves, or moves after a standstill by so many of its
                 deviations that resampling the move would explode.
         """
+        filtered, volume = self._filtered(context)
+        bars, drawn = filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
+        advance(len(timestamps))
+        drawn_volume = None if volume is None else volume[drawn]
+        return to_path_set(context, timestamps, draws, bars, drawn_volume, {"generator": "fhs", "decay": self.decay})
+
+    def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> ChainWalk:
+        """Return paths before their first bar; the same errors are raised."""
+        filtered, volume = self._filtered(context)
+        return filtered.walk(context, len(timestamps), rows, volume)
+
+    def _filtered(self, context: Candles) -> tuple[FilteredBars, Floats | None]:
+        """Return the context's bars in units of their volatility, and the volume of each."""
         require_bars(context)
         require_movement(context)
         relative, volume = relative_bars(context)
         filtered = filter_bars(relative, VarianceRecursion(0.0, 1.0 - self.decay, 0.0, self.decay))
         _refuse_explosion(filtered)
-        bars, drawn = filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
-        advance(len(timestamps))
-        drawn_volume = None if volume is None else volume[WARM_UP:][drawn]
-        return to_path_set(context, timestamps, draws, bars, drawn_volume, {"generator": "fhs", "decay": self.decay})
+        return filtered, None if volume is None else volume[WARM_UP:]
 
 
 def _refuse_explosion(filtered: FilteredBars) -> None:

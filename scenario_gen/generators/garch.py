@@ -26,6 +26,7 @@ from scenario_gen.generators.base import Advance, ignore, relative_bars, require
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredBars, VarianceRecursion
 from scenario_gen.generators.sections import MIN_FIT
+from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
@@ -101,15 +102,24 @@ class GarchPaths:
             DataError: there is no fit yet and the context cannot be fitted (see :meth:`fitted_to`).
             ValueError: the fit was made for a context that ends elsewhere.
         """
-        fit = self.fit or fit_garch(context, asymmetric=self.asymmetric, most=self.fit_bars)
-        if fit.last_bar != context.timestamps[-1]:
-            raise ValueError(f"fitted up to {fit.last_bar}, but the context ends at {context.timestamps[-1]}")
+        fit = self._fit_of(context)
         bars, drawn = fit.filtered.simulate(draws.uniforms(len(timestamps), 1)[..., 0])
         advance(len(timestamps))
         volume = None if fit.volume is None else fit.volume[drawn]
         return to_path_set(
             context, timestamps, draws, bars, volume, {"generator": self.kind, **self.identity, **fit.record}
         )
+
+    def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> ChainWalk:
+        """Return paths before their first bar; the same errors are raised."""
+        fit = self._fit_of(context)
+        return fit.filtered.walk(context, len(timestamps), rows, fit.volume)
+
+    def _fit_of(self, context: Candles) -> GarchFit:
+        fit = self.fit or fit_garch(context, asymmetric=self.asymmetric, most=self.fit_bars)
+        if fit.last_bar != context.timestamps[-1]:
+            raise ValueError(f"fitted up to {fit.last_bar}, but the context ends at {context.timestamps[-1]}")
+        return fit
 
 
 def fit_garch(history: Candles, *, asymmetric: bool, most: int) -> GarchFit:

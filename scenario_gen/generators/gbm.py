@@ -17,10 +17,12 @@ from scipy.special import ndtri
 
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
 
+PER_BAR = 5  # uniforms: gap, body, high, low and volume
 SMALLEST = 2.0**-54  # half the step of a uniform: 0 would be minus infinity
 # The bridge leaves 8 deviations with probability exp(-128); bisecting them 45 times reaches float64 rounding.
 REACH, HALVINGS = 8.0, 45
@@ -48,19 +50,54 @@ class GbmPaths:
         Raises:
             DataError: the context is shorter than 32 bars, or never moves.
         """
+        law = GbmLaw.of(context)
+        bars, volume = law.bars(draws.uniforms(len(timestamps), PER_BAR))
+        advance(len(timestamps))
+        return to_path_set(context, timestamps, draws, bars, volume, {"generator": "gbm"})
+
+    def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> ChainWalk:
+        """Return paths before their first bar; the same errors are raised."""
+        law = GbmLaw.of(context)
+
+        def next_bar(state: Floats, uniforms: Floats) -> tuple[Floats, Floats | None, Floats]:
+            return *law.bars(uniforms), state
+
+        return ChainWalk.start(context, len(timestamps), rows, PER_BAR, next_bar)
+
+
+@dataclass(frozen=True)
+class GbmLaw:
+    """The law of a bar: gap and body with their means and deviations, and the volumes to draw from."""
+
+    gap: tuple[float, float]  # mean and deviation, log units
+    body: tuple[float, float]
+    volume: Floats | None  # of the context's bars; None without
+
+    @classmethod
+    def of(cls, context: Candles) -> GbmLaw:
+        """Read it off a context.
+
+        Raises:
+            DataError: the context is shorter than 32 bars, or never moves.
+        """
         require_bars(context)
         require_movement(context)
         relative, volume = relative_bars(context)
         gap, body = relative[:, 0], relative[:, 3] - relative[:, 0]
         share = _share(relative[:, 3].var(), gap.var() + body.var())
-        uniforms = np.maximum(draws.uniforms(len(timestamps), 5), SMALLEST)
-        opened = gap.mean() + share * gap.std() * ndtri(uniforms[..., 0])
-        move = body.mean() + share * body.std() * ndtri(uniforms[..., 1])
-        high, low = bridge_extremes(move, float(share * body.std()), uniforms[..., 2], uniforms[..., 3])
-        bars = np.stack((opened, opened + high, opened + low, opened + move), axis=-1)  # [path, bar, 4]
-        advance(len(timestamps))
-        drawn = None if volume is None else volume[(uniforms[..., 4] * len(volume)).astype(np.int64)]
-        return to_path_set(context, timestamps, draws, bars, drawn, {"generator": "gbm"})
+        return cls(
+            (float(gap.mean()), float(share * gap.std())), (float(body.mean()), float(share * body.std())), volume
+        )
+
+    def bars(self, uniforms: Floats) -> tuple[Floats, Floats | None]:
+        """Return log steps from the close before [..., 4], and volume [...], from uniforms [..., 5]."""
+        drawn = np.maximum(uniforms, SMALLEST)
+        opened = self.gap[0] + self.gap[1] * ndtri(drawn[..., 0])
+        move = self.body[0] + self.body[1] * ndtri(drawn[..., 1])
+        high, low = bridge_extremes(move, self.body[1], drawn[..., 2], drawn[..., 3])
+        steps = np.stack((opened, opened + high, opened + low, opened + move), axis=-1)
+        at = (drawn[..., 4] * len(self.volume)).astype(np.int64) if self.volume is not None else None
+        return steps, None if self.volume is None else self.volume[at]
 
 
 def _share(whole: float, parts: float) -> float:

@@ -42,6 +42,11 @@ class Pilot:
         spread = relative[:, -1].std(ddof=1) if len(relative) > 1 else np.nan
         return cls(relative.mean(axis=0), float(spread / np.sqrt(len(relative))))
 
+    @property
+    def drift_against(self) -> NDArray[np.float64]:
+        """What each bar is to gain more, so that nothing is left of the growth, log units [bar]."""
+        return -np.diff(np.log(self.growth), prepend=0.0)
+
 
 @dataclass(frozen=True)
 class DriftNeutral:
@@ -72,10 +77,15 @@ class DriftNeutral:
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
     ) -> PathSet:
         """Return the inner generator's paths without their expected growth; the same errors are raised."""
-        key = (context.sha256(), len(timestamps), draws.seed)
+        pilot = self.pilot(context, timestamps, draws.seed)
+        return neutralise(self.inner.sample(context, timestamps, draws, advance), pilot)
+
+    def pilot(self, context: Candles, timestamps: pd.DatetimeIndex, seed: int) -> Pilot:
+        """Return the growth that is taken out of the paths of a seed; the same errors are raised."""
+        key = (context.sha256(), len(timestamps), seed)
         if key not in self.pilots:
-            self.pilots[key] = self._pilot(context, timestamps, draws.seed)
-        return neutralise(self.inner.sample(context, timestamps, draws, advance), self.pilots[key])
+            self.pilots[key] = self._pilot(context, timestamps, seed)
+        return self.pilots[key]
 
     def sample_many(
         self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
@@ -95,7 +105,7 @@ class DriftNeutral:
 def neutralise(paths: PathSet, pilot: Pilot) -> PathSet:
     """Divide the close of bar t by the pilot's growth there, through the bodies; volume stays."""
     relative = RelativePaths.of(paths)
-    drift = -np.diff(np.log(pilot.growth), prepend=0.0)
+    drift = pilot.drift_against
     record = {
         "drift": "neutral",
         "growth_removed": round(float(pilot.growth[-1]) - 1.0, 6),

@@ -156,20 +156,21 @@ class Recalibrated:
         Raises:
             DataError: too few forecasts had ended by then, or the inner generator refuses the context.
         """
-        return self._at(context).sample(context, timestamps, draws, advance)
+        return self.at(context).sample(context, timestamps, draws, advance)
 
     def sample_many(
         self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
     ) -> list[PathSet]:
         """Return one path set per context, each corrected by what was known when it ends."""
         ensembles = sample_contexts(self.inner, contexts, timestamps, draws)
-        fits = [self._at(context) for context in contexts]
+        fits = [self.at(context) for context in contexts]
         return [
             rescale_ensemble(paths, fit.scaling, context, draws.seed, fit.record)
             for paths, fit, context in zip(ensembles, fits, contexts, strict=True)
         ]
 
-    def _at(self, context: Candles) -> Rescaled:
+    def at(self, context: Candles) -> Rescaled:
+        """Return the generator as corrected by what was known when a context ends."""
         origins = int(self.past.ended_by(context.timestamps[-1:])[0])
         if origins not in self.fits:
             self.fits[origins] = Rescaled(self.inner, self.past.fitted(origins), {"recalibrated_on": origins})

@@ -92,6 +92,11 @@ class Scaling:
     volume: list[Knot] = field(default_factory=list)  # of log volume; none where volume stays
     ranged: bool = True  # whether log volatility looks at ranges
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a bar is scaled by what comes after it: forecasts are made narrower by their whole last stretch."""
+        return min((knot.width for knot in self.knots), default=1.0) < 1
+
     @classmethod
     def of_factor(cls, factor: float) -> Scaling:
         """Return what multiplies volatility by one number, everywhere."""
@@ -118,7 +123,7 @@ class Scaling:
         """
         location, deviation = self._lines(self.knots, means, noise.shape[1], 0.5 if self.ranged else 1.0)
         out = location + deviation * noise
-        if min((knot.width for knot in self.knots), default=1.0) < 1:
+        if self.looks_ahead:
             width = self._line([log(knot.width) for knot in self.knots[: len(means)]], noise.shape[1])
             out += np.expm1(width) * off[:, None]
         return out
@@ -193,12 +198,17 @@ class Rescaled:
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
     ) -> PathSet:
         """Return the inner generator's paths rescaled; the same errors are raised."""
-        key, scale = (context.sha256(), len(timestamps), draws.seed), Scale.of(context)
-        if key not in self.pilots:
-            pilot = self.inner.sample(context, timestamps, Draws.block(draws.seed, PILOT_FIRST_ID, PILOT_PATHS))
-            self.pilots[key] = level_of(pilot, self.scaling, scale, draws.seed)
+        level = self.level(context, timestamps, draws.seed)
         paths = self.inner.sample(context, timestamps, draws, advance)
-        return rescale(paths, self.scaling, self.pilots[key], scale, draws.seed, self.record)
+        return rescale(paths, self.scaling, level, Scale.of(context), draws.seed, self.record)
+
+    def level(self, context: Candles, timestamps: pd.DatetimeIndex, seed: int) -> Level:
+        """Return what the pilot of a seed says of the inner generator's forecast; the same errors are raised."""
+        key = (context.sha256(), len(timestamps), seed)
+        if key not in self.pilots:
+            pilot = self.inner.sample(context, timestamps, Draws.block(seed, PILOT_FIRST_ID, PILOT_PATHS))
+            self.pilots[key] = level_of(pilot, self.scaling, Scale.of(context), seed)
+        return self.pilots[key]
 
     def sample_many(
         self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
