@@ -522,6 +522,11 @@ BUGS: tuple[Bug, ...] = (
         ),
         ("two tests of one fact are not corrected for", "min(1.0, 2 * min(where.p, width.p))", "min(where.p, width.p)"),
         ("a control that was not caught gives a PASS", "e.control_p < CONTROL_P", "e.control_p > CONTROL_P"),
+        (
+            "q is rounded onto the threshold that it is below",
+            "p < limit <= round(p, decimals)",
+            "p < limit < round(p, decimals)",
+        ),
         ("a FAIL that claims too much is not held down", 'if label == "FAIL" and e', 'if label == "WARN" and e'),
     ),
     *bugs_of(
@@ -904,8 +909,8 @@ BUGS: tuple[Bug, ...] = (
         "market/test_paths.py",
         (
             "selected paths keep the ids of the first ones",
-            "path_ids=self.path_ids[rows], counts=counts)",
-            "path_ids=self.path_ids[: len(rows)], counts=counts)",
+            "path_ids=self.path_ids[rows], counts=counts, weights=weights)",
+            "path_ids=self.path_ids[: len(self.values[rows])], counts=counts, weights=weights)",
         ),
         (
             "arrays are read as open, low, high, close",

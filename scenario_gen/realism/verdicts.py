@@ -84,8 +84,10 @@ def _small(p: float) -> str:
     """Return a p-value with as many digits as show on which side of a threshold it lies."""
     if p < 1e-4:
         return "<0.0001"
-    near = p < FAIL_Q or p < WARN_Q <= round(p, 3)
-    return f"{p:.4f}" if near else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    decimals = 4 if p < FAIL_Q else 3 if p < 0.1 else 2
+    while any(p < limit <= round(p, decimals) for limit in (FAIL_Q, WARN_Q)):
+        decimals += 1
+    return f"{p:.{decimals}f}"
 
 
 # Every fact compared, corrected for their number, and labelled (modes B and C)

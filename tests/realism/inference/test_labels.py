@@ -49,6 +49,23 @@ def test_every_label_says_why() -> None:
     assert "not called FAIL because the reference has 900 bars" in capped
 
 
+@pytest.mark.parametrize(
+    ("q", "shown"),
+    [
+        (0.04996, "q 0.04996: perhaps"),
+        (0.0499996, "q 0.0499996: perhaps"),
+        (0.0499, "q 0.0499: perhaps"),
+        (0.009996, "q 0.009996: "),
+        (0.05, "q 0.050; "),
+        (0.0504, "q 0.050; "),
+        (0.01, "q 0.010: perhaps"),
+        (0.0304, "q 0.030: perhaps"),
+    ],
+)
+def test_a_p_value_is_never_rounded_onto_the_threshold_that_it_is_below(q: float, shown: str) -> None:
+    assert f"effect 0.20, {shown}" in judge(replace(QUIET, q=q, effect=0.2, direction="lower"))[1]
+
+
 def test_a_group_is_as_bad_as_its_worst_member() -> None:
     order: list[Label] = ["PASS", "UNTESTABLE", "INCONCLUSIVE", "WARN", "FAIL"]
     for better, worse in pairwise(order):
