@@ -178,7 +178,7 @@ BUGS: tuple[Bug, ...] = (
         ("Bartlett's weights reach zero one lag too early", "(1 - k / (lag + 1))", "(1 - k / lag)"),
     ),
     *bugs_of(
-        "stats/multiple.py",
+        "stats/means.py",
         "stats/test_multiple.py",
         ("Holm multiplies the smallest p value by 1", "np.arange(len(p), 0, -1)", "np.arange(1, len(p) + 1)"),
     ),
@@ -195,7 +195,7 @@ BUGS: tuple[Bug, ...] = (
         ("a rank tells what came above, not below", "int((ensemble < real).sum())", "int((ensemble > real).sum())"),
     ),
     *bugs_of(
-        "stats/scores.py",
+        "stats/ranks.py",
         "stats/test_scores.py",
         (
             "CRPS counts pairs of a path with itself",
@@ -663,7 +663,7 @@ BUGS: tuple[Bug, ...] = (
         ("a fill at the close waits for a bar", 'lag = 1 if broker.fill == "next_open" else 0', "lag = 1"),
     ),
     *bugs_of(
-        "backtest/round_trips.py",
+        "backtest/orders.py",
         "backtest/test_broker_by_hand.py",
         (
             "a short's profit has a long's sign",
@@ -701,7 +701,7 @@ BUGS: tuple[Bug, ...] = (
         ("a track record is not squared", "/ (record.sharpe - benchmark)) ** 2", "/ (record.sharpe - benchmark))"),
     ),
     *bugs_of(
-        "backtest/overfitting/trials.py",
+        "backtest/overfitting/sharpe.py",
         "backtest/overfitting/test_deflated_grid.py",
         (
             "copies of one set count as many trials",
@@ -728,7 +728,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "backtest/overfitting/stability.py",
+        "backtest/overfitting/grids.py",
         "backtest/overfitting/test_stability.py",
         (
             "what neighbours lose is said to be kept",
@@ -819,7 +819,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "forecasts/drift.py",
+        "forecasts/foresight.py",
         "forecasts/test_drift.py",
         (
             "growth is the mean of logs",
@@ -886,7 +886,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "realism/yardstick.py",
+        "realism/space.py",
         "realism/scores/test_yardstick.py",
         ("the limit of a low score is that of a high one", "0.05 if low else 0.95", "0.95 if low else 0.05"),
         (

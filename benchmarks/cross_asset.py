@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.planted import diluted, gaussian, joint_shuffle
 from scenario_gen.market import load_candles
-from scenario_gen.market.assets import shared_bars
+from scenario_gen.market.path_tables import shared_bars
 from scenario_gen.realism.assets import check_cross_facts_by_origin, cross_control
 from scenario_gen.realism.facts import PAIR_FACTS
 from scenario_gen.realism.gauge import Gauge, windows

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
+from scenario_gen.forecasts.foresight import rank_strategies
 from scenario_gen.forecasts.harness import Sampling
 from scenario_gen.forecasts.origins import rolling_origins
-from scenario_gen.forecasts.ranking import rank_strategies
 from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.sections import default_section
 from scenario_gen.market.calendar import BarCalendar

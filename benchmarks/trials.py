@@ -16,7 +16,7 @@ import numpy as np
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.overfitting import deflate_best, stepped_down
-from scenario_gen.backtest.overfitting.stepwise import resampled_bars
+from scenario_gen.backtest.overfitting.grids import resampled_bars
 
 YEAR, YEARS, SETS = 252, 10, 50
 LEVEL, RESAMPLES, MEAN_BLOCK = 0.05, 400, 2.0

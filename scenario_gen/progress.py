@@ -1,7 +1,7 @@
 """Long work: how it tells what it is doing, and one thread for numpy's linear algebra where matrices are small.
 
 Owns a protocol and the silent version of it that the Python API uses. Knows nothing of terminals (the bars are drawn in
-:mod:`scenario_gen.cli.progress`) and nothing of torch, which has threads of its own.
+:mod:`scenario_gen.cli.terminal`) and nothing of torch, which has threads of its own.
 """
 
 from __future__ import annotations

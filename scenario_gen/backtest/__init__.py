@@ -11,24 +11,12 @@ from typing import TYPE_CHECKING
 from scenario_gen.lazy import public_names
 
 if TYPE_CHECKING:
-    from scenario_gen.backtest.engine import BacktestResult as BacktestResult, run_backtest as run_backtest
-    from scenario_gen.backtest.ground import Ground as Ground
-    from scenario_gen.backtest.inference.agreement import (
+    from scenario_gen.backtest.agreement import (
         Agreement as Agreement,
         generators_side_by_side as generators_side_by_side,
     )
-    from scenario_gen.backtest.inference.nulls import (
-        RandomEntries as RandomEntries,
-        buy_and_hold as buy_and_hold,
-        random_entries as random_entries,
-    )
-    from scenario_gen.backtest.inference.paired import (
-        PairedComparison as PairedComparison,
-        compare_each_other as compare_each_other,
-        compare_with as compare_with,
-    )
-    from scenario_gen.backtest.inference.skill import Skill as Skill, judge_together as judge_together, skill as skill
-    from scenario_gen.backtest.intrabar import IntrabarOrders as IntrabarOrders, intrabar_orders as intrabar_orders
+    from scenario_gen.backtest.engine import BacktestResult as BacktestResult, run_backtest as run_backtest
+    from scenario_gen.backtest.ground import Ground as Ground
     from scenario_gen.backtest.loader import (
         Dropped as Dropped,
         Expansion as Expansion,
@@ -37,6 +25,11 @@ if TYPE_CHECKING:
         load_strategy as load_strategy,
     )
     from scenario_gen.backtest.metrics import METRICS as METRICS, Metric as Metric
+    from scenario_gen.backtest.nulls import (
+        RandomEntries as RandomEntries,
+        buy_and_hold as buy_and_hold,
+        random_entries as random_entries,
+    )
     from scenario_gen.backtest.overfitting import (
         DeflatedSharpe as DeflatedSharpe,
         Overfitting as Overfitting,
@@ -51,6 +44,20 @@ if TYPE_CHECKING:
         Leak as Leak,
         probe_causality as probe_causality,
     )
+    from scenario_gen.backtest.reruns import (
+        IntrabarOrders as IntrabarOrders,
+        WarmUp as WarmUp,
+        intrabar_orders as intrabar_orders,
+        warm_up as warm_up,
+    )
+    from scenario_gen.backtest.skill import (
+        PairedComparison as PairedComparison,
+        Skill as Skill,
+        compare_each_other as compare_each_other,
+        compare_with as compare_with,
+        judge_together as judge_together,
+        skill as skill,
+    )
     from scenario_gen.backtest.strategy import Bars as Bars, Signals as Signals, Strategy as Strategy
     from scenario_gen.backtest.tail import (
         Drawdowns as Drawdowns,
@@ -64,7 +71,6 @@ if TYPE_CHECKING:
         tail_causes as tail_causes,
         tail_losses as tail_losses,
     )
-    from scenario_gen.backtest.warming import WarmUp as WarmUp, warm_up as warm_up
     from scenario_gen.stats.estimate import (
         Estimate as Estimate,
         MetricSummary as MetricSummary,

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.engine import BacktestResult, trade
 from scenario_gen.backtest.ground import Ground
-from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
-from scenario_gen.backtest.inference.paired import PairedComparison, compare_each_other, compare_with
-from scenario_gen.backtest.inference.skill import Skill, judge_together, skill
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import bar_returns
+from scenario_gen.backtest.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
 from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability
-from scenario_gen.backtest.overfitting.stability import parameter_stability
-from scenario_gen.backtest.overfitting.stepwise import Stepwise, stepwise
-from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
+from scenario_gen.backtest.overfitting.grids import Stepwise, parameter_stability, stepwise
+from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
 from scenario_gen.backtest.result import Choice, StrategyResult, Tail
+from scenario_gen.backtest.skill import PairedComparison, Skill, compare_each_other, compare_with, judge_together, skill
 from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
 from scenario_gen.backtest.tail.losses import tail_losses, terminal_returns, worst_bar

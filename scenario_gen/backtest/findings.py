@@ -14,10 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.ground import Ground
-from scenario_gen.backtest.intrabar import IntrabarOrders, intrabar_orders
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
-from scenario_gen.backtest.warming import WarmUp, warm_up
+from scenario_gen.backtest.reruns import IntrabarOrders, WarmUp, intrabar_orders, warm_up
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
 from scenario_gen.market.paths import PathSet
 

@@ -22,8 +22,7 @@ import numpy as np
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.orders import Bools, Outcome, Quotes, SignalOrders
-from scenario_gen.backtest.round_trips import round_trips
+from scenario_gen.backtest.orders import Bools, Outcome, Quotes, SignalOrders, round_trips
 
 if TYPE_CHECKING:
     pass

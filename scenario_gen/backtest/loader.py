@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.backtest.parameters import described, hint, label, parameter_sets
 from scenario_gen.backtest.reads import Reads
 from scenario_gen.backtest.strategy import METHODS
-from scenario_gen.backtest.uses import StrategyUse, names_a_class, split_use
+from scenario_gen.backtest.uses import StrategyUse, described, hint, label, names_a_class, sets_of_class, split_use
 from scenario_gen.errors import StrategyError
 from scenario_gen.reading.places import find_file, places
 
@@ -133,7 +132,7 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
     file = _find(path, base)
     reads = Reads(file)
     cls = _class_in(reads, class_name)
-    sets = parameter_sets(cls, use.params, use.where)
+    sets = sets_of_class(cls, use.params, use.where)
     kept: list[LoadedStrategy] = []
     dropped: list[Dropped] = []
     for params in sets:

@@ -1,6 +1,7 @@
-"""What a strategy asks for and what the broker sees, as arrays; shared by both simulators.
+"""What a strategy asks for and what the broker sees, as arrays, and the round trips that came of it.
 
-Knows shapes; knows neither strategies nor how anything is filled.
+Shared by both simulators. Everything between flat and flat is one trade. Knows shapes; knows neither strategies nor
+how anything is filled.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account import Account, Floats
+from scenario_gen.backtest.account import Account, Floats, Ints, Orders
 
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -85,3 +86,119 @@ class Outcome:
         return replace(
             self, unfilled=np.where(np.isnan(counted), np.where(traded, 0.0, np.where(wished, 1.0, np.nan)), counted)
         )
+
+
+# --- From orders to round trips ---
+
+
+@dataclass(frozen=True)
+class _Legs:
+    """Orders split where they cross zero: each leg either opens or closes. All arrays [leg], by path and time."""
+
+    path: Ints
+    bar: Ints
+    size: Floats
+    price: Floats
+    fees: Floats
+    opens: Floats  # 1 where the leg adds to the position, else 0
+    trade: Ints  # number of the round trip
+
+    def total(self, amounts: Floats, trades: int) -> Floats:
+        return np.asarray(np.bincount(self.trade, weights=amounts, minlength=trades), dtype=np.float64)
+
+
+def round_trips(orders: Orders, before: Floats, close: Floats, financing: Floats, account: Account) -> pd.DataFrame:
+    """Return one row per round trip, by path and then by time, with ``TRADE_COLUMNS``.
+
+    Prices are means weighted by size; ``fees`` hold the cost of borrowing, too. An open trade is marked at the
+    last close, and one on a ruined account is closed at the close of its ruin.
+
+    Args:
+        orders: [order] by path and then by time; none after a path's ruin.
+        before: float64 [order], position before each.
+        close: float64 [bar, path].
+        financing: float64 [bar, path], cost of borrowing paid at each close.
+        account: what ``settle`` made of the orders.
+    """
+    if not len(before):
+        return pd.DataFrame({name: [] for name in TRADE_COLUMNS}, columns=list(TRADE_COLUMNS)).astype(_DTYPES)
+    legs = _legs(orders, before)
+    count = int(legs.trade[-1]) + 1
+    first = np.flatnonzero(np.diff(legs.trade, prepend=-1))
+    last = np.append(first[1:], len(legs.trade)) - 1
+    path, opening, closing = legs.path[first], legs.opens, 1 - legs.opens
+    side = np.sign(legs.size[first])
+    size = legs.total(np.abs(legs.size) * opening, count)
+    sold = legs.total(np.abs(legs.size) * closing, count)
+    is_open = _left(legs, before, orders, last)
+    ruin = account.ruin[path]
+    end = np.minimum(ruin, len(close) - 1)
+    mark, remainder = close[end, path], np.where(is_open, size - sold, 0.0)
+    received = legs.total(np.abs(legs.size) * legs.price * closing, count) + remainder * mark
+    paid = legs.total(np.abs(legs.size) * legs.price * opening, count)
+    entry_bar, exit_bar = legs.bar[first], np.where(is_open, end, legs.bar[last])
+    fees = legs.total(legs.fees, count) + _borrowing(financing, path, entry_bar, np.where(is_open, end + 1, exit_bar))
+    columns = {
+        "path_id": path,
+        "side": np.where(side > 0, "long", "short"),
+        "entry_bar": entry_bar,
+        "entry_price": paid / size,
+        "exit_bar": exit_bar,
+        "exit_price": received / (sold + remainder),
+        "size": size,
+        "pnl": side * (received - paid) - fees,
+        "fees": fees,
+        "open": is_open & (ruin == len(close)),
+    }
+    return pd.DataFrame(columns, columns=list(TRADE_COLUMNS)).astype(_DTYPES)
+
+
+_DTYPES = {
+    "path_id": np.int64,
+    "side": "str",
+    "entry_bar": np.int64,
+    "entry_price": np.float64,
+    "exit_bar": np.int64,
+    "exit_price": np.float64,
+    "size": np.float64,
+    "pnl": np.float64,
+    "fees": np.float64,
+    "open": bool,
+}
+
+
+def _legs(orders: Orders, before: Floats) -> _Legs:
+    """Split the orders that turn a long into a short, or a short into a long."""
+    after = before + orders.size
+    crosses = before * after < 0
+    copies = np.where(crosses, 2, 1)
+    at = np.repeat(np.arange(len(before)), copies)
+    second = np.zeros(len(at), dtype=bool)
+    second[np.cumsum(copies)[crosses] - 1] = True
+    split = crosses[at]
+    size = np.where(split, np.where(second, after[at], -before[at]), orders.size[at])
+    position = np.where(second, 0.0, before[at])
+    share = np.divide(size, orders.size[at])
+    return _Legs(
+        path=orders.path[at],
+        bar=orders.bar[at],
+        size=size,
+        price=orders.price[at],
+        fees=orders.fees[at] * share,
+        opens=(position * size >= 0).astype(np.float64),
+        trade=np.cumsum(position == 0) - 1,
+    )
+
+
+def _left(legs: _Legs, before: Floats, orders: Orders, last: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return whether each trade is open: it is the last of its path and its last order left something."""
+    final = np.append(orders.path[1:] != orders.path[:-1], True)
+    open_paths = orders.path[final][(before + orders.size)[final] != 0]
+    ends_path = np.append(legs.path[last][1:] != legs.path[last][:-1], True)
+    return np.asarray(ends_path & np.isin(legs.path[last], open_paths))
+
+
+def _borrowing(financing: Floats, path: Ints, start: Ints, stop: Ints) -> Floats:
+    """Return what was paid at the closes of bars ``start`` to ``stop`` (exclusive), [trade]."""
+    paid = np.concatenate([np.zeros((1, financing.shape[1])), np.cumsum(financing, axis=0)])
+    return np.asarray(paid[stop, path] - paid[start, path])

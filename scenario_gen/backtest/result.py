@@ -8,17 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scenario_gen.backtest.inference.paired import PairedComparison
-from scenario_gen.backtest.inference.skill import Skill
 from scenario_gen.backtest.overfitting.cscv import Overfitting
-from scenario_gen.backtest.overfitting.stability import Shape
-from scenario_gen.backtest.overfitting.stepwise import Stepwise
-from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
+from scenario_gen.backtest.overfitting.grids import Shape, Stepwise
+from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
+from scenario_gen.backtest.reruns import WarmUp
+from scenario_gen.backtest.skill import PairedComparison, Skill
 from scenario_gen.backtest.tail.causes import TailCauses
 from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
 from scenario_gen.backtest.tail.losses import TailLoss
 from scenario_gen.backtest.tail.marker import Marker
-from scenario_gen.backtest.warming import WarmUp
 from scenario_gen.stats.estimate import Estimate, MetricSummary
 
 NO_SURFACE = Estimate(None, reason="not asked")

@@ -23,10 +23,10 @@ from scenario_gen.candles.reference import ReferenceBounds, Scales
 from scenario_gen.market import validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.frequency import nanoseconds, spacing
+from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import log_steps
 from scenario_gen.market.section import Market
-from scenario_gen.market.sessions import SessionClock
 
 Numbers = NDArray[np.floating[Any]]
 

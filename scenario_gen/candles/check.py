@@ -3,14 +3,17 @@
 The rules are set up once per context (:class:`CandleRules`) and applied to any number of blocks. What a rule is stands
 in ``rules``, what is counted in ``account``. Paths without finite positive prices are beyond repair (V1, V2): they are
 dropped before, never imputed.
+
+Owns also which stylized facts of repaired paths are measured before and after: the cost is bounded where rounding to
+ticks changes every path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,14 +23,65 @@ from scenario_gen.candles.account import CandleCounts, count_paths, wickless_sha
 from scenario_gen.candles.breaches import Exchange, Flags, Suspects, View, session_close
 from scenario_gen.candles.reference import ReferenceBounds, Scales
 from scenario_gen.candles.rules import RULE, RuleCount, find, history_breaches, mend, misfits, rows
-from scenario_gen.candles.shifts import MOST_MEASURED, facts_of_changed
 from scenario_gen.errors import CheckError
 from scenario_gen.market.calendar import LAST_STAMPED, BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
 from scenario_gen.market.validity import TOO_LOW, columns_of, not_finite, too_large, too_small
+from scenario_gen.realism.bars import BarArrays, spread_rows
+from scenario_gen.realism.estimators import divide
+from scenario_gen.realism.facts import FACT, entries, path_statistics
 from scenario_gen.realism.gauge import Gauge
+
+# Changed paths of an ensemble that are measured, evenly spread: a mean over so many has an error of .03 standard
+# deviations, and the shifts are paired, so theirs is smaller still.
+MOST_MEASURED = 1000
+SIDES = ("raw", "left")
+
+
+def share_of(most: int, part: int, whole: int) -> int:
+    """Return how many of ``most`` fall to a part of the ensemble, at least one."""
+    return max(1, -(-most * part // whole))
+
+
+def facts_of_changed(raw: PathSet, repaired: PathSet, gauge: Callable[[], Gauge], most: int) -> pd.DataFrame:
+    """Return one row per measured path, index path_id: ``<fact>_raw`` and ``<fact>_left`` for every fact.
+
+    Facts are measured as those of the ensemble are; a pooled ratio is the path's own. Empty where nothing was changed.
+
+    Args:
+        raw: kept paths before repair.
+        repaired: the same paths after it, in the same order.
+        gauge: makes the history's, which says how to measure; asked only where something was changed.
+        most: changed paths that are measured, evenly spread.
+    """
+    changed = np.flatnonzero((raw.values != repaired.values).any(axis=(1, 2)))
+    rows = changed[spread_rows(len(changed), most)]
+    ids = raw.path_ids[rows]
+    index = pd.Index(ids, name="path_id")
+    if not len(ids):
+        return pd.DataFrame(index=index)
+    columns = {
+        f"{fact}_{side}": values
+        for side, paths in zip(SIDES, (raw, repaired), strict=True)
+        for fact, values in _facts(paths.select(ids), gauge()).items()
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def _facts(paths: PathSet, gauge: Gauge) -> dict[str, NDArray[Any]]:
+    """Return fact id to one value per path."""
+    found = path_statistics(BarArrays.of_paths(paths, tick=gauge.tick, clock=gauge.clock), gauge=gauge)
+    facts = [fact for fact in FACT.values() if {*entries(fact)} <= found.keys()]
+    return {
+        fact.id: found[fact.id] if fact.kind == "P" else divide(found[f"{fact.id}.num"], found[f"{fact.id}.den"])
+        for fact in facts
+    }
+
+
+# --- Found, counted, mended ---
+
 
 Policy = Literal["repair", "reject", "fail"]
 

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.relative import SETTLED, running_volatility
-from scenario_gen.market.sessions import SessionClock
 
 Floats = NDArray[np.float64]
 

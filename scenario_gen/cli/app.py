@@ -175,7 +175,7 @@ def pull(
       scenario-gen models pull org/model@v2 --tokenizer org/tokenizer@v2
     """
     from scenario_gen.cli.models import pull_model
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
 
     pull_model(name, tokenizer, choose_progress())
 

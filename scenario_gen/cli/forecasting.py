@@ -102,7 +102,7 @@ def calibrate(
     loaded = _loaded(spec, data, context, end, model, temperature, top_p)
     section = _section(model, temperature, top_p, device)
     kinds = _baselines(baselines)
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
     from scenario_gen.pipeline.calibrate import Wishes, calibrate_spec
 
     wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step, recalibrate)
@@ -269,7 +269,7 @@ def evaluate(
         raise typer.BadParameter("only a training config says what was held out", param_hint="--part")
     import pandas as pd
 
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
     from scenario_gen.forecasts.checkpoint_figures import HORIZON
     from scenario_gen.forecasts.checkpoints import Contest, Material, evaluate as evaluate_model
     from scenario_gen.forecasts.harness import Sampling
@@ -310,7 +310,7 @@ def _require_own_folder(model: str) -> None:
 def _write_card(model: str, evaluation: Evaluation) -> None:
     from scenario_gen.kronos.checkpoint import open_checkpoint
     from scenario_gen.report.tables.checkpoints import card_text
-    from scenario_gen.training.card import write_card
+    from scenario_gen.training.run import write_card
 
     path = write_card(Path(model), open_checkpoint(model), card_text(evaluation))
     say(f"card: {path}", err=True)

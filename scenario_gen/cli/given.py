@@ -89,7 +89,7 @@ def check(
       scenario-gen check two.parquet --reference SPX=sp500 --reference IXIC=nasdaq
     """
     market = _market(tick_size=tick_size, lot_size=lot_size, price_limit=price_limit, volume_unit=volume_unit)
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
     from scenario_gen.pipeline.check_assets import check_given
 
     report = check_given(
@@ -262,7 +262,7 @@ def backtest(
       scenario-gen backtest paths.parquet --strategy my.py:Rule --limits max_drawdown=0.2 --json
     """
     from scenario_gen.cli.manners import leave
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
     from scenario_gen.pipeline.backtest import backtest_paths
 
     report = backtest_paths(

@@ -14,8 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from scenario_gen import __version__
-from scenario_gen.cli.progress import choose_progress
-from scenario_gen.cli.terminal import INTERRUPTED, Interruption, say
+from scenario_gen.cli.terminal import INTERRUPTED, Interruption, choose_progress, say
 from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.market.section import moment_of

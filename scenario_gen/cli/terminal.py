@@ -1,8 +1,9 @@
-"""Standard output and error of the command line: what may be written to them, and what happens when they end.
+"""Standard output and error of the command line: what may be written to them, how work progresses, how they end.
 
 Three promises. A character that the console's encoding lacks is replaced, never an error. A column name, a title or
 the name of a file cannot command the terminal: their control characters are written out. Where the output is
-closed (``| head``) or full, the work goes on to its own exit code; a full disk is told on stderr.
+closed (``| head``) or full, the work goes on to its own exit code; a full disk is told on stderr. Progress is a bar per
+stage on a terminal, a line per stage anywhere else, and all of it on stderr.
 """
 
 from __future__ import annotations
@@ -12,9 +13,24 @@ import io
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as RichProgress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from scenario_gen.errors import printable
+from scenario_gen.progress import Progress
 
 INTERRUPTED = 130
 OUTPUT_LOST = 2
@@ -102,3 +118,96 @@ class Interruption:
         del number, frame
         cls.came = True
         raise KeyboardInterrupt
+
+
+# --- Progress for people ---
+
+
+class BarProgress:
+    """One bar per stage; a finished bar stays on the screen. Stages may be nested."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: RichProgress | None = None
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar of ``total`` steps while the stage lasts."""
+        outermost = self._live is None
+        live = self._live or _bars(self._console)
+        self._live = live
+        if outermost:
+            live.start()
+        task = live.add_task(printable(title), total=total)
+        try:
+            yield lambda steps: live.update(task, advance=steps)
+        finally:
+            if outermost:
+                live.stop()
+                self._live = None
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(printable(text), markup=False, highlight=False)
+
+
+class LineProgress:
+    """A line when a stage begins, one at every quarter, one when it ends: for logs and pipes."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Write a line at the start, at each quarter of ``total`` and at the end."""
+        began, done, told = self._clock(), 0, 0
+        self.note(f"{title} ...")
+
+        def advance(steps: int) -> None:
+            nonlocal done, told
+            done += steps
+            quarter = 4 * done // total if total > 0 else 4
+            if told < quarter < 4:
+                told = quarter
+                self.note(f"{title}: {done} of {total}")
+
+        yield advance
+        self.note(f"{title}: {done} of {total} in {self._clock() - began:.1f} s")
+
+    def note(self, text: str) -> None:
+        """Write the line."""
+        print(printable(text), file=self._stream, flush=True)
+
+
+class NotesOnly:
+    """No progress, but notes: what ``--quiet`` leaves."""
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Open a stage that shows nothing."""
+        del title, total
+        yield lambda steps: None
+
+    def note(self, text: str) -> None:
+        """Write the line to stderr."""
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def choose_progress(*, quiet: bool = False) -> Progress:
+    """Return the progress that suits stderr: bars on a terminal, lines elsewhere, notes alone if quiet."""
+    if quiet:
+        return NotesOnly()
+    console = Console(stderr=True)
+    return BarProgress(console) if console.is_terminal else LineProgress(sys.stderr)
+
+
+def _bars(console: Console) -> RichProgress:
+    return RichProgress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

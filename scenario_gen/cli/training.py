@@ -36,7 +36,7 @@ def train(config: Config, out: Out = None, data: Data = None, resume: Resume = F
 
       torchrun --nproc-per-node 4 -m scenario_gen train nano.yaml --data histories
     """
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
     from scenario_gen.training import train as train_checkpoint
 
     progress = choose_progress(quiet=quiet)
@@ -56,7 +56,7 @@ def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume 
 
       scenario-gen finetune mine.yaml --data my.csv --out checkpoints/mine
     """
-    from scenario_gen.cli.progress import choose_progress
+    from scenario_gen.cli.terminal import choose_progress
     from scenario_gen.training import finetune as finetune_checkpoint
 
     progress = choose_progress(quiet=quiet)
@@ -64,7 +64,7 @@ def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume 
 
 
 def _downloaded(asked: VectorbtData) -> list[Candles]:
-    from scenario_gen.training.download import download
+    from scenario_gen.training.histories import download
 
     return download(asked.kind, asked.symbols, asked.options)
 
@@ -73,7 +73,7 @@ def _tell(trained: Trained) -> None:
     """Print what came out and draw the learning curves; under torchrun, once."""
     import os
 
-    from scenario_gen.report.drawing.learning import draw_learning
+    from scenario_gen.report.drawing.charts import draw_learning
 
     if os.environ.get("RANK", "0") != "0":
         return

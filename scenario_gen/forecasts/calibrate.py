@@ -34,7 +34,7 @@ from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.recalibrated import as_sampled, past_of
 from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.sessions import SessionClock
+from scenario_gen.market.inferred import SessionClock
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.by_origin import (

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.forecasts.origins import SeriesOrigin, Stretch
 from scenario_gen.stats.means import neighbours
-from scenario_gen.stats.ranks import LEVELS
-from scenario_gen.stats.scores import DM_LAG
+from scenario_gen.stats.ranks import DM_LAG, LEVELS
 
 Floats = NDArray[np.float64]
 

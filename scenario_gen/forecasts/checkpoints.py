@@ -36,13 +36,12 @@ from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import KronosGenerator, default_section
 from scenario_gen.market import validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Scale
+from scenario_gen.market.inferred import tick_size
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.sessions import tick_size
 from scenario_gen.progress import Progress
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import FACT, path_statistics
-from scenario_gen.stats.ranks import pit
-from scenario_gen.stats.scores import fair_crps
+from scenario_gen.stats.ranks import fair_crps, pit
 from scenario_gen.training.config import load_config
 from scenario_gen.training.data import Series, load_series
 from scenario_gen.training.histories import COLUMNS, History, read_histories

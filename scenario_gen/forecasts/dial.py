@@ -26,8 +26,7 @@ from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.market.candles import Candles
 from scenario_gen.progress import Progress
 from scenario_gen.stats.means import mean_test
-from scenario_gen.stats.ranks import central_coverage
-from scenario_gen.stats.scores import DM_LAG
+from scenario_gen.stats.ranks import DM_LAG, central_coverage
 from scenario_gen.values import cached
 
 Floats = NDArray[np.float64]

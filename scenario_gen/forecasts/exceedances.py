@@ -19,7 +19,7 @@ from scipy import stats
 from scipy.special import xlog1py, xlogy
 
 from scenario_gen.finding import Label, worst
-from scenario_gen.stats.multiple import benjamini_hochberg
+from scenario_gen.stats.means import benjamini_hochberg
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]

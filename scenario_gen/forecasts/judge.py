@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.finding import CALIBRATION, OVERLAP, VALUE_AT_RISK, Finding, Label, worst
-from scenario_gen.forecasts.drift import audit_drift
 from scenario_gen.forecasts.exceedances import NEXT_BAR, Exceedances, count_exceedances, group_label, judged_together
-from scenario_gen.forecasts.foresight import Foresight
+from scenario_gen.forecasts.foresight import Foresight, audit_drift
 from scenario_gen.forecasts.numbers import FUNCTIONALS, SCORED, Observation
 from scenario_gen.forecasts.origins import FEWEST_JUDGED
 from scenario_gen.forecasts.results import (
@@ -28,9 +27,16 @@ from scenario_gen.forecasts.results import (
     GeneratorCalibration,
     Histogram,
 )
-from scenario_gen.stats.multiple import benjamini_hochberg
-from scenario_gen.stats.ranks import Uniformity, band_coverage, central_coverage, histogram, histogram_band, uniformity
-from scenario_gen.stats.scores import compare_scores
+from scenario_gen.stats.means import benjamini_hochberg
+from scenario_gen.stats.ranks import (
+    Uniformity,
+    band_coverage,
+    central_coverage,
+    compare_scores,
+    histogram,
+    histogram_band,
+    uniformity,
+)
 
 Floats = NDArray[np.float64]
 

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from scenario_gen.forecasts.exceedances import NEXT_BAR, TAILS, VAR_LEVELS, Tail, TailLosses, excess, tail_losses
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
-from scenario_gen.stats.ranks import largest_deviation, pit
-from scenario_gen.stats.scores import fair_crps, fair_energy_score, variogram_score
+from scenario_gen.stats.ranks import fair_crps, fair_energy_score, largest_deviation, pit, variogram_score
 
 Floats = NDArray[np.float64]
 

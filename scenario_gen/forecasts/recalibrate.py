@@ -24,7 +24,7 @@ from scenario_gen.generators.recalibrated import Numbers, PastForecasts, past_nu
 from scenario_gen.generators.sections import RecalibrationBudget
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.progress import Progress
-from scenario_gen.stats.scores import ScoreSkill
+from scenario_gen.stats.ranks import ScoreSkill
 from scenario_gen.values import cached
 
 FIT_PATHS = 99  # of each forecast: mean and deviation of log volatility are then known to a tenth of a deviation

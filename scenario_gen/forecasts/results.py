@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.finding import Label
-from scenario_gen.forecasts.drift import DriftAudit
 from scenario_gen.forecasts.exceedances import Exceedances, decisive, group_label
-from scenario_gen.forecasts.foresight import Foresight
+from scenario_gen.forecasts.foresight import DriftAudit, Foresight
 from scenario_gen.generators.rescaled import Scaling
 from scenario_gen.realism.results import FactsReport
-from scenario_gen.stats.ranks import Coverage
-from scenario_gen.stats.scores import ScoreSkill
+from scenario_gen.stats.ranks import Coverage, ScoreSkill
 
 
 @dataclass(frozen=True)

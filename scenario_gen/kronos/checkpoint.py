@@ -24,13 +24,12 @@ from torch import Tensor
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.files import sha256_of, write_bytes, write_sums
-from scenario_gen.kronos.extras import cell_volumes, read_extras
 from scenario_gen.kronos.hub import Revision, fetched, find_source
 from scenario_gen.kronos.model import DependencyForm, Kronos
 from scenario_gen.kronos.registry import published_window
 from scenario_gen.kronos.representation import Levels, Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
-from scenario_gen.kronos.weights import CONFIG, WEIGHTS, load_network, save_network
+from scenario_gen.kronos.weights import CONFIG, WEIGHTS, cell_volumes, load_network, read_extras, save_network
 
 EXTRAS = "scenario_gen.json"
 OWN_FILES = (*(f"{part}/{name}" for part in ("model", "tokenizer") for name in (CONFIG, WEIGHTS)), EXTRAS)

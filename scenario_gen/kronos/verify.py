@@ -9,7 +9,6 @@ from pathlib import Path
 from scenario_gen.errors import CheckpointError
 from scenario_gen.files import SUMS, is_hash, mismatch, read_sums, recorded_by_the_hub
 from scenario_gen.kronos.checkpoint import EXTRAS, OWN_FILES, load_checkpoint
-from scenario_gen.kronos.extras import read_json
 from scenario_gen.kronos.hub import Place, Revision, places_of
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import (
@@ -21,7 +20,7 @@ from scenario_gen.kronos.registry import (
     snapshot_folder,
 )
 from scenario_gen.kronos.tokenizer import KronosTokenizer
-from scenario_gen.kronos.weights import CONFIG, load_network
+from scenario_gen.kronos.weights import CONFIG, load_network, read_json
 
 PULL = "run 'scenario-gen models pull {}' to fetch it"
 INSTALL_AGAIN = "install scenario-gen again"

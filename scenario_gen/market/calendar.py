@@ -24,7 +24,7 @@ from scenario_gen.market.exchange import (
 )
 from scenario_gen.market.frequency import DAY, ConstantStep, Spacing, StampRule, spacing, wall_nanoseconds
 from scenario_gen.market.inferred import PERIODS_PER_YEAR, infer_bars_per_year, infer_period, infer_rule
-from scenario_gen.market.suspicious import always_open_flags
+from scenario_gen.market.rules import always_open_flags
 
 ALWAYS_OPEN = "24/7"
 LAST_STAMPED = 2260  # nanoseconds in 64 bits end in April 2262

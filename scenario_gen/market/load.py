@@ -31,8 +31,7 @@ from scenario_gen.market.columns import (
 from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing, still_forming, wall_nanoseconds
 from scenario_gen.market.inferred import clock_shifts
 from scenario_gen.market.read import BUILT_IN, RawTable, read_source
-from scenario_gen.market.rules import RawBars, judge
-from scenario_gen.market.suspicious import off_session_flags, suspicious_bars
+from scenario_gen.market.rules import RawBars, judge, off_session_flags, suspicious_bars
 from scenario_gen.market.times import as_bound, epoch_units, parse_stamps, to_timezone
 
 Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime

@@ -22,7 +22,7 @@ from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.finished import fan_bars
+from scenario_gen.pipeline.blocks import fan_bars
 from scenario_gen.pipeline.given import CONTEXT, GivenPaths, History, Paths, given_paths
 from scenario_gen.pipeline.summary import strategy_result
 from scenario_gen.progress import Progress, SilentProgress

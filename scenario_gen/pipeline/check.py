@@ -17,20 +17,19 @@ import pandas as pd
 from pydantic import ValidationError
 
 from scenario_gen.candles.account import CandleAccount, merge_tallies
-from scenario_gen.candles.check import CandleRules
-from scenario_gen.candles.shifts import MOST_MEASURED, share_of
+from scenario_gen.candles.check import MOST_MEASURED, CandleRules, share_of
 from scenario_gen.errors import CheckError, SpecError
 from scenario_gen.forecasts.calibrate import TOO_FEW, calibrate_given, facts_by_origin, judges_facts
 from scenario_gen.forecasts.harness import known_futures
 from scenario_gen.market.anchor import Anchored, Ensemble, anchored
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
+from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import RawTable
 from scenario_gen.market.section import Market
-from scenario_gen.market.sessions import SessionClock
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.realism.admission import MIN_PATHS
 from scenario_gen.realism.bars import BarArrays

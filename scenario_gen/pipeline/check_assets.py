@@ -20,14 +20,13 @@ from scenario_gen.errors import CheckError, DataError
 from scenario_gen.forecasts.calibrate import judges_facts
 from scenario_gen.forecasts.harness import known_futures
 from scenario_gen.market.anchor import Ensemble
-from scenario_gen.market.assets import shared_bars, split_assets
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
-from scenario_gen.market.path_tables import PathTable, read_path_tables
+from scenario_gen.market.inferred import SessionClock
+from scenario_gen.market.path_tables import PathTable, read_path_tables, shared_bars, split_assets
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import read_source
 from scenario_gen.market.section import Market
-from scenario_gen.market.sessions import SessionClock
 from scenario_gen.pipeline.check import CONTEXT, Checked, History, Terms, check, check_one, history_of, terms_of
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.reading.words import near

@@ -14,15 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
+from scenario_gen.backtest.agreement import StrategyAgreement, generators_side_by_side
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ORDERS_PATHS, ask_strategy, look_ahead_finding
-from scenario_gen.backtest.inference.agreement import StrategyAgreement, generators_side_by_side
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.finding import AGREEMENT, LOOK_AHEAD, Finding, Label
 from scenario_gen.forecasts.calibrate import calibrate
-from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
+from scenario_gen.forecasts.foresight import drift_finding, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_finding
 from scenario_gen.forecasts.origins import not_as_far

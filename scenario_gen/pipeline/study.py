@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen import __version__
+from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.answers import rehearse
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
-from scenario_gen.backtest.inference.agreement import Agreement
 from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
 from scenario_gen.backtest.uses import StrategyUse

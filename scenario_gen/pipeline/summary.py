@@ -24,8 +24,7 @@ from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.blocks import repair_effects, some_paths
-from scenario_gen.pipeline.finished import FinishedBlock, fan_bars
+from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars, repair_effects, some_paths
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk

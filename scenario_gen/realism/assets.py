@@ -102,7 +102,7 @@ def check_cross_facts(
     Args:
         paths: valid candles of every asset.
         references: the assets' histories in the order of the panel, with bars at the same stamps
-            (:func:`scenario_gen.market.assets.shared_bars`).
+            (:func:`scenario_gen.market.path_tables.shared_bars`).
         context_ids: int64 [path], the context that each path was sampled from; None: not known.
         timestamps: stamps of the paths' bars, where all have the same.
         seed: of random groups and controls.
@@ -179,7 +179,7 @@ def _refuse_apart(paths: Panel, references: Sequence[Candles]) -> None:
         raise CheckError(
             f"the histories of {', '.join(apart)} have other stamps than that of {references[0].name}",
             expected="bars at the same stamps in every history",
-            fix="keep the shared bars: scenario_gen.market.assets.shared_bars",
+            fix="keep the shared bars: scenario_gen.market.path_tables.shared_bars",
         )
 
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import PRICE_FIELDS
+from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.sessions import SessionClock
 from scenario_gen.realism.estimators import Array, centre, detrended, divide, ewma_filtered, log
 
 REACH = 1e30  # prices and their inverses whose squares and products float64 holds with room to spare

@@ -24,7 +24,7 @@ from scenario_gen.realism.sample import Measured, Sample
 from scenario_gen.realism.verdicts import assemble, combine, label_of
 from scenario_gen.stats.contrast import dispersion_of_pits, hac_mean, location_of_pits
 from scenario_gen.stats.estimate import Floats
-from scenario_gen.stats.multiple import benjamini_hochberg
+from scenario_gen.stats.means import benjamini_hochberg
 from scenario_gen.stats.ranks import pit
 
 MIN_ORIGINS = 40  # without overlap; fewer are shown and not judged

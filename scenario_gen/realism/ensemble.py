@@ -16,8 +16,21 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.results import ScoreVerdict
 from scenario_gen.realism.scores import REPEATS, SCORE, SCORES, Compare, Ensemble, Score, Sides, in_space
-from scenario_gen.realism.space import FOLDS, Distances, Floats, Ids, Points, distances, share_among
-from scenario_gen.realism.yardstick import FEWEST_CLUSTERS, Keep, Split, anew, measure, random_splits
+from scenario_gen.realism.space import (
+    FEWEST_CLUSTERS,
+    FOLDS,
+    Distances,
+    Floats,
+    Ids,
+    Keep,
+    Points,
+    Split,
+    anew,
+    distances,
+    measure,
+    random_splits,
+    share_among,
+)
 
 FEWEST = 8  # stretches, of which the worst one is the limit
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.sessions import SessionClock, tick_size
+from scenario_gen.market.inferred import SessionClock, tick_size
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.estimators import Array, divide, log
 

@@ -35,6 +35,8 @@ from scenario_gen.realism.space import (
     Ids,
     Neighbourhood,
     Points,
+    Scored,
+    Split,
     curve_distance,
     distances,
     energy_distance,
@@ -45,7 +47,6 @@ from scenario_gen.realism.space import (
     prdc,
     w1,
 )
-from scenario_gen.realism.yardstick import Scored, Split
 
 FURTHER = 1.5  # times the furthest stretch beyond which an energy distance is a fault
 THIN = 0.5  # times the real median below which a low score is a fault

@@ -18,7 +18,7 @@ from scenario_gen.realism.results import Comparison, Design, FactsReport, FactVe
 from scenario_gen.realism.sample import Measured
 from scenario_gen.stats.contrast import MIN_CLUSTERS, Clustered, Contrast, dispersion, location, ratio
 from scenario_gen.stats.estimate import Floats
-from scenario_gen.stats.multiple import benjamini_hochberg
+from scenario_gen.stats.means import benjamini_hochberg
 
 FAIL_Q, FAIL_EFFECT = 0.01, 0.10  # an effect of .10 is about .36 standard deviations
 WARN_Q, WARN_EFFECT = 0.05, 0.05

@@ -2,12 +2,16 @@
 
 The first judges differences over paths; the second what PITs, scores and drifts at neighbouring origins say. A
 correlation of two such series is a mean too, of what each moment adds to it.
+
+Where many are tested at once, the probability of a single false alarm, or the share of false alarms, is held down.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -124,3 +128,34 @@ class SeriesCorrelation:
     def less(self, other: SeriesCorrelation, lag: int) -> tuple[float, float]:
         """Return this correlation less another of the same moments, and the two-sided p that they are equal."""
         return self.value - other.value, mean_test(self.influence - other.influence + self.value - other.value, lag).p
+
+
+# --- Many tests at once ---
+
+
+Key = TypeVar("Key")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return adjusted p values: at a level, those below it hold together with no assumption on dependence.
+
+    Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in adjusted]
+
+
+def benjamini_hochberg(p_values: Mapping[Key, float]) -> dict[Key, float]:
+    """Return p values adjusted so that, of those below a level, that share is expected to be false alarms.
+
+    Benjamini and Hochberg (1995), Controlling the False Discovery Rate, Journal of the Royal Statistical Society B 57.
+    """
+    if not p_values:
+        return {}
+    from scipy.stats import false_discovery_control
+
+    return dict(zip(p_values, map(float, false_discovery_control(list(p_values.values()))), strict=True))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scenario_gen.backtest.inference.agreement import Agreement
+from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.result import Fan, RepairEffect, StrategyResult
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
-from scenario_gen.forecasts.drift import EnsembleDrift
+from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
 

@@ -1,11 +1,14 @@
-"""Histories to train on and to be judged by: a folder with a manifest, plain files, or a built-in history.
+"""Histories to train on and to be judged by: a folder with a manifest, plain files, a built-in history, or a download.
 
-Owns what is read from where, and that nothing unusable gets past the door. Knows no splits and no windows.
+Owns what is read from where, and that nothing unusable gets past the door. Downloads go through vectorbt's data classes
+(YFData, CCXTData, BinanceData ...): how to ask one for bars is known here; what is in them is judged at the market's
+door like any other source. Knows no splits and no windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,3 +221,42 @@ def _check(values: NDArray[np.float32], stamps: NDArray[np.int64], name: str) ->
             expected="finite positive prices, low <= open, close <= high, volume >= 0, increasing stamps",
             fix="mend or remove the file from the manifest",
         )
+
+
+# --- Fetched ---
+
+
+def download(kind: str, symbols: Sequence[str], options: Mapping[str, Any]) -> list[Candles]:
+    """Fetch the bars of some symbols, each on its own, so that none is filled up with another's dates.
+
+    Args:
+        kind: name of a data class in vectorbt.
+        symbols: as the class knows them.
+        options: what its ``download`` takes besides.
+
+    Raises:
+        DataError: there is no such class, it cannot fetch a symbol, or what came is no valid history.
+    """
+    import vectorbt
+
+    known = sorted(name for name in dir(vectorbt) if name.endswith("Data") and name != "Data")
+    if kind not in known:
+        raise DataError(f"vectorbt has no data class {kind!r}", expected=f"one of {', '.join(known)}")
+    return [_fetch(getattr(vectorbt, kind), symbol, options) for symbol in symbols]
+
+
+def _fetch(data_class: Any, symbol: str, options: Mapping[str, Any]) -> Candles:
+    where = f"{data_class.__name__} of {symbol}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pandas to vectorbt, of vendors' clients: not for the user to mend
+            bars = data_class.download(symbol, **options).get()
+    except Exception as error:  # a vendor's client may raise anything
+        raise DataError(
+            f"{where} cannot be fetched: {type(error).__name__}: {error}",
+            expected="a symbol and options that this class knows, its client installed, and a network",
+            fix="try the same download in vectorbt, or save the bars to a file and name that",
+        ) from None
+    frame = bars if isinstance(bars, pd.DataFrame) else pd.DataFrame(bars)
+    kept = [name for name in frame.columns if str(name).lower() in ("open", "high", "low", "close", "volume")]
+    return load_candles(frame[kept].rename_axis("timestamp"), name=symbol)

@@ -15,12 +15,11 @@ from torch import Tensor
 from scenario_gen.errors import CheckpointError, SpecError, StoreError
 from scenario_gen.files import user_path, write_bytes, write_sums
 from scenario_gen.kronos.checkpoint import EXTRAS, Checkpoint, open_checkpoint
-from scenario_gen.kronos.extras import cell_volumes, read_extras
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.registry import known_models
 from scenario_gen.kronos.representation import Representation, representation_from
 from scenario_gen.kronos.tokenizer import KronosTokenizer
-from scenario_gen.kronos.weights import load_network, save_network
+from scenario_gen.kronos.weights import cell_volumes, load_network, read_extras, save_network
 from scenario_gen.training.config import TrainConfig
 from scenario_gen.training.data import Series, WindowSampler
 from scenario_gen.values import decode_json

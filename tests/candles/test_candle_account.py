@@ -10,7 +10,7 @@ from scipy import stats
 
 from scenario_gen.candles import CandleAccount, CandleRules, RuleCount
 from scenario_gen.candles.account import CandleCounts, candle_label, difference, mean_interval, merge_tallies, odd_rules
-from scenario_gen.candles.shifts import facts_of_changed, share_of
+from scenario_gen.candles.check import facts_of_changed, share_of
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import FACTS, path_statistics

@@ -9,7 +9,7 @@ import pytest
 import scenario_gen
 from scenario_gen.cli.manners import DEFECT_NOTE, command_line
 from scenario_gen.errors import DataError
-from scenario_gen.report.drawing import learning
+from scenario_gen.report.drawing import charts as learning
 from scenario_gen.spec import LoadedSpec
 from scenario_gen.store.results import StressRun
 

@@ -15,9 +15,8 @@ import pytest
 from rich.console import Console
 
 from scenario_gen.cli.manners import DEFECT_NOTE, lacks_memory, out_of_memory
-from scenario_gen.cli.progress import BarProgress, LineProgress
 from scenario_gen.cli.show import show
-from scenario_gen.cli.terminal import Interruption, Outlet
+from scenario_gen.cli.terminal import BarProgress, Interruption, LineProgress, Outlet
 from scenario_gen.errors import DataError, printable
 from scenario_gen.report.table import Column, of_texts
 

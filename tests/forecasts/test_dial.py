@@ -7,8 +7,7 @@ import pytest
 
 from scenario_gen.forecasts.dial import Trial, choose_point, curve
 from scenario_gen.forecasts.numbers import Observation
-from scenario_gen.stats.ranks import pit
-from scenario_gen.stats.scores import fair_crps
+from scenario_gen.stats.ranks import fair_crps, pit
 
 ORIGINS = 60
 

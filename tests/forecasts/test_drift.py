@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenario_gen.forecasts.drift import audit_drift, ensemble_drift
+from scenario_gen.forecasts.foresight import audit_drift, ensemble_drift
 
 
 def _closes(rng: np.random.Generator, paths: int, drift: float) -> np.ndarray:

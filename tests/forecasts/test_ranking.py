@@ -13,9 +13,9 @@ import pytest
 from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import CheckError
+from scenario_gen.forecasts.foresight import rank_strategies
 from scenario_gen.forecasts.harness import Sampling
 from scenario_gen.forecasts.origins import Origin, rolling_origins
-from scenario_gen.forecasts.ranking import rank_strategies
 from scenario_gen.generators.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles

@@ -11,7 +11,7 @@ import pytest
 from scenario_gen.errors import DataError
 from scenario_gen.market import PathSet
 from scenario_gen.market.frequency import SECOND
-from scenario_gen.market.sessions import SessionClock
+from scenario_gen.market.inferred import SessionClock
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.candle import in_whole_sessions, session_contrast
 from scenario_gen.realism.facts import path_statistics

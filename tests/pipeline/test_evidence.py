@@ -11,9 +11,9 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.backtest.evidence import choice_label
-from scenario_gen.backtest.inference.nulls import BUY_AND_HOLD
+from scenario_gen.backtest.nulls import BUY_AND_HOLD
 from scenario_gen.backtest.overfitting.cscv import Overfitting
-from scenario_gen.backtest.overfitting.trials import DeflatedSharpe
+from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
 from scenario_gen.backtest.result import Choice, StrategyResult
 from scenario_gen.finding import Label
 from scenario_gen.pipeline.backtest import backtest_paths

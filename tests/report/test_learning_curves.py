@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scenario_gen.errors import StoreError
-from scenario_gen.report.drawing.learning import curve, draw_learning, read_metrics
+from scenario_gen.report.drawing.charts import curve, draw_learning, read_metrics
 
 
 def _write(folder: Path) -> None:

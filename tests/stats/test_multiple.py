@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scenario_gen.stats.multiple import holm
+from scenario_gen.stats.means import holm
 
 
 def test_adjusted_p_values_are_those_of_r():

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scenario_gen.stats.means import mean_test
-from scenario_gen.stats.scores import compare_scores, fair_crps, fair_energy_score, variogram_score
+from scenario_gen.stats.ranks import compare_scores, fair_crps, fair_energy_score, variogram_score
 
 NUMBERS = st.floats(-100, 100, width=32)
 

@@ -16,7 +16,7 @@ from scenario_gen.kronos.representation import Increments
 from scenario_gen.training import train
 from scenario_gen.training.config import DataConfig, VectorbtData, WindowConfig
 from scenario_gen.training.data import Series, WindowSampler, load_series
-from scenario_gen.training.download import download
+from scenario_gen.training.histories import download
 
 Walk = Callable[..., pd.DataFrame]
 

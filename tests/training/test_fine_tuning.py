@@ -24,8 +24,8 @@ from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.progress import SilentProgress
 from scenario_gen.training import finetune, train
-from scenario_gen.training.adapt import LowRank, adapt, merge_products
 from scenario_gen.training.config import ModelStage
+from scenario_gen.training.networks import LowRank, adapt, merge_products
 from scenario_gen.training.start import TOKENIZER_ALONE
 
 WriteConfig = Callable[..., Path]

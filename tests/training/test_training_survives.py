@@ -21,7 +21,7 @@ from scenario_gen.errors import CheckpointError, StoreError
 from scenario_gen.files import LOCK, locked
 from scenario_gen.kronos.checkpoint import Checkpoint, save_checkpoint
 from scenario_gen.progress import SilentProgress
-from scenario_gen.report.drawing.learning import draw_learning
+from scenario_gen.report.drawing.charts import draw_learning
 from scenario_gen.training import train
 
 resource = pytest.importorskip("resource", reason="this system knows no limits of files")

@@ -4,19 +4,28 @@ Knows arrays and parameter sets; knows neither strategies' code nor how results 
 """
 
 from scenario_gen.backtest.overfitting.cscv import Overfitting, overfitting_on_paths, overfitting_probability
+from scenario_gen.backtest.overfitting.grids import (
+    GridPoint,
+    Stability,
+    SteppedDown,
+    Stepwise,
+    parameter_stability,
+    stepped_down,
+    stepwise,
+)
 from scenario_gen.backtest.overfitting.sharpe import (
+    DeflatedSharpe,
     SharpeRecord,
     annualised,
+    deflate_best,
     deflated_sharpe,
+    effective_trials,
     expected_maximum,
     expected_maximum_sharpe,
     minimum_backtest_years,
     minimum_track_record,
     probabilistic_sharpe,
 )
-from scenario_gen.backtest.overfitting.stability import GridPoint, Stability, parameter_stability
-from scenario_gen.backtest.overfitting.stepwise import SteppedDown, Stepwise, stepped_down, stepwise
-from scenario_gen.backtest.overfitting.trials import DeflatedSharpe, deflate_best, effective_trials
 
 __all__ = [
     "DeflatedSharpe",

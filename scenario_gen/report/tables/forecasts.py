@@ -22,7 +22,7 @@ from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Table, show, tabulate
 from scenario_gen.report.tables.realism import origin_facts
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
-from scenario_gen.stats.scores import TITLES
+from scenario_gen.stats.ranks import TITLES
 
 DRAWN = ("return_h", "log_volatility", "max_drawdown")  # whose ranks are drawn
 MAIN = "log_volatility"  # the number by which generators are compared in one line

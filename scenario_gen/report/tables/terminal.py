@@ -20,7 +20,7 @@ from scenario_gen.report.numbers import in_percent
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
 from scenario_gen.report.tables.realism import decisive_side
 from scenario_gen.report.tables.recalibrations import stretch_in_words
-from scenario_gen.stats.scores import TITLES
+from scenario_gen.stats.ranks import TITLES
 from scenario_gen.store.results import StressRun
 
 UNSAID = "n/a"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from scenario_gen.backtest.inference.nulls import Fills, Holdings, RandomEntries, _owners, place, random_starts
+from scenario_gen.backtest.nulls import Fills, Holdings, RandomEntries, _owners, place, random_starts
 from scenario_gen.generators.draws import Draws
 
 

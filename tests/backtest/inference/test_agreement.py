@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.backtest.inference.agreement import (
+from scenario_gen.backtest.agreement import (
     FIGURES,
     MATERIAL,
     _difference,

@@ -5,7 +5,7 @@ import pytest
 
 from scenario_gen.backtest import run_backtest
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.inference.nulls import Fills, Holdings
+from scenario_gen.backtest.nulls import Fills, Holdings
 
 BROKERS = {
     "plain": {},

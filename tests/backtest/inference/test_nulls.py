@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from scenario_gen.backtest import expand, run_backtest
+from scenario_gen.backtest import expand, nulls, run_backtest
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.inference import nulls
-from scenario_gen.backtest.inference.nulls import Holdings, buy_and_hold, flat, random_entries, random_starts
+from scenario_gen.backtest.nulls import Holdings, buy_and_hold, flat, random_entries, random_starts
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.draws import Draws

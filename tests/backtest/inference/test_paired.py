@@ -7,14 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from scenario_gen.backtest.inference.paired import (
-    FEWEST_PATHS,
-    HIGHER_IS_BETTER,
-    compare,
-    compare_each_other,
-    compare_with,
-)
 from scenario_gen.backtest.metrics import METRICS
+from scenario_gen.backtest.skill import FEWEST_PATHS, HIGHER_IS_BETTER, compare, compare_each_other, compare_with
 from scenario_gen.errors import CheckError
 from scenario_gen.values import encode
 

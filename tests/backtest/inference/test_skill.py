@@ -9,8 +9,8 @@ from scipy import stats
 
 from scenario_gen.backtest import run_backtest
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.inference.nulls import RandomEntries, random_entries
-from scenario_gen.backtest.inference.skill import FEWEST_PATHS, LEVEL, judge_together, skill
+from scenario_gen.backtest.nulls import RandomEntries, random_entries
+from scenario_gen.backtest.skill import FEWEST_PATHS, LEVEL, judge_together, skill
 from scenario_gen.values import encode
 
 PATHS, BARS, DRAWS = 120, 60, 8

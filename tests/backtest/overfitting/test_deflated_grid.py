@@ -13,7 +13,7 @@ from scenario_gen.backtest.overfitting import (
     effective_trials,
     expected_maximum,
 )
-from scenario_gen.backtest.overfitting.trials import mean_correlation
+from scenario_gen.backtest.overfitting.sharpe import mean_correlation
 
 
 def noise(bars, sets, seed=0, correlation=0.0):

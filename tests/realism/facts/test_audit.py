@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.market import Candles, load_candles
-from scenario_gen.market.sessions import tick_size
+from scenario_gen.market.inferred import tick_size
 from scenario_gen.realism.audit import Audit, audit_reference
 from scenario_gen.realism.facts import FACTS
 from scenario_gen.realism.gauge import Gauge

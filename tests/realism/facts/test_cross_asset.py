@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 from scenario_gen.market import load_candles
-from scenario_gen.market.assets import shared_bars
+from scenario_gen.market.path_tables import shared_bars
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import FACT, MANY_FACTS, PAIR_FACTS
 from scenario_gen.realism.gauge import Gauge, windows

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.planted import diluted, gaussian, joint_shuffle
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market import Candles, load_candles
-from scenario_gen.market.assets import shared_bars
+from scenario_gen.market.path_tables import shared_bars
 from scenario_gen.realism.assets import CROSS_CONTROLS, check_cross_facts, check_cross_facts_by_origin, cross_control
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.gauge import Gauge, windows

@@ -10,7 +10,7 @@ import pytest
 from scenario_gen.finding import Label, worst
 from scenario_gen.realism.verdicts import Evidence, combine, judge
 from scenario_gen.stats.contrast import Contrast
-from scenario_gen.stats.multiple import benjamini_hochberg
+from scenario_gen.stats.means import benjamini_hochberg
 
 QUIET = Evidence(effect=0.02, q=0.8, mde=0.12, control="gbm", control_p=0.5)
 

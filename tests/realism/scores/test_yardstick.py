@@ -14,7 +14,7 @@ from scenario_gen.realism.controls import negative_control
 from scenario_gen.realism.gauge import Gauge, windows
 from scenario_gen.realism.results import FactsReport, ScoreVerdict
 from scenario_gen.realism.sample import cut_reference
-from scenario_gen.realism.yardstick import Scored, measure, random_splits
+from scenario_gen.realism.space import Scored, measure, random_splits
 
 
 @given(st.integers(10, 40), st.integers(1, 12), st.integers(20, 400), st.integers(0, 100))

@@ -26,8 +26,7 @@ import numpy as np
 from scenario_gen.backtest.account import Floats
 from scenario_gen.errors import CheckError
 from scenario_gen.stats.estimate import Estimate, mean, quantile, share
-from scenario_gen.stats.means import MeanTest
-from scenario_gen.stats.multiple import holm
+from scenario_gen.stats.means import MeanTest, holm
 
 LEVEL = 0.05
 FEWEST_STRATEGIES = 3
