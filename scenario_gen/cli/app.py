@@ -174,8 +174,8 @@ def pull(
 
       scenario-gen models pull org/model@v2 --tokenizer org/tokenizer@v2
     """
-    from scenario_gen.cli.models import pull_model
     from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.training import pull_model
 
     pull_model(name, tokenizer, choose_progress())
 
@@ -196,7 +196,7 @@ def verify(
 
       scenario-gen models verify small checkpoints/mine
     """
-    from scenario_gen.cli.models import verify_models
+    from scenario_gen.cli.training import verify_models
 
     raise typer.Exit(verify_models(names or []))
 

@@ -23,7 +23,7 @@ from scenario_gen.kronos.attention import PAGE, NewestBars, NoBars, Own, Prefix,
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.device import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
-from scenario_gen.kronos.layers import Block
+from scenario_gen.kronos.model import Block
 from scenario_gen.kronos.sampling import SamplingRule, draw, weights
 
 # Paths that step together, by whether they do so on a GPU. On a processor as many as keep the calls' own cost small

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from scenario_gen.kronos.attention import Own, Prefix, attend
 from scenario_gen.kronos.device import Dense
-from scenario_gen.kronos.layers import Attention, Block, RMSNorm
-from scenario_gen.kronos.model import DependencyLayer, Heads, TokenEmbedding
+from scenario_gen.kronos.model import Attention, Block, DependencyLayer, Heads, RMSNorm, TokenEmbedding
 
 LOG2E = math.log2(math.e)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scenario_gen.kronos.config import TokenizerConfig
-from scenario_gen.kronos.layers import Block
+from scenario_gen.kronos.model import Block
 from scenario_gen.kronos.weights import Stored
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -132,3 +132,13 @@ class PathSet:
             anchor_close=anchor_close,
             provenance={"generator": "history", "source": bars.source},
         )
+
+
+def joined(parts: Sequence[PathSet]) -> PathSet:
+    """Return the paths of blocks of one scenario as one set."""
+    values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
+    counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts}
+    weights = [part.weights for part in parts if part.weights is not None]
+    return replace(
+        parts[0], values=values, path_ids=ids, counts=counts, weights=np.concatenate(weights) if weights else None
+    )

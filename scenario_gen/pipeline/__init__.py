@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.finding import Finding
-from scenario_gen.pipeline.sampling import sample
+from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.stages import (
     compare_generators,
     compare_with_history,

@@ -24,7 +24,7 @@ from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, s
 from scenario_gen.errors import StrategyError
 from scenario_gen.generators.base import Advance
 from scenario_gen.generators.draws import Block, Draws, plan_blocks
-from scenario_gen.market.paths import BELONGS, PathSet
+from scenario_gen.market.paths import BELONGS, PathSet, joined
 from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
@@ -357,13 +357,3 @@ def some_paths(prepared: Prepared, store: RunFolder, ids: NDArray[np.int64], blo
     """Return the paths with these ids, each once and in the order of ids; ``blocks`` says where each lies."""
     found = np.unique(blocks)
     return joined([block_paths(prepared, store, int(at)).select(np.unique(ids[blocks == at])) for at in found])
-
-
-def joined(parts: Sequence[PathSet]) -> PathSet:
-    """Return the paths of blocks of one scenario as one set."""
-    values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
-    counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts}
-    weights = [part.weights for part in parts if part.weights is not None]
-    return replace(
-        parts[0], values=values, path_ids=ids, counts=counts, weights=np.concatenate(weights) if weights else None
-    )

@@ -1,4 +1,4 @@
-"""From a scenario's generator section to a generator: folders beside the spec, searched dials, recalibration.
+"""From a generator's section to a generator, in a spec or without one: folders, searched dials, recalibration.
 
 A scenario that only turns the dials of the base (temperature, top_p, volatility, drift) inherits the base's
 recalibration: its own would take out the stress that it was asked for.
@@ -6,22 +6,45 @@ recalibration: its own would take out the stress that it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import pandas as pd
+from pydantic import ValidationError
+
+from scenario_gen.errors import SpecError
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.forecasts.recalibrate import past_forecasts, recalibration_of
 from scenario_gen.forecasts.results import Recalibration
 from scenario_gen.generators.base import Generator, open_generator
-from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
+from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.sections import (
+    BASELINES,
+    GeneratorSection,
+    KronosGenerator,
+    RecalibrationBudget,
+    default_section,
+)
 from scenario_gen.kronos.registry import KNOWN_MODELS
+from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.progress import Progress
-from scenario_gen.spec.models import CalibrationBudget, ResolvedScenario
+from scenario_gen.market.load import load_candles
+from scenario_gen.market.paths import PathSet, joined
+from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.reading.words import whole
+from scenario_gen.spec.models import (
+    MAX_BLOCK,
+    MAX_HORIZON,
+    MAX_PATHS,
+    MAX_SEED,
+    BarCounts,
+    CalibrationBudget,
+    ResolvedScenario,
+)
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
@@ -119,3 +142,110 @@ def calibration_settings(scenario: ResolvedScenario, bars: int) -> Settings:
         seed=scenario.paths.seed,
         one_step=budget.one_step,
     )
+
+
+# --- Without a spec: what ``scenario_gen.sample`` does, blocks joined in memory ---
+
+
+DEFAULT_BLOCK = 512
+
+
+def sample(
+    context: Candles | pd.DataFrame | str,
+    *,
+    horizon: int,
+    paths: int,
+    model: str = "nano",
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    tokenizer: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    window: str = "reanchor",
+    block: int = DEFAULT_BLOCK,
+    recalibrate: bool = False,
+) -> PathSet:
+    """Sample alternative futures of a context.
+
+    Args:
+        context: candles whose last bars seed the model; a frame or a file is loaded first. Our own
+            checkpoints use the bars that fit their window (``provenance["context_bars"]``), published ones all.
+        horizon: bars to generate.
+        paths: how many futures.
+        model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or the kind of a classical generator
+            (``scenario_gen.generators.sections.BASELINES``): ``bootstrap``, ``garch``, ... Those that are fitted, such
+            as ``garch`` and ``gjr``, are fitted to the whole of the candles given.
+        temperature: 1 is the model as trained; lower is calmer, higher is wilder.
+        top_p: keep the likeliest tokens up to this probability; below 1 narrows every path.
+        top_k: keep the k likeliest tokens; 0 keeps all.
+        seed: of the per-path random numbers: path 17 is the same in any number of paths.
+        tokenizer: tokenizer for a model that does not bring its own.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        dtype: of the products with weights, ``float32`` or ``bfloat16``; ``auto`` is bfloat16 on a GPU.
+        window: what to do past the model's window, ``reanchor`` or ``slide``.
+        block: paths per matrix product; part of what decides the last digits.
+        recalibrate: let the generator forecast the past of the candles first, and make up for how it erred. Paths then
+            continue the last 256 bars, as such forecasts do.
+
+    Returns:
+        Raw paths, float32 ``values`` [path, bar, (open, high, low, close, volume, ...)]; volume only where the
+        context has it. Not repaired: see :func:`scenario_gen.candles.check_candles`.
+
+    Raises:
+        ScenarioError: context, model or a setting cannot be used.
+    """
+    horizon = whole("horizon", horizon, 1, MAX_HORIZON)
+    paths = whole("paths", paths, 1, MAX_PATHS)
+    block = whole("block", block, 1, MAX_BLOCK)
+    seed = whole("seed", seed, 0, MAX_SEED)
+    candles = context if isinstance(context, Candles) else load_candles(context)
+    drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "window": window}
+    settings = {"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype}
+    section = _classical(settings) if model in BASELINES else _section(settings)
+    if recalibrate:
+        generator, candles = _recalibrated(section, candles, horizon, seed)
+    else:
+        generator = open_generator(section)
+    return joined(list(_blocks(generator, candles, horizon, paths, block, seed)))
+
+
+def _recalibrated(section: GeneratorSection, history: Candles, horizon: int, seed: int) -> tuple[Generator, Candles]:
+    """Return the recalibrated generator and the context that it samples from: as long as those it forecast from."""
+    context, silent = BarCounts().context, SilentProgress()
+    settings = Settings.of_run(history, context, horizon, seed)
+    past = past_forecasts(
+        open_generator(section), history, settings, RecalibrationBudget(), cache=None, progress=silent
+    )
+    return open_generator(section, history, past), history.context(context)
+
+
+def _classical(settings: dict[str, Any]) -> GeneratorSection:
+    """Return a classical generator's section; what only a Kronos model obeys must not be asked of it."""
+    default = {name: field.default for name, field in KronosGenerator.model_fields.items()}
+    ignored = [name for name, value in settings.items() if value != default[name]]
+    ignored = [name for name in ignored if name not in ("model", "device", "dtype")]
+    if ignored:
+        raise SpecError(
+            f"the {settings['model']} generator knows no {', '.join(ignored)}",
+            expected="such settings with a Kronos model only",
+        )
+    return default_section(settings["model"])
+
+
+def _section(settings: dict[str, Any]) -> KronosGenerator:
+    try:
+        return KronosGenerator.model_validate(settings)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors())
+        raise SpecError(wrong, fix="see help(scenario_gen.sample)") from None
+
+
+def _blocks(
+    generator: Generator, context: Candles, horizon: int, paths: int, size: int, seed: int
+) -> Iterator[PathSet]:
+    timestamps = BarCalendar.infer(context.timestamps, context.calendar).future(horizon)
+    for block in plan_blocks(paths, size):
+        full = generator.sample(context, timestamps, Draws.block(seed, block.start, block.size))
+        yield full.select(full.path_ids[: block.take])

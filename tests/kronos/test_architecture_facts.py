@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scenario_gen.kronos import Checkpoint, Kronos, ModelConfig
-from scenario_gen.kronos.layers import causal_attention
+from scenario_gen.kronos.model import causal_attention
 from scenario_gen.kronos.naive import sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule
 

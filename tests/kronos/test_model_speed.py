@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.device import _has_bfloat16
-from scenario_gen.kronos.layers import Block
+from scenario_gen.kronos.model import Block
 from scenario_gen.kronos.model_speed import (
     Closeness,
     Size,
