@@ -28,6 +28,7 @@ from scenario_gen.kronos.device import Precision, choose_device, choose_dtype
 from scenario_gen.kronos.naive import sample_features
 from scenario_gen.kronos.representation import Scale, complete_fields, stamp_features, time_marks
 from scenario_gen.kronos.sampling import SamplingRule
+from scenario_gen.kronos.walk import BarWalk, TokenWalk
 from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 
@@ -226,6 +227,32 @@ class KronosPaths:
             },
             counts=counts,
         )
+
+    def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> BarWalk:
+        """Return as many paths before their first bar.
+
+        Raises:
+            SpecError: context and horizon do not fit the model's window together.
+            DataError: the context never moves.
+        """
+        horizon, window = len(timestamps), self.checkpoint.max_context
+        plan = list(plan_segments(len(context), horizon, window))
+        keep = plan[0].keep if self.window == "reanchor" else len(context)
+        if len(plan) > 1 or keep + horizon > window:
+            raise SpecError(
+                f"{horizon} bars after {len(context)} of context, to be sampled bar by bar; "
+                f"{self.checkpoint.name} holds {window} bars and keeps a quarter of them at most for the horizon",
+                expected=f"a horizon of at most {window // 4} bars, or one that fits beside the context",
+                fix="ask for fewer bars, or for another generator",
+            )
+        history = context.values[None, -self._context_bars(len(context), horizon) :]
+        scale = self.checkpoint.representation.fit(history)
+        tokens = torch.stack(self._tokens(history, scale))[:, :, -keep:]
+        stamps = _stamps(context.timestamps.append(timestamps))[None, -keep - horizon :]
+        stamps = stamps_for(self.checkpoint, stamps, scale).to(self.device)
+        walk = TokenWalk(self.decoder, tokens, stamps, self.rule, rows)
+        width = len(_fields(context, self._width(context)))
+        return BarWalk(walk, self.checkpoint.representation, scale, float(context.close[-1]), width)
 
     def sample_many(
         self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws

@@ -136,13 +136,23 @@ class NewestBars:
     def append(self, k: Tensor, v: Tensor) -> None:
         """Add one bar's keys and values [H, N, E]."""
         page, row = divmod(self.count, PAGE)
-        if page == len(self.pages):
-            # zeros, not garbage: a weight of 0 times a stray NaN would be NaN
-            self.pages.append((self.like.new_zeros(self.shape), self.like.new_zeros(self.shape)))
-        keys, values = self.pages[page]
+        keys, values = self._page(page)
         keys[:, :, row] = k
         values[:, :, row] = v
         self.count += 1
+
+    def receive(self, rows: Tensor, source: NewestBars, source_rows: Tensor, page: int) -> None:
+        """Write one page of some rows [n] over those of others, of another batch of the same layer or of this one."""
+        for mine, theirs in zip(self._page(page), source.pages[page], strict=True):
+            lines = theirs.view(-1, PAGE * self.shape[-1])  # a line is a page of one head of one path
+            taken = lines.index_select(0, _lines(source_rows, source.shape))
+            mine.view(-1, PAGE * self.shape[-1]).index_copy_(0, _lines(rows, self.shape), taken)
+
+    def _page(self, page: int) -> tuple[Tensor, Tensor]:
+        while page >= len(self.pages):
+            # zeros, not garbage: a weight of 0 times a stray NaN would be NaN
+            self.pages.append((self.like.new_zeros(self.shape), self.like.new_zeros(self.shape)))
+        return self.pages[page]
 
     def _filled(self) -> list[tuple[Tensor, Tensor]]:
         return self.pages[: -(-self.count // PAGE)]
@@ -159,6 +169,12 @@ class NewestBars:
         rows = weights[..., None, :].to(self.like.dtype)
         parts = [part @ values for part, (_, values) in zip(rows.split(PAGE, -1), self._filled(), strict=True)]
         return torch.stack(parts).sum(0).squeeze(-2) if len(parts) > 1 else parts[0].squeeze(-2)
+
+
+def _lines(rows: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+    """Return where the lines of some rows [n] lie among those of all heads and rows, head by head."""
+    heads, paths = shape[:2]
+    return (torch.arange(heads, device=rows.device)[:, None] * paths + rows).flatten()
 
 
 class NoBars:

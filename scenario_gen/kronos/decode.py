@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from scenario_gen.kronos.attention import PAGE, NewestBars, NoBars, Own, Prefix, WholeSuffix, attend
+from scenario_gen.kronos.attention import PAGE, NewestBars, NoBars, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.device import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
@@ -243,22 +243,50 @@ class FastDecoder:
     def _steps(self, prefix: Prefilled, time: Tensor, uniforms: Tensor, rule: SamplingRule, chunks: Chunks) -> Tensor:
         """Return tokens [2, N, H] of the paths whose uniforms [N, H, 2] are given."""
         n, horizon = uniforms.shape[:2]
-        repeat = n // len(prefix.last_state)
         buffers = self._borrow(prefix, n)
-        own, own_states = buffers[:-1], buffers[-1]
-        state = prefix.last_state.repeat_interleave(repeat, 0)  # [N, D]
         tokens = torch.empty((2, n, horizon), dtype=torch.int64, device=uniforms.device)
         for bar in range(horizon):
-            position = prefix.bars + bar - 1  # of the newest bar
-            if bar > 0:
-                s1, s2 = tokens[:, :, bar - 1]
-                x = self.embedding(s1, s2).unflatten(0, (-1, repeat)) + time[:, bar - 1, None]
-                state = self._step(x.flatten(0, 1), position, prefix, own, own_states)
-            seen = own_states if bar else NoBars()
-            self._draw_pair(state, position, prefix, seen, uniforms[:, bar], rule, tokens[:, :, bar])
+            newest = tokens[:, :, bar - 1]
+            tokens[:, :, bar] = self.step(prefix, buffers, bar, newest, time, uniforms[:, bar], rule)
             chunks.step()
         self._buffers.append(buffers)
         return tokens
+
+    @torch.no_grad()
+    def step(
+        self,
+        prefix: Prefilled,
+        buffers: list[NewestBars],
+        bar: int,
+        newest: Tensor,
+        time: Tensor,
+        uniforms: Tensor,
+        rule: SamplingRule,
+    ) -> Tensor:
+        """Return one bar's tokens [2, N] of paths whose earlier bars stand.
+
+        Args:
+            prefix: what the paths share.
+            buffers: of :meth:`buffers`, with keys and values of the bars before the newest; the newest is added.
+            bar: its number, from 0.
+            newest: tokens of the bar before [2, N]; without meaning for bar 0.
+            time: of the bars to be sampled [P, H, D].
+            uniforms: [N, 2].
+            rule: how tokens are drawn.
+        """
+        repeat = len(uniforms) // len(prefix.last_state)
+        own, own_states = buffers[:-1], buffers[-1]
+        position = prefix.bars + bar - 1  # of the newest bar
+        if bar > 0:
+            x = self.embedding(newest[0], newest[1]).unflatten(0, (-1, repeat)) + time[:, bar - 1, None]
+            state = self._step(x.flatten(0, 1), position, prefix, own, own_states)
+        else:
+            state = prefix.last_state.repeat_interleave(repeat, 0)  # [N, D]
+        logits = self.dependency.s1_logits(state)
+        s1 = draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 0])
+        seen = own_states if bar else NoBars()
+        logits = self.dependency.s2_logits(state, s1, position, prefix.dependency, seen)
+        return torch.stack((s1, draw(weights(logits, rule), uniforms[:, 1])))
 
     def _bytes_of_own_bars(self, paths: int, horizon: int) -> int:
         """Return what the buffers of a chunk take: keys and values of every layer and the dependency layer."""
@@ -273,6 +301,10 @@ class FastDecoder:
                 for buffer in buffers:
                     buffer.clear()
                 return buffers
+        return self.buffers(prefix, paths)
+
+    def buffers(self, prefix: Prefilled, paths: int) -> list[NewestBars]:
+        """Return new buffers of so many paths' own bars, for every layer and the dependency layer."""
         return [NewestBars(shared, paths) for shared in (*prefix.layers, prefix.dependency)]
 
     def _step(
@@ -288,22 +320,6 @@ class FastDecoder:
         state = self.dependency.state(x)
         own_states.append(*self.dependency.keys(state, position, 1))
         return state
-
-    def _draw_pair(
-        self,
-        state: Tensor,
-        position: int,
-        prefix: Prefilled,
-        own_states: Own,
-        uniforms: Tensor,
-        rule: SamplingRule,
-        out: Tensor,
-    ) -> None:
-        """Write the next token pair into ``out`` [2, N], s2 given the drawn s1."""
-        logits = self.dependency.s1_logits(state)
-        out[0] = draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 0])
-        logits = self.dependency.s2_logits(state, out[0], position, prefix.dependency, own_states)
-        out[1] = draw(weights(logits, rule), uniforms[:, 1])
 
     @torch.no_grad()
     def decode_tokens(self, context_s1: Tensor, context_s2: Tensor, s1: Tensor, s2: Tensor) -> Tensor:
