@@ -1,7 +1,8 @@
 """Tables as values: columns declared once, for the page, the terminal and a model card.
 
 Owns what a column says of each row, where in run.json a number stands (the path by which it is read is its pointer),
-and the renderers for the terminal and for Markdown; the page's is ``templates/macros.html.j2``. Knows no subject.
+and the renderers for the terminal and for Markdown; the page's is ``templates/macros.html.j2``. Owns what an answer of
+the page is made of, too. Knows no subject.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from scenario_gen.finding import Label
 from scenario_gen.report import numbers
 from scenario_gen.report.drawing.strips import FactStrip, Strip, Tick
 from scenario_gen.report.numbers import NOT_APPLICABLE, Shown
-from scenario_gen.report.words import name
+from scenario_gen.report.words import Sentence, name
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import ScenarioResult, StressRun
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from rich.table import Table as RichTable
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -264,6 +266,16 @@ class Table:
         cells = (cell.shown for row in self.rows for cell in row.cells if self.explained and cell.shown is not None)
         reasons = dict.fromkeys(shown.reason for shown in cells if shown.reason)
         return {reason: LETTERS[min(number, len(LETTERS) - 1)] for number, reason in enumerate(reasons)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question and its answer: sentences, then tables, then figures with their captions."""
+
+    title: str
+    sentences: tuple[Sentence, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[tuple[Markup, Sentence], ...] = ()  # a drawing and its caption
 
 
 Head: TypeAlias = Callable[[Any], "str | tuple[str, str]"]
