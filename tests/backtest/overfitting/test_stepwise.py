@@ -7,7 +7,7 @@ import pytest
 from arch.bootstrap import StepM
 from hypothesis import given, settings, strategies as st
 
-from scenario_gen.backtest.overfitting import grids as stepwise, stepped_down
+from scenario_gen.backtest.overfitting import stepped_down, stepwise
 from scenario_gen.backtest.overfitting.grids import _studentised, resampled_bars
 
 YEAR = 252
