@@ -612,10 +612,10 @@ BUGS: tuple[Bug, ...] = (
         "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py",
         (
             "fees are taken when buying only",
-            "self.fee(value), self.units[who]",
-            "self.fee(np.maximum(units, 0.0) * fill), self.units[who]",
+            "self.fee(value, bar, who), self.units[who]",
+            "self.fee(np.maximum(units, 0.0) * fill, bar, who), self.units[who]",
         ),
-        ("slippage helps", "price * (1 + side * self.broker.slippage)", "price * (1 - side * self.broker.slippage)"),
+        ("slippage helps", "price * (1 + side * self._slippage[bar])", "price * (1 - side * self._slippage[bar])"),
         (
             "a short's target lies above its entry",
             "self.entry * (1 + side * self.target)",
@@ -909,8 +909,8 @@ BUGS: tuple[Bug, ...] = (
         "market/test_paths.py",
         (
             "selected paths keep the ids of the first ones",
-            "path_ids=self.path_ids[rows], counts=counts, weights=weights)",
-            "path_ids=self.path_ids[: len(self.values[rows])], counts=counts, weights=weights)",
+            "path_ids=self.path_ids[rows], counts=counts",
+            "path_ids=self.path_ids[: len(self.values[rows])], counts=counts",
         ),
         (
             "arrays are read as open, low, high, close",

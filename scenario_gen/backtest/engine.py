@@ -9,7 +9,7 @@ distributions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally, measure
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.strategy import Bars
-from scenario_gen.errors import SpecError
+from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
+from scenario_gen.market.paths import PathSet, Terms
 
 COLUMN_CHUNK = 512
 CHUNK_CELLS = 2**21  # bars x paths at most in a chunk: some thirty arrays of 16 MiB live at once
@@ -115,9 +115,15 @@ def bars_of(ground: Ground, paths: PathSet, chunk: slice = slice(None)) -> Bars:
     )
 
 
+def seen_bars(ground: Ground, paths: PathSet, chunk: slice = slice(None)) -> Bars | None:
+    """Return the frames that a strategy sees where data are wrong; None where they are not."""
+    return None if paths.as_seen is paths else bars_of(ground, paths.as_seen, chunk)
+
+
 def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> BacktestResult:
-    bars = bars_of(ground, paths, chunk)
-    outcome = _fill(strategy, bars, ground.broker)
+    bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
+    terms = None if paths.terms is None else paths.terms.rows(chunk)
+    outcome = _fill(strategy, bars, bars if seen is None else seen, terms, ground.broker)
     path_ids = paths.path_ids[chunk]
     return BacktestResult(
         metrics=metrics_of(outcome, path_ids, ground.bars_per_year),
@@ -147,13 +153,14 @@ def _nothing(paths: PathSet) -> BacktestResult:
     )
 
 
-def _fill(strategy: LoadedStrategy, bars: Bars, broker: Broker) -> Outcome:
-    """Ask the strategy by the first of its methods and have the answer filled."""
-    method, market = method_of(strategy), market_of(bars, slice(bars.context_bars, None))
+def _fill(strategy: LoadedStrategy, bars: Bars, seen: Bars, terms: Terms | None, broker: Broker) -> Outcome:
+    """Ask the strategy by the first of its methods and have the answer filled on the bars as they are."""
+    method, market = method_of(strategy), market_of(bars, slice(bars.context_bars, None), terms)
     if method == "portfolio":
-        answer: Any = usable_portfolio(strategy, ask(strategy, method, bars.lent(), broker), bars)
+        _refuse_terms(strategy, terms)
+        answer: Any = usable_portfolio(strategy, ask(strategy, method, seen.lent(), broker), bars)
         return simulate.outcome_of(answer, market.close)
-    answer = ask(strategy, method, bars.lent())
+    answer = ask(strategy, method, seen.lent())
     if method == "weights":
         weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), most=broker.leverage)
         return simulate.run_weights(market, weights, broker, bars.bars_per_year)
@@ -170,14 +177,16 @@ def wanted_of(strategy: LoadedStrategy, answer: Any, bars: Bars, broker: Broker)
     return with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
 
 
-def market_of(bars: Bars, rows: slice) -> Quotes:
-    """Return some rows as the broker sees them."""
+def market_of(bars: Bars, rows: slice, terms: Terms | None = None) -> Quotes:
+    """Return some rows as the broker sees them; terms are those of the paths, all of whose bars the rows are."""
+    arrays = {} if terms is None else replace(terms, seen=None).arrays()
     return Quotes(
         open=bars.open.to_numpy()[rows],
         high=bars.high.to_numpy()[rows],
         low=bars.low.to_numpy()[rows],
         close=bars.close.to_numpy()[rows],
         volume=None if bars.volume is None else bars.volume.to_numpy()[rows],
+        **{name: values.T for name, values in arrays.items()},
     )
 
 
@@ -185,6 +194,17 @@ def rows_filled(bars: Bars, broker: Broker) -> slice:
     """Return the rows whose decisions are filled on the path's bars 0, 1, ..."""
     lag = 1 if broker.fill == "next_open" else 0
     return slice(bars.context_bars - lag, len(bars) - lag)
+
+
+def _refuse_terms(strategy: LoadedStrategy, terms: Terms | None) -> None:
+    """Refuse a strategy that fills its own orders where its costs, its fills or its data are shocked."""
+    if terms is not None:
+        raise StrategyError(
+            f"{strategy.name} fills its own orders (portfolio): shocks of costs, liquidity, data, halts and limits "
+            "do not reach them",
+            expected="signals or weights, whose orders the broker fills",
+            fix="leave these shocks out, or run this strategy in a spec of its own",
+        )
 
 
 def _refuse_lack_of_volume(ground: Ground, paths: PathSet) -> None:

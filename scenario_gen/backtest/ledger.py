@@ -10,7 +10,8 @@ The events of a bar, by the broker's ``fill``:
     close:     stops between low and high, leave at the close, enter at the close, borrowing paid at the close
 
 An order that the volume cuts short is not repeated when it enters, and goes on at the next bars' fill when it
-leaves; nothing is entered meanwhile. Knows arrays and a broker; knows neither strategies nor vectorbt.
+leaves; nothing is entered meanwhile. Where a halt or a price limit leaves nobody to trade with, entries wait as well.
+Knows arrays and a broker; knows neither strategies nor vectorbt.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Watch:
         self.entry, self.best = np.zeros(paths), np.zeros(paths)
         self.stop, self.target = np.full(paths, np.nan), np.full(paths, np.nan)
         self.size = np.zeros(paths)
-        self.leaving = np.zeros(paths, dtype=bool)  # an exit that the volume cut short
+        self.leaving = np.zeros(paths, dtype=bool)  # an exit that the volume cut short, or that found nobody
+        self.waiting = np.zeros(paths)  # side of an entry that found nobody yet
+        self.since = np.zeros(paths, dtype=np.int64)  # when it was wanted
         self.both = np.zeros(paths, dtype=np.int64)
         self._unguarded = bool(np.isnan(wanted.stop_loss).all() and np.isnan(wanted.take_profit).all())
 
@@ -56,18 +59,37 @@ class Watch:
         """Open positions on accounts that are flat."""
         wanted, ledger = self.wanted, self.ledger
         side = np.where(wanted.entries[bar], 1.0, np.where(wanted.short_entries[bar], -1.0, 0.0))
+        since = (np.full(len(side), bar), np.arange(len(side)))  # when and by whom the entry was wanted
+        if ledger.market.limited:
+            side, since = self._in_turn(bar, side, price)
         side = np.where(ledger.units == 0, side, 0.0)
         if not side.any():
             return
+        size = wanted.size[since]
         fill = ledger.fill_price(price, side, bar)
-        units = ledger.affordable(wanted.size[bar] * ledger.cash, fill)
-        ledger.order(side * units, price, bar, refused=(side != 0) & (wanted.size[bar] > 0) & (units == 0))
+        units = ledger.affordable(size * ledger.cash, fill, bar)
+        ledger.order(side * units, price, bar, refused=(side != 0) & (size > 0) & (units == 0))
         opened = (side != 0) & (ledger.units != 0)
         self.entry = np.where(opened, fill, self.entry)
         self.best = np.where(opened, fill, self.best)
-        self.size = np.where(opened, wanted.size[bar], self.size)
-        self.stop = np.where(opened, wanted.stop_loss[bar], self.stop)
-        self.target = np.where(opened, wanted.take_profit[bar], self.target)
+        self.size = np.where(opened, size, self.size)
+        self.stop = np.where(opened, wanted.stop_loss[since], self.stop)
+        self.target = np.where(opened, wanted.take_profit[since], self.target)
+
+    def _in_turn(self, bar: int, side: Floats, price: Floats) -> tuple[Floats, tuple[Ints, Ints]]:
+        """Return the sides to enter on now, entries that waited included, and when and by whom each was wanted.
+
+        A wish waits while nobody takes the other side, if the account is flat or on its way out; a newer wish takes its
+        place, and an exit of its side ends it.
+        """
+        wanted, ledger = self.wanted, self.ledger
+        ended = ((self.waiting > 0) & wanted.exits[bar]) | ((self.waiting < 0) & wanted.short_exits[bar])
+        self.since = np.where(side != 0, bar, self.since)
+        self.waiting = np.where(side != 0, side, np.where(ended, 0.0, self.waiting))
+        later = ledger.market.waits(price, self.waiting, bar)
+        now, since = np.where(later, 0.0, self.waiting), (self.since, np.arange(len(side)))
+        self.waiting = np.where(later & ((ledger.units == 0) | self.leaving), self.waiting, 0.0)
+        return now, since
 
     def stops(self, bar: int) -> None:
         """Leave where the bar reaches a level; a gap through it fills at the open.
@@ -135,6 +157,9 @@ class Ledger:
         self.wanted, self.unfilled = np.zeros(paths, dtype=np.int64), np.zeros(paths, dtype=np.int64)
         self._rate = broker.borrow / bars_per_year
         self._room = np.full(paths, np.inf)  # units that this bar's volume still allows
+        self._fees = np.broadcast_to(market.cost(broker.fees), (bars, paths))
+        self._slippage = np.broadcast_to(market.cost(broker.slippage, market.slippage), (bars, paths))
+        self._times = np.broadcast_to(1.0 if market.cost_times is None else market.cost_times, (bars, paths))
         self._orders: list[tuple[Ints, int, Floats, Floats, Floats, Floats]] = []
 
     def start(self, bar: int) -> None:
@@ -153,20 +178,22 @@ class Ledger:
 
     def fill_price(self, price: Floats, side: Floats, bar: int) -> Floats:
         """Return the price after slippage for a buy (side 1) or a sale (side -1), [path]; never below 0."""
-        fill = price * (1 + side * self.broker.slippage)
+        fill = price * (1 + side * self._slippage[bar])
         if self.broker.slippage_range:
-            fill = fill + side * self.broker.slippage_range * (self.market.high[bar] - self.market.low[bar])
+            ranged = self.broker.slippage_range * self._times[bar]
+            fill = fill + side * ranged * (self.market.high[bar] - self.market.low[bar])
         return np.asarray(np.maximum(fill, 0.0))
 
-    def fee(self, value: Floats) -> Floats:
-        """Return what orders of this value cost, [path]."""
-        return np.asarray(np.maximum(self.broker.fee_per_order + self.broker.fees * value, self.broker.fee_minimum))
+    def fee(self, value: Floats, bar: int, who: Ints) -> Floats:
+        """Return what orders of this value cost some paths at a bar, as long as ``who``."""
+        fixed, least = (cost * self._times[bar, who] for cost in (self.broker.fee_per_order, self.broker.fee_minimum))
+        return np.asarray(np.maximum(fixed + self._fees[bar, who] * value, least))
 
-    def affordable(self, budget: Floats, fill: Floats) -> Floats:
+    def affordable(self, budget: Floats, fill: Floats, bar: int) -> Floats:
         """Return the units whose value and fee together are the budget, [path]; 0 where the fee is more than it."""
-        value = (budget - self.broker.fee_per_order) / (1 + self.broker.fees)
-        value = np.minimum(value, budget - self.broker.fee_minimum)
-        return np.divide(value, fill, out=np.zeros_like(fill), where=(value > 0) & (fill > 0))
+        value = (budget - self.broker.fee_per_order * self._times[bar]) / (1 + self._fees[bar])
+        value = np.minimum(value, budget - self.broker.fee_minimum * self._times[bar])
+        return np.asarray(np.divide(value, fill, out=np.zeros_like(fill), where=(value > 0) & (fill > 0)))
 
     def order(self, asked: Floats, price: Floats, bar: int, *, refused: Bools | bool = False) -> Floats:
         """Trade these units at this price and slippage, as far as lots and volume allow; return the fill prices.
@@ -178,6 +205,8 @@ class Ledger:
             refused: bool [path], where an order was wanted of which the cash pays for nothing: counted alone.
         """
         side = np.sign(asked)
+        if self.market.limited:
+            asked = np.where(self.market.waits(price, side, bar), 0.0, asked)
         fill = self.fill_price(price, side, bar)
         size = self._whole_lots(np.minimum(np.abs(asked), self._room)) * self.alive
         self._count(np.abs(asked), size, price, refused)
@@ -202,7 +231,7 @@ class Ledger:
 
     def _book(self, who: Ints, bar: int, units: Floats, fill: Floats) -> None:
         value = np.abs(units) * fill
-        fees, before = self.fee(value), self.units[who]
+        fees, before = self.fee(value, bar, who), self.units[who]
         self.cash[who] -= units * fill + fees
         self.units[who] = before + units
         self._room[who] -= np.abs(units)
@@ -244,7 +273,7 @@ def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_yea
         # an account that a gap has left with less than nothing has no weights to hold: it is ruined at this close
         asked = np.where(equity > 0, weights[bar] * equity / price - ledger.units, 0.0)
         fill = ledger.fill_price(price, np.sign(asked), bar)
-        most = ledger.affordable(ledger.cash + (broker.leverage - 1) * equity, fill)
+        most = ledger.affordable(ledger.cash + (broker.leverage - 1) * equity, fill, bar)
         least = NO_ORDER * broker.cash
         refused = (asked * price > least) & (most == 0) & (ledger.units == 0)
         asked = np.minimum(asked, most)

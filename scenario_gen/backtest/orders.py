@@ -17,6 +17,8 @@ from scenario_gen.backtest.account import Account, Floats, Ints, Orders
 
 Bools: TypeAlias = NDArray[np.bool_]
 
+MOST_COST = 0.5  # of the price, or of the traded value: what a spec's own costs stay below
+
 TRADE_COLUMNS = ("path_id", "side", "entry_bar", "entry_price", "exit_bar", "exit_price", "size", "pnl", "fees", "open")
 
 
@@ -29,6 +31,28 @@ class Quotes:
     low: Floats
     close: Floats
     volume: Floats | None = None
+    cost_times: Floats | None = None  # the terms of the paths, see ``market.paths.Terms``; None for the broker's own
+    slippage: Floats | None = None
+    ceiling: Floats | None = None
+    floor: Floats | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether orders may have to wait for another price or another bar."""
+        return self.ceiling is not None or self.floor is not None
+
+    def cost(self, usual: float, more: Floats | None = None) -> Floats | float:
+        """Return a cost as a share of price or value on these terms, with what is added: [bar, path], at most half."""
+        if self.cost_times is None and more is None:
+            return usual
+        times = 1.0 if self.cost_times is None else self.cost_times
+        return np.minimum(usual * times + (0.0 if more is None else more), MOST_COST)
+
+    def waits(self, price: Floats, side: Floats, bar: int) -> Bools:
+        """Return which accounts find nobody to buy from (side 1) or to sell to (side -1) at a price, bool [path]."""
+        buys = False if self.ceiling is None else (side > 0) & (price >= self.ceiling[bar])
+        sells = False if self.floor is None else (side < 0) & (price <= self.floor[bar])
+        return np.broadcast_to(np.asarray(buys | sells), price.shape)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.answers import Decisions, ask, changed, decide
-from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of, wanted_of
+from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of, seen_bars, wanted_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
+from scenario_gen.backtest.orders import Quotes
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
@@ -67,7 +68,10 @@ def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) ->
     pieces = []
     for chunk in chunks(ground.context, paths):
         bars = bars_of(ground, paths, chunk)
-        piece = _all_orders(strategy, bars, ground, paths.path_ids[chunk])
+        seen = seen_bars(ground, paths, chunk)
+        terms = None if paths.terms is None else paths.terms.rows(chunk)
+        market = market_of(bars, slice(bars.context_bars, None), terms)
+        piece = _all_orders(strategy, bars if seen is None else seen, market, ground, paths.path_ids[chunk])
         if piece is not None:
             pieces.append(piece)
     if not pieces:
@@ -82,20 +86,19 @@ def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) ->
 
 
 def _all_orders(
-    strategy: LoadedStrategy, bars: Bars, ground: Ground, path_ids: NDArray[np.int64]
+    strategy: LoadedStrategy, seen: Bars, market: Quotes, ground: Ground, path_ids: NDArray[np.int64]
 ) -> IntrabarOrders | None:
     broker = ground.broker
-    answer = ask(strategy, "signals", bars.lent())
-    wanted = wanted_of(strategy, answer, bars, broker).fillable(shorts=broker.shorts)
+    answer = ask(strategy, "signals", seen.lent())
+    wanted = wanted_of(strategy, answer, seen, broker).fillable(shorts=broker.shorts)
     if np.isnan(wanted.stop_loss).all() or np.isnan(wanted.take_profit).all():
         return None
-    market = market_of(bars, slice(bars.context_bars, None))
     coins = _coins(path_ids, len(market.close), ground.seed) < 0.5
     metrics, trades, ambiguous = [], 0, 0
     for target_first in (None, np.ones_like(coins), coins):
-        ledger, watch = ledger_signals(market, wanted, broker, bars.bars_per_year, target_first)
+        ledger, watch = ledger_signals(market, wanted, broker, ground.bars_per_year, target_first)
         outcome = ledger.outcome()
-        metrics.append(metrics_of(outcome, path_ids, bars.bars_per_year))
+        metrics.append(metrics_of(outcome, path_ids, ground.bars_per_year))
         if target_first is None:
             trades, ambiguous = len(outcome.trades), int(watch.both.sum())
     worst, best, chance = metrics

@@ -42,7 +42,7 @@ def run_signals(market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_y
     """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
     wished = np.any((wanted.entries | wanted.short_entries) & (wanted.size > 0), axis=0)
     wanted = wanted.fillable(shorts=broker.shorts)
-    if broker.simple:
+    if broker.simple and not market.limited:
         return _vectorbt_signals(market, wanted, broker).of_wishes(wished)
     return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome().of_wishes(wished)
 
@@ -52,7 +52,7 @@ def run_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: 
     wished = np.any(weights != 0, axis=0)
     if not broker.shorts:
         weights = np.maximum(weights, 0.0)
-    if broker.simple:
+    if broker.simple and not market.limited:
         return _vectorbt_weights(market, weights, broker).of_wishes(wished)
     return ledger_weights(market, weights, broker, bars_per_year).of_wishes(wished)
 
@@ -98,6 +98,7 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
         same = (values == first).all() or np.isnan(values).all()
         return float(first) if same else on(everywhere, values, nothing)
 
+    costs = _costs(broker, market)
     guards: dict[str, Any] = {}
     if guarded:
         guards = {
@@ -121,7 +122,9 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
         size_type="percent",
         upon_opposite_entry="ignore",  # only a short that could not be bought back is still there at an entry
         **guards,
-        **_costs(broker),
+        **{name: values if np.isscalar(values) else on(everywhere, values, nothing) for name, values in costs.items()},
+        init_cash=broker.cash,
+        engine=_engine(),
     )
     return outcome_of(portfolio, market.close, rows_per_bar=len(rows))
 
@@ -133,7 +136,9 @@ def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcom
         size_type="targetpercent",
         direction="both",
         price=market.open if broker.fill == "next_open" else market.close,
-        **_costs(broker),
+        **_costs(broker, market),
+        init_cash=broker.cash,
+        engine=_engine(),
     )
     return outcome_of(portfolio, market.close, rows_per_bar=1)
 
@@ -176,8 +181,9 @@ def is_portfolio(answer: object) -> bool:
     return isinstance(answer, _vectorbt().Portfolio)
 
 
-def _costs(broker: Broker) -> Mapping[str, Any]:
-    return {"fees": broker.fees, "slippage": broker.slippage, "init_cash": broker.cash, "engine": _engine()}
+def _costs(broker: Broker, market: Quotes) -> Mapping[str, Any]:
+    """Return fees and slippage: numbers, or [bar, path] where the market's terms say so."""
+    return {"fees": market.cost(broker.fees), "slippage": market.cost(broker.slippage, market.slippage)}
 
 
 def _orders(records: NDArray[Any], rows_per_bar: int) -> Orders:

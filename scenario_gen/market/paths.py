@@ -16,6 +16,33 @@ from scenario_gen.market.candles import PRICE_FIELDS, Candles
 BELONGS = ("island", "root")
 
 
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """On which terms paths are traded where the broker's alone do not hold; None for what is as usual."""
+
+    seen: NDArray[np.float32] | None = (
+        None  # float32 [path, bar, field]: bars as strategies see them, errors of data too
+    )
+    cost_times: NDArray[np.float64] | None = None  # float64 [path, bar]: what the costs of an order are multiplied by
+    slippage: NDArray[np.float64] | None = None  # float64 [path, bar]: share of the price, on top of the broker's
+    ceiling: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and above nothing is bought
+    floor: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and below nothing is sold
+
+    def rows(self, rows: list[int] | slice) -> Terms:
+        """Return the terms of some paths."""
+        return Terms(**{name: values[rows] for name, values in self.arrays().items()})
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is not as usual, by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+    @classmethod
+    def joined(cls, parts: Sequence[Terms]) -> Terms:
+        """Return the terms of paths of several blocks, which differ from what is usual in the same ways."""
+        every = [part.arrays() for part in parts]
+        return cls(**{name: np.concatenate([arrays[name] for arrays in every]) for name in every[0]})
+
+
 @dataclass(frozen=True)
 class PathSet:
     """Candles with one more dimension: the path."""
@@ -32,6 +59,7 @@ class PathSet:
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     # float64 [path]: how much each path stands for, relative to the others; None where all stand for as much
     weights: NDArray[np.float64] | None = None
+    terms: Terms | None = None  # on which they are traded; None for the broker's
 
     def __post_init__(self) -> None:
         paths, bars, fields = self.values.shape
@@ -44,6 +72,9 @@ class PathSet:
             raise ValueError(f"counts of {', '.join(wrong)} are not one number per path")
         if self.weights is not None and self.weights.shape != (paths,):
             raise ValueError(f"weights {self.weights.shape} are not one number for each of {paths} paths")
+        lengths = () if self.terms is None else [len(values) for values in self.terms.arrays().values()]
+        if any(length != paths for length in lengths):
+            raise ValueError(f"terms of {lengths} paths do not match {paths} paths")
         sums = {name: int(count.sum()) for name, count in self.counts.items() if name not in BELONGS}
         object.__setattr__(self, "provenance", {**self.provenance, **sums})
 
@@ -64,6 +95,13 @@ class PathSet:
         """Closing prices, float32 [path, bar]."""
         return self.column("close")
 
+    @property
+    def as_seen(self) -> PathSet:
+        """The paths as strategies see them: with errors of data where their terms have some."""
+        if self.terms is None or self.terms.seen is None:
+            return self
+        return replace(self, values=self.terms.seen, terms=None)
+
     def select(self, path_ids: NDArray[np.int64]) -> PathSet:
         """Return the paths with these ids, in this order."""
         where = {int(path_id): row for row, path_id in enumerate(self.path_ids)}
@@ -76,7 +114,10 @@ class PathSet:
     def _rows(self, rows: list[int] | slice) -> PathSet:
         counts = {name: count[rows] for name, count in self.counts.items()}
         weights = None if self.weights is None else self.weights[rows]
-        return replace(self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts, weights=weights)
+        terms = None if self.terms is None else self.terms.rows(rows)
+        return replace(
+            self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts, weights=weights, terms=terms
+        )
 
     def frame(self, path_id: int) -> pd.DataFrame:
         """Return one path as a data frame indexed by timestamp."""
@@ -139,6 +180,12 @@ def joined(parts: Sequence[PathSet]) -> PathSet:
     values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
     counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts}
     weights = [part.weights for part in parts if part.weights is not None]
+    terms = [part.terms for part in parts if part.terms is not None]
     return replace(
-        parts[0], values=values, path_ids=ids, counts=counts, weights=np.concatenate(weights) if weights else None
+        parts[0],
+        values=values,
+        path_ids=ids,
+        counts=counts,
+        weights=np.concatenate(weights) if weights else None,
+        terms=Terms.joined(terms) if terms else None,
     )
