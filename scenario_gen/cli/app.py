@@ -294,8 +294,9 @@ def summary(loaded: LoadedSpec) -> str:
     """Return what a spec would run: its scenarios, strategies and sizes."""
     spec = loaded.spec
     sets = sum(use.listed for use in spec.strategies)
-    paths = sum(one.paths.count for one in spec.scenarios)
-    bars = sum(one.paths.count * one.bars.horizon for one in spec.scenarios)
+    sampled = [one for one in spec.scenarios if one.replay is None]
+    paths = sum(one.paths.count for one in sampled)
+    bars = sum(one.paths.count * one.bars.horizon for one in sampled)
     lines = [f"{loaded.filename}: valid ({spec.name})"]
     lines += [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios]
     lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
@@ -306,7 +307,10 @@ def summary(loaded: LoadedSpec) -> str:
 
 def _scenario_words(scenario: ResolvedScenario) -> str:
     end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
+    end = end if scenario.context is None else f" {scenario.context.in_words}"
     history = f"{scenario.data.source or scenario.data.file}{end}"
+    if scenario.replay is not None:
+        return f"{scenario.replay.in_words} after {history}, {scenario.generator.in_words}"
     seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"
     return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}"
 

@@ -105,7 +105,9 @@ def calibrate_spec(
     def settings_for(asked: ResolvedScenario, bars: int) -> Settings:
         return wishes.settings(bars, asked.bars.context, asked.bars.horizon, asked.paths.seed)
 
-    (ready,) = prepare([chosen], loaded.base, progress, kept=kept, among=scenarios, settings_for=settings_for)
+    (ready,) = prepare(
+        [chosen], loaded.base, progress, kept=kept, among=scenarios, settings_for=settings_for, place=loaded.place
+    )
     settings = settings_for(chosen, len(ready.history))
     short = wishes.short(len(ready.history), len(ready.context), len(ready.timestamps))
     return _report(ready.generator, ready.history, settings, ready.dial, ready.recalibration, short, kept, progress)

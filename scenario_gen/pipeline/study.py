@@ -44,6 +44,7 @@ from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
+from scenario_gen.stress.search import ContextInCrisis, placed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +61,7 @@ class Prepared(Ground):
     rules: CandleRules  # what every candle is held to, with the thresholds that the history gives
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says ``auto``
     recalibration: Recalibration | None = None  # of the generator, where the spec asks for it
+    crisis: ContextInCrisis | None = None  # that the context ends in, where the spec names or searches one
 
     @property
     def name(self) -> str:
@@ -112,7 +114,8 @@ class Study:
         clock = Clock()
         spec = override(loaded.spec, device=device, paths=paths)
         strategies = load_strategies(spec.strategies, loaded.base, progress)
-        grounds = prepare(spec.scenarios, loaded.base, progress, kept=calibration_folder(store.path))
+        kept = calibration_folder(store.path)
+        grounds = prepare(spec.scenarios, loaded.base, progress, kept=kept, place=loaded.place)
         clock.lap("preparing")
         identity = identity_of(spec, grounds, strategies)
         if store.prepare(identity, overwrite=overwrite):
@@ -130,6 +133,8 @@ class Results:
     agreement: Agreement | None = None
 
 
+Split: TypeAlias = tuple[Candles, Candles, BarCalendar]  # a history, what came after it, and the calendar of both
+PlaceOf: TypeAlias = Callable[..., str]  # of a scenario's name and the keys of a value
 Stage: TypeAlias = Callable[[Study, Results], tuple[Results, list[Finding]]]
 
 
@@ -164,6 +169,11 @@ def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress)
     return loaded
 
 
+def _named_place(scenario: str, *keys: str) -> str:
+    """Say where a value stands in a spec that has no text."""
+    return ".".join((f"scenarios[{scenario}]", *keys))
+
+
 def prepare(
     scenarios: Sequence[ResolvedScenario],
     base: Path,
@@ -172,6 +182,7 @@ def prepare(
     kept: Path | None = None,
     among: Sequence[ResolvedScenario] | None = None,
     settings_for: SettingsFor = calibration_settings,
+    place: PlaceOf = _named_place,
 ) -> list[Prepared]:
     """Load histories and models, cut contexts and lay out the future stamps of every scenario.
 
@@ -182,17 +193,23 @@ def prepare(
         kept: folder of finished searches for ``auto`` settings and of past forecasts; None keeps none.
         among: all scenarios of the spec, where these are some of them.
         settings_for: how forecasts are made that recalibrate a scenario.
+        place: says where a value of a scenario stands in the spec, by the scenario's name and the value's keys.
 
     Raises:
-        DataError: a history cannot be used or is too short.
+        DataError: a history cannot be used or is too short, or has no crisis where a context is to end.
         CheckpointError: a model cannot be found or read.
     """
-    histories = cache(lambda data: _history(data, base))
+    candles = cache(lambda data: _candles(data, base))
+    histories = cache(lambda data: _history(candles(data.model_copy(update={"end": None})), data))
     opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:
-            history, later, calendar = histories(scenario.data)
+            if scenario.context is None:
+                (history, later, calendar), crisis = histories(scenario.data), None
+            else:
+                whole = candles(scenario.data.model_copy(update={"end": None}))
+                (history, later, calendar), crisis = _in_crisis(whole, scenario, place)
             context = history.context(scenario.bars.context)
             horizon = scenario.bars.horizon
             came = later.rows(0, min(len(later), horizon))
@@ -215,6 +232,7 @@ def prepare(
                 rules=rules,
                 dial=opened.dial,
                 recalibration=opened.recalibration,
+                crisis=crisis,
             )
             prepared.append(ready)
             advance(1)
@@ -222,11 +240,10 @@ def prepare(
     return prepared
 
 
-def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
-    """Return the bars up to ``data.end``, the bars after it, and the calendar that both follow."""
-    source = data.source or find_file(str(data.file), base) or Path(str(data.file))
-    candles = load_candles(
-        source,
+def _candles(data: Data, base: Path) -> Candles:
+    """Return all bars of a history from ``data.start`` on."""
+    return load_candles(
+        data.source or find_file(str(data.file), base) or Path(str(data.file)),
         name=data.name,
         calendar=data.calendar,
         timezone=data.timezone,
@@ -236,6 +253,10 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
         symbol=data.symbol,
         partial=data.partial,
     )
+
+
+def _history(candles: Candles, data: Data) -> Split:
+    """Return the bars up to ``data.end``, the bars after it, and the calendar that both follow."""
     history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
     if not len(history):
         first, last = (stamp.date().isoformat() for stamp in (candles.timestamps[0], candles.timestamps[-1]))
@@ -245,6 +266,22 @@ def _history(data: Data, base: Path) -> tuple[Candles, Candles, BarCalendar]:
             fix="move data.end into the history",
         )
     return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
+
+
+def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> tuple[Split, ContextInCrisis]:
+    """Return a history split where its context ends in a crisis, and the crisis."""
+    stress = scenario.context
+    if stress is None:
+        raise ValueError(f"{scenario.name} names no crisis")
+    try:
+        row, crisis = placed(candles, stress, scenario.bars.context, scenario.bars.horizon)
+    except DataError as error:
+        key = "search" if stress.search is not None else "crisis"
+        where = place(scenario.name, "context", key)
+        raise DataError(f"{where}: {error.problem}", expected=error.expected, fix=error.fix) from None
+    history = candles.rows(0, row + 1)
+    calendar = BarCalendar.infer(history.timestamps, candles.calendar)
+    return (history, candles.rows(row + 1, len(candles)), calendar), crisis
 
 
 def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedScenario:
@@ -267,7 +304,7 @@ def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progr
 def _tell_early_end(scenario: ResolvedScenario, context: Candles, later: Candles, progress: Progress) -> None:
     """Say where the history ends days before ``data.end``: the context is then older than the spec says."""
     end, last = scenario.data.end, context.timestamps[-1].date()
-    if end is None or len(later):
+    if end is None or len(later) or scenario.context is not None:
         return
     if (day := end.date() if isinstance(end, datetime) else end) > last:
         progress.note(f"{scenario.name}: the history ends on {last}, before data.end {day}")

@@ -30,6 +30,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import ContextView, ScenarioResult
+from scenario_gen.stress.search import ContextInCrisis
 
 RANKS = (("worst", 0.0), ("5 % quantile", 0.05), ("median", 0.5), ("95 % quantile", 0.95), ("best", 1.0))
 
@@ -313,7 +314,18 @@ def _scenario_result(
         dial=prepared.dial,
         recalibration=prepared.recalibration,
         repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
+        crisis=_ranked_crisis(prepared, merged),
     )
+
+
+def _ranked_crisis(prepared: Prepared, merged: Merged) -> ContextInCrisis | None:
+    """Return the crisis that a context ends in, with what happened ranked among the paths at the bars of the fan."""
+    bars = fan_bars(len(prepared.timestamps))
+    bars = bars[bars <= len(prepared.later)]
+    if prepared.crisis is None or len(bars) < 2:
+        return prepared.crisis
+    happened = np.concatenate(([prepared.anchor_close], prepared.later.close))[bars]
+    return prepared.crisis.ranked(int(bars[-1]), merged.close[:, : len(bars)], happened)
 
 
 def _strategy_result(

@@ -96,7 +96,11 @@ class Violations:
         try:
             return model.model_validate(values)
         except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
+            details = error.errors(include_url=False, include_input=False)
+            lists = {detail["loc"][0] for detail in details if len(detail["loc"]) > 1}
+            for detail in details:
+                if detail["type"] == "too_short" and detail["loc"][0] in lists:
+                    continue  # pydantic counts entries without those that it refused
                 where: Where = tuple(detail["loc"][:1])
                 nested = _nested(model, values, where)
                 if nested is not None:  # a mapping in place of a plain value: its own mistakes, key by key
@@ -153,13 +157,19 @@ def _words(model: type[Section], values: Mapping[str, Any], where: Where, detail
         return unknown_key(name, tuple(model.model_fields))
     if detail["type"] == "missing":
         return f"missing, expected {accepted(model, name)}"
-    value, options = values.get(name), choices(model, name)
+    value, options = _item(values.get(name), detail["loc"][1:]), choices(model, name)
     words = f"got {shown(value)}, expected {accepted(model, name)}"
     if options:
         return words + nearest(value, options)
     if isinstance(value, str) and accepted(model, name).startswith(("a number", "a whole number")):
         return words + " (without quotes)" if _is_number(value) else words
     return words
+
+
+def _item(value: Any, places: tuple[str | int, ...]) -> Any:
+    """Return the entry of a list that was refused; any other value as it is."""
+    entry = next((place for place in places if isinstance(place, int)), None)
+    return value[entry] if isinstance(value, list | tuple) and entry is not None else value
 
 
 def _is_number(text: str) -> bool:

@@ -114,17 +114,27 @@ def _bounds(info: FieldInfo) -> list[Any]:
 
 
 def _kind_words(kind: Any, info: FieldInfo) -> str:
+    numbers = {int: "a whole number", float: "a number"}
     if get_origin(kind) is Literal:
         return one_of(get_args(kind))
-    if kind is bool:
-        return "true or false"
-    if kind is int:
-        return "a whole number" + _range_words(_bounds(info))
-    if kind is float:
-        return "a number" + _range_words(_bounds(info))
-    if kind is str:
-        return _text_words(info)
-    return "a mapping of names to values"
+    if get_origin(kind) is tuple:
+        return _list_words(kind, info)
+    if kind in numbers:
+        return numbers[kind] + _range_words(_bounds(info))
+    if kind in (bool, str):
+        return "true or false" if kind is bool else _text_words(info)
+    return _keys(kind) if isinstance(kind, type) and issubclass(kind, BaseModel) else "a mapping of names to values"
+
+
+def _list_words(kind: Any, info: FieldInfo) -> str:
+    """Say what a list may hold, and how much of it."""
+    item = get_args(kind)[0]
+    rules = [rule for extra in get_args(item)[1:] if isinstance(extra, FieldInfo) for rule in extra.metadata]
+    each = {float: "numbers", int: "whole numbers"}.get(_alternatives(item)[0], "values") + _range_words(rules)
+    counts = [*_bounds(info), *(rule for first in get_args(info.annotation)[:1] for rule in get_args(first)[1:])]
+    least = next((rule.min_length for rule in counts if isinstance(rule, at.MinLen)), 0)
+    most = next((rule.max_length for rule in counts if isinstance(rule, at.MaxLen)), None)
+    return f"a list of {f'{least} to {most} ' if most is not None else ''}{each}"
 
 
 def _text_words(info: FieldInfo) -> str:

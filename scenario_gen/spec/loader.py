@@ -19,9 +19,9 @@ from scenario_gen.generators.sections import BASELINES, GENERATORS
 from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import shown
-from scenario_gen.reading.yaml import Document, parse_yaml, plain, read_text
+from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
-from scenario_gen.spec.overlay import OVERRIDABLE, SECTIONS, check_name, check_sizes, resolve_scenarios
+from scenario_gen.spec.overlay import OVERRIDABLE, OWN, SECTIONS, check_name, check_sizes, resolve_scenarios
 from scenario_gen.spec.strategy_list import check_distinct, check_use
 
 KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report")
@@ -38,6 +38,22 @@ class LoadedSpec:
     base: Path  # the spec's folder, where its files are looked for first
     sha256: str  # of the text as UTF-8
     filename: str = ""  # what messages call the spec; "" for a mapping
+
+    def place(self, scenario: str, *keys: str) -> str:
+        """Say where a value of a scenario stands, as messages do: ``my.yaml:12: scenarios[crash].context.crisis``.
+
+        Args:
+            scenario: its name, or what was made of its name where one entry is several scenarios.
+            keys: the way to the value.
+        """
+        document = parse_yaml(self.text, self.filename)
+        listed = document.values.get("scenarios") if isinstance(document.values, Mapping) else None
+        names = [str(item.get("name")) if isinstance(item, Mapping) else "" for item in listed or ()]
+        near = [at for at, name in enumerate(names) if scenario == name or scenario.rpartition("_")[0] == name]
+        where: Where = ("scenarios", near[0], *keys) if near else keys
+        label = Violations(document).label(where)
+        mark = document.place(where)
+        return f"{self.filename}:{mark.line}: {label}" if mark and self.filename else label
 
 
 def load_spec(path: str | Path) -> LoadedSpec:
@@ -181,7 +197,8 @@ def spec_schema() -> dict[str, Any]:
     """Return the schema as plain values (JSON Schema draft 2020-12)."""
     overridable: dict[str, Any] = {key: _reference(model) for key, model in SECTIONS.items()}
     overridable["generator"] = {"anyOf": [_reference(model) for model in GENERATORS.values()]}
-    scenario = _closed({"name": _NAME, **overridable}, required=["name"])
+    alone = {key: _reference(model) for key, model in OWN.items()}
+    scenario = _closed({"name": _NAME, **overridable, **alone}, required=["name"])
     top = {
         "name": _NAME,
         **overridable,
@@ -200,7 +217,8 @@ def spec_schema() -> dict[str, Any]:
 
 
 def _definitions() -> dict[str, Any]:
-    models: list[type[Section]] = [*SECTIONS.values(), *GENERATORS.values(), StrategyUse, Limits, Report]
+    sections = (*SECTIONS.values(), *OWN.values(), *GENERATORS.values())
+    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report]
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     definitions["Report"].pop("required")  # the loader fills the folder in

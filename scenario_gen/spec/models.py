@@ -17,6 +17,7 @@ from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
 from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.section import Section
+from scenario_gen.stress.crises import ContextStress, Replay
 
 MAX_PATHS = 1_000_000
 MAX_CONTEXT = 8192
@@ -101,6 +102,8 @@ class ResolvedScenario(Section):
     checks: Checks = Checks()
     market: Market = Market()
     broker: Broker = Broker()
+    context: ContextStress | None = None
+    replay: Replay | None = None
 
 
 class ScenarioSpec(Section):

@@ -25,6 +25,7 @@ from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
+from scenario_gen.stress.crises import ContextStress, Replay
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
@@ -115,6 +116,10 @@ SECTIONS: dict[str, type[Section]] = {
     "broker": Broker,
 }
 OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker")
+OWN: dict[str, type[Section]] = {  # keys of a scenario alone: the base has none of them, so that it stays what it is
+    "context": ContextStress,
+    "replay": Replay,
+}
 MAX_SCENARIOS = 200
 
 
@@ -146,6 +151,9 @@ def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> 
             merged.values[key] = _merge(below, override[key], (key,), (*at, key), merged.origin)
         elif key in base:
             merged.values[key] = _keep(base[key], (key,), (key,), merged.origin)
+    for key in OWN:
+        if key in override:
+            merged.values[key] = _keep(override[key], (key,), (*at, key), merged.origin)
     return merged
 
 
@@ -200,6 +208,7 @@ def resolve_scenarios(values: Mapping[str, Any], folder: Path, violations: Viola
     base = {key: values[key] for key in OVERRIDABLE if key in values}
     entries = _scenario_entries(values, violations)
     resolved = [_resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in entries]
+    resolved = _several(resolved, entries, violations)
     if "scenarios" in values:
         _check_base_alone(base, violations)
     for position, kind in enumerate(_baselines(values, violations)):
@@ -226,7 +235,7 @@ def _scenario_entries(values: Mapping[str, Any], violations: Violations) -> list
     taken = dict.fromkeys(values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline")
     for position, item in enumerate(listed):
         at: Where = ("scenarios", position)
-        if not violations.mapping(item, at, ("name", *OVERRIDABLE), needed=("name",)):
+        if not violations.mapping(item, at, ("name", *OVERRIDABLE, *OWN), needed=("name",)):
             continue
         name = item.get("name", "")
         if "name" in item:
@@ -238,6 +247,40 @@ def _scenario_entries(values: Mapping[str, Any], violations: Violations) -> list
             taken[same_file(name)] = "another scenario"
         entries.append((name if isinstance(name, str) else "", item, at))
     return entries
+
+
+def _several(
+    resolved: Sequence[ResolvedScenario | None],
+    entries: Sequence[tuple[str, Mapping[str, Any], Where]],
+    violations: Violations,
+) -> list[ResolvedScenario | None]:
+    """Return the scenarios, each search for several crises as one scenario per crisis, named after it."""
+    taken = {same_file(name) for name, _, _ in entries}
+    scenarios: list[ResolvedScenario | None] = []
+    for scenario, (name, override, at) in zip(resolved, entries, strict=True):
+        if scenario is None or scenario.context is None:
+            scenarios.append(scenario)
+            continue
+        if "end" in (override.get("data") or {}):
+            violations.add((*at, "data", "end"), "got an end beside context, which says where the context ends")
+        if scenario.replay is not None:
+            violations.add((*at, "replay"), "got a replay beside context, expected them in scenarios of their own")
+        contexts = scenario.context.alone()
+        names = [name] if len(contexts) == 1 else [f"{name}_{rank}" for rank in range(1, len(contexts) + 1)]
+        if len(contexts) > 1:
+            for other in names:
+                if same_file(other) in taken or bad_name(other):
+                    words = f"a search for {len(contexts)} crises makes {names[0]} to {names[-1]}, and "
+                    reason = bad_name(other) or f"'{other}' is taken"
+                    violations.add((*at, "name"), f"{words}{reason}; name it otherwise")
+                    break
+        copies = ({"name": other, "context": context} for other, context in zip(names, contexts, strict=True))
+        scenarios += [scenario.model_copy(update=copy) for copy in copies]
+    own = [scenario for scenario in scenarios if scenario is not None]
+    if own and all(scenario.replay is not None for scenario in own):
+        words = "every scenario is a replay, of one path each; add one that samples paths, such as - name: base"
+        violations.add(("scenarios",), words)
+    return scenarios
 
 
 def check_name(name: Any, where: Where, violations: Violations) -> None:
@@ -277,7 +320,7 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
     before = len(violations.mistakes)
     if "data" not in merged.values:
         violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
-    parts = {key: _section(key, merged, violations) for key in OVERRIDABLE if key in merged.values}
+    parts = {key: _section(key, merged, violations) for key in (*OVERRIDABLE, *OWN) if key in merged.values}
     if isinstance(data := parts.get("data"), Data):
         check_data(data, lambda where: merged.place(("data", *where)), violations)
     history = merged.values.get("data")
@@ -292,7 +335,7 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
 
 def _section(key: str, merged: Overlay, violations: Violations) -> Section | None:
     values = merged.values[key]
-    model = _generator_model(values, merged, violations) if key == "generator" else SECTIONS[key]
+    model = _generator_model(values, merged, violations) if key == "generator" else (SECTIONS | OWN)[key]
     if model is None:
         return None
     if not isinstance(values, Mapping):

@@ -17,6 +17,7 @@ from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
+from scenario_gen.stress.search import ContextInCrisis
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class ScenarioResult:
     facts: FactsReport | None = None  # paths against real windows; None where not asked for, or not possible
     calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
     drift: EnsembleDrift | None = None  # of its kept paths; None likewise
+    crisis: ContextInCrisis | None = None  # that its context ends in; None where it ends at data.end
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field, model_validator
 
 from scenario_gen.errors import SpecError
+from scenario_gen.reading.section import Section
 from scenario_gen.reading.words import nearest, one_of, shown
 
 Seed = Literal["before", "onset", "middle"]
@@ -71,3 +74,103 @@ def dated(crisis: str) -> DatedCrisis:
 def unknown_crisis(crisis: object) -> str:
     """Say that there is no crisis of that name, which is nearest, and which there are."""
     return f"got {shown(crisis)}, expected a crisis: {one_of(BY_ID)}{nearest(crisis, BY_ID)}"
+
+
+# --- What a spec says of them ---
+
+
+def _known(crisis: str) -> str:
+    if crisis not in BY_ID:
+        raise ValueError(unknown_crisis(crisis))
+    return crisis
+
+
+CrisisId = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(BY_ID)})]
+MOST_AFTERWARDS = 2520  # bars that a model continues a replay by: ten years of days
+Move = Annotated[float, Field(gt=-1.0, le=10.0)]
+
+
+_SEED_WORDS: Mapping[Seed, str] = {"before": "before", "onset": "at the onset of", "middle": "in the middle of"}
+
+
+class CrisisSearch(Section):
+    """Which of the history's own crises a context ends at."""
+
+    score: Score = Field(default="drawdown", description="what is searched for")
+    top: int = Field(default=1, ge=1, le=MOST, description="how many crises; each is a scenario of its own")
+    seed: Seed = Field(default="before", description="the context ends at the peak, at the onset, or in the middle")
+    window: int | None = Field(
+        default=None, ge=LEAST_WINDOW, le=MOST_WINDOW, description="bars of a crisis at most; default: the horizon"
+    )
+    rank: int | None = Field(default=None, ge=1, le=MOST, description="this one alone: 1 is the worst")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> CrisisSearch:
+        if self.rank is not None and self.top > 1:
+            raise ValueError(f"got top {self.top} and rank {self.rank}, expected one of them")
+        return self
+
+
+class ContextStress(Section):
+    """Where the context ends instead of at ``data.end``."""
+
+    crisis: CrisisId | None = Field(default=None, description="a crisis with a name: scenario-gen crises lists them")
+    seed: Seed | None = Field(
+        default=None, description="of that crisis: the context ends before it (default), at its onset, in its middle"
+    )
+    search: CrisisSearch | None = Field(default=None, description="or crises that a search finds in the history")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ContextStress:
+        if self.crisis is not None and self.search is not None:
+            raise ValueError("got a crisis and a search, expected one of them")
+        if self.crisis is None and self.search is None:
+            raise ValueError("got neither a crisis nor a search, expected one of them")
+        if self.search is not None and self.seed is not None:
+            raise ValueError("got seed beside search, expected it inside: search: {score: drawdown, seed: onset}")
+        return self
+
+    @property
+    def in_words(self) -> str:
+        """Say where the context ends."""
+        if self.search is None:
+            return f"{_SEED_WORDS[self.seed or 'before']} {self.crisis}"
+        score = self.search.score.replace("_", " ")
+        return f"{_SEED_WORDS[self.search.seed]} the crisis of rank {self.search.rank or 1} by {score}"
+
+    def alone(self) -> tuple[ContextStress, ...]:
+        """Return one section for each context: a search for several is several."""
+        search = self.search
+        if search is None or search.top == 1:
+            return (self,)
+        each = (search.model_copy(update={"top": 1, "rank": rank}) for rank in range(1, search.top + 1))
+        return tuple(self.model_copy(update={"search": single}) for single in each)
+
+
+class Replay(Section):
+    """What happened once, in the bars of this market: one path, and where asked the model from there on."""
+
+    crisis: CrisisId | None = Field(default=None, description="whose bars: scenario-gen crises lists them")
+    source: Literal["sp500", "nasdaq"] = Field(default="sp500", description="the index whose bars they are")
+    moves: tuple[Move, ...] | None = Field(
+        default=None, min_length=1, max_length=250, strict=False, description="or returns from close to close: [-0.076]"
+    )
+    scale: Literal["sigma", "raw"] | None = Field(
+        default=None,
+        description="sigma: in units of volatility before it, put on that of the context (default); raw: as they were",
+    )
+    then: int = Field(default=0, ge=0, le=MOST_AFTERWARDS, description="bars that the generator continues it by")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Replay:
+        if (self.crisis is None) == (self.moves is None):
+            raise ValueError("give exactly one of 'crisis' (lehman, ...) and 'moves' (a list of returns)")
+        if self.moves is not None and self.scale == "sigma":
+            raise ValueError("got scale sigma for moves, expected raw: no volatility before them is known")
+        return self
+
+    @property
+    def in_words(self) -> str:
+        """Say what is replayed and what follows."""
+        what = f"{self.crisis} of {self.source}" if self.crisis is not None else f"{len(self.moves or ())} moves"
+        return f"replay of {what}" + (f", then {self.then} bars of the generator" if self.then else "")

@@ -19,7 +19,19 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.relative import STILL, Floats, running_volatility
 from scenario_gen.reading.words import nearest, one_of, whole
-from scenario_gen.stress.crises import LEAST_WINDOW, LIBRARY, MOST, MOST_WINDOW, SCORES, DatedCrisis, Score, Seed
+from scenario_gen.stats.estimate import Estimate, percentile_of
+from scenario_gen.stress.crises import (
+    LEAST_WINDOW,
+    LIBRARY,
+    MOST,
+    MOST_WINDOW,
+    SCORES,
+    ContextStress,
+    DatedCrisis,
+    Score,
+    Seed,
+    dated,
+)
 
 BEFORE = 60  # bars before a crisis that its volatility and volume are compared with
 WINDOW = 63  # bars of a window that is searched for, where nothing else is said
@@ -325,3 +337,74 @@ def _bars(history: Candles | pd.DataFrame | str) -> Candles:
     if len(bars) < LEAST_WINDOW + 1:
         raise DataError(f"{bars.name} has {len(bars)} bars", expected=f"at least {LEAST_WINDOW + 1} bars")
     return bars
+
+
+# --- A context that ends at a crisis ---
+
+
+@dataclass(frozen=True)
+class ContextInCrisis:
+    """Where a context ends in a crisis, and how what happened then ranks among the paths: not an expectation."""
+
+    crisis: Crisis
+    seed: Seed
+    bars: int = 0  # of what happened that are compared with the paths; 0 where the history ends with the context
+    total_return: float | None = None  # of the market over them
+    drawdown: float | None = None
+    return_rank: Estimate | None = None  # share of paths that end lower
+    drawdown_rank: Estimate | None = None  # share of paths that fall less deep
+
+    def ranked(self, bars: int, closes: Floats, happened: Floats) -> ContextInCrisis:
+        """Return this with what happened ranked among paths, both at the same bars, the anchor first.
+
+        Args:
+            bars: how many these are.
+            closes: of the paths [path, point].
+            happened: what happened [point].
+        """
+        falls = deepest_fall(closes)
+        total, fall = float(happened[-1] / happened[0] - 1), float(deepest_fall(happened[None])[0])
+        return replace(
+            self,
+            bars=bars,
+            total_return=total,
+            drawdown=fall,
+            return_rank=percentile_of(total, closes[:, -1] / closes[:, 0] - 1),
+            drawdown_rank=percentile_of(fall, falls),
+        )
+
+
+def deepest_fall(closes: Floats) -> Floats:
+    """Return the deepest fall of closes [path, bar] from a close to a later one, as a fraction [path]."""
+    return np.asarray((1 - closes / np.maximum.accumulate(closes, axis=1)).max(axis=1))
+
+
+def placed(history: Candles, stress: ContextStress, context: int, horizon: int) -> tuple[int, ContextInCrisis]:
+    """Return the row that a context of so many bars ends with, and the crisis that it is of.
+
+    Raises:
+        DataError: the crisis lies outside the history, a search finds fewer, or too few bars are before it.
+    """
+    search = stress.search
+    if search is None:
+        crisis, seed = measure(history, dated(stress.crisis or "")), stress.seed or "before"
+    else:
+        window, rank, seed = search.window or max(horizon, LEAST_WINDOW), search.rank or 1, search.seed
+        found = find_crises(history, score=search.score, window=window, earliest=context - 1)
+        if len(found) < rank:
+            raise DataError(
+                f"a search by {search.score} finds {len(found)} crises of at most {window} bars behind the first "
+                f"{context} bars of {history.name}, and the one of rank {rank} is asked for",
+                expected=f"at most {len(found)}" if found else "a history that falls",
+                fix="lower top or rank, or shorten the window",
+            )
+        crisis = found[rank - 1]
+    row = crisis.seed_row(history, seed)
+    if row + 1 < context:
+        raise DataError(
+            f"{history.name} has {row + 1} bars up to {crisis.seeds[seed].removesuffix('T00:00:00')}, where the "
+            f"context of {crisis.id} ends, but it needs {context}",
+            expected=f"at least {context} bars before it",
+            fix="shorten bars.context, name a later crisis, or bring a longer history",
+        )
+    return row, ContextInCrisis(crisis, seed)

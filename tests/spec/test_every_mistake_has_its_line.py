@@ -4,12 +4,15 @@ from pathlib import Path
 import pytest
 
 from scenario_gen.errors import SpecError
+from scenario_gen.reading.words import one_of
 from scenario_gen.spec import LoadedSpec, spec_from_dict
+from scenario_gen.spec.overlay import OVERRIDABLE, OWN
 
 Mistakes = Callable[[str], list[str]]
 
 AROUND_KEYS = "volatility, recalibrate, drift"
 GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, {AROUND_KEYS}"
+OF_A_SCENARIO = ("name", *OVERRIDABLE, *OWN)
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 # What stands on line 4, and the whole message.
@@ -141,17 +144,12 @@ ONE_MISTAKE = [
     ("baselines: [bootstrap, bootstrap]", "baselines[#2]: bootstrap is there twice; keep it once"),
     ("scenarios: []", "scenarios: got an empty list, expected a list of scenarios, each with a name"),
     ("scenarios: ", "scenarios: got nothing, expected a list of scenarios, each with a name"),
-    (
-        "scenarios: [hot]",
-        "scenarios[#1]: got 'hot', expected a mapping with the keys name, data, bars, paths, "
-        "generator, checks, market or broker",
-    ),
+    ("scenarios: [hot]", f"scenarios[#1]: got 'hot', expected a mapping with the keys {one_of(OF_A_SCENARIO)}"),
     ("scenarios: [{paths: {count: 1}}]", "scenarios[#1]: 'name' is missing"),
     ("scenarios: [{name: 3}]", "scenarios[#1].name: got 3, expected text"),
     (
         "scenarios: [{name: a, shocks: []}]",
-        "scenarios[a].shocks: unknown key; did you mean 'checks'? Allowed here: "
-        "name, data, bars, paths, generator, checks, market, broker",
+        f"scenarios[a].shocks: unknown key; did you mean 'checks'? Allowed here: {', '.join(OF_A_SCENARIO)}",
     ),
     (
         "scenarios: [{name: a}, {name: A}]",
