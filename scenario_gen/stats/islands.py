@@ -1,7 +1,6 @@
 """Probabilities from independent islands of weighted paths, each an unbiased estimate of its own.
 
-Owns intervals of such probabilities, of counts that may be 0, and the effective number of independent stories. Does
-not know how islands are made.
+Owns intervals of such probabilities and of counts that may be 0. Does not know how islands are made.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.stats.estimate import CONFIDENCE, Estimate, t_quantile
+from scenario_gen.stats.weights import FEWEST_ISLANDS
 
 Floats = NDArray[np.float64]
-
-FEWEST = 8  # islands for an interval: the spread of fewer says too little
 
 
 def standard_error(of_islands: Floats) -> float:
@@ -40,8 +38,8 @@ def island_probability(of_islands: Floats) -> Estimate:
     count, centre = len(of_islands), float(np.mean(of_islands))
     if centre <= 0:
         return Estimate(0.0, n=count, reason="no island reached the event")
-    if count < FEWEST:
-        return Estimate(centre, n=count, reason=f"{count} islands have no interval, {FEWEST} do")
+    if count < FEWEST_ISLANDS:
+        return Estimate(centre, n=count, reason=f"{count} islands have no interval, {FEWEST_ISLANDS} do")
     margin = t_quantile(count - 1) * math.sqrt(math.log1p(relative_error(of_islands) ** 2))
     return Estimate(centre, centre * math.exp(-margin), min(centre * math.exp(margin), 1.0), n=count)
 
@@ -61,12 +59,6 @@ def counted_probability(count: int, n: int) -> Estimate:
     low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, tail))
     high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - tail))
     return Estimate(count / n, low, high, n=n, count=count)
-
-
-def effective_number(weights: Floats) -> float:
-    """Return how many equal weights would vary as much: (sum w)^2 / sum w^2 (Kish 1965); 0 of none."""
-    total = float(np.sum(weights))
-    return total**2 / float(np.sum(weights**2)) if total > 0 else 0.0
 
 
 def distance(first: Floats, hits: int, n: int) -> tuple[float, float]:

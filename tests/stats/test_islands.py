@@ -9,7 +9,6 @@ from scipy.stats import binomtest
 from scenario_gen.stats.islands import (
     counted_probability,
     distance,
-    effective_number,
     island_probability,
     relative_error,
 )
@@ -40,12 +39,6 @@ def test_counts_have_the_exact_interval_of_clopper_and_pearson(count: int, n: in
     found, exact = counted_probability(count, n), binomtest(count, n).proportion_ci(0.95, "exact")
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
     assert found.value == count / n
-
-
-def test_the_effective_number_counts_equal_weights() -> None:
-    assert effective_number(np.full(7, 0.3)) == pytest.approx(7)
-    assert effective_number(np.array([1.0, 0.0, 0.0])) == 1.0
-    assert effective_number(np.zeros(3)) == 0.0
 
 
 def test_islands_and_plain_paths_of_one_law_are_as_far_apart_as_students_t() -> None:

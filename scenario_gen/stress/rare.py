@@ -1,0 +1,404 @@
+"""The probability of an event under one generator: plain paths first, islands where those are too few, and the sum.
+
+Owns which way is taken, when enough islands are run, what is kept of each, and the result with everything that lets a
+reader doubt it: error, descent, the plain paths beside the islands. Knows generators and scores; writes no file and
+judges nothing (:mod:`scenario_gen.stress.verdicts`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.generators.base import Generator
+from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.walks import start_walk
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import Floats
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.stats.islands import counted_probability, distance, island_probability, relative_error
+from scenario_gen.stats.weights import Weights
+from scenario_gen.stress.events import Sampler
+from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, run_island, scored, slots_of
+
+PLAIN_HITS = 100  # plain paths in the event that make islands needless: the error is then a tenth
+CHECKED_HITS = 30  # plain paths beyond a level at which islands are held against them
+CURVE = 25  # levels of the exceedance curve
+LEAST_ALIKE = 10.0  # independent stories beyond the last level of the curve
+MOST_EXTINCT = 0.2  # share of islands that may end without reaching the event
+
+Method = Literal["splitting", "rejection"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is sampled: a generator on its context, over a horizon, with the seed and the name of a scenario."""
+
+    generator: Generator
+    context: Candles
+    timestamps: pd.DatetimeIndex  # of the bars to come
+    seed: int
+    scenario: str
+
+    def plain(self, count: int, block: int, score: Score, heard: Callable[[int], None]) -> PlainRun:
+        """Score so many plain paths: those that a scenario without an event would have."""
+        parts = []
+        for part in plan_blocks(count, block):
+            draws = Draws.block(self.seed, part.start, part.size)
+            values = self.generator.sample(self.context, self.timestamps, draws).values[: part.take]
+            parts.append(scored(score, values, 0, np.arange(part.start, part.start + part.take)))
+            heard(part.take)
+        measure, happened = (np.concatenate([getattr(x, name) for x in parts]) for name in ("measure", "happened"))
+        return PlainRun(measure.tolist(), int(np.count_nonzero(happened)))
+
+    def island(self, index: int, score: Score, sampler: Sampler, heard: Callable[[int], None] | None = None) -> Island:
+        """Run one island.
+
+        Raises:
+            DataError: the generator cannot be branched, or refuses the context.
+            CheckError: a score is no number, or looks ahead.
+        """
+        walk = start_walk(self.generator, self.context, self.timestamps, sampler.island, self.seed)
+        draws = IslandDraws(self.seed, self.scenario, index)
+        return run_island(walk, len(self.timestamps), score, draws, Plan(sampler.island, sampler.kill), heard)
+
+    def paths_of(self, island: Island) -> PathSet:
+        """Return an island as a path set, with the weight, island and first ancestor of each path."""
+        return PathSet(
+            values=island.values,
+            fields=self.context.fields[: island.values.shape[-1]],
+            timestamps=self.timestamps,
+            path_ids=island.path_ids,
+            anchor_close=float(self.context.close[-1]),
+            provenance={"generator": str(self.generator.identity.get("kind", "")), "seed": self.seed},
+            counts={
+                "island": np.full(len(island.weights), island.index, dtype=np.int64),
+                "root": slots_of(island.owners[:, 0]),
+            },
+            weights=island.weights,
+        )
+
+
+@dataclass(frozen=True)
+class PlainRun:
+    """What plain paths say of an event."""
+
+    measure: list[float]  # of each path
+    hits: int  # paths in the event
+
+
+def method_of(sampler: Sampler, plain: PlainRun) -> Method:
+    """Return how an event is to be sampled: plain paths where enough of them show it."""
+    if sampler.method == "auto":
+        return "rejection" if plain.hits >= PLAIN_HITS else "splitting"
+    return sampler.method
+
+
+# --- What is kept of an island ---
+
+
+@dataclass(frozen=True, eq=False)
+class IslandRecord:
+    """An island without its bars."""
+
+    index: int
+    slots: int
+    ids: Ints  # [path]
+    roots: Ints  # [path]: slot of the first ancestor
+    weights: Floats  # [path], which sum to 1
+    measure: Floats  # [path]
+    happened: NDArray[np.bool_]  # [path]
+    owners: NDArray[np.int32]  # [path, bar]: who drew each bar, from which a path's lineage is read
+    levels: tuple[Killing, ...]
+    extinct: bool
+    unfinished: bool
+    tied: float
+    bar_steps: int
+
+    @classmethod
+    def of(cls, island: Island) -> IslandRecord:
+        """Leave the bars behind."""
+        return cls(
+            index=island.index,
+            slots=island.slots,
+            ids=island.path_ids,
+            roots=slots_of(island.owners[:, 0]),
+            weights=island.weights,
+            measure=island.measure,
+            happened=island.happened,
+            owners=island.owners.astype(np.int32),
+            levels=island.levels,
+            extinct=island.extinct,
+            unfinished=island.unfinished,
+            tied=island.tied,
+            bar_steps=island.bar_steps,
+        )
+
+    @property
+    def probability(self) -> float:
+        """The weight of the paths in the event."""
+        return float(self.weights[self.happened].sum())
+
+    def beyond(self, level: float) -> float:
+        """Return the weight of the paths whose measure comes to a level."""
+        return float(self.weights[self.measure >= level].sum())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is stored as arrays."""
+        return {f"event_{name}": getattr(self, name) for name in _ARRAYS}
+
+    def notes(self) -> dict[str, Any]:
+        """Return what is stored as JSON."""
+        levels = [[level.level, level.killed] for level in self.levels]
+        return {**{name: getattr(self, name) for name in _NOTES}, "levels": levels}
+
+    @classmethod
+    def stored(cls, arrays: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> IslandRecord:
+        """Build it from what was stored."""
+        levels = tuple(Killing(float(level), int(killed)) for level, killed in notes["levels"])
+        own: dict[str, Any] = {name: arrays[f"event_{name}"] for name in _ARRAYS}
+        return cls(levels=levels, **own, **{name: notes[name] for name in _NOTES})
+
+
+_ARRAYS = ("ids", "roots", "weights", "measure", "happened", "owners")
+_NOTES = ("index", "slots", "extinct", "unfinished", "tied", "bar_steps")
+
+
+def stopped(records: Sequence[IslandRecord], sampler: Sampler, plain_steps: int) -> str:
+    """Return why no more islands are run, or nothing where another one is.
+
+    Args:
+        records: of the islands so far.
+        sampler: how many are run.
+        plain_steps: bars of the plain paths, which the budget is counted in.
+    """
+    fewest, most = sampler.islands
+    if len(records) < fewest:
+        return ""
+    if relative_error(np.array([record.probability for record in records])) <= sampler.relative_error:
+        return "the error asked for is reached"
+    if len(records) >= most:
+        return "the most islands are run"
+    if sum(record.bar_steps for record in records) >= sampler.budget * plain_steps:
+        return "the budget is spent"
+    return ""
+
+
+# --- The result ---
+
+
+@dataclass(frozen=True)
+class Genealogy:
+    """Who the paths in the event descend from."""
+
+    paths: int  # in the event
+    roots: int  # first ancestors that have a descendant there
+    alike: float  # as many independent stories of equal weight
+    shared: float  # mean share of the horizon that two paths of one island have in common
+    together: float  # bars that all of an island have in common, the mean over islands
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """How probable it is to come to a level of what the event measures."""
+
+    at: float
+    islands: Estimate
+    plain: Estimate
+    z: float | None = None  # how many standard errors apart, where enough plain paths are beyond
+    freedom: float | None = None  # of Student's t for z; None for the normal
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where paths were killed, in what the event measures, and how probable it is to come so far."""
+
+    at: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The probability of an event under one generator."""
+
+    method: Method
+    probability: Estimate
+    plain: Estimate  # by the plain paths alone
+    relative_error: float | None  # of the probability; None where it is unknown
+    islands: int = 0
+    extinct: int = 0
+    unfinished: int = 0
+    tied: float = 0.0  # largest share of an island's first paths that had one and the same score
+    stopped: str = ""  # why no more islands were run
+    paths: int = 0  # all that describe the law
+    cost: float = 0.0  # bars sampled, over those of the plain paths
+    gain: float | None = None  # bars that plain paths would need for the same error, over those that islands took
+    levels: list[Level] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
+    genealogy: Genealogy | None = None
+
+
+def by_rejection(plain: PlainRun) -> Sampled:
+    """Return what plain paths alone say."""
+    count = len(plain.measure)
+    share = counted_probability(plain.hits, count)
+    error = math.sqrt((1 - plain.hits / count) / plain.hits) if plain.hits else None
+    return Sampled("rejection", share, share, error, paths=count, cost=1.0, curve=_plain_curve(plain))
+
+
+def by_splitting(records: Sequence[IslandRecord], plain: PlainRun, bars: int, why: str) -> Sampled:
+    """Sum islands up.
+
+    Args:
+        records: of the islands.
+        plain: what plain paths say.
+        bars: of a path.
+        why: no more islands were run.
+    """
+    of_islands = np.array([record.probability for record in records])
+    error = relative_error(of_islands)
+    centre, steps = float(of_islands.mean()), sum(record.bar_steps for record in records)
+    known = math.isfinite(error)
+    needed = bars * (1 - centre) / centre / error**2 if known and error > 0 else None
+    return Sampled(
+        method="splitting",
+        probability=island_probability(of_islands),
+        plain=counted_probability(plain.hits, len(plain.measure)),
+        relative_error=error if known else None,
+        islands=len(records),
+        extinct=sum(record.extinct for record in records),
+        unfinished=sum(record.unfinished for record in records),
+        tied=max(record.tied for record in records),
+        stopped=why,
+        paths=sum(len(record.weights) for record in records),
+        cost=steps / (bars * len(plain.measure)),
+        gain=None if needed is None else needed / steps,
+        levels=_levels(records),
+        curve=_curve(records, plain),
+        genealogy=genealogy(records),
+    )
+
+
+def weights_of(records: Sequence[IslandRecord]) -> Weights:
+    """Return the weights of all paths of some islands, which sum to 1."""
+    islands = np.repeat([record.index for record in records], [len(record.weights) for record in records])
+    joined = np.concatenate([record.weights for record in records])
+    weights = Weights.of(joined, islands, np.concatenate([record.roots for record in records]))
+    if weights is None:
+        raise AssertionError("paths of islands have weights")
+    return weights
+
+
+def genealogy(records: Sequence[IslandRecord]) -> Genealogy | None:
+    """Return who the paths in the event descend from; None where no path is."""
+    hit = np.concatenate([record.happened for record in records])
+    if not hit.any():
+        return None
+    weights = weights_of(records)
+    inside = [record for record in records if record.happened.any()]
+    shares = [_shared(record.owners[record.happened]) for record in inside]
+    roots = sum(len(np.unique(record.roots[record.happened])) for record in inside)
+    return Genealogy(
+        paths=int(np.count_nonzero(hit)),
+        roots=roots,
+        alike=weights.alike(hit),
+        shared=float(np.mean([share for share, _ in shares])),
+        together=float(np.mean([bars for _, bars in shares])),
+    )
+
+
+def _shared(owners: NDArray[np.int32]) -> tuple[float, int]:
+    """Return the mean share of bars that two of some paths have in common, and how many bars all of them have."""
+    paths, bars = owners.shape
+    if paths < 2:
+        return 0.0, 0
+    counts = [np.unique(owners[:, bar], return_counts=True)[1] for bar in range(bars)]
+    pairs = sum(int((count * (count - 1)).sum()) for count in counts)
+    return pairs / (paths * (paths - 1) * bars), sum(len(count) == 1 for count in counts)
+
+
+def _levels(records: Sequence[IslandRecord]) -> list[Level]:
+    """Return where the first island killed, in what the event measures: of all paths the share that comes so far."""
+    measure, weights = np.concatenate([record.measure for record in records]), weights_of(records)
+    alive, out = 1.0, []
+    for level in records[0].levels:
+        alive *= 1 - level.killed / records[0].slots
+        out.append(Level(weights.quantile(measure, 1 - alive), alive))
+    return out
+
+
+def _curve(records: Sequence[IslandRecord], plain: PlainRun) -> list[CurvePoint]:
+    """Return levels from the median to the last that enough independent stories come to, evenly in ln probability."""
+    measure, weights = np.concatenate([record.measure for record in records]), weights_of(records)
+    ordered = np.unique(measure)
+    last = next((at for at in ordered[::-1] if weights.alike(measure >= at) >= LEAST_ALIKE), ordered[0])
+    deepest = float(weights.shares[measure >= last].sum())
+    counted = np.array(plain.measure)
+    points = {}
+    for probability in np.geomspace(0.5, min(deepest, 0.5), CURVE):
+        at = weights.quantile(measure, 1 - float(probability))
+        points[at] = _point(at, np.array([record.beyond(at) for record in records]), counted)
+    return [points[at] for at in sorted(points)]
+
+
+def _point(at: float, beyond: Floats, counted: Floats) -> CurvePoint:
+    hits, n = int(np.count_nonzero(counted >= at)), len(counted)
+    told = counted_probability(hits, n)
+    if min(hits, n - hits) < CHECKED_HITS or len(beyond) < 2:
+        return CurvePoint(at, island_probability(beyond), told)
+    z, freedom = distance(beyond, hits, n)
+    return CurvePoint(at, island_probability(beyond), told, z, freedom if math.isfinite(freedom) else None)
+
+
+def _plain_curve(plain: PlainRun) -> list[CurvePoint]:
+    ordered, n = np.sort(plain.measure), len(plain.measure)
+    places = np.unique(np.floor(n * (1 - np.geomspace(0.5, min(0.5, 10 / n), CURVE))).astype(np.int64))
+    nothing = Estimate(None, reason="plain paths alone")
+    return [
+        CurvePoint(at, nothing, counted_probability(int(np.count_nonzero(ordered >= at)), n))
+        for at in np.unique(ordered[places]).tolist()
+    ]
+
+
+def sample_probability(
+    asked: Asked,
+    sampler: Sampler,
+    score: Score,
+    *,
+    count: int,
+    block: int,
+    heard: Callable[[int], None] = lambda _: None,
+    keep: Callable[[Island], None] = lambda _: None,
+) -> Sampled:
+    """Return the probability of an event under one generator.
+
+    Args:
+        asked: what is sampled.
+        sampler: how.
+        score: how near paths are to the event.
+        count: plain paths.
+        block: plain paths per block.
+        heard: hears of every path begun.
+        keep: takes each island.
+
+    Raises:
+        DataError: the generator cannot be branched, or refuses the context.
+        CheckError: a score is no number, or looks ahead.
+    """
+    plain = asked.plain(count, block, score, heard)
+    if method_of(sampler, plain) == "rejection":
+        return by_rejection(plain)
+    bars, records = len(asked.timestamps), list[IslandRecord]()
+    while not (why := stopped(records, sampler, count * bars)):
+        island = asked.island(len(records), score, sampler)
+        keep(island)
+        records.append(IslandRecord.of(island))
+        heard(sampler.island)
+    return by_splitting(records, plain, bars, why)
