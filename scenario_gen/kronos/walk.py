@@ -25,9 +25,9 @@ from scenario_gen.kronos.sampling import SamplingRule
 
 Rows = NDArray[np.int64]
 
-# Places of a batch of some rows, by whether it is on a GPU. A step of nano takes 13 ms with 64 places, 20 with 128 and
-# 30 with 256, and the 256 rows that step again when half of 512 are given other pasts shall keep two threads busy.
-PLACES = {False: 128, True: 512}
+# Places of a batch of some rows: a quarter of all, so that the half that steps again after it was given other pasts
+# keeps two threads busy. A step of nano takes 13 ms with 64 places, 20 with 128, 30 with 256.
+FEWEST_PLACES, MOST_PLACES = 64, {False: 256, True: 4096}  # by whether on a GPU
 DECODED = 64  # rows that are decoded to features are a multiple of this, or all
 
 
@@ -77,6 +77,8 @@ class TokenWalk:
         self._time = decoder.checkpoint.model.time_emb(stamps[:, bars:])  # [1, H, D]
         jobs, self._chunk = plan_chunks(1, rows, decoder.device, decoder.paths_at_once)
         self._home = [_Batch(self._new_buffers(self._chunk), np.arange(rows)[part]) for _, part in jobs]
+        most = MOST_PLACES[decoder.device.type == "cuda"]
+        self._places = min(most, -(-rows // (4 * FEWEST_PLACES)) * FEWEST_PLACES)
         self._away: list[_Batch] = []  # batches of some rows; what they have changed is not at home yet
         self._changed = np.full(rows, horizon)  # first page of each row that is not
         self._spare: list[list[NewestBars]] = []  # memory that is touched for the first time costs much
@@ -150,8 +152,7 @@ class TokenWalk:
         coming = rows[~np.isin(rows, gone)]
         while len(coming):
             if not self._away or len(self._away[-1].rows) == self._away[-1].size:
-                places = PLACES[self._decoder.device.type == "cuda"]
-                self._away.append(_Batch(self._spare.pop() if self._spare else self._new_buffers(places)))
+                self._away.append(_Batch(self._spare.pop() if self._spare else self._new_buffers(self._places)))
             batch = self._away[-1]
             new, coming = np.split(coming, [batch.size - len(batch.rows)])
             self._copy(batch, len(batch.rows) + np.arange(len(new)), new, pages)

@@ -114,7 +114,7 @@ def _forked_often(
 
 
 def test_paths_of_many_generations_are_those_that_their_draws_give(generator: KronosPaths, context: Candles) -> None:
-    """600 rows: three chunks of all, and up to three batches of half of them."""
+    """600 rows: three chunks of all, and up to two batches of half of them."""
     values, uniforms = _forked_often(generator, context, rows=600, generations=4)
     again = _walked(generator, context, uniforms)
     # A draw within float32's reach of a token's edge may fall on either side: of 600 x 24 x 2 draws with a spread of
