@@ -37,7 +37,7 @@ SAYS = "planted: this copy is what is imported"
 PROOF = Bug(
     "an import that raises",
     "__init__.py",
-    '__version__ = "0.1.0"',
+    "__version__ = VERSION",
     f'raise RuntimeError("{SAYS}")',
     ("tests/test_lazy.py",),
 )

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scenario_gen.lazy import public_names
+from scenario_gen.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from scenario_gen.market.candles import Candles as Candles

@@ -20,7 +20,7 @@ from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 
 if TYPE_CHECKING:
     from scenario_gen.pipeline.backtest import BacktestReport
-    from scenario_gen.store.checked import AssetsReport, CheckReport
+    from scenario_gen.store.reports import AssetsReport, CheckReport
 
 CHECK_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 a gate fails; 2 a mistake in the arguments, the paths or the reference, or a "
@@ -120,7 +120,7 @@ def _market(**given: float | None) -> Market:
 def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
     if not as_json:
         from scenario_gen.cli.show import show_assets, show_check
-        from scenario_gen.store.checked import CheckReport
+        from scenario_gen.store.reports import CheckReport
 
         show_check(report) if isinstance(report, CheckReport) else show_assets(report)
         return

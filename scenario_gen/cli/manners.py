@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from scenario_gen import __version__
 from scenario_gen.cli.terminal import INTERRUPTED, Interruption, choose_progress, say
 from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.market.section import moment_of
 from scenario_gen.spec.loader import load_spec
+from scenario_gen.version import VERSION
 
 USER_MISTAKE = 2
 LIMIT_BREACHED = 3
@@ -132,7 +132,7 @@ def command_line(command: str, spec: Path, **options: object) -> str:
 def print_version(wanted: bool) -> None:
     """Print the version and leave, if asked to."""
     if wanted:
-        say(f"scenario-gen {__version__}")
+        say(f"scenario-gen {VERSION}")
         raise typer.Exit
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.calibrate import CalibrationReport
     from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
     from scenario_gen.stats.ranks import Coverage
-    from scenario_gen.store.checked import AssetsReport, CheckReport
+    from scenario_gen.store.reports import AssetsReport, CheckReport
 
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190

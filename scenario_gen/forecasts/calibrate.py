@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from scenario_gen import __version__
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.forecasts.harness import (
     Forecast,
@@ -46,6 +45,7 @@ from scenario_gen.realism.by_origin import (
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.ranks import smallest_mean
 from scenario_gen.values import cached
+from scenario_gen.version import VERSION
 
 NOT_SAID = ""  # what training data the given paths come from
 TOO_FEW = (
@@ -101,7 +101,7 @@ def calibrate(
         "what": "calibration",
         "generators": [dict(one.identity) for one in (generator, *others)],
         "history": history.sha256(),
-        "code": __version__,
+        "code": VERSION,
         "settings": settings,
     }
     return compute() if cache is None else cached(cache, key, Calibration, compute)

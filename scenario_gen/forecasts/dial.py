@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen import __version__
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.forecasts.harness import Settings, observe, reading
 from scenario_gen.forecasts.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
@@ -28,6 +27,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.stats.means import mean_test
 from scenario_gen.stats.ranks import DM_LAG, central_coverage
 from scenario_gen.values import cached
+from scenario_gen.version import VERSION
 
 Floats = NDArray[np.float64]
 
@@ -194,7 +194,7 @@ def search_dial(
         "section": section.model_dump(mode="json"),
         "weights": dict(open_generator(plain).identity),
         "history": history.sha256(),
-        "code": __version__,
+        "code": VERSION,
         "settings": settings,
         "tried": [TEMPERATURES, TOP_PS],
     }

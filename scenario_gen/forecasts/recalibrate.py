@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from scenario_gen import __version__
 from scenario_gen.errors import DataError
 from scenario_gen.finding import RECALIBRATION, Finding, Label
 from scenario_gen.forecasts.harness import Forecast, Settings, generator_label, observe
@@ -26,6 +25,7 @@ from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.progress import Progress
 from scenario_gen.stats.ranks import ScoreSkill
 from scenario_gen.values import cached
+from scenario_gen.version import VERSION
 
 FIT_PATHS = 99  # of each forecast: mean and deviation of log volatility are then known to a tenth of a deviation
 SCORE = "crps_log_volatility"
@@ -70,7 +70,7 @@ def past_forecasts(
         "what": "past forecasts",
         "generator": dict(generator.identity),
         "history": history.sha256(),
-        "code": __version__,
+        "code": VERSION,
         "settings": sampling,
         "budget": budget.model_dump(),
     }

@@ -27,7 +27,7 @@ from scenario_gen.pipeline.given import CONTEXT, GivenPaths, History, Paths, giv
 from scenario_gen.pipeline.summary import strategy_result
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.reading.section import section_of
-from scenario_gen.store.checked import PathsView
+from scenario_gen.store.reports import PathsView
 
 
 @dataclass(frozen=True)

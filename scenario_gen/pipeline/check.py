@@ -39,7 +39,7 @@ from scenario_gen.realism.sample import concatenate
 from scenario_gen.realism.scores import exempted
 from scenario_gen.realism.verdicts import assemble
 from scenario_gen.spec.models import MAX_SEED
-from scenario_gen.store.checked import CheckReport, PathsView, ReferenceView, verdicts_of, with_calibration
+from scenario_gen.store.reports import CheckReport, PathsView, ReferenceView, verdicts_of, with_calibration
 
 History: TypeAlias = Candles | RawTable | pd.DataFrame | str | Path
 

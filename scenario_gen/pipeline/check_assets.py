@@ -36,7 +36,7 @@ from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.panel import Panel
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import concatenate
-from scenario_gen.store.checked import AssetsReport, CheckReport, assets_report
+from scenario_gen.store.reports import AssetsReport, CheckReport, assets_report
 
 SHOWN = 3
 ELSEWHERE = "are left out of dependence: not all assets have bars at their stamps"

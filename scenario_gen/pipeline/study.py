@@ -17,7 +17,6 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from scenario_gen import __version__
 from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.answers import rehearse
 from scenario_gen.backtest.engine import bars_of
@@ -45,6 +44,7 @@ from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.stress.search import ContextInCrisis, placed
+from scenario_gen.version import VERSION
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -355,7 +355,7 @@ def identity_of(
         "data": _sha256("".join(data).encode()),
         "weights": _sha256(json.dumps(generators, sort_keys=True).encode()),
         "strategies": _sha256(b"".join(name.encode() + content for name, content in files) + read),
-        "code": __version__,
+        "code": VERSION,
         "packages": _sha256(json.dumps(versions(), sort_keys=True).encode()),
     }
 
@@ -380,7 +380,7 @@ def _read_by(ground: Prepared, strategies: Sequence[LoadedStrategy]) -> bytes:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide numbers."""
-    found = {"scenario-gen": __version__, "python": platform.python_version()}
+    found = {"scenario-gen": VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -18,7 +18,7 @@ from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.realism.controls import Relative
 from scenario_gen.realism.scores import JUDGED, SCORE_GROUPS
-from scenario_gen.store.checked import CheckReport
+from scenario_gen.store.reports import CheckReport
 from scenario_gen.values import decode, encode
 from tests.pipeline.given import ManyContexts, OneContext
 

@@ -17,7 +17,7 @@ from scenario_gen.market import Candles
 from scenario_gen.pipeline.check_assets import check_given, read_references
 from scenario_gen.realism.assets import cross_control
 from scenario_gen.realism.panel import Panel
-from scenario_gen.store.checked import AssetsReport
+from scenario_gen.store.reports import AssetsReport
 from scenario_gen.values import encode
 from tests.pipeline.given_assets import END, Histories, apart_rows, indices, real_rows, rows_of, windows_before
 

@@ -15,7 +15,7 @@ from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.section import Market
 from scenario_gen.realism.controls import Relative
 from scenario_gen.realism.gauge import windows
-from scenario_gen.store.checked import CheckReport
+from scenario_gen.store.reports import CheckReport
 from scenario_gen.values import decode, encode
 from tests.pipeline.given import OneContext, table
 
