@@ -21,8 +21,8 @@ from scenario_gen.progress import Progress
 from scenario_gen.realism.scores import CALIBRATION, VALUE_AT_RISK
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario
-from scenario_gen.store.reports import failed_in
 from scenario_gen.store.folder import RunFolder, calibration_folder
+from scenario_gen.store.reports import failed_in
 
 SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
 
