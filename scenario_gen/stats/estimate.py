@@ -328,7 +328,8 @@ def _wilson(rate: float, n: float) -> tuple[float, float]:
     slack = z * z / n
     centre = (rate + slack / 2) / (1 + slack)
     margin = z / (1 + slack) * math.sqrt(rate * (1 - rate) / n + slack / (4 * n))
-    return max(centre - margin, 0.0), min(centre + margin, 1.0)
+    # The rate lies within, which rounding takes from a rate of 1.
+    return max(min(centre - margin, rate), 0.0), min(max(centre + margin, rate), 1.0)
 
 
 def _too_few_beyond(n: int, level: float) -> str:

@@ -41,6 +41,11 @@ def test_a_handful_of_hits_is_a_count_and_not_a_rate(count):
     assert estimate.low < count / 2000 < estimate.high
 
 
+def test_a_share_of_all_paths_lies_within_its_interval():
+    # With 10, 13, 25, ... hits of as many Wilson's upper end was 1 less the last bit.
+    assert all(share(np.ones(n, dtype=bool)).high == 1 for n in range(1, 300))
+
+
 def test_no_paths_have_no_share():
     assert share(np.zeros(0, dtype=bool)).reason == "no paths"
 
