@@ -23,7 +23,15 @@ from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths
 from scenario_gen.backtest.overfitting.grids import Stepwise, parameter_stability, stepwise
 from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
 from scenario_gen.backtest.result import Choice, StrategyResult, Tail
-from scenario_gen.backtest.skill import PairedComparison, Skill, compare_each_other, compare_with, judge_together, skill
+from scenario_gen.backtest.skill import (
+    PairedComparison,
+    Skill,
+    compare_each_other,
+    compare_with,
+    judge_together,
+    not_judged,
+    skill,
+)
 from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
 from scenario_gen.backtest.tail.losses import tail_losses, terminal_returns, worst_bar
@@ -35,19 +43,23 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import Estimate
+from scenario_gen.stats.weights import Weights
 
 HISTORY = 2520  # bars at most: ten years of trading days
 CELLS = 20_000_000  # path x bar x set: 80 MB of float32
 MOST_PATHS = 200  # each path is a record of its own; so many give a mean with a small error
 
 
-def choices(sets: Sequence[LoadedStrategy], ground: Ground, tried: NDArray[np.float32]) -> Choice:
+def choices(
+    sets: Sequence[LoadedStrategy], ground: Ground, tried: NDArray[np.float32], *, weighted: bool = False
+) -> Choice:
     """Judge the choice of one of these parameter sets.
 
     Args:
         sets: of one strategy.
         ground: as many bars as its context has warm every set up on history too.
         tried: simple returns of each set on the same paths, [path, bar, set]; see :func:`tried_paths`.
+        weighted: these paths do not all stand for as much, and are no records to cross-validate.
 
     Raises:
         StrategyError: a set raised, or answered something unusable.
@@ -65,7 +77,7 @@ def choices(sets: Sequence[LoadedStrategy], ground: Ground, tried: NDArray[np.fl
         deflated=deflate_best(made.astype(np.float64), ground.bars_per_year),
         stepwise=stepwise(made.astype(np.float64), seed=ground.seed),
         history=overfitting_probability(made.astype(np.float64)),
-        paths=overfitting_on_paths(tried),
+        paths=overfitting_on_paths(tried, weighted=weighted),
     )
 
 
@@ -84,6 +96,7 @@ def simple_returns(equity: NDArray[np.float32]) -> NDArray[np.float32]:
 
 MAX_PATHS = 10_000  # the first of a scenario: whole paths and all trades of one strategy are held in memory
 MAX_EACH_OTHER = 12  # strategies that are compared pair by pair; of more, each with holding alone
+NO_NULLS = "random entries would trade on paths that do not all stand for as much"
 SHORTEST_CONTEXT = 3  # bars that show a standard deviation
 
 
@@ -113,20 +126,21 @@ def with_evidence(
     tried: dict[str, list[NDArray[np.float32]]] = {}  # by use
     sets = Counter(strategy.use for strategy in strategies)
     skills: dict[str, Skill] = {}
+    weights = paths.weighting
     with progress.stage(title, 2 * len(strategies)) as advance:
         for strategy, known in zip(strategies, results, strict=True):
             ran = trade(strategy, ground, paths)
             metrics[strategy.name] = ran.metrics
             few = tried_paths(sets[strategy.use], paths.horizon)
             tried.setdefault(strategy.use, []).append(simple_returns(ran.equity[:few]))
-            if len(paths) > 1:
+            if weights is not None:
+                skills[strategy.name] = not_judged(len(paths), NO_NULLS)
+            elif len(paths) > 1:
                 null = random_entries(ran, paths, ground.broker, seed=ground.seed)
                 skills[strategy.name] = skill(ran.metrics["total_return"].to_numpy(), null)
-            judged.append(
-                replace(known, tail=_tail(ground, paths, ran), marker=_markers(ground, paths.horizon, strategy, ran))
-            )
+            judged.append(replace(known, tail=_tail(ground, paths, ran), marker=_markers(ground, paths, strategy, ran)))
             advance(1)
-        found = _with_choices(ground, tried, strategies, judged, metrics, advance)
+        found = _with_choices(ground, tried, strategies, judged, metrics, advance, weights)
     together, pairs = judge_together(skills), _pairs(ground, paths, metrics)
     return [
         replace(one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name])
@@ -141,6 +155,7 @@ def _with_choices(
     results: Sequence[StrategyResult],
     metrics: dict[str, pd.DataFrame],
     advance: Advance,
+    weights: Weights | None,
 ) -> list[StrategyResult]:
     by_use: dict[str, list[LoadedStrategy]] = {}
     for strategy in strategies:
@@ -148,8 +163,8 @@ def _with_choices(
     found = {}
     for use, sets in by_use.items():
         returns = np.stack([metrics[one.name]["total_return"].to_numpy() for one in sets])
-        surface = parameter_stability([one.params for one in sets], returns)
-        choice = choices(sets, ground, np.stack(tried.pop(use), axis=2))
+        surface = parameter_stability([one.params for one in sets], returns, weights)
+        choice = choices(sets, ground, np.stack(tried.pop(use), axis=2), weighted=weights is not None)
         found[use] = replace(choice, shape=surface.shape, advantage=surface.advantage, kept=surface.kept)
         advance(len(sets))
     return [replace(one, overfitting=found[one.use]) for one in results]
@@ -158,39 +173,46 @@ def _with_choices(
 def _pairs(ground: Ground, paths: PathSet, metrics: dict[str, pd.DataFrame]) -> list[PairedComparison]:
     """Compare every strategy with holding and, where they are few, with every other one."""
     held = buy_and_hold(ground, paths)
-    beside = compare_with({**metrics, BUY_AND_HOLD: held.metrics}, BUY_AND_HOLD)
-    return [*beside, *(compare_each_other(metrics) if len(metrics) <= MAX_EACH_OTHER else ())]
+    weights = paths.weighting
+    beside = compare_with({**metrics, BUY_AND_HOLD: held.metrics}, BUY_AND_HOLD, weights=weights)
+    return [*beside, *(compare_each_other(metrics, weights=weights) if len(metrics) <= MAX_EACH_OTHER else ())]
 
 
 def _tail(ground: Ground, paths: PathSet, ran: BacktestResult) -> Tail:
-    closes = ground.context.close
+    closes, weights = ground.context.close, paths.weighting
     causes = None
     if len(closes) >= SHORTEST_CONTEXT:
         costs = costs_by_bar(ran.trades, paths.path_ids, paths.horizon)
-        causes = tail_causes(Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes))
+        played = Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes)
+        causes = tail_causes(played, weights=weights)
     return Tail(
-        worst_bar=tail_losses(worst_bar(ran.equity)),
-        drawdowns=summarise_drawdowns(ran.equity),
-        ruin=ruin_curves(ran.equity),
+        worst_bar=tail_losses(worst_bar(ran.equity), weights=weights),
+        drawdowns=summarise_drawdowns(ran.equity, weights),
+        ruin=ruin_curves(ran.equity, weights=weights),
         causes=causes,
         paths=len(paths),
     )
 
 
-def _markers(ground: Ground, horizon: int, strategy: LoadedStrategy, ran: BacktestResult) -> list[Marker]:
+def _markers(ground: Ground, paths: PathSet, strategy: LoadedStrategy, ran: BacktestResult) -> list[Marker]:
     """Place what the strategy really made: on the bars before the paths, and on those that came after."""
-    markers, seen = [], len(ground.context)
+    markers, seen, horizon, weights = [], len(ground.context), paths.horizon, paths.weighting
     before = len(ground.history) - horizon
     if before >= seen:
         warm, last = ground.history.rows(before - seen, before), ground.history.rows(before, before + horizon)
-        markers.append(_marker(ground.behind(warm), strategy, ran.equity, last, "context"))
+        markers.append(_marker(ground.behind(warm), strategy, ran.equity, last, "context", weights))
     if len(ground.later):
-        markers.append(_marker(ground, strategy, ran.equity, ground.later, "continuation"))
+        markers.append(_marker(ground, strategy, ran.equity, ground.later, "continuation", weights))
     return markers
 
 
 def _marker(
-    ground: Ground, strategy: LoadedStrategy, equity: NDArray[np.float32], real: Candles, stretch: Stretch
+    ground: Ground,
+    strategy: LoadedStrategy,
+    equity: NDArray[np.float32],
+    real: Candles,
+    stretch: Stretch,
+    weights: Weights | None,
 ) -> Marker:
     bars = len(real)
     made = trade(strategy, ground, ground.real(real))
@@ -201,6 +223,7 @@ def _marker(
         metric="Total return",
         real_bars=bars,
         path_bars=bars,
+        weights=weights,
     )
 
 

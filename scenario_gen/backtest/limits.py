@@ -228,7 +228,7 @@ def told(verdict: LimitVerdict) -> str:
     if limit.unit == "share of paths":
         counted = measured.count if measured.value is None else None
         shown = f"{counted} of {measured.n} paths" if counted is not None else _figure(limit.unit, measured.value)
-        shown = shown if counted is not None else f"{shown} of {measured.n} paths"
+        shown = shown if counted is not None or measured.value is None else f"{shown} of {measured.n} paths"
     else:
         shown = f"{limit.title} {_figure(limit.unit, measured.value)}"
     if measured.low is None or measured.high is None:

@@ -26,8 +26,9 @@ import pandas as pd
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.backtest.nulls import RandomEntries
 from scenario_gen.errors import CheckError
-from scenario_gen.stats.estimate import CONFIDENCE, Estimate, quantile, share
+from scenario_gen.stats.estimate import CONFIDENCE, Estimate, no_error, quantile, share
 from scenario_gen.stats.means import NO_DIFFERENCE, MeanTest, holm
+from scenario_gen.stats.weights import Weights
 
 Label = Literal["skilled", "not told apart", "worse", "not judged"]
 
@@ -68,10 +69,7 @@ def skill(returns: Floats, null: RandomEntries) -> Skill:
     """
     draws = null.returns.shape[1]
     if refusal := _refusal(returns, null):
-        nothing = Estimate(None, n=len(returns), reason=refusal)
-        return Skill(
-            "not judged", nothing, nothing, None, None, None, None, None, None, draws, LEVEL / 2, nothing, refusal
-        )
+        return replace(not_judged(len(returns), refusal), draws=draws)
     test = MeanTest.of(returns - _by_path(null))
     return Skill(
         label=_label(test.mean, test.p),
@@ -87,6 +85,12 @@ def skill(returns: Floats, null: RandomEntries) -> Skill:
         false_alarms=LEVEL / 2,
         random_called_skilled=_random_called_skilled(null),
     )
+
+
+def not_judged(paths: int, reason: str) -> Skill:
+    """Return what stands where a strategy is not held against random entries."""
+    nothing = Estimate(None, n=paths, reason=reason)
+    return Skill("not judged", nothing, nothing, None, None, None, None, None, None, 0, LEVEL / 2, nothing, reason)
 
 
 def judge_together(skills: Mapping[str, Skill]) -> dict[str, Skill]:
@@ -189,19 +193,23 @@ class PairedComparison:
     mean: Estimate  # mean difference, Student's t interval
     median: Estimate  # median difference, interval from order statistics
     win_share: Estimate  # share of paths on which the strategy is better, Wilson's interval; a tie is no win
-    wins: int  # paths on which it is better
+    wins: int  # paths on which it is better, whatever they stand for
     losses: int  # paths on which it is worse
     ties: int  # paths on which both are the same
     undefined: int  # paths left out because one of the two has no such number (no trade, no variance)
     p_mean: float | None  # two-sided, that the mean difference is 0
-    p_sign: float | None  # two-sided and exact, that wins and losses are equally likely; ties left out
+    # two-sided, that wins and losses are equally likely; exact and without ties, or Student's t of weighted paths
+    p_sign: float | None
     p_mean_adjusted: float | None  # Holm's, over all pairs compared together in this metric
     p_sign_adjusted: float | None  # likewise
     reason: str = ""  # why it is not judged
 
 
 def compare_with(
-    results: Mapping[str, pd.DataFrame], against: str, metrics: Sequence[str] = tuple(HIGHER_IS_BETTER)
+    results: Mapping[str, pd.DataFrame],
+    against: str,
+    metrics: Sequence[str] = tuple(HIGHER_IS_BETTER),
+    weights: Weights | None = None,
 ) -> list[PairedComparison]:
     """Compare every strategy with one of them: buy and hold, or the parameters in use.
 
@@ -209,29 +217,35 @@ def compare_with(
         results: ``BacktestResult.metrics`` by strategy, all on the same paths.
         against: one of the strategies.
         metrics: some of ``HIGHER_IS_BETTER``.
+        weights: of the paths, where they do not all stand for as much.
 
     Raises:
         CheckError: the strategies were not measured on the same paths.
     """
-    return _compare(results, [(name, against) for name in results if name != against], metrics)
+    return _compare(results, [(name, against) for name in results if name != against], metrics, weights)
 
 
 def compare_each_other(
-    results: Mapping[str, pd.DataFrame], metrics: Sequence[str] = tuple(HIGHER_IS_BETTER)
+    results: Mapping[str, pd.DataFrame],
+    metrics: Sequence[str] = tuple(HIGHER_IS_BETTER),
+    weights: Weights | None = None,
 ) -> list[PairedComparison]:
     """Compare every strategy with every other, each pair once: some 5 ms a pair for 10,000 paths and three metrics.
 
     Args:
         results: ``BacktestResult.metrics`` by strategy, all on the same paths.
         metrics: some of ``HIGHER_IS_BETTER``.
+        weights: of the paths, where they do not all stand for as much.
 
     Raises:
         CheckError: the strategies were not measured on the same paths.
     """
-    return _compare(results, list(combinations(results, 2)), metrics)
+    return _compare(results, list(combinations(results, 2)), metrics, weights)
 
 
-def compare(ours: Floats, theirs: Floats, metric: str, strategy: str, against: str) -> PairedComparison:
+def compare(
+    ours: Floats, theirs: Floats, metric: str, strategy: str, against: str, weights: Weights | None = None
+) -> PairedComparison:
     """Compare two strategies in one metric, unadjusted.
 
     Args:
@@ -240,9 +254,11 @@ def compare(ours: Floats, theirs: Floats, metric: str, strategy: str, against: s
         metric: one of ``HIGHER_IS_BETTER``.
         strategy: name of the first.
         against: name of the second.
+        weights: of the paths, where they do not all stand for as much.
     """
     differences = np.asarray(ours, dtype=np.float64) - theirs
-    both = differences[~np.isnan(differences)]
+    known = ~np.isnan(differences)
+    both, weights = differences[known], None if weights is None else weights.where(known)
     ahead = both if HIGHER_IS_BETTER[metric] else -both
     wins, losses = int((ahead > NO_DIFFERENCE).sum()), int((ahead < -NO_DIFFERENCE).sum())
     one = PairedComparison(
@@ -251,9 +267,9 @@ def compare(ours: Floats, theirs: Floats, metric: str, strategy: str, against: s
         against=against,
         label="not judged",
         typical="not judged",
-        mean=Estimate(None, n=len(both), reason=f"not judged, needs N >= {FEWEST_PATHS}"),
-        median=quantile(both, 0.5),
-        win_share=share(ahead > NO_DIFFERENCE),
+        mean=Estimate(None, n=len(both), reason=_unjudged(len(both), weights)),
+        median=quantile(both, 0.5, weights),
+        win_share=share(ahead > NO_DIFFERENCE, weights),
         wins=wins,
         losses=losses,
         ties=len(both) - wins - losses,
@@ -263,20 +279,40 @@ def compare(ours: Floats, theirs: Floats, metric: str, strategy: str, against: s
         p_mean_adjusted=None,
         p_sign_adjusted=None,
     )
-    if len(both) < FEWEST_PATHS:
+    if one.mean.reason:
         return replace(one, reason=one.mean.reason)
-    test, p_sign = MeanTest.of(both), _sign_test(wins, losses)
-    return _labelled(replace(one, mean=test.estimate(), p_mean=test.p, p_sign=p_sign), test.p, p_sign)
+    test = MeanTest.of(both, weights)
+    if weights is None:
+        p_sign, lead = _sign_test(wins, losses), float(wins - losses)
+    else:
+        signs = MeanTest.of(np.where(ahead > NO_DIFFERENCE, 1.0, np.where(ahead < -NO_DIFFERENCE, -1.0, 0.0)), weights)
+        p_sign, lead = signs.p, signs.mean
+    judged = replace(one, mean=test.estimate(), p_mean=test.p, p_sign=p_sign, typical="better" if lead > 0 else "worse")
+    return _labelled(judged, test.p, p_sign)
+
+
+def _unjudged(paths: int, weights: Weights | None) -> str:
+    """Return why a pair is not judged, or an empty string."""
+    if paths < FEWEST_PATHS:
+        return f"not judged, needs N >= {FEWEST_PATHS}"
+    if weights is None:
+        return ""
+    if weights.effective < FEWEST_PATHS:
+        return f"not judged, the paths are as many as {weights.effective:.1f} alike, needs {FEWEST_PATHS}"
+    return no_error(weights) if weights.error(np.zeros(paths)) is None else ""
 
 
 def _compare(
-    results: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
+    results: Mapping[str, pd.DataFrame],
+    pairs: Sequence[tuple[str, str]],
+    metrics: Sequence[str],
+    weights: Weights | None,
 ) -> list[PairedComparison]:
     _refuse_other_paths(results)
     compared = []
     for metric in metrics:
         values = {name: frame[metric].to_numpy(dtype=np.float64) for name, frame in results.items()}
-        compared += _adjusted([compare(values[a], values[b], metric, a, b) for a, b in pairs])
+        compared += _adjusted([compare(values[a], values[b], metric, a, b, weights) for a, b in pairs])
     return compared
 
 
@@ -295,7 +331,7 @@ def _labelled(comparison: PairedComparison, p_mean: float, p_sign: float) -> Pai
         p_mean_adjusted=p_mean,
         p_sign_adjusted=p_sign,
         label=_lead(direction * (comparison.mean.value or 0.0), p_mean),
-        typical=_lead(comparison.wins - comparison.losses, p_sign),
+        typical=comparison.typical if p_sign < LEVEL else "not told apart",  # which way it leads is known by now
     )
 
 

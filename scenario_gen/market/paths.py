@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.stats.weights import Weights
 
 # Entries of ``PathSet.counts`` that say whom a path belongs to: no sum of theirs means anything.
 BELONGS = ("island", "root")
@@ -80,6 +81,15 @@ class PathSet:
 
     def __len__(self) -> int:
         return len(self.path_ids)
+
+    @property
+    def weighting(self) -> Weights | None:
+        """What each path counts, of sum 1, with islands and roots; None where all count alike.
+
+        Raises:
+            ValueError: a weight is negative or no number, or all are zero.
+        """
+        return Weights.of(self.weights, islands=self.counts.get("island"), roots=self.counts.get("root"))
 
     @property
     def horizon(self) -> int:

@@ -159,7 +159,7 @@ def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tu
     warm, asked = ask_strategy(strategy, given, paths)
     ran = trade(strategy, given, paths)
     fan = ran.equity[:, fan_bars(paths.horizon)]
-    found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=given.seed)
+    found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=given.seed, weights=paths.weighting)
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.model_dump(exclude_none=True))
     return result, [*asked, *fills_finding(strategy.name, ran.metrics, given), *judged]

@@ -1,7 +1,7 @@
 """One block of paths from uniforms to metrics: the same here, in another process, or after a resume.
 
 A finished block is on disk: written, read back, and held against what its place in the run must hold. Knows what a
-block leaves; not how blocks are summed up.
+block leaves, and the fan of which it keeps the bars; not how blocks are summed up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy, shown
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
-from scenario_gen.backtest.result import RepairedFigure, RepairEffect
+from scenario_gen.backtest.result import Fan, RepairedFigure, RepairEffect
 from scenario_gen.candles.account import CandleCounts, merge_tallies
 from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, share_of
 from scenario_gen.errors import StrategyError
@@ -29,9 +29,13 @@ from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import mean, quantile
+from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
 
 FAN_POINTS = 130
+FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
+DOTS = 50
 WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
@@ -180,6 +184,36 @@ def fan_bars(horizon: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, horizon, min(horizon + 1, FAN_POINTS)).round().astype(np.int64))
 
 
+def make_fan(
+    values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int, weights: Weights | None = None
+) -> Fan:
+    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots.
+
+    A dot stands for a fiftieth of the paths, or of what weighted paths stand for.
+    """
+    shown = (np.arange(DOTS) + 0.5) / DOTS
+    if weights is None:
+        quantiles = np.quantile(values, FAN_LEVELS, axis=0)
+        order = np.argsort(values[:, -1], kind="stable")
+        examples = [int(order[min(int(rank * len(order)), len(order) - 1)]) for rank in EXAMPLE_RANKS]
+        dots = np.quantile(values[:, -1], shown)
+    else:
+        quantiles = weights.quantiles(values, FAN_LEVELS)
+        examples = weights.rows_at(values[:, -1], EXAMPLE_RANKS)
+        dots = weights.quantiles(values[:, -1:], tuple(shown))[:, 0]
+    return Fan(
+        bars=[int(bar) for bar in fan_bars(horizon)],
+        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
+        examples={str(int(path_ids[row])): rounded(values[row]) for row in examples},
+        dots=rounded(dots),
+    )
+
+
+def rounded(values: NDArray[Any]) -> list[float]:
+    """Return floats with seven significant digits: what float32 paths hold."""
+    return [float(f"{value:.7g}") for value in values]
+
+
 FIGURES = (("total_return", 0.5), ("total_return", 0.05), ("max_drawdown", 0.95))
 COLUMNS = ("total_return", "max_drawdown")
 
@@ -206,7 +240,10 @@ def _one(prepared: Prepared, strategy: LoadedStrategy, raw: PathSet) -> pd.DataF
 
 
 def repair_effects(
-    strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame, unrepaired: pd.DataFrame
+    strategies: Sequence[LoadedStrategy],
+    metrics: pd.DataFrame,
+    unrepaired: pd.DataFrame,
+    weights: Weights | None = None,
 ) -> list[RepairEffect]:
     """Return each strategy's figures with and without repair; an empty list where nothing was repaired.
 
@@ -214,22 +251,27 @@ def repair_effects(
         strategies: in the order of their places.
         metrics: one row per strategy (its place) and kept path.
         unrepaired: one row per strategy and changed path.
+        weights: of the kept paths, in the order of each strategy's metrics, where they do not all stand for as much.
     """
     if unrepaired.empty:
         return []
     return [
-        _effect(strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place])
+        _effect(
+            strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place], weights
+        )
         for place, strategy in enumerate(strategies)
     ]
 
 
-def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame) -> RepairEffect:
+def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame, weights: Weights | None) -> RepairEffect:
     repaired = metrics.set_index("path_id")[list(COLUMNS)]
     before = unrepaired.set_index("path_id")[list(COLUMNS)]
     raw = repaired.copy()
     raw.loc[before.index] = before
     figures = [
-        RepairedFigure(metric, level, *(quantile(frame[metric].to_numpy(), level) for frame in (raw, repaired)))
+        RepairedFigure(
+            metric, level, *(quantile(frame[metric].to_numpy(), level, weights) for frame in (raw, repaired))
+        )
         for metric, level in FIGURES
     ]
     moved = (repaired - raw)["total_return"].to_numpy()
@@ -238,7 +280,7 @@ def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame) -> Repai
         paths=len(before),
         failed=int(before["total_return"].isna().sum()),
         figures=figures,
-        difference=mean(moved),
+        difference=mean(moved, weights),
     )
 
 
@@ -336,14 +378,22 @@ def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
 
 
 def first_paths(prepared: Prepared, store: RunFolder, most: int) -> PathSet:
-    """Return the first kept paths of a scenario, at most so many."""
+    """Return the first kept paths of a scenario, at most so many; of paths in islands, whole islands.
+
+    The rows of an island stand for the whole law together, and in no order: half an island stands for nothing.
+    """
     parts, count = [], 0
     for part in paths_of(prepared, store):
         parts.append(part)
         count += len(part)
-        if count >= most:
+        if count > most or (count == most and "island" not in part.counts):
             break
-    return joined(parts).first(most)
+    paths = joined(parts)
+    islands = paths.counts.get("island")
+    if count <= most or islands is None:
+        return paths.first(most)
+    whole = ~np.isin(islands, islands[most:])
+    return paths.select(paths.path_ids[whole]) if whole.any() else paths.first(most)
 
 
 def paths_of(prepared: Prepared, store: RunFolder) -> Iterator[PathSet]:

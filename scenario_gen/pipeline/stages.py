@@ -5,7 +5,7 @@ Owns which scenarios and strategies a stage is about, and what is kept for a res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -73,7 +73,8 @@ def sum_up(study: Study, results: Results) -> tuple[Results, list[Finding]]:
 def compare_with_history(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Compare the kept paths of each scenario that asks for it with real windows, and write facts.parquet.
 
-    Baselines are shown beside and not judged: they have a report and no finding.
+    Baselines are shown beside and not judged: they have a report and no finding. Paths that do not all stand for as
+    much are meant to differ from real windows, and have neither.
 
     Raises:
         StoreError: the disk refuses.
@@ -87,6 +88,9 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
             bars, statistics, last = measure_paths(ground, study.store, once)
             frames.append(statistics)
             judged = ground.scenario.role == "scenario"
+            if seen[ground.name].weighting is not None:
+                advance(1)
+                continue
             if len(last) > 1:
                 drift = ensemble_drift(last[:, None], float(ground.context.close[-1]))
                 seen[ground.name] = replace(seen[ground.name], drift=drift)
@@ -228,7 +232,7 @@ BAND = "mean, median, losing paths and 5 % quantile alike on all generators, to 
 
 def compare_generators(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Compare what the generators say of every strategy; nothing where there is one generator alone."""
-    beside = comparable(study.grounds)
+    beside = comparable(study.grounds, [scenario.name for scenario in results.scenarios if scenario.weighting])
     if len(beside) < 2 or not study.strategies:
         return results, []
     of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
@@ -241,9 +245,12 @@ def compare_generators(study: Study, results: Results) -> tuple[Results, list[Fi
     return replace(results, agreement=agreement), findings
 
 
-def comparable(prepared: Sequence[Prepared]) -> list[Prepared]:
-    """Return the base scenario and the baselines from the same context, over as many bars, in the same account."""
-    own = [ground for ground in prepared if ground.scenario.role == "scenario"]
+def comparable(prepared: Sequence[Prepared], weighted: Collection[str] = ()) -> list[Prepared]:
+    """Return the base scenario and the baselines from the same context, over as many bars, in the same account.
+
+    Scenarios whose paths do not all stand for as much, by name, say nothing of a generator.
+    """
+    own = [ground for ground in prepared if ground.scenario.role == "scenario" and ground.name not in weighted]
     if not own:
         return []
     base = next((ground for ground in own if ground.name == "base"), own[0])

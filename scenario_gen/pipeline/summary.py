@@ -16,18 +16,19 @@ from scenario_gen.backtest.findings import fills_finding
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
-from scenario_gen.backtest.result import Fan, NamedPath, Realised, StrategyResult, Trade
+from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, Trade
 from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.generators.draws import plan_blocks
-from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars, repair_effects, some_paths
+from scenario_gen.market.paths import PathSet, joined
+from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars, make_fan, repair_effects, rounded, some_paths
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
+from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import ContextView, ScenarioResult
 from scenario_gen.stress.search import ContextInCrisis
@@ -42,6 +43,7 @@ def named_paths(
     path_ids: NDArray[np.int64],
     block_of: NDArray[np.int64],
     store: RunFolder,
+    weights: Weights | None = None,
 ) -> list[NamedPath]:
     """Return the paths at five ranks of total return, backtested once more to have every trade.
 
@@ -52,9 +54,13 @@ def named_paths(
         path_ids: ids in the same order.
         block_of: the block of each path.
         store: where the blocks are.
+        weights: of the paths, where they do not all stand for as much; ranks are then of what they stand for.
     """
-    order = np.argsort(returns, kind="stable")
-    rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
+    if weights is None:
+        order = np.argsort(returns, kind="stable")
+        rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
+    else:
+        rows = weights.rows_at(returns, tuple(rank for _, rank in RANKS))
     distinct = some_paths(prepared, store, path_ids[rows], block_of[rows])
     result = trade(strategy, prepared, distinct)
     return [
@@ -102,9 +108,6 @@ def _digits(values: NDArray[np.float32], digits: int) -> list[float]:
 
 # of the exceedance curve, together with the user's own limit
 DRAWDOWN_STEPS = tuple(step / 100 for step in range(1, 61))
-FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
-DOTS = 50
 TAIL_LEVELS = ("0.95", "0.99")
 
 
@@ -118,6 +121,7 @@ def strategy_result(
     seed: int,
     realised: Realised | None = None,
     named: Sequence[NamedPath] = (),
+    weights: Weights | None = None,
 ) -> StrategyResult:
     """Sum one strategy up over all paths.
 
@@ -130,6 +134,7 @@ def strategy_result(
         seed: of the bootstrap of CVaR.
         realised: the same strategy on what really happened.
         named: paths to show bar by bar.
+        weights: of the paths, where they do not all stand for as much.
     """
     returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
     steps = sorted({*DRAWDOWN_STEPS, *filter(None, [limits.declared().get("max_drawdown")])})
@@ -137,34 +142,17 @@ def strategy_result(
         name=strategy.name,
         use=strategy.use,
         params=strategy.params,
-        metrics=[summarise_metric(metrics[metric.name].to_numpy(), metric.name) for metric in METRICS],
-        probability_of_loss=share(returns < 0),
-        drawdown_beyond=[(step, share(falls >= step)) for step in steps],
-        var={level: value_at_risk(returns, float(level)) for level in TAIL_LEVELS},
-        cvar={level: conditional_value_at_risk(returns, float(level), seed=seed) for level in TAIL_LEVELS},
-        equity_fan=make_fan(equity.astype(np.float64), metrics.index.to_numpy(), horizon),
+        metrics=[summarise_metric(metrics[metric.name].to_numpy(), metric.name, weights) for metric in METRICS],
+        probability_of_loss=share(returns < 0, weights),
+        drawdown_beyond=[(step, share(falls >= step, weights)) for step in steps],
+        var={level: value_at_risk(returns, float(level), weights) for level in TAIL_LEVELS},
+        cvar={
+            level: conditional_value_at_risk(returns, float(level), seed=seed, weights=weights) for level in TAIL_LEVELS
+        },
+        equity_fan=make_fan(equity.astype(np.float64), metrics.index.to_numpy(), horizon, weights),
         realised=realised,
         named_paths=list(named),
     )
-
-
-def make_fan(values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int) -> Fan:
-    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots."""
-    quantiles = np.quantile(values, FAN_LEVELS, axis=0)
-    order = np.argsort(values[:, -1], kind="stable")
-    examples = [order[min(int(rank * len(order)), len(order) - 1)] for rank in EXAMPLE_RANKS]
-    dots = np.quantile(values[:, -1], (np.arange(DOTS) + 0.5) / DOTS)
-    return Fan(
-        bars=[int(bar) for bar in fan_bars(horizon)],
-        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
-        examples={str(int(path_ids[row])): rounded(values[row]) for row in examples},
-        dots=rounded(dots),
-    )
-
-
-def rounded(values: NDArray[Any]) -> list[float]:
-    """Return floats with seven significant digits: what float32 paths hold."""
-    return [float(f"{value:.7g}") for value in values]
 
 
 # --- From stored blocks to a ScenarioResult ---
@@ -190,6 +178,7 @@ class Merged:
     account: CandleAccount  # of the candles
     provenance: dict[str, Any]  # of the first block; counts are added up
     block_of: NDArray[np.int64]  # the block that each kept path lies in [path]
+    weights: Weights | None = None  # of the kept paths; None where all stand for as much
 
 
 def summarise(
@@ -211,7 +200,7 @@ def summarise(
             merged = merge_blocks(one, store)
             named = keep_named or place == 0
             scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
-            metrics.append(_named_metrics(one.name, strategies, merged.metrics))
+            metrics.append(_named_metrics(one.name, strategies, merged))
             candles.append(merged.candles.assign(scenario=one.name))
             end = one.context.timestamps[-1].date().isoformat()
             overlap = overlap_finding(one.name, end, one.generator.trained_until)
@@ -221,7 +210,7 @@ def summarise(
             advance(1)
     store.write_candles(pd.concat(candles, ignore_index=True))
     findings += limit_findings(scenarios, limits.model_dump(exclude_none=True))
-    return scenarios, pd.concat(metrics, ignore_index=True), findings
+    return scenarios, _without_equal_weights(pd.concat(metrics, ignore_index=True), scenarios), findings
 
 
 def _unfilled(prepared: Prepared, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> list[Finding]:
@@ -269,6 +258,7 @@ def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
         account=merge_tallies([part.tally for part in parts]),
         provenance=provenance,
         block_of=np.concatenate(block_of),
+        weights=joined([part.paths for part in parts]).weighting,
     )
 
 
@@ -277,11 +267,20 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
-def _named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
+def _named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], merged: Merged) -> pd.DataFrame:
+    """Return the metrics with their scenario, the strategy's name and what each path stands for, of sum 1."""
+    metrics, paths = merged.metrics, len(merged.path_ids)
+    shares = np.full(paths, 1 / paths) if merged.weights is None else merged.weights.shares
+    metrics = metrics.assign(weight=metrics["path_id"].map(pd.Series(shares, index=merged.path_ids)))
     names = np.array([strategy.name for strategy in strategies], dtype=object)
     named = metrics.assign(scenario=scenario, strategy=names[metrics["strategy"].to_numpy()])
     first = ["scenario", "strategy", "path_id"]
     return named[[*first, *(column for column in named.columns if column not in first)]]
+
+
+def _without_equal_weights(metrics: pd.DataFrame, scenarios: Sequence[ScenarioResult]) -> pd.DataFrame:
+    """Leave out the column of weights where no scenario of the run has any."""
+    return metrics if any(scenario.weighting for scenario in scenarios) else metrics.drop(columns="weight")
 
 
 def _scenario_result(
@@ -297,7 +296,8 @@ def _scenario_result(
         _strategy_result(prepared, strategy, place, merged, limits, store, named=named)
         for place, strategy in enumerate(strategies)
     ]
-    levels = np.quantile(merged.volatility_ratio, (0.05, 0.5, 0.95))
+    ratio, weights, ranks = merged.volatility_ratio, merged.weights, (0.05, 0.5, 0.95)
+    levels = np.quantile(ratio, ranks) if weights is None else weights.quantiles(ratio[:, None], ranks)[:, 0]
     return ScenarioResult(
         name=prepared.name,
         role=prepared.scenario.role,
@@ -308,13 +308,14 @@ def _scenario_result(
         paths=prepared.scenario.paths.count,
         candles=merged.account,
         volatility_ratio={name: float(v) for name, v in zip(("0.05", "0.5", "0.95"), levels, strict=True)},
-        price_fan=make_fan(merged.close, merged.path_ids, len(prepared.timestamps)),
+        price_fan=make_fan(merged.close, merged.path_ids, len(prepared.timestamps), weights),
         realised_close=[float(c) for c in prepared.later.close],
         strategies=results,
         dial=prepared.dial,
         recalibration=prepared.recalibration,
-        repair=repair_effects(strategies, merged.metrics, merged.unrepaired),
+        repair=repair_effects(strategies, merged.metrics, merged.unrepaired, weights),
         crisis=_ranked_crisis(prepared, merged),
+        weighting=None if weights is None else weights.summary,
     )
 
 
@@ -339,8 +340,8 @@ def _strategy_result(
     named: bool,
 ) -> StrategyResult:
     rows = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
-    returns = rows["total_return"].to_numpy()
-    shown = named_paths(prepared, strategy, returns, merged.path_ids, merged.block_of, store) if named else []
+    returns, weights = rows["total_return"].to_numpy(), merged.weights
+    shown = named_paths(prepared, strategy, returns, merged.path_ids, merged.block_of, store, weights) if named else []
     return strategy_result(
         strategy,
         rows,
@@ -350,6 +351,7 @@ def _strategy_result(
         seed=prepared.scenario.paths.seed % 2**32,
         realised=_realised(prepared, strategy, place, merged),
         named=shown,
+        weights=weights,
     )
 
 
@@ -363,7 +365,7 @@ def _realised(prepared: Prepared, strategy: LoadedStrategy, place: int, merged: 
     return Realised(
         bars=len(prepared.later),
         metrics={str(name): value if np.isfinite(value) else None for name, value in figures.items()},
-        percentile=percentile_of(figures["total_return"], then),
+        percentile=percentile_of(figures["total_return"], then, merged.weights),
     )
 
 

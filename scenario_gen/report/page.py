@@ -304,8 +304,10 @@ def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedSc
 
 
 def _summary(run: StressRun, base: PlacedScenario, placed: list[PlacedScenario]) -> Table:
+    weighting = base.scenario.weighting
+    paths = f"{count(base.scenario.paths)} paths" if weighting is None else weighting.in_words
     caption = (
-        f"Scenario {base.title}, {count(base.scenario.paths)} paths. Brackets and ±: 95% Monte Carlo error, which "
+        f"Scenario {base.title}, {paths}. Brackets and ±: 95% Monte Carlo error, which "
         "shrinks with more paths; the range over scenarios and baselines does not."
     )
     return outcomes.summary_table(run, [base], placed, title="By strategy.", caption=caption)

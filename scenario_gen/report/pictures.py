@@ -93,7 +93,9 @@ def equity(chosen: list[Placed]) -> list[tuple[str, str, Markup]]:
 def curve(chosen: list[Placed], limit: float | None) -> list[Markup]:
     """Return the curve of drawdowns, wide and narrow; nothing where too few levels were counted."""
     curves = [(p.strategy, p.css) for p in chosen if figures.has_exceedance(p.strategy)]
-    if not curves or not any(share.count for strategy, _ in curves for _, share in strategy.drawdown_beyond):
+    if not curves or not any(
+        figures.is_reached(share) for strategy, _ in curves for _, share in strategy.drawdown_beyond
+    ):
         return []
     return [figures.exceedance(curves, limit, layout) for layout in (figures.CURVE_WIDE, figures.CURVE_NARROW)]
 

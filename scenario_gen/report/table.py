@@ -98,6 +98,12 @@ class PlacedScenario(Ref):
         """``baseline`` where the scenario is one, else nothing."""
         return "baseline" if self.scenario.role == "baseline" else ""
 
+    @property
+    def note(self) -> str:
+        """Its role, and how many paths alike weighted ones are as many as; nothing for a scenario of plain paths."""
+        weighting = self.scenario.weighting
+        return "; ".join(filter(None, [self.role, "" if weighting is None else weighting.in_words]))
+
     def strategies(self, colours: Sequence[str] = ()) -> list[Placed]:
         """Return its strategies, each with its place and its colour."""
         padded = [*colours, *["r"] * len(self.scenario.strategies)]
@@ -282,8 +288,8 @@ Head: TypeAlias = Callable[[Any], "str | tuple[str, str]"]
 
 
 def of_scenario(row: Any) -> tuple[str, str]:
-    """Return the head of a scenario's row: its name, and whether it is a baseline."""
-    return row.title, row.role
+    """Return the head of a scenario's row: its name, whether it is a baseline, and how its paths are weighted."""
+    return row.title, row.note
 
 
 def by_name(row: Any) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from scenario_gen.stats.estimate import Estimate, Floats, t_interval, t_quantile, t_tail
+from scenario_gen.stats.estimate import Estimate, Floats, no_error, t_interval, t_quantile, t_tail
+from scenario_gen.stats.weights import Weights
 
 # Results that differ by less are the same: two ways of adding the same numbers differ in the order only.
 NO_DIFFERENCE = 1e-9
@@ -30,20 +31,31 @@ class MeanTest:
     z: float  # ``mean`` over ``error``; 0 where nothing differs from 0 by more than rounding
     p: float  # two-sided
     n: int  # how many paths
+    freedom: float  # degrees of freedom of Student's t
 
     @classmethod
-    def of(cls, contributions: Floats) -> MeanTest:
-        """Test the contributions of at least two paths, float64 [path]."""
-        n, mean = len(contributions), float(contributions.mean())
-        error = float(contributions.std(ddof=1)) / math.sqrt(n)
+    def of(cls, contributions: Floats, weights: Weights | None = None) -> MeanTest:
+        """Test the contributions of at least two paths, float64 [path].
+
+        Raises:
+            ValueError: weighted paths lie in too few islands to show an error.
+        """
+        n = len(contributions)
+        if weights is None:
+            mean = float(contributions.mean())
+            error, freedom = float(contributions.std(ddof=1)) / math.sqrt(n), n - 1.0
+        elif (shown := weights.error(contributions)) is not None:
+            mean, (error, freedom) = weights.mean(contributions), shown
+        else:
+            raise ValueError(no_error(weights))
         if abs(mean) < NO_DIFFERENCE and error < NO_DIFFERENCE:
-            return cls(mean, error, 0.0, 1.0, n)
+            return cls(mean, error, 0.0, 1.0, n, freedom)
         z = mean / max(error, NO_DIFFERENCE)
-        return cls(mean, error, z, 2 * t_tail(abs(z), n - 1), n)
+        return cls(mean, error, z, 2 * t_tail(abs(z), freedom), n, freedom)
 
     def estimate(self) -> Estimate:
         """Return the mean with Student's t interval."""
-        return t_interval(self.mean, self.error, self.n - 1, self.n)
+        return t_interval(self.mean, self.error, self.freedom, self.n)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,22 @@ FEWEST_ISLANDS = 8  # fewer show no standard error
 FEWEST_ALIKE = 10.0  # paths alike that a quantile must have behind it, and a share among its hits
 
 
+@dataclass(frozen=True)
+class Weighting:
+    """How far paths that do not all stand for as much are fewer than they look: what run.json has of their weights."""
+
+    paths: int  # how many there are
+    alike: float  # as many as how many that all count alike and are no relatives
+    largest: float  # share of everything that the heaviest of them stands for
+    islands: int | None = None  # groups sampled independently, None where every path was
+    roots: int | None = None  # first ancestors, None where none are shared
+
+    @property
+    def in_words(self) -> str:
+        """Such as ``weighted: 8,192 paths, as many as 150 alike``."""
+        return f"weighted: {self.paths:,} paths, as many as {self.alike:,.{0 if self.alike >= 10 else 1}f} alike"
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """What each path counts, for paths that do not all count alike."""
@@ -76,6 +92,17 @@ class Weights:
     def effective(self) -> float:
         """As many paths that all count alike would know as much: see :meth:`alike`."""
         return self.alike(np.ones(len(self), dtype=bool))
+
+    @property
+    def summary(self) -> Weighting:
+        """How many paths there are, and as many as how many alike."""
+        return Weighting(
+            paths=len(self),
+            alike=self.effective,
+            largest=float(self.shares.max()),
+            islands=None if self.islands is None else len(np.unique(self.islands)),
+            roots=None if self.roots is None else len(np.unique(self.roots)),
+        )
 
     def alike(self, mask: Mask) -> float:
         """Return as many as how many paths that all count alike some of the paths are.

@@ -17,6 +17,7 @@ from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
+from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.search import ContextInCrisis
 
 
@@ -64,6 +65,7 @@ class ScenarioResult:
     calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
     drift: EnsembleDrift | None = None  # of its kept paths; None likewise
     crisis: ContextInCrisis | None = None  # that its context ends in; None where it ends at data.end
+    weighting: Weighting | None = None  # of its kept paths; None where all stand for as much
 
 
 @dataclass(frozen=True)

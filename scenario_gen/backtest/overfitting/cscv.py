@@ -29,6 +29,7 @@ BLOCKS = 16  # 12,870 splits, as in the paper
 PATH_BLOCKS = 8  # 70 splits of one path: a horizon is shorter than a history
 BARS_PER_BLOCK = 2
 CELLS_AT_ONCE = 2_000_000  # splits x sets held at once: 16 MB an array
+NOT_ALIKE = "the paths do not all stand for as much"
 # A variance below this share of the mean square is the rounding of equal returns.
 ROUNDING = 1e-12
 
@@ -104,7 +105,9 @@ def overfitting_probability(returns: Floats, blocks: int = BLOCKS) -> Overfittin
     )
 
 
-def overfitting_on_paths(returns: NDArray[np.floating], blocks: int = PATH_BLOCKS) -> Overfitting:
+def overfitting_on_paths(
+    returns: NDArray[np.floating], blocks: int = PATH_BLOCKS, *, weighted: bool = False
+) -> Overfitting:
     """Cross-validate the choice of the best set on each path by itself, and average over paths.
 
     Each path is one record on which somebody could have tuned. Paths are independent given the context, so the mean
@@ -114,12 +117,13 @@ def overfitting_on_paths(returns: NDArray[np.floating], blocks: int = PATH_BLOCK
     Args:
         returns: float [path, bar, set].
         blocks: S, even and at least 4; 8 gives 70 splits a path.
+        weighted: the paths do not all stand for as much; nothing is said of them then.
 
     Raises:
         ValueError: ``blocks`` is odd or below 4.
     """
     paths, bars, sets = returns.shape
-    reason = _refusal(bars, sets, blocks) or ("" if paths else "there are no paths")
+    reason = _refusal(bars, sets, blocks) or (NOT_ALIKE if weighted else "") or ("" if paths else "there are no paths")
     if reason:
         return _nothing(reason, sets, blocks)
     each = [chosen_in_splits(_BlockSums.of(path, blocks)) for path in returns]

@@ -28,6 +28,7 @@ from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.metrics import NO_VARIANCE
 from scenario_gen.generators.bootstrap import block_indices
 from scenario_gen.stats.estimate import Estimate, mean, quantile
+from scenario_gen.stats.weights import Weights
 
 Shape = Literal["plateau", "peak", "flat", "undecided", "none"]
 
@@ -64,13 +65,16 @@ class Stability:
     reason: str = ""  # why there is no shape
 
 
-def parameter_stability(params: Sequence[Mapping[str, Any]], results: Floats) -> Stability:
+def parameter_stability(
+    params: Sequence[Mapping[str, Any]], results: Floats, weights: Weights | None = None
+) -> Stability:
     """Compare every parameter set with its neighbours in the grid, and say what the best one stands on.
 
     Args:
         params: the parameters of every set, the same names in each. Numbers have neighbours; switches, words and
             nulls must agree for two sets to be neighbours.
         results: float64 [set, path] of a metric of which more is better; NaN where it is not defined.
+        weights: of the paths, where they do not all stand for as much.
 
     Returns:
         The surface. A median, and so a shape, needs 40 paths.
@@ -78,14 +82,14 @@ def parameter_stability(params: Sequence[Mapping[str, Any]], results: Floats) ->
     results = np.asarray(results, dtype=np.float64)
     axes = _axes(params)
     neighbours = [_neighbours(params, place, axes) for place in range(len(params))]
-    points = tuple(_point(params, results, place, near) for place, near in enumerate(neighbours))
+    points = tuple(_point(params, results, place, near, weights) for place, near in enumerate(neighbours))
     medians = [point.median.value for point in points]
     if all(median is None for median in medians):
         reason = points[0].median.reason if points else "there are no parameter sets"
         return Stability(axes, points, None, Estimate(None, reason=reason), None, "none", reason)
     best = int(np.nanargmax(np.array(medians, dtype=np.float64)))
     over_grid = results[best] - _across(results, np.nanmedian)
-    advantage = mean(over_grid)
+    advantage = mean(over_grid, weights)
     if not neighbours[best]:
         reason = "the best set has no neighbour in the grid"
         return Stability(axes, points, best, advantage, None, "none", reason)
@@ -96,7 +100,7 @@ def parameter_stability(params: Sequence[Mapping[str, Any]], results: Floats) ->
         best=best,
         advantage=advantage,
         kept=_kept(points[best].above, advantage),
-        shape=_shape(advantage, mean(over_near - over_grid / 2)),
+        shape=_shape(advantage, mean(over_near - over_grid / 2, weights)),
     )
 
 
@@ -128,14 +132,16 @@ def _neighbours(
     return tuple(found)
 
 
-def _point(params: Sequence[Mapping[str, Any]], results: Floats, place: int, near: tuple[int, ...]) -> GridPoint:
+def _point(
+    params: Sequence[Mapping[str, Any]], results: Floats, place: int, near: tuple[int, ...], weights: Weights | None
+) -> GridPoint:
     above, around = Estimate(None, reason="no neighbour in the grid"), None
     if near:
-        above = mean(results[place] - _across(results[list(near)], np.nanmean))
-        medians = [quantile(results[other], 0.5).value for other in near]
+        above = mean(results[place] - _across(results[list(near)], np.nanmean), weights)
+        medians = [quantile(results[other], 0.5, weights).value for other in near]
         known = [median for median in medians if median is not None]
         around = float(np.mean(known)) if known else None
-    return GridPoint(dict(params[place]), quantile(results[place], 0.5), near, around, above)
+    return GridPoint(dict(params[place]), quantile(results[place], 0.5, weights), near, around, above)
 
 
 def _across(results: Floats, function: Any) -> Floats:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.stats.estimate import HITS, Estimate, mean, share
+from scenario_gen.stats.weights import Weights
 
 FRACTION = 0.01
 UNUSUAL = 2.0  # standard deviations of the context's returns
@@ -76,30 +77,46 @@ class TailCauses:
     reason: str = ""  # why there are none
 
 
-def tail_causes(played: Played, fraction: float = FRACTION) -> TailCauses:
+def tail_causes(played: Played, fraction: float = FRACTION, weights: Weights | None = None) -> TailCauses:
     """Book the losses of the worst paths under their causes, beside those of all other paths.
 
     Args:
         played: equity, exposure, costs and prices.
         fraction: share of paths that are called the worst; at least 10 paths are needed there.
+        weights: of the paths, where they do not all stand for as much; those called the worst stand for the fraction.
 
     Raises:
         ValueError: the context has fewer than three closes, which have no standard deviation.
     """
     unusual = unusual_move(played.context_close)
-    paths = len(played.equity)
-    worst = int(round(paths * fraction, 6))
-    if worst < HITS:
-        needed = int(np.ceil(round(HITS / fraction, 6)))
-        reason = f"not shown, needs N >= {needed}: {HITS} paths among the worst {fraction:.0%}"
-        return TailCauses(fraction, worst, Estimate(None, n=worst, reason=reason), (), unusual, reason)
     amounts = booked(played)
-    order = np.argsort(-amounts.sum(axis=1), kind="stable")
-    in_tail = np.zeros(paths, dtype=bool)
-    in_tail[order[:worst]] = True
-    causes = [_cause(place, amounts, in_tail) for place in range(len(CAUSES))]
+    in_tail, reason = _worst(amounts.sum(axis=1), fraction, weights)
+    worst = int(in_tail.sum())
+    if reason:
+        return TailCauses(fraction, worst, Estimate(None, n=worst, reason=reason), (), unusual, reason)
+    tail = None if weights is None else weights.where(in_tail)
+    rest = None if weights is None else weights.where(~in_tail)
+    causes = [_cause(place, amounts[in_tail], amounts[~in_tail], tail, rest) for place in range(len(CAUSES))]
     causes.sort(key=lambda cause: -(cause.loss.value or 0.0))
-    return TailCauses(fraction, worst, mean(amounts[in_tail].sum(axis=1)), tuple(causes), unusual)
+    return TailCauses(fraction, worst, mean(amounts[in_tail].sum(axis=1), tail), tuple(causes), unusual)
+
+
+def _worst(losses: Floats, fraction: float, weights: Weights | None) -> tuple[NDArray[np.bool_], str]:
+    """Return which paths are the worst share of all, and why these are too few, or an empty string."""
+    order = np.argsort(-losses, kind="stable")
+    if weights is None:
+        worst = int(round(len(losses) * fraction, 6))
+    else:
+        worst = int(np.count_nonzero(np.cumsum(weights.shares[order]) < fraction - 1e-12)) + 1
+    in_tail = np.zeros(len(losses), dtype=bool)
+    in_tail[order[:worst]] = True
+    if weights is None:
+        needed = int(np.ceil(round(HITS / fraction, 6)))
+        few = f"not shown, needs N >= {needed}: {HITS} paths among the worst {fraction:.0%}"
+        return in_tail, few if worst < HITS else ""
+    alike = weights.alike(in_tail)
+    few = f"not shown, the worst {fraction:.0%} are as many as {alike:.1f} paths alike, needs {HITS}"
+    return in_tail, few if alike < HITS else ""
 
 
 def booked(played: Played) -> Floats:
@@ -140,14 +157,14 @@ def costs_by_bar(trades: pd.DataFrame, path_ids: Ints, bars: int) -> Floats:
     return costs
 
 
-def _cause(place: int, amounts: Floats, in_tail: NDArray[np.bool_]) -> Cause:
+def _cause(place: int, worst: Floats, others: Floats, tail: Weights | None, rest: Weights | None) -> Cause:
     name = CAUSES[place]
     return Cause(
         name=name,
         title=TITLES[name],
-        leads=share(amounts[in_tail].argmax(axis=1) == place),
-        loss=mean(amounts[in_tail, place]),
-        elsewhere=mean(amounts[~in_tail, place]),
+        leads=share(worst.argmax(axis=1) == place, tail),
+        loss=mean(worst[:, place], tail),
+        elsewhere=mean(others[:, place], rest),
     )
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.metrics import bar_returns, total_return
-from scenario_gen.stats.estimate import BEYOND, CONFIDENCE, Estimate, quantile, value_at_risk
+from scenario_gen.stats.estimate import BEYOND, CONFIDENCE, Estimate, quantile, value_at_risk, weighted_shortfall
+from scenario_gen.stats.weights import Weights
 
 LEVELS = (0.95, 0.99)
 PATHS_AT_ONCE = 1024  # paths that are held in double precision at a time
@@ -32,18 +33,22 @@ class TailLoss:
     cvar: Estimate  # mean loss of the paths beyond; interval from the influence function
 
 
-def tail_losses(returns: Floats, levels: tuple[float, ...] = LEVELS) -> tuple[TailLoss, ...]:
+def tail_losses(
+    returns: Floats, levels: tuple[float, ...] = LEVELS, weights: Weights | None = None
+) -> tuple[TailLoss, ...]:
     """Return VaR and CVaR of one return per path, float64 [path], at each level; refused with the N needed.
 
     The figures are those of ``stats.estimate``; the CVaR's interval needs no random numbers here.
     """
     return tuple(
-        TailLoss(level, value_at_risk(returns, level), expected_shortfall(-np.asarray(returns), level))
+        TailLoss(
+            level, value_at_risk(returns, level, weights), expected_shortfall(-np.asarray(returns), level, weights)
+        )
         for level in levels
     )
 
 
-def expected_shortfall(losses: Floats, level: float) -> Estimate:
+def expected_shortfall(losses: Floats, level: float, weights: Weights | None = None) -> Estimate:
     """Return the mean of the worst ``1 - level`` share of losses, the last one counted in part.
 
     With z the quantile at the level, the estimate is z + mean(max(L - z, 0)) / (1 - level) (Rockafellar and Uryasev
@@ -54,13 +59,17 @@ def expected_shortfall(losses: Floats, level: float) -> Estimate:
     Args:
         losses: float64 [path], or [path, bar] for losses at every bar.
         level: 0.95 or 0.99.
+        weights: of the paths, where they do not all stand for as much.
 
     Returns:
-        The mean with its 95 % interval; refused with fewer than 20 paths in the tail.
+        The mean with its 95 % interval; refused with fewer than 20 paths in the tail, of weighted ones fewer than as
+        many as 10 alike.
     """
     if losses.size == 0:
         return Estimate(None, reason="no paths")
     losses = losses.reshape(len(losses), -1)
+    if weights is not None:
+        return weighted_shortfall(losses, level, weights)
     place = max(math.ceil(round(losses.size * level, 6)) - 1, 0)
     edge = float(np.partition(losses.ravel(), place)[place])
     beyond = np.maximum(losses - edge, 0.0).mean(axis=1) / (1.0 - level)  # [path]

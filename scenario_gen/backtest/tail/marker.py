@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from scenario_gen.backtest.account import Floats
-from scenario_gen.stats.estimate import CONFIDENCE, Estimate
+from scenario_gen.stats.estimate import CONFIDENCE, Estimate, share
+from scenario_gen.stats.weights import Weights
 
 Stretch = Literal["context", "continuation"]
 Place = Literal["low", "inside", "high", "undecided", "none"]
@@ -47,7 +48,14 @@ class Marker:
 
 
 def historical_marker(
-    value: float, values: Floats, *, stretch: Stretch, metric: str, real_bars: int, path_bars: int
+    value: float,
+    values: Floats,
+    *,
+    stretch: Stretch,
+    metric: str,
+    real_bars: int,
+    path_bars: int,
+    weights: Weights | None = None,
 ) -> Marker:
     """Place the strategy's real result among its results on the paths.
 
@@ -59,15 +67,20 @@ def historical_marker(
         real_bars: length of the real stretch on which money was counted.
         path_bars: length of the paths. The two must be equal: results over more bars spread wider. Of a context take
             the last ``path_bars`` bars; of paths longer than the real continuation take the first ``real_bars``.
+        weights: of the paths, where they do not all stand for as much.
     """
     defined = np.asarray(values, dtype=np.float64)
-    defined = defined[~np.isnan(defined)]
+    known = ~np.isnan(defined)
+    defined, weights = defined[known], None if weights is None else weights.where(known)
     reason = _not_comparable(value, len(defined), real_bars, path_bars)
+    percentile = Estimate(None, n=len(defined), reason=reason)
+    if not reason:
+        percentile = _percentile(value, defined) if weights is None else _weighted_percentile(value, defined, weights)
+        reason = "" if percentile.value is not None and percentile.low is not None else percentile.reason
     if reason:
-        known = None if np.isnan(value) else float(value)
+        real = None if np.isnan(value) else float(value)
         text = f"{metric} {STRETCHES[stretch]} cannot be placed among the paths: {reason}."
-        return Marker(stretch, metric, known, Estimate(None, n=len(defined), reason=reason), "none", text)
-    percentile = _percentile(value, defined)
+        return Marker(stretch, metric, real, percentile, "none", text)
     place = _place(percentile)
     text = _text(stretch, metric, value, percentile, place)
     return Marker(stretch, metric, float(value), percentile, place, text)
@@ -79,6 +92,19 @@ def _percentile(value: float, values: Floats) -> Estimate:
     low, _ = clopper_pearson(below, n)
     _, high = clopper_pearson(below + equal, n)
     return Estimate((below + equal / 2) / n, low, high, n=n, count=below)
+
+
+def _weighted_percentile(value: float, values: Floats, weights: Weights) -> Estimate:
+    """Return what stands for less than the value, ties counted half, between the intervals with none and all of them.
+
+    Refused where the paths on either side are as many as too few alike, other than where nothing lies there.
+    """
+    below, reached = share(values < value, weights), share(values <= value, weights)
+    for side in (below, reached):
+        if side.value is None or side.low is None:
+            return Estimate(None, n=len(values), reason=side.reason)
+    assert below.value is not None and reached.value is not None
+    return Estimate((below.value + reached.value) / 2, below.low, reached.high, n=len(values))
 
 
 def clopper_pearson(count: int, n: int) -> tuple[float, float]:

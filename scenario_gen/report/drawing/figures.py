@@ -149,7 +149,7 @@ def exceedance(strategies: Sequence[tuple[StrategyResult, str]], limit: float | 
         layout: wide or narrow.
     """
     paths = max((share.n for strategy, _ in strategies for _, share in strategy.drawdown_beyond), default=1)
-    widest = max(depth for strategy, _ in strategies for depth, share in strategy.drawdown_beyond if share.count)
+    widest = max(depth for strategy, _ in strategies for depth, share in strategy.drawdown_beyond if is_reached(share))
     chart = Chart(layout.width, layout.height)
     floor = math.log10(1 / paths) - 0.1
     panel = chart.panel((52.0, 26.0, float(layout.width - layout.right), layout.height - 44.0), (0, widest), (floor, 0))
@@ -244,8 +244,8 @@ def _realised_mark(panel: ChartPanel, bar: int, total_return: float | None) -> N
 
 
 def _exceedance_curve(panel: ChartPanel, strategy: StrategyResult, css: str, floor: float) -> None:
-    points = [(depth, share) for depth, share in strategy.drawdown_beyond if share.count]
-    many = [(depth, share) for depth, share in points if (share.count or 0) >= FEW_PATHS]
+    points = [(depth, share) for depth, share in strategy.drawdown_beyond if is_reached(share)]
+    many = [(depth, share) for depth, share in points if _is_rate(share)]
     if many:
         x = [depth for depth, _ in many]
         low = [max(math.log10(share.low or 1e-12), floor) for _, share in many]
@@ -263,7 +263,7 @@ def _name_curves(panel: ChartPanel, strategies: Sequence[tuple[StrategyResult, s
 
     taken: list[tuple[float, float]] = []
     for strategy, _ in strategies:
-        counted = [(depth, share) for depth, share in strategy.drawdown_beyond if (share.count or 0) >= FEW_PATHS]
+        counted = [(depth, share) for depth, share in strategy.drawdown_beyond if _is_rate(share)]
         if not counted:
             continue
         depth, share = counted[-1]
@@ -276,6 +276,16 @@ def _name_curves(panel: ChartPanel, strategies: Sequence[tuple[StrategyResult, s
             panel.chart.text(x + 6, y, text, "sm bold halo")
         else:
             panel.chart.text(x - 4, y - 9, text, "sm bold halo", "end")
+
+
+def is_reached(share: Estimate) -> bool:
+    """Say whether any path reaches a depth; of weighted paths, whether enough do for a share to be shown."""
+    return bool(share.value if share.count is None else share.count)
+
+
+def _is_rate(share: Estimate) -> bool:
+    """Say whether enough paths are counted for a rate; a weighted share is shown where they are."""
+    return is_reached(share) and (share.count is None or share.count >= FEW_PATHS)
 
 
 def _rate(share: Estimate) -> float:

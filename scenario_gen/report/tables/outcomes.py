@@ -155,7 +155,7 @@ def summary_table(
 
 def group_row(scenario: PlacedScenario) -> Row:
     """Return the head of a scenario's rows."""
-    return Row(scenario.title, scenario.role or "scenario", css="grp")
+    return Row(scenario.title, scenario.note or "scenario", css="grp")
 
 
 def _range_cell(everywhere: Sequence[PlacedScenario], placed: Placed, limit: float | None) -> Cell:

@@ -46,6 +46,7 @@ def run_table(run: StressRun) -> Table:
     """Return one row per scenario and strategy: estimates with their 95 % intervals, a line below each scenario."""
     pairs = [(scenario, placed) for scenario in place(run) for placed in scenario.strategies()]
     last = {scenario.at: number for number, (scenario, _) in enumerate(pairs)}
+    weighted = [(scenario.name, scenario.weighting) for scenario in run.scenarios if scenario.weighting is not None]
     figures = [replace(column, get=partial(_of_strategy, column)) for column in RESULTS]
     return tabulate(
         "scenario",
@@ -53,7 +54,7 @@ def run_table(run: StressRun) -> Table:
         pairs,
         lambda pair: pair[0].scenario.name + (" (baseline)" if pair[0].role else ""),
         title=run.title,
-        caption=INTERVALS,
+        caption="; ".join([INTERVALS, *(f"{name}: {weighting.in_words}" for name, weighting in weighted)]),
         sections=frozenset(last.values()),
     )
 
