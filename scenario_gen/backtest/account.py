@@ -1,11 +1,13 @@
 """From filled orders to an account: equity, exposure, traded value and fees at each bar, and the bar of ruin.
 
-Plain arithmetic on arrays; knows neither strategies nor vectorbt.
+And how far equity swings inside each bar, where positions meet its low and its high. Plain arithmetic on arrays; knows
+neither strategies nor vectorbt.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ class Orders:
     size: Floats  # float64 [order], units, positive bought and negative sold
     price: Floats  # float64 [order], fill price with slippage
     fees: Floats  # float64 [order], in quote currency
+    quoted: Floats  # float64 [order], the price before slippage: open, close or a level in between
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,102 @@ def settle(orders: Orders, close: Floats, cash: Floats, financing: Floats | None
         fees=np.where(before, fees, 0.0),
         ruin=ruin,
     )
+
+
+@dataclass(frozen=True)
+class Swings:
+    """The lowest and the highest equity inside each bar, float64 [path, bar].
+
+    Both ends of a bar are reached by whatever was held then, in whichever order hurts: which came first, a candle does
+    not say. A position that was stopped at a level is marked down to that level and no further, one that left at the
+    open at the open alone.
+    """
+
+    low: Floats
+    high: Floats
+
+
+ORDER_FIELDS = tuple(field.name for field in fields(Orders))
+AT_OPEN, INSIDE, AT_CLOSE = 0, 1, 2  # when in its bar an order was filled
+SAME_PRICE = 1e-9  # relative: what undoing slippage in float64 leaves of a price
+
+
+def swings(orders: Orders, account: Account, bars: Mapping[str, Floats], *, at_close: bool) -> Swings:
+    """Return how far the equity of every path swings inside each bar.
+
+    Args:
+        orders: all fills, those of a path and bar in the order in which they happened.
+        account: what :func:`settle` made of them.
+        bars: ``open``, ``high``, ``low`` and ``close``, float64 [path, bar].
+        at_close: whether orders are filled at closes: where open and close are one price, that is when.
+    """
+    closing, shape = account.equity[:, 1:], bars["close"].shape
+    position = account.exposure * closing
+    units, cash = position / bars["close"], closing - position  # [path, bar], at the end of each bar
+    low, high = (ends.ravel() for ends in _ends(cash, units, bars["low"], bars["high"]))
+    if len(orders.path):
+        cell = orders.path * shape[1] + orders.bar
+        by_cell = np.argsort(cell, kind="stable")
+        fills = Orders(*(getattr(orders, name)[by_cell] for name in ORDER_FIELDS))
+        cell = cell[by_cell]
+        first = np.flatnonzero(np.diff(cell, prepend=-1))
+        moment = _moments(fills, cell, bars, at_close=at_close)
+        last = np.append(first[1:], len(cell)) - 1
+        late = cell[last[moment[last] == AT_CLOSE]]  # what was bought at a close has met nothing of its bar
+        low[late] = high[late] = closing.ravel()[late]
+        ends = _ends(
+            *_held_before(fills, first, units, cash, account.equity[:, 0]), *_met(fills, moment, cell, first, bars)
+        )
+        low[cell[first]] = np.minimum(low[cell[first]], np.minimum.reduceat(ends[0], first))
+        high[cell[first]] = np.maximum(high[cell[first]], np.maximum.reduceat(ends[1], first))
+    alive = np.arange(shape[1]) <= account.ruin[:, None]
+    low, high = np.minimum(low.reshape(shape), closing), np.maximum(high.reshape(shape), closing)
+    return Swings(np.where(alive, low, 0.0), np.where(alive, high, 0.0))
+
+
+def _ends(cash: Floats, units: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the lower and the higher equity at two prices."""
+    at_low, at_high = cash + units * low, cash + units * high
+    return np.minimum(at_low, at_high), np.maximum(at_low, at_high)
+
+
+def _moments(fills: Orders, cell: Ints, bars: Mapping[str, Floats], *, at_close: bool) -> Ints:
+    """Return when in its bar each order was filled, by the price before slippage [order]."""
+    same = [np.abs(fills.quoted / bars[name].ravel()[cell] - 1) <= SAME_PRICE for name in ("open", "close")]
+    opened, closed = same[0] & ~(same[1] & at_close), same[1]
+    return np.where(opened, AT_OPEN, np.where(closed, AT_CLOSE, INSIDE))
+
+
+def _held_before(fills: Orders, first: Ints, units: Floats, cash: Floats, start: Floats) -> tuple[Floats, Floats]:
+    """Return cash and units before each order [order]: those of the close before, and what its bar traded since."""
+    none = np.zeros((len(units), 1))
+    group = np.repeat(first, np.diff(np.append(first, len(fills.path))))
+
+    def since(amounts: Floats) -> Floats:
+        sums = np.cumsum(amounts) - amounts
+        return sums - sums[group]
+
+    earlier = (
+        np.column_stack([start, cash])[fills.path, fills.bar],
+        np.column_stack([none, units])[fills.path, fills.bar],
+    )
+    return earlier[0] - since(fills.size * fills.price + fills.fees), earlier[1] + since(fills.size)
+
+
+def _met(fills: Orders, moment: Ints, cell: Ints, first: Ints, bars: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    """Return the lowest and the highest price that was met between an order and the one before it [order].
+
+    Before an order at the open that is the open. Before one at a level inside the bar it is the level on its own side
+    of the price before, and the bar's end on the other; before one at the close it is both ends.
+    """
+    opened, low, high = (bars[name].ravel()[cell] for name in ("open", "low", "high"))
+    before = np.concatenate([[0.0], fills.quoted[:-1]])
+    before[first] = opened[first]
+    level, inside = fills.quoted, moment == INSIDE
+    lowest = np.where(inside & (level <= before), level, low)
+    highest = np.where(inside & (level >= before), level, high)
+    at_open = moment == AT_OPEN
+    return np.where(at_open, opened, lowest), np.where(at_open, opened, highest)
 
 
 def _per_bar(orders: Orders, amounts: Floats, shape: tuple[int, ...]) -> Floats:

@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest import simulate
+from scenario_gen.backtest.account import swings
+from scenario_gen.backtest.account_rules import AT, ENDING, AccountRules, judge_account
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ground import Ground
@@ -26,7 +28,7 @@ from scenario_gen.backtest.metrics import METRICS, Tally, measure
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError, StrategyError
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet, Terms
 
 COLUMN_CHUNK = 512
@@ -43,6 +45,8 @@ class BacktestResult:
     # one row per round trip: path_id, side, entry_bar, entry_price, exit_bar, exit_price, size, pnl, fees, open. Bars
     # count from 0 at the first generated bar; an open one is marked at the last close.
     trades: pd.DataFrame
+    # what ended each account and at which bar (``account_rules.ENDING``, ``AT``), index path_id; None without rules
+    endings: pd.DataFrame | None = None
 
 
 def run_backtest(
@@ -76,13 +80,14 @@ def trade(strategy: LoadedStrategy, ground: Ground, paths: PathSet, column_chunk
     """Backtest one strategy on every path of a ground; as :func:`run_backtest`, which raises the same."""
     _refuse_lack_of_volume(ground, paths)
     if len(paths) == 0:
-        return _nothing(paths)
+        return _nothing(ground, paths)
     pieces = [_run_chunk(strategy, ground, paths, chunk) for chunk in chunks(ground.context, paths, column_chunk)]
     return BacktestResult(
         metrics=pd.concat([piece.metrics for piece in pieces]),
         equity=np.concatenate([piece.equity for piece in pieces]),
         exposure=np.concatenate([piece.exposure for piece in pieces]),
         trades=pd.concat([piece.trades for piece in pieces], ignore_index=True),
+        endings=None if ground.account is None else pd.concat([piece.endings for piece in pieces]),
     )
 
 
@@ -130,7 +135,19 @@ def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: 
         equity=outcome.account.equity.astype(np.float32),
         exposure=outcome.account.exposure.astype(np.float32),
         trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
+        endings=None if ground.account is None else _endings(ground.account, outcome, bars, ground, path_ids),
     )
+
+
+def _endings(
+    rules: AccountRules, outcome: Outcome, bars: Bars, ground: Ground, path_ids: NDArray[np.int64]
+) -> pd.DataFrame:
+    """Return what ends each account under its rules."""
+    path = slice(bars.context_bars, None)
+    quotes = {name: np.ascontiguousarray(getattr(bars, name).to_numpy()[path].T) for name in PRICE_FIELDS}
+    inside = swings(outcome.orders, outcome.account, quotes, at_close=ground.broker.fill == "close")
+    found = judge_account(rules, outcome.account, inside, ground.trading_days(bars.close.index[path]))
+    return pd.DataFrame({ENDING: found.ending, AT: found.bar}, index=pd.Index(path_ids, name="path_id"))
 
 
 def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: float) -> pd.DataFrame:
@@ -139,17 +156,15 @@ def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: flo
     return pd.DataFrame(measure(tally), index=pd.Index(path_ids, name="path_id"))
 
 
-def _nothing(paths: PathSet) -> BacktestResult:
+def _nothing(ground: Ground, paths: PathSet) -> BacktestResult:
     """Return the result of no paths: every path may have been rejected."""
+    index = pd.Index(paths.path_ids, name="path_id")
     return BacktestResult(
-        metrics=pd.DataFrame(
-            columns=[metric.name for metric in METRICS],
-            index=pd.Index(paths.path_ids, name="path_id"),
-            dtype=np.float64,
-        ),
+        metrics=pd.DataFrame(columns=[metric.name for metric in METRICS], index=index, dtype=np.float64),
         equity=np.empty((0, paths.horizon + 1), dtype=np.float32),
         exposure=np.empty((0, paths.horizon), dtype=np.float32),
         trades=pd.DataFrame(columns=list(TRADE_COLUMNS)),
+        endings=None if ground.account is None else pd.DataFrame(columns=[ENDING, AT], index=index),
     )
 
 

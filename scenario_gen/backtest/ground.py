@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
@@ -24,6 +29,7 @@ class Ground:
     bars_per_year: float  # to annualise with
     calendar: BarCalendar | None = None  # of the bars; None where bars_per_year was given and nothing shows one
     broker: Broker = field(default_factory=Broker)  # cash, costs and fills
+    account: AccountRules | None = None  # what ends the account, where rules are declared
     seed: int = 0  # of everything that is drawn beside the paths: random entries, coins, bootstraps
 
     @classmethod
@@ -43,6 +49,13 @@ class Ground:
     def anchor_close(self) -> float:
         """The last close of the context: the price from which every path sets out."""
         return float(self.context.close[-1])
+
+    def trading_days(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
+        """Return each bar's trading day, counted from 0, int64 [bar]; its date where no calendar is known."""
+        if self.calendar is not None:
+            return self.calendar.trading_days(timestamps)
+        dates = np.asarray(timestamps.tz_localize(None).normalize().asi8, dtype=np.int64)
+        return np.unique(dates, return_inverse=True)[1].astype(np.int64)
 
     def behind(self, context: Candles) -> Ground:
         """Return this ground with other bars before the paths; the account and the year stay."""

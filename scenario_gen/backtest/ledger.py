@@ -160,7 +160,7 @@ class Ledger:
         self._fees = np.broadcast_to(market.cost(broker.fees), (bars, paths))
         self._slippage = np.broadcast_to(market.cost(broker.slippage, market.slippage), (bars, paths))
         self._times = np.broadcast_to(1.0 if market.cost_times is None else market.cost_times, (bars, paths))
-        self._orders: list[tuple[Ints, int, Floats, Floats, Floats, Floats]] = []
+        self._orders: list[tuple[Ints, int, Floats, Floats, Floats, Floats, Floats]] = []
 
     def start(self, bar: int) -> None:
         """Open a bar: its volume may be traded."""
@@ -212,7 +212,7 @@ class Ledger:
         self._count(np.abs(asked), size, price, refused)
         who = np.flatnonzero(size > 0)
         if len(who):
-            self._book(who, bar, (side * size)[who], fill[who])
+            self._book(who, bar, (side * size)[who], fill[who], price[who])
         return fill
 
     def _count(self, asked: Floats, size: Floats, price: Floats, refused: Bools | bool) -> None:
@@ -229,13 +229,13 @@ class Ledger:
         whole = np.floor(size / lot + LOT_ROUNDING) * lot
         return np.where(np.abs(whole - size) <= LOT_ROUNDING * lot, size, whole)  # a position closes to 0 exactly
 
-    def _book(self, who: Ints, bar: int, units: Floats, fill: Floats) -> None:
+    def _book(self, who: Ints, bar: int, units: Floats, fill: Floats, quoted: Floats) -> None:
         value = np.abs(units) * fill
         fees, before = self.fee(value, bar, who), self.units[who]
         self.cash[who] -= units * fill + fees
         self.units[who] = before + units
         self._room[who] -= np.abs(units)
-        self._orders.append((who, bar, units, fill, fees, before))
+        self._orders.append((who, bar, units, fill, fees, quoted, before))
 
     def outcome(self) -> Outcome:
         """Return the accounts and round trips of everything that was ordered."""
@@ -248,19 +248,19 @@ class Ledger:
             financing=np.ascontiguousarray(self.financing.T),
         )
         unfilled = np.divide(self.unfilled, self.wanted, out=np.full(paths, np.nan), where=self.wanted > 0)
-        return Outcome(account, round_trips(orders, before, close, self.financing, account), unfilled)
+        return Outcome(account, round_trips(orders, before, close, self.financing, account), orders, unfilled)
 
     def _booked(self) -> tuple[Orders, Floats]:
         """Return all orders by path and then by time, and the position before each."""
         if not self._orders:
             none = np.empty(0)
-            return Orders(none.astype(np.int64), none.astype(np.int64), none, none, none), none
+            return Orders(none.astype(np.int64), none.astype(np.int64), none, none, none, none), none
         who, bars, *rest = zip(*self._orders, strict=True)
         path = np.concatenate(who)
         bar = np.repeat(np.array(bars, dtype=np.int64), [len(one) for one in who])
         by_path = np.argsort(path, kind="stable")
-        size, price, fees, before = (np.concatenate(parts)[by_path] for parts in rest)
-        return Orders(path[by_path], bar[by_path], size, price, fees), before
+        size, price, fees, quoted, before = (np.concatenate(parts)[by_path] for parts in rest)
+        return Orders(path[by_path], bar[by_path], size, price, fees, quoted), before
 
 
 def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:

@@ -94,6 +94,11 @@ def _losing(strategy: StrategyResult, _: float) -> Figure:
     return _figure_at("probability_of_loss", strategy.probability_of_loss)
 
 
+def _passing(strategy: StrategyResult, _: float) -> Figure:
+    account = strategy.account
+    return _figure_at("account/passed", None if account is None else account.passed, "the run has no account rules")
+
+
 def _tail(kind: Literal["var", "cvar"], level: str) -> Read:
     def read(strategy: StrategyResult, _: float) -> Figure:
         return _figure_at(f"{kind}/{level}", (strategy.var if kind == "var" else strategy.cvar).get(level))
@@ -147,6 +152,14 @@ KNOWN_LIMITS: tuple[Limit, ...] = (
     _floor("min_sharpe_p05", "5 % quantile of the Sharpe ratio", "ratio", _quantile("sharpe", "0.05")),
     _floor("min_sharpe_p25", "25 % quantile of the Sharpe ratio", "ratio", _quantile("sharpe", "0.25")),
     _floor("min_sharpe_p50", "median Sharpe ratio", "ratio", _quantile("sharpe", "0.5")),
+    Limit(
+        "pass_probability",
+        "share that passes the account’s rules",
+        "smallest share of paths that pass the rules of 'account'",
+        "share of paths",
+        "at least",
+        _passing,
+    ),
 )
 BY_KEY: Mapping[str, Limit] = {limit.key: limit for limit in KNOWN_LIMITS}
 

@@ -97,6 +97,7 @@ class Outcome:
 
     account: Account
     trades: pd.DataFrame
+    orders: Orders  # all fills, those of a path and bar in the order in which they happened
     # share of its orders that were cut or refused, float64 [path]; NaN where none is known to have been wanted
     unfilled: Floats | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from scenario_gen.backtest.account_rules import AccountResult
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.grids import Shape, Stepwise
 from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
@@ -130,6 +131,7 @@ class StrategyResult:
     tail: Tail | None = None
     marker: list[Marker] = field(default_factory=list)  # what it really made before the paths, and after
     overfitting: Choice | None = None  # of its grid of parameters; the same for all its sets
+    account: AccountResult | None = None  # how the paths end under the account's rules, where some are declared
 
 
 @dataclass(frozen=True)

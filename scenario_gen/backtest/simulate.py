@@ -126,7 +126,7 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
         init_cash=broker.cash,
         engine=_engine(),
     )
-    return outcome_of(portfolio, market.close, rows_per_bar=len(rows))
+    return outcome_of(portfolio, market.close, rows_per_bar=len(rows), slippage=broker.slippage)
 
 
 def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcome:
@@ -140,25 +140,27 @@ def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcom
         init_cash=broker.cash,
         engine=_engine(),
     )
-    return outcome_of(portfolio, market.close, rows_per_bar=1)
+    return outcome_of(portfolio, market.close, slippage=broker.slippage)
 
 
-def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1) -> Outcome:
+def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1, slippage: float = 0.0) -> Outcome:
     """Return the accounts and round trips of a finished ``vectorbt.Portfolio``.
 
     Args:
         portfolio: one ungrouped column per path.
         close: float64 [bar, path].
         rows_per_bar: how many rows of the portfolio make one bar.
+        slippage: share of the price that every order paid; not known of a portfolio that a strategy made itself.
     """
     records = portfolio.order_records
     cash = np.broadcast_to(np.asarray(portfolio.init_cash, dtype=np.float64), (close.shape[1],))
-    account = settle(_orders(records, rows_per_bar), np.ascontiguousarray(close.T), cash)
+    orders = _orders(records, rows_per_bar, slippage)
+    account = settle(orders, np.ascontiguousarray(close.T), cash)
     # A ruined account is closed: no order after the bar of ruin counts, and positions are marked at that bar.
     alive = records["idx"] // rows_per_bar <= account.ruin[records["col"]]
     last = np.minimum(np.arange(len(close))[:, None], account.ruin)  # [bar, path]
     marks = np.repeat(np.take_along_axis(close, last, axis=0), rows_per_bar, axis=0)
-    return Outcome(account, _round_trips(_positions(records[alive], marks), rows_per_bar, account))
+    return Outcome(account, _round_trips(_positions(records[alive], marks), rows_per_bar, account), orders)
 
 
 def _positions(orders: NDArray[Any], close: Floats) -> NDArray[Any]:
@@ -186,14 +188,16 @@ def _costs(broker: Broker, market: Quotes) -> Mapping[str, Any]:
     return {"fees": market.cost(broker.fees), "slippage": market.cost(broker.slippage, market.slippage)}
 
 
-def _orders(records: NDArray[Any], rows_per_bar: int) -> Orders:
+def _orders(records: NDArray[Any], rows_per_bar: int, slippage: float) -> Orders:
     sign = np.where(records["side"] == 0, 1.0, -1.0)  # vectorbt: 0 buys, 1 sells
+    price = records["price"].astype(np.float64)
     return Orders(
         path=records["col"].astype(np.int64),
         bar=(records["idx"] // rows_per_bar).astype(np.int64),
         size=records["size"] * sign,
-        price=records["price"].astype(np.float64),
+        price=price,
         fees=records["fees"].astype(np.float64),
+        quoted=price / (1 + sign * slippage),
     )
 
 

@@ -22,8 +22,25 @@ from scenario_gen.market.exchange import (
     session_places,
     sessions_per_year,
 )
-from scenario_gen.market.frequency import DAY, ConstantStep, Spacing, StampRule, spacing, wall_nanoseconds
-from scenario_gen.market.inferred import PERIODS_PER_YEAR, infer_bars_per_year, infer_period, infer_rule
+from scenario_gen.market.frequency import (
+    DAY,
+    ConstantStep,
+    OnePerPeriod,
+    Spacing,
+    StampRule,
+    WeekSlots,
+    commonest,
+    spacing,
+    wall_nanoseconds,
+)
+from scenario_gen.market.inferred import (
+    PERIODS_PER_YEAR,
+    after_pause,
+    infer_bars_per_year,
+    infer_period,
+    infer_rule,
+    pauses_nightly,
+)
 from scenario_gen.market.rules import always_open_flags
 
 ALWAYS_OPEN = "24/7"
@@ -83,6 +100,44 @@ class BarCalendar:
         if len(stamps) != n:
             raise ValueError(f"the calendar {self.code} gave {len(stamps)} stamps of {n}")
         return stamps.as_unit("ns")
+
+    def trading_days(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
+        """Return which trading day each bar belongs to, counted from 0 at the first; int64 [T].
+
+        An exchange's session is a day, on whichever dates it begins and ends. Where no exchange is named, a pause that
+        comes every night ends a day, as it does for stocks; where trade goes on at night, days change at midnight of
+        the stamps' own clock: UTC for a market that never closes, or the time zone that the history was converted to.
+        Daily and longer bars are a day each.
+        """
+        if not len(timestamps):
+            return np.empty(0, dtype=np.int64)
+        wall = wall_nanoseconds(timestamps)
+        days = np.arange(len(wall)) if not self.intraday else self._dates(timestamps, wall)
+        return np.asarray(np.cumsum(np.diff(days, prepend=days[0]) > 0), dtype=np.int64)
+
+    @property
+    def intraday(self) -> bool:
+        """Whether bars are shorter than a day."""
+        return self.frequency != "daily" and not self.beyond_days
+
+    @property
+    def beyond_days(self) -> bool:
+        """Whether bars are longer than a day: weeks, months, quarters or years."""
+        return isinstance(self.rule, OnePerPeriod)
+
+    def _dates(self, timestamps: pd.DatetimeIndex, wall: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a number per bar of an intraday market that rises where a new day begins [T]."""
+        rule = self.rule
+        if isinstance(rule, SessionSlots):
+            exchange = _exchange_wall(timestamps, rule.zone)
+            sessions = load_sessions(rule.code, int(exchange[0]) // DAY * DAY - 2 * DAY, int(exchange[-1]) + 2 * DAY)
+            # a bar outside every session, which a real history may have, belongs to the session that ends next
+            return np.searchsorted(sessions.closes, exchange + rule.middle, side="left")
+        if isinstance(rule, WeekSlots) and pauses_nightly(rule.offsets):
+            opens = np.zeros(len(wall), dtype=np.int64)
+            opens[after_pause(wall, commonest(np.diff(rule.offsets)) if len(rule.offsets) > 1 else DAY)] = 1
+            return np.cumsum(opens)
+        return wall // DAY
 
     def known_until(self, n: int) -> int:
         """Return how many of the next ``n`` bars stand on sessions that the exchange's calendar really knows.

@@ -249,7 +249,7 @@ class SessionClock:
         if gap.kind != "intraday":
             return None
         wall = wall_nanoseconds(timestamps)
-        starts = _after_pause(wall, gap.step)
+        starts = after_pause(wall, gap.step)
         none = cls(gap.step, 0, np.empty(0, dtype=np.int64))
         if len(starts) < 2:
             return none
@@ -264,7 +264,7 @@ class SessionClock:
     def opens(self, timestamps: pd.DatetimeIndex) -> NDArray[np.bool_]:
         """Return which bars open a session, [T]; the first bar does when it stands at the opening time."""
         wall = wall_nanoseconds(timestamps)
-        starts = _after_pause(wall, self.step)
+        starts = after_pause(wall, self.step)
         first = np.zeros(len(wall), dtype=bool)
         first[starts] = True
         if len(wall) and len(self.slots):
@@ -276,7 +276,7 @@ class SessionClock:
         if not len(self.slots):
             return None
         wall = wall_nanoseconds(timestamps)
-        starts = _after_pause(wall, self.step)
+        starts = after_pause(wall, self.step)
         opened = wall[_last_start(starts, len(wall))]
         head = np.arange(len(wall)) < (starts[0] if len(starts) else len(wall))  # its opening is out of sight
         since_open = np.where(head, (wall - self._opening_near(wall, starts)) % DAY, wall - opened)
@@ -288,7 +288,17 @@ class SessionClock:
         return int(wall[starts[0]] % DAY) if len(starts) else self.opening
 
 
-def _after_pause(wall: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+def pauses_nightly(offsets: NDArray[np.int64]) -> bool:
+    """Return whether bars at these points of a week pause once every night: sessions begin about a day apart."""
+    if len(offsets) < 2:
+        return True
+    two_weeks = np.append(offsets, offsets + WEEK)
+    starts = two_weeks[after_pause(two_weeks, commonest(np.diff(offsets)))]
+    return len(starts) > 1 and bool(abs(np.diff(starts).min() - DAY) <= DAY // 5)
+
+
+def after_pause(wall: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    """Return the rows of the bars that follow a pause."""
     return np.flatnonzero(np.diff(wall) > max(PAUSE, 3 * step // 2)) + 1
 
 
@@ -302,7 +312,7 @@ def _last_start(starts: NDArray[np.int64], bars: int) -> NDArray[np.int64]:
 def opening_times(timestamps: pd.DatetimeIndex, clock: SessionClock) -> NDArray[np.int64]:
     """Return the time of day of each session's first bar, nanoseconds since midnight, [session]."""
     wall = wall_nanoseconds(timestamps)
-    return wall[_after_pause(wall, clock.step)] % DAY
+    return wall[after_pause(wall, clock.step)] % DAY
 
 
 # Ticks that markets use: 1, 2, 2.5 or 5 times a power of ten, or binary fractions of a point.

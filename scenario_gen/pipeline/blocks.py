@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.account_rules import AT, ENDING, ENDINGS
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy, shown
 from scenario_gen.backtest.metrics import METRICS
@@ -100,6 +101,8 @@ class FinishedBlock:
                 self.metrics[["strategy", "path_id"]], [(place, path) for place in places for path in ids]
             )
             and len(numbers) == many * len(ids)
+            and (prepared.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
+            and (prepared.account is None or bool(self.metrics[AT].between(0, horizon - 1).all()))
             and {"strategy", "path_id", "total_return", "max_drawdown"} <= set(self.unrepaired)
         )
 
@@ -348,7 +351,8 @@ def run_block(
         result = trade(strategy, prepared, kept)
         equity.append(result.equity[:, fan])
         equity_then += [result.equity[:, then]] if then else []
-        rows.append(result.metrics.assign(strategy=place).reset_index())
+        metrics = result.metrics if result.endings is None else result.metrics.join(result.endings)
+        rows.append(metrics.assign(strategy=place).reset_index())
         tested(1)
     unrepaired = run_unrepaired(prepared, strategies, checked)
     return FinishedBlock(

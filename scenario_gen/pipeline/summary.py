@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.account_rules import AccountRules, account_result
 from scenario_gen.backtest.engine import BacktestResult, trade
 from scenario_gen.backtest.findings import fills_finding
 from scenario_gen.backtest.limits import Limits, strategy_findings
@@ -122,6 +123,7 @@ def strategy_result(
     realised: Realised | None = None,
     named: Sequence[NamedPath] = (),
     weights: Weights | None = None,
+    rules: AccountRules | None = None,
 ) -> StrategyResult:
     """Sum one strategy up over all paths.
 
@@ -135,6 +137,7 @@ def strategy_result(
         realised: the same strategy on what really happened.
         named: paths to show bar by bar.
         weights: of the paths, where they do not all stand for as much.
+        rules: of the account, where its endings are columns of ``metrics``.
     """
     returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
     steps = sorted({*DRAWDOWN_STEPS, *filter(None, [limits.declared().get("max_drawdown")])})
@@ -152,6 +155,7 @@ def strategy_result(
         equity_fan=make_fan(equity.astype(np.float64), metrics.index.to_numpy(), horizon, weights),
         realised=realised,
         named_paths=list(named),
+        account=None if rules is None else account_result(rules, metrics),
     )
 
 
@@ -352,6 +356,7 @@ def _strategy_result(
         realised=_realised(prepared, strategy, place, merged),
         named=shown,
         weights=weights,
+        rules=prepared.account,
     )
 
 

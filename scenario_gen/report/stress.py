@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from scenario_gen.report.table import Answer, PlacedScenario
+from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.store.results import StressRun
 
 AnswerOf: TypeAlias = Callable[[StressRun, Sequence[PlacedScenario], PlacedScenario], Answer | None]
-ANSWERS: tuple[AnswerOf, ...] = ()
+ANSWERS: tuple[AnswerOf, ...] = (account_answer,)
 
 
 def answers(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> list[Answer]:

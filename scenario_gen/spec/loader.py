@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic.json_schema import models_json_schema
 
+from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import COST_TEXT, COSTS
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets
@@ -21,10 +22,18 @@ from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
-from scenario_gen.spec.overlay import OVERRIDABLE, OWN, SECTIONS, check_name, check_sizes, resolve_scenarios
+from scenario_gen.spec.overlay import (
+    OVERRIDABLE,
+    OWN,
+    SECTIONS,
+    check_account,
+    check_name,
+    check_sizes,
+    resolve_scenarios,
+)
 from scenario_gen.spec.strategy_list import check_distinct, check_use
 
-KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report")
+KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account")
 MAX_STRATEGIES = 100
 _START = "start from `scenario-gen init`, or from scenarios/quickstart.yaml"
 
@@ -54,6 +63,17 @@ class LoadedSpec:
         label = Violations(document).label(where)
         mark = document.place(where)
         return f"{self.filename}:{mark.line}: {label}" if mark and self.filename else label
+
+    def refuse(self, where: Where, words: str) -> None:
+        """Refuse a value that only history and calendar show to be wrong, as one that was wrong when it was read.
+
+        Raises:
+            SpecError: always, with file, line and field.
+        """
+        document = parse_yaml(self.text, self.filename)
+        violations = Violations(document if self.filename else Document(document.values, {}, ""))
+        violations.add(where, words)
+        violations.raise_any()
 
 
 def load_spec(path: str | Path) -> LoadedSpec:
@@ -120,10 +140,19 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     strategies = _strategies(values.get("strategies", ()), base, violations)
     limits = _optional_section(Limits, values, "limits", violations)
     report = _optional_section(Report, _with_folder(values), "report", violations)
+    account = _optional_section(AccountRules, values, "account", violations) if "account" in values else None
+    check_account(account, scenarios, limits, violations)
     _judge_sizes(scenarios, strategies, violations)
     violations.raise_any()
     return ScenarioSpec.model_validate(
-        {"name": values["name"], "scenarios": scenarios, "strategies": strategies, "limits": limits, "report": report}
+        {
+            "name": values["name"],
+            "scenarios": scenarios,
+            "strategies": strategies,
+            "limits": limits,
+            "report": report,
+            "account": account,
+        }
     )
 
 
@@ -207,6 +236,7 @@ def spec_schema() -> dict[str, Any]:
         "strategies": {"type": "array", "minItems": 1, "items": _reference(StrategyUse)},
         "limits": _reference(Limits),
         "report": _reference(Report),
+        "account": _reference(AccountRules),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -218,7 +248,7 @@ def spec_schema() -> dict[str, Any]:
 
 def _definitions() -> dict[str, Any]:
     sections = (*SECTIONS.values(), *OWN.values(), *GENERATORS.values())
-    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report]
+    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules]
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     definitions["Report"].pop("required")  # the loader fills the folder in

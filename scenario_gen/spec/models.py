@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
+from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse
@@ -114,3 +115,4 @@ class ScenarioSpec(Section):
     strategies: tuple[StrategyUse, ...] = Field(min_length=1, strict=False)
     limits: Limits = Limits()
     report: Report
+    account: AccountRules | None = None  # what ends the account of every strategy in every scenario

@@ -16,7 +16,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker, in_numbers, problem
+from scenario_gen.backtest.limits import Limits
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
 from scenario_gen.market.section import Data, Market
@@ -82,6 +84,25 @@ def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, viol
             f"{bars:,} bars to simulate (paths x bars x scenarios x parameter sets), expected at most "
             f"{MAX_SIMULATED_BARS:,}: lower paths.count or bars.horizon, or shorten the lists of params",
         )
+
+
+def check_account(
+    rules: AccountRules | None, scenarios: Sequence[ResolvedScenario], limits: Limits | None, violations: Violations
+) -> None:
+    """Note days that no path has, and a limit on an account without rules."""
+    if rules is None:
+        if limits is not None and "pass_probability" in limits.declared() and not violations.mistakes:
+            words = "says how many paths pass, and there is no 'account' whose rules they could pass; add one"
+            violations.add(("limits", "pass_probability"), f"{words}, e.g. account: {{target: 0.1, max_loss: 0.1}}")
+        return
+    shortest = min(scenarios, key=lambda scenario: scenario.bars.horizon, default=None)
+    for name, days in (("days", rules.days), ("min_days", rules.min_days)):
+        if days is not None and shortest is not None and days > shortest.bars.horizon:
+            violations.add(
+                ("account", name),
+                f"got {days} trading days, but the paths of '{shortest.name}' have {shortest.bars.horizon} bars, "
+                f"expected at most {shortest.bars.horizon}; or a longer bars.horizon",
+            )
 
 
 def _day(moment: date | datetime) -> date:

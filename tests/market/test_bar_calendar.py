@@ -257,3 +257,61 @@ def test_an_unknown_code_is_refused_for_bars_of_any_frequency():
 
 def test_no_bars_ahead_give_an_empty_index():
     assert len(BarCalendar.infer(pd.bdate_range("2020-01-01", periods=40), "XNYS").future(0)) == 0
+
+
+# --- Trading days ---
+
+
+def test_a_session_is_a_day_whether_an_exchange_or_a_nightly_pause_shows_it():
+    stamps = sessions_5m("2024-03-04", "2024-03-08")  # a week of 78 bars a day
+    for code in ("XNYS", ""):
+        calendar = BarCalendar.infer(stamps, code)
+        following = calendar.future(3 * 78 + 10)
+        days = calendar.trading_days(following)
+        assert np.bincount(days).tolist() == [78, 78, 78, 10]
+        assert [following[np.argmax(days == day)].hour for day in range(4)] == [9, 9, 9, 9]
+
+
+def test_an_evening_session_belongs_to_the_day_on_which_it_ends():
+    """CME futures open at 17:00 Chicago time for the next date: midnight parts nothing."""
+    evenings = pd.date_range("2024-03-03 17:00", "2024-03-08 16:00", freq="h")
+    stamps = evenings[(evenings.hour != 16) | (evenings.minute != 0)]
+    calendar = BarCalendar.infer(stamps, "CMES")
+    following = calendar.future(50)
+    days = calendar.trading_days(following)
+    changes = following[1:][np.diff(days) > 0]
+    assert len(changes) >= 2
+    assert {stamp.hour for stamp in changes} == {17}
+
+
+def test_a_market_that_never_closes_changes_days_at_midnight_of_its_stamps():
+    for zone, code in ((None, "24/7"), (None, ""), ("Asia/Tokyo", "24/7")):
+        stamps = pd.date_range("2024-01-01", periods=24 * 30 + 5, freq="h", tz=zone)
+        calendar = BarCalendar.infer(stamps, code)
+        following = calendar.future(60)
+        changes = following[1:][np.diff(calendar.trading_days(following)) > 0]
+        assert [stamp.hour for stamp in changes] == [0, 0]
+
+
+def test_a_market_of_the_working_week_changes_days_at_midnight():
+    """Foreign exchange runs from Sunday evening to Friday evening: its only pause is the weekend."""
+    hours = pd.date_range("2024-01-07", "2024-03-01", freq="h")
+    week = (
+        (hours.day_of_week < 4)
+        | ((hours.day_of_week == 4) & (hours.hour < 22))
+        | ((hours.day_of_week == 6) & (hours.hour >= 22))
+    )
+    calendar = BarCalendar.infer(hours[week])
+    following = calendar.future(120)
+    changes = following[1:][np.diff(calendar.trading_days(following)) > 0]
+    assert {stamp.hour for stamp in changes} <= {0, 22}
+    assert len(changes) >= 5
+
+
+def test_daily_bars_are_a_day_each_and_weekly_ones_lie_beyond_days(nyse_days):
+    daily = BarCalendar.infer(nyse_days, "XNYS")
+    assert daily.trading_days(daily.future(7)).tolist() == list(range(7))
+    assert not daily.beyond_days
+    weekly = BarCalendar.infer(pd.date_range("2020-01-03", periods=100, freq="W-FRI"))
+    assert weekly.beyond_days
+    assert daily.trading_days(daily.future(0)).tolist() == []

@@ -123,14 +123,50 @@ ONE_MISTAKE = [
         "limits: {min_sharp_p25: 0.2}",
         "limits.min_sharp_p25: unknown key; did you mean 'min_sharpe_p25'? Allowed here: max_drawdown, "
         "probability_of_loss, var_95, var_99, cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, "
-        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50",
+        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50, pass_probability",
     ),
     ("limits: {max_drawdown: 25}", "limits.max_drawdown: got 25, expected a number above 0 and below 1"),
     (
         "limits: 0.25",
         "limits: got 0.25, expected a mapping with the keys max_drawdown, probability_of_loss, var_95, var_99, "
-        "cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25 or "
-        "min_sharpe_p50",
+        "cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25, "
+        "min_sharpe_p50 or pass_probability",
+    ),
+    (
+        "limits: {pass_probability: 0.5}",
+        "limits.pass_probability: says how many paths pass, and there is no 'account' whose rules they could pass; add "
+        "one, e.g. account: {target: 0.1, max_loss: 0.1}",
+    ),
+    ("account: {target: 0, max_loss: 0.1}", "account.target: got 0, expected a number above 0 and at most 10"),
+    ("account: {target: -0.1, max_loss: 0.1}", "account.target: got -0.1, expected a number above 0 and at most 10"),
+    ("account: {daily_loss: 5}", "account.daily_loss: got 5, expected a number above 0 and below 1"),
+    ("account: {max_loss: 10 %}", "account.max_loss: got '10 %', expected a number above 0 and below 1"),
+    (
+        "account: {target: 0.1}",
+        "account: expected at least one of daily_loss, max_loss and trailing_drawdown: what may be lost",
+    ),
+    ("account: {}", "account: expected at least one of daily_loss, max_loss and trailing_drawdown: what may be lost"),
+    (
+        "account: {max_loss: 0.1, trail_lock: true}",
+        "account: 'trail' and 'trail_lock' say how trailing_drawdown trails, and there is none",
+    ),
+    (
+        "account: {max_loss: 0.1, days: 5, min_days: 6}",
+        "account: min_days 6 is more than days 5, expected at most as many",
+    ),
+    (
+        "account: {max_loss: 0.1, days: 64}",
+        "account.days: got 64 trading days, but the paths of 'base' have 63 bars, expected at most 63; or a longer "
+        "bars.horizon",
+    ),
+    (
+        "account: {max_loss: 0.1, trail: daily, trailing_drawdown: 0.1}",
+        "account.trail: got 'daily', expected intraday or end_of_day",
+    ),
+    (
+        "account: {max_los: 0.1}",
+        "account.max_los: unknown key; did you mean 'max_loss'? Allowed here: target, daily_loss, max_loss, "
+        "trailing_drawdown, trail, trail_lock, loss_of, days, min_days",
     ),
     ("report: {folder: 3}", "report.folder: got 3, expected text that is not empty"),
     ("report: {folder: ''}", "report.folder: got '', expected text that is not empty"),
@@ -235,7 +271,7 @@ def test_every_mistake_is_listed_in_the_order_of_the_lines(mistakes: Mistakes, s
     assert mistakes(text.replace("name: demo", "nam: demo")) == [
         "demo.yaml:1: 'name' is missing",
         "demo.yaml:1: nam: unknown key; did you mean 'name'? Allowed here: name, data, bars, paths, generator, "
-        "checks, market, broker, scenarios, baselines, strategies, limits, report",
+        "checks, market, broker, scenarios, baselines, strategies, limits, report, account",
         "demo.yaml:5: bars.context: got 8, expected a whole number from 32 to 8192",
         "demo.yaml:6: bars.horizn: unknown key; did you mean 'horizon'? Allowed here: context, horizon",
         "demo.yaml:8: paths.count: got 'many', expected a whole number from 1 to 1000000",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scenario_gen.backtest.account_rules import AccountResult
 from scenario_gen.backtest.limits import (
     KNOWN_LIMITS,
     Limits,
@@ -57,6 +58,14 @@ def strategy(**changes: Any) -> StrategyResult:
         "equity_fan": Fan([], {}, {}, []),
         "realised": None,
         "named_paths": [],
+        "account": AccountResult(
+            passed=Estimate(0.22, 0.19, 0.26, 512, 113),
+            broken={"max_loss": Estimate(0.5, 0.46, 0.54, 512, 256)},
+            unfinished=Estimate(0.28, 0.24, 0.32, 512, 143),
+            idle=None,
+            bars_to_pass=Estimate(30.0, 27.0, 33.0, 113),
+            bars_to_loss=Estimate(20.0, 18.0, 22.0, 256),
+        ),
     }
     return StrategyResult(**{**values, **changes})
 
@@ -77,6 +86,7 @@ CASES = [
     ("min_sharpe_p05", -2.2, -2.0, -1.7, -2.0),
     ("min_sharpe_p25", -0.8, -0.6, -0.3, -0.6),
     ("min_sharpe_p50", 0.3, 0.4, 0.6, 0.4),
+    ("pass_probability", 0.18, 0.22, 0.30, 0.22),
 ]
 
 

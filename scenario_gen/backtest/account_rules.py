@@ -1,0 +1,209 @@
+"""The rules of an account: what it must gain, what it may lose, and for how long; those of challenges and of mandates.
+
+Owns the section of a spec and the judgement of paths: which rule ends each of them, and at which bar. Fed with equity
+at closes and with how far it swings inside each bar; knows neither strategies nor how paths are summed up. Its section
+imports nothing heavy: a spec is read with it.
+
+The order inside a bar is the worst: the highest equity comes before the lowest, and a loss before the target, which is
+reached at a close alone. Equity counts open positions at their price, as the rules of such accounts have it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from scenario_gen.reading.section import Section
+from scenario_gen.stats.estimate import Estimate, quantile, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scenario_gen.backtest.account import Account, Swings
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Rule: TypeAlias = Literal["daily_loss", "max_loss", "trailing_drawdown"]
+Ending: TypeAlias = Literal["passed", "daily_loss", "max_loss", "trailing_drawdown", "idle", "unfinished"]
+LOSS_RULES: tuple[Rule, ...] = ("daily_loss", "max_loss", "trailing_drawdown")
+PASSED: Ending = "passed"
+UNFINISHED: Ending = "unfinished"  # the days or the path were over before the target and before any loss
+IDLE: Ending = "idle"  # unfinished although the target was reached: it ordered on fewer days than it takes to pass
+ENDINGS: tuple[Ending, ...] = (PASSED, *LOSS_RULES, IDLE, UNFINISHED)
+TITLES = {"daily_loss": "daily loss", "max_loss": "maximum loss", "trailing_drawdown": "trailing drawdown"}
+MAX_GAIN = 10.0
+ROUNDING = 1e-9  # of the starting cash: 100 x 1.1 is 110.00000000000001, and 110 reaches it
+
+
+class AccountRules(Section):
+    """When an account passes and when it is closed: losses are shares of the starting cash unless ``loss_of`` says."""
+
+    target: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=MAX_GAIN,
+        description="0.10: it passes at the first close with a gain of 10 %; left out: it passes by keeping the rules",
+    )
+    daily_loss: float | None = Field(
+        default=None, gt=0.0, lt=1.0, description="0.05: largest loss within a day, from the equity at the close before"
+    )
+    max_loss: float | None = Field(default=None, gt=0.0, lt=1.0, description="0.10: largest loss from the start")
+    trailing_drawdown: float | None = Field(
+        default=None, gt=0.0, lt=1.0, description="0.10: largest fall from the highest equity"
+    )
+    trail: Literal["intraday", "end_of_day"] = Field(
+        default="intraday",
+        description="which highest equity the drawdown trails: any, or that of the days' last closes",
+    )
+    trail_lock: bool = Field(
+        default=False,
+        description="true: the trailing floor stops rising at the starting cash, as many challenges have it",
+    )
+    loss_of: Literal["start", "current"] = Field(
+        default="start",
+        description="what daily_loss and trailing_drawdown are shares of: the starting cash (challenges), or the day's "
+        "opening and the highest equity (mandates)",
+    )
+    days: int | None = Field(
+        default=None, ge=1, le=10_000, description="trading days that there are; left out: as long as the paths"
+    )
+    min_days: int | None = Field(
+        default=None, ge=1, le=10_000, description="trading days with an order that it takes to pass"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> AccountRules:
+        if not self.declared:
+            raise ValueError("expected at least one of daily_loss, max_loss and trailing_drawdown: what may be lost")
+        if self.trailing_drawdown is None and (self.trail != "intraday" or self.trail_lock):
+            raise ValueError("'trail' and 'trail_lock' say how trailing_drawdown trails, and there is none")
+        if self.min_days is not None and self.days is not None and self.min_days > self.days:
+            raise ValueError(f"min_days {self.min_days} is more than days {self.days}, expected at most as many")
+        return self
+
+    @property
+    def declared(self) -> dict[Rule, float]:
+        """The loss rules that there are, each with its level, in the order of :data:`LOSS_RULES`."""
+        levels = ((rule, getattr(self, rule)) for rule in LOSS_RULES)
+        return {rule: level for rule, level in levels if level is not None}
+
+
+@dataclass(frozen=True)
+class Endings:
+    """How each path ends under the rules."""
+
+    ending: NDArray[np.str_]  # [path], one of :data:`ENDINGS`
+    bar: Ints  # int64 [path], the bar at whose close or inside which it ends; the last one of those unfinished
+
+
+@dataclass(frozen=True)
+class AccountResult:
+    """How the paths of one strategy end under the rules of the account; the shares add up to 1."""
+
+    passed: Estimate  # share of paths that pass
+    broken: dict[str, Estimate]  # by each loss rule that was declared, the share that it ends
+    unfinished: Estimate  # share without an end when the days, or the paths, are over
+    idle: Estimate | None  # of those that had the target, but ordered on too few days; None where none are asked for
+    bars_to_pass: Estimate  # median of those that pass, counted from 1 at the first generated bar
+    bars_to_loss: Estimate  # median of those that a loss rule ends
+
+
+def judge_account(rules: AccountRules, account: Account, swings: Swings, day: Ints) -> Endings:
+    """Return which rule ends each path, and at which bar.
+
+    A level that is reached is broken. Of several that one bar breaks, the one with the highest floor is named: equity
+    comes to it first.
+
+    Args:
+        rules: of the account.
+        account: of every path, with equity at each close.
+        swings: of its equity inside each bar.
+        day: int64 [bar], the trading day of each bar, counted from 0.
+    """
+    floors = np.stack(list(_floors(rules, account.equity, swings, day).values()))  # [rule, path, bar]
+    bars = np.arange(len(day))
+    last = len(day) - 1 if rules.days is None else int(np.searchsorted(day, rules.days)) - 1  # that still counts
+    start = account.equity[:, :1]
+    broken = (swings.low <= floors + ROUNDING * start) & (bars <= last)
+    lost = _first(np.any(broken, axis=0), last + 1)
+    reached = _reached(rules, account, last)
+    won = _first(reached & _traded_enough(rules, account, day), last + 1)
+    at = np.minimum(lost, last)
+    here = np.take_along_axis(np.where(broken, floors, -np.inf), at[None, :, None], axis=2)[..., 0]  # [rule, path]
+    names = np.array([*rules.declared])[here.argmax(axis=0)]
+    ended = np.minimum(lost, won)
+    ending = np.where(lost <= won, names, PASSED)
+    ending = np.where(ended <= last, ending, np.where(reached.any(axis=1), IDLE, UNFINISHED))
+    return Endings(ending, np.minimum(ended, last).astype(np.int64))
+
+
+def _floors(rules: AccountRules, equity: Floats, swings: Swings, day: Ints) -> dict[Rule, Floats]:
+    """Return the equity at which each rule is broken, float64 [path, bar]."""
+    start, current = equity[:, :1], rules.loss_of == "current"
+    floors: dict[Rule, Floats] = {}
+    if rules.daily_loss is not None:
+        opening = equity[:, np.searchsorted(day, day)]  # at the close before the day's first bar
+        floors["daily_loss"] = opening - rules.daily_loss * (opening if current else start)
+    if rules.max_loss is not None:
+        floors["max_loss"] = np.broadcast_to(start * (1 - rules.max_loss), swings.low.shape)
+    if rules.trailing_drawdown is not None:
+        peak = _peak(rules, equity, swings, day)
+        floor = peak - rules.trailing_drawdown * (peak if current else start)
+        floors["trailing_drawdown"] = np.minimum(floor, start) if rules.trail_lock else floor
+    return floors
+
+
+def _peak(rules: AccountRules, equity: Floats, swings: Swings, day: Ints) -> Floats:
+    """Return the highest equity that the drawdown trails at each bar, float64 [path, bar]."""
+    if rules.trail == "intraday":
+        return np.maximum(np.maximum.accumulate(swings.high, axis=1), equity[:, :1])
+    ends = equity[:, np.unique(np.searchsorted(day, day))]  # the start, and each day's last close but the last one's
+    return np.maximum.accumulate(ends, axis=1)[:, day - day[0]]
+
+
+def _reached(rules: AccountRules, account: Account, last: int) -> NDArray[np.bool_]:
+    """Return at which closes an account has its target, or its last day behind it, bool [path, bar]."""
+    equity = account.equity
+    bars = np.arange(account.traded.shape[1])
+    if rules.target is None:
+        return np.broadcast_to(bars == last, account.traded.shape)
+    return np.asarray((equity[:, 1:] >= equity[:, :1] * (1 + rules.target - ROUNDING)) & (bars <= last))
+
+
+def _traded_enough(rules: AccountRules, account: Account, day: Ints) -> NDArray[np.bool_]:
+    """Return at which closes an account has ordered on as many days as it takes, bool [path, bar]."""
+    starts = np.searchsorted(day, day)
+    so_far = np.cumsum(account.traded > 0, axis=1)
+    before = np.column_stack([np.zeros(len(so_far), dtype=np.int64), so_far])[:, starts]  # bars of earlier days
+    first_of_day = (account.traded > 0) & (so_far - before == 1)
+    return np.asarray(np.cumsum(first_of_day, axis=1) >= (rules.min_days or 0))
+
+
+def _first(mask: NDArray[np.bool_], otherwise: int) -> Ints:
+    """Return the first true bar of each path, or another number where there is none; int64 [path]."""
+    return np.asarray(np.where(mask.any(axis=1), mask.argmax(axis=1), otherwise), dtype=np.int64)
+
+
+ENDING, AT = "account", "account_bar"  # columns beside the metrics of every path
+
+
+def account_result(rules: AccountRules, paths: pd.DataFrame) -> AccountResult:
+    """Sum up how the paths of one strategy end.
+
+    Args:
+        rules: of the account.
+        paths: one row per path, with the columns of :data:`ENDING` and :data:`AT`.
+    """
+    ending, bar = paths[ENDING].to_numpy(), paths[AT].to_numpy(dtype=np.float64) + 1
+    return AccountResult(
+        passed=share(ending == PASSED),
+        broken={rule: share(ending == rule) for rule in rules.declared},
+        unfinished=share(ending == UNFINISHED),
+        idle=None if rules.min_days is None else share(ending == IDLE),
+        bars_to_pass=quantile(bar[ending == PASSED], 0.5),
+        bars_to_loss=quantile(bar[np.isin(ending, [*rules.declared])], 0.5),
+    )
