@@ -1,16 +1,14 @@
-"""What is said of paths of one context whose quality is known: facts and scores (mode C).
+"""What is said of paths of one real context whose quality is known: facts and scores (mode C).
 
-    python -m benchmarks.one_context [drifting sp500 nasdaq my.csv] [--length 60] [--contexts 20] [--only GBM]
+    python -m benchmarks.one_context [sp500 nasdaq my.csv] [--length 60] [--contexts 20] [--only GBM]
 
-"drifting" are made markets of 5,000 bars whose character wanders with half-lives of 60, 250 and 1,000 bars, or not at
-all (benchmarks.planted.drift); the perfect generator samples from the true state at the context's end, the others are
-wrong in one way. In a history, contexts end at equal distances from row 2,500 on (shorter histories: from half of
-them on); all bars before are the reference. The package's own generators continue the last 256 bars. "The year to
-come" are the real windows of the next 250 bars (four path lengths where that is more). "One window" and "five windows"
-are taken from it; noise multiplies every part of every candle by exp(share z). Prints Markdown: of how many ensembles
-some fact is FAIL, or FAIL or WARN, the labels of all facts together, and in which groups a fact is FAIL; then how many
-ensembles get FAIL, WARN and INCONCLUSIVE in each group of scores, and FAIL and WARN in each score; "-" where nothing
-could be tested. Files are counted together.
+What is said on made markets, whose truth is known, is in benchmarks/every_verdict.py. Contexts end at equal distances
+from row 2,500 on (shorter histories: from half of them on); all bars before are the reference. The package's own
+generators continue the last 256 bars. "The year to come" are the real windows of the next 250 bars (four path lengths
+where that is more). "One window" and "five windows" are taken from it; noise multiplies every part of every candle by
+exp(share z). Prints Markdown: of how many ensembles some fact is FAIL, or FAIL or WARN, the labels of all facts
+together, and in which groups a fact is FAIL; then how many ensembles get FAIL, WARN and INCONCLUSIVE in each group of
+scores, and FAIL and WARN in each score; "-" where nothing could be tested. Files are counted together.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from benchmarks.planted import block_bootstrap, collapsed, copy, drift, noisy
+from benchmarks.planted import block_bootstrap, collapsed, copy, noisy
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import ScenarioError
 from scenario_gen.finding import Label, worst
@@ -43,16 +41,7 @@ from scenario_gen.realism.scores import SCORE_GROUPS
 
 YEAR, PATHS, SEEN = 250, 300, 256
 FIRST = 2500
-DRIFTING, INDICES = "drifting", ("sp500", "nasdaq")
-SPEEDS = (60.0, 250.0, 1000.0, np.inf)  # half-lives of the character, in bars
-OWN_CONTROLS = {
-    "gbm": "GBM of its moments",
-    "shuffle": "its bars shuffled",
-    "signflip": "its signs flipped",
-    "ar1": "its returns with AR(1) .15",
-    "reverse": "reversed in time",
-    "wicks": "its wicks scrambled",
-}
+INDICES = ("sp500", "nasdaq")
 SCORES = [name for group in SCORE_GROUPS.values() for name in group]
 Case = tuple[str, BarArrays, Candles]  # name, paths, reference
 
@@ -60,9 +49,9 @@ Case = tuple[str, BarArrays, Candles]  # name, paths, reference
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("histories", nargs="*", default=(DRIFTING, *INDICES), help="drifting, sp500, nasdaq or files")
+    parser.add_argument("histories", nargs="*", default=INDICES, help="sp500, nasdaq or files")
     parser.add_argument("--length", type=int, default=60)
-    parser.add_argument("--contexts", type=int, default=20, help="of each history; three times as many made markets")
+    parser.add_argument("--contexts", type=int, default=20, help="of each history")
     parser.add_argument("--only", nargs="*", help="these candidates alone")
     options = parser.parse_args()
     found: dict[str, list[FactsReport]] = defaultdict(list)
@@ -107,33 +96,11 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
     """Yield every ensemble."""
     opened = {name: section().open() for name, section in GENERATORS.items()}
     for source in options.histories:
-        if source == DRIFTING:
-            for half_life in SPEEDS:
-                yield from _made_markets(half_life, options)
-            continue
         history = load_candles(source)
         whose = source if source in INDICES else "files"
         for number, place in enumerate(_places(history, options)):
             around = _around(history, number, place, options, opened)
             yield from ((f"{whose}: {name}", *pair) for name, *pair in around)
-
-
-def _made_markets(half_life: float, options: argparse.Namespace) -> Iterator[Case]:
-    """Yield a perfect generator of drifting markets, and some that are wrong in one way."""
-    whose = f"half-life {half_life:g}" if np.isfinite(half_life) else "no drift"
-    for number in range(3 * options.contexts):
-        rng = np.random.default_rng([number, int(half_life) if np.isfinite(half_life) else 0])
-        market = drift(1, 5000, rng, half_life)
-        end, history = market.at(5000), market.candles()
-        tick = Gauge.of(history).tick
-        perfect = drift(PATHS, options.length, rng, half_life, end).bars.with_tick(tick)
-        candidates = {"perfect": perfect}
-        candidates |= {told: negative_control(name, perfect, PATHS, rng) for name, told in OWN_CONTROLS.items()}
-        for told, leverage in (("leverage reversed", -1.0), ("no leverage", 0.0)):
-            candidates[told] = drift(PATHS, options.length, rng, half_life, end, leverage).bars.with_tick(tick)
-        past = windows(history, options.length, options.length // 4, tick=tick).bars
-        candidates["bars of all history shuffled"] = negative_control("shuffle", past, PATHS, rng)
-        yield from ((f"{whose}: {name}", bars, history) for name, bars in candidates.items() if _asked(name, options))
 
 
 def _asked(name: str, options: argparse.Namespace) -> bool:

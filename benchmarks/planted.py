@@ -145,13 +145,17 @@ def _mixed(ours: BarArrays, theirs: BarArrays, weight: float) -> BarArrays:
     return mixed.onto(ours)
 
 
-def gaussian(windows: Panel, paths: int, rng: np.random.Generator) -> Panel:
-    """Geometric Brownian motions of the real means, variances and correlation, which never change.
+def gaussian(windows: Panel, paths: int, rng: np.random.Generator, correlation: float | None = None) -> Panel:
+    """Geometric Brownian motions of the real means, variances and correlation, or another, which never change.
 
     Candles are the extremes of 78 correlated steps, without gaps; volume is log-normal and independent.
     """
     returns = np.stack([bars.r.ravel() for bars in windows.bars])
-    factor = np.linalg.cholesky(np.cov(returns))
+    covariance = np.cov(returns)
+    if correlation is not None:
+        spread = np.sqrt(np.diag(covariance))
+        covariance = np.outer(spread, spread) * np.where(np.eye(len(spread), dtype=bool), 1.0, correlation)
+    factor = np.linalg.cholesky(covariance)
     drift = returns.mean(axis=1) / STEPS
     steps = rng.standard_normal((len(returns), paths, windows.length, STEPS)) / np.sqrt(STEPS)
     walks = np.cumsum(np.einsum("ij,jptk->iptk", factor, steps) + drift[:, None, None, None], axis=-1)

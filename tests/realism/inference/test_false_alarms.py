@@ -1,8 +1,8 @@
 """A perfect generator of a market whose law is known: how often is it flagged?
 
-benchmarks/size.py and benchmarks/one_context.py have the same with many replications; their figures are in
-BENCHMARKS.md. Here are few, at fixed seeds, so nothing can fail by chance alone once it passes: the bounds are those
-that a sound check keeps at 99 of 100 seeds.
+benchmarks/every_verdict.py has the same with many replications; its figures are in BENCHMARKS.md. Here are few, at
+fixed seeds, so nothing can fail by chance alone once it passes: the bounds are those that a sound check keeps at 99
+of 100 seeds.
 """
 
 from __future__ import annotations
