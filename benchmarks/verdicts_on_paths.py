@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
+from scenario_gen.market.assets import shared_bars
 
 from benchmarks.planted import copy, drift, gaussian, noisy
 from benchmarks.study import RIGHT, SEEN, WARNS, Answers, Ask, Row, Study, World, path_set
@@ -30,11 +32,9 @@ from scenario_gen.finding import (
     Label,
     worst,
 )
-from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.market import Candles, load_candles
-from scenario_gen.market.assets import shared_bars
 from scenario_gen.realism.assets import check_cross_facts_by_origin
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.check import check_facts

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenario_gen.backtest.intrabar import intrabar_orders
 
 from scenario_gen.backtest import Bars, Signals, run_backtest
 from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.reruns import intrabar_orders
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.paths import Terms
 
