@@ -47,7 +47,7 @@ from scenario_gen.market import load_candles
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.validity import columns_of, invalid
-from scenario_gen.pipeline.given import given_paths
+from scenario_gen.pipeline.backtest import given_paths
 from scenario_gen.spec.loader import load_spec
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.training.config import load_config

@@ -255,8 +255,7 @@ def evidence_findings(results: Sequence[StrategyResult], scenario: str = "") -> 
 def _nulls(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding]:
     for one in results:
         if one.nulls is not None:
-            yield Finding(
-                name=NULLS.key,
+            yield NULLS.finding(
                 label=SKILL_LABELS[one.nulls.label],
                 measured=_skill_told(one.nulls),
                 band=f"a mean above that of random entries with the same trades; {one.nulls.false_alarms:.1%} of "
@@ -275,8 +274,8 @@ def _skill_told(skill: Skill) -> str:
 def _marker_findings(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding]:
     for one in results:
         for marker in one.marker:
-            yield Finding(
-                name=MARKER.name(marker.stretch),
+            yield MARKER.finding(
+                part=marker.stretch,
                 label=MARKER_LABELS[marker.place],
                 measured=marker.text,
                 band=_marker_band(marker),
@@ -299,8 +298,7 @@ def _choices(results: Sequence[StrategyResult], scenario: str) -> Iterable[Findi
     for use, sets in by_use.items():
         choice = sets[0].overfitting
         assert choice is not None
-        yield Finding(
-            name=OVERFITTING.key,
+        yield OVERFITTING.finding(
             label=choice_label(choice),
             measured=_choice_told(choice),
             band="a set chosen on half of history ranks above the median on the other half, and a Sharpe ratio "

@@ -21,7 +21,6 @@ from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, 
 from scenario_gen.market.paths import PathSet
 
 ORDERS_PATHS = 512  # every path is run three times
-BAND = "orders of stop and target within a bar that move the mean return by less than its 95 % Monte Carlo error"
 Z95 = 1.96
 
 
@@ -42,11 +41,9 @@ def intrabar_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *
     means = {order: float(values.mean()) for order, values in returns.items()}
     error = _standard_error(returns["worst"])
     return [
-        Finding(
-            name=INTRABAR.key,
+        INTRABAR.finding(
             label=_label(found, means["best"] - means["worst"], error),
             measured=_orders_told(found, means),
-            band=BAND,
             scenario=scenario,
             strategy=strategy.name,
             evidence=[
@@ -148,7 +145,6 @@ def _limits_of(ground: Ground) -> list[str]:
 # --- What is asked of every strategy itself ---
 
 
-LOOK_AHEAD_BAND = "the same decisions, to the last bit, whatever comes after a bar or on other paths"
 WARM_UP_WARN = 0.01  # of the decisions on the path: beyond it results hang on where the history was cut
 WARM_UP_BAND = f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more context, or less where no more is known"
 
@@ -180,11 +176,9 @@ def look_ahead_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet,
         StrategyError: the strategy raised, or returned something unusable.
     """
     found = probe_causality(strategy, ground, paths)
-    return Finding(
-        name=LOOK_AHEAD.key,
+    return LOOK_AHEAD.finding(
         label=found.label,
         measured=_told(found),
-        band=LOOK_AHEAD_BAND,
         scenario=scenario,
         offenders=[str(leak) for leak in found.leaks],
         strategy=strategy.name,
@@ -201,8 +195,7 @@ def warm_up_of(
         StrategyError: the strategy raised, or returned something unusable.
     """
     found = warm_up(strategy, ground, paths)
-    return found, Finding(
-        name=WARM_UP.key,
+    return found, WARM_UP.finding(
         label=_warm_label(found),
         measured=_warm_told(found),
         band=WARM_UP_BAND,

@@ -395,8 +395,7 @@ def candle_finding(scenario: str, account: CandleAccount) -> Finding:
     odd = [
         f"; {row.paths / account.paths:.0%} of paths, {row.rule}: not so that {row.title}" for row in account.odd_rules
     ]
-    return Finding(
-        name=CANDLES.key,
+    return CANDLES.finding(
         label=account.label,
         measured=f"{share:.2%} of {account.bars} generated bars break a rule; {account.rejected} paths rejected"
         f"{told}{''.join(odd)}",

@@ -28,9 +28,10 @@ from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, 
 if TYPE_CHECKING:
     from scenario_gen.forecasts.checkpoint_figures import Evaluation
     from scenario_gen.generators.sections import GeneratorSection
-    from scenario_gen.pipeline.calibrate import CalibrationReport, Wishes
+    from scenario_gen.pipeline.calibrate import Wishes
     from scenario_gen.progress import Progress
     from scenario_gen.spec.loader import LoadedSpec
+    from scenario_gen.store.reports import CalibrationReport
 
 CALIBRATE_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 the calibration, the value at risk or a group of stylized facts fails; 2 a mistake "

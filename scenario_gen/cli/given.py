@@ -19,8 +19,7 @@ from scenario_gen.reading.yaml import parse_yaml
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 
 if TYPE_CHECKING:
-    from scenario_gen.pipeline.backtest import BacktestReport
-    from scenario_gen.store.reports import AssetsReport, CheckReport
+    from scenario_gen.store.reports import AssetsReport, BacktestReport, CheckReport
 
 CHECK_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 a gate fails; 2 a mistake in the arguments, the paths or the reference, or a "

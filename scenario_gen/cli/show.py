@@ -10,7 +10,7 @@ from rich.console import Console
 from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
 from scenario_gen.report.table import Column, Table, of_texts, to_rich
-from scenario_gen.report.tables import terminal
+from scenario_gen.report.tables import dials, terminal
 from scenario_gen.report.tables.accounts import account_table
 from scenario_gen.report.tables.terminal import WIDE
 from scenario_gen.store.results import StressRun
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from scenario_gen.forecasts.exceedances import Exceedances
     from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
     from scenario_gen.kronos.registry import KnownModel
-    from scenario_gen.pipeline.backtest import BacktestReport
-    from scenario_gen.pipeline.calibrate import CalibrationReport
     from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
     from scenario_gen.stats.ranks import Coverage
-    from scenario_gen.store.reports import AssetsReport, CheckReport
+    from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport
 
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190
@@ -124,7 +122,7 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     calibration = report.calibration
     generator = calibration.generator
     if report.dial is not None:
-        show(console, terminal.dial_table(report.dial))
+        show(console, dials.dial_table(report.dial))
     title = f"{generator.name} on {calibration.instrument}: {generator.label}"
     show(console, terminal.functionals_table(generator, title, calibration.baselines))
     if generator.skills:
@@ -132,7 +130,7 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     if calibration.facts is not None:
         show(console, terminal.ranked_facts_table(calibration.facts.facts))
     if report.recalibration is not None:
-        show(console, terminal.knots_table(report.recalibration))
+        show(console, dials.knots_table(report.recalibration))
     told = verdict_line(report.failed) if report.judged else "nothing was judged"
     show(console, _calibration_lines(calibration), [told])
 

@@ -45,11 +45,6 @@ FAIL_MEAN = 0.10
 FAIL_COVERAGE = (0.80, 0.97)  # of the 90 % band
 JUDGED_LEVEL = 0.9
 
-CALIBRATION_BAND = (
-    "ranks of what came that are uniform (WARN: q < .05; FAIL: q < .01 and a mean rank off by .1, or a 90 % band that "
-    "holds less than 80 or more than 97 %; or value at risk)"
-)
-TAILS_BAND = "exceedances as many, as scattered and as large as forecast in both tails (WARN: q < .05; FAIL: q < .01)"
 MENDED_BY = "generator: {recalibrate: true}, which corrects level and spread of volatility by past forecasts"
 
 
@@ -259,29 +254,33 @@ def calibration_findings(scenario: str, calibration: Calibration) -> list[Findin
     """
     ours = calibration.generator
     return [
-        Finding(
-            name=CALIBRATION.key,
+        CALIBRATION.finding(
             label=ours.label,
             measured=_calibration_told(calibration),
-            band=CALIBRATION_BAND,
             scenario=scenario,
             offenders=[judged.functional for judged in ours.functionals if judged.label in ("FAIL", "WARN")],
         ),
-        Finding(
-            name=VALUE_AT_RISK.key,
+        VALUE_AT_RISK.finding(
             label=ours.value_at_risk,
             measured=_tails_told(ours),
-            band=TAILS_BAND,
             scenario=scenario,
             offenders=[judged.title for judged in ours.exceedances if judged.label in ("FAIL", "WARN")],
         ),
-        Finding(
-            name=OVERLAP.name("calibration"),
+        OVERLAP.finding(
+            part="calibration",
             label=ours.contamination.label,
             measured=ours.contamination.reason,
             band="futures that are later than the model's training data",
             scenario=scenario,
         ),
+    ]
+
+
+def label_findings(ours: GeneratorCalibration) -> list[Finding]:
+    """Return the two labels of a calibration with their reasons, as the commands beside ``run`` tell them."""
+    return [
+        CALIBRATION.finding(ours.label, ours.reason),
+        VALUE_AT_RISK.finding(ours.value_at_risk, ours.value_at_risk_reason),
     ]
 
 
@@ -303,7 +302,8 @@ def _tails_told(ours: GeneratorCalibration) -> str:
 
 def uncalibrated_finding(scenario: str, reason: str) -> Finding:
     """Return the finding on a generator that this history cannot calibrate."""
-    return Finding(CALIBRATION.key, "UNTESTABLE", reason, "a history with room for 30 forecasts", scenario)
+    band = "a history with room for 30 forecasts"
+    return CALIBRATION.finding("UNTESTABLE", reason, band=band, scenario=scenario)
 
 
 def overlap_finding(scenario: str, end: str, last: str | None) -> Finding:
@@ -323,10 +323,4 @@ def overlap_finding(scenario: str, end: str, last: str | None) -> Finding:
         label, measured = "WARN", f"the context ends on {end}, the model's training data on {last}"
     else:
         label, measured = "PASS", f"the context ends on {end}, after the model's training data ({last})"
-    return Finding(
-        name=OVERLAP.key,
-        label=label,
-        measured=measured,
-        band="a context that ends after the model's training data",
-        scenario=scenario,
-    )
+    return OVERLAP.finding(label=label, measured=measured, scenario=scenario)

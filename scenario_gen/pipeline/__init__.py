@@ -32,7 +32,7 @@ __all__ = ["run", "run_spec", "sample"]
 
 
 # The story of a run: under which name the seconds of a stage are booked (the first books its own), and the stage.
-RUN: tuple[tuple[str, Stage], ...] = (
+RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", sample_and_trade),
     ("summarising", sum_up),
     ("", probe),

@@ -6,23 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenario_gen.errors import SpecError
-from scenario_gen.finding import RECALIBRATION, Label
+from scenario_gen.finding import FACTS_BY_ORIGIN, Finding
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
+from scenario_gen.forecasts.judge import label_findings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon, not_as_far
 from scenario_gen.forecasts.recalibrate import judged, past_forecasts, recalibration_finding, recalibration_of
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.study import override, prepare
+from scenario_gen.pipeline.study import Stage, override, prepare, tell
 from scenario_gen.progress import Progress
-from scenario_gen.realism.scores import CALIBRATION, VALUE_AT_RISK
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario
 from scenario_gen.store.folder import RunFolder, calibration_folder
-from scenario_gen.store.reports import failed_in
+from scenario_gen.store.reports import CalibrationReport, verdicts_of
 
 SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
 
@@ -59,24 +59,47 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class CalibrationReport:
-    """What ``scenario-gen calibrate`` answers."""
+class CalibrationStudy:
+    """What a calibration stands on."""
 
-    # "calibration", "value_at_risk" and the groups of stylized facts by origin (mode A), each with its worst label
-    verdicts: dict[str, Label]
-    calibration: Calibration  # of the generator and its baselines
+    generator: Generator
+    history: Candles  # up to the last bar that may be forecast
+    settings: Settings
     dial: DialSearch | None  # the search, where temperature or top_p was ``auto``
-    recalibration: Recalibration | None = None  # what a run would be rescaled by, where the generator is recalibrated
+    recalibration: Recalibration | None  # what a run would be rescaled by, where the generator is recalibrated
+    short: list[str]  # where the history is too short for the horizon, in words
+    kept: Path | None  # folder of finished calibrations; None keeps none
+    progress: Progress
 
-    @property
-    def failed(self) -> list[str]:
-        """What fails: with any of it the command leaves with 4."""
-        return failed_in(self.verdicts)
 
-    @property
-    def judged(self) -> bool:
-        """Whether the forecasts were enough to judge anything; figures alone are no pass."""
-        return any(label not in ("INCONCLUSIVE", "UNTESTABLE") for label in self.verdicts.values())
+@dataclass(frozen=True)
+class Calibrated:
+    """What is known of a generator's forecasts: it grows from stage to stage."""
+
+    calibration: Calibration | None = None  # of the generator and its baselines
+    recalibration: Recalibration | None = None  # whether the calibration bears it out
+
+
+def forecast(study: CalibrationStudy, known: Calibrated) -> tuple[Calibrated, list[Finding]]:
+    """Let the generator and its baselines forecast the past; judge ranks, value at risk and facts by origin."""
+    found = calibrate(study.generator, study.history, study.settings, cache=study.kept, progress=study.progress)
+    same = [] if study.dial is None else [SAME_ORIGINS]
+    found = replace(found, notes=[*found.notes, *study.short, *same])
+    facts = {} if found.facts is None else found.facts.groups
+    by_origin = [FACTS_BY_ORIGIN.finding(label, "", part=group) for group, label in facts.items()]
+    return replace(known, calibration=found), [*label_findings(found.generator), *by_origin]
+
+
+def weigh_recalibration(study: CalibrationStudy, known: Calibrated) -> tuple[Calibrated, list[Finding]]:
+    """Say whether a recalibrated generator forecasts better than it did as it was."""
+    calibration = known.calibration
+    assert calibration is not None  # the stage before says so, or raises
+    weighed = replace(known, recalibration=judged(study.recalibration, calibration))
+    return weighed, [recalibration_finding("", calibration)] if calibration.raw else []
+
+
+# The story of a calibration.
+CALIBRATE: tuple[Stage[CalibrationStudy, Calibrated], ...] = (forecast, weigh_recalibration)
 
 
 def calibrate_spec(
@@ -110,7 +133,10 @@ def calibrate_spec(
     )
     settings = settings_for(chosen, len(ready.history))
     short = wishes.short(len(ready.history), len(ready.context), len(ready.timestamps))
-    return _report(ready.generator, ready.history, settings, ready.dial, ready.recalibration, short, kept, progress)
+    study = CalibrationStudy(
+        ready.generator, ready.history, settings, ready.dial, ready.recalibration, short, kept, progress
+    )
+    return _report(study)
 
 
 def calibrate_history(
@@ -131,8 +157,8 @@ def calibrate_history(
         past = past_forecasts(raw, history, settings, budget, cache=None, progress=progress)
     generator = open_generator(settled, past=past)
     short = wishes.short(len(history), usual.context, usual.horizon)
-    told = recalibration_of(generator, history)
-    return _report(generator, history, settings, dial, told, short, None, progress)
+    recalibration = recalibration_of(generator, history)
+    return _report(CalibrationStudy(generator, history, settings, dial, recalibration, short, None, progress))
 
 
 def _recalibrated(scenario: ResolvedScenario) -> ResolvedScenario:
@@ -150,21 +176,7 @@ def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> Resolve
     raise SpecError(f"the spec has no scenario {name!r}", expected=f"one of {names}")
 
 
-def _report(
-    generator: Generator,
-    history: Candles,
-    settings: Settings,
-    dial: DialSearch | None,
-    recalibration: Recalibration | None,
-    short: list[str],
-    kept: Path | None,
-    progress: Progress,
-) -> CalibrationReport:
-    found = calibrate(generator, history, settings, cache=kept, progress=progress)
-    found = replace(found, notes=[*found.notes, *short, *([] if dial is None else [SAME_ORIGINS])])
-    ours = found.generator
-    facts = {} if found.facts is None else found.facts.groups
-    verdicts = {CALIBRATION: ours.label, VALUE_AT_RISK: ours.value_at_risk, **facts}
-    if found.raw:
-        verdicts[RECALIBRATION.key] = recalibration_finding("", found).label
-    return CalibrationReport(verdicts, found, dial, judged(recalibration, found))
+def _report(study: CalibrationStudy) -> CalibrationReport:
+    known, findings = tell(CALIBRATE, study, Calibrated())
+    assert known.calibration is not None  # the first stage says so, or raises
+    return CalibrationReport(verdicts_of(findings), known.calibration, study.dial, known.recalibration)

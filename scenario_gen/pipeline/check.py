@@ -8,9 +8,10 @@ as what came.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,29 +20,45 @@ from pydantic import ValidationError
 from scenario_gen.candles.account import CandleAccount, merge_tallies
 from scenario_gen.candles.check import MOST_MEASURED, CandleRules, share_of
 from scenario_gen.errors import CheckError, SpecError
+from scenario_gen.finding import CANDLES, Finding
 from scenario_gen.forecasts.calibrate import TOO_FEW, calibrate_given, facts_by_origin, judges_facts
-from scenario_gen.forecasts.harness import known_futures
+from scenario_gen.forecasts.harness import Forecast, known_futures
+from scenario_gen.forecasts.judge import label_findings
+from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.market.anchor import Anchored, Ensemble, anchored
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.frequency import frequency
 from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import RawTable
 from scenario_gen.market.section import Market
+from scenario_gen.pipeline.study import Stage, tell
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.realism.admission import MIN_PATHS
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.check import check_facts
+from scenario_gen.realism.findings import given_findings
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import concatenate
 from scenario_gen.realism.scores import exempted
 from scenario_gen.realism.verdicts import assemble
 from scenario_gen.spec.models import MAX_SEED
-from scenario_gen.store.reports import CheckReport, PathsView, ReferenceView, verdicts_of, with_calibration
+from scenario_gen.store.reports import CheckReport, PathsView, ReferenceView, reasons_of, verdicts_of
 
 History: TypeAlias = Candles | RawTable | pd.DataFrame | str | Path
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked of a check, whatever the paths; whatever is left out is as :class:`Terms` says."""
+
+    context_end: str | None
+    market: Market | Mapping[str, Any] | None
+    calendar: str | None
+    training: Sequence[History] | History
+    resamples_history: bool
+    seed: int
+    progress: Progress | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,36 +67,41 @@ class Terms:
 
     context_end: str | None = None  # the last bar of the reference to compare with; None: the last bar before the paths
     market: Market | None = None  # ticks, lots and price limit
+    calendar: str | None = None  # whose sessions the stamps must keep to; None: inferred
     training: tuple[Candles, ...] = ()  # histories that the generator was trained on
     resamples_history: bool = False  # the copy test is shown and not judged
     seed: int = 0  # of random groups, controls and splits
+    progress: Progress = field(default_factory=SilentProgress)  # who hears of stages
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        market: Market | Mapping[str, Any] | None = None,
+        training: Sequence[History] | History = (),
+        seed: int = 0,
+        progress: Progress | None = None,
+        **plain: Any,
+    ) -> Terms:
+        """Return the terms that a caller asks for.
 
-def terms_of(
-    context_end: str | None,
-    market: Market | Mapping[str, Any] | None,
-    training: Sequence[History] | History,
-    resamples_history: bool,
-    seed: int,
-) -> Terms:
-    """Return the terms that a caller names.
-
-    Raises:
-        SpecError: a market with unknown or impossible entries, or a seed below 0.
-        DataError: a training history cannot be read.
-    """
-    if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise SpecError(f"seed is {seed!r}", expected=f"a whole number from 0 to {MAX_SEED}")
-    if isinstance(market, Mapping):
-        try:
-            market = Market.model_validate(dict(market))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise SpecError(
-                f"market.{first['loc'][0]} is {first['input']!r}: {first['msg'].lower()}",
-                expected=f"some of {', '.join(Market.model_fields)}",
-            ) from None
-    return Terms(context_end, market, histories_of(training), resamples_history, seed)
+        Raises:
+            SpecError: a market with unknown or impossible entries, or a seed below 0.
+            DataError: a training history cannot be read.
+        """
+        if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+            raise SpecError(f"seed is {seed!r}", expected=f"a whole number from 0 to {MAX_SEED}")
+        if isinstance(market, Mapping):
+            try:
+                market = Market.model_validate(dict(market))
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise SpecError(
+                    f"market.{first['loc'][0]} is {first['input']!r}: {first['msg'].lower()}",
+                    expected=f"some of {', '.join(Market.model_fields)}",
+                ) from None
+        histories = histories_of(training)
+        return cls(market=market, training=histories, seed=seed, progress=progress or SilentProgress(), **plain)
 
 
 def histories_of(given: Sequence[History] | History) -> tuple[Candles, ...]:
@@ -102,18 +124,7 @@ Paths: TypeAlias = PathTable | PathSet | Sequence[PathSet] | pd.DataFrame | str 
 CONTEXT = 256  # bars before the paths that say what volatility they continue
 
 
-def check(
-    paths: Paths,
-    reference: History,
-    *,
-    context_end: str | None = None,
-    market: Market | Mapping[str, Any] | None = None,
-    calendar: str | None = None,
-    training: Sequence[History] | History = (),
-    resamples_history: bool = False,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> CheckReport:
+def check(paths: Paths, reference: History, **asked: Unpack[Asked]) -> CheckReport:
     """Check paths of any generator: whether they are valid candles, and like the market that they continue.
 
     Paths with the same stamps continue one context; its last bar is the reference's last bar before their first stamp.
@@ -127,6 +138,7 @@ def check(
         paths: a CSV or Parquet file or a data frame with the columns path (or path_id), timestamp, open, high, low,
             close and, where there is one, volume; or a PathSet; or several PathSets, one per context.
         reference: the instrument's history: Candles, a data frame, a file, "sp500" or "nasdaq".
+        asked: by name, any of those that follow.
         context_end: the last bar of the reference to compare with; with one context also the bar that the paths set
             out from. Default: the last bar before the paths. A date means the whole of that day.
         market: ticks, lots and price limit that the candles must keep to; by default there are none.
@@ -140,42 +152,94 @@ def check(
         DataError: paths or reference cannot be read.
         CheckError: paths and reference do not fit, or there are fewer than 20 paths.
     """
-    terms = terms_of(context_end, market, training, resamples_history, seed)
-    return check_one(paths, history_of(reference, calendar), terms, progress or SilentProgress()).report
+    terms = Terms.of(**asked)
+    study = CheckStudy.of(paths, history_of(reference, terms.calendar), terms)
+    known, findings = tell(CHECK, study, Checked())
+    return report_of(study, known, findings)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckStudy:
+    """What the check of one asset's paths stands on."""
+
+    anchored: Anchored  # the paths as they came, behind their contexts
+    source: str  # what to call them
+    history: Candles  # the whole reference
+    terms: Terms
+
+    @classmethod
+    def of(cls, paths: Paths, history: Candles, terms: Terms) -> CheckStudy:
+        """Read paths and put them behind their contexts.
+
+        Raises:
+            DataError: the paths cannot be read.
+            CheckError: paths and history do not fit, or there are fewer than 20 paths.
+        """
+        given, source = _given(paths)
+        found = anchored(given, history, terms.context_end, source)
+        if len(found) < MIN_PATHS:
+            raise _too_few(f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths")
+        return cls(found, source, history, terms)
+
+    @cached_property
+    def before(self) -> Candles:
+        """The bars of the reference that the paths are compared with."""
+        return self.history.rows(0, self.anchored.end)
 
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """The check of one asset's paths, and what it looked at."""
+    """What is known of one asset's paths: it grows from stage to stage."""
 
-    report: CheckReport  # what was found
-    kept: list[Ensemble]  # the paths that have prices, repaired, by context
-    history: Candles  # the whole reference
-    end: int  # number of its bars that the paths were compared with
+    kept: list[Ensemble] = field(default_factory=list)  # the paths that have prices, repaired, by context
+    candles: CandleAccount | None = None  # of all that came
+    misfits: list[str] = field(default_factory=list)  # where history breaks the market's rules
+    facts: FactsReport | None = None  # facts and scores
+    origins: list[Forecast] = field(default_factory=list)  # contexts whose futures are known
+    calibration: GeneratorCalibration | None = None  # of the paths at those
 
 
-def check_one(paths: Paths, history: Candles, terms: Terms, progress: Progress) -> Checked:
-    """Check the paths of one asset, as :func:`check` says."""
-    given, source = _given(paths)
-    found = anchored(given, history, terms.context_end, source)
-    if len(found) < MIN_PATHS:
-        raise _too_few(f"{source} holds {len(found)} path{'s' if len(found) != 1 else ''}", "sample more paths")
-    with progress.stage("candle rules", len(found.ensembles)) as advance:
-        kept, candles, misfits = _candles(found.ensembles, history, terms.market, advance)
-    before = history.rows(0, found.end)
-    with progress.stage("stylized facts", 1) as advance:
-        facts = _facts(kept, found, before, terms.training, terms.seed)
-        past = len(history) if terms.context_end is None else found.end
-        origins = known_futures(kept, history, known=past, context=CONTEXT)
+def hold_to_the_rules(study: CheckStudy, known: Checked) -> tuple[Checked, list[Finding]]:
+    """Count what breaks a candle rule, and mend it."""
+    ensembles = study.anchored.ensembles
+    with study.terms.progress.stage("candle rules", len(ensembles)) as advance:
+        kept, candles, misfits = _candles(ensembles, study.history, study.terms.market, advance)
+    found = replace(known, kept=kept, candles=candles, misfits=misfits)
+    return found, [CANDLES.finding(candles.label, _candle_reason(candles))]
+
+
+def compare_with_history(study: CheckStudy, known: Checked) -> tuple[Checked, list[Finding]]:
+    """Compare facts and scores with real windows, and with what came where the reference knows it.
+
+    Raises:
+        CheckError: fewer than 20 paths have prices.
+    """
+    terms, history, before = study.terms, study.history, study.before
+    with terms.progress.stage("stylized facts", 1) as advance:
+        facts = _facts(known.kept, study.anchored, before, terms.training, terms.seed)
+        past = len(history) if terms.context_end is None else study.anchored.end
+        origins = known_futures(known.kept, history, known=past, context=CONTEXT)
         if judges_facts(origins):
             facts = in_mode_a(facts_by_origin(origins, before, terms.seed), facts)
         elif origins:
             facts = replace(facts, notes=[TOO_FEW.format(origins=len(origins)), *facts.notes])
-        calibration = calibrate_given(origins, before, terms.seed) if origins else None
+        if terms.resamples_history:
+            facts = replace(facts, scores=exempted(facts.scores))
         advance(1)
-    report = _report(found, before, history, candles, facts, source, exempt=terms.resamples_history)
-    report = replace(with_calibration(report, calibration), notes=[*report.notes, *misfits])
-    return Checked(report, kept, history, found.end)
+    found = replace(known, facts=facts, origins=origins)
+    return found, given_findings(facts, exempt=terms.resamples_history)
+
+
+def calibrate_on_what_came(study: CheckStudy, known: Checked) -> tuple[Checked, list[Finding]]:
+    """Rank what came among the paths of its own context; nothing where too few futures are known."""
+    calibration = calibrate_given(known.origins, study.before, study.terms.seed) if known.origins else None
+    if calibration is None:
+        return known, []
+    return replace(known, calibration=calibration), label_findings(calibration)
+
+
+# The story of a check of one asset's paths.
+CHECK: tuple[Stage[CheckStudy, Checked], ...] = (hold_to_the_rules, compare_with_history, calibrate_on_what_came)
 
 
 def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
@@ -269,58 +333,37 @@ def _too_few(problem: str, fix: str) -> CheckError:
     )
 
 
-def _report(
-    anchored: Anchored,
-    before: Candles,
-    history: Candles,
-    candles: CandleAccount,
-    facts: FactsReport,
-    source: str,
-    *,
-    exempt: bool,
-) -> CheckReport:
-    scores = exempted(facts.scores) if exempt else facts.scores
-    verdicts, reasons = verdicts_of(candles, facts, scores, exempt=exempt)
+def _candle_reason(candles: CandleAccount) -> str:
+    broken = [f"{row.rule} in {row.paths:,} paths" for row in candles.rules if row.paths > 0 and row.kind != "suspect"]
+    rules = f" ({', '.join(broken)})" if broken else ""
+    odd = [f"; not so in {row.paths:,} paths: {row.title} ({row.rule})" for row in candles.odd_rules]
+    return (
+        f"{candles.bad_bars:,} of {candles.bars:,} bars are no valid candle{rules}, {candles.rejected:,} paths rejected"
+        f"{''.join(odd)}"
+    )
+
+
+def report_of(study: CheckStudy, known: Checked, findings: list[Finding]) -> CheckReport:
+    """Put the report of one asset together."""
+    given, facts = study.anchored, known.facts
+    assert facts is not None and known.candles is not None  # the first stages say so, or raise
+    # In mode A the later bars are what came: they are looked at.
+    later = [given.later] if given.later and facts.mode != "A" else []
     return CheckReport(
-        verdicts=verdicts,
-        reasons=reasons,
+        verdicts=verdicts_of(findings),
+        reasons=reasons_of(findings),
         mode=facts.mode,
-        reference=_reference_view(before, history),
-        paths=_paths_view(anchored, source),
-        candles=candles,
+        reference=ReferenceView.of(study.before, study.history),
+        paths=PathsView.of(
+            [each.paths for each in given.ensembles], study.source, paths=len(given), contexts=given.contexts
+        ),
+        candles=known.candles,
         facts=facts.facts,
-        scores=scores,
+        scores=facts.scores,
         audit=facts.audit,
         design=facts.design,
         yardstick=facts.yardstick,
-        # In mode A the later bars are what came: they are looked at.
-        notes=[*anchored.notes, *([anchored.later] if anchored.later and facts.mode != "A" else []), *facts.notes],
+        notes=[*given.notes, *later, *facts.notes, *known.misfits],
+        calibration=known.calibration,
         long=facts.long,
-    )
-
-
-def _reference_view(before: Candles, history: Candles) -> ReferenceView:
-    return ReferenceView(
-        name=history.name,
-        source=history.source,
-        bars=len(before),
-        left_out=len(history) - len(before),
-        first=before.timestamps[0].isoformat(),
-        last=before.timestamps[-1].isoformat(),
-        frequency=frequency(before.timestamps),
-        sha256=before.sha256(),
-        flags=before.flag_texts(),
-    )
-
-
-def _paths_view(anchored: Anchored, source: str) -> PathsView:
-    sets = [one.paths for one in anchored.ensembles]
-    return PathsView(
-        source=Path(source).name,
-        paths=len(anchored),
-        bars=sets[0].horizon,
-        contexts=anchored.contexts,
-        fields=list(sets[0].fields),
-        first=min(one.timestamps[0] for one in sets).isoformat(),
-        last=max(one.timestamps[-1] for one in sets).isoformat(),
     )

@@ -227,7 +227,6 @@ LABELS: dict[str, Label] = {
     "undecided": "INCONCLUSIVE",
     "not judged": "UNTESTABLE",
 }
-BAND = "mean, median, losing paths and 5 % quantile alike on all generators, to what ten points of loss amount to"
 
 
 def compare_generators(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -276,11 +275,9 @@ def _finding(strategy: StrategyAgreement, scenario: str) -> Finding:
         if difference.label == "depends on the generator" and difference.value is not None
     ]
     words = "; ".join(apart[:2]) or strategy.reason or f"{len(strategy.differences)} differences within what matters"
-    return Finding(
-        name=AGREEMENT.key,
+    return AGREEMENT.finding(
         label=LABELS[strategy.label],
         measured=f"{strategy.label}: {words}",
-        band=BAND,
         scenario=scenario,
         offenders=apart,
         strategy=strategy.strategy,

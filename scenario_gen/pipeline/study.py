@@ -6,13 +6,13 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -68,6 +68,10 @@ class Prepared(Ground):
     def name(self) -> str:
         """The scenario's name."""
         return self.scenario.name
+
+
+Base = TypeVar("Base")  # what a command stands on, the same for every stage
+Known = TypeVar("Known")  # what it knows so far
 
 
 class Clock:
@@ -137,7 +141,17 @@ class Results:
 
 Split: TypeAlias = tuple[Candles, Candles, BarCalendar]  # a history, what came after it, and the calendar of both
 PlaceOf: TypeAlias = Callable[..., str]  # of a scenario's name and the keys of a value
-Stage: TypeAlias = Callable[[Study, Results], tuple[Results, list[Finding]]]
+# One step of a story: what a command stands on and what it knows so far -> what it knows then, and findings.
+Stage: TypeAlias = Callable[[Base, Known], tuple[Known, list[Finding]]]
+
+
+def tell(stages: Iterable[Stage[Base, Known]], study: Base, known: Known) -> tuple[Known, list[Finding]]:
+    """Go through a story stage by stage; return what is known in the end and all findings, in their order."""
+    findings: list[Finding] = []
+    for stage in stages:
+        known, more = stage(study, known)
+        findings += more
+    return known, findings
 
 
 def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:

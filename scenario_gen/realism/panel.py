@@ -1,18 +1,23 @@
 """Panel: paths of several assets over the same bars, and its pairs of assets.
 
-Owns what belongs together. Knows no facts.
+Owns what belongs together: paths of one number, at stamps that all assets have. Knows no facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.errors import CheckError
+from scenario_gen.market.anchor import Ensemble
+from scenario_gen.market.frequency import nanoseconds
+from scenario_gen.market.paths import PathSet
 from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.estimators import Array, correlation, mean_ccf
 from scenario_gen.realism.facts import FACT, MANY_FACTS, PAIR_FACTS, SPREAD, Fact
@@ -198,3 +203,85 @@ def _spread(panel: Panel) -> Array:
     """Return the first asset's return over the path less the second's; of more assets, their standard deviation."""
     whole = np.stack([bars.log_path[:, -1] - bars.log_path[:, 0] for bars in panel.bars])
     return np.asarray(whole[0] - whole[1] if len(whole) == 2 else whole.std(axis=0, ddof=1))
+
+
+# --- Paths of several assets side by side ---
+
+
+SHOWN = 3
+ELSEWHERE = "are left out of dependence: not all assets have bars at their stamps"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The paths of one context, asset beside asset."""
+
+    paths: list[Ensemble]  # one set per asset, with the same stamps, and the same path ids in the same order
+    first: int  # nanoseconds of their first stamp
+
+    def __len__(self) -> int:
+        return len(self.paths[0].paths)
+
+
+def side_by_side(kept_of: Mapping[str, Sequence[Ensemble]]) -> tuple[list[Side], list[str]]:
+    """Return the paths that all assets kept, at the stamps that all share, and what was left out.
+
+    Paths with the same stamps in every asset stand together.
+    """
+    groups_of = [_group_of_path(ensembles) for ensembles in kept_of.values()]
+    kept = sorted(set.intersection(*(set(groups) for groups in groups_of)))
+    lost = len(set.union(*(set(groups) for groups in groups_of))) - len(kept)
+    members: dict[tuple[int, ...], list[int]] = {}
+    for path in kept:
+        members.setdefault(tuple(groups[path] for groups in groups_of), []).append(path)
+    sides = [
+        _side([ensembles[at] for ensembles, at in zip(kept_of.values(), places, strict=True)], np.array(paths))
+        for places, paths in members.items()
+    ]
+    _refuse_uneven(sides, list(kept_of))
+    notes = [f"{lost:,} paths that an asset lost to the candle rules are left out of dependence"] if lost else []
+    bars = sides[0].paths[0].paths.horizon if sides else 0
+    for name, ensembles in kept_of.items():
+        if ensembles and ensembles[0].paths.horizon > bars > 0:
+            gone = ensembles[0].paths.horizon - bars
+            notes.append(f"{gone:,} bars of the paths of {name} {ELSEWHERE}")
+    return sorted(sides, key=lambda side: side.first), notes
+
+
+def _group_of_path(kept: Sequence[Ensemble]) -> dict[int, int]:
+    """Return path id to the place of the ensemble that holds it."""
+    return {int(path): at for at, one in enumerate(kept) for path in one.paths.path_ids}
+
+
+def _side(every: Sequence[Ensemble], ids: NDArray[np.int64]) -> Side:
+    """Return these paths of every asset, bars at shared stamps only."""
+    shared = reduce(np.intersect1d, [_stamps(one) for one in every])
+    cut = [_at_stamps(one.paths.select(ids), np.isin(_stamps(one), shared)) for one in every]
+    first = int(shared[0]) if len(shared) else 0
+    return Side([replace(one, paths=paths) for one, paths in zip(every, cut, strict=True)], first)
+
+
+def _at_stamps(paths: PathSet, keep: NDArray[np.bool_]) -> PathSet:
+    if keep.all():
+        return paths
+    return replace(paths, values=paths.values[:, keep], timestamps=paths.timestamps[keep])
+
+
+def _refuse_uneven(sides: Sequence[Side], assets: Sequence[str]) -> None:
+    lengths = sorted({side.paths[0].paths.horizon for side in sides})
+    if len(lengths) > 1 or lengths == [0]:
+        told = "no stamp" if lengths == [0] else f"{lengths[0]} to {lengths[-1]} stamps, not all the same number"
+        raise CheckError(
+            f"the paths of {some(assets)} share {told}",
+            expected="bars at the same moments in every asset, as many on every path",
+            fix="cut the paths of all assets to the moments that all have",
+        )
+
+
+def _stamps(ensemble: Ensemble) -> NDArray[np.int64]:
+    return np.ascontiguousarray(nanoseconds(ensemble.paths.timestamps))
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -58,8 +58,6 @@ COPIED_WARN, COPIED_FAIL = 0.01, 0.05
 DISTINCT = 0.99
 ALIKE_WARN, ALIKE_FAIL = 0.01, 0.05  # as paths drawn from 100 and from 20 windows have
 
-CANDLE_GROUP, CALIBRATION, VALUE_AT_RISK = "candles", "calibration", "value_at_risk"
-
 
 # --- What a score is computed from ---
 

@@ -22,7 +22,7 @@ from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.table import PlacedScenario, Table, place
-from scenario_gen.report.tables import candles, forecasts, outcomes, realism, recalibrations, strategies
+from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, strategies
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun
@@ -165,8 +165,8 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "dial": outcomes.dial_table(placed),
         "dial_sentence": cards.dial_sentence(base),
         "calibrations": forecasts.calibrations(placed),
-        "dials": forecasts.dials(placed),
-        "recalibrations": recalibrations.recalibrations(placed),
+        "dials": dials.dials(placed),
+        "recalibrations": dials.recalibrations(placed),
         "uncalibrated": [p.title for p in placed if p.scenario.role == "scenario" and not p.scenario.calibration],
         **_facts_parts(placed, base),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],

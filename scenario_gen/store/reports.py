@@ -1,21 +1,68 @@
-"""What a check of given paths found, as frozen values: what ``scenario-gen check --json`` prints.
+"""What a command beside ``run`` found, as frozen values: what ``--json`` of check, calibrate and backtest prints.
 
-Owns the verdict of each group. Computes no statistic.
+Owns how findings become the verdict of each group. Computes no statistic.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.candles.account import CandleAccount
-from scenario_gen.finding import COPY, CROSS_ASSET, Label, worst
-from scenario_gen.forecasts.results import GeneratorCalibration
+from scenario_gen.finding import CANDLES, Finding, Label, by_group
+from scenario_gen.forecasts.dial import DialSearch
+from scenario_gen.forecasts.results import Calibration, GeneratorCalibration, Recalibration
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.frequency import frequency
+from scenario_gen.market.paths import PathSet
 from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.facts import FACT
+from scenario_gen.realism.findings import members_of
 from scenario_gen.realism.results import Design, FactsReport, FactVerdict, LongFigure, Mode, ScoreVerdict
-from scenario_gen.realism.scores import CALIBRATION, CANDLE_GROUP, EXEMPT, SCORE_GROUPS, VALUE_AT_RISK
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The labels of a report by group. There is no single number."""
+
+    # of a check: candles, the groups of facts, discriminative, copy and diversity, calibration and value_at_risk where
+    # they were run, and cross_asset where there are several assets; of a calibration: calibration, value_at_risk, the
+    # groups of facts by origin (mode A), and recalibration
+    verdicts: dict[str, Label]  # group to the worst label of its judged members
+
+    @property
+    def failed(self) -> list[str]:
+        """Groups that fail: with any of them the command leaves with 4."""
+        return [group for group, label in self.verdicts.items() if label == "FAIL"]
+
+    @property
+    def compared(self) -> bool:
+        """Whether any fact or score could be judged at all; a valid candle alone says nothing of realism."""
+        return any(label != "UNTESTABLE" for group, label in self.verdicts.items() if group != CANDLES.key)
+
+
+def verdicts_of(findings: Sequence[Finding]) -> dict[str, Label]:
+    """Return the worst label of each group, in the order in which groups come first."""
+    return by_group((_group(finding), finding.label) for finding in findings)
+
+
+def reasons_of(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the first reason for each group's label, after the names of all assets with that label."""
+    reasons: dict[str, str] = {}
+    for group, label in verdicts_of(findings).items():
+        alike = [finding for finding in findings if _group(finding) == group and finding.label == label]
+        assets = ", ".join(finding.scenario for finding in alike if finding.scenario)
+        reasons[group] = f"{assets}: {alike[0].measured}" if assets else alike[0].measured
+    return reasons
+
+
+def _group(finding: Finding) -> str:
+    """Return what a report calls a finding: its group of facts or scores, else its check, fit for JSON."""
+    return finding.part or finding.name.replace(" ", "_")
 
 
 @dataclass(frozen=True)
@@ -32,6 +79,21 @@ class ReferenceView:
     sha256: str  # of stamps, fields and values used
     flags: list[str]  # suspicious bars of it, in words
 
+    @classmethod
+    def of(cls, before: Candles, history: Candles) -> ReferenceView:
+        """Return what a reader must know of a history of which the bars before an end were used."""
+        return cls(
+            name=history.name,
+            source=history.source,
+            bars=len(before),
+            left_out=len(history) - len(before),
+            first=before.timestamps[0].isoformat(),
+            last=before.timestamps[-1].isoformat(),
+            frequency=frequency(before.timestamps),
+            sha256=before.sha256(),
+            flags=before.flag_texts(),
+        )
+
 
 @dataclass(frozen=True)
 class PathsView:
@@ -45,14 +107,24 @@ class PathsView:
     first: str  # the earliest stamp
     last: str  # the latest stamp
 
+    @classmethod
+    def of(cls, sets: Sequence[PathSet], source: str, *, paths: int, contexts: int) -> PathsView:
+        """Return what a reader must know of paths that came, as sets of one stamp each."""
+        return cls(
+            source=Path(source).name,
+            paths=paths,
+            bars=sets[0].horizon,
+            contexts=contexts,
+            fields=list(sets[0].fields),
+            first=min(each.timestamps[0] for each in sets).isoformat(),
+            last=max(each.timestamps[-1] for each in sets).isoformat(),
+        )
+
 
 @dataclass(frozen=True)
-class CheckReport:
-    """What was found about given paths: one label per group, and the figures behind it. There is no single number."""
+class CheckReport(Verdicts):
+    """What was found about given paths: one label per group, and the figures behind it."""
 
-    # group to the worst label of its judged members: candles, the groups of facts, discriminative, copy and diversity;
-    # and calibration and value_at_risk where they were run
-    verdicts: dict[str, Label]
     reasons: dict[str, str]  # group to the reason of that label, in words
     # A: what came, ranked among the paths of its own context; B: paths of many contexts against windows of history; C:
     # paths of one context
@@ -73,19 +145,9 @@ class CheckReport:
     long: list[LongFigure] = field(default_factory=list)
 
     @property
-    def failed(self) -> list[str]:
-        """Groups that fail: with any of them the command leaves with 4."""
-        return failed_in(self.verdicts)
-
-    @property
-    def compared(self) -> bool:
-        """Whether any fact or score could be judged at all; a valid candle alone says nothing of realism."""
-        return compared_in(self.verdicts)
-
-    @property
     def obstacle(self) -> str:
         """What kept most facts from being judged, in words; "" where nothing did."""
-        least = min((FACT[one.fact].min_bars for one in self.facts if one.label is not None), default=0)
+        least = min((FACT[each.fact].min_bars for each in self.facts if each.label is not None), default=0)
         if self.paths.bars < least:
             return f"the first facts need paths of at least {least} bars, these have {self.paths.bars}"
         reasons = Counter(fact.reason for fact in self.facts if fact.label == "UNTESTABLE")
@@ -93,123 +155,80 @@ class CheckReport:
 
     def members(self, group: str) -> list[tuple[str, Label, str]]:
         """Return name, label and reason of the judged members of a group of facts or scores."""
-        return [(name, label, why) for of, name, label, why in _members(self.facts, self.scores) if of == group]
-
-
-def failed_in(verdicts: Mapping[str, Label]) -> list[str]:
-    """Return the groups that fail."""
-    return [group for group, label in verdicts.items() if label == "FAIL"]
-
-
-def compared_in(verdicts: Mapping[str, Label]) -> bool:
-    """Return whether anything but the candle rules could be judged."""
-    return any(label != "UNTESTABLE" for group, label in verdicts.items() if group != CANDLE_GROUP)
-
-
-def verdicts_of(
-    candles: CandleAccount, report: FactsReport, scores: list[ScoreVerdict], *, exempt: bool
-) -> tuple[dict[str, Label], dict[str, str]]:
-    """Return the label of each group and its reason; a group that nothing could judge is UNTESTABLE."""
-    labels: dict[str, Label] = {CANDLE_GROUP: candles.label}
-    reasons = {CANDLE_GROUP: _candle_reason(candles)}
-    lacking = "; ".join(report.notes) or "nothing of it could be computed"
-    members: dict[str, list[tuple[str, Label, str]]] = {}
-    for group, name, label, why in _members(report.facts, scores):
-        members.setdefault(group, []).append((name, label, why))
-    for group in (*(name for name in members if name not in SCORE_GROUPS), *SCORE_GROUPS):
-        judged = members.get(group, [])
-        labels[group] = worst((label for _, label, _ in judged), "UNTESTABLE")
-        decisive = [(name, why) for name, label, why in judged if label == labels[group]]
-        reasons[group] = _reason(decisive) if decisive else EXEMPT if exempt and group == COPY.key else lacking
-    return labels, reasons
-
-
-def with_calibration(report: CheckReport, calibration: GeneratorCalibration | None) -> CheckReport:
-    """Return the report with the verdicts on a calibration and its value at risk, where there is one."""
-    if calibration is None:
-        return report
-    return replace(
-        report,
-        verdicts={**report.verdicts, CALIBRATION: calibration.label, VALUE_AT_RISK: calibration.value_at_risk},
-        reasons={**report.reasons, CALIBRATION: calibration.reason, VALUE_AT_RISK: calibration.value_at_risk_reason},
-        calibration=calibration,
-    )
-
-
-def _candle_reason(candles: CandleAccount) -> str:
-    broken = [f"{row.rule} in {row.paths:,} paths" for row in candles.rules if row.paths > 0 and row.kind != "suspect"]
-    told = f" ({', '.join(broken)})" if broken else ""
-    odd = [f"; not so in {row.paths:,} paths: {row.title} ({row.rule})" for row in candles.odd_rules]
-    return (
-        f"{candles.bad_bars:,} of {candles.bars:,} bars are no valid candle{told}, {candles.rejected:,} paths rejected"
-        f"{''.join(odd)}"
-    )
-
-
-def _reason(decisive: list[tuple[str, str]]) -> str:
-    """Return the first member's reason in full, and the names of the others with the same label."""
-    (name, why), *others = decisive
-    return f"{name}: {why}" + (f"; also {', '.join(other for other, _ in others)}" if others else "")
-
-
-def _members(facts: Iterable[FactVerdict], scores: Iterable[ScoreVerdict]) -> Iterator[tuple[str, str, Label, str]]:
-    """Yield group, name, label and reason of everything that was judged."""
-    for fact in facts:
-        if fact.label is not None:
-            yield fact.group, fact.fact, fact.label, fact.reason
-    group_of = {name: group for group, names in SCORE_GROUPS.items() for name in names}
-    for score in scores:
-        if score.label is not None:
-            yield group_of[score.score], score.score, score.label, score.reason
-
-
-# --- What a check of paths of several assets found, as frozen values. Computes no statistic ---
+        members = members_of(self.facts, self.scores).get(group, [])
+        return [(member.name, member.label, member.reason) for member in members]
 
 
 @dataclass(frozen=True)
-class AssetsReport:
+class AssetsReport(Verdicts):
     """What was found about given paths of several assets: each asset alone, and how they move together."""
 
-    verdicts: dict[str, Label]  # group to the worst label over the assets; and ``cross_asset``
     reasons: dict[str, str]  # group to the assets with that label and the reason of the first
     assets: dict[str, CheckReport]  # asset to its own report
     cross_asset: FactsReport  # facts of several assets, with the mode and sizes of their comparison
     notes: list[str]  # what else a reader must know of the assets together
 
     @property
-    def failed(self) -> list[str]:
-        """Groups that fail in any asset, or between them: with any of them the command leaves with 4."""
-        return failed_in(self.verdicts)
-
-    @property
-    def compared(self) -> bool:
-        """Whether any fact or score of any asset could be judged at all."""
-        return compared_in(self.verdicts)
-
-    @property
     def obstacle(self) -> str:
         """What kept most facts from being judged, in words; "" where nothing did."""
-        return next((one.obstacle for one in self.assets.values() if one.obstacle), "")
+        return next((report.obstacle for report in self.assets.values() if report.obstacle), "")
 
 
-def assets_report(assets: Mapping[str, CheckReport], together: FactsReport, notes: list[str]) -> AssetsReport:
-    """Put the reports together: a group carries the worst label of its assets."""
-    groups = list(dict.fromkeys(group for one in assets.values() for group in one.verdicts))
-    verdicts: dict[str, Label] = {}
-    reasons: dict[str, str] = {}
-    for group in groups:
-        labels = {name: one.verdicts[group] for name, one in assets.items() if group in one.verdicts}
-        verdicts[group] = worst(labels.values(), "UNTESTABLE")
-        alike = [name for name, label in labels.items() if label == verdicts[group]]
-        reasons[group] = f"{', '.join(alike)}: {assets[alike[0]].reasons[group]}"
-    verdicts[CROSS_ASSET.key] = together.groups.get(CROSS_ASSET.key, "UNTESTABLE")
-    reasons[CROSS_ASSET.key] = _why(together, verdicts[CROSS_ASSET.key])
-    return AssetsReport(verdicts, reasons, dict(assets), together, notes)
+@dataclass(frozen=True)
+class CalibrationReport(Verdicts):
+    """What ``scenario-gen calibrate`` answers."""
+
+    calibration: Calibration  # of the generator and its baselines
+    dial: DialSearch | None  # the search, where temperature or top_p was ``auto``
+    recalibration: Recalibration | None = None  # what a run would be rescaled by, where the generator is recalibrated
+
+    @property
+    def judged(self) -> bool:
+        """Whether the forecasts were enough to judge anything; figures alone are no pass."""
+        return any(label not in ("INCONCLUSIVE", "UNTESTABLE") for label in self.verdicts.values())
 
 
-def _why(together: FactsReport, label: Label) -> str:
-    alike = [fact for fact in together.facts if fact.group == CROSS_ASSET.key and fact.label == label]
-    if not alike:
-        return "nothing of it could be computed"
-    others = ", ".join(fact.fact for fact in alike[1:])
-    return f"{alike[0].fact}: {alike[0].reason}" + (f"; also {others}" if others else "")
+# --- Backtests of given paths ---
+
+
+@dataclass(frozen=True)
+class ContextUsed:
+    """The real bars before the paths."""
+
+    name: str  # of the instrument
+    source: str  # where it came from; empty where no context was given and a flat bar stands for it
+    bars: int  # how many the strategies saw
+    first: str  # stamp of the first of them
+    last: str  # stamp of the last
+    older: int  # bars of the source before them
+    sha256: str  # of stamps, fields and values
+
+    @classmethod
+    def of(cls, context: Candles, older: int) -> ContextUsed:
+        """Return what a reader must know of a context."""
+        return cls(
+            name=context.name,
+            source=context.source,
+            bars=len(context),
+            first=context.timestamps[0].isoformat(),
+            last=context.timestamps[-1].isoformat(),
+            older=older,
+            sha256=context.sha256(),
+        )
+
+
+@dataclass(frozen=True)
+class BacktestReport:
+    """Strategies on given paths: distributions, limits and findings."""
+
+    findings: list[Finding]  # candles, look_ahead and warm_up of each strategy, and each declared limit
+    strategies: list[StrategyResult]  # one result per strategy and parameter set
+    paths: PathsView  # what was given
+    context: ContextUsed  # the real bars before them
+    calendar: str  # whose bars they are, and ``bars_per_year`` to annualise with
+    bars_per_year: float  # bars in a year
+    broker: dict[str, Any]  # costs and fills
+    limits: dict[str, float]  # as declared
+    dropped: dict[str, str]  # parameter sets that a strategy refused, and why
+    notes: list[str]  # what a reader must know of how paths and context fit
+    schema: int = 1

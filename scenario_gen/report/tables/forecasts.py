@@ -1,7 +1,7 @@
 """Calibration as tables, figures and sentences: what really came among the paths of past forecasts.
 
-Owns which numbers of a calibration stand where: beside baselines, number by number, in both tails, score by score, and
-along a searched dial. Does not judge: labels and p-values come from the run.
+Owns which numbers of a calibration stand where: beside baselines, number by number, in both tails and score by score.
+Does not judge: labels and p-values come from the run.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.exceedances import JUDGED, NEXT_BAR, VAR_LEVELS, Exceedances, decisive
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.report import numbers, words
-from scenario_gen.report.drawing.closeups import coverage_figure, dial_figure, rank_figure
+from scenario_gen.report.drawing.closeups import coverage_figure, rank_figure
 from scenario_gen.report.drawing.figures import CURVE_NARROW, CURVE_WIDE
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Table, show, tabulate
@@ -72,20 +71,6 @@ def _shown(placed: PlacedScenario, calibration: Calibration) -> dict[str, Any]:
         "omitted": len(calibration.generator.omitted),
         "origins": len(calibration.origins),
     }
-
-
-def dials(scenarios: Sequence[PlacedScenario]) -> list[dict[str, Any]]:
-    """Return every search for temperature or top_p: its sentence, its curve and its table."""
-    return [
-        {
-            "title": placed.title,
-            "sentence": _dial_sentence(placed.find("dial")),
-            "svgs": [dial_figure(search, layout) for layout in (CURVE_WIDE, CURVE_NARROW)],
-            "table": _search_table(placed.find("dial")),
-        }
-        for placed in scenarios
-        if (search := placed.scenario.dial) is not None
-    ]
 
 
 def _sentences(calibration: Calibration, at: str) -> list[Sentence]:
@@ -366,39 +351,3 @@ def _decimals(values: Iterable[float]) -> int:
     """Return the decimals that show three digits of the smallest of the values."""
     smallest = min((abs(value) for value in values if value), default=1.0)
     return min(max(DIGITS - 1 - math.floor(math.log10(smallest)), 0), MOST_DECIMALS)
-
-
-def _dial_sentence(ref: Ref) -> Sentence:
-    search: DialSearch = ref.value
-    told = say(
-        words.DIAL_CHOSEN,
-        searched=search.searched.replace(", ", " and "),
-        temperature=show(ref.find("temperature"), "number", decimals=2),
-        top_p=show(ref.find("top_p"), "number", decimals=2),
-        origins=show(ref.find("origins"), "count"),
-        horizon=plural(search.horizon, "bar"),
-        first=search.first[:10],
-        last=search.last[:10],
-    )
-    note = f" {search.note[:1].upper()}{search.note[1:]}." if search.note else ""
-    return (*told, f" The rule: {search.rule}.{note}")
-
-
-def _search_table(search: Ref) -> Table:
-    """Return every setting of the dial that was tried."""
-    chosen = (search.value.temperature, search.value.top_p)
-    columns = (
-        Column("top_p", "top_p", "number", decimals=2),
-        Column("CRPS of log volatility", "crps", "number", decimals=4),
-        Column("Mean rank", "pit_mean", "number", decimals=2),
-        Column("Volatility in its 90% band", "coverage", "level"),
-        Column("Return in its 90% band", "return_coverage", "level"),
-        Column("Holds", "holds", _yes, left=True, css="l"),
-        Column("", lambda p: "chosen" if (p.value.temperature, p.value.top_p) == chosen else "", left=True, css="l"),
-    )
-    points = search.each("points")
-    return tabulate("Temperature", columns, points, lambda point: numbers.fixed(point.value.temperature, 3))
-
-
-def _yes(holds: bool) -> str:
-    return "yes" if holds else "no"

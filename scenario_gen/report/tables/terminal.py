@@ -1,4 +1,4 @@
-"""Tables of the terminal: results and strategies, verdicts on paths, facts and scores, calibration, the searched dial.
+"""Tables of the terminal: results and strategies, verdicts on paths, facts and scores, calibration.
 
 Owns their columns; the page has its own, with other words and more room. Reads results, computes none, and knows
 neither how wide a terminal is nor in which order tables are shown.
@@ -13,13 +13,11 @@ from functools import partial
 from scenario_gen.backtest.limits import quantile_path
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
-from scenario_gen.forecasts.dial import DialSearch
-from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration, Recalibration
+from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration
 from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
 from scenario_gen.report.numbers import in_percent
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
 from scenario_gen.report.tables.realism import decisive_side
-from scenario_gen.report.tables.recalibrations import stretch_in_words
 from scenario_gen.stats.ranks import TITLES
 from scenario_gen.store.results import StressRun
 
@@ -289,43 +287,4 @@ def skills_table(calibration: Calibration) -> Table:
         lambda score: str(TITLES.get(score, score)),
         title="Scores",
         caption="skill above 0: better than the baseline; t below -2: surely so, above 2: surely worse",
-    )
-
-
-def knots_table(recalibration: Recalibration) -> Table:
-    """Return what a run would be rescaled by: one row per stretch of log volatility and of log volume."""
-    scaling = recalibration.scaling
-    rows = [
-        (f"{what}, {stretch_in_words(stretch)}", f"{knot.location:+.2f}", f"{knot.slope:+.2f}", f"{knot.noise:.2f}")
-        for what, knots in (("volatility", scaling.knots), ("volume", scaling.volume))
-        for stretch, knot in zip(scaling.stretches, knots, strict=False)
-    ]
-    heads = [Column("logs", left=True), *map(Column, ("location", "slope", "noise"))]
-    return of_texts(
-        heads,
-        rows,
-        title=f"Recalibration, {recalibration.status}, by {recalibration.origins} forecasts",
-        caption="what a run is rescaled by; .1 is a tenth; noise: the deviation that forecasts lacked",
-    )
-
-
-def dial_table(search: DialSearch) -> Table:
-    """Return the curve that was searched for temperature and top_p, with the choice marked."""
-    columns = (
-        Column("temperature", "temperature", lambda value: f"{value:g}"),
-        Column("top_p", "top_p", lambda value: f"{value:g}"),
-        Column("CRPS of log volatility", "crps", ".4f"),
-        Column("PIT mean", "pit_mean", ".2f"),
-        Column("in 90 %", "coverage", ".0%"),
-        Column("return in 90 %", "return_coverage", ".0%"),
-        Column("holds", lambda point: "yes" if point.value.holds else "no"),
-    )
-    chosen = (search.temperature, search.top_p)
-    return tabulate(
-        "",
-        columns,
-        Ref(search, "").each("points"),
-        lambda point: "chosen" if (point.value.temperature, point.value.top_p) == chosen else "",
-        title=f"Choosing {search.searched}",
-        caption=search.rule,
     )
