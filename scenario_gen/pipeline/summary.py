@@ -37,36 +37,29 @@ from scenario_gen.stress.search import ContextInCrisis
 RANKS = (("worst", 0.0), ("5 % quantile", 0.05), ("median", 0.5), ("95 % quantile", 0.95), ("best", 1.0))
 
 
+def ranked(returns: NDArray[np.float64], weights: Weights | None = None) -> list[int]:
+    """Return the rows of the paths at five ranks of total return [path]; of weighted ones, of what they stand for."""
+    if weights is not None:
+        return weights.rows_at(returns, tuple(rank for _, rank in RANKS))
+    order = np.argsort(returns, kind="stable")
+    return [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
+
+
 def named_paths(
-    prepared: Prepared,
-    strategy: LoadedStrategy,
-    returns: NDArray[np.float64],
-    path_ids: NDArray[np.int64],
-    block_of: NDArray[np.int64],
-    store: RunFolder,
-    weights: Weights | None = None,
+    prepared: Prepared, strategy: LoadedStrategy, ids: NDArray[np.int64], paths: PathSet
 ) -> list[NamedPath]:
-    """Return the paths at five ranks of total return, backtested once more to have every trade.
+    """Return the paths at five ranks, backtested once more to have every trade.
 
     Args:
         prepared: the scenario.
         strategy: whose returns rank the paths.
-        returns: total return [path].
-        path_ids: ids in the same order.
-        block_of: the block of each path.
-        store: where the blocks are.
-        weights: of the paths, where they do not all stand for as much; ranks are then of what they stand for.
+        ids: of the paths, from the worst to the best.
+        paths: those, and others.
     """
-    if weights is None:
-        order = np.argsort(returns, kind="stable")
-        rows = [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
-    else:
-        rows = weights.rows_at(returns, tuple(rank for _, rank in RANKS))
-    distinct = some_paths(prepared, store, path_ids[rows], block_of[rows])
+    distinct = paths.select(np.unique(ids))
     result = trade(strategy, prepared, distinct)
     return [
-        _named(label, strategy.name, distinct, int(path_ids[row]), result)
-        for (label, _), row in zip(RANKS, rows, strict=True)
+        _named(label, strategy.name, distinct, int(path), result) for (label, _), path in zip(RANKS, ids, strict=True)
     ]
 
 
@@ -184,6 +177,10 @@ class Merged:
     block_of: NDArray[np.int64]  # the block that each kept path lies in [path]
     weights: Weights | None = None  # of the kept paths; None where all stand for as much
 
+    def returns(self, place: int) -> NDArray[np.float64]:
+        """Return the total returns of the strategy at this place [path]."""
+        return np.asarray(self.metrics.loc[self.metrics["strategy"] == place, "total_return"], dtype=np.float64)
+
 
 def summarise(
     prepared: Sequence[Prepared],
@@ -296,9 +293,9 @@ def _scenario_result(
     *,
     named: bool,
 ) -> ScenarioResult:
+    shown = _shown_paths(prepared, strategies, merged, store) if named and strategies else None
     results = [
-        _strategy_result(prepared, strategy, place, merged, limits, store, named=named)
-        for place, strategy in enumerate(strategies)
+        _strategy_result(prepared, strategy, place, merged, limits, shown) for place, strategy in enumerate(strategies)
     ]
     ratio, weights, ranks = merged.volatility_ratio, merged.weights, (0.05, 0.5, 0.95)
     levels = np.quantile(ratio, ranks) if weights is None else weights.quantiles(ratio[:, None], ranks)[:, 0]
@@ -333,29 +330,26 @@ def _ranked_crisis(prepared: Prepared, merged: Merged) -> ContextInCrisis | None
     return prepared.crisis.ranked(int(bars[-1]), merged.close[:, : len(bars)], happened)
 
 
+def _shown_paths(prepared: Prepared, strategies: Sequence[LoadedStrategy], merged: Merged, store: RunFolder) -> PathSet:
+    """Return the paths that some strategy has at one of five ranks, from every block once."""
+    rows = np.unique([row for place in range(len(strategies)) for row in ranked(merged.returns(place), merged.weights)])
+    return some_paths(prepared, store, merged.path_ids[rows], merged.block_of[rows])
+
+
 def _strategy_result(
-    prepared: Prepared,
-    strategy: LoadedStrategy,
-    place: int,
-    merged: Merged,
-    limits: Limits,
-    store: RunFolder,
-    *,
-    named: bool,
+    prepared: Prepared, strategy: LoadedStrategy, place: int, merged: Merged, limits: Limits, shown: PathSet | None
 ) -> StrategyResult:
-    rows = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
-    returns, weights = rows["total_return"].to_numpy(), merged.weights
-    shown = named_paths(prepared, strategy, returns, merged.path_ids, merged.block_of, store, weights) if named else []
+    ids = merged.path_ids[ranked(merged.returns(place), merged.weights)]
     return strategy_result(
         strategy,
-        rows,
+        merged.metrics[merged.metrics["strategy"] == place].set_index("path_id"),
         merged.equity[place],
         len(prepared.timestamps),
         limits,
         seed=prepared.scenario.paths.seed % 2**32,
         realised=_realised(prepared, strategy, place, merged),
-        named=shown,
-        weights=weights,
+        named=[] if shown is None else named_paths(prepared, strategy, ids, shown),
+        weights=merged.weights,
         rules=prepared.account,
     )
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 import scenario_gen as sg
 from scenario_gen import pipeline
-from scenario_gen.pipeline.study import Clock
+from scenario_gen.finding import CANDLES
+from scenario_gen.pipeline.study import Clock, tell
+from scenario_gen.store import folder as store
 
 SPEC = {
     "name": "stages",
@@ -44,6 +49,50 @@ def test_stages_run_in_order_and_their_findings_stand_in_that_order(tmp_path: Pa
     assert order[4:] == ["compare_generators", "compare_with_history", "forecast_the_past"]
     names = [finding.name for finding in result.findings]
     assert names.index("candles") < names.index("look_ahead") < names.index("nulls")
+
+
+def test_a_story_hands_what_is_known_from_stage_to_stage_and_gathers_findings_in_order() -> None:
+    def add(study: int, known: tuple[int, ...]):
+        return (*known, study + len(known)), [CANDLES.finding("PASS", f"after {len(known)}")]
+
+    known, findings = tell((add, add, add), 10, ())
+    assert known == (10, 11, 12)
+    assert [finding.measured for finding in findings] == ["after 0", "after 1", "after 2"]
+    assert tell((), 10, known) == (known, [])
+
+
+@pytest.mark.parametrize("strategies", [["BuyAndHold"], ["BuyAndHold", "SmaCross", "SmaSlow"]], ids=len)
+def test_blocks_are_read_once_by_each_stage_however_many_strategies_there_are_and_summed_once(
+    tmp_path: Path, monkeypatch, strategies: list[str]
+) -> None:
+    """Stages that look at whole paths: summing up, the paths shown, probing, holding against chance and history."""
+    uses = {
+        "BuyAndHold": {"use": "strategies/buy_and_hold.py:BuyAndHold"},
+        "SmaCross": {"use": "strategies/sma_cross.py:SmaCross", "params": {"fast": 3, "slow": 8}},
+        "SmaSlow": {"use": "strategies/sma_cross.py:SmaCross", "params": {"fast": 5, "slow": 20}},
+    }
+    summed: Counter[str] = Counter()
+    read: Counter[tuple[str, int]] = Counter()
+    sum_of, load = store.sha256_of, store.RunFolder.load_arrays
+
+    def counted_sum(path: Path) -> str:
+        summed[str(path)] += 1
+        return sum_of(path)
+
+    def counted_load(self, scenario: str, index: int, *names: str):
+        read[scenario, index] += not names or "values" in names
+        return load(self, scenario, index, *names)
+
+    monkeypatch.setattr(store, "sha256_of", counted_sum)
+    monkeypatch.setattr(store.RunFolder, "load_arrays", counted_load)
+    paths = {"count": 8, "block": 4, "seed": 1}
+    chosen = [uses[name] for name in strategies]
+    sg.run({**SPEC, "paths": paths, "strategies": chosen, "report": {"folder": str(tmp_path / "run")}})
+    assert {block for block in read if block[0] == "base"} == {("base", 0), ("base", 1)}
+    assert max(read.values()) <= 4
+    of_blocks = {path: times for path, times in summed.items() if f"{tmp_path / 'run' / 'blocks'}" in path}
+    assert len(of_blocks) >= 2 * 2 * 2  # scenarios, blocks, arrays and notes
+    assert set(of_blocks.values()) == {2}  # as it is written, and as it is first read
 
 
 def test_laps_of_one_name_add_up() -> None:
