@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,6 +16,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LONGEST_FILE, LONGEST_FUNCTION = 420, 60  # lines
 CLASSES_OF_ONE_NAME = 3  # pairs at most: Block of a transformer and of paths, Scale of features and of numbers
 MOST_FILES = 240
+MOST_IMPORTS = 0.07  # of all lines
 VAGUE = {"one", "found", "told"}  # a parameter or field bears its type's noun
 
 
@@ -40,10 +41,15 @@ def loaded_with(tree: ast.Module) -> Iterator[ast.ImportFrom]:
             waiting += ast.iter_child_nodes(node)
 
 
-def imports_of(path: Path) -> set[str]:
+def written_in(tree: ast.Module) -> Iterator[ast.ImportFrom]:
+    """Yield all imports of a file: also those in functions, and those for type checkers."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+
+
+def imports_of(path: Path, which: Callable[[ast.Module], Iterator[ast.ImportFrom]] = loaded_with) -> set[str]:
     """Return the modules of this package that a file loads."""
     wanted = set()
-    for node in loaded_with(TREES[path]):
+    for node in which(TREES[path]):
         for name in node.names:
             whole = f"{node.module}.{name.name}"
             wanted.add(whole if whole in MODULES else str(node.module))
@@ -63,6 +69,28 @@ def test_no_two_modules_import_each_other():
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+def test_no_two_modules_know_each_other_but_a_face_its_room_and_a_section_its_engine():
+    """A face lists its room's names for type checkers; a generator's section opens its engine, when it is asked to."""
+    rooms = {module for module, path in MODULES.items() if path.stem == "__init__"}
+    graph = {module: imports_of(path, written_in) - rooms for module, path in MODULES.items() if module not in rooms}
+    engines = {module for module in graph if module.startswith("scenario_gen.generators.")}
+    try:
+        list(TopologicalSorter({m: w - engines if m in engines else w for m, w in graph.items()}).static_order())
+    except CycleError as error:
+        pytest.fail(f"circle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_imports_are_a_small_part_of_the_text():
+    lines = [path.read_text(encoding="utf-8").count("\n") for path in FILES]
+    imports = [
+        node.end_lineno - node.lineno + 1
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert sum(imports) <= MOST_IMPORTS * sum(lines)
 
 
 def test_files_and_functions_can_be_taken_in():

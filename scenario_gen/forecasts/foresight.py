@@ -35,7 +35,7 @@ from scenario_gen.stats.estimate import Floats
 from scenario_gen.stats.means import SeriesCorrelation, mean_test
 from scenario_gen.stats.ranks import DM_LAG, HAC_LAG
 
-FEWEST = 10  # origins, below which a correlation says nothing
+FEWEST = 10  # origins, below which a correlation, or a mean of orders, says nothing
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Beside:
     """One generator's correlation less a baseline's, at the origins that both forecast from."""
 
     baseline: str  # name
-    difference: float  # above zero ours follows the market more closely
+    difference: float  # above zero ours follows the market more closely, or ranks strategies better
     p: float  # two-sided, that they are equal
     origins: int
 
@@ -85,17 +85,8 @@ class Foresight:
 # --- The order of strategies ---
 
 
-FEWEST_SETS, FEWEST_ORIGINS = 3, 10  # below which no order, or no mean of orders, says anything
+FEWEST_SETS = 3  # strategies, below which no order says anything
 SCORE = "total_return"  # the metric that strategies are ranked by
-
-
-@dataclass(frozen=True)
-class RankedBeside:
-    """One generator's mean rank correlation less a baseline's, at the origins of both."""
-
-    baseline: str  # name
-    difference: float  # above zero ours ranks strategies better
-    p: float  # two-sided, that they are equal
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ class StrategyRanks:
     correlation: float  # mean of Spearman's over origins: 0 a ranking worth nothing, 1 the order that came
     low: float  # lower end of its 95 % interval, for neighbours that hang together
     high: float
-    beside: list[RankedBeside]
+    beside: list[Beside]  # each baseline
     by_origin: list[float]  # oldest first; those that could be ranked
 
 
@@ -137,10 +128,10 @@ def rank_strategies(
         CheckError: too few strategies or origins, or fewer than ten origins that can be ranked.
         StrategyError: a strategy raised, or answered something unusable.
     """
-    if len(strategies) < FEWEST_SETS or len(origins) < FEWEST_ORIGINS:
+    if len(strategies) < FEWEST_SETS or len(origins) < FEWEST:
         raise CheckError(
             f"{len(strategies)} strategies and sets of parameters at {len(origins)} origins",
-            expected=f"at least {FEWEST_SETS}, better 24, at {FEWEST_ORIGINS} origins, better 20, to have an order",
+            expected=f"at least {FEWEST_SETS}, better 24, at {FEWEST} origins, better 20, to have an order",
             fix="list several values of a parameter, or take a shorter horizon",
         )
 
@@ -151,10 +142,10 @@ def rank_strategies(
 
     seen = [dict(observe(one, origins, look, sampling, advance).seen) for one in generators]
     known = [place for place in range(len(origins)) if all(np.isfinite(one.get(place, np.nan)) for one in seen)]
-    if len(known) < FEWEST_ORIGINS:
+    if len(known) < FEWEST:
         raise CheckError(
             f"at {len(known)} of {len(origins)} origins the strategies earned different returns on all paths",
-            expected=f"at least {FEWEST_ORIGINS}",
+            expected=f"at least {FEWEST}",
             fix="take strategies that trade within the horizon, or a longer horizon",
         )
     names = [generator_label(one) for one in generators]
@@ -180,7 +171,7 @@ def _agreement(drawn: Floats, came: Floats) -> float:
 def _result(name: str, sets: int, values: Floats, others: Sequence[tuple[str, Floats]]) -> StrategyRanks:
     test = mean_test(values, DM_LAG)
     beside = [
-        RankedBeside(baseline, float((values - theirs).mean()), mean_test(values - theirs, DM_LAG).p)
+        Beside(baseline, float((values - theirs).mean()), mean_test(values - theirs, DM_LAG).p, len(values))
         for baseline, theirs in others
     ]
     low, high = test.mean - test.half_width, test.mean + test.half_width
@@ -291,8 +282,7 @@ def drift_finding(scenario: str, bars: int, drift: EnsembleDrift) -> Finding:
     large = drift.deviations is not None and abs(drift.deviations) > NOTABLE
     gain = f"{drift.growth:+.2%} [{drift.growth_low:+.2%}, {drift.growth_high:+.2%}]"
     share = "" if drift.deviations is None else f", {drift.deviations:+.2f} deviations of a path's return"
-    return Finding(
-        name=DRIFT.key,
+    return DRIFT.finding(
         label="WARN" if large and sure else "PASS",
         measured=f"holding gains {gain} on average over {bars} bars{share}",
         band=f"a mean within {NOTABLE:g} deviations: beyond, the generator's drift decides what a long strategy earns",

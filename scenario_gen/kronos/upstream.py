@@ -185,9 +185,8 @@ class KronosPredictor:
             DataError: columns, lengths or values do not fit.
             SpecError: a setting cannot be used.
         """
-        rule = _rule(T, top_k, top_p, upstream=True)
-        context = read_context(df, x_timestamp, y_timestamp, whole("pred_len", pred_len))
-        return _mean(context, self._sample([context], sample_count, rule, seed, verbose)[0])
+        frames = [df], [x_timestamp], [y_timestamp]
+        return self.predict_batch(*frames, pred_len, T, top_k, top_p, sample_count, verbose, seed=seed)[0]
 
     def predict_batch(
         self,
@@ -212,12 +211,10 @@ class KronosPredictor:
                 f"{len(df_list)} frames, {len(x_timestamp_list)} and {len(y_timestamp_list)} lists of stamps",
                 expected="the same number of each",
             )
+        frames = list(zip(df_list, x_timestamp_list, y_timestamp_list, strict=True))
         rule = _rule(T, top_k, top_p, upstream=True)
-        pred_len = whole("pred_len", pred_len)
-        triples = zip(df_list, x_timestamp_list, y_timestamp_list, strict=True)
-        contexts = [read_context(df, x, y, pred_len) for df, x, y in triples]
-        sampled = self._sample(contexts, sample_count, rule, seed, verbose)
-        return [_mean(context, one) for context, one in zip(contexts, sampled, strict=True)]
+        sampled = self._sample(frames, pred_len, sample_count, rule, seed, verbose)
+        return [_mean(context, paths) for context, paths in sampled]
 
     def predict_paths(
         self,
@@ -238,8 +235,8 @@ class KronosPredictor:
         Unlike upstream's rule, which :meth:`predict` keeps, top_k and top_p both apply.
         """
         rule = _rule(T, top_k, top_p, upstream=False)
-        context = read_context(df, x_timestamp, y_timestamp, whole("pred_len", pred_len))
-        return self._sample([context], sample_count, rule, seed, verbose)[0].prices.astype(np.float32)
+        ((_, sampled),) = self._sample([(df, x_timestamp, y_timestamp)], pred_len, sample_count, rule, seed, verbose)
+        return sampled.prices.astype(np.float32)
 
     def pinned_bars(self, df: pd.DataFrame, paths: NDArray[np.floating]) -> NDArray[np.int64]:
         """Return how many bars of each path [sample] have a price at the edge that ``df`` sets for levels.
@@ -253,9 +250,17 @@ class KronosPredictor:
         return self.representation.pinned(z).sum(axis=1)
 
     def _sample(
-        self, contexts: Sequence[Context], samples: int, rule: SamplingRule, seed: int, verbose: bool
-    ) -> list[PredictedPaths]:
-        """Sample after every context: contexts of one length in one pass, as far as memory allows."""
+        self,
+        frames: Sequence[tuple[pd.DataFrame, Times, Times]],
+        horizon: int,
+        samples: int,
+        rule: SamplingRule,
+        seed: int,
+        verbose: bool,
+    ) -> list[tuple[Context, PredictedPaths]]:
+        """Read every frame and sample after it: those of one length in one pass, as far as memory allows."""
+        horizon = whole("pred_len", horizon)
+        contexts = [read_context(df, x, y, horizon) for df, x, y in frames]
         samples, seed = whole("sample_count", samples), whole("seed", seed, smallest=0)
         self._force_eval()
         out: dict[int, PredictedPaths] = {}
@@ -265,7 +270,7 @@ class KronosPredictor:
                 seeds = [seed + place for place in batch]
                 done = self._pass([contexts[place] for place in batch], samples, rule, seeds, advance)
                 out.update(zip(batch, done, strict=True))
-        return [out[place] for place in range(len(contexts))]
+        return [(context, out[place]) for place, context in enumerate(contexts)]
 
     def _passes(self, contexts: Sequence[Context], samples: int) -> Iterator[list[int]]:
         """Group the places of contexts by length; cut groups whose keys and values would not fit."""
