@@ -218,10 +218,27 @@ AGREEMENT = Check(
     "mean, median, losing paths and 5 % quantile alike on all generators, to what ten points of loss amount to",
     section="across",
 )  # fmt: skip
+EVENT_PROBABILITY = Check("event_probability", section="stress", gate="limit")
+EVENT_CROSS_CHECK = Check(
+    "event_cross_check",
+    "islands and plain paths alike at every level that 30 plain paths come to (FAIL: p < .01 after Bonferroni)",
+    section="stress",
+)  # fmt: skip
+EVENT_GENEALOGY = Check(
+    "event_genealogy", "30 independent stories or more behind the paths in the event (INCONCLUSIVE below 10)",
+    section="stress",
+)  # fmt: skip
+EVENT_MODELS_AGREE = Check(
+    "event_models_agree", "probabilities under several generators that differ by less than ten times", section="stress"
+)
+EVENT_IN_HISTORY = Check(
+    "event_in_history", "a probability that the count in windows of history allows", section="stress"
+)
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
     LOOK_AHEAD, WARM_UP, INTRABAR, FILLS, NULLS, MARKER, OVERFITTING, AGREEMENT,
+    EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

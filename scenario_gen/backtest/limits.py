@@ -168,19 +168,27 @@ class _Declared(Section):
     """The user's own limits, each judged on the 95 % interval of what the paths say; a breach ends a run with 3."""
 
     def declared(self) -> dict[str, float]:
-        """Return the level of each limit that is declared, by its key."""
-        return self.model_dump(exclude_none=True)
+        """Return the level of each limit on strategies that is declared, by its key."""
+        return self.model_dump(exclude_none=True, exclude={"event_probability"})
 
 
 if TYPE_CHECKING:
-    Limits = _Declared
-else:  # the section of a spec: one field for each entry of the list
+
+    class Limits(_Declared):
+        """The section of a spec."""
+
+        event_probability: Mapping[str, float] = Field(default={})
+else:  # one field for each entry of the list, and the limits on events
     Limits = create_model(
         "Limits",
         __base__=_Declared,
         __module__=__name__,
         __doc__=_Declared.__doc__,
         **{limit.key: limit.field for limit in KNOWN_LIMITS},
+        event_probability=(
+            dict[str, Any],
+            Field(default={}, description="largest probability of a scenario's event, by the scenario's name"),
+        ),
     )
 
 

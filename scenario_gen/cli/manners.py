@@ -180,6 +180,6 @@ def leave(findings: Sequence[Finding]) -> int:
         names = ", ".join(dict.fromkeys(finding.strategy for finding in ahead))
         say(f"{names}: decides by what it cannot know yet; its results mean nothing", err=True)
     if broken := failed(findings, "limit"):
-        names = ", ".join(dict.fromkeys(finding.part for finding in broken))
+        names = ", ".join(dict.fromkeys(finding.part or finding.name for finding in broken))
         say(f"limits breached: {names} ({len(broken)} judgements)", err=True)
     return exit_code(findings, "limit", "strategy")

@@ -122,6 +122,14 @@ class WalkingGenerator(Generator, Protocol):
         """
 
 
+@runtime_checkable
+class BoundedGenerator(Generator, Protocol):
+    """A generator whose bars are bounded: some events are beyond it, however long one samples."""
+
+    def bar_bounds(self, context: Candles) -> tuple[float, float]:
+        """Return the lowest and the highest log return that a bar of a path can have."""
+
+
 def sample_contexts(
     generator: Generator, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
 ) -> list[PathSet]:

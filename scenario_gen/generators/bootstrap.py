@@ -61,6 +61,11 @@ class StationaryBootstrap:
         provenance = {"generator": "bootstrap", "mean_block": round(mean_block, 2)}
         return to_path_set(context, timestamps, draws, relative[index], drawn, provenance)
 
+    def bar_bounds(self, context: Candles) -> tuple[float, float]:
+        """Return the context's own lowest and highest log return."""
+        returns = np.diff(np.log(context.close))
+        return float(returns.min()), float(returns.max())
+
     def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> ChainWalk:
         """Return paths before their first bar; the same errors are raised."""
         require_bars(context)

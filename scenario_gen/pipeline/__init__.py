@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.finding import Finding
+from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -35,6 +36,7 @@ __all__ = ["run", "run_spec", "sample"]
 RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", sample_and_trade),
     ("summarising", sum_up),
+    ("judging events", judge_events),
     ("", probe),
     ("", hold_against),
     ("judging strategies", compare_generators),
@@ -91,7 +93,7 @@ def run_spec(
     with store.at_work() as lock:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
-        study = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite)
+        study = with_cases(Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
         results, findings = Results(), []
         for lap, stage in RUN:
             results, more = stage(study, results)
@@ -111,7 +113,7 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         command=command,
         spec=spec.model_dump(mode="json"),
         spec_text=loaded.text,
-        limits=spec.limits.model_dump(exclude_none=True),
+        limits=spec.limits.declared(),
         identity=study.identity,
         versions=versions(),
         device=device_of(study.grounds),

@@ -185,7 +185,7 @@ def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tu
     fan = ran.equity[:, fan_bars(paths.horizon)]
     found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=given.seed, weights=paths.weighting)
     result = replace(found, warm_up=warm)
-    judged = strategy_findings(result, limits.model_dump(exclude_none=True))
+    judged = strategy_findings(result, limits.declared())
     return result, [*asked, *fills_finding(strategy.name, ran.metrics, given), *judged]
 
 
@@ -199,7 +199,7 @@ def _report(study: TradeStudy, results: Traded, findings: list[Finding], dropped
         calendar="given" if given.calendar is None else given.calendar.code,
         bars_per_year=given.bars_per_year,
         broker=given.broker.model_dump(mode="json"),
-        limits=study.limits.model_dump(exclude_none=True),
+        limits=study.limits.declared(),
         dropped={each.name: each.reason for each in dropped},
         notes=list(given.notes),
     )

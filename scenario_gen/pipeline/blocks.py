@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import mean, quantile
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
 
 FAN_POINTS = 130
 FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -53,6 +55,7 @@ class FinishedBlock:
     equity: NDArray[np.float32]  # [strategy, path, fan point]
     equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
     reads: dict[str, dict[str, str]]  # sums of what each strategy's code has read, by its use and the file's name
+    island: IslandRecord | None = None  # that the raw paths are of, where the scenario's event is sampled on islands
 
     def save(self, store: RunFolder, scenario: str, index: int) -> None:
         """Write the block to its folder.
@@ -75,6 +78,9 @@ class FinishedBlock:
             "unrepaired": self.unrepaired,
         }
         notes = {"account": self.tally.notes(), "provenance": self.provenance, "reads": self.reads}
+        if self.island is not None:
+            arrays |= self.island.arrays()
+            notes["island"] = self.island.notes()
         store.save_block(scenario, index, arrays, frames, notes)
 
     def fits(self, prepared: Prepared, strategies: Sequence[LoadedStrategy], block: Block) -> bool:
@@ -83,14 +89,16 @@ class FinishedBlock:
         Raises:
             Exception: of nearly any kind, where somebody else made it.
         """
-        raw, ids, places = block.start + np.arange(block.take), self.paths.path_ids, range(len(strategies))
+        raw = block.start + np.arange(block.take) if self.island is None else self.island.ids
+        ids, places = self.paths.path_ids, range(len(strategies))
         horizon, many = len(prepared.timestamps), len(strategies)
         numbers = self.metrics[[metric.name for metric in METRICS]].to_numpy(dtype=np.float64)
         account = merge_tallies([self.tally])
         return (
             np.array_equal(self.tally.counts.index, raw)
             and np.array_equal(ids, raw[~self.tally.counts["rejected"].to_numpy()])
-            and account.paths == block.take
+            and account.paths == len(raw)
+            and (self.island is not None) == prepared.split
             and self.paths.values.dtype == np.float32
             and bool(np.isfinite(self.paths.values[..., :4]).all())
             and _are_weights(self.paths.weights)
@@ -128,7 +136,30 @@ class FinishedBlock:
             equity=arrays["equity"],
             equity_then=arrays["equity_then"],
             reads=notes["reads"],
+            island=IslandRecord.stored(arrays, notes["island"]) if "island" in notes else None,
         )
+
+
+def island_records(prepared: Prepared, store: RunFolder) -> list[IslandRecord]:
+    """Return the islands of a scenario whose event is sampled on them.
+
+    Raises:
+        StoreError: one is not whole.
+    """
+    return [
+        IslandRecord.stored(
+            store.load_arrays(prepared.name, index, *ISLAND_ARRAYS), store.load_notes(prepared.name, index)["island"]
+        )
+        for index in block_indices(prepared, store)
+    ]
+
+
+def block_indices(prepared: Prepared, store: RunFolder) -> list[int]:
+    """Return the blocks of a scenario: as many as its paths need, or the islands that there are."""
+    if not prepared.split:
+        plan = prepared.scenario.paths
+        return [block.index for block in plan_blocks(plan.count, plan.block)]
+    return list(takewhile(lambda index: store.has_block(prepared.name, index), count()))
 
 
 def is_kept(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, block: Block) -> bool:
@@ -339,9 +370,35 @@ def run_block(
     prepared: Prepared, block: Block, strategies: Sequence[LoadedStrategy], sampled: Advance, tested: Advance
 ) -> FinishedBlock:
     """Generate, check and backtest one block."""
-    scenario = prepared.scenario
     raw = sample_block(prepared, block, sampled)
-    measured = share_of(MOST_MEASURED, block.take, scenario.paths.count)
+    measured = share_of(MOST_MEASURED, block.take, prepared.scenario.paths.count)
+    return finish_block(prepared, raw, strategies, tested, measured=measured)
+
+
+def finish_block(
+    prepared: Prepared,
+    raw: PathSet,
+    strategies: Sequence[LoadedStrategy],
+    tested: Advance,
+    *,
+    measured: int,
+    island: IslandRecord | None = None,
+) -> FinishedBlock:
+    """Check and backtest raw paths.
+
+    Args:
+        prepared: the scenario.
+        raw: as sampled.
+        strategies: that trade them.
+        tested: hears of each.
+        measured: how many paths the effect of repairs is measured on.
+        island: that the paths are of, where they are.
+
+    Raises:
+        CheckError: candles break a rule and the spec says ``fail``.
+        StrategyError: a strategy raised or answered something unusable.
+    """
+    scenario = prepared.scenario
     checked = prepared.rules.check(raw, scenario.checks.on_invalid, measured=measured)
     kept = checked.paths
     fan = fan_bars(kept.horizon)
@@ -365,6 +422,7 @@ def run_block(
         equity=np.stack(equity),
         equity_then=np.stack(equity_then) if then else np.empty((0, len(kept)), dtype=np.float32),
         reads=_reads_of(strategies),
+        island=island,
     )
 
 
@@ -402,9 +460,8 @@ def first_paths(prepared: Prepared, store: RunFolder, most: int) -> PathSet:
 
 def paths_of(prepared: Prepared, store: RunFolder) -> Iterator[PathSet]:
     """Yield the kept paths of a scenario, block by block."""
-    plan = prepared.scenario.paths
-    for block in plan_blocks(plan.count, plan.block):
-        yield block_paths(prepared, store, block.index)
+    for index in block_indices(prepared, store):
+        yield block_paths(prepared, store, index)
 
 
 def some_paths(prepared: Prepared, store: RunFolder, ids: NDArray[np.int64], blocks: NDArray[np.int64]) -> PathSet:

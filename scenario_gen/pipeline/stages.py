@@ -31,6 +31,7 @@ from scenario_gen.forecasts.results import Calibration
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
+from scenario_gen.pipeline.events import run_islands
 from scenario_gen.pipeline.opening import base_of, calibration_settings
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.pipeline.summary import summarise
@@ -53,7 +54,8 @@ from scenario_gen.values import cached
 def sample_and_trade(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Sample, check and backtest every block that is not there yet."""
     for ground in study.grounds:
-        run_blocks(ground, study.strategies, study.store, study.progress)
+        run = run_islands if ground.split else run_blocks
+        run(ground, study.strategies, study.store, study.progress)
         study.clock.lap(f"scenario {ground.name}")
     return results, []
 
@@ -79,7 +81,7 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
     Raises:
         StoreError: the disk refuses.
     """
-    asked = [ground for ground in study.grounds if ground.scenario.checks.facts]
+    asked = [ground for ground in study.grounds if ground.scenario.checks.facts and ground.case is None]
     once, frames = Once(), []
     seen: dict[str, ScenarioResult] = {scenario.name: scenario for scenario in results.scenarios}
     findings: list[Finding] = []

@@ -44,6 +44,7 @@ from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
+from scenario_gen.stress.rare import Case
 from scenario_gen.stress.search import ContextInCrisis, placed
 from scenario_gen.version import VERSION
 
@@ -63,11 +64,17 @@ class Prepared(Ground):
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says ``auto``
     recalibration: Recalibration | None = None  # of the generator, where the spec asks for it
     crisis: ContextInCrisis | None = None  # that the context ends in, where the spec names or searches one
+    case: Case | None = None  # the event whose probability is asked, where one is
 
     @property
     def name(self) -> str:
         """The scenario's name."""
         return self.scenario.name
+
+    @property
+    def split(self) -> bool:
+        """Whether its blocks are islands of weighted paths."""
+        return self.case is not None and self.case.method == "splitting"
 
 
 Base = TypeVar("Base")  # what a command stands on, the same for every stage

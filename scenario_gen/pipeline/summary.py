@@ -23,9 +23,16 @@ from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
-from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.pipeline.blocks import FinishedBlock, fan_bars, make_fan, repair_effects, rounded, some_paths
+from scenario_gen.pipeline.blocks import (
+    FinishedBlock,
+    block_indices,
+    fan_bars,
+    make_fan,
+    repair_effects,
+    rounded,
+    some_paths,
+)
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
@@ -206,11 +213,11 @@ def summarise(
             end = one.context.timestamps[-1].date().isoformat()
             overlap = overlap_finding(one.name, end, one.generator.trained_until)
             findings += [candle_finding(one.name, merged.account), overlap]
-            findings += edge_finding(one.name, merged.provenance, one.scenario.paths.count)
+            findings += edge_finding(one.name, merged.provenance, merged.account.paths)
             findings += _unfilled(one, strategies, merged.metrics) if one.scenario.role == "scenario" else []
             advance(1)
     store.write_candles(pd.concat(candles, ignore_index=True))
-    findings += limit_findings(scenarios, limits.model_dump(exclude_none=True))
+    findings += limit_findings(scenarios, limits.declared())
     return scenarios, _without_equal_weights(pd.concat(metrics, ignore_index=True), scenarios), findings
 
 
@@ -233,12 +240,12 @@ def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
     closes, block_of = [], []
     writer = store.paths_writer(prepared.name) if paths.keep else nullcontext()
     with writer as out:
-        for block in plan_blocks(paths.count, paths.block):
-            part = FinishedBlock.load(prepared, store, block.index)
+        for index in block_indices(prepared, store):
+            part = FinishedBlock.load(prepared, store, index)
             if out is not None:
                 out.write(part.paths)
             closes.append(part.paths.close[:, fan])
-            block_of.append(np.full(len(part.paths), block.index))
+            block_of.append(np.full(len(part.paths), index))
             parts.append(part.without_bars())
     path_ids = np.concatenate([part.paths.path_ids for part in parts])
     if not len(path_ids):
@@ -306,7 +313,7 @@ def _scenario_result(
         context=context_view(prepared),
         horizon=len(prepared.timestamps),
         timestamps=[stamp.isoformat() for stamp in prepared.timestamps],
-        paths=prepared.scenario.paths.count,
+        paths=merged.account.paths,
         candles=merged.account,
         volatility_ratio={name: float(v) for name, v in zip(("0.05", "0.5", "0.95"), levels, strict=True)},
         price_fan=make_fan(merged.close, merged.path_ids, len(prepared.timestamps), weights),

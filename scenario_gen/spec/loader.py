@@ -21,6 +21,7 @@ from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
+from scenario_gen.spec.events import check_event_limits
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.overlay import (
     OVERRIDABLE,
@@ -143,6 +144,8 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     account = _optional_section(AccountRules, values, "account", violations) if "account" in values else None
     check_account(account, scenarios, limits, violations)
     _judge_sizes(scenarios, strategies, violations)
+    if limits is not None:
+        check_event_limits(limits.event_probability, scenarios, violations)
     violations.raise_any()
     return ScenarioSpec.model_validate(
         {

@@ -19,6 +19,7 @@ from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosG
 from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.section import Section
 from scenario_gen.stress.crises import ContextStress, Replay
+from scenario_gen.stress.event import Event, Sampler
 
 MAX_PATHS = 1_000_000
 MAX_CONTEXT = 8192
@@ -105,6 +106,8 @@ class ResolvedScenario(Section):
     broker: Broker = Broker()
     context: ContextStress | None = None
     replay: Replay | None = None
+    event: Event | None = None
+    sampler: Sampler = Sampler()
 
 
 class ScenarioSpec(Section):

@@ -26,8 +26,10 @@ from scenario_gen.reading.places import bad_name, find_file, missing_file, same_
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
+from scenario_gen.spec.events import check_event
 from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.stress.crises import ContextStress, Replay
+from scenario_gen.stress.event import Event, Sampler
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
@@ -140,6 +142,8 @@ OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker
 OWN: dict[str, type[Section]] = {  # keys of a scenario alone: the base has none of them, so that it stays what it is
     "context": ContextStress,
     "replay": Replay,
+    "event": Event,
+    "sampler": Sampler,
 }
 MAX_SCENARIOS = 200
 
@@ -349,6 +353,7 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
         check_data_file(history["file"], folder, merged.place(("data", "file")), violations)
     if isinstance(generator := parts.get("generator"), KronosGenerator):
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
+    check_event(parts, merged.values, merged.place, violations)
     if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None
     return ResolvedScenario.model_validate({"name": name, "role": role, **parts})

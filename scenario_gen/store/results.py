@@ -19,6 +19,7 @@ from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.search import ContextInCrisis
+from scenario_gen.stress.verdicts import EventResult
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class ScenarioResult:
     drift: EnsembleDrift | None = None  # of its kept paths; None likewise
     crisis: ContextInCrisis | None = None  # that its context ends in; None where it ends at data.end
     weighting: Weighting | None = None  # of its kept paths; None where all stand for as much
+    event: EventResult | None = None  # whose probability it asks; None where it asks none
 
 
 @dataclass(frozen=True)

@@ -1,127 +1,28 @@
-"""Events that a scenario asks the probability of, and the scores that lead paths to them.
+"""What events ask of paths, and the scores that lead paths to them.
 
-Owns the sections ``event`` and ``sampler`` of a spec and one entry of :data:`FUNCTIONALS` per kind of event: what it
-asks of a path, from which bar on it is certain, and how near a path is at each bar. A score reads the bars so far and
-nothing else. To add a functional: an entry there and its name in :class:`Event`. Samples nothing.
+Owns one entry of :data:`FUNCTIONALS` per kind of event: what it asks of a path, from which bar on it is certain, and
+how near a path is at each bar. A score reads the bars so far and nothing else. To add a functional: an entry there and
+its name in :class:`scenario_gen.stress.event.Event`. Samples nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from scipy.special import log_ndtr
 
+from scenario_gen.errors import DataError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.relative import Floats, continue_ewma, running_volatility
-from scenario_gen.reading.section import Section
-from scenario_gen.stress.splitting import MOST_SLOTS, Score, Scored
+from scenario_gen.stress.event import Event
+from scenario_gen.stress.splitting import Score, Scored
 
 KAPPA = 1.6  # look-ahead of the drawdown's score, in deviations of a random walk: 1.3 to 2 all work
 MONITORED = 0.583  # a barrier watched at closes alone lies so many deviations of a bar further away
-MOST_VOLATILITY = 10.0  # per year
-Functional = Literal["max_drawdown", "terminal_return", "realised_vol", "bar_return"]
-
-
-class Event(Section):
-    """What is to happen on a path, counted at the close of its bars."""
-
-    functional: Functional = Field(
-        description="max_drawdown: the deepest fall from the highest close so far, the last real close included; "
-        "terminal_return: from the last real close to the last bar; realised_vol: root mean square of log returns, per "
-        "year; bar_return: of any one bar"
-    )
-    at_least: float | None = Field(default=None, description="0.25 is 25 %")
-    at_most: float | None = Field(default=None, description="of a return: -0.3 is a fall by 30 %")
-    allow_truncated: bool = Field(
-        default=False, description="take top_p or top_k of a model, which cut the tail off: the probability is too low"
-    )
-
-    @model_validator(mode="after")
-    def _one_threshold(self) -> Event:
-        signed = self.functional in ("terminal_return", "bar_return")
-        given = [name for name in ("at_least", "at_most") if getattr(self, name) is not None]
-        if len(given) != 1 or (given == ["at_most"] and not signed):
-            allowed = "at_least or at_most, one of them" if signed else "at_least alone"
-            raise ValueError(f"{self.functional} has {' and '.join(given) or 'no threshold'}, expected {allowed}")
-        if words := _outside(self.functional, self.at_least, self.at_most):
-            raise ValueError(words)
-        return self
-
-    @property
-    def threshold(self) -> float:
-        """The number that was declared."""
-        return float(self.at_most if self.at_most is not None else self.at_least or 0.0)
-
-    @property
-    def sign(self) -> float:
-        """-1 where further means lower."""
-        return -1.0 if self.at_most is not None else 1.0
-
-    @property
-    def in_words(self) -> str:
-        """The event as a reader would say it: ``drawdown of 25 % or more``."""
-        size = f"{100 * abs(self.threshold):.4g} %"
-        fall = self.threshold < 0
-        return {
-            "max_drawdown": f"drawdown of {size} or more",
-            "realised_vol": f"realised volatility of {size} a year or more",
-            "terminal_return": f"{'loss' if fall else 'gain'} of {size} or more at the end",
-            "bar_return": f"{'fall' if fall else 'rise'} of {size} or more in one bar",
-        }[self.functional]
-
-
-def _outside(functional: str, at_least: float | None, at_most: float | None) -> str:
-    """Return what is wrong with a threshold, or nothing."""
-    if at_most is not None:
-        satisfied = "every path is at 0 when it sets out, so the event would have happened before the first bar"
-        return "" if -1.0 < at_most < 0.0 else f"at_most is {at_most:g}, expected a fall between -1 and 0: {satisfied}"
-    if at_least is None:
-        return ""
-    if functional == "max_drawdown":
-        return (
-            "" if 0.0 < at_least < 1.0 else f"at_least is {at_least:g}, expected a share of the price between 0 and 1"
-        )
-    if functional == "realised_vol":
-        inside = 0.0 < at_least <= MOST_VOLATILITY
-        return "" if inside else f"at_least is {at_least:g}, expected a volatility per year, up to {MOST_VOLATILITY:g}"
-    return "" if at_least > 0.0 else f"at_least is {at_least:g}, expected a gain above 0; for a fall write at_most"
-
-
-class Sampler(Section):
-    """How the paths of an event are found."""
-
-    method: Literal["auto", "rejection", "splitting"] = Field(
-        default="auto", description="auto: plain paths where 100 of them show the event, else splitting"
-    )
-    island: int = Field(default=512, ge=32, le=MOST_SLOTS // 16, description="paths of an island at a time")
-    islands: tuple[int, int] = Field(
-        default=(8, 16), strict=False, description="independent islands: at least, and at most"
-    )
-    kill: float = Field(default=0.5, ge=0.05, le=0.9, description="share of paths that each level gives up")
-    relative_error: float = Field(
-        default=0.15, gt=0.0, le=1.0, description="of the probability; once it is reached no more islands are run"
-    )
-    budget: float = Field(
-        default=40.0, gt=0.0, description="bars sampled at most beyond the first islands, over those of the plain paths"
-    )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Sampler:
-        fewest, most = self.islands
-        if not 2 <= fewest <= most <= MOST_ISLANDS:
-            raise ValueError(
-                f"islands is [{fewest}, {most}], expected two numbers in order, from 2 up to {MOST_ISLANDS}: the error "
-                "is read from independent islands"
-            )
-        return self
-
-
-MOST_ISLANDS = 256
 
 
 @dataclass(frozen=True)
@@ -238,3 +139,32 @@ FUNCTIONALS: Mapping[str, ScoreOf] = {
     "realised_vol": _realised_vol,
     "bar_return": _bar_return,
 }
+
+
+def refuse_unattainable(event: Event, outset: Outset, bounds: tuple[float, float], name: str) -> None:
+    """Refuse an event that bars within bounds cannot make.
+
+    Args:
+        event: the event.
+        outset: of its paths.
+        bounds: lowest and highest log return of a bar.
+        name: of the scenario, for the message.
+
+    Raises:
+        DataError: with the furthest that paths can come to.
+    """
+    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
+    bars = outset.horizon
+    furthest = {
+        "max_drawdown": -np.expm1(bars * low),
+        "terminal_return": np.expm1(bars * (low if event.sign < 0 else high)),
+        "realised_vol": max(-low, high) * np.sqrt(outset.bars_per_year),
+        "bar_return": np.expm1(low if event.sign < 0 else high),
+    }[event.functional]
+    if event.sign * event.threshold > event.sign * furthest:
+        raise DataError(
+            f"{name}: {event.in_words} is beyond this generator: its bars lie between {np.expm1(low):.1%} and "
+            f"{np.expm1(high):.1%}, and {bars} of them come to {furthest:.1%} at most",
+            expected="an event that the generator can reach",
+            fix="lower the event's threshold, lengthen bars.context, or take another generator",
+        )

@@ -23,15 +23,12 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
 from scenario_gen.stats.estimate import Estimate
-from scenario_gen.stats.islands import counted_probability, distance, island_probability, relative_error
-from scenario_gen.stats.weights import Weights
-from scenario_gen.stress.events import Sampler
+from scenario_gen.stats.islands import counted_probability, island_probability, relative_error
+from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.exceedance import CurvePoint, Level, curve_of, levels_of, plain_curve, weights_of
 from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, run_island, scored, slots_of
 
 PLAIN_HITS = 100  # plain paths in the event that make islands needless: the error is then a tenth
-CHECKED_HITS = 30  # plain paths beyond a level at which islands are held against them
-CURVE = 25  # levels of the exceedance curve
-LEAST_ALIKE = 10.0  # independent stories beyond the last level of the curve
 MOST_EXTINCT = 0.2  # share of islands that may end without reaching the event
 
 Method = Literal["splitting", "rejection"]
@@ -84,6 +81,22 @@ class Asked:
             },
             weights=island.weights,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """An event whose probability is asked in a scenario, and what plain paths say of it already."""
+
+    asked: Asked
+    event: Event
+    sampler: Sampler
+    score: Score
+    plain: PlainRun
+
+    @property
+    def method(self) -> Method:
+        """How it is sampled."""
+        return method_of(self.sampler, self.plain)
 
 
 @dataclass(frozen=True)
@@ -152,7 +165,7 @@ class IslandRecord:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is stored as arrays."""
-        return {f"event_{name}": getattr(self, name) for name in _ARRAYS}
+        return {f"{PREFIX}{name}": getattr(self, name) for name in _ARRAYS}
 
     def notes(self) -> dict[str, Any]:
         """Return what is stored as JSON."""
@@ -163,11 +176,13 @@ class IslandRecord:
     def stored(cls, arrays: Mapping[str, NDArray[Any]], notes: Mapping[str, Any]) -> IslandRecord:
         """Build it from what was stored."""
         levels = tuple(Killing(float(level), int(killed)) for level, killed in notes["levels"])
-        own: dict[str, Any] = {name: arrays[f"event_{name}"] for name in _ARRAYS}
+        own: dict[str, Any] = {name: arrays[f"{PREFIX}{name}"] for name in _ARRAYS}
         return cls(levels=levels, **own, **{name: notes[name] for name in _NOTES})
 
 
 _ARRAYS = ("ids", "roots", "weights", "measure", "happened", "owners")
+PREFIX = "event_"
+ISLAND_ARRAYS = tuple(f"{PREFIX}{name}" for name in _ARRAYS)  # as they are stored
 _NOTES = ("index", "slots", "extinct", "unfinished", "tied", "bar_steps")
 
 
@@ -206,25 +221,6 @@ class Genealogy:
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """How probable it is to come to a level of what the event measures."""
-
-    at: float
-    islands: Estimate
-    plain: Estimate
-    z: float | None = None  # how many standard errors apart, where enough plain paths are beyond
-    freedom: float | None = None  # of Student's t for z; None for the normal
-
-
-@dataclass(frozen=True)
-class Level:
-    """Where paths were killed, in what the event measures, and how probable it is to come so far."""
-
-    at: float
-    probability: float
-
-
-@dataclass(frozen=True)
 class Sampled:
     """The probability of an event under one generator."""
 
@@ -250,7 +246,7 @@ def by_rejection(plain: PlainRun) -> Sampled:
     count = len(plain.measure)
     share = counted_probability(plain.hits, count)
     error = math.sqrt((1 - plain.hits / count) / plain.hits) if plain.hits else None
-    return Sampled("rejection", share, share, error, paths=count, cost=1.0, curve=_plain_curve(plain))
+    return Sampled("rejection", share, share, error, paths=count, cost=1.0, curve=plain_curve(plain.measure))
 
 
 def by_splitting(records: Sequence[IslandRecord], plain: PlainRun, bars: int, why: str) -> Sampled:
@@ -280,20 +276,10 @@ def by_splitting(records: Sequence[IslandRecord], plain: PlainRun, bars: int, wh
         paths=sum(len(record.weights) for record in records),
         cost=steps / (bars * len(plain.measure)),
         gain=None if needed is None else needed / steps,
-        levels=_levels(records),
-        curve=_curve(records, plain),
+        levels=levels_of(records),
+        curve=curve_of(records, plain.measure),
         genealogy=genealogy(records),
     )
-
-
-def weights_of(records: Sequence[IslandRecord]) -> Weights:
-    """Return the weights of all paths of some islands, which sum to 1."""
-    islands = np.repeat([record.index for record in records], [len(record.weights) for record in records])
-    joined = np.concatenate([record.weights for record in records])
-    weights = Weights.of(joined, islands, np.concatenate([record.roots for record in records]))
-    if weights is None:
-        raise AssertionError("paths of islands have weights")
-    return weights
 
 
 def genealogy(records: Sequence[IslandRecord]) -> Genealogy | None:
@@ -322,49 +308,6 @@ def _shared(owners: NDArray[np.int32]) -> tuple[float, int]:
     counts = [np.unique(owners[:, bar], return_counts=True)[1] for bar in range(bars)]
     pairs = sum(int((count * (count - 1)).sum()) for count in counts)
     return pairs / (paths * (paths - 1) * bars), sum(len(count) == 1 for count in counts)
-
-
-def _levels(records: Sequence[IslandRecord]) -> list[Level]:
-    """Return where the first island killed, in what the event measures: of all paths the share that comes so far."""
-    measure, weights = np.concatenate([record.measure for record in records]), weights_of(records)
-    alive, out = 1.0, []
-    for level in records[0].levels:
-        alive *= 1 - level.killed / records[0].slots
-        out.append(Level(weights.quantile(measure, 1 - alive), alive))
-    return out
-
-
-def _curve(records: Sequence[IslandRecord], plain: PlainRun) -> list[CurvePoint]:
-    """Return levels from the median to the last that enough independent stories come to, evenly in ln probability."""
-    measure, weights = np.concatenate([record.measure for record in records]), weights_of(records)
-    ordered = np.unique(measure)
-    last = next((at for at in ordered[::-1] if weights.alike(measure >= at) >= LEAST_ALIKE), ordered[0])
-    deepest = float(weights.shares[measure >= last].sum())
-    counted = np.array(plain.measure)
-    points = {}
-    for probability in np.geomspace(0.5, min(deepest, 0.5), CURVE):
-        at = weights.quantile(measure, 1 - float(probability))
-        points[at] = _point(at, np.array([record.beyond(at) for record in records]), counted)
-    return [points[at] for at in sorted(points)]
-
-
-def _point(at: float, beyond: Floats, counted: Floats) -> CurvePoint:
-    hits, n = int(np.count_nonzero(counted >= at)), len(counted)
-    told = counted_probability(hits, n)
-    if min(hits, n - hits) < CHECKED_HITS or len(beyond) < 2:
-        return CurvePoint(at, island_probability(beyond), told)
-    z, freedom = distance(beyond, hits, n)
-    return CurvePoint(at, island_probability(beyond), told, z, freedom if math.isfinite(freedom) else None)
-
-
-def _plain_curve(plain: PlainRun) -> list[CurvePoint]:
-    ordered, n = np.sort(plain.measure), len(plain.measure)
-    places = np.unique(np.floor(n * (1 - np.geomspace(0.5, min(0.5, 10 / n), CURVE))).astype(np.int64))
-    nothing = Estimate(None, reason="plain paths alone")
-    return [
-        CurvePoint(at, nothing, counted_probability(int(np.count_nonzero(ordered >= at)), n))
-        for at in np.unique(ordered[places]).tolist()
-    ]
 
 
 def sample_probability(

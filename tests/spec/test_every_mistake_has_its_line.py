@@ -15,8 +15,41 @@ GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dt
 OF_A_SCENARIO = ("name", *OVERRIDABLE, *OWN)
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
+EVENT = "event: {functional: max_drawdown, at_least: 0.25}"
 # What stands on line 4, and the whole message.
 ONE_MISTAKE = [
+    (
+        "scenarios: [{name: a, event: {functional: max_drawdown, at_least: 25}}]",
+        "scenarios[a].event: at_least is 25, expected a share of the price between 0 and 1",
+    ),
+    (
+        f"scenarios: [{{name: a, event: [{EVENT[7:]}, {EVENT[7:]}]}}]",
+        "scenarios[a].event: got a list of 2, expected a mapping with some of: functional, at_least, at_most, "
+        "allow_truncated",
+    ),
+    (
+        f"scenarios: [{{name: a, {EVENT}, generator: {{top_p: 0.9}}}}]",
+        "scenarios[a].generator.top_p: got top_p 0.9 with an event, expected top_p 1 and top_k 0: the model's unlikely "
+        "bars are cut off, and the probability of a rare event with them (event.allow_truncated: true takes it all the "
+        "same)",
+    ),
+    (
+        "scenarios: [{name: a, sampler: {island: 64}}]",
+        "scenarios[a].sampler: a sampler finds the paths of an event, and there is no 'event'",
+    ),
+    (
+        f"scenarios: [{{name: a, {EVENT}, sampler: {{islands: [16, 8]}}}}]",
+        "scenarios[a].sampler: islands is [16, 8], expected two numbers in order, from 2 up to 256: the error is read "
+        "from independent islands",
+    ),
+    (
+        "limits: {event_probability: {crash: 0.002}}",
+        "limits.event_probability.crash: got 'crash', expected a scenario with an event",
+    ),
+    (
+        "limits: {event_probability: {crash: 2}}",
+        "limits.event_probability.crash: got 2, expected a probability between 0 and 1",
+    ),
     ("generator: {temperature: hot}", "generator.temperature: got 'hot', expected a number from 0 to 10, or auto"),
     ("generator: {temperature: 11}", "generator.temperature: got 11, expected a number from 0 to 10, or auto"),
     ("generator: {temperature: true}", "generator.temperature: got true, expected a number from 0 to 10, or auto"),
@@ -123,14 +156,14 @@ ONE_MISTAKE = [
         "limits: {min_sharp_p25: 0.2}",
         "limits.min_sharp_p25: unknown key; did you mean 'min_sharpe_p25'? Allowed here: max_drawdown, "
         "probability_of_loss, var_95, var_99, cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, "
-        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50, pass_probability",
+        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50, pass_probability, event_probability",
     ),
     ("limits: {max_drawdown: 25}", "limits.max_drawdown: got 25, expected a number above 0 and below 1"),
     (
         "limits: 0.25",
         "limits: got 0.25, expected a mapping with the keys max_drawdown, probability_of_loss, var_95, var_99, "
         "cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25, "
-        "min_sharpe_p50 or pass_probability",
+        "min_sharpe_p50, pass_probability or event_probability",
     ),
     (
         "limits: {pass_probability: 0.5}",
@@ -184,8 +217,8 @@ ONE_MISTAKE = [
     ("scenarios: [{paths: {count: 1}}]", "scenarios[#1]: 'name' is missing"),
     ("scenarios: [{name: 3}]", "scenarios[#1].name: got 3, expected text"),
     (
-        "scenarios: [{name: a, shocks: []}]",
-        f"scenarios[a].shocks: unknown key; did you mean 'checks'? Allowed here: {', '.join(OF_A_SCENARIO)}",
+        "scenarios: [{name: a, chicks: []}]",
+        f"scenarios[a].chicks: unknown key; did you mean 'checks'? Allowed here: {', '.join(OF_A_SCENARIO)}",
     ),
     (
         "scenarios: [{name: a}, {name: A}]",
@@ -382,3 +415,17 @@ def test_a_grid_beyond_the_bound_is_refused(mistakes: Mistakes, start: str) -> N
         "demo.yaml:3: strategies[SmaCross].params: the lists make 1089 parameter sets, expected at most 1000; a "
         "'where' such as fast < slow leaves some out"
     ]
+
+
+def test_a_limit_on_an_event_asks_for_islands_that_have_an_interval() -> None:
+    spec = {
+        "name": "few",
+        "data": {"source": "sp500"},
+        "scenarios": [
+            {"name": "fall", "event": {"functional": "max_drawdown", "at_least": 0.25}, "sampler": {"islands": [4, 8]}}
+        ],
+        "strategies": [{"use": "strategies/sma_cross.py:SmaCross", "params": {"fast": 10, "slow": 50}}],
+        "limits": {"event_probability": {"fall": 0.002}},
+    }
+    with pytest.raises(SpecError, match=r"limits\.event_probability\.fall: fall has 4 islands at least.*\[8, 16\]"):
+        spec_from_dict(spec)

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from scenario_gen.errors import SpecError
 from scenario_gen.reading.section import section_of
-from scenario_gen.stress.events import KAPPA, MONITORED, Event, Outset, Sampler, score_of
+from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.events import KAPPA, MONITORED, Outset, score_of
 
 OUTSET = Outset(anchor=100.0, variance=0.01**2, horizon=4, bars_per_year=252.0)
 

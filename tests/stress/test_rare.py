@@ -13,7 +13,8 @@ import pytest
 from scenario_gen.generators.fhs import FilteredPaths
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.market import BarCalendar, Candles
-from scenario_gen.stress.events import Event, Outset, Sampler, score_of
+from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.events import Outset, score_of
 from scenario_gen.stress.rare import (
     Asked,
     IslandRecord,

@@ -1,0 +1,265 @@
+"""Scenarios that ask the probability of an event: plain paths first, islands as blocks, and what is held beside them.
+
+Puts the room of designed stress in order for a run: which case a scenario is, its islands from walks to metrics, and
+the stage that sums them up, asks the baselines the same and counts in history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scenario_gen import __version__
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.candles.check import none_left
+from scenario_gen.errors import DataError, SpecError
+from scenario_gen.finding import Finding
+from scenario_gen.generators.base import BoundedGenerator, open_generator
+from scenario_gen.generators.draws import Block
+from scenario_gen.generators.sections import KronosGenerator, default_section
+from scenario_gen.generators.walks import start_walk
+from scenario_gen.pipeline.blocks import FinishedBlock, finish_block, is_kept, island_records
+from scenario_gen.pipeline.study import Prepared, Results, Study
+from scenario_gen.progress import Progress
+from scenario_gen.stats.estimate import mean, quantile, share
+from scenario_gen.stats.weights import Weights
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.stress.event import truncated
+from scenario_gen.stress.events import Outset, refuse_unattainable, score_of
+from scenario_gen.stress.exceedance import weights_of
+from scenario_gen.stress.rare import (
+    Asked,
+    Case,
+    IslandRecord,
+    PlainRun,
+    Sampled,
+    by_rejection,
+    by_splitting,
+    sample_probability,
+    stopped,
+)
+from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings, in_history
+from scenario_gen.values import cached
+
+BESIDE = ("garch", "bootstrap")  # generators that are asked the same
+
+
+def with_cases(study: Study) -> Study:
+    """Return a study whose scenarios have the events that they ask for; the same errors are raised.
+
+    See :func:`with_case`.
+    """
+    kept = kept_events(study.store)
+    grounds = [with_case(ground, kept, study.progress) for ground in study.grounds]
+    if any(ground.case is not None for ground in grounds):
+        study.clock.lap("plain paths of events")
+    return replace(study, grounds=tuple(grounds))
+
+
+def with_case(ground: Prepared, kept: Path | None, progress: Progress) -> Prepared:
+    """Return a scenario with the event that it asks for and what plain paths say of it; without one as it is.
+
+    Args:
+        ground: a scenario.
+        kept: folder in which the plain paths' scores are kept; None keeps none.
+        progress: hears of paths.
+
+    Raises:
+        SpecError: the model's tail is cut off.
+        DataError: the event is beyond what the generator can reach, or its paths cannot be branched.
+        CheckError: a score is no number.
+    """
+    event, sampler = ground.scenario.event, ground.scenario.sampler
+    if event is None:
+        return ground
+    section = ground.scenario.generator
+    if isinstance(section, KronosGenerator) and (words := truncated(event, section)):
+        raise SpecError(f"{ground.name}: {words}")
+    outset = Outset.of(ground.context, len(ground.timestamps), ground.bars_per_year)
+    if isinstance(ground.generator, BoundedGenerator):
+        refuse_unattainable(event, outset, ground.generator.bar_bounds(ground.context), ground.name)
+    asked = Asked(ground.generator, ground.context, ground.timestamps, ground.seed, ground.name)
+    score = score_of(event, outset)
+    plan = ground.scenario.paths
+
+    def plain() -> PlainRun:
+        with progress.stage(f"{ground.name}: plain paths", plan.count) as heard:
+            return asked.plain(plan.count, plan.block, score, heard)
+
+    key = {
+        "what": "plain paths of an event",
+        "code": __version__,
+        "event": event.model_dump(mode="json"),
+        "generator": dict(ground.generator.identity),
+        "context": ground.context.sha256(),
+        "timestamps": [stamp.isoformat() for stamp in ground.timestamps],
+        "outset": asdict(outset),
+        "paths": plan.model_dump(mode="json"),
+    }
+    case = Case(asked, event, sampler, score, plain() if kept is None else cached(kept, key, PlainRun, plain))
+    if case.method == "splitting":  # refused before anything is sampled
+        start_walk(ground.generator, ground.context, ground.timestamps, 1, ground.seed)
+    _tell_method(case, ground.name, progress)
+    return replace(ground, case=case)
+
+
+def _tell_method(case: Case, name: str, progress: Progress) -> None:
+    hits, count = case.plain.hits, len(case.plain.measure)
+    way = "plain paths are enough" if case.method == "rejection" else "islands of branched paths are sampled"
+    progress.note(f"{name}: {case.event.in_words} on {hits} of {count} plain paths: {way}")
+
+
+def run_islands(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress) -> None:
+    """Compute every island that the folder does not hold yet, until the error asked for is reached.
+
+    Raises:
+        CheckError: candles break a rule and the spec says ``fail``, no path is left, or a score looks ahead.
+        StrategyError: a strategy raised or answered something unusable.
+        StoreError: the disk refuses.
+    """
+    case = _case(prepared)
+    steps, records, left = len(case.plain.measure) * len(prepared.timestamps), list[IslandRecord](), 0
+    most = case.sampler.islands[1]
+    with (
+        progress.stage(f"{prepared.name}: islands of {case.sampler.island} paths", most) as sampled,
+        progress.stage(f"{prepared.name}: backtesting", most * len(strategies)) as tested,
+    ):
+        while not stopped(records, case.sampler, steps):
+            index = len(records)
+            if is_kept(prepared, strategies, store, Block(index, 0, 0, 0)):
+                finished = FinishedBlock.load(prepared, store, index)
+                tested(len(strategies))
+            else:
+                island = case.asked.island(index, case.score, case.sampler)
+                raw, record = case.asked.paths_of(island), IslandRecord.of(island)
+                finished = finish_block(prepared, raw, strategies, tested, measured=0, island=record)
+                finished.save(store, prepared.name, index)
+            if finished.island is None:
+                raise AssertionError("a block of an event is an island")
+            records.append(finished.island)
+            left += len(finished.paths)
+            sampled(1)
+        sampled(most - len(records))
+        tested((most - len(records)) * len(strategies))
+    if not left:
+        raise none_left(sum(len(record.ids) for record in records), prepared.name)
+
+
+def _case(prepared: Prepared) -> Case:
+    if prepared.case is None:
+        raise AssertionError(f"{prepared.name} asks for no event")
+    return prepared.case
+
+
+# --- The stage ---
+
+
+def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Sum up the events that scenarios ask for, ask the baselines the same, and count in history."""
+    asked = [ground for ground in study.grounds if ground.case is not None]
+    scenarios = {scenario.name: scenario for scenario in results.scenarios}
+    findings: list[Finding] = []
+    limits = study.spec.limits.event_probability
+    if not asked:
+        return results, []
+    with study.progress.stage("events under other generators and in history", len(asked)) as advance:
+        for ground in asked:
+            records = island_records(ground, study.store) if ground.split else []
+            result = event_result(ground, summed_up(ground, records), kept_events(study.store))
+            result = replace(result, given=_given(ground, study, results.metrics))
+            scenarios[ground.name] = replace(scenarios[ground.name], event=result)
+            findings += event_findings(ground.name, result, limits.get(ground.name))
+            advance(1)
+    return replace(results, scenarios=tuple(scenarios.values())), findings
+
+
+def kept_events(store: RunFolder) -> Path:
+    """Return where a run keeps what plain paths and baselines say of events."""
+    return store.path / "events"
+
+
+def summed_up(ground: Prepared, records: Sequence[IslandRecord]) -> Sampled:
+    """Return the probability of a scenario's event, from its islands where it has any."""
+    case, bars = _case(ground), len(ground.timestamps)
+    if not ground.split:
+        return by_rejection(case.plain)
+    why = stopped(records, case.sampler, len(case.plain.measure) * bars)
+    return by_splitting(records, case.plain, bars, why)
+
+
+def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> EventResult:
+    """Return what is said of a scenario's event beside its probability: by baselines and in history."""
+    case, bars = _case(ground), len(ground.timestamps)
+    own = str(ground.generator.identity.get("kind", ""))
+    return EventResult(
+        words=case.event.in_words,
+        functional=case.event.functional,
+        threshold=case.event.threshold,
+        horizon=bars,
+        sampled=sampled,
+        models=[_other(kind, ground, kept) for kind in BESIDE if kind != own],
+        history=in_history(case.event, ground.history, bars, ground.bars_per_year),
+    )
+
+
+def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
+    """Ask a baseline from the same context the same."""
+    case, plan = _case(ground), ground.scenario.paths
+    try:
+        generator = open_generator(default_section(kind), ground.history)
+        asked = Asked(generator, ground.context, ground.timestamps, ground.seed, f"{ground.name}/{kind}")
+        if isinstance(generator, BoundedGenerator):
+            outset = Outset.of(ground.context, len(ground.timestamps), ground.bars_per_year)
+            refuse_unattainable(case.event, outset, generator.bar_bounds(ground.context), kind)
+    except DataError as error:
+        return OtherModel(kind, share(np.zeros(0, dtype=np.bool_)), reason=f"cannot: {error.problem}")
+
+    def compute() -> Sampled:
+        return sample_probability(asked, case.sampler, case.score, count=plan.count, block=plan.block)
+
+    key = {
+        "what": "an event under a baseline",
+        "code": __version__,
+        "event": case.event.model_dump(mode="json"),
+        "sampler": case.sampler.model_dump(mode="json"),
+        "generator": dict(generator.identity),
+        "context": ground.context.sha256(),
+        "timestamps": [stamp.isoformat() for stamp in ground.timestamps],
+        "bars_per_year": ground.bars_per_year,
+        "paths": plan.model_dump(mode="json"),
+        "scenario": ground.name,
+    }
+    found = compute() if kept is None else cached(kept, key, Sampled, compute)
+    return OtherModel(kind, found.probability, found.method)
+
+
+def _given(ground: Prepared, study: Study, metrics: pd.DataFrame) -> list[GivenEvent]:
+    """Return what each strategy returns on the paths in the event."""
+    case, rows = _case(ground), metrics[metrics["scenario"] == ground.name]
+    if ground.split:
+        records = island_records(ground, study.store)
+        ids, hit = (np.concatenate([getattr(record, name) for record in records]) for name in ("ids", "happened"))
+        weights: Weights | None = weights_of(records)
+    else:
+        ids, weights = np.arange(len(case.plain.measure)), None
+        hit = np.array(case.plain.measure) >= abs(case.event.threshold)
+    out = []
+    for strategy in study.strategies:
+        returns = rows.loc[rows["strategy"] == strategy.name].set_index("path_id")["total_return"]
+        inside = hit & np.isin(ids, returns.index)
+        values = returns.reindex(ids[inside]).to_numpy(dtype=np.float64)
+        own = None if weights is None else weights.where(inside)
+        out.append(
+            GivenEvent(
+                strategy=strategy.name,
+                mean=mean(values, own),
+                median=quantile(values, 0.5, own),
+                low=quantile(values, 0.05, own),
+                losing=share(values < 0, own),
+            )
+        )
+    return out
