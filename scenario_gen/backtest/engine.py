@@ -91,6 +91,20 @@ def trade(strategy: LoadedStrategy, ground: Ground, paths: PathSet, column_chunk
     )
 
 
+def equity_of(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> NDArray[np.float64]:
+    """Return the equity of every path alone, [path, bar + 1] from the starting cash on, in full precision.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+        SpecError: the broker limits orders by the volume, and there is none.
+    """
+    _refuse_lack_of_volume(ground, paths)
+    if len(paths) == 0:
+        return np.empty((0, paths.horizon + 1))
+    pieces = [bars_of(ground, paths, chunk) for chunk in chunks(ground.context, paths)]
+    return np.concatenate([_fill(strategy, bars, ground.broker).account.equity for bars in pieces])
+
+
 def chunks(context: Candles, paths: PathSet, width: int | None = None) -> list[slice]:
     """Return the slices of paths to hold in memory one after the other."""
     most = width or min(COLUMN_CHUNK, max(1, CHUNK_CELLS // (len(context) + paths.horizon)))
