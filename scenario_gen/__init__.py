@@ -28,5 +28,6 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.check_assets import check_assets as check_assets
     from scenario_gen.store.results import StressRun as StressRun
     from scenario_gen.stress.search import crises as crises, find_crises as find_crises
+    from scenario_gen.stress.views import reweight as reweight
 else:
     __getattr__, __dir__ = public_names(__name__, "__version__")

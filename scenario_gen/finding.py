@@ -234,11 +234,17 @@ EVENT_MODELS_AGREE = Check(
 EVENT_IN_HISTORY = Check(
     "event_in_history", "a probability that the count in windows of history allows", section="stress"
 )
+VIEW_REACH = Check(
+    "view_reach",
+    "paths as many as 200 alike and a twentieth of all (FAIL: fewer than 100, or one path that stands for over 5 %)",
+    section="stress",
+)  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
     LOOK_AHEAD, WARM_UP, INTRABAR, FILLS, NULLS, MARKER, OVERFITTING, AGREEMENT,
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
+    VIEW_REACH,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

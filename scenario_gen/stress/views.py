@@ -1,0 +1,312 @@
+"""Views on paths that are there: their weights are moved as little as it takes for somebody to be right.
+
+Owns what the numbers of a path are called, how a view becomes means of them, and what moved. No path is made or
+changed. Knows closes, and metrics of strategies where a view is about one; writes no file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import CheckError, SpecError
+from scenario_gen.finding import VIEW_REACH, Finding, Label
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.paths import PathSet
+from scenario_gen.reading.section import section_of
+from scenario_gen.reading.words import nearest
+from scenario_gen.stats.estimate import Estimate, mean, quantile
+from scenario_gen.stats.pooling import NotAttained, Wanted, pool
+from scenario_gen.stats.weights import Weighting, Weights
+from scenario_gen.stress.view import OF_STRATEGY, TITLES, View, contradictions
+
+Floats = NDArray[np.float64]
+NumbersOf = Callable[[View], Floats]  # float64 [path] of what a view is about
+
+FEW_ALIKE, MOST_WEIGHT = 100.0, 0.05  # fewer paths alike, or more on one path: the weights say nothing
+ENOUGH_ALIKE, ENOUGH_SHARE = 200.0, 0.05  # paths alike, and their share of all, from which on they do
+ADVICE = "use an event or a shock: the paths of this generator hardly go there"
+TAIL = 65  # places at which the threshold of a CVaR is looked for
+
+
+# --- The numbers of a path ---
+
+
+def _drawdown(returns: Floats, _: float) -> Floats:
+    level = np.cumsum(returns, axis=1)
+    return np.asarray(-np.expm1((level - np.maximum(np.maximum.accumulate(level, axis=1), 0.0)).min(axis=1)))
+
+
+# Of log returns [path, bar] from the last real close on, and bars per year; defined as those of an event.
+FUNCTIONALS: Mapping[str, Callable[[Floats, float], Floats]] = {
+    "terminal_return": lambda returns, _: np.expm1(returns.sum(axis=1)),
+    "max_drawdown": _drawdown,
+    "realised_vol": lambda returns, per_year: np.sqrt(per_year * np.mean(returns**2, axis=1)),
+    "worst_bar": lambda returns, _: np.expm1(returns.min(axis=1)),
+    "best_bar": lambda returns, _: np.expm1(returns.max(axis=1)),
+}
+METRIC_OF = {"strategy_return": "total_return", "strategy_drawdown": "max_drawdown"}
+
+
+def functionals(paths: PathSet, bars_per_year: float) -> dict[str, Floats]:
+    """Return every number that a view can be about, of each path [path]; losses and falls as fractions."""
+    closes = np.concatenate((np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1)
+    returns = np.diff(np.log(closes), axis=1)
+    return {name: np.asarray(measure(returns, bars_per_year)) for name, measure in FUNCTIONALS.items()}
+
+
+def numbers_of(measured: Mapping[str, Floats], metrics: Mapping[str, pd.DataFrame]) -> NumbersOf:
+    """Return what looks up the numbers that a view is about.
+
+    Args:
+        measured: of :func:`functionals`.
+        metrics: of each strategy by its name, rows in the order of the paths.
+    """
+
+    def numbers(view: View) -> Floats:
+        if view.functional not in OF_STRATEGY:
+            return measured[view.functional]
+        name = str(view.strategy)
+        if name not in metrics:
+            known = f"one of {', '.join(metrics)}" if metrics else "a view of the market: no strategies are known here"
+            raise SpecError(f"no strategy is called {name!r}{nearest(name, metrics)}", expected=known)
+        values = metrics[name][METRIC_OF[view.functional]].to_numpy(dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise CheckError(f"{view.subject} is not defined on every path", expected="a view on what every path has")
+        return np.asarray(values)
+
+    return numbers
+
+
+# --- From views to weights ---
+
+
+def wanted_of(view: View, values: Floats, prior: Floats, others: Sequence[View]) -> list[Wanted]:
+    """Return the means that a view asks for; a CVaR is asked for at its threshold before, see :func:`reweighted`.
+
+    A deviation v is asked for as E f = m and E (f - m)^2 = v^2, with m the mean that another view gives, else the one
+    before: the mean is settled first.
+    """
+    low, high = view.range
+    if view.kind == "probability":
+        beyond = values >= view.threshold if view.at_least is not None else values <= view.threshold
+        return [Wanted(beyond.astype(np.float64), low, high)]
+    if view.kind == "quantile":
+        share = float(view.level or 0.0)
+        return [Wanted((values <= low).astype(np.float64), share, share)]
+    if view.kind == "std":
+        about = ("mean", view.functional, view.strategy)
+        given = [each.range for each in others if (each.kind, each.functional, each.strategy) == about]
+        centre = next((ends[0] for ends in given if ends[0] == ends[1]), float(prior @ values))
+        return [Wanted(values, centre, centre), Wanted((values - centre) ** 2, low**2, low**2)]
+    return [Wanted(values, low, high)]
+
+
+def reweighted(views: Sequence[View], numbers: NumbersOf, prior: Floats) -> Floats:
+    """Return the weights of sum 1 nearest to the prior under which every view holds.
+
+    A CVaR is the mean beyond a threshold that a share 1 - level lies beyond; which threshold is not said. Of some among
+    the paths' own values the one with the least relative entropy is taken, one CVaR after the other.
+
+    Args:
+        views: what is believed.
+        numbers: of each view [path].
+        prior: float64 [path], sum 1.
+
+    Raises:
+        CheckError: the paths cannot be weighed so that every view holds; the message says what can be attained.
+    """
+    plain = [(place, each) for place, view in enumerate(views) if view.kind != "cvar"
+             for each in wanted_of(view, numbers(view), prior, views)]  # fmt: skip
+    for place, view in enumerate(views):
+        if view.kind == "cvar":
+            plain += _cvar(place, view, numbers(view), prior, plain)
+    return _pooled(views, plain, prior)
+
+
+def _pooled(views: Sequence[View], wanted: Sequence[tuple[int, Wanted]], prior: Floats) -> Floats:
+    try:
+        return pool(prior, [each for _, each in wanted])
+    except NotAttained as outside:
+        raise _refusal(views, wanted[outside.place][0], outside) from None
+
+
+class ViewError(CheckError):
+    """A view that no weights of the paths make true."""
+
+    def __init__(self, place: int, problem: str, *, expected: str) -> None:
+        super().__init__(problem, expected=expected, fix=f"take a view that these paths can have, or {ADVICE}")
+        self.place = place  # of the view in its list
+
+
+def _refusal(views: Sequence[View], place: int, outside: NotAttained) -> ViewError:
+    view = views[place]
+    beside = f" beside the {'view' if place == 1 else f'{place} views'} before it" if place else ""
+    low, high = outside.low + 0.0, outside.high + 0.0  # no minus sign before a zero
+    if view.kind == "std":
+        low, high = (math.sqrt(max(end, 0.0)) for end in (low, high))
+    subject = {"quantile": f"a share of paths at or below {100 * view.range[0]:.4g} %"}.get(view.kind, view.subject)
+    attainable = f"{subject} from {100 * low:.4g} to {100 * high:.4g} %{beside}"
+    if view.kind == "cvar" or math.isnan(low):
+        attainable = f"a figure that some of the paths lie on either side of{beside}"
+    return ViewError(place, f"no weights of the paths make '{view.in_words}' true{beside}", expected=attainable)
+
+
+def _cvar(
+    place: int, view: View, values: Floats, prior: Floats, plain: Sequence[tuple[int, Wanted]]
+) -> list[tuple[int, Wanted]]:
+    """Return what a CVaR asks for at its best threshold: the share beyond it, and the mean there."""
+    bad = -values if view.functional in ("terminal_return", "worst_bar", "strategy_return") else values
+    share, target = 1.0 - float(view.level or 0.0), view.range[0]
+    best: tuple[float, list[tuple[int, Wanted]]] | None = None
+    nearest_miss: list[tuple[int, Wanted]] = []
+    inner = np.unique(np.quantile(bad[prior > 0], np.linspace(0.0, 1.0, TAIL + 2)[1:-1]))
+    for edge in inner[inner < target]:
+        beyond = (bad >= edge).astype(np.float64)
+        rows = [(place, Wanted(beyond, share, share)), (place, Wanted(beyond * bad, share * target, share * target))]
+        nearest_miss = rows
+        try:
+            weights = pool(prior, [each for _, each in [*plain, *rows]])
+        except NotAttained:
+            continue
+        distance = relative_entropy(weights, prior)
+        if best is None or distance < best[0]:
+            best = (distance, rows)
+    return best[1] if best is not None else nearest_miss or [(place, Wanted(bad, target, target))]
+
+
+def relative_entropy(weights: Floats, prior: Floats) -> float:
+    """Return sum q ln(q / p): 0 where nothing moved."""
+    some = weights > 0
+    return float(np.sum(weights[some] * np.log(weights[some] / prior[some])))
+
+
+def reweight(
+    paths: PathSet, views: Sequence[View | Mapping[str, Any]], *, bars_per_year: float | None = None
+) -> Floats:
+    """Weigh paths so that views hold, moving their weights as little as that takes (entropy pooling, Meucci 2008).
+
+    Args:
+        paths: of any generator; weights that they have are where the search sets out.
+        views: as in a spec: ``{"mean": "terminal_return", "equals": -0.05}``,
+            ``{"probability": "max_drawdown", "at_least": 0.2, "is": 0.1}``.
+        bars_per_year: for realised volatility; default: from the stamps of the paths.
+
+    Returns:
+        float64 [path] of sum 1: ``dataclasses.replace(paths, weights=weights)`` are the weighted paths. How many paths
+        alike they are is ``replace(...).weighting.effective``.
+
+    Raises:
+        SpecError: a view is none, or contradicts another.
+        CheckError: no weights make every view true; the message names the view and what can be attained.
+    """
+    asked = [view if isinstance(view, View) else section_of(View, view, f"views[{n}]") for n, view in enumerate(views)]
+    for place, words in contradictions(asked):
+        raise SpecError(f"views[{place}] {words}", expected="views that can all be true", fix="take one of them back")
+    prior = prior_of(paths)
+    yearly = BarCalendar.infer(paths.timestamps).bars_per_year if bars_per_year is None else bars_per_year
+    return reweighted(asked, numbers_of(functionals(paths, yearly), {}), prior)
+
+
+def prior_of(paths: PathSet) -> Floats:
+    """Return what paths stand for before any view, float64 [path] of sum 1."""
+    weights = paths.weighting
+    return np.full(len(paths), 1.0 / len(paths)) if weights is None else weights.shares
+
+
+# --- What moved ---
+
+
+@dataclass(frozen=True)
+class ViewReached:
+    """One view, before and after."""
+
+    view: str  # in words, with what it asks for
+    subject: str  # what it speaks of
+    low: float | None  # the figure that is believed lies between these; None where that side is open
+    high: float | None
+    prior: float  # the figure of the paths before
+    posterior: float  # and after: within the ends
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A number of the paths that nobody had a view on, before and after."""
+
+    functional: str  # its key
+    title: str
+    figure: str  # "mean", or the level of a quantile: "0.05"
+    prior: Estimate
+    posterior: Estimate
+
+
+@dataclass(frozen=True)
+class Reweighed:
+    """What views did to the paths of a scenario."""
+
+    base: str  # the scenario whose paths are weighed
+    views: tuple[ViewReached, ...]
+    moved: tuple[Moved, ...]
+    entropy: float  # of the weights relative to those before: 0 where every view held already
+    weighting: Weighting  # after
+    alike_before: float  # as many as how many paths alike the paths were before the views
+
+
+def figure_of(view: View, values: Floats, weights: Floats) -> float:
+    """Return the figure that a view speaks of, of float64 [path] with weights of sum 1."""
+    if view.kind == "probability":
+        return float(weights @ (values >= view.threshold if view.at_least is not None else values <= view.threshold))
+    if view.kind == "std":
+        return float(np.sqrt(weights @ (values - weights @ values) ** 2))
+    if view.kind == "mean":
+        return float(weights @ values)
+    bad = view.kind == "cvar" and view.functional in ("terminal_return", "worst_bar", "strategy_return")
+    numbers, level = (-values if bad else values), float(view.level or 0.0)
+    edge = Weights(weights).quantile(numbers, level)
+    return edge if view.kind == "quantile" else edge + float(weights @ np.maximum(numbers - edge, 0.0)) / (1.0 - level)
+
+
+def reached(views: Sequence[View], numbers: NumbersOf, prior: Floats, posterior: Floats) -> tuple[ViewReached, ...]:
+    """Return every view before and after."""
+    return tuple(
+        ViewReached(
+            view=view.in_words,
+            subject=view.subject,
+            low=low if math.isfinite(low := view.range[0]) else None,
+            high=high if math.isfinite(high := view.range[1]) else None,
+            prior=figure_of(view, numbers(view), prior),
+            posterior=figure_of(view, numbers(view), posterior),
+        )
+        for view in views
+    )
+
+
+def moved(measured: Mapping[str, Floats], before: Weights | None, after: Weights | None) -> Iterator[Moved]:
+    """Yield mean and tails of every number of the market before and after, each with its error."""
+    for name, values in measured.items():
+        yield Moved(name, TITLES[name], "mean", mean(values, before), mean(values, after))
+        for level in (0.05, 0.95):
+            ends = (quantile(values, level, weights) for weights in (before, after))
+            yield Moved(name, TITLES[name], str(level), *ends)
+
+
+def reach_finding(scenario: str, reweighed: Reweighed) -> Finding:
+    """Return whether enough of the paths are left to say anything with: the gate of views."""
+    weighting = reweighed.weighting
+    alike, needed = weighting.alike, max(ENOUGH_ALIKE, ENOUGH_SHARE * weighting.paths)
+    label: Label = "PASS" if alike >= needed else "WARN"
+    if alike < FEW_ALIKE or weighting.largest > MOST_WEIGHT:
+        label = "FAIL"
+    measured = f"{weighting.in_words}; the heaviest stands for {weighting.largest:.2%}"
+    return VIEW_REACH.finding(
+        label,
+        measured if label == "PASS" else f"{measured}: {ADVICE}",
+        scenario=scenario,
+        offenders=[view.view for view in reweighed.views] if label == "FAIL" else [],
+    )
