@@ -101,8 +101,8 @@ def equity_of(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> NDArr
     _refuse_lack_of_volume(ground, paths)
     if len(paths) == 0:
         return np.empty((0, paths.horizon + 1))
-    pieces = [bars_of(ground, paths, chunk) for chunk in chunks(ground.context, paths)]
-    return np.concatenate([_fill(strategy, bars, ground.broker).account.equity for bars in pieces])
+    parts = [_filled(strategy, ground, paths, chunk)[1].account.equity for chunk in chunks(ground.context, paths)]
+    return np.concatenate(parts)
 
 
 def chunks(context: Candles, paths: PathSet, width: int | None = None) -> list[slice]:
@@ -139,10 +139,15 @@ def seen_bars(ground: Ground, paths: PathSet, chunk: slice = slice(None)) -> Bar
     return None if paths.as_seen is paths else bars_of(ground, paths.as_seen, chunk)
 
 
-def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> BacktestResult:
+def _filled(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> tuple[Bars, Outcome]:
+    """Return some paths as frames, and what the broker made of what the strategy wanted on them."""
     bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
     terms = None if paths.terms is None else paths.terms.rows(chunk)
-    outcome = _fill(strategy, bars, bars if seen is None else seen, terms, ground.broker)
+    return bars, _fill(strategy, bars, bars if seen is None else seen, terms, ground.broker)
+
+
+def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> BacktestResult:
+    bars, outcome = _filled(strategy, ground, paths, chunk)
     path_ids = paths.path_ids[chunk]
     return BacktestResult(
         metrics=metrics_of(outcome, path_ids, ground.bars_per_year),

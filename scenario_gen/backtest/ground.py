@@ -6,6 +6,7 @@ handed beside it, for one ground carries many: blocks, their first few, real bar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker
+from scenario_gen.errors import SpecError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -56,6 +58,32 @@ class Ground:
             return self.calendar.trading_days(timestamps)
         dates = np.asarray(timestamps.tz_localize(None).normalize().asi8, dtype=np.int64)
         return np.unique(dates, return_inverse=True)[1].astype(np.int64)
+
+    def refuse_days_beyond(self, timestamps: pd.DatetimeIndex, name: str, place: Callable[[str], str]) -> None:
+        """Refuse rules of the account whose days these stamps do not show: bars too long, or paths too short.
+
+        Args:
+            timestamps: of a path.
+            name: of the scenario.
+            place: says where a rule stands.
+
+        Raises:
+            SpecError: with the place of the rule.
+        """
+        rules = self.account
+        asked = {} if rules is None else rules.model_dump(include={"daily_loss", "days", "min_days"}, exclude_none=True)
+        if asked and self.calendar is not None and self.calendar.beyond_days:
+            raise SpecError(
+                f"{place(next(iter(asked)))}: asks what happens within a day, but the bars of '{name}' are "
+                f"{self.calendar.frequency}; expected daily or shorter bars"
+            )
+        there = int(self.trading_days(timestamps)[-1]) + 1
+        for key in ("days", "min_days"):
+            if asked.get(key, 0) > there:
+                raise SpecError(
+                    f"{place(key)}: got {asked[key]} trading days, but the paths of '{name}' last {there}; expected at "
+                    "most as many, or a longer bars.horizon"
+                )
 
     def behind(self, context: Candles) -> Ground:
         """Return this ground with other bars before the paths; the account and the year stay."""

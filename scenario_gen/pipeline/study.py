@@ -7,9 +7,9 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -17,7 +17,6 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import pandas as pd
 
-from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.answers import rehearse
 from scenario_gen.backtest.engine import bars_of
@@ -127,8 +126,10 @@ class Study:
         spec = override(loaded.spec, device=device, paths=paths)
         strategies = load_strategies(spec.strategies, loaded.base, progress)
         kept = calibration_folder(store.path)
-        grounds = prepare(spec.scenarios, loaded.base, progress, kept=kept, place=loaded.place, account=spec.account)
-        _refuse_days(loaded, grounds)
+        opened = prepare(spec.scenarios, loaded.base, progress, kept=kept, place=loaded.place)
+        grounds = [replace(ground, account=spec.account) for ground in opened]
+        for ground in grounds:
+            ground.refuse_days_beyond(ground.timestamps, ground.name, partial(loaded.place, "", "account"))
         clock.lap("preparing")
         identity = identity_of(spec, grounds, strategies)
         if store.prepare(identity, overwrite=overwrite):
@@ -175,27 +176,6 @@ def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> Sc
     return spec.model_copy(update={"scenarios": tuple(scenarios)})
 
 
-def _refuse_days(loaded: LoadedSpec, grounds: Sequence[Prepared]) -> None:
-    """Refuse rules of an account whose days no bar or no path shows, now that the calendars are known.
-
-    Raises:
-        SpecError: with file, line and field.
-    """
-    for ground in grounds:
-        rules, calendar = ground.account, ground.calendar
-        if rules is None:
-            continue
-        asked = rules.model_dump(include={"daily_loss", "days", "min_days"}, exclude_none=True)
-        if calendar.beyond_days and asked:
-            words = f"asks what happens within a day, but the bars of '{ground.name}' are {calendar.frequency}"
-            loaded.refuse(("account", next(iter(asked))), f"{words}; expected daily or shorter bars")
-        there = int(ground.trading_days(ground.timestamps)[-1]) + 1
-        for name in ("days", "min_days"):
-            if asked.get(name, 0) > there:
-                words = f"got {asked[name]} trading days, but the paths of '{ground.name}' last {there}"
-                loaded.refuse(("account", name), f"{words}; expected at most as many, or a longer bars.horizon")
-
-
 def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:
     """Load every strategy with every parameter set; combinations that a strategy refuses are told.
 
@@ -227,7 +207,6 @@ def prepare(
     among: Sequence[ResolvedScenario] | None = None,
     settings_for: SettingsFor = calibration_settings,
     place: PlaceOf = _named_place,
-    account: AccountRules | None = None,
 ) -> list[Prepared]:
     """Load histories and models, cut contexts and lay out the future stamps of every scenario.
 
@@ -239,7 +218,6 @@ def prepare(
         among: all scenarios of the spec, where these are some of them.
         settings_for: how forecasts are made that recalibrate a scenario.
         place: says where a value of a scenario stands in the spec, by the scenario's name and the value's keys.
-        account: what ends the account of every strategy.
 
     Raises:
         DataError: a history cannot be used or is too short, or has no crisis where a context is to end.
@@ -272,7 +250,6 @@ def prepare(
                 calendar=calendar,
                 bars_per_year=calendar.bars_per_year,
                 broker=scenario.broker,
-                account=account,
                 seed=scenario.paths.seed,
                 timestamps=calendar.future(horizon),
                 generator=opened.generator,
