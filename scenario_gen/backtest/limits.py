@@ -249,7 +249,9 @@ def told(verdict: LimitVerdict) -> str:
     if limit.unit == "share of paths":
         counted = measured.count if measured.value is None else None
         shown = f"{counted} of {measured.n} paths" if counted is not None else _figure(limit.unit, measured.value)
-        shown = shown if counted is not None or measured.value is None else f"{shown} of {measured.n} paths"
+        if counted is None and measured.value is not None:  # a share without a count is one of weighted paths
+            of = " of" if measured.count is not None else " by the weight of"
+            shown += f"{of} {measured.n} paths"
     else:
         shown = f"{limit.title} {_figure(limit.unit, measured.value)}"
     if measured.low is None or measured.high is None:

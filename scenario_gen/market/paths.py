@@ -60,6 +60,8 @@ class PathSet:
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     # float64 [path]: how much each path stands for, relative to the others; None where all stand for as much
     weights: NDArray[np.float64] | None = None
+    # float64 [path, number]: numbers whose weighted means are given and not estimated, such as those of views
+    held: NDArray[np.float64] | None = None
     terms: Terms | None = None  # on which they are traded; None for the broker's
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class PathSet:
         Raises:
             ValueError: a weight is negative or no number, or all are zero.
         """
-        return Weights.of(self.weights, islands=self.counts.get("island"), roots=self.counts.get("root"))
+        return Weights.of(self.weights, self.counts.get("island"), self.counts.get("root"), self.held)
 
     @property
     def horizon(self) -> int:
@@ -123,11 +125,10 @@ class PathSet:
 
     def _rows(self, rows: list[int] | slice) -> PathSet:
         counts = {name: count[rows] for name, count in self.counts.items()}
-        weights = None if self.weights is None else self.weights[rows]
+        weights, held = (None if each is None else each[rows] for each in (self.weights, self.held))
         terms = None if self.terms is None else self.terms.rows(rows)
-        return replace(
-            self, values=self.values[rows], path_ids=self.path_ids[rows], counts=counts, weights=weights, terms=terms
-        )
+        values, ids = self.values[rows], self.path_ids[rows]
+        return replace(self, values=values, path_ids=ids, counts=counts, weights=weights, held=held, terms=terms)
 
     def frame(self, path_id: int) -> pd.DataFrame:
         """Return one path as a data frame indexed by timestamp."""
@@ -190,6 +191,7 @@ def joined(parts: Sequence[PathSet]) -> PathSet:
     values, ids = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "path_ids"))
     counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts}
     weights = [part.weights for part in parts if part.weights is not None]
+    held = [part.held for part in parts if part.held is not None]
     terms = [part.terms for part in parts if part.terms is not None]
     return replace(
         parts[0],
@@ -197,5 +199,6 @@ def joined(parts: Sequence[PathSet]) -> PathSet:
         path_ids=ids,
         counts=counts,
         weights=np.concatenate(weights) if weights else None,
+        held=np.concatenate(held) if held else None,
         terms=Terms.joined(terms) if terms else None,
     )

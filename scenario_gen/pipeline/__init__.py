@@ -23,6 +23,7 @@ from scenario_gen.pipeline.stages import (
     sum_up,
 )
 from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versions
+from scenario_gen.pipeline.views import weigh_by_views
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
@@ -35,6 +36,7 @@ __all__ = ["run", "run_spec", "sample"]
 # The story of a run: under which name the seconds of a stage are booked (the first books its own), and the stage.
 RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", sample_and_trade),
+    ("", weigh_by_views),
     ("summarising", sum_up),
     ("judging events", judge_events),
     ("", probe),

@@ -39,6 +39,7 @@ FAN_POINTS = 130
 FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
 DOTS = 50
+HELD = "held"  # numbers of the paths whose weighted means are given
 WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
@@ -182,7 +183,7 @@ def is_kept(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: Run
 
 def block_paths(prepared: Prepared, store: RunFolder, index: int) -> PathSet:
     """Return the kept paths of one block, of which nothing else is read."""
-    stored = store.load_arrays(prepared.name, index, "values", "path_ids", WEIGHTS, *map(_own, BELONGS))
+    stored = store.load_arrays(prepared.name, index, "values", "path_ids", WEIGHTS, HELD, *map(_own, BELONGS))
     return _paths(prepared, stored, store.load_notes(prepared.name, index)["provenance"]["fields"])
 
 
@@ -196,13 +197,14 @@ def _paths(prepared: Prepared, stored: dict[str, NDArray[Any]], fields: Sequence
         anchor_close=prepared.anchor_close,
         counts={name: stored[_own(name)] for name in BELONGS if _own(name) in stored},
         weights=stored.get(WEIGHTS),
+        held=stored.get(HELD),
     )
 
 
 def _of_each_path(paths: PathSet) -> dict[str, NDArray[Any]]:
     """Return what is kept of each path beside its bars, where there is any: its weight, and whom it belongs to."""
-    weights = {} if paths.weights is None else {WEIGHTS: paths.weights}
-    return weights | {_own(name): paths.counts[name] for name in BELONGS if name in paths.counts}
+    numbers = {name: each for name, each in ((WEIGHTS, paths.weights), (HELD, paths.held)) if each is not None}
+    return numbers | {_own(name): paths.counts[name] for name in BELONGS if name in paths.counts}
 
 
 def _own(name: str) -> str:

@@ -112,7 +112,7 @@ def base_of(scenarios: Sequence[ResolvedScenario]) -> ResolvedScenario | None:
 
     None where there are baselines only.
     """
-    own = [scenario for scenario in scenarios if scenario.role == "scenario"]
+    own = [scenario for scenario in scenarios if scenario.role == "scenario" and scenario.reweight is None]
     kronos = [scenario for scenario in own if isinstance(scenario.generator, KronosGenerator)]
     return next((scenario for scenario in own if scenario.name == "base"), next(iter(kronos or own), None))
 

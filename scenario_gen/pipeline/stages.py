@@ -54,6 +54,8 @@ from scenario_gen.values import cached
 def sample_and_trade(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Sample, check and backtest every block that is not there yet."""
     for ground in study.grounds:
+        if ground.scenario.reweight is not None:
+            continue  # its paths are those of another scenario
         run = run_islands if ground.split else run_blocks
         run(ground, study.strategies, study.store, study.progress)
         study.clock.lap(f"scenario {ground.name}")
@@ -69,6 +71,7 @@ def sum_up(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     scenarios, metrics, findings = summarise(
         study.grounds, study.strategies, study.spec.limits, study.store, study.progress
     )
+    scenarios = [replace(scenario, reweighed=results.reweighed.get(scenario.name)) for scenario in scenarios]
     return replace(results, scenarios=tuple(scenarios), metrics=metrics), findings
 
 

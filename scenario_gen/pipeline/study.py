@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
@@ -45,6 +45,7 @@ from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.stress.rare import Case
 from scenario_gen.stress.search import ContextInCrisis, placed
+from scenario_gen.stress.views import Reweighed
 from scenario_gen.version import VERSION
 
 
@@ -105,6 +106,7 @@ class Study:
     identity: dict[str, str]  # of the run, which decides what is kept
     progress: Progress
     clock: Clock
+    place: PlaceOf  # says where a value stands in the spec
 
     @classmethod
     def of(
@@ -135,7 +137,7 @@ class Study:
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
         store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
-        return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock)
+        return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Results:
     scenarios: tuple[ScenarioResult, ...] = ()  # in the order of the study's grounds
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row per scenario, strategy and path
     agreement: Agreement | None = None
+    reweighed: Mapping[str, Reweighed] = field(default_factory=dict)  # what views did, by the scenario that has them
 
 
 Split: TypeAlias = tuple[Candles, Candles, BarCalendar]  # a history, what came after it, and the calendar of both

@@ -33,6 +33,7 @@ from scenario_gen.spec.overlay import (
     resolve_scenarios,
 )
 from scenario_gen.spec.strategy_list import check_distinct, check_use
+from scenario_gen.stress.view import View
 
 KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account")
 MAX_STRATEGIES = 100
@@ -49,7 +50,7 @@ class LoadedSpec:
     sha256: str  # of the text as UTF-8
     filename: str = ""  # what messages call the spec; "" for a mapping
 
-    def place(self, scenario: str, *keys: str) -> str:
+    def place(self, scenario: str, *keys: str | int) -> str:
         """Say where a value of a scenario stands, as messages do: ``my.yaml:12: scenarios[crash].context.crisis``.
 
         Args:
@@ -229,7 +230,8 @@ def spec_schema() -> dict[str, Any]:
     """Return the schema as plain values (JSON Schema draft 2020-12)."""
     overridable: dict[str, Any] = {key: _reference(model) for key, model in SECTIONS.items()}
     overridable["generator"] = {"anyOf": [_reference(model) for model in GENERATORS.values()]}
-    alone = {key: _reference(model) for key, model in OWN.items()}
+    alone: dict[str, Any] = {key: _reference(model) for key, model in OWN.items()}
+    alone |= {"reweight": _NAME, "views": {"type": "array", "minItems": 1, "items": _reference(View)}}
     scenario = _closed({"name": _NAME, **overridable, **alone}, required=["name"])
     top = {
         "name": _NAME,
@@ -251,7 +253,7 @@ def spec_schema() -> dict[str, Any]:
 
 def _definitions() -> dict[str, Any]:
     sections = (*SECTIONS.values(), *OWN.values(), *GENERATORS.values())
-    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules]
+    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules, View]
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     definitions["Report"].pop("required")  # the loader fills the folder in

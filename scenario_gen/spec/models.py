@@ -20,6 +20,7 @@ from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.section import Section
 from scenario_gen.stress.crises import ContextStress, Replay
 from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.view import View
 
 MAX_PATHS = 1_000_000
 MAX_CONTEXT = 8192
@@ -108,6 +109,8 @@ class ResolvedScenario(Section):
     replay: Replay | None = None
     event: Event | None = None
     sampler: Sampler = Sampler()
+    reweight: str | None = None  # the scenario whose paths are weighed by the views
+    views: tuple[View, ...] = Field(default=(), strict=False)
 
 
 class ScenarioSpec(Section):

@@ -28,6 +28,7 @@ from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.events import check_event
 from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
+from scenario_gen.spec.views import WEIGHED, is_weighed, weighed_by_views
 from scenario_gen.stress.crises import ContextStress, Replay
 from scenario_gen.stress.event import Event, Sampler
 
@@ -232,8 +233,10 @@ def resolve_scenarios(values: Mapping[str, Any], folder: Path, violations: Viola
     """Return the scenarios and then the baselines, noting every mistake on the way."""
     base = {key: values[key] for key in OVERRIDABLE if key in values}
     entries = _scenario_entries(values, violations)
-    resolved = [_resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in entries]
-    resolved = _several(resolved, entries, violations)
+    own = [entry for entry in entries if not is_weighed(entry[1])]
+    resolved = [_resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in own]
+    resolved = _several(resolved, own, violations)
+    resolved += weighed_by_views(resolved, entries, violations)
     if "scenarios" in values:
         _check_base_alone(base, violations)
     for position, kind in enumerate(_baselines(values, violations)):
@@ -260,7 +263,7 @@ def _scenario_entries(values: Mapping[str, Any], violations: Violations) -> list
     taken = dict.fromkeys(values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline")
     for position, item in enumerate(listed):
         at: Where = ("scenarios", position)
-        if not violations.mapping(item, at, ("name", *OVERRIDABLE, *OWN), needed=("name",)):
+        if not violations.mapping(item, at, ("name", *OVERRIDABLE, *OWN, *WEIGHED), needed=("name",)):
             continue
         name = item.get("name", "")
         if "name" in item:

@@ -28,6 +28,11 @@ class Wanted:
     low: float  # -inf where there is no lower end
     high: float  # inf where there is no upper end
 
+    def holds(self, weights: Floats) -> bool:
+        """Say whether weights have this mean at one of its ends."""
+        mean, slack = float(weights @ self.values), REACHED * max(float(np.ptp(self.values)), 1e-300)
+        return min(abs(mean - self.low), abs(mean - self.high)) <= slack
+
 
 class NotAttained(Exception):  # noqa: N818 - an answer, not a mistake of the caller's code
     """No weights have all the wanted means: the first that cannot be had beside those before it."""

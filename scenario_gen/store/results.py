@@ -20,6 +20,7 @@ from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.search import ContextInCrisis
 from scenario_gen.stress.verdicts import EventResult
+from scenario_gen.stress.views import Reweighed
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class ScenarioResult:
     crisis: ContextInCrisis | None = None  # that its context ends in; None where it ends at data.end
     weighting: Weighting | None = None  # of its kept paths; None where all stand for as much
     event: EventResult | None = None  # whose probability it asks; None where it asks none
+    reweighed: Reweighed | None = None  # what its views did to the paths of another scenario; None where it has none
 
 
 @dataclass(frozen=True)

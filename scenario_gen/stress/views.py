@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.errors import CheckError, SpecError
+from scenario_gen.errors import CheckError, ScenarioError, SpecError
 from scenario_gen.finding import VIEW_REACH, Finding, Label
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.paths import PathSet
@@ -32,6 +32,7 @@ NumbersOf = Callable[[View], Floats]  # float64 [path] of what a view is about
 FEW_ALIKE, MOST_WEIGHT = 100.0, 0.05  # fewer paths alike, or more on one path: the weights say nothing
 ENOUGH_ALIKE, ENOUGH_SHARE = 200.0, 0.05  # paths alike, and their share of all, from which on they do
 ADVICE = "use an event or a shock: the paths of this generator hardly go there"
+TAKE_ANOTHER = f"take a view that these paths can have, or {ADVICE}"
 TAIL = 65  # places at which the threshold of a CVaR is looked for
 
 
@@ -108,8 +109,8 @@ def wanted_of(view: View, values: Floats, prior: Floats, others: Sequence[View])
     return [Wanted(values, low, high)]
 
 
-def reweighted(views: Sequence[View], numbers: NumbersOf, prior: Floats) -> Floats:
-    """Return the weights of sum 1 nearest to the prior under which every view holds.
+def reweighted(views: Sequence[View], numbers: NumbersOf, prior: Floats) -> tuple[Floats, Floats]:
+    """Return the weights of sum 1 nearest to the prior under which every view holds, and what they hold at its mean.
 
     A CVaR is the mean beyond a threshold that a share 1 - level lies beyond; which threshold is not said. Of some among
     the paths' own values the one with the least relative entropy is taken, one CVaR after the other.
@@ -119,29 +120,40 @@ def reweighted(views: Sequence[View], numbers: NumbersOf, prior: Floats) -> Floa
         numbers: of each view [path].
         prior: float64 [path], sum 1.
 
+    Returns:
+        float64 [path]; and float64 [path, number], the numbers whose means lie at an end of what is believed: a
+        weighted mean of these is given and has no error.
+
     Raises:
         CheckError: the paths cannot be weighed so that every view holds; the message says what can be attained.
     """
-    plain = [(place, each) for place, view in enumerate(views) if view.kind != "cvar"
-             for each in wanted_of(view, numbers(view), prior, views)]  # fmt: skip
-    for place, view in enumerate(views):
+    values = [_known(place, view, numbers) for place, view in enumerate(views)]
+    plain: list[tuple[int, Wanted]] = []
+    for place, view in sorted(enumerate(views), key=lambda entry: entry[1].kind == "cvar"):
         if view.kind == "cvar":
-            plain += _cvar(place, view, numbers(view), prior, plain)
-    return _pooled(views, plain, prior)
-
-
-def _pooled(views: Sequence[View], wanted: Sequence[tuple[int, Wanted]], prior: Floats) -> Floats:
+            plain += _cvar(place, view, values[place], prior, plain)
+        else:
+            plain += [(place, each) for each in wanted_of(view, values[place], prior, views)]
     try:
-        return pool(prior, [each for _, each in wanted])
+        weights = pool(prior, [each for _, each in plain])
     except NotAttained as outside:
-        raise _refusal(views, wanted[outside.place][0], outside) from None
+        raise _refusal(views, plain[outside.place][0], outside) from None
+    held = [each.values for _, each in plain if each.holds(weights)]
+    return weights, np.stack(held, axis=1) if held else np.empty((len(prior), 0))
+
+
+def _known(place: int, view: View, numbers: NumbersOf) -> Floats:
+    try:
+        return numbers(view)
+    except ScenarioError as error:
+        raise ViewError(place, error.problem, expected=error.expected, fix="") from None
 
 
 class ViewError(CheckError):
     """A view that no weights of the paths make true."""
 
-    def __init__(self, place: int, problem: str, *, expected: str) -> None:
-        super().__init__(problem, expected=expected, fix=f"take a view that these paths can have, or {ADVICE}")
+    def __init__(self, place: int, problem: str, *, expected: str, fix: str = TAKE_ANOTHER) -> None:
+        super().__init__(problem, expected=expected, fix=fix)
         self.place = place  # of the view in its list
 
 
@@ -211,13 +223,19 @@ def reweight(
         raise SpecError(f"views[{place}] {words}", expected="views that can all be true", fix="take one of them back")
     prior = prior_of(paths)
     yearly = BarCalendar.infer(paths.timestamps).bars_per_year if bars_per_year is None else bars_per_year
-    return reweighted(asked, numbers_of(functionals(paths, yearly), {}), prior)
+    return reweighted(asked, numbers_of(functionals(paths, yearly), {}), prior)[0]
 
 
 def prior_of(paths: PathSet) -> Floats:
     """Return what paths stand for before any view, float64 [path] of sum 1."""
     weights = paths.weighting
     return np.full(len(paths), 1.0 / len(paths)) if weights is None else weights.shares
+
+
+def weighting_of(paths: PathSet) -> Weighting:
+    """Return how many paths there are and as many as how many alike, also where all stand for as much."""
+    weights, count = paths.weighting, len(paths)
+    return Weighting(count, float(count), 1.0 / count) if weights is None else weights.summary
 
 
 # --- What moved ---

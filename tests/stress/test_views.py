@@ -123,10 +123,11 @@ def test_a_strategys_own_figures_can_be_viewed(paths):
     measured = functionals(paths, 252)
     metrics = {"Rule": pd.DataFrame({"total_return": -measured["terminal_return"], "max_drawdown": 0.1})}
     view = View.model_validate({"mean": "strategy_return", "strategy": "Rule", "equals": 0.02})
-    weights = reweighted([view], numbers_of(measured, metrics), prior_of(paths))
+    weights, held = reweighted([view], numbers_of(measured, metrics), prior_of(paths))
+    np.testing.assert_array_equal(held[:, 0], -measured["terminal_return"])
     assert weights @ measured["terminal_return"] == pytest.approx(-0.02, abs=1e-9)
     other = View.model_validate({"mean": "strategy_return", "strategy": "Rules", "equals": 0.02})
-    with pytest.raises(SpecError, match="no strategy is called 'Rules'; did you mean 'Rule'"):
+    with pytest.raises(CheckError, match="no strategy is called 'Rules'; did you mean 'Rule'"):
         reweighted([other], numbers_of(measured, metrics), prior_of(paths))
 
 
