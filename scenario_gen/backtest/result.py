@@ -12,6 +12,7 @@ from scenario_gen.backtest.account_rules import AccountResult
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.grids import Shape, Stepwise
 from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
+from scenario_gen.backtest.regimes import RegimeResult
 from scenario_gen.backtest.reruns import WarmUp
 from scenario_gen.backtest.skill import PairedComparison, Skill
 from scenario_gen.backtest.tail.causes import TailCauses
@@ -131,6 +132,7 @@ class StrategyResult:
     tail: Tail | None = None
     marker: list[Marker] = field(default_factory=list)  # what it really made before the paths, and after
     overfitting: Choice | None = None  # of its grid of parameters; the same for all its sets
+    regimes: list[RegimeResult] = field(default_factory=list)  # on each third of the paths by what they were like
     account: AccountResult | None = None  # how the paths end under the account's rules, where some are declared
 
 

@@ -21,6 +21,7 @@ from scenario_gen.pipeline.stages import (
     probe,
     sample_and_trade,
     sum_up,
+    tell_regimes,
 )
 from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versions
 from scenario_gen.pipeline.views import weigh_by_views
@@ -38,6 +39,7 @@ RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", sample_and_trade),
     ("", weigh_by_views),
     ("summarising", sum_up),
+    ("summarising", tell_regimes),
     ("judging events", judge_events),
     ("", probe),
     ("", hold_against),

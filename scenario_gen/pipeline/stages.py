@@ -18,6 +18,7 @@ from scenario_gen.backtest.agreement import StrategyAgreement, generators_side_b
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ORDERS_PATHS, ask_strategy, look_ahead_finding
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.regimes import by_regime, courses
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.finding import AGREEMENT, LOOK_AHEAD, Finding, Label
@@ -28,7 +29,7 @@ from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_find
 from scenario_gen.forecasts.origins import not_as_far
 from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
-from scenario_gen.market.paths import PathSet
+from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.events import run_islands
@@ -73,6 +74,28 @@ def sum_up(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     )
     scenarios = [replace(scenario, reweighed=results.reweighed.get(scenario.name)) for scenario in scenarios]
     return replace(results, scenarios=tuple(scenarios), metrics=metrics), findings
+
+
+def tell_regimes(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Tell what every strategy made of each third of the paths, by what the paths were like."""
+    scenarios = []
+    with study.progress.stage("results by regime", len(study.grounds)) as advance:
+        for ground, scenario in zip(study.grounds, results.scenarios, strict=True):
+            numbers, parts = [], []
+            for paths in paths_of(ground, study.store):
+                numbers.append(courses(paths))
+                parts.append(replace(paths, values=paths.values[:, :, :0].copy(), fields=(), terms=None))
+            every = {key: np.concatenate([part[key] for part in numbers]) for key in numbers[0]}
+            kept = joined(parts)
+            own = results.metrics[results.metrics["scenario"] == scenario.name]
+            rows = {str(name): of.set_index("path_id").loc[kept.path_ids] for name, of in own.groupby("strategy")}
+            told = [
+                replace(known, regimes=by_regime(every, rows[known.name], kept.weighting))
+                for known in scenario.strategies
+            ]
+            scenarios.append(replace(scenario, strategies=told))
+            advance(1)
+    return replace(results, scenarios=tuple(scenarios)), []
 
 
 def compare_with_history(study: Study, results: Results) -> tuple[Results, list[Finding]]:

@@ -21,8 +21,8 @@ from scenario_gen.finding import LIMITS, Label, in_section, worst
 from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
-from scenario_gen.report.table import PlacedScenario, Table, place
-from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, strategies
+from scenario_gen.report.table import Placed, PlacedScenario, Table, place
+from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, regimes, strategies
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun
@@ -184,7 +184,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "drills": pictures.drills(drawn, base),
         "undrawn": len(base.scenario.strategies) - len(drawn),
         "sets": sets,
-        **_strategy_parts(run, placed, base),
+        **_strategy_parts(run, placed, base, tabled),
         "broker": _flat(pictures.broker(run, base)),
         "repro": repro_rows(run, base),
         "labels": words.LABELS,
@@ -285,13 +285,17 @@ def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str
     }
 
 
-def _strategy_parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:
+def _strategy_parts(
+    run: StressRun, placed: list[PlacedScenario], base: PlacedScenario, tabled: Sequence[Placed]
+) -> dict[str, Any]:
     """Return what sections 4 to 9 show of the strategies themselves; None where the run did not look."""
     return {
         "rules": strategies.rules_table(run, placed),
         "orders": strategies.orders_table(run, placed),
         "fills": strategies.fills_table(run, base),
         "history": strategies.history_table(base),
+        "regimes": regimes.regimes_table(base, tabled),
+        "thirds": regimes.thirds_table(tabled),
         "limits": strategies.limits_table(run, placed),
         "trouble": strategies.trouble_table(base),
         "ruin": strategies.ruin_table(base),
