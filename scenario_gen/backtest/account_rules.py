@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from scenario_gen.reading.section import Section
 from scenario_gen.stats.estimate import Estimate, quantile, share
+from scenario_gen.stats.weights import Weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,19 +192,25 @@ def _first(mask: NDArray[np.bool_], otherwise: int) -> Ints:
 ENDING, AT = "account", "account_bar"  # columns beside the metrics of every path
 
 
-def account_result(rules: AccountRules, paths: pd.DataFrame) -> AccountResult:
+def account_result(rules: AccountRules, paths: pd.DataFrame, weights: Weights | None = None) -> AccountResult:
     """Sum up how the paths of one strategy end.
 
     Args:
         rules: of the account.
         paths: one row per path, with the columns of :data:`ENDING` and :data:`AT`.
+        weights: of the paths, where they do not all stand for as much.
     """
     ending, bar = paths[ENDING].to_numpy(), paths[AT].to_numpy(dtype=np.float64) + 1
+    passed, lost = ending == PASSED, np.isin(ending, [*rules.declared])
+
+    def median(which: NDArray[np.bool_]) -> Estimate:
+        return quantile(bar[which], 0.5, None if weights is None else weights.where(which))
+
     return AccountResult(
-        passed=share(ending == PASSED),
-        broken={rule: share(ending == rule) for rule in rules.declared},
-        unfinished=share(ending == UNFINISHED),
-        idle=None if rules.min_days is None else share(ending == IDLE),
-        bars_to_pass=quantile(bar[ending == PASSED], 0.5),
-        bars_to_loss=quantile(bar[np.isin(ending, [*rules.declared])], 0.5),
+        passed=share(passed, weights),
+        broken={rule: share(ending == rule, weights) for rule in rules.declared},
+        unfinished=share(ending == UNFINISHED, weights),
+        idle=None if rules.min_days is None else share(ending == IDLE, weights),
+        bars_to_pass=median(passed),
+        bars_to_loss=median(lost),
     )

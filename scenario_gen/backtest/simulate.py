@@ -126,31 +126,33 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
         init_cash=broker.cash,
         engine=_engine(),
     )
-    return outcome_of(portfolio, market.close, rows_per_bar=len(rows), slippage=broker.slippage)
+    return outcome_of(portfolio, market.close, rows_per_bar=len(rows), slippage=costs["slippage"])
 
 
 def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcome:
+    costs = _costs(broker, market)
     portfolio = _vectorbt().Portfolio.from_orders(
         market.close,
         size=weights,
         size_type="targetpercent",
         direction="both",
         price=market.open if broker.fill == "next_open" else market.close,
-        **_costs(broker, market),
+        **costs,
         init_cash=broker.cash,
         engine=_engine(),
     )
-    return outcome_of(portfolio, market.close, slippage=broker.slippage)
+    return outcome_of(portfolio, market.close, slippage=costs["slippage"])
 
 
-def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1, slippage: float = 0.0) -> Outcome:
+def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1, slippage: Floats | float = 0.0) -> Outcome:
     """Return the accounts and round trips of a finished ``vectorbt.Portfolio``.
 
     Args:
         portfolio: one ungrouped column per path.
         close: float64 [bar, path].
         rows_per_bar: how many rows of the portfolio make one bar.
-        slippage: share of the price that every order paid; not known of a portfolio that a strategy made itself.
+        slippage: share of the price that orders paid, [bar, path] or one number; of a portfolio that a strategy made
+            itself it is not known.
     """
     records = portfolio.order_records
     cash = np.broadcast_to(np.asarray(portfolio.init_cash, dtype=np.float64), (close.shape[1],))
@@ -188,16 +190,18 @@ def _costs(broker: Broker, market: Quotes) -> Mapping[str, Any]:
     return {"fees": market.cost(broker.fees), "slippage": market.cost(broker.slippage, market.slippage)}
 
 
-def _orders(records: NDArray[Any], rows_per_bar: int, slippage: float) -> Orders:
+def _orders(records: NDArray[Any], rows_per_bar: int, slippage: Floats | float) -> Orders:
+    path, bar = records["col"].astype(np.int64), (records["idx"] // rows_per_bar).astype(np.int64)
+    paid = slippage if isinstance(slippage, float) else slippage[bar, path]
     sign = np.where(records["side"] == 0, 1.0, -1.0)  # vectorbt: 0 buys, 1 sells
     price = records["price"].astype(np.float64)
     return Orders(
-        path=records["col"].astype(np.int64),
-        bar=(records["idx"] // rows_per_bar).astype(np.int64),
+        path=path,
+        bar=bar,
         size=records["size"] * sign,
         price=price,
         fees=records["fees"].astype(np.float64),
-        quoted=price / (1 + sign * slippage),
+        quoted=price / (1 + sign * paid),
     )
 
 

@@ -122,8 +122,8 @@ def strategy_result(
     seed: int,
     realised: Realised | None = None,
     named: Sequence[NamedPath] = (),
-    weights: Weights | None = None,
     rules: AccountRules | None = None,
+    weights: Weights | None = None,
 ) -> StrategyResult:
     """Sum one strategy up over all paths.
 
@@ -136,8 +136,8 @@ def strategy_result(
         seed: of the bootstrap of CVaR.
         realised: the same strategy on what really happened.
         named: paths to show bar by bar.
-        weights: of the paths, where they do not all stand for as much.
         rules: of the account, where its endings are columns of ``metrics``.
+        weights: of the paths, where they do not all stand for as much.
     """
     returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
     steps = sorted({*DRAWDOWN_STEPS, *filter(None, [limits.declared().get("max_drawdown")])})
@@ -155,7 +155,7 @@ def strategy_result(
         equity_fan=make_fan(equity.astype(np.float64), metrics.index.to_numpy(), horizon, weights),
         realised=realised,
         named_paths=list(named),
-        account=None if rules is None else account_result(rules, metrics),
+        account=None if rules is None else account_result(rules, metrics, weights),
     )
 
 
@@ -356,8 +356,8 @@ def _strategy_result(
         seed=prepared.scenario.paths.seed % 2**32,
         realised=_realised(prepared, strategy, place, merged),
         named=[] if shown is None else named_paths(prepared, strategy, ids, shown),
-        weights=merged.weights,
         rules=prepared.account,
+        weights=merged.weights,
     )
 
 

@@ -24,6 +24,7 @@ from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.orders import Quotes, SignalOrders
 from scenario_gen.backtest.simulate import run_signals
+from scenario_gen.stats.weights import Weights
 
 CASH = 100.0
 
@@ -380,6 +381,17 @@ def looped(rules, equity, low, high, day):
         if rules.target is not None and equity[bar + 1] >= start * (1 + rules.target) - 1e-7:
             return PASSED, bar
     return (PASSED if rules.target is None else UNFINISHED), counted[-1]
+
+
+def test_weights_count_paths_by_what_they_stand_for():
+    """Two paths of three pass, and stand for a tenth each: a fifth of all passes."""
+    paths = pd.DataFrame({ENDING: [PASSED, PASSED, "max_loss"] * 40, AT: [3, 5, 7] * 40})
+    weights = Weights.of(np.array([1.0, 1.0, 8.0] * 40))
+    result = account_result(AccountRules(max_loss=0.1), paths, weights)
+    assert result.passed.value == pytest.approx(0.2)
+    assert result.broken["max_loss"].value == pytest.approx(0.8)
+    assert result.bars_to_loss.value == 8
+    assert account_result(AccountRules(max_loss=0.1), paths).passed.value == pytest.approx(2 / 3)
 
 
 def test_no_result_depends_on_how_many_paths_are_held_at_once(make_market, told, loaded):
