@@ -4,6 +4,7 @@
 
     candles = sg.load_candles("my.csv")
     paths = sg.sample(candles, horizon=63, paths=512, model="nano", seed=7)
+    stressed = sg.shocked(paths, [{"kind": "gap", "bar": 5, "size": -0.1}], context=candles, seed=7)
     run = sg.run("scenarios/quickstart.yaml")
 
 Nothing heavy is imported until it is used.
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from scenario_gen.market.candles import Candles as Candles
     from scenario_gen.market.load import load_candles as load_candles
     from scenario_gen.market.paths import PathSet as PathSet
-    from scenario_gen.pipeline import run as run, sample as sample
+    from scenario_gen.pipeline import run as run, sample as sample, shocked as shocked
     from scenario_gen.pipeline.backtest import backtest_paths as backtest_paths
     from scenario_gen.pipeline.check import check as check
     from scenario_gen.pipeline.check_assets import check_assets as check_assets

@@ -29,9 +29,13 @@ from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalO
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
-from scenario_gen.market.paths import PathSet, Terms
+from scenario_gen.market.paths import PathSet, TradingTerms
 
 COLUMN_CHUNK = 512
+WRONG_DATA = (
+    "these bars have errors of data on purpose (a shock of kind data_error): let the strategy bear them, as with "
+    ".ffill(), or leave the shock out"
+)
 CHUNK_CELLS = 2**21  # bars x paths at most in a chunk: some thirty arrays of 16 MiB live at once
 
 
@@ -143,7 +147,11 @@ def _filled(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: sli
     """Return some paths as frames, and what the broker made of what the strategy wanted on them."""
     bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
     terms = None if paths.terms is None else paths.terms.rows(chunk)
-    return bars, _fill(strategy, bars, bars if seen is None else seen, terms, ground.broker)
+    try:
+        return bars, _fill(strategy, bars, bars if seen is None else seen, terms, ground.broker)
+    except StrategyError as error:
+        error.fix = error.fix if seen is None else f"{WRONG_DATA}; else {error.fix}"
+        raise
 
 
 def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> BacktestResult:
@@ -187,7 +195,7 @@ def _nothing(ground: Ground, paths: PathSet) -> BacktestResult:
     )
 
 
-def _fill(strategy: LoadedStrategy, bars: Bars, seen: Bars, terms: Terms | None, broker: Broker) -> Outcome:
+def _fill(strategy: LoadedStrategy, bars: Bars, seen: Bars, terms: TradingTerms | None, broker: Broker) -> Outcome:
     """Ask the strategy by the first of its methods and have the answer filled on the bars as they are."""
     method, market = method_of(strategy), market_of(bars, slice(bars.context_bars, None), terms)
     if method == "portfolio":
@@ -211,7 +219,7 @@ def wanted_of(strategy: LoadedStrategy, answer: Any, bars: Bars, broker: Broker)
     return with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
 
 
-def market_of(bars: Bars, rows: slice, terms: Terms | None = None) -> Quotes:
+def market_of(bars: Bars, rows: slice, terms: TradingTerms | None = None) -> Quotes:
     """Return some rows as the broker sees them; terms are those of the paths, all of whose bars the rows are."""
     arrays = {} if terms is None else replace(terms, seen=None).arrays()
     return Quotes(
@@ -230,7 +238,7 @@ def rows_filled(bars: Bars, broker: Broker) -> slice:
     return slice(bars.context_bars - lag, len(bars) - lag)
 
 
-def _refuse_terms(strategy: LoadedStrategy, terms: Terms | None) -> None:
+def _refuse_terms(strategy: LoadedStrategy, terms: TradingTerms | None) -> None:
     """Refuse a strategy that fills its own orders where its costs, its fills or its data are shocked."""
     if terms is not None:
         raise StrategyError(

@@ -36,9 +36,9 @@ class Watch:
         both: int64 [path], how many positions met stop and target in one bar, the open between them.
     """
 
-    def __init__(self, ledger: Ledger, wanted: SignalOrders, target_first: Bools | None) -> None:
+    def __init__(self, ledger: Ledger, wanted: SignalOrders, target_first: Bools | None, *, at_worst: bool) -> None:
         paths = len(ledger.cash)
-        self.ledger, self.wanted, self.target_first = ledger, wanted, target_first
+        self.ledger, self.wanted, self.target_first, self.at_worst = ledger, wanted, target_first, at_worst
         self.entry, self.best = np.zeros(paths), np.zeros(paths)
         self.stop, self.target = np.full(paths, np.nan), np.full(paths, np.nan)
         self.size = np.zeros(paths)
@@ -113,7 +113,7 @@ class Watch:
         self.both += between & ~(side * opened >= side * target) & ~self.leaving
         if self.target_first is not None:
             stopped &= ~(between & (self.target_first[bar] | (side * opened >= side * target)))
-        stop_price = side * np.minimum(side * opened, side * stop)
+        stop_price = worst if self.at_worst else side * np.minimum(side * opened, side * stop)
         target_price = side * np.maximum(side * opened, side * target)
         price = np.where(stopped, stop_price, np.where(reached, target_price, opened))
         self._close(stopped | reached, price, bar)
@@ -283,7 +283,13 @@ def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_yea
 
 
 def ledger_signals(
-    market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float, target_first: Bools | None = None
+    market: Quotes,
+    wanted: SignalOrders,
+    broker: Broker,
+    bars_per_year: float,
+    target_first: Bools | None = None,
+    *,
+    at_worst: bool = False,
 ) -> tuple[Ledger, Watch]:
     """Enter, leave and be stopped on every path; return the accounts and what they remember at the end.
 
@@ -294,9 +300,10 @@ def ledger_signals(
         bars_per_year: for the cost of borrowing.
         target_first: bool [bar, path], where stop and target lie in one bar, whether the target came first;
             None: never, as vectorbt has it.
+        at_worst: fill stops at the low (a short's: at the high) of the bar that reaches them, not at their level.
     """
     ledger = Ledger(market, broker, bars_per_year)
-    watch = Watch(ledger, wanted, target_first)
+    watch = Watch(ledger, wanted, target_first, at_worst=at_worst)
     at_open = broker.fill == "next_open"
     for bar, price in enumerate(market.open if at_open else market.close):
         ledger.start(bar)

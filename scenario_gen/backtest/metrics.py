@@ -30,7 +30,7 @@ LOG_MAX = math.log(1e6)
 # one would be raised to a power above 200, which makes a number of noise.
 LEAST_YEARS = 0.005
 
-Form = Literal["percent", "signed percent", "level", "number", "count", "price"]
+Form = Literal["percent", "signed percent", "change", "level", "number", "count", "price"]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ class Quotes:
     low: Floats
     close: Floats
     volume: Floats | None = None
-    cost_times: Floats | None = None  # the terms of the paths, see ``market.paths.Terms``; None for the broker's own
+    cost_times: Floats | None = (
+        None  # the terms of the paths, see ``market.paths.TradingTerms``; None for the broker's own
+    )
     slippage: Floats | None = None
     ceiling: Floats | None = None
     floor: Floats | None = None

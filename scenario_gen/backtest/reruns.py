@@ -19,8 +19,7 @@ from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of,
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
-from scenario_gen.backtest.orders import Quotes
-from scenario_gen.backtest.strategy import Bars
+from scenario_gen.backtest.orders import Quotes, SignalOrders
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -67,11 +66,7 @@ def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) ->
         return None
     pieces = []
     for chunk in chunks(ground.context, paths):
-        bars = bars_of(ground, paths, chunk)
-        seen = seen_bars(ground, paths, chunk)
-        terms = None if paths.terms is None else paths.terms.rows(chunk)
-        market = market_of(bars, slice(bars.context_bars, None), terms)
-        piece = _all_orders(strategy, bars if seen is None else seen, market, ground, paths.path_ids[chunk])
+        piece = _all_orders(*_asked(strategy, ground, paths, chunk), ground, paths.path_ids[chunk])
         if piece is not None:
             pieces.append(piece)
     if not pieces:
@@ -85,12 +80,47 @@ def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) ->
     )
 
 
+def worst_fills(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Backtest a strategy with its stops filled at their levels, and at the worst price of the bar that reaches them.
+
+    Returns:
+        Metrics [path] of both, columns as in ``METRICS``; None where the strategy is none of signals, or sets no stop.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    if method_of(strategy) != "signals":
+        return None
+    pieces: list[list[pd.DataFrame]] = []
+    for chunk in chunks(ground.context, paths):
+        market, wanted = _asked(strategy, ground, paths, chunk)
+        if np.isnan(wanted.stop_loss).all():
+            continue
+        ledgers = [
+            ledger_signals(market, wanted, ground.broker, ground.bars_per_year, at_worst=at_worst)[0]
+            for at_worst in (False, True)
+        ]
+        ids = paths.path_ids[chunk]
+        pieces.append([metrics_of(ledger.outcome(), ids, ground.bars_per_year) for ledger in ledgers])
+    if not pieces:
+        return None
+    level, worst = (pd.concat(list(each)) for each in zip(*pieces, strict=True))
+    return level, worst
+
+
+def _asked(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> tuple[Quotes, SignalOrders]:
+    """Return the bars of some paths as the broker sees them, and what the strategy wants on them."""
+    bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
+    shown = bars if seen is None else seen
+    terms = None if paths.terms is None else paths.terms.rows(chunk)
+    wanted = wanted_of(strategy, ask(strategy, "signals", shown.lent()), shown, ground.broker)
+    return market_of(bars, slice(bars.context_bars, None), terms), wanted.fillable(shorts=ground.broker.shorts)
+
+
 def _all_orders(
-    strategy: LoadedStrategy, seen: Bars, market: Quotes, ground: Ground, path_ids: NDArray[np.int64]
+    market: Quotes, wanted: SignalOrders, ground: Ground, path_ids: NDArray[np.int64]
 ) -> IntrabarOrders | None:
     broker = ground.broker
-    answer = ask(strategy, "signals", seen.lent())
-    wanted = wanted_of(strategy, answer, seen, broker).fillable(shorts=broker.shorts)
     if np.isnan(wanted.stop_loss).all() or np.isnan(wanted.take_profit).all():
         return None
     coins = _coins(path_ids, len(market.close), ground.seed) < 0.5

@@ -137,6 +137,33 @@ class StrategyResult:
 
 
 @dataclass(frozen=True)
+class ShockCost:
+    """One strategy on shocked paths, less the same strategy on the same paths unshocked."""
+
+    strategy: str  # its name
+    total_return: Estimate  # mean difference with Student's t interval over pairs
+    max_drawdown: Estimate  # likewise; above 0 is deeper
+    return_error: float | None  # paired standard errors of the two; None for a single path
+    drawdown_error: float | None
+    # Of shocks within a bar, mean total returns of the first shocked paths: stops filled at their level and before
+    # targets (as reported), at the worst price of the bar, and after targets. None without a stop, or without a target.
+    at_level: float | None = None
+    at_worst: float | None = None
+    target_first: float | None = None
+
+
+@dataclass(frozen=True)
+class ShockReport:
+    """What the shocks of a scenario cost, path by path."""
+
+    shocks: list[str]  # in words, in their order
+    beside: str  # the scenario whose paths these are; empty where the unshocked paths are in no scenario of the run
+    paths: int  # pairs
+    bad_bars: int  # shocked bars that broke a rule of candles, before ticks and limits of the market were applied
+    costs: list[ShockCost]  # in the order of the strategies
+
+
+@dataclass(frozen=True)
 class RepairedFigure:
     """A quantile of one metric over the kept paths, with raw candles and with repaired ones."""
 

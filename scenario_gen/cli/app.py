@@ -312,7 +312,8 @@ def _scenario_words(scenario: ResolvedScenario) -> str:
     if scenario.replay is not None:
         return f"{scenario.replay.in_words} after {history}, {scenario.generator.in_words}"
     seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"
-    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}"
+    shocks = "".join(f"; {shock.in_words}" for shock in scenario.shocks)
+    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}{shocks}"
 
 
 def _grid_words(use: StrategyUse) -> str:

@@ -13,6 +13,7 @@ from scenario_gen.report.table import Column, Table, of_texts, to_rich
 from scenario_gen.report.tables import dials, terminal
 from scenario_gen.report.tables.accounts import account_table
 from scenario_gen.report.tables.regimes import regimes_on_the_terminal
+from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.report.tables.terminal import WIDE
 from scenario_gen.store.results import StressRun
 
@@ -50,7 +51,7 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
     """Print one row per scenario and strategy, then one line per kind of finding that is not a PASS."""
-    asked = [table for table in (account_table(run), regimes_on_the_terminal(run)) if table is not None]
+    asked = [table for table in (account_table(run), regimes_on_the_terminal(run), terminal_table(run)) if table]
     show(console or make_console(), terminal.run_table(run), *asked, finding_lines(run.findings))
 
 

@@ -18,7 +18,7 @@ BELONGS = ("island", "root")
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class TradingTerms:
     """On which terms paths are traded where the broker's alone do not hold; None for what is as usual."""
 
     seen: NDArray[np.float32] | None = (
@@ -29,16 +29,16 @@ class Terms:
     ceiling: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and above nothing is bought
     floor: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and below nothing is sold
 
-    def rows(self, rows: list[int] | slice) -> Terms:
+    def rows(self, rows: list[int] | slice) -> TradingTerms:
         """Return the terms of some paths."""
-        return Terms(**{name: values[rows] for name, values in self.arrays().items()})
+        return TradingTerms(**{name: values[rows] for name, values in self.arrays().items()})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is not as usual, by name."""
         return {name: values for name, values in vars(self).items() if values is not None}
 
     @classmethod
-    def joined(cls, parts: Sequence[Terms]) -> Terms:
+    def joined(cls, parts: Sequence[TradingTerms]) -> TradingTerms:
         """Return the terms of paths of several blocks, which differ from what is usual in the same ways."""
         every = [part.arrays() for part in parts]
         return cls(**{name: np.concatenate([arrays[name] for arrays in every]) for name in every[0]})
@@ -62,7 +62,7 @@ class PathSet:
     weights: NDArray[np.float64] | None = None
     # float64 [path, number]: numbers whose weighted means are given and not estimated, such as those of views
     held: NDArray[np.float64] | None = None
-    terms: Terms | None = None  # on which they are traded; None for the broker's
+    terms: TradingTerms | None = None  # on which they are traded; None for the broker's
 
     def __post_init__(self) -> None:
         paths, bars, fields = self.values.shape
@@ -200,5 +200,5 @@ def joined(parts: Sequence[PathSet]) -> PathSet:
         counts=counts,
         weights=np.concatenate(weights) if weights else None,
         held=np.concatenate(held) if held else None,
-        terms=Terms.joined(terms) if terms else None,
+        terms=TradingTerms.joined(terms) if terms else None,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.opening import sample
+from scenario_gen.pipeline.shocks import cost_of_shocks, shocked
 from scenario_gen.pipeline.stages import (
     compare_generators,
     compare_with_history,
@@ -31,7 +32,7 @@ from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import StressRun
 
-__all__ = ["run", "run_spec", "sample"]
+__all__ = ["run", "run_spec", "sample", "shocked"]
 
 
 # The story of a run: under which name the seconds of a stage are booked (the first books its own), and the stage.
@@ -44,6 +45,7 @@ RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", probe),
     ("", hold_against),
     ("judging strategies", compare_generators),
+    ("", cost_of_shocks),
     ("", compare_with_history),
     ("checking realism", forecast_the_past),
 )

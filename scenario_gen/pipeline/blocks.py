@@ -6,10 +6,10 @@ block leaves, and the fan of which it keeps the bars; not how blocks are summed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, takewhile
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import mean, quantile
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.stress.moves import terms_of
 from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
 
 FAN_POINTS = 130
@@ -40,6 +41,7 @@ FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
 DOTS = 50
 HELD = "held"  # numbers of the paths whose weighted means are given
+BEFORE = ("path_id", "total_return", "max_drawdown", "strategy")  # columns of results before repair, or before shocks
 WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
@@ -52,6 +54,7 @@ class FinishedBlock:
     provenance: dict[str, Any]  # what made them
     metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
     unrepaired: pd.DataFrame  # total return and drawdown before repair, one row per strategy (its place), changed path
+    unshocked: pd.DataFrame  # the same of every path before shocks, where no other scenario has these paths
     volatility_ratio: NDArray[np.float64]  # [path]
     equity: NDArray[np.float32]  # [strategy, path, fan point]
     equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
@@ -77,6 +80,7 @@ class FinishedBlock:
             "candles": self.tally.counts,
             "repaired": self.tally.facts,
             "unrepaired": self.unrepaired,
+            "unshocked": self.unshocked,
         }
         notes = {"account": self.tally.notes(), "provenance": self.provenance, "reads": self.reads}
         if self.island is not None:
@@ -112,7 +116,8 @@ class FinishedBlock:
             and len(numbers) == many * len(ids)
             and (prepared.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
             and (prepared.account is None or bool(self.metrics[AT].between(0, horizon - 1).all()))
-            and {"strategy", "path_id", "total_return", "max_drawdown"} <= set(self.unrepaired)
+            and all({*BEFORE} <= set(frame) for frame in (self.unrepaired, self.unshocked))
+            and len(self.unshocked) in (0, many * len(ids))
         )
 
     def without_bars(self) -> FinishedBlock:
@@ -133,6 +138,7 @@ class FinishedBlock:
             provenance=notes["provenance"],
             metrics=frames["metrics"],
             unrepaired=frames["unrepaired"],
+            unshocked=frames["unshocked"],
             volatility_ratio=arrays["volatility_ratio"],
             equity=arrays["equity"],
             equity_then=arrays["equity_then"],
@@ -184,7 +190,14 @@ def is_kept(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: Run
 def block_paths(prepared: Prepared, store: RunFolder, index: int) -> PathSet:
     """Return the kept paths of one block, of which nothing else is read."""
     stored = store.load_arrays(prepared.name, index, "values", "path_ids", WEIGHTS, HELD, *map(_own, BELONGS))
-    return _paths(prepared, stored, store.load_notes(prepared.name, index)["provenance"]["fields"])
+    fields = store.load_notes(prepared.name, index)["provenance"]["fields"]
+    return with_terms(prepared, _paths(prepared, stored, fields))
+
+
+def with_terms(prepared: Prepared, paths: PathSet) -> PathSet:
+    """Return paths of a scenario with the terms on which its shocks let them be traded."""
+    shocks = prepared.scenario.shocks
+    return replace(paths, terms=terms_of(paths, shocks, prepared.setting)) if shocks else paths
 
 
 def _paths(prepared: Prepared, stored: dict[str, NDArray[Any]], fields: Sequence[str]) -> PathSet:
@@ -259,20 +272,28 @@ def run_unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], che
 
     NaN where a strategy cannot be run on raw candles: a high below the close may be more than it stands.
     """
-    raw = checked.raw.select(checked.changed)
-    if not len(raw):
-        return pd.DataFrame(columns=["path_id", *COLUMNS, "strategy"])
-    rows = [_one(prepared, strategy, raw).assign(strategy=place) for place, strategy in enumerate(strategies)]
+    return _before(prepared, strategies, checked.raw.select(checked.changed), or_nothing=True)
+
+
+def _before(
+    prepared: Prepared, strategies: Sequence[LoadedStrategy], paths: PathSet | None, *, or_nothing: bool = False
+) -> pd.DataFrame:
+    """Return the columns of BEFORE, one row per strategy (its place) and path; none where there are no paths.
+
+    ``or_nothing``: NaN where a strategy cannot be run.
+    """
+    if paths is None or not len(paths):
+        return pd.DataFrame(columns=[*BEFORE])
+    rows = []
+    for place, strategy in enumerate(strategies):
+        try:
+            metrics = trade(strategy, prepared, paths).metrics[list(COLUMNS)]
+        except StrategyError:
+            if not or_nothing:
+                raise
+            metrics = pd.DataFrame(np.nan, columns=list(COLUMNS), index=pd.Index(paths.path_ids, name="path_id"))
+        rows.append(metrics.assign(strategy=place))
     return pd.concat(rows).reset_index()
-
-
-def _one(prepared: Prepared, strategy: LoadedStrategy, raw: PathSet) -> pd.DataFrame:
-    try:
-        result = trade(strategy, prepared, raw)
-    except StrategyError:
-        nothing = np.full((len(raw), len(COLUMNS)), np.nan)
-        return pd.DataFrame(nothing, columns=list(COLUMNS), index=pd.Index(raw.path_ids, name="path_id"))
-    return result.metrics[list(COLUMNS)]
 
 
 def repair_effects(
@@ -323,8 +344,59 @@ def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame, weights:
 # --- One block of paths, from uniforms to metrics ---
 
 
-def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress) -> None:
+@dataclass(frozen=True)
+class Drawn:
+    """The paths of one block before any strategy has seen them."""
+
+    paths: PathSet  # the kept ones, as they are traded
+    tally: CandleCounts  # what was found on the candles of the raw ones
+    provenance: dict[str, Any]  # what made them
+    checked: CheckedPaths | None = None  # before and after repair; None where another scenario tells of that
+    unshocked: PathSet | None = None  # the same paths before shocks, where no other scenario of the run has them
+    island: IslandRecord | None = None  # that the paths are of, where they are
+
+
+Draw: TypeAlias = Callable[[Prepared, Block, Advance], Drawn]
+
+
+def draw_block(prepared: Prepared, block: Block, sampled: Advance) -> Drawn:
+    """Sample one block and check its candles."""
+    raw = sample_block(prepared, block, sampled)
+    return checked_candles(prepared, raw, share_of(MOST_MEASURED, block.take, prepared.scenario.paths.count))
+
+
+def checked_candles(prepared: Prepared, raw: PathSet, measured: int, island: IslandRecord | None = None) -> Drawn:
+    """Check the candles of raw paths.
+
+    Args:
+        prepared: the scenario.
+        raw: as sampled.
+        measured: how many paths the effect of repairs is measured on.
+        island: that the paths are of, where they are.
+
+    Raises:
+        CheckError: candles break a rule and the spec says ``fail``.
+    """
+    checked = prepared.rules.check(raw, prepared.scenario.checks.on_invalid, measured=measured)
+    made = {**raw.provenance, "fields": list(raw.fields)}
+    return Drawn(checked.paths, checked.tally, made, checked, island=island)
+
+
+def run_blocks(
+    prepared: Prepared,
+    strategies: Sequence[LoadedStrategy],
+    store: RunFolder,
+    progress: Progress,
+    draw: Draw = draw_block,
+) -> None:
     """Compute every block of a scenario that the folder does not hold yet.
+
+    Args:
+        prepared: the scenario.
+        strategies: to run on every path.
+        store: where blocks are kept.
+        progress: who hears of stages.
+        draw: what makes the paths of a block.
 
     Raises:
         CheckError: candles break a rule and the spec says ``fail``, or no path is left.
@@ -345,7 +417,7 @@ def run_blocks(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: 
                 tested(len(strategies))
                 resumed += 1
                 continue
-            finished = run_block(prepared, block, strategies, sampled, tested)
+            finished = run_block(prepared, draw(prepared, block, sampled), strategies, tested)
             kept += len(finished.paths)
             finished.save(store, prepared.name, block.index)
     if not kept and not resumed:  # a resumed scenario is judged when its blocks are merged
@@ -368,41 +440,9 @@ def _reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]
     return {one.use: one.reads.identity() for one in strategies}
 
 
-def run_block(
-    prepared: Prepared, block: Block, strategies: Sequence[LoadedStrategy], sampled: Advance, tested: Advance
-) -> FinishedBlock:
-    """Generate, check and backtest one block."""
-    raw = sample_block(prepared, block, sampled)
-    measured = share_of(MOST_MEASURED, block.take, prepared.scenario.paths.count)
-    return finish_block(prepared, raw, strategies, tested, measured=measured)
-
-
-def finish_block(
-    prepared: Prepared,
-    raw: PathSet,
-    strategies: Sequence[LoadedStrategy],
-    tested: Advance,
-    *,
-    measured: int,
-    island: IslandRecord | None = None,
-) -> FinishedBlock:
-    """Check and backtest raw paths.
-
-    Args:
-        prepared: the scenario.
-        raw: as sampled.
-        strategies: that trade them.
-        tested: hears of each.
-        measured: how many paths the effect of repairs is measured on.
-        island: that the paths are of, where they are.
-
-    Raises:
-        CheckError: candles break a rule and the spec says ``fail``.
-        StrategyError: a strategy raised or answered something unusable.
-    """
-    scenario = prepared.scenario
-    checked = prepared.rules.check(raw, scenario.checks.on_invalid, measured=measured)
-    kept = checked.paths
+def run_block(prepared: Prepared, drawn: Drawn, strategies: Sequence[LoadedStrategy], tested: Advance) -> FinishedBlock:
+    """Backtest one block."""
+    kept = drawn.paths
     fan = fan_bars(kept.horizon)
     then = len(prepared.later)
     rows, equity, equity_then = [], [], []
@@ -413,18 +453,19 @@ def finish_block(
         metrics = result.metrics if result.endings is None else result.metrics.join(result.endings)
         rows.append(metrics.assign(strategy=place).reset_index())
         tested(1)
-    unrepaired = run_unrepaired(prepared, strategies, checked)
+    unrepaired = None if drawn.checked is None else run_unrepaired(prepared, strategies, drawn.checked)
     return FinishedBlock(
         paths=kept,
-        tally=checked.tally,
-        provenance={**raw.provenance, "fields": list(raw.fields)},
+        tally=drawn.tally,
+        provenance=drawn.provenance,
         metrics=pd.concat(rows, ignore_index=True),
-        unrepaired=unrepaired,
+        unrepaired=_before(prepared, strategies, None) if unrepaired is None else unrepaired,
+        unshocked=_before(prepared, strategies, drawn.unshocked),
         volatility_ratio=volatility_ratio(kept, prepared),
         equity=np.stack(equity),
         equity_then=np.stack(equity_then) if then else np.empty((0, len(kept)), dtype=np.float32),
         reads=_reads_of(strategies),
-        island=island,
+        island=drawn.island,
     )
 
 

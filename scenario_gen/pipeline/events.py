@@ -22,7 +22,7 @@ from scenario_gen.generators.base import BoundedGenerator, open_generator
 from scenario_gen.generators.draws import Block
 from scenario_gen.generators.sections import KronosGenerator, default_section
 from scenario_gen.generators.walks import start_walk
-from scenario_gen.pipeline.blocks import FinishedBlock, finish_block, is_kept, island_records
+from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import mean, quantile, share
@@ -136,7 +136,7 @@ def run_islands(prepared: Prepared, strategies: Sequence[LoadedStrategy], store:
             else:
                 island = case.asked.island(index, case.score, case.sampler)
                 raw, record = case.asked.paths_of(island), IslandRecord.of(island)
-                finished = finish_block(prepared, raw, strategies, tested, measured=0, island=record)
+                finished = run_block(prepared, checked_candles(prepared, raw, 0, record), strategies, tested)
                 finished.save(store, prepared.name, index)
             if finished.island is None:
                 raise AssertionError("a block of an event is an island")

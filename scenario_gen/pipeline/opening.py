@@ -110,9 +110,10 @@ class Opener:
 def base_of(scenarios: Sequence[ResolvedScenario]) -> ResolvedScenario | None:
     """Return the scenario that others are stresses of: named base, else the first with a Kronos model, else the first.
 
-    None where there are baselines only.
+    Shocked scenarios come last; None where there are baselines only.
     """
     own = [scenario for scenario in scenarios if scenario.role == "scenario" and scenario.reweight is None]
+    own.sort(key=lambda scenario: bool(scenario.shocks))
     kronos = [scenario for scenario in own if isinstance(scenario.generator, KronosGenerator)]
     return next((scenario for scenario in own if scenario.name == "base"), next(iter(kronos or own), None))
 

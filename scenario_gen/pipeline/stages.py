@@ -34,6 +34,7 @@ from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.events import run_islands
 from scenario_gen.pipeline.opening import base_of, calibration_settings
+from scenario_gen.pipeline.shocks import draw_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.progress import Progress
@@ -54,11 +55,14 @@ from scenario_gen.values import cached
 
 def sample_and_trade(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Sample, check and backtest every block that is not there yet."""
-    for ground in study.grounds:
+    for ground in sorted(study.grounds, key=lambda ground: bool(ground.scenario.shocks)):  # shocks take others' paths
         if ground.scenario.reweight is not None:
             continue  # its paths are those of another scenario
-        run = run_islands if ground.split else run_blocks
-        run(ground, study.strategies, study.store, study.progress)
+        if ground.split:
+            run_islands(ground, study.strategies, study.store, study.progress)
+        else:
+            draw = draw_of(ground, study.grounds, study.store)
+            run_blocks(ground, study.strategies, study.store, study.progress, draw)
         study.clock.lap(f"scenario {ground.name}")
     return results, []
 
@@ -101,13 +105,14 @@ def tell_regimes(study: Study, results: Results) -> tuple[Results, list[Finding]
 def compare_with_history(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Compare the kept paths of each scenario that asks for it with real windows, and write facts.parquet.
 
-    Baselines are shown beside and not judged: they have a report and no finding. Paths that do not all stand for as
-    much are meant to differ from real windows, and have neither.
+    Baselines are shown beside and not judged: they have a report and no finding. Shocked paths, and those that do not
+    all stand for as much, are left out: they are meant to look like no window of history.
 
     Raises:
         StoreError: the disk refuses.
     """
-    asked = [ground for ground in study.grounds if ground.scenario.checks.facts and ground.case is None]
+    usual = [ground for ground in study.grounds if ground.case is None and not ground.scenario.shocks]
+    asked = [ground for ground in usual if ground.scenario.checks.facts]
     once, frames = Once(), []
     seen: dict[str, ScenarioResult] = {scenario.name: scenario for scenario in results.scenarios}
     findings: list[Finding] = []
@@ -278,9 +283,12 @@ def comparable(prepared: Sequence[Prepared], weighted: Collection[str] = ()) -> 
     Scenarios whose paths do not all stand for as much, by name, say nothing of a generator.
     """
     own = [ground for ground in prepared if ground.scenario.role == "scenario" and ground.name not in weighted]
+    own.sort(key=lambda ground: bool(ground.scenario.shocks))
     if not own:
         return []
     base = next((ground for ground in own if ground.name == "base"), own[0])
+    if base.scenario.shocks:  # no generator's paths
+        return []
     return [base, *(ground for ground in prepared if ground.scenario.role == "baseline" and _alike(base, ground))]
 
 
@@ -361,13 +369,18 @@ MOST_RESULTS = 60  # strategies x scenarios that are held against something; of 
 def hold_against(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Hold every strategy against chance, holding, its rivals and history; findings leave the baselines out.
 
+    Shocked scenarios are left out: their paths are held against the same paths unshocked.
+
     Raises:
         StrategyError: a strategy raised on real bars, or answered something unusable.
     """
     scenarios = list(results.scenarios)
     findings: list[Finding] = []
-    everywhere = len(study.grounds) * len(study.strategies) <= MOST_RESULTS
+    plain = sum(not ground.scenario.shocks for ground in study.grounds)
+    everywhere = plain * len(study.strategies) <= MOST_RESULTS
     for place, (ground, scenario) in enumerate(zip(study.grounds, results.scenarios, strict=True)):
+        if ground.scenario.shocks:
+            continue
         if place and not everywhere:
             study.progress.note(f"{ground.name}: skill, pairs and tails are judged in {scenarios[0].name} alone")
             continue

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -25,7 +25,7 @@ from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
-from scenario_gen.errors import DataError
+from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Recalibration
@@ -43,8 +43,10 @@ from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
+from scenario_gen.stress.moves import Setting
 from scenario_gen.stress.rare import Case
 from scenario_gen.stress.search import ContextInCrisis, placed
+from scenario_gen.stress.shocks import lacks_volume
 from scenario_gen.stress.views import Reweighed
 from scenario_gen.version import VERSION
 
@@ -75,6 +77,11 @@ class Prepared(Ground):
     def split(self) -> bool:
         """Whether its blocks are islands of weighted paths."""
         return self.case is not None and self.case.method == "splitting"
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What shocks may know of the scenario."""
+        return Setting.of(self.context, self.scenario.paths.seed)
 
 
 Base = TypeVar("Base")  # what a command stands on, the same for every stage
@@ -238,6 +245,7 @@ def prepare(
                 whole = candles(scenario.data.model_copy(update={"end": None}))
                 (history, later, calendar), crisis = _in_crisis(whole, scenario, place)
             context = history.context(scenario.bars.context)
+            _refuse_lack_of_volume(scenario, context)
             horizon = scenario.bars.horizon
             came = later.rows(0, min(len(later), horizon))
             opened = opener.open(scenario, history)
@@ -309,6 +317,13 @@ def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> 
     history = candles.rows(0, row + 1)
     calendar = BarCalendar.infer(history.timestamps, candles.calendar)
     return (history, candles.rows(row + 1, len(candles)), calendar), crisis
+
+
+def _refuse_lack_of_volume(scenario: ResolvedScenario, context: Candles) -> None:
+    """Refuse shocks of a volume that the history does not have."""
+    for shock in scenario.shocks:
+        if shock.volume_field and not context.has_volume:
+            raise SpecError(f"scenario {scenario.name}: {lacks_volume(shock)}")
 
 
 def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedScenario:

@@ -163,7 +163,7 @@ def strategy_result(
 
 
 # Counts of paths; the others are of the context, once per scenario.
-ADDED_UP = {"pinned_bars", "pinned_paths", "clipped_own_bars"}
+ADDED_UP = {"pinned_bars", "pinned_paths", "clipped_own_bars", "shocked_bad_bars"}
 NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept bar by bar
 
 

@@ -41,10 +41,10 @@ def fixed(value: float, decimals: int) -> str:
     return f"{MINUS}{text}" if value < 0 and any(digit in "123456789" for digit in text) else text
 
 
-def percent(fraction: float, *, signed: bool = False) -> str:
-    """Return a fraction as a percentage with one decimal."""
-    text = fixed(100 * fraction, 1)
-    plus = signed and not text.startswith(MINUS) and text != "0.0"
+def percent(fraction: float, *, signed: bool = False, decimals: int = 1) -> str:
+    """Return a fraction as a percentage, as a rule with one decimal."""
+    text = fixed(100 * fraction, decimals)
+    plus = signed and not text.startswith(MINUS) and any(digit in "123456789" for digit in text)
     return f"{'+' if plus else ''}{text}%"
 
 
@@ -73,6 +73,8 @@ def render(value: float, form: Form, decimals: int = 0) -> str:
     """Return ``value`` in one of the forms that the page knows."""
     if form == "number":
         return fixed(value, decimals)
+    if form == "change":  # small beside what it is a change of
+        return percent(value, signed=True, decimals=2)
     plain_forms = {"count": count, "price": price, "level": level}
     return plain_forms[form](value) if form in plain_forms else percent(value, signed=form == "signed percent")
 

@@ -113,8 +113,9 @@ def build_page(run: StressRun) -> str:
 
 
 def choose_base(scenarios: Sequence[PlacedScenario]) -> PlacedScenario:
-    """Return the scenario named base, else the first that is no baseline, else the first."""
+    """Return the scenario named base, else the first that is no baseline and not shocked, else the first."""
     own = [placed for placed in scenarios if placed.scenario.role == "scenario"] or list(scenarios)
+    own.sort(key=lambda placed: placed.scenario.shocks is not None)
     return next((placed for placed in own if placed.scenario.name == "base"), own[0])
 
 

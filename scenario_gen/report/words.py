@@ -282,6 +282,15 @@ CONDITIONAL = (
     "{scenario}: {rejected} of {paths} paths were rejected. The ensemble is conditional on acceptance: it shows the "
     "market of the paths that passed."
 )
+SHOCKS_PAIRED = (
+    "{scenarios} of this run put shocks on their paths, each set beside the same paths unshocked. Neither stylized "
+    "facts nor skill are judged there: shocked paths are meant to look like no window of history."
+)
+SHOCKS_MOST = "Most costly on average: {scenario} for {strategy}, {difference} of total return."
+SHOCKS_MENDED = (
+    "{scenario}: {bars} shocked bars went beyond what this market allows (its ticks, its price limit) and were brought "
+    "back."
+)
 SAME_ORDER = "The order of the strategies is the same in all {columns}: trust the order more than the number."
 OTHER_ORDER = (
     "The order of the strategies depends on the scenario. Where two brackets of a column overlap, their order is "

@@ -24,6 +24,7 @@ from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_t
 from scenario_gen.spec.events import check_event_limits
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.overlay import (
+    ALONE,
     OVERRIDABLE,
     OWN,
     SECTIONS,
@@ -33,6 +34,7 @@ from scenario_gen.spec.overlay import (
     resolve_scenarios,
 )
 from scenario_gen.spec.strategy_list import check_distinct, check_use
+from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 
 KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account")
@@ -135,7 +137,10 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     """Turn a document into a spec, or raise one error that lists every mistake."""
     values = _top(document)
     violations = Violations(document)
-    violations.mapping(values, (), KEYS, needed=("name", "strategies"))
+    for key in [key for key in ALONE if key in values]:
+        violations.add((key,), f"belongs to a scenario; expected it there: scenarios: [{{name: mine, {key}: ...}}]")
+    ours = {key: value for key, value in values.items() if key not in ALONE}
+    violations.mapping(ours, (), KEYS, needed=("name", "strategies"))
     if "name" in values:
         check_name(values["name"], ("name",), violations)
     scenarios = resolve_scenarios(values, base, violations)
@@ -232,6 +237,7 @@ def spec_schema() -> dict[str, Any]:
     overridable["generator"] = {"anyOf": [_reference(model) for model in GENERATORS.values()]}
     alone: dict[str, Any] = {key: _reference(model) for key, model in OWN.items()}
     alone |= {"reweight": _NAME, "views": {"type": "array", "minItems": 1, "items": _reference(View)}}
+    alone |= {"shocks": {"type": "array", "minItems": 1, "items": {"anyOf": [_reference(model) for model in SHOCKS]}}}
     scenario = _closed({"name": _NAME, **overridable, **alone}, required=["name"])
     top = {
         "name": _NAME,
@@ -252,7 +258,7 @@ def spec_schema() -> dict[str, Any]:
 
 
 def _definitions() -> dict[str, Any]:
-    sections = (*SECTIONS.values(), *OWN.values(), *GENERATORS.values())
+    sections = (*SECTIONS.values(), *OWN.values(), *GENERATORS.values(), *SHOCKS)
     models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules, View]
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]

@@ -20,6 +20,8 @@ from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.section import Section
 from scenario_gen.stress.crises import ContextStress, Replay
 from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.shock import Shock
+from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 
 MAX_PATHS = 1_000_000
@@ -93,6 +95,12 @@ else:  # one of the listed sections, told apart by its kind
     Generator = Annotated[Union[SECTIONS], Field(discriminator="kind")]  # noqa: UP007
 
 
+if TYPE_CHECKING:
+    AnyShock = Shock
+else:
+    AnyShock = Annotated[Union[SHOCKS], Field(discriminator="kind")]  # noqa: UP007
+
+
 class ResolvedScenario(Section):
     """One scenario after its overrides are applied: everything that a block of paths needs to know."""
 
@@ -111,6 +119,7 @@ class ResolvedScenario(Section):
     sampler: Sampler = Sampler()
     reweight: str | None = None  # the scenario whose paths are weighed by the views
     views: tuple[View, ...] = Field(default=(), strict=False)
+    shocks: tuple[AnyShock, ...] = Field(default=(), strict=False)
 
 
 class ScenarioSpec(Section):

@@ -3,7 +3,8 @@
 A scenario overrides what it names and keeps the rest of the base. Three things replace instead of merging: a
 generator of another kind, data of another source or file (of the base's data, only start and end stay), and with
 such data the market: ticks and lots belong to an instrument.
-A baseline is the base with another generator. Knows nothing of YAML text beyond the places of values.
+A baseline is the base with another generator; shocks belong to one scenario alone. Knows nothing of YAML text beyond
+the places of values.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.events import check_event
-from scenario_gen.spec.models import BarCounts, Checks, Paths, ResolvedScenario
+from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.spec.views import WEIGHED, is_weighed, weighed_by_views
 from scenario_gen.stress.crises import ContextStress, Replay
 from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.shock import Shock
+from scenario_gen.stress.shocks import read_shocks
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
@@ -146,6 +149,7 @@ OWN: dict[str, type[Section]] = {  # keys of a scenario alone: the base has none
     "event": Event,
     "sampler": Sampler,
 }
+ALONE = ("shocks",)  # such keys that hold a list
 MAX_SCENARIOS = 200
 
 
@@ -177,7 +181,7 @@ def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> 
             merged.values[key] = _merge(below, override[key], (key,), (*at, key), merged.origin)
         elif key in base:
             merged.values[key] = _keep(base[key], (key,), (key,), merged.origin)
-    for key in OWN:
+    for key in (*OWN, *ALONE):
         if key in override:
             merged.values[key] = _keep(override[key], (key,), (*at, key), merged.origin)
     return merged
@@ -263,7 +267,7 @@ def _scenario_entries(values: Mapping[str, Any], violations: Violations) -> list
     taken = dict.fromkeys(values["baselines"] if _is_list_of_text(values.get("baselines")) else (), "a baseline")
     for position, item in enumerate(listed):
         at: Where = ("scenarios", position)
-        if not violations.mapping(item, at, ("name", *OVERRIDABLE, *OWN, *WEIGHED), needed=("name",)):
+        if not violations.mapping(item, at, ("name", *OVERRIDABLE, *OWN, *WEIGHED, *ALONE), needed=("name",)):
             continue
         name = item.get("name", "")
         if "name" in item:
@@ -348,7 +352,8 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
     before = len(violations.mistakes)
     if "data" not in merged.values:
         violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
-    parts = {key: _section(key, merged, violations) for key in (*OVERRIDABLE, *OWN) if key in merged.values}
+    keys = [key for key in (*OVERRIDABLE, *OWN) if key in merged.values]
+    parts: dict[str, Any] = {key: _section(key, merged, violations) for key in keys}
     if isinstance(data := parts.get("data"), Data):
         check_data(data, lambda where: merged.place(("data", *where)), violations)
     history = merged.values.get("data")
@@ -357,6 +362,8 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
     if isinstance(generator := parts.get("generator"), KronosGenerator):
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
     check_event(parts, merged.values, merged.place, violations)
+    if "shocks" in merged.values:
+        parts["shocks"] = _shocks(parts.get("bars"), data, merged, violations)
     if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None
     return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
@@ -374,6 +381,13 @@ def _section(key: str, merged: Overlay, violations: Violations) -> Section | Non
     if key == "broker" and _has_idle_multiples(values, merged, violations):
         return None
     return violations.section(model, values, lambda where: merged.place((key, *where)))
+
+
+def _shocks(bars: Any, data: Any, merged: Overlay, violations: Violations) -> tuple[Shock, ...]:
+    """Return a scenario's shocks, held against its horizon where that is known."""
+    horizon = bars.horizon if isinstance(bars, BarCounts) else BarCounts().horizon if bars is None else MAX_HORIZON
+    has_volume = not (isinstance(data, Data) and data.volume == "drop")
+    return read_shocks(merged.values["shocks"], horizon, merged.place(("shocks",)), violations, has_volume=has_volume)
 
 
 def _has_idle_multiples(values: Mapping[str, Any], merged: Overlay, violations: Violations) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.agreement import Agreement
-from scenario_gen.backtest.result import Fan, RepairEffect, StrategyResult
+from scenario_gen.backtest.result import Fan, RepairEffect, ShockReport, StrategyResult
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
@@ -70,6 +70,7 @@ class ScenarioResult:
     weighting: Weighting | None = None  # of its kept paths; None where all stand for as much
     event: EventResult | None = None  # whose probability it asks; None where it asks none
     reweighed: Reweighed | None = None  # what its views did to the paths of another scenario; None where it has none
+    shocks: ShockReport | None = None  # what its shocks cost; None where it has none
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import RelativePaths
 from scenario_gen.market.candles import Candles, Scale
-from scenario_gen.market.paths import PathSet, Terms
+from scenario_gen.market.paths import PathSet, TradingTerms
 from scenario_gen.market.relative import Floats
 
 if TYPE_CHECKING:
@@ -222,18 +222,18 @@ def shocked_bars(
     return paths if moves is first else relative.chained(moves.steps, {}, moves.volume)
 
 
-# --- Terms ---
+# --- TradingTerms ---
 
 
-def terms_of(paths: PathSet, shocks: Sequence[Shock], setting: Setting) -> Terms | None:
+def terms_of(paths: PathSet, shocks: Sequence[Shock], setting: Setting) -> TradingTerms | None:
     """Return on which terms shocked paths are traded; None where the shocks leave that to the broker."""
-    terms = Terms()
+    terms = TradingTerms()
     for place, shock in enumerate(shocks):
         terms = shock.traded(terms, paths, setting, place)
     return terms if terms.arrays() else None
 
 
-def dearer(terms: Terms, paths: PathSet, times: Floats, slippage: Floats) -> Terms:
+def dearer(terms: TradingTerms, paths: PathSet, times: Floats, slippage: Floats) -> TradingTerms:
     """Multiply the costs of orders by ``times`` [bar] and add a slippage, [bar] or [path, bar]."""
     shape = (len(paths), paths.horizon)
     before = 1.0 if terms.cost_times is None else terms.cost_times
@@ -250,7 +250,7 @@ def impact(paths: PathSet, setting: Setting) -> Floats:
     return np.asarray(np.log(high / low) / np.sqrt(relative))
 
 
-def closed(terms: Terms, paths: PathSet, shut: Bools) -> Terms:
+def closed(terms: TradingTerms, paths: PathSet, shut: Bools) -> TradingTerms:
     """Let every order wait at some bars [bar]."""
     shape = (len(paths), paths.horizon)
     return _banded(
@@ -258,7 +258,7 @@ def closed(terms: Terms, paths: PathSet, shut: Bools) -> Terms:
     )
 
 
-def limited(terms: Terms, paths: PathSet, limit: float, inside: Bools) -> Terms:
+def limited(terms: TradingTerms, paths: PathSet, limit: float, inside: Bools) -> TradingTerms:
     """Let nobody buy at the upper limit or sell at the lower one at some bars [bar]."""
     close = paths.close.astype(np.float64)
     before = np.concatenate((np.full((len(paths), 1), paths.anchor_close), close[:, :-1]), axis=1)
@@ -266,7 +266,7 @@ def limited(terms: Terms, paths: PathSet, limit: float, inside: Bools) -> Terms:
     return _banded(terms, np.where(inside, floor, 0.0), np.where(inside, ceiling, np.inf))
 
 
-def _banded(terms: Terms, floor: Floats, ceiling: Floats) -> Terms:
+def _banded(terms: TradingTerms, floor: Floats, ceiling: Floats) -> TradingTerms:
     return replace(
         terms,
         floor=floor if terms.floor is None else np.maximum(terms.floor, floor),
@@ -274,7 +274,7 @@ def _banded(terms: Terms, floor: Floats, ceiling: Floats) -> Terms:
     )
 
 
-def misread(terms: Terms, paths: PathSet, error: str, wrong: Bools, times: float) -> Terms:
+def misread(terms: TradingTerms, paths: PathSet, error: str, wrong: Bools, times: float) -> TradingTerms:
     """Let strategies see some bars wrongly [path, bar]; the bars themselves stay.
 
     Args:

@@ -14,7 +14,7 @@ from pydantic import Field
 from scenario_gen.reading.section import Section
 
 if TYPE_CHECKING:
-    from scenario_gen.market.paths import PathSet, Terms
+    from scenario_gen.market.paths import PathSet, TradingTerms
     from scenario_gen.market.relative import Floats
     from scenario_gen.stress.moves import Moves, Setting
 
@@ -29,6 +29,8 @@ class Shock(Section):
     """What is done to the bars of every path, and to the terms on which they are traded."""
 
     title: ClassVar[str] = ""  # in words, without numbers
+    by_ensemble: ClassVar[bool] = False  # whether it needs the means of an ensemble
+    within_bar: ClassVar[bool] = False  # whether results hang on what a bar does not tell: where stops are filled
     kind: str
 
     def misfits(self, horizon: int) -> Iterator[tuple[str, str]]:
@@ -55,7 +57,7 @@ class Shock(Section):
         """
         return moves
 
-    def traded(self, terms: Terms, paths: PathSet, setting: Setting, place: int) -> Terms:
+    def traded(self, terms: TradingTerms, paths: PathSet, setting: Setting, place: int) -> TradingTerms:
         """Return the terms after the shock.
 
         Args:

@@ -22,7 +22,7 @@ from scenario_gen.stress.shock import MOST_TIMES, Bar, Bars, Fading, Lasting, Sh
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scenario_gen.market.paths import PathSet, Terms
+    from scenario_gen.market.paths import PathSet, TradingTerms
     from scenario_gen.market.relative import Floats
     from scenario_gen.stress.moves import Moves, Setting
 
@@ -70,6 +70,7 @@ class VolatilityShock(Fading):
     """Moves and wicks are multiplied around the ensemble's mean move; volume follows ranges as in the context."""
 
     title: ClassVar[str] = "volatility"
+    by_ensemble: ClassVar[bool] = True
 
     kind: Literal["volatility"] = "volatility"
     times: float = Field(gt=0.0, le=20.0, description="2 doubles every move and wick")
@@ -133,7 +134,7 @@ class LiquidityShock(Fading):
         """As of every shock."""
         return moves.with_volume(self._volume(moves.bars))
 
-    def traded(self, terms: Terms, paths: PathSet, setting: Setting, place: int) -> Terms:
+    def traded(self, terms: TradingTerms, paths: PathSet, setting: Setting, place: int) -> TradingTerms:
         """As of every shock."""
         from scenario_gen.stress.moves import closed, dearer, impact
 
@@ -168,7 +169,7 @@ class CostsShock(Fading):
         parts += [f"slippage of {self.impact:g} ranges over the root of volume"] if self.impact else []
         return f"{', '.join(parts) or 'costs as they are'} {self.when}"
 
-    def traded(self, terms: Terms, paths: PathSet, setting: Setting, place: int) -> Terms:
+    def traded(self, terms: TradingTerms, paths: PathSet, setting: Setting, place: int) -> TradingTerms:
         """As of every shock."""
         from scenario_gen.stress.moves import dearer, impact
 
@@ -183,6 +184,7 @@ class FlashCrashShock(Shock):
     """One bar reaches far beyond its close; or several bars fall, and some of it comes back."""
 
     title: ClassVar[str] = "flash crash"
+    within_bar: ClassVar[bool] = True
 
     kind: Literal["flash_crash"] = "flash_crash"
     bar: Bar = 0
@@ -270,7 +272,7 @@ class HaltShock(Shock):
         """As of every shock."""
         return moves.halted(self.bar, self.bar + self.bars, carry=self.carry)
 
-    def traded(self, terms: Terms, paths: PathSet, setting: Setting, place: int) -> Terms:
+    def traded(self, terms: TradingTerms, paths: PathSet, setting: Setting, place: int) -> TradingTerms:
         """As of every shock."""
         from scenario_gen.stress.moves import closed, strength
 
@@ -294,7 +296,7 @@ class LimitMovesShock(Lasting):
         """As of every shock."""
         return moves.limited(self.limit, *self.window(moves.bars))
 
-    def traded(self, terms: Terms, paths: PathSet, setting: Setting, place: int) -> Terms:
+    def traded(self, terms: TradingTerms, paths: PathSet, setting: Setting, place: int) -> TradingTerms:
         """As of every shock."""
         from scenario_gen.stress.moves import limited, strength
 
@@ -333,7 +335,7 @@ class DataErrorShock(Lasting):
         inside = strength(horizon, *self.window(horizon), None) > 0
         return (uniforms(setting, path_ids, place, horizon) < self.share) & inside
 
-    def traded(self, terms: Terms, paths: PathSet, setting: Setting, place: int) -> Terms:
+    def traded(self, terms: TradingTerms, paths: PathSet, setting: Setting, place: int) -> TradingTerms:
         """As of every shock."""
         from scenario_gen.stress.moves import misread
 

@@ -12,7 +12,7 @@ from scenario_gen.backtest import Bars, Signals, run_backtest
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.reruns import intrabar_orders
 from scenario_gen.errors import StrategyError
-from scenario_gen.market.paths import Terms
+from scenario_gen.market.paths import TradingTerms
 
 CONTEXT = np.array([[100.0, 100.0, 100.0, 100.0, 1000.0]] * 3)  # [bar, ohlcv]
 
@@ -33,13 +33,13 @@ def wish(bars: int, *at: int) -> np.ndarray:
     return array
 
 
-def shut(bars: int, *at: int) -> Terms:
+def shut(bars: int, *at: int) -> TradingTerms:
     """No trade at these bars."""
     there = np.isin(np.arange(bars), at)[None]
-    return Terms(ceiling=np.where(there, 0.0, np.inf), floor=np.where(there, np.inf, 0.0))
+    return TradingTerms(ceiling=np.where(there, 0.0, np.inf), floor=np.where(there, np.inf, 0.0))
 
 
-def backtest(strategy: Any, market: Any, terms: Terms | None, **broker: Any) -> Any:
+def backtest(strategy: Any, market: Any, terms: TradingTerms | None, **broker: Any) -> Any:
     paths = replace(market.paths, terms=terms)
     return run_backtest(strategy, market.context, paths, Broker(**broker), bars_per_year=252)
 
@@ -55,7 +55,7 @@ def test_costs_are_those_of_the_bar_and_the_path(make_market: Any, told: Any, lo
     times, slippage = np.ones((2, 3)), np.zeros((2, 3))
     times[1, 2], slippage[1, 2] = 3.0, 0.04
     both = np.repeat(wish(3, 2), 2, axis=1), np.repeat(wish(3, 4), 2, axis=1)
-    result = backtest(loaded(told(*both)), market, Terms(cost_times=times, slippage=slippage), **COSTS, **more)
+    result = backtest(loaded(told(*both)), market, TradingTerms(cost_times=times, slippage=slippage), **COSTS, **more)
     units = 100_000 / 1.01 / 102
     usual, dearer = (units * price * (1 - fee) for price, fee in ((98, 0.01), (90, 0.03)))  # 100 less 3 x 2 % + 4 %
     assert result.equity[:, -1] == pytest.approx([usual, dearer], rel=1e-6)
@@ -64,7 +64,7 @@ def test_costs_are_those_of_the_bar_and_the_path(make_market: Any, told: Any, lo
 
 def test_a_cost_is_half_of_the_price_at_most(make_market: Any, told: Any, loaded: Any) -> None:
     market = toy(make_market, 100, 100)
-    terms = Terms(cost_times=np.full((1, 2), 1000.0))
+    terms = TradingTerms(cost_times=np.full((1, 2), 1000.0))
     for more in ({}, {"leverage": 2.0}):
         result = backtest(loaded(told(wish(2, 2), wish(2, 3))), market, terms, slippage=0.01, **more)
         assert result.trades.loc[0, ["entry_price", "exit_price"]].tolist() == pytest.approx([150, 50])
@@ -73,7 +73,7 @@ def test_a_cost_is_half_of_the_price_at_most(make_market: Any, told: Any, loaded
 def test_fixed_and_least_fees_are_multiplied_too(make_market: Any, told: Any, loaded: Any) -> None:
     market = toy(make_market, 100, 100)
     strategy = loaded(told(wish(2, 2), wish(2, 3), extra={"size": 0.5}))
-    result = backtest(strategy, market, Terms(cost_times=np.full((1, 2), 3.0)), fee_per_order=10, fee_minimum=50)
+    result = backtest(strategy, market, TradingTerms(cost_times=np.full((1, 2), 3.0)), fee_per_order=10, fee_minimum=50)
     assert result.trades.loc[0, "fees"] == pytest.approx(2 * 150)
 
 
@@ -85,7 +85,7 @@ def test_vectorbt_and_ledger_charge_the_same_on_random_terms(
     market = make_market(paths=6, bars=40, seed=3)
     rng = np.random.default_rng(0)
     flags = [rng.random((80, 6)) < 0.15 for _ in range(4)]
-    terms = Terms(cost_times=rng.uniform(0, 5, (6, 40)), slippage=rng.uniform(0, 0.01, (6, 40)))
+    terms = TradingTerms(cost_times=rng.uniform(0, 5, (6, 40)), slippage=rng.uniform(0, 0.01, (6, 40)))
     strategy = loaded(told(*flags, extra={"stop_loss": 0.03, "take_profit": 0.05}))
     ours, theirs = (
         backtest(strategy, market, terms, fees=0.001, slippage=0.0005, fill=fill, **more)
@@ -131,7 +131,7 @@ def test_a_stop_on_a_bar_locked_at_its_limit_sells_at_the_next_open_that_is_not(
     market = toy(make_market, 100, 90, 81, 80)
     floor = np.array([[0.0, 90.0, 81.0, 72.9]])
     strategy = loaded(told(wish(4, 2), wish(4), extra={"stop_loss": 0.05}))
-    (trade,) = backtest(strategy, market, Terms(floor=floor)).trades.itertuples()
+    (trade,) = backtest(strategy, market, TradingTerms(floor=floor)).trades.itertuples()
     assert (trade.exit_bar, trade.exit_price) == (3, 80)
     (free,) = backtest(strategy, market, None).trades.itertuples()
     assert (free.exit_bar, free.exit_price) == (1, 90)
@@ -140,9 +140,9 @@ def test_a_stop_on_a_bar_locked_at_its_limit_sells_at_the_next_open_that_is_not(
 def test_at_limit_up_nobody_buys_and_everybody_may_sell(make_market: Any, told: Any, loaded: Any) -> None:
     market = toy(make_market, 100, 110, 105)
     ceiling = np.array([[110.0, 110.0, 121.0]])
-    (bought,) = backtest(loaded(told(wish(3, 3), wish(3))), market, Terms(ceiling=ceiling)).trades.itertuples()
+    (bought,) = backtest(loaded(told(wish(3, 3), wish(3))), market, TradingTerms(ceiling=ceiling)).trades.itertuples()
     assert (bought.entry_bar, bought.entry_price) == (2, 105)
-    (sold,) = backtest(loaded(told(wish(3, 2), wish(3, 3))), market, Terms(ceiling=ceiling)).trades.itertuples()
+    (sold,) = backtest(loaded(told(wish(3, 2), wish(3, 3))), market, TradingTerms(ceiling=ceiling)).trades.itertuples()
     assert (sold.exit_bar, sold.exit_price) == (1, 110)
 
 
@@ -163,7 +163,7 @@ def test_no_fill_lies_inside_a_halt_whatever_is_wanted(
     flags = [rng.random((70, 8)) < 0.2 for _ in range(4)]
     halted = np.array([9, 10, 11, 12, 20])
     there = np.broadcast_to(np.isin(np.arange(30), halted), (8, 30))
-    terms = Terms(ceiling=np.where(there, 0.0, np.inf), floor=np.where(there, np.inf, 0.0))
+    terms = TradingTerms(ceiling=np.where(there, 0.0, np.inf), floor=np.where(there, np.inf, 0.0))
     strategy = loaded(told(*flags, extra={"stop_loss": 0.02, "take_profit": 0.03}))
     trades = backtest(strategy, market, terms, fill=fill).trades
     assert len(trades) > 20
@@ -187,7 +187,7 @@ def test_a_strategy_decides_on_the_bars_that_it_sees_and_is_filled_on_those_that
     market = toy(make_market, 100, 100, 101, 102)
     seen = market.paths.values.copy()
     seen[0, 1, [1, 3]] = 1000.0  # a bad print of the second close
-    result = backtest(loaded(Above()), market, Terms(seen=seen))
+    result = backtest(loaded(Above()), market, TradingTerms(seen=seen))
     (trade,) = result.trades.itertuples()
     assert (trade.entry_bar, trade.entry_price) == (2, 101)  # the next open as it is
     assert (trade.exit_bar, trade.exit_price) == (3, 102)
@@ -198,14 +198,14 @@ def test_a_strategy_decides_on_the_bars_that_it_sees_and_is_filled_on_those_that
 def test_terms_go_with_their_paths(make_market: Any) -> None:
     market = make_market(paths=5, bars=4)
     times = np.arange(20.0).reshape(5, 4)
-    paths = replace(market.paths, terms=Terms(cost_times=times))
+    paths = replace(market.paths, terms=TradingTerms(cost_times=times))
     chosen = paths.select(np.array([3, 1])).terms
     assert chosen is not None
     np.testing.assert_array_equal(chosen.cost_times, times[[3, 1]])
     halves = [paths.select(np.array(ids)).terms for ids in ([0, 1], [2, 3, 4])]
-    np.testing.assert_array_equal(Terms.joined(halves).cost_times, times)
+    np.testing.assert_array_equal(TradingTerms.joined(halves).cost_times, times)
     with pytest.raises(ValueError, match="do not match 5 paths"):
-        replace(market.paths, terms=Terms(floor=times[:3]))
+        replace(market.paths, terms=TradingTerms(floor=times[:3]))
 
 
 def test_results_do_not_depend_on_how_many_paths_are_held_at_once(make_market: Any, told: Any, loaded: Any) -> None:
@@ -213,7 +213,7 @@ def test_results_do_not_depend_on_how_many_paths_are_held_at_once(make_market: A
     rng = np.random.default_rng(1)
     flags = [rng.random((60, 7)) < 0.2 for _ in range(2)]
     seen = market.paths.values * np.float32(1.01)
-    terms = Terms(seen=seen, cost_times=rng.uniform(0, 3, (7, 20)), floor=np.full((7, 20), 50.0))
+    terms = TradingTerms(seen=seen, cost_times=rng.uniform(0, 3, (7, 20)), floor=np.full((7, 20), 50.0))
     paths, strategy = replace(market.paths, terms=terms), loaded(told(*flags))
     whole, pieces = (
         run_backtest(strategy, market.context, paths, Broker(fees=0.01), bars_per_year=252, column_chunk=chunk)
@@ -228,14 +228,14 @@ def test_a_strategy_that_fills_its_own_orders_is_refused(make_market: Any, loade
             raise AssertionError("not asked")
 
     with pytest.raises(StrategyError, match=r"fills its own orders \(portfolio\)"):
-        backtest(loaded(Own()), toy(make_market, 100, 100), Terms(cost_times=np.ones((1, 2))))
+        backtest(loaded(Own()), toy(make_market, 100, 100), TradingTerms(cost_times=np.ones((1, 2))))
 
 
 def test_both_orders_within_a_bar_are_tried_on_the_same_terms(make_market: Any, told: Any, loaded: Any) -> None:
     """A bar from 80 to 120 meets stop and target of a position bought at 100; every sale slips by a tenth."""
     market = make_market(values=[[flat(100), (100, 120, 80, 100, 1000)]], context=CONTEXT)
     strategy = loaded(told(wish(2, 2), wish(2), extra={"stop_loss": 0.05, "take_profit": 0.05}))
-    paths = replace(market.paths, terms=Terms(slippage=np.array([[0.0, 0.1]])))
+    paths = replace(market.paths, terms=TradingTerms(slippage=np.array([[0.0, 0.1]])))
     orders = intrabar_orders(strategy, market.ground(), paths)
     assert orders is not None
     worst, best = (frame["total_return"].iloc[0] for frame in (orders.worst, orders.best))

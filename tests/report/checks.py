@@ -71,13 +71,13 @@ def as_text(value: float, form: str) -> str:
     kind, _, digits = form.partition(":")
     scale, decimals, tail = {
         "percent": (100, 1, "%"), "signed percent": (100, 1, "%"), "level": (100, 1, "%"),
-        "number": (1, int(digits or 0), ""), "count": (1, 0, ""),
+        "change": (100, 2, "%"), "number": (1, int(digits or 0), ""), "count": (1, 0, ""),
         "price": (1, 0 if abs(value) >= 1000 else 2 if abs(value) >= 10 else 4, ""),
     }[kind]  # fmt: skip
     text = f"{value * scale:,.{decimals}f}".replace("-", "\u2212").replace(",", "\u202f") + tail
     if re.fullmatch(r"\u2212[0.]+%?", text):
         text = text[1:]
-    if kind == "signed percent" and value > 0 and not re.fullmatch(r"[0.]+%", text):
+    if kind in ("signed percent", "change") and value > 0 and not re.fullmatch(r"[0.]+%", text):
         text = "+" + text
     return text.replace(".0%", "%") if kind == "level" else text
 

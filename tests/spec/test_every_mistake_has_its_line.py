@@ -6,14 +6,14 @@ import pytest
 from scenario_gen.errors import SpecError
 from scenario_gen.reading.words import one_of
 from scenario_gen.spec import LoadedSpec, spec_from_dict
-from scenario_gen.spec.overlay import OVERRIDABLE, OWN
+from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN
 from scenario_gen.spec.views import WEIGHED
 
 Mistakes = Callable[[str], list[str]]
 
 AROUND_KEYS = "volatility, recalibrate, drift"
 GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, {AROUND_KEYS}"
-OF_A_SCENARIO = ("name", *OVERRIDABLE, *OWN, *WEIGHED)
+OF_A_SCENARIO = ("name", *OVERRIDABLE, *OWN, *WEIGHED, *ALONE)
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
 EVENT = "event: {functional: max_drawdown, at_least: 0.25}"
