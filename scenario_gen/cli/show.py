@@ -9,9 +9,10 @@ from rich.console import Console
 
 from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
-from scenario_gen.report.table import Column, Table, of_texts, to_rich
+from scenario_gen.report.table import Column, Table, of_texts, place, to_rich
 from scenario_gen.report.tables import dials, terminal
 from scenario_gen.report.tables.accounts import account_table
+from scenario_gen.report.tables.crises import told_tables
 from scenario_gen.report.tables.regimes import regimes_on_the_terminal
 from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.report.tables.terminal import WIDE
@@ -50,9 +51,10 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
 
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
-    """Print one row per scenario and strategy, then one line per kind of finding that is not a PASS."""
+    """Print a row per scenario and strategy, what else was asked, then a line per kind of finding that is no PASS."""
     asked = [table for table in (account_table(run), regimes_on_the_terminal(run), terminal_table(run)) if table]
-    show(console or make_console(), terminal.run_table(run), *asked, finding_lines(run.findings))
+    tables = [terminal.run_table(run), *asked, *told_tables(run, place(run))]
+    show(console or make_console(), *tables, finding_lines(run.findings))
 
 
 def show_models(models: Iterable[KnownModel], console: Console | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.opening import sample
+from scenario_gen.pipeline.replay import replay_crises
 from scenario_gen.pipeline.shocks import cost_of_shocks, shocked
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -48,6 +49,7 @@ RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", cost_of_shocks),
     ("", compare_with_history),
     ("checking realism", forecast_the_past),
+    ("", replay_crises),
 )
 
 
@@ -127,6 +129,7 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         scenarios=list(results.scenarios),
         findings=findings,
         agreement=results.agreement,
+        replays=list(results.replays),
     )
     store.write_metrics(results.metrics)
     store.write_run(result)

@@ -1,4 +1,4 @@
-"""From a generator's section to a generator, in a spec or without one: folders, searched dials, recalibration.
+"""From a scenario's sections to its generator and its bars: folders, searched dials, recalibration, where contexts end.
 
 A scenario that only turns the dials of the base (temperature, top_p, volatility, drift) inherits the base's
 recalibration: its own would take out the stress that it was asked for.
@@ -7,14 +7,14 @@ recalibration: its own would take out the stress that it was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 from pydantic import ValidationError
 
-from scenario_gen.errors import SpecError
+from scenario_gen.errors import DataError, SpecError
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
@@ -34,7 +34,9 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet, joined
+from scenario_gen.market.section import Data
 from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.reading.places import find_file
 from scenario_gen.reading.words import whole
 from scenario_gen.spec.models import (
     MAX_BLOCK,
@@ -45,6 +47,7 @@ from scenario_gen.spec.models import (
     CalibrationBudget,
     ResolvedScenario,
 )
+from scenario_gen.stress.search import ContextInCrisis, placed
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
@@ -250,3 +253,81 @@ def _blocks(
     for block in plan_blocks(paths, size):
         full = generator.sample(context, timestamps, Draws.block(seed, block.start, block.size))
         yield full.select(full.path_ids[: block.take])
+
+
+# --- From a scenario's data section to its bars, split where its context ends ---
+
+
+Split: TypeAlias = tuple[Candles, Candles, BarCalendar]  # a history, what came after it, and the calendar of both
+PlaceOf: TypeAlias = Callable[..., str]  # of a scenario's name and the keys of a value
+
+
+def named_place(scenario: str, *keys: str) -> str:
+    """Say where a value stands in a spec that has no text."""
+    return ".".join((f"scenarios[{scenario}]", *keys))
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The bars of scenarios; each file is read once."""
+
+    base: Path  # the spec's folder
+    place: PlaceOf = named_place
+    read: dict[Data, Candles] = field(default_factory=dict, repr=False)
+
+    def of(self, scenario: ResolvedScenario) -> tuple[Split, ContextInCrisis | None]:
+        """Return a scenario's bars split where its context ends, and the crisis that it ends in.
+
+        Raises:
+            DataError: the bars cannot be used, or have no crisis where the context is to end.
+        """
+        data = scenario.data.model_copy(update={"end": None})
+        if data not in self.read:
+            self.read[data] = _candles(data, self.base)
+        if scenario.context is None:
+            return _history(self.read[data], scenario.data), None
+        return _in_crisis(self.read[data], scenario, self.place)
+
+
+def _candles(data: Data, base: Path) -> Candles:
+    """Return all bars of a history from ``data.start`` on."""
+    return load_candles(
+        data.source or find_file(str(data.file), base) or Path(str(data.file)),
+        name=data.name,
+        calendar=data.calendar,
+        timezone=data.timezone,
+        adjusted=data.adjusted,
+        start=data.start,
+        volume=data.volume,
+        symbol=data.symbol,
+        partial=data.partial,
+    )
+
+
+def _history(candles: Candles, data: Data) -> Split:
+    """Return the bars up to ``data.end``, the bars after it, and the calendar that both follow."""
+    history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
+    if not len(history):
+        first, last = (stamp.date().isoformat() for stamp in (candles.timestamps[0], candles.timestamps[-1]))
+        raise DataError(
+            f"{candles.name} has no bar up to data.end {data.end}",
+            expected=f"a date between {first} and {last}",
+            fix="move data.end into the history",
+        )
+    return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
+
+
+def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> tuple[Split, ContextInCrisis]:
+    """Return a history split where its context ends in a crisis, and the crisis."""
+    stress = scenario.context
+    if stress is None:
+        raise ValueError(f"{scenario.name} names no crisis")
+    try:
+        row, crisis = placed(candles, stress, scenario.bars.context, scenario.bars.horizon)
+    except DataError as error:
+        key = "search" if stress.search is not None else "crisis"
+        where = place(scenario.name, "context", key)
+        raise DataError(f"{where}: {error.problem}", expected=error.expected, fix=error.fix) from None
+    history = candles.rows(0, row + 1)
+    calendar = BarCalendar.infer(history.timestamps, candles.calendar)
+    return (history, candles.rows(row + 1, len(candles)), calendar), crisis

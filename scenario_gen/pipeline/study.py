@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -25,7 +25,7 @@ from scenario_gen.backtest.loader import LoadedStrategy, expand
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
-from scenario_gen.errors import DataError, SpecError
+from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Recalibration
@@ -33,19 +33,25 @@ from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.load import load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.section import Data
-from scenario_gen.pipeline.opening import Opener, SettingsFor, base_of, calibration_settings
+from scenario_gen.pipeline.opening import (
+    Histories,
+    Opener,
+    PlaceOf,
+    SettingsFor,
+    base_of,
+    calibration_settings,
+    named_place,
+)
 from scenario_gen.progress import Progress
-from scenario_gen.reading.places import find_file
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.stress.moves import Setting
 from scenario_gen.stress.rare import Case
-from scenario_gen.stress.search import ContextInCrisis, placed
+from scenario_gen.stress.replay import ReplayResult
+from scenario_gen.stress.search import ContextInCrisis
 from scenario_gen.stress.shocks import lacks_volume
 from scenario_gen.stress.views import Reweighed
 from scenario_gen.version import VERSION
@@ -107,13 +113,14 @@ class Study:
     """What a run stands on, the same for every stage: nothing in it changes while the story goes on."""
 
     spec: ScenarioSpec
-    grounds: tuple[Prepared, ...]  # scenarios and baselines, in the spec's order
+    grounds: tuple[Prepared, ...]  # scenarios and baselines, in the spec's order; replays are none of them
     strategies: tuple[LoadedStrategy, ...]
     store: RunFolder
     identity: dict[str, str]  # of the run, which decides what is kept
     progress: Progress
     clock: Clock
     place: PlaceOf  # says where a value stands in the spec
+    replays: tuple[Prepared, ...] = ()  # of which each has one path, told beside the scenarios
 
     @classmethod
     def of(
@@ -135,16 +142,21 @@ class Study:
         spec = override(loaded.spec, device=device, paths=paths)
         strategies = load_strategies(spec.strategies, loaded.base, progress)
         kept = calibration_folder(store.path)
-        opened = prepare(spec.scenarios, loaded.base, progress, kept=kept, place=loaded.place)
+        sampled = [scenario for scenario in spec.scenarios if scenario.replay is None]
+        once = [scenario for scenario in spec.scenarios if scenario.replay is not None]
+        opened = prepare(sampled, loaded.base, progress, kept=kept, place=loaded.place)
         grounds = [replace(ground, account=spec.account) for ground in opened]
         for ground in grounds:
             ground.refuse_days_beyond(ground.timestamps, ground.name, partial(loaded.place, "", "account"))
+        replays = prepare(once, loaded.base, progress, kept=kept, among=sampled, place=loaded.place) if once else []
         clock.lap("preparing")
-        identity = identity_of(spec, grounds, strategies)
+        identity = identity_of(spec, [*grounds, *replays], strategies)
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
         store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
-        return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place)
+        return cls(
+            spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place, tuple(replays)
+        )
 
 
 @dataclass(frozen=True)
@@ -155,10 +167,9 @@ class Results:
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row per scenario, strategy and path
     agreement: Agreement | None = None
     reweighed: Mapping[str, Reweighed] = field(default_factory=dict)  # what views did, by the scenario that has them
+    replays: tuple[ReplayResult, ...] = ()
 
 
-Split: TypeAlias = tuple[Candles, Candles, BarCalendar]  # a history, what came after it, and the calendar of both
-PlaceOf: TypeAlias = Callable[..., str]  # of a scenario's name and the keys of a value
 # One step of a story: what a command stands on and what it knows so far -> what it knows then, and findings.
 Stage: TypeAlias = Callable[[Base, Known], tuple[Known, list[Finding]]]
 
@@ -203,11 +214,6 @@ def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress)
     return loaded
 
 
-def _named_place(scenario: str, *keys: str) -> str:
-    """Say where a value stands in a spec that has no text."""
-    return ".".join((f"scenarios[{scenario}]", *keys))
-
-
 def prepare(
     scenarios: Sequence[ResolvedScenario],
     base: Path,
@@ -216,7 +222,7 @@ def prepare(
     kept: Path | None = None,
     among: Sequence[ResolvedScenario] | None = None,
     settings_for: SettingsFor = calibration_settings,
-    place: PlaceOf = _named_place,
+    place: PlaceOf = named_place,
 ) -> list[Prepared]:
     """Load histories and models, cut contexts and lay out the future stamps of every scenario.
 
@@ -233,90 +239,40 @@ def prepare(
         DataError: a history cannot be used or is too short, or has no crisis where a context is to end.
         CheckpointError: a model cannot be found or read.
     """
-    candles = cache(lambda data: _candles(data, base))
-    histories = cache(lambda data: _history(candles(data.model_copy(update={"end": None})), data))
+    histories = Histories(base, place)
     opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:
-            if scenario.context is None:
-                (history, later, calendar), crisis = histories(scenario.data), None
-            else:
-                whole = candles(scenario.data.model_copy(update={"end": None}))
-                (history, later, calendar), crisis = _in_crisis(whole, scenario, place)
+            (history, later, calendar), crisis = histories.of(scenario)
             context = history.context(scenario.bars.context)
             _refuse_lack_of_volume(scenario, context)
             horizon = scenario.bars.horizon
             came = later.rows(0, min(len(later), horizon))
             opened = opener.open(scenario, history)
-            _tell_unknown_sessions(scenario.name, calendar, horizon, progress)
-            _tell_early_end(scenario, context, came, progress)
-            _tell_short_paths(scenario.name, horizon, calendar.bars_per_year, progress)
+            _tell_of(scenario, context, came, calendar, progress)
             rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
-            ready = Prepared(
-                scenario=_settled(scenario, opened.section),
-                context=context,
-                history=history,
-                later=came,
-                calendar=calendar,
-                bars_per_year=calendar.bars_per_year,
-                broker=scenario.broker,
-                seed=scenario.paths.seed,
-                timestamps=calendar.future(horizon),
-                generator=opened.generator,
-                rules=rules,
-                dial=opened.dial,
-                recalibration=opened.recalibration,
-                crisis=crisis,
+            prepared.append(
+                Prepared(
+                    scenario=_settled(scenario, opened.section),
+                    context=context,
+                    history=history,
+                    later=came,
+                    calendar=calendar,
+                    bars_per_year=calendar.bars_per_year,
+                    broker=scenario.broker,
+                    seed=scenario.paths.seed,
+                    timestamps=calendar.future(horizon),
+                    generator=opened.generator,
+                    rules=rules,
+                    dial=opened.dial,
+                    recalibration=opened.recalibration,
+                    crisis=crisis,
+                )
             )
-            prepared.append(ready)
             advance(1)
     _tell(prepared, progress)
     return prepared
-
-
-def _candles(data: Data, base: Path) -> Candles:
-    """Return all bars of a history from ``data.start`` on."""
-    return load_candles(
-        data.source or find_file(str(data.file), base) or Path(str(data.file)),
-        name=data.name,
-        calendar=data.calendar,
-        timezone=data.timezone,
-        adjusted=data.adjusted,
-        start=data.start,
-        volume=data.volume,
-        symbol=data.symbol,
-        partial=data.partial,
-    )
-
-
-def _history(candles: Candles, data: Data) -> Split:
-    """Return the bars up to ``data.end``, the bars after it, and the calendar that both follow."""
-    history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
-    if not len(history):
-        first, last = (stamp.date().isoformat() for stamp in (candles.timestamps[0], candles.timestamps[-1]))
-        raise DataError(
-            f"{candles.name} has no bar up to data.end {data.end}",
-            expected=f"a date between {first} and {last}",
-            fix="move data.end into the history",
-        )
-    return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
-
-
-def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> tuple[Split, ContextInCrisis]:
-    """Return a history split where its context ends in a crisis, and the crisis."""
-    stress = scenario.context
-    if stress is None:
-        raise ValueError(f"{scenario.name} names no crisis")
-    try:
-        row, crisis = placed(candles, stress, scenario.bars.context, scenario.bars.horizon)
-    except DataError as error:
-        key = "search" if stress.search is not None else "crisis"
-        where = place(scenario.name, "context", key)
-        raise DataError(f"{where}: {error.problem}", expected=error.expected, fix=error.fix) from None
-    history = candles.rows(0, row + 1)
-    calendar = BarCalendar.infer(history.timestamps, candles.calendar)
-    return (history, candles.rows(row + 1, len(candles)), calendar), crisis
 
 
 def _refuse_lack_of_volume(scenario: ResolvedScenario, context: Candles) -> None:
@@ -332,6 +288,15 @@ def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedS
         return scenario
     chosen = {"temperature": section.temperature, "top_p": section.top_p}
     return scenario.model_copy(update={"generator": scenario.generator.model_copy(update=chosen)})
+
+
+def _tell_of(
+    scenario: ResolvedScenario, context: Candles, later: Candles, calendar: BarCalendar, progress: Progress
+) -> None:
+    """Say what a user may not expect of a scenario's dates and length."""
+    _tell_unknown_sessions(scenario.name, calendar, scenario.bars.horizon, progress)
+    _tell_early_end(scenario, context, later, progress)
+    _tell_short_paths(scenario.name, scenario.bars.horizon, calendar.bars_per_year, progress)
 
 
 def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
+from scenario_gen.stress.replay import ReplayResult
 from scenario_gen.stress.search import ContextInCrisis
 from scenario_gen.stress.verdicts import EventResult
 from scenario_gen.stress.views import Reweighed
@@ -92,3 +93,4 @@ class StressRun:
     findings: list[Finding]
     agreement: Agreement | None = None  # the base scenario beside its baselines; None where there are none
     schema: int = 1
+    replays: list[ReplayResult] = field(default_factory=list)  # crises told in this market's bars, one path each
