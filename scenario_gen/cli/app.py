@@ -14,6 +14,7 @@ import typer
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.crises import crises
+from scenario_gen.cli.events import EVENT_EXIT_CODES, event
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
 from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
@@ -209,6 +210,7 @@ app.command(epilog=EXIT_CODES)(evaluate)
 app.command(epilog=CHECK_EXIT_CODES)(check)
 app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 app.command(epilog=EXIT_CODES)(crises)
+app.command(epilog=EVENT_EXIT_CODES)(event)
 
 
 def main() -> None:

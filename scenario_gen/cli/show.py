@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scenario_gen.forecasts.exceedances import Exceedances
     from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
     from scenario_gen.kronos.registry import KnownModel
+    from scenario_gen.pipeline.one_event import EventReport
     from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
     from scenario_gen.stats.ranks import Coverage
     from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport
@@ -79,6 +80,20 @@ def show_backtest(report: BacktestReport, console: Console | None = None) -> Non
         finding_lines(report.findings, rest="with --json"),
         [*report.notes, *(f"left out {name}: {why}" for name, why in report.dropped.items())],
     )
+
+
+def show_event(report: EventReport, console: Console | None = None) -> None:
+    """Print how rare an event is, beside what, how it was found, and every finding that is not a PASS."""
+    from scenario_gen.report.tables.events import curve_table, event_row, events_table, how_sampled
+    from scenario_gen.report.words import text_of
+
+    row, console = event_row(report.scenario, report.event), console or make_console(WIDTH_OF_A_CHECK)
+    show(console, events_table([row]), curve_table(report.event))
+    lines = [
+        text_of(how_sampled(row)),
+        f"{report.generator}, context up to {report.context_end}, {report.seconds:.1f} s",
+    ]
+    show(console, lines, finding_lines(report.findings, rest="with --json"))
 
 
 def show_check(report: CheckReport, console: Console | None = None) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from scenario_gen import __version__
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import none_left
 from scenario_gen.errors import DataError, SpecError
@@ -24,11 +24,12 @@ from scenario_gen.generators.sections import KronosGenerator, default_section
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
 from scenario_gen.pipeline.study import Prepared, Results, Study
-from scenario_gen.progress import Progress
+from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.spec.models import Paths
 from scenario_gen.stats.estimate import mean, quantile, share
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.stress.event import truncated
+from scenario_gen.stress.event import Event, Sampler, truncated
 from scenario_gen.stress.events import Outset, refuse_unattainable, score_of
 from scenario_gen.stress.exceedance import weights_of
 from scenario_gen.stress.rare import (
@@ -37,14 +38,15 @@ from scenario_gen.stress.rare import (
     IslandRecord,
     PlainRun,
     Sampled,
-    by_rejection,
-    by_splitting,
     sample_probability,
     stopped,
+    summed_up,
 )
 from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings, in_history
 from scenario_gen.values import cached
+from scenario_gen.version import VERSION
 
+SILENT = SilentProgress()
 BESIDE = ("garch", "bootstrap")  # generators that are asked the same
 
 
@@ -79,32 +81,62 @@ def with_case(ground: Prepared, kept: Path | None, progress: Progress) -> Prepar
     section = ground.scenario.generator
     if isinstance(section, KronosGenerator) and (words := truncated(event, section)):
         raise SpecError(f"{ground.name}: {words}")
-    outset = Outset.of(ground.context, len(ground.timestamps), ground.bars_per_year)
-    if isinstance(ground.generator, BoundedGenerator):
-        refuse_unattainable(event, outset, ground.generator.bar_bounds(ground.context), ground.name)
     asked = Asked(ground.generator, ground.context, ground.timestamps, ground.seed, ground.name)
-    score = score_of(event, outset)
-    plan = ground.scenario.paths
-
-    def plain() -> PlainRun:
-        with progress.stage(f"{ground.name}: plain paths", plan.count) as heard:
-            return asked.plain(plan.count, plan.block, score, heard)
-
-    key = {
-        "what": "plain paths of an event",
-        "code": __version__,
-        "event": event.model_dump(mode="json"),
-        "generator": dict(ground.generator.identity),
-        "context": ground.context.sha256(),
-        "timestamps": [stamp.isoformat() for stamp in ground.timestamps],
-        "outset": asdict(outset),
-        "paths": plan.model_dump(mode="json"),
-    }
-    case = Case(asked, event, sampler, score, plain() if kept is None else cached(kept, key, PlainRun, plain))
-    if case.method == "splitting":  # refused before anything is sampled
-        start_walk(ground.generator, ground.context, ground.timestamps, 1, ground.seed)
+    case = open_case(asked, event, sampler, ground.bars_per_year, ground.scenario.paths, kept, progress)
     _tell_method(case, ground.name, progress)
     return replace(ground, case=case)
+
+
+def open_case(
+    asked: Asked,
+    event: Event,
+    sampler: Sampler,
+    bars_per_year: float,
+    plan: Paths,
+    kept: Path | None = None,
+    progress: Progress = SILENT,
+) -> Case:
+    """Return an event with what plain paths say of it.
+
+    Args:
+        asked: what is sampled.
+        event: the event.
+        sampler: how it is sampled.
+        bars_per_year: of realised volatility.
+        plan: how many plain paths.
+        kept: folder in which their scores are kept; None keeps none.
+        progress: hears of paths.
+
+    Raises:
+        DataError: the event is beyond what the generator can reach, or its paths cannot be branched.
+        CheckError: a score is no number.
+    """
+    outset = Outset.of(asked.context, len(asked.timestamps), bars_per_year)
+    if isinstance(asked.generator, BoundedGenerator):
+        refuse_unattainable(event, outset, asked.generator.bar_bounds(asked.context), asked.scenario)
+    score = score_of(event, outset)
+
+    def plain() -> PlainRun:
+        with progress.stage(f"{asked.scenario}: plain paths", plan.count) as heard:
+            return asked.plain(plan.count, plan.block, score, heard)
+
+    key = {**_key(asked, event, plan), "what": "plain paths of an event", "outset": asdict(outset)}
+    case = Case(asked, event, sampler, score, plain() if kept is None else cached(kept, key, PlainRun, plain))
+    if case.method == "splitting":  # refused before anything is sampled
+        start_walk(asked.generator, asked.context, asked.timestamps, 1, asked.seed)
+    return case
+
+
+def _key(asked: Asked, event: Event, plan: Paths) -> dict[str, Any]:
+    """Return what decides the scores of plain paths."""
+    return {
+        "code": VERSION,
+        "event": event.model_dump(mode="json"),
+        "generator": dict(asked.generator.identity),
+        "context": asked.context.sha256(),
+        "timestamps": [stamp.isoformat() for stamp in asked.timestamps],
+        "paths": plan.model_dump(mode="json"),
+    }
 
 
 def _tell_method(case: Case, name: str, progress: Progress) -> None:
@@ -121,7 +153,7 @@ def run_islands(prepared: Prepared, strategies: Sequence[LoadedStrategy], store:
         StrategyError: a strategy raised or answered something unusable.
         StoreError: the disk refuses.
     """
-    case = _case(prepared)
+    case = case_of(prepared)
     steps, records, left = len(case.plain.measure) * len(prepared.timestamps), list[IslandRecord](), 0
     most = case.sampler.islands[1]
     with (
@@ -149,7 +181,8 @@ def run_islands(prepared: Prepared, strategies: Sequence[LoadedStrategy], store:
         raise none_left(sum(len(record.ids) for record in records), prepared.name)
 
 
-def _case(prepared: Prepared) -> Case:
+def case_of(prepared: Prepared) -> Case:
+    """Return the event that a scenario asks for; one that asks for none is a defect of ours."""
     if prepared.case is None:
         raise AssertionError(f"{prepared.name} asks for no event")
     return prepared.case
@@ -169,7 +202,7 @@ def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]
     with study.progress.stage("events under other generators and in history", len(asked)) as advance:
         for ground in asked:
             records = island_records(ground, study.store) if ground.split else []
-            result = event_result(ground, summed_up(ground, records), kept_events(study.store))
+            result = event_result(ground, summary_of(ground, records), kept_events(study.store))
             result = replace(result, given=_given(ground, study, results.metrics))
             scenarios[ground.name] = replace(scenarios[ground.name], event=result)
             findings += event_findings(ground.name, result, limits.get(ground.name))
@@ -182,18 +215,15 @@ def kept_events(store: RunFolder) -> Path:
     return store.path / "events"
 
 
-def summed_up(ground: Prepared, records: Sequence[IslandRecord]) -> Sampled:
+def summary_of(ground: Prepared, records: Sequence[IslandRecord]) -> Sampled:
     """Return the probability of a scenario's event, from its islands where it has any."""
-    case, bars = _case(ground), len(ground.timestamps)
-    if not ground.split:
-        return by_rejection(case.plain)
-    why = stopped(records, case.sampler, len(case.plain.measure) * bars)
-    return by_splitting(records, case.plain, bars, why)
+    case = case_of(ground)
+    return summed_up(records, case.sampler, case.plain, len(ground.timestamps))
 
 
 def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> EventResult:
     """Return what is said of a scenario's event beside its probability: by baselines and in history."""
-    case, bars = _case(ground), len(ground.timestamps)
+    case, bars = case_of(ground), len(ground.timestamps)
     own = str(ground.generator.identity.get("kind", ""))
     return EventResult(
         words=case.event.in_words,
@@ -208,7 +238,7 @@ def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> Event
 
 def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
     """Ask a baseline from the same context the same."""
-    case, plan = _case(ground), ground.scenario.paths
+    case, plan = case_of(ground), ground.scenario.paths
     try:
         generator = open_generator(default_section(kind), ground.history)
         asked = Asked(generator, ground.context, ground.timestamps, ground.seed, f"{ground.name}/{kind}")
@@ -222,15 +252,10 @@ def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
         return sample_probability(asked, case.sampler, case.score, count=plan.count, block=plan.block)
 
     key = {
+        **_key(asked, case.event, plan),
         "what": "an event under a baseline",
-        "code": __version__,
-        "event": case.event.model_dump(mode="json"),
         "sampler": case.sampler.model_dump(mode="json"),
-        "generator": dict(generator.identity),
-        "context": ground.context.sha256(),
-        "timestamps": [stamp.isoformat() for stamp in ground.timestamps],
         "bars_per_year": ground.bars_per_year,
-        "paths": plan.model_dump(mode="json"),
         "scenario": ground.name,
     }
     found = compute() if kept is None else cached(kept, key, Sampled, compute)
@@ -239,14 +264,14 @@ def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
 
 def _given(ground: Prepared, study: Study, metrics: pd.DataFrame) -> list[GivenEvent]:
     """Return what each strategy returns on the paths in the event."""
-    case, rows = _case(ground), metrics[metrics["scenario"] == ground.name]
+    case, rows = case_of(ground), metrics[metrics["scenario"] == ground.name]
     if ground.split:
         records = island_records(ground, study.store)
         ids, hit = (np.concatenate([getattr(record, name) for record in records]) for name in ("ids", "happened"))
         weights: Weights | None = weights_of(records)
     else:
         ids, weights = np.arange(len(case.plain.measure)), None
-        hit = np.array(case.plain.measure) >= abs(case.event.threshold)
+        hit = np.isin(ids, case.plain.inside)
     out = []
     for strategy in study.strategies:
         returns = rows.loc[rows["strategy"] == strategy.name].set_index("path_id")["total_return"]

@@ -206,8 +206,7 @@ def sample(
     seed = whole("seed", seed, 0, MAX_SEED)
     candles = context if isinstance(context, Candles) else load_candles(context)
     drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "window": window}
-    settings = {"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype}
-    section = _classical(settings) if model in BASELINES else _section(settings)
+    section = named_generator({"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype})
     if recalibrate:
         generator, candles = _recalibrated(section, candles, horizon, seed)
     else:
@@ -223,6 +222,15 @@ def _recalibrated(section: GeneratorSection, history: Candles, horizon: int, see
         open_generator(section), history, settings, RecalibrationBudget(), cache=None, progress=silent
     )
     return open_generator(section, history, past), history.context(context)
+
+
+def named_generator(settings: dict[str, Any]) -> GeneratorSection:
+    """Return the section of a model, or of the kind of a classical generator, with settings by their keys in a spec.
+
+    Raises:
+        SpecError: a setting cannot be used.
+    """
+    return _classical(settings) if settings["model"] in BASELINES else _section(settings)
 
 
 def _classical(settings: dict[str, Any]) -> GeneratorSection:

@@ -8,7 +8,7 @@ judges nothing (:mod:`scenario_gen.stress.verdicts`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ class Asked:
     seed: int
     scenario: str
 
-    def plain(self, count: int, block: int, score: Score, heard: Callable[[int], None]) -> PlainRun:
+    def plain(self, count: int, block: int, score: Score, heard: Callable[[int], None] = lambda _: None) -> PlainRun:
         """Score so many plain paths: those that a scenario without an event would have."""
         parts = []
         for part in plan_blocks(count, block):
@@ -53,7 +53,7 @@ class Asked:
             parts.append(scored(score, values, 0, np.arange(part.start, part.start + part.take)))
             heard(part.take)
         measure, happened = (np.concatenate([getattr(x, name) for x in parts]) for name in ("measure", "happened"))
-        return PlainRun(measure.tolist(), int(np.count_nonzero(happened)))
+        return PlainRun(measure.tolist(), np.flatnonzero(happened).tolist())
 
     def island(self, index: int, score: Score, sampler: Sampler, heard: Callable[[int], None] | None = None) -> Island:
         """Run one island.
@@ -104,7 +104,12 @@ class PlainRun:
     """What plain paths say of an event."""
 
     measure: list[float]  # of each path
-    hits: int  # paths in the event
+    inside: list[int]  # numbers of the paths in the event
+
+    @property
+    def hits(self) -> int:
+        """How many paths are in the event."""
+        return len(self.inside)
 
 
 def method_of(sampler: Sampler, plain: PlainRun) -> Method:
@@ -310,16 +315,38 @@ def _shared(owners: NDArray[np.int32]) -> tuple[float, int]:
     return pairs / (paths * (paths - 1) * bars), sum(len(count) == 1 for count in counts)
 
 
-def sample_probability(
-    asked: Asked,
-    sampler: Sampler,
-    score: Score,
-    *,
-    count: int,
-    block: int,
-    heard: Callable[[int], None] = lambda _: None,
-    keep: Callable[[Island], None] = lambda _: None,
-) -> Sampled:
+def islands_of(
+    asked: Asked, sampler: Sampler, score: Score, plain: PlainRun, heard: Callable[[int], None] = lambda _: None
+) -> Iterator[Island]:
+    """Yield islands until no more are wanted; each is heard of.
+
+    Raises:
+        DataError: the generator cannot be branched, or refuses the context.
+        CheckError: a score is no number, or looks ahead.
+    """
+    records = list[IslandRecord]()
+    while not stopped(records, sampler, len(plain.measure) * len(asked.timestamps)):
+        island = asked.island(len(records), score, sampler)
+        records.append(IslandRecord.of(island))
+        heard(1)
+        yield island
+
+
+def summed_up(records: Sequence[IslandRecord], sampler: Sampler, plain: PlainRun, bars: int) -> Sampled:
+    """Return what islands say, or plain paths alone where there are none.
+
+    Args:
+        records: of the islands.
+        sampler: that they were run by.
+        plain: what plain paths say.
+        bars: of a path.
+    """
+    if not records:
+        return by_rejection(plain)
+    return by_splitting(records, plain, bars, stopped(records, sampler, len(plain.measure) * bars))
+
+
+def sample_probability(asked: Asked, sampler: Sampler, score: Score, *, count: int, block: int) -> Sampled:
     """Return the probability of an event under one generator.
 
     Args:
@@ -328,20 +355,12 @@ def sample_probability(
         score: how near paths are to the event.
         count: plain paths.
         block: plain paths per block.
-        heard: hears of every path begun.
-        keep: takes each island.
 
     Raises:
         DataError: the generator cannot be branched, or refuses the context.
         CheckError: a score is no number, or looks ahead.
     """
-    plain = asked.plain(count, block, score, heard)
-    if method_of(sampler, plain) == "rejection":
-        return by_rejection(plain)
-    bars, records = len(asked.timestamps), list[IslandRecord]()
-    while not (why := stopped(records, sampler, count * bars)):
-        island = asked.island(len(records), score, sampler)
-        keep(island)
-        records.append(IslandRecord.of(island))
-        heard(sampler.island)
-    return by_splitting(records, plain, bars, why)
+    plain = asked.plain(count, block, score)
+    split = method_of(sampler, plain) == "splitting"
+    records = [IslandRecord.of(island) for island in islands_of(asked, sampler, score, plain)] if split else []
+    return summed_up(records, sampler, plain, len(asked.timestamps))

@@ -114,7 +114,7 @@ def _probability(scenario: str, result: EventResult, limit: float | None) -> Fin
         result.sampled,
         f"{result.words} within {result.horizon} bars: {told(result.sampled.probability)}",
     )
-    band = "a probability whose error is known" if limit is None else f"a probability of at most {percent(limit)}"
+    band = "a probability whose error is known" if limit is None else f"at most {percent(limit)}"
     label: Label = "PASS" if limit is None else judge_figure(sampled.probability, limit)
     if sampled.method == "splitting":
         if sampled.tied > FLAT:
@@ -216,14 +216,16 @@ def odds(probability: float) -> str:
     return f"1 in {float(f'{1 / probability:.3g}'):,.0f}" if probability <= 0.5 else percent(probability)
 
 
-def told(estimate: Estimate) -> str:
-    """Return a probability with its interval, or why it has none."""
+def told(estimate: Estimate, *, odd: bool = True) -> str:
+    """Return a probability with its interval, or why it has none; ``odd`` says it as ``1 in 420`` too."""
     if estimate.value is None:
         return f"not measured ({estimate.reason})" if estimate.reason else "not measured"
     if estimate.value == 0:
         reach = f", at most {odds(estimate.high)}" if estimate.high is not None else ""
         return f"0{reach}" if not estimate.reason else f"0 ({estimate.reason})"
-    shown = f"{percent(estimate.value)}, {odds(estimate.value)}"
+    shown = f"{percent(estimate.value)}, {odds(estimate.value)}" if odd else percent(estimate.value)
     if estimate.low is None or estimate.high is None:
         return f"{shown} ({estimate.reason})" if estimate.reason else shown
-    return f"{shown} ({odds(estimate.high)} to {odds(estimate.low)})"
+    if odd:
+        return f"{shown} ({odds(estimate.high)} to {odds(estimate.low)})"
+    return f"{shown} ({percent(estimate.low).removesuffix(' %')} to {percent(estimate.high)})"

@@ -13,7 +13,7 @@ import scenario_gen
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline import blocks, stages
-from scenario_gen.pipeline.events import judge_events, run_islands, summed_up, with_cases
+from scenario_gen.pipeline.events import judge_events, run_islands, summary_of, with_cases
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
@@ -109,7 +109,8 @@ def test_a_run_on_islands_is_resumed_island_by_island_with_the_same_bits(
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert run[0].scenarios[0].event is not None
     assert (
-        summed_up(study.grounds[0], blocks.island_records(study.grounds[0], store)) == run[0].scenarios[0].event.sampled
+        summary_of(study.grounds[0], blocks.island_records(study.grounds[0], store))
+        == run[0].scenarios[0].event.sampled
     )
     assert store.block_path("crash", 2).stat().st_mtime_ns == kept
 

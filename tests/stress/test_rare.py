@@ -22,9 +22,11 @@ from scenario_gen.stress.rare import (
     Sampled,
     by_rejection,
     genealogy,
+    islands_of,
     method_of,
     sample_probability,
     stopped,
+    summed_up,
 )
 from scenario_gen.stress.splitting import IslandDraws, Score, replay
 
@@ -45,15 +47,11 @@ def _score(asked: Asked, at_least: float) -> Score:
 
 @pytest.fixture(scope="module")
 def split(asked: Asked) -> tuple[Sampled, list[IslandRecord]]:
-    kept: list[IslandRecord] = []
-    found = sample_probability(
-        asked,
-        SAMPLER,
-        _score(asked, 0.25),
-        count=COUNT,
-        block=512,
-        keep=lambda island: kept.append(IslandRecord.of(island)),
-    )
+    score = _score(asked, 0.25)
+    plain = asked.plain(COUNT, 512, score)
+    kept = [IslandRecord.of(island) for island in islands_of(asked, SAMPLER, score, plain)]
+    found = sample_probability(asked, SAMPLER, score, count=COUNT, block=512)
+    assert found == summed_up(kept, SAMPLER, plain, BARS)
     return found, kept
 
 
@@ -67,7 +65,7 @@ def test_plain_paths_are_enough_where_a_hundred_of_them_show_the_event(asked: As
 
 
 def test_the_method_is_the_users_where_one_is_named() -> None:
-    rare, common = PlainRun([0.1] * 500, 99), PlainRun([0.1] * 500, 100)
+    rare, common = PlainRun([0.1] * 500, [*range(99)]), PlainRun([0.1] * 500, [*range(100)])
     assert [method_of(Sampler(), run) for run in (rare, common)] == ["splitting", "rejection"]
     assert method_of(Sampler(method="rejection"), rare) == "rejection"
     assert method_of(Sampler(method="splitting"), common) == "splitting"
@@ -75,7 +73,7 @@ def test_the_method_is_the_users_where_one_is_named() -> None:
 
 def test_islands_agree_with_brute_force(asked: Asked, split: tuple[Sampled, list[IslandRecord]]) -> None:
     found, kept = split
-    brute = by_rejection(replace(asked, seed=8).plain(40_000, 4000, _score(asked, 0.25), lambda _: None))
+    brute = by_rejection(replace(asked, seed=8).plain(40_000, 4000, _score(asked, 0.25)))
     assert found.method == "splitting"
     assert found.probability.value is not None
     assert brute.probability.value is not None

@@ -1,0 +1,191 @@
+"""One event without a run: the command ``event``, and ``scenario_gen.sample_event``.
+
+Owns what both return. Trades nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.errors import SpecError
+from scenario_gen.finding import Finding
+from scenario_gen.generators.base import open_generator
+from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.load import load_candles
+from scenario_gen.market.paths import PathSet, joined
+from scenario_gen.market.relative import Floats
+from scenario_gen.pipeline.events import case_of, event_result, open_case, summary_of, with_case
+from scenario_gen.pipeline.opening import named_generator
+from scenario_gen.pipeline.study import override, prepare
+from scenario_gen.progress import Progress
+from scenario_gen.reading.section import section_of
+from scenario_gen.reading.words import whole
+from scenario_gen.spec.loader import LoadedSpec
+from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, MAX_SEED, Paths
+from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.exceedance import Level
+from scenario_gen.stress.rare import Asked, Genealogy, IslandRecord, Sampled, by_rejection, islands_of, summed_up
+from scenario_gen.stress.verdicts import EventResult, event_findings
+
+
+@dataclass(frozen=True)
+class EventReport:
+    """What the command ``event`` shows."""
+
+    scenario: str
+    generator: str  # what sampled the paths
+    context_end: str  # ISO stamp of the last real bar
+    event: EventResult
+    findings: list[Finding]
+    seconds: float
+
+
+def ask_event(loaded: LoadedSpec, name: str, progress: Progress, *, device: str | None = None) -> EventReport:
+    """Return what is said of the event of one scenario of a spec, without trading its paths.
+
+    Raises:
+        SpecError: the spec has no such scenario, or it asks for no event.
+        ScenarioError: as a run would raise.
+    """
+    started = monotonic()
+    spec = override(loaded.spec, device=device, paths=None)
+    asking = {scenario.name: scenario for scenario in spec.scenarios if scenario.event is not None}
+    if name not in asking:
+        there = f"one of {', '.join(asking)}" if asking else "a scenario with event: {functional: max_drawdown, ...}"
+        raise SpecError(f"{loaded.filename or 'the spec'} has no event called {name}", expected=there)
+    prepared = prepare([asking[name]], loaded.base, progress, among=spec.scenarios)[0]
+    ground = with_case(prepared, None, progress)
+    records: list[IslandRecord] = []
+    if ground.split:
+        case = case_of(ground)
+        with progress.stage(f"{name}: islands", case.sampler.islands[1]) as heard:
+            islands = islands_of(case.asked, case.sampler, case.score, case.plain, heard)
+            records = [IslandRecord.of(island) for island in islands]
+    with progress.stage("events under other generators and in history", 1) as heard:
+        result = event_result(ground, summary_of(ground, records), None)
+        heard(1)
+    return EventReport(
+        scenario=name,
+        generator=ground.scenario.generator.in_words,
+        context_end=ground.context.timestamps[-1].isoformat(),
+        event=result,
+        findings=event_findings(name, result, spec.limits.event_probability.get(name)),
+        seconds=round(monotonic() - started, 2),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class EventPaths:
+    """The paths that say how probable an event is, and what they say."""
+
+    paths: PathSet  # with weights: all together describe the whole law, those in the event its rare part
+    happened: NDArray[np.bool_]  # [path]: whether the event happens there
+    sampled: Sampled
+
+    @property
+    def weights(self) -> Floats:
+        """Share of each path in the law, which sum to 1 [path]."""
+        raw = np.ones(len(self.paths)) if self.paths.weights is None else self.paths.weights
+        return np.asarray(raw / raw.sum())
+
+    @property
+    def probability(self) -> float | None:
+        """The generator's probability of the event."""
+        return self.sampled.probability.value
+
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """Its 95 % interval; None without an end."""
+        return self.sampled.probability.low, self.sampled.probability.high
+
+    @property
+    def levels(self) -> list[Level]:
+        """Where paths were killed, and how probable it is to come so far."""
+        return self.sampled.levels
+
+    @property
+    def genealogy(self) -> Genealogy | None:
+        """Who the paths in the event descend from; None for plain paths."""
+        return self.sampled.genealogy
+
+
+def sample_event(
+    context: Candles | pd.DataFrame | str,
+    event: Event | Mapping[str, Any],
+    *,
+    horizon: int,
+    model: str = "nano",
+    islands: int | tuple[int, int] = (8, 16),
+    island: int = 512,
+    paths: int = 2000,
+    method: str = "auto",
+    kill: float = 0.5,
+    relative_error: float = 0.15,
+    budget: float = 40.0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    device: str = "auto",
+) -> EventPaths:
+    """Sample the paths of an event and how probable it is, by plain paths or, where those are too few, by splitting.
+
+    Args:
+        context: candles whose last bars seed the model; a frame or a file is loaded first.
+        event: an Event, or a mapping with its keys: ``{"functional": "max_drawdown", "at_least": 0.25}``.
+        horizon: bars within which it is to happen.
+        model: as for :func:`scenario_gen.sample`.
+        islands: how many independent populations, or at least and at most so many; 8 or more have an interval.
+        island: paths of one of them at a time.
+        paths: plain paths that come first.
+        method: ``auto``, ``splitting`` or ``rejection`` (plain paths alone).
+        kill: share of paths that each level gives up.
+        relative_error: no more islands are run once it is reached.
+        budget: bars sampled at most beyond the first islands, over those of the plain paths.
+        temperature: of the model.
+        seed: of every random number.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+
+    Returns:
+        Raw paths with their weights, probability with interval, levels and genealogy.
+
+    Raises:
+        ScenarioError: context, event, model or a setting cannot be used.
+    """
+    horizon = whole("horizon", horizon, 1, MAX_HORIZON)
+    paths, seed = whole("paths", paths, 1, MAX_PATHS), whole("seed", seed, 0, MAX_SEED)
+    asked_for = event if isinstance(event, Event) else section_of(Event, event, "event")
+    span = (islands, islands) if isinstance(islands, int) else islands
+    told = {"method": method, "island": island, "islands": list(span), "kill": kill}
+    sampler = section_of(Sampler, {**told, "relative_error": relative_error, "budget": budget}, "sampler")
+    candles = context if isinstance(context, Candles) else load_candles(context)
+    section = named_generator({"model": model, "temperature": temperature, "device": device})
+    generator, calendar = open_generator(section, candles), BarCalendar.infer(candles.timestamps, candles.calendar)
+    asked = Asked(generator, candles, calendar.future(horizon), seed, "event")
+    plan = Paths(count=paths, seed=seed)
+    case = open_case(asked, asked_for, sampler, calendar.bars_per_year, plan)
+    if case.method == "rejection":
+        inside = np.isin(np.arange(paths), case.plain.inside)
+        return EventPaths(_plain_paths(asked, plan), inside, by_rejection(case.plain))
+    split = list(islands_of(asked, sampler, case.score, case.plain))
+    records = [IslandRecord.of(each) for each in split]
+    return EventPaths(
+        joined([asked.paths_of(each) for each in split]),
+        np.concatenate([record.happened for record in records]),
+        summed_up(records, sampler, case.plain, horizon),
+    )
+
+
+def _plain_paths(asked: Asked, plan: Paths) -> PathSet:
+    parts = []
+    for block in plan_blocks(plan.count, plan.block):
+        draws = Draws.block(asked.seed, block.start, block.size)
+        parts.append(asked.generator.sample(asked.context, asked.timestamps, draws).first(block.take))
+    return joined(parts)

@@ -1,0 +1,220 @@
+"""Events: how rare each is, under which generator, in history, and what strategies do in them; for page and terminal.
+
+Owns which number stands in which column, the exceedance curve and the sentences beside them. Computes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from markupsafe import Markup
+
+from scenario_gen.report.drawing.charts import Chart, ChartPanel, drawing
+from scenario_gen.report.drawing.strips import nice_ticks
+from scenario_gen.report.numbers import level
+from scenario_gen.report.table import Answer, Column, PlacedScenario, Ref, Table, tabulate
+from scenario_gen.report.words import Sentence, plural, say
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.store.results import StressRun
+from scenario_gen.stress.exceedance import CurvePoint
+from scenario_gen.stress.rare import Sampled
+from scenario_gen.stress.verdicts import EventResult, odds, told
+
+TITLE = "How rare is each event?"
+LEAD = (
+    "How often the generator itself takes paths there: the brackets are the Monte Carlo error alone, and the spread "
+    "between generators is the honest one. History is counted in windows side by side."
+)
+GIVEN = "What each strategy returns on the paths in the event, weighted; the paths beside it are not counted."
+CAPTION = (
+    "{scenario}: share of paths that come so far (log scale), islands with their band and plain paths in grey. Strokes "
+    "at the foot mark where paths were killed and branched anew{check}."
+)
+WIDTH, HEIGHT, BOX = 940, 330, (62.0, 26.0, 924.0, 286.0)
+
+
+def events_answer(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> Answer | None:
+    """Return what is said of all events of a run; None where none was asked."""
+    del run, base
+    asked = [scenario for scenario in placed if scenario.scenario.event is not None]
+    if not asked:
+        return None
+    rows = [_Row(scenario.title, scenario.find("event")) for scenario in asked]
+    tables = [events_table(rows), *filter(None, [_given_table(asked)])]
+    with drawing():
+        figures = [(_curve(row.event), _caption(row)) for row in rows if row.event.sampled.method == "splitting"]
+    return Answer(TITLE, (say(LEAD), *map(how_sampled, rows)), tuple(tables), tuple(figures))
+
+
+class _Row(Ref):
+    """An event with the name of its scenario."""
+
+    def __init__(self, title: str, ref: Ref) -> None:
+        super().__init__(ref.value, ref.at)
+        object.__setattr__(self, "title", title)
+
+    title: str
+
+    @property
+    def event(self) -> EventResult:
+        """The result."""
+        found: EventResult = self.value
+        return found
+
+
+def event_row(title: str, event: EventResult) -> Ref:
+    """Return the row of one event that is in no run."""
+    return _Row(title, Ref(event, ""))
+
+
+def events_table(rows: Sequence[Ref]) -> Table:
+    """Return one row per event: this generator, the baselines, history, and how many stories stand behind it.
+
+    Args:
+        rows: made by :func:`event_row`.
+    """
+    others = list(dict.fromkeys(model.generator for row in rows for model in row.value.models))
+    columns = [
+        Column("event", lambda row: f"{row.event.words} within {plural(row.event.horizon, 'bar')}", left=True, css="l"),
+        Column("this generator", lambda row: _chances(row.event.sampled.probability)),
+        *(Column(name, partial(_other, name=name)) for name in others),
+        Column("history", lambda row: _history(row.event.history)),
+        Column("independent stories", lambda row: _stories(row.event.sampled)),
+        Column("found by", lambda row: _found_by(row.event.sampled), left=True, css="l"),
+    ]
+    return tabulate("scenario", columns, rows, lambda row: row.title, title="Events")
+
+
+def _chances(estimate: Estimate) -> str:
+    """Return a share of paths as ``1 in 420 (1 in 330 to 540)``."""
+    if not estimate.value or estimate.value > 0.1:
+        return told(estimate, odd=False)
+    shown = odds(estimate.value)
+    if estimate.low is None or estimate.high is None or estimate.low <= 0:
+        return shown if estimate.high is None else f"{shown} (at most {odds(estimate.high)})"
+    return f"{shown} ({odds(estimate.high)} to {odds(estimate.low).removeprefix('1 in ')})"
+
+
+def _other(row: Ref, name: str) -> str:
+    event: EventResult = row.value
+    model = next((model for model in event.models if model.generator == name), None)
+    if model is None:
+        return "as this generator"
+    return model.reason or _chances(model.probability)
+
+
+def _history(counted: Estimate | None) -> str:
+    if counted is None:
+        return "not counted"
+    if not counted.n:
+        return "no window beside the context"
+    low, high = counted.low or 0.0, 1.0 if counted.high is None else counted.high
+    span = f"at most {odds(high)}" if low <= 0 else f"{odds(high)} to {odds(low).removeprefix('1 in ')}"
+    return f"{counted.count} of {counted.n} windows ({span})"
+
+
+def _stories(sampled: Sampled) -> str:
+    if sampled.genealogy is None:
+        return "as many as paths" if sampled.method == "rejection" else "none"
+    return f"{sampled.genealogy.alike:,.0f} of {sampled.genealogy.paths:,} paths"
+
+
+def _found_by(sampled: Sampled) -> str:
+    if sampled.method == "rejection":
+        return f"{sampled.paths:,} plain paths"
+    return f"{sampled.islands} islands, {sampled.paths:,} paths"
+
+
+def how_sampled(row: Ref) -> Sentence:
+    """Return how the paths of an event were found and what that saved, in one sentence."""
+    event: EventResult = row.value
+    sampled, title = event.sampled, getattr(row, "title", "")
+    if sampled.method == "rejection":
+        return (f"{title}: {sampled.plain.count:,} of {sampled.paths:,} plain paths are in the event.",)
+    saved = ""
+    if sampled.gain is not None:
+        saved = f"; plain paths would take {sampled.gain:,.1f} times the bars for the same error"
+    family = sampled.genealogy
+    shared = f" Two paths of one island share {family.shared:.0%} of their bars." if family is not None else ""
+    return (
+        f"{title}: {sampled.islands} independent islands, {sampled.cost:.1f} times the bars of the plain paths{saved}; "
+        f"{sampled.stopped}.{shared}",
+    )
+
+
+def _given_table(asked: Sequence[PlacedScenario]) -> Table | None:
+    columns = [
+        Column("strategy", lambda ref: ref.value.strategy, left=True, css="l"),
+        Column("mean return", "mean", "signed percent", half=True),
+        Column("median", "median", "signed percent"),
+        Column("5% quantile", "low", "signed percent"),
+        Column("paths that lose", "losing", "share"),
+    ]
+    named = {ref.at: scenario.title for scenario in asked for ref in scenario.each("event/given")}
+    rows = [ref for scenario in asked for ref in scenario.each("event/given")]
+    if not rows:
+        return None
+    return tabulate("in the event of", columns, rows, lambda ref: named[ref.at], title="Given the event", caption=GIVEN)
+
+
+def _caption(row: _Row) -> Sentence:
+    compared = [abs(point.z) for point in row.event.sampled.curve if point.z is not None]
+    check = f"; at most {max(compared):.1f} standard errors lie between both" if compared else ""
+    return say(CAPTION, scenario=row.title, check=check)
+
+
+def curve_table(event: EventResult, most: int = 9) -> Table:
+    """Return some levels of the exceedance curve, for the terminal."""
+    curve = event.sampled.curve
+    step = max(1, math.ceil(len(curve) / most))
+    columns = [
+        Column("islands", lambda row: _chances(row.value.islands) if row.value.islands.value is not None else "-"),
+        Column("plain paths", lambda row: f"{row.value.plain.count} of {row.value.plain.n}"),
+        Column("standard errors apart", lambda row: "" if row.value.z is None else f"{row.value.z:+.1f}"),
+    ]
+    rows = [Ref(point, "") for point in curve[::-1][::step][::-1]]
+    return tabulate("comes to", columns, rows, lambda row: _measure(event, row.value.at), title="How far paths come")
+
+
+def _measure(event: EventResult, at: float) -> str:
+    """Return a level of what an event measures, in its own sign."""
+    signed = -at if event.threshold < 0 else at
+    return f"{100 * signed:.1f} %"
+
+
+# --- The curve ---
+
+
+def _curve(event: EventResult) -> Markup:
+    """Draw the share of paths that come to a level, by islands and by plain paths, with the levels of the killing."""
+    curve = [point for point in event.sampled.curve if point.islands.value]
+    floor = math.floor(math.log10(min((point.islands.value or 1.0 for point in curve), default=0.1)))
+    left, right = min(point.at for point in curve), max(*(point.at for point in curve), abs(event.threshold))
+    chart = Chart(WIDTH, HEIGHT)
+    panel = chart.panel(BOX, (left, right), (floor, 0))
+    panel.rows([(-power, f"{10.0**-power:.0%}" if power < 3 else f"1 in {10**power:,}") for power in range(-floor + 1)])
+    panel.base([(tick, level(-tick if event.threshold < 0 else tick)) for tick in nice_ticks(left, right, 9)])
+    _islands(panel, curve, floor)
+    counted = [point for point in curve if point.plain.count]
+    if len(counted) > 1:
+        panel.line(
+            [point.at for point in counted], [math.log10(point.plain.value or 1.0) for point in counted], "ln kr"
+        )
+    marks = [mark.at for mark in event.sampled.levels if left <= mark.at <= right]
+    panel.segments([(at, floor, at, floor + 0.12 * -floor * 0.3) for at in marks], "axis")
+    at = abs(event.threshold)
+    panel.segments([(at, floor, at, 0)], "lim")
+    panel.text(at, 0, event.words, "tick halo", "end", dx=-5, dy=12)
+    chart.text(0, 14, "Share of paths that come to x (log scale)", "ttl")
+    return chart.svg(f"Share of paths that come to x: {event.words}, {told(event.sampled.probability)}.", "fig wide")
+
+
+def _islands(panel: ChartPanel, curve: Sequence[CurvePoint], floor: float) -> None:
+    band = [point for point in curve if point.islands.low is not None and point.islands.high is not None]
+    if band:
+        low = [max(math.log10(max(point.islands.low or 0.0, 1e-300)), floor) for point in band]
+        high = [math.log10(min(point.islands.high or 1.0, 1.0)) for point in band]
+        panel.area([point.at for point in band], low, high, "w1")
+    panel.line([point.at for point in curve], [math.log10(point.islands.value or 1.0) for point in curve], "ln k1")
