@@ -13,11 +13,19 @@ from scenario_gen.report.table import Answer, PlacedScenario
 from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.report.tables.crises import crises_answer, replays_answer
 from scenario_gen.report.tables.events import events_answer
+from scenario_gen.report.tables.reverse import reverse_answer
 from scenario_gen.report.tables.shocks import shock_answer
 from scenario_gen.store.results import StressRun
 
 AnswerOf: TypeAlias = Callable[[StressRun, Sequence[PlacedScenario], PlacedScenario], Answer | None]
-ANSWERS: tuple[AnswerOf, ...] = (account_answer, shock_answer, crises_answer, replays_answer, events_answer)
+ANSWERS: tuple[AnswerOf, ...] = (
+    account_answer,
+    shock_answer,
+    crises_answer,
+    replays_answer,
+    events_answer,
+    reverse_answer,
+)
 
 
 def answers(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> list[Answer]:

@@ -300,6 +300,19 @@ FAN_CAPTION = "{instrument}, close, log scale, scenario {scenario}, {generator},
 REALISED_SHOWN = "One realised path cannot confirm or refute a generator."
 REALISED_ABSENT = "The history ends with the context, so what really happened is not drawn."
 
+REVERSE_SHARED = (
+    "{scenario}: the {paths} paths that break {strategy}, as many as {stories} independent ones, stand out by {traits}."
+)
+REVERSE_ALIKE = (
+    "{scenario}: by no number looked at do the {paths} paths that break {strategy}, as many as {stories} independent "
+    "ones, lie half a standard deviation from all paths."
+)
+REVERSE_NOTHING = "{scenario}, {strategy}: {reason}."
+REVERSE_CAPTION = (
+    "{scenario}, return since the anchor: the average path of the event, thin those that stand for the others with the "
+    "share of the event that each stands for, and dotted the average of all paths."
+)
+
 
 @dataclass(frozen=True)
 class Badge:

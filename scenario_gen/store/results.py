@@ -19,6 +19,7 @@ from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.replay import ReplayResult
+from scenario_gen.stress.reverse import Reverse
 from scenario_gen.stress.search import ContextInCrisis
 from scenario_gen.stress.verdicts import EventResult
 from scenario_gen.stress.views import Reweighed
@@ -72,6 +73,7 @@ class ScenarioResult:
     event: EventResult | None = None  # whose probability it asks; None where it asks none
     reweighed: Reweighed | None = None  # what its views did to the paths of another scenario; None where it has none
     shocks: ShockReport | None = None  # what its shocks cost; None where it has none
+    reverse: Reverse | None = None  # what the paths share that break a strategy; None where no event asks for that
 
 
 @dataclass(frozen=True)
