@@ -45,6 +45,10 @@ Paths: TypeAlias = PathSet | pd.DataFrame | str | Path
 History: TypeAlias = Candles | pd.DataFrame | str | Path
 CONTEXT = 256  # bars that the strategies see before the paths
 FEWEST = 3  # context bars that show a frequency
+TERMS_NOTE = (
+    "these paths bring their own terms (costs, halts, limits or wrong data); random entries trade without them, so "
+    "skill beside chance is not to be read here"
+)
 ONE_LEVEL = 1.5  # first opens that differ by more set out from several contexts
 
 
@@ -260,6 +264,7 @@ def given_paths(
     checked = rules.check(behind.paths, "repair", measured=0)  # a backtest shows no facts
     if not len(checked.paths):
         raise none_left(len(behind.paths))
+    apart = () if checked.paths.terms is None else (TERMS_NOTE,)
     return GivenPaths(
         paths=checked.paths,
         given=len(behind.paths),
@@ -272,7 +277,7 @@ def given_paths(
         seed=seed,
         source=source,
         candles=candle_finding("", merge_tallies([checked.tally])),
-        notes=tuple(found.notes),
+        notes=(*found.notes, *apart),
     )
 
 
@@ -350,7 +355,7 @@ def _without_context(paths: PathSet, source: str, bars_per_year: float | None) -
     context = _flat_bar(paths, level)
     calendar = None if bars_per_year else _calendar_of(paths, source)
     return GivenPaths(
-        paths=PathSet(paths.values, paths.fields, paths.timestamps, paths.path_ids, level),
+        paths=replace(paths, anchor_close=level),
         given=len(paths),
         context=context,
         history=context,
@@ -362,6 +367,7 @@ def _without_context(paths: PathSet, source: str, bars_per_year: float | None) -
         notes=(
             f"no context was given: one flat bar at {level:.6g} stands for the last close, and every indicator starts "
             "cold; --context HISTORY warms them up",
+            *(() if paths.terms is None else (TERMS_NOTE,)),
         ),
     )
 

@@ -63,7 +63,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return run
 
 
-@pytest.mark.parametrize("name", ["quickstart.yaml", "crisis_2008.yaml", "own_csv.yaml"])
+@pytest.mark.parametrize("name", ["quickstart.yaml", "crisis_2008.yaml", "own_csv.yaml", "stress_pack.yaml"])
 def test_a_shipped_scenario_runs_on_the_embedded_model(name: str, ran: Runs) -> None:
     run, folder = ran(name)
     for scenario in run.scenarios:
@@ -78,6 +78,16 @@ def test_a_hotter_scenario_of_the_quickstart_is_more_volatile(ran: Runs) -> None
     run, _ = ran("quickstart.yaml")
     calm, base, hot = (scenario.volatility_ratio["0.5"] for scenario in run.scenarios[:3])
     assert calm < base < hot
+
+
+def test_the_stress_pack_sets_every_shock_beside_the_base_and_a_deeper_gap_costs_more(ran: Runs) -> None:
+    run, folder = ran("stress_pack.yaml")
+    reports = {scenario.name: scenario.shocks for scenario in run.scenarios if scenario.shocks is not None}
+    assert {report.beside for report in reports.values()} == {"base"}
+    gaps = [reports[f"gap {size}"].costs[0].total_return.value for size in (5, 10, 20)]
+    assert gaps == pytest.approx([-0.05, -0.10, -0.20], rel=0.1)  # of a holder's money, which moves by 10 % at most
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "What does each shock cost?" in page
 
 
 def test_the_page_can_be_rebuilt_from_the_folder_byte_for_byte(ran: Runs) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.backtest.result import ShockReport
 from scenario_gen.errors import CheckError, SpecError, StoreError, StrategyError
-from scenario_gen.market import Candles
+from scenario_gen.market import Candles, PathSet
 from scenario_gen.market.validity import columns_of, invalid
 from scenario_gen.pipeline import run_spec
 from scenario_gen.progress import SilentProgress
+from scenario_gen.report.page import choose_base
+from scenario_gen.report.table import place
+from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
 
@@ -208,12 +213,13 @@ def test_another_size_is_another_run(done: tuple[sg.StressRun, Path], tmp_path: 
 
 def test_ticks_hold_after_a_shock_and_bars_beyond_the_markets_limit_are_counted(tmp_path: Path) -> None:
     market = {"tick_size": 0.05, "price_limit": 0.08}
-    scenarios = [{"name": "base"}, {"name": "gap", "shocks": [GAP]}]
+    scenarios = [{"name": "gap", "shocks": [GAP]}, {"name": "plain"}]  # the unshocked one is sampled first all the same
     spec = _spec(tmp_path / "run", scenarios=scenarios, market=market)
     spec["paths"] |= {"keep": True}
     run = sg.run(spec)
     prices = _paths(tmp_path / "run", "gap")[..., :4].astype(np.float64)
     np.testing.assert_allclose(np.round(prices / 0.05) * 0.05, prices, rtol=1e-7)
+    assert _shocks(run)["gap"].beside == choose_base(place(run)).scenario.name == "plain"
     assert _shocks(run)["gap"].bad_bars == 50  # a fall of 10 % on every path where 8 % is allowed
     page = (tmp_path / "run" / "index.html").read_text(encoding="utf-8")
     assert "shocked bars went beyond what this market allows" in page
@@ -246,3 +252,99 @@ def test_missing_numbers_that_a_strategy_cannot_bear_are_its_own_mistake(tmp_pat
     spec = _spec(tmp_path / "run", scenarios=[{"name": "base"}, {"name": "holes", "shocks": shocks}])
     with pytest.raises(StrategyError, match=r"Naive\.weights: is nan.*\n.*\n.*errors of data on purpose"):
         sg.run({**spec, "strategies": [{"use": f"{strategy}:Naive"}]})
+
+
+def test_the_page_says_what_run_json_says_of_every_shock(done: tuple[sg.StressRun, Path]) -> None:
+    run, folder = done
+    checks = _report_checks()
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert checks.check_numbers(page, run) > 100
+    seen = " ".join(checks.seen(page).split())
+    assert "What does each shock cost?" in seen
+    assert "7 scenarios of this run put shocks on their paths" in seen
+    for report in _shocks(run).values():
+        assert "; ".join(report.shocks) in seen
+    for cost in (cost for report in _shocks(run).values() for cost in report.costs):
+        assert checks.as_text(cost.total_return.value, "change") in page
+    assert "Stops at the worst price of the bar" in seen
+
+
+def _report_checks() -> Any:
+    """The checks of the report room, written without its own formatting code."""
+    file = Path(__file__).parents[1] / "report" / "checks.py"
+    spec = importlib.util.spec_from_file_location("checks_of_the_report", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_terminal_shows_paired_standard_errors(done: tuple[sg.StressRun, Path]) -> None:
+    table = terminal_table(done[0])
+    assert table is not None
+    rows = {(row.head, row.cells[0].text): [cell.text for cell in row.cells[1:]] for row in table.rows}
+    assert len(rows) == 14
+    returned, _, pairs = rows["gap", "BuyAndHold"]
+    cost = _shocks(done[0])["gap"].costs[0]
+    assert cost.return_error is not None
+    assert returned == f"{100 * (cost.total_return.value or 0):+.2f} % (SE {100 * cost.return_error:.3f})"
+    assert pairs == "50"
+    assert rows["crash", "BuyAndHold"][0] == "+0.00 % (SE 0.000)"
+    assert terminal_table(replace(done[0], scenarios=done[0].scenarios[:1])) is None
+
+
+@pytest.fixture(scope="module")
+def sampled(sp500: Candles) -> tuple[Candles, PathSet]:
+    context = sp500.split_at("2016-03-31")[0]
+    return context, sg.sample(context, horizon=12, paths=40, model="bootstrap", seed=3)
+
+
+def test_paths_are_shocked_in_python_and_their_terms_reach_the_backtest(sampled: tuple[Candles, PathSet]) -> None:
+    context, paths = sampled
+    use = f"{STRATEGIES}/buy_and_hold.py:BuyAndHold"
+    broker = {"fees": 0.001}
+    shocked = sg.shocked(paths, [GAP, {"kind": "costs", "times": 3}], context=context)
+    np.testing.assert_array_equal(shocked.path_ids, paths.path_ids)
+    np.testing.assert_allclose(shocked.close[:, 5:], 0.9 * paths.close[:, 5:], rtol=2e-7)
+    plain, dear = (
+        sg.backtest_paths(bars, use, context=context, broker=broker).strategies[0].metrics[0].mean.value
+        for bars in (paths, shocked)
+    )
+    growth = paths.close[:, -1].astype(float) / paths.column("open")[:, 0]
+    assert plain == pytest.approx((growth / 1.001 - 1).mean(), abs=1e-6)
+    assert dear == pytest.approx((0.9 * growth / 1.003 - 1).mean(), abs=1e-6)
+
+
+def test_paths_with_terms_are_told_where_chance_is_without_them(sampled: tuple[Candles, PathSet]) -> None:
+    context, paths = sampled
+    halted = sg.shocked(paths, [{"kind": "halt", "bar": 2, "bars": 3}], context=context)
+    use = f"{STRATEGIES}/sma_cross.py:SmaCross"
+    report = sg.backtest_paths(halted, {"use": use, "params": {"fast": 2, "slow": 5}}, context=context)
+    assert any("random entries" in note and "without" in note for note in report.notes)
+    plain = sg.backtest_paths(paths, {"use": use, "params": {"fast": 2, "slow": 5}}, context=context)
+    assert not any("random entries" in note for note in plain.notes)
+
+
+@pytest.mark.parametrize(
+    ("shocks", "message"),
+    [
+        ([{"kind": "gapp", "size": 1}], "shocks\\[#1\\].kind: got 'gapp'.*did you mean 'gap'?"),
+        ([GAP, {"kind": "gap", "bar": 12, "size": -0.1}], "shocks\\[#2\\].bar: got 12, but a path has 12 bars"),
+        ([], "shocks: got an empty list"),
+        ([{"kind": "gap", "size": -1}], "shocks\\[#1\\].size: got -1, expected a number above -1"),
+    ],
+)
+def test_mistakes_in_python_are_told_with_their_field(
+    sampled: tuple[Candles, PathSet], shocks: list[dict[str, Any]], message: str
+) -> None:
+    context, paths = sampled
+    with pytest.raises(SpecError, match=message):
+        sg.shocked(paths, shocks, context=context)
+
+
+def test_volume_is_needed_in_python_too(sampled: tuple[Candles, PathSet]) -> None:
+    context, paths = sampled
+    bare = PathSet(paths.values[..., :4], paths.fields[:4], paths.timestamps, paths.path_ids, paths.anchor_close)
+    with pytest.raises(SpecError, match="needs volume"):
+        sg.shocked(bare, [{"kind": "liquidity"}], context=context)
