@@ -309,7 +309,8 @@ def summary(loaded: LoadedSpec) -> str:
 
 def _scenario_words(scenario: ResolvedScenario) -> str:
     end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
-    end = end if scenario.context is None else f" {scenario.context.in_words}"
+    if scenario.context is not None:
+        end = f"{'' if scenario.context.moves_end else end} {scenario.context.in_words}"
     history = f"{scenario.data.source or scenario.data.file}{end}"
     if scenario.replay is not None:
         return f"{scenario.replay.in_words} after {history}, {scenario.generator.in_words}"

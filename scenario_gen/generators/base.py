@@ -93,6 +93,17 @@ class BatchGenerator(Generator, Protocol):
         """
 
 
+@runtime_checkable
+class InUnits(Generator, Protocol):
+    """A generator that reads a context in units of its own, which another context may lend it."""
+
+    def in_units_of(self, context: Candles) -> Generator:
+        """Return the generator that reads contexts of these stamps in the units of this one."""
+
+    def unread(self, context: Candles) -> NDArray[np.bool_]:
+        """Return of which bars of a context [bar] something lies beyond what the generator reads."""
+
+
 class Walk(Protocol):
     """Paths that are sampled bar by bar, and of which one may be given the past of another."""
 

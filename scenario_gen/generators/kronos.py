@@ -7,7 +7,7 @@ bars anew, so its units follow the path. ``slide``: the published sampler's slid
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -139,6 +139,7 @@ class KronosPaths:
     window: Literal["reanchor", "slide"]
     device: torch.device
     dtype: Precision = "auto"
+    lent: Candles | None = field(default=None, compare=False)  # whose units a context of the same stamps is read in
 
     @classmethod
     def from_section(cls, section: KronosGenerator) -> KronosPaths:
@@ -162,6 +163,21 @@ class KronosPaths:
         place = choose_device(device, "generator.device")
         choose_dtype(dtype, place)  # refuses what the device cannot do now, not at the first block
         return cls(checkpoint.on(place), rule, window, place, dtype)
+
+    def in_units_of(self, context: Candles) -> KronosPaths:
+        """Return this checkpoint, which reads contexts of these stamps in the units of this one."""
+        return replace(self, lent=context)
+
+    def unread(self, context: Candles) -> NDArray[np.bool_]:
+        """Return of which bars of a context [bar] something lies beyond what the model reads."""
+        scale = self._units(context, len(context))
+        return np.asarray(self.checkpoint.representation.clipped(context.values[None], scale)[0])
+
+    def _units(self, context: Candles, bars: int) -> Scale:
+        """Return the units in which the last bars of a context are read: its own, or those that it was lent."""
+        lent = self.lent is not None and self.lent.timestamps.equals(context.timestamps)
+        source = self.lent if self.lent is not None and lent else context
+        return self.checkpoint.representation.fit(source.values[None, -bars:])
 
     @cached_property
     def decoder(self) -> FastDecoder:
@@ -246,7 +262,7 @@ class KronosPaths:
                 fix="ask for fewer bars, or for another generator",
             )
         history = context.values[None, -self._context_bars(len(context), horizon) :]
-        scale = self.checkpoint.representation.fit(history)
+        scale = self._units(context, history.shape[1])
         tokens = torch.stack(self._tokens(history, scale))[:, :, -keep:]
         stamps = _stamps(context.timestamps.append(timestamps))[None, -keep - horizon :]
         stamps = stamps_for(self.checkpoint, stamps, scale).to(self.device)
@@ -315,7 +331,9 @@ class KronosPaths:
                     seed = own_history(shared, bars[rows], segment.start, segment.keep)  # [N, keep, F]
                 draws = uniforms[rows, segment.start : segment.stop]
                 tell = ignore if rows.start else advance  # a bar is finished once, not once per chunk
-                part = self._segment(seed, segment.keep, until, draws, tell)
+                fit = self.checkpoint.representation.fit
+                scale = fit(seed) if segment.start else self._units(context, seed.shape[1])
+                part = self._segment(seed, scale, segment.keep, until, draws, tell)
                 bars[rows, segment.start : segment.stop] = part.bars
                 pinned[rows] += part.pinned
                 if segment.start:
@@ -325,13 +343,18 @@ class KronosPaths:
         return Sampled(bars, {**_pinned(pinned), "clipped_own_bars": reclipped}, clipped)
 
     def _segment(
-        self, history: NDArray[np.float64], keep: int, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
+        self,
+        history: NDArray[np.float64],
+        scale: Scale,
+        keep: int,
+        stamps: torch.Tensor,
+        uniforms: torch.Tensor,
+        advance: Advance,
     ) -> SampledPart:
         """Encode contexts [P, T, F], sample and decode their paths [N, S]; units and tokens see every row.
 
         ``stamps`` [.., 10] end with the segment's own bars.
         """
-        scale = self.checkpoint.representation.fit(history)
         s1, s2 = (tokens[:, -keep:] for tokens in self._tokens(history, scale))
         bars = uniforms.shape[1]
         stamps = stamps_for(self.checkpoint, stamps[None, -keep - bars :], scale).to(self.device)
@@ -344,7 +367,7 @@ class KronosPaths:
         horizon = uniforms.shape[1]
         seen = self._context_bars(len(context), horizon)
         history = context.values[None, -seen:]
-        scale = self.checkpoint.representation.fit(history)
+        scale = self._units(context, seen)
         s1, s2 = self._tokens(history, scale)
         stamps = stamps_for(self.checkpoint, stamps[None], scale).to(self.device)
         past, ahead = stamps[:, -horizon - seen : -horizon], stamps[:, -horizon:]

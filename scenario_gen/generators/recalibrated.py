@@ -21,6 +21,7 @@ from scenario_gen.errors import DataError
 from scenario_gen.generators.base import (
     Advance,
     Generator,
+    InUnits,
     RelativePaths,
     Wrapper,
     ignore,
@@ -191,3 +192,14 @@ def as_sampled(generator: Generator) -> Generator:
     if isinstance(generator, Rescaled):
         return replace(generator, inner=as_sampled(generator.inner), pilots={})
     return DriftNeutral(as_sampled(generator.inner)) if isinstance(generator, DriftNeutral) else generator
+
+
+def in_units_of(generator: Generator, context: Candles) -> Generator:
+    """Return a generator, or one inside it, that reads contexts of these stamps in the units of this one."""
+    if isinstance(generator, Recalibrated):
+        return Recalibrated(in_units_of(generator.inner, context), generator.past)
+    if isinstance(generator, Rescaled):
+        return Rescaled(in_units_of(generator.inner, context), generator.scaling, generator.record)
+    if isinstance(generator, DriftNeutral):
+        return DriftNeutral(in_units_of(generator.inner, context))
+    return generator.in_units_of(context) if isinstance(generator, InUnits) else generator

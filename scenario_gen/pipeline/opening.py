@@ -20,8 +20,9 @@ from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.forecasts.recalibrate import past_forecasts, recalibration_of
 from scenario_gen.forecasts.results import Recalibration
-from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.base import Generator, open_generator, to_be_fitted
 from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.recalibrated import in_units_of
 from scenario_gen.generators.sections import (
     BASELINES,
     GeneratorSection,
@@ -47,6 +48,7 @@ from scenario_gen.spec.models import (
     CalibrationBudget,
     ResolvedScenario,
 )
+from scenario_gen.stress.contexts import shocked
 from scenario_gen.stress.search import ContextInCrisis, placed
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
@@ -62,6 +64,28 @@ class Opened:
     section: GeneratorSection  # temperature and top_p are numbers
     dial: DialSearch | None  # how they were chosen, where the spec says ``auto``
     recalibration: Recalibration | None  # where the spec asks for it
+
+    def answering(self, scenario: ResolvedScenario, history: Candles, place: PlaceOf) -> tuple[Generator, Candles]:
+        """Return the generator and its history with the shocks that are written into its end; both as they are without.
+
+        A generator that is fitted is fitted to the shocked history; a Kronos model keeps the units of the other, unless
+        the spec says ``refit``.
+
+        Raises:
+            DataError: a shock on volume, and there is none.
+        """
+        stress = scenario.context
+        if stress is None or not stress.shocks:
+            return self.generator, history
+        if not history.has_volume and any(shock.kind == "liquidity" for shock in stress.shocks):
+            where = place(scenario.name, "context", "shocks")
+            raise DataError(f"{where}: a shock on liquidity, and {history.name} has no volume", fix="leave it out")
+        after, generator = shocked(history, stress.shocks), self.generator
+        if (fitted := to_be_fitted(generator)) is not None:
+            generator = fitted.fitted_to(after)
+        if stress.normaliser != "refit":
+            generator = in_units_of(generator, history.context(scenario.bars.context))
+        return generator, after
 
 
 @dataclass(frozen=True)
@@ -292,7 +316,7 @@ class Histories:
         data = scenario.data.model_copy(update={"end": None})
         if data not in self.read:
             self.read[data] = _candles(data, self.base)
-        if scenario.context is None:
+        if scenario.context is None or not scenario.context.moves_end:
             return _history(self.read[data], scenario.data), None
         return _in_crisis(self.read[data], scenario, self.place)
 

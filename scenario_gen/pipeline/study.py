@@ -72,6 +72,7 @@ class Prepared(Ground):
     dial: DialSearch | None = None  # how temperature and top_p were chosen, where the spec says ``auto``
     recalibration: Recalibration | None = None  # of the generator, where the spec asks for it
     crisis: ContextInCrisis | None = None  # that the context ends in, where the spec names or searches one
+    calm: tuple[Generator, Candles] | None = None  # generator and history without the shocks on the context
     case: Case | None = None  # the event whose probability is asked, where one is
 
     @property
@@ -250,6 +251,10 @@ def prepare(
             horizon = scenario.bars.horizon
             came = later.rows(0, min(len(later), horizon))
             opened = opener.open(scenario, history)
+            calm = (opened.generator, history)
+            generator, history = opened.answering(scenario, history, place)
+            stressed = history is not calm[1]
+            context, came = history.context(scenario.bars.context), came.rows(0, 0) if stressed else came
             _tell_of(scenario, context, came, calendar, progress)
             rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
             prepared.append(
@@ -263,11 +268,12 @@ def prepare(
                     broker=scenario.broker,
                     seed=scenario.paths.seed,
                     timestamps=calendar.future(horizon),
-                    generator=opened.generator,
+                    generator=generator,
                     rules=rules,
                     dial=opened.dial,
                     recalibration=opened.recalibration,
                     crisis=crisis,
+                    calm=calm if stressed else None,
                 )
             )
             advance(1)

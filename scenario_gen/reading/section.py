@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -44,6 +44,18 @@ class Violations:
         """Note a mistake at a value of the document."""
         mark = self.document.place(where)
         self.mistakes.add((mark.line if mark else 0, self.label(where), words))
+
+    def _entries(
+        self, model: type[Section], values: Mapping[str, Any], name: str, at: Callable[[Where], Where]
+    ) -> None:
+        """Note the mistakes of each entry of a list of sections."""
+        entry = _entry_model(model, name)
+        if entry is None or not isinstance(values.get(name), list | tuple):
+            return
+        for number, item in enumerate(values[name]):
+            where = (name, number)
+            if self.mapping(item, at(where), tuple(entry.model_fields)):
+                self.section(entry, item, _within(at, where))
 
     def label(self, where: Where) -> str:
         """Name a field as a user would: ``scenarios[hot].generator.temperature``."""
@@ -98,7 +110,11 @@ class Violations:
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             lists = {detail["loc"][0] for detail in details if len(detail["loc"]) > 1}
+            for name in dict.fromkeys(str(place) for place in lists):
+                self._entries(model, values, name, at)
             for detail in details:
+                if len(detail["loc"]) > 1 and _entry_model(model, str(detail["loc"][0])) is not None:
+                    continue  # told entry by entry
                 if detail["type"] == "too_short" and detail["loc"][0] in lists:
                     continue  # pydantic counts entries without those that it refused
                 where: Where = tuple(detail["loc"][:1])
@@ -108,6 +124,15 @@ class Violations:
                 else:
                     self.add(at(where), _words(model, values, where, dict(detail)))
             return None
+
+
+def _entry_model(model: type[Section], name: str) -> type[Section] | None:
+    """Return the section that each entry of a list is meant to be; None where the field takes no list of sections."""
+    if name not in model.model_fields:
+        return None
+    annotation = model.model_fields[name].annotation
+    entry = get_args(annotation)[0] if get_origin(annotation) is tuple else None
+    return entry if isinstance(entry, type) and issubclass(entry, Section) else None
 
 
 def section_of(model: type[Model], values: Mapping[str, Any], name: str) -> Model:

@@ -293,10 +293,14 @@ def _several(
         if scenario is None or scenario.context is None:
             scenarios.append(scenario)
             continue
-        if "end" in (override.get("data") or {}):
+        if scenario.context.moves_end and "end" in (override.get("data") or {}):
             violations.add((*at, "data", "end"), "got an end beside context, which says where the context ends")
         if scenario.replay is not None:
             violations.add((*at, "replay"), "got a replay beside context, expected them in scenarios of their own")
+        for number, shock in enumerate(scenario.context.shocks):
+            if shock.bars_back >= scenario.bars.context:
+                words = f"got {shock.bars_back}, expected fewer than the {scenario.bars.context} bars of the context"
+                violations.add((*at, "context", "shocks", number, "bars_back"), words)
         contexts = scenario.context.alone()
         names = [name] if len(contexts) == 1 else [f"{name}_{rank}" for rank in range(1, len(contexts) + 1)]
         if len(contexts) > 1:

@@ -111,28 +111,89 @@ class CrisisSearch(Section):
         return self
 
 
+MOST_BACK = 250  # bars before the context's end that a shock may begin at
+AMOUNTS = {"gap": "size", "volatility": "times", "drift": "total", "liquidity": "volume"}  # the field of each kind
+
+
+class ContextShock(Section):
+    """What is written into the last bars of the context, for the generator to answer."""
+
+    kind: Literal["gap", "volatility", "drift", "liquidity"]
+    bars_back: int = Field(
+        default=1, ge=1, le=MOST_BACK, description="it begins so many bars before the end: 1 is last"
+    )
+    size: float | None = Field(default=None, gt=-1.0, le=10.0, description="of a gap: -0.1 is a fall of 10 %")
+    times: float | None = Field(default=None, gt=0.0, le=20.0, description="of volatility: 2 doubles moves and wicks")
+    total: float | None = Field(default=None, gt=-1.0, le=10.0, description="of a drift, over all its bars")
+    volume: float | None = Field(default=None, gt=0.0, le=1000.0, description="of liquidity: times the volume")
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> ContextShock:
+        given = [name for name in AMOUNTS.values() if getattr(self, name) is not None]
+        if given != [AMOUNTS[self.kind]]:
+            came = one_of(given) if given else "nothing"
+            raise ValueError(f"got {came} for {self.kind}, expected {AMOUNTS[self.kind]}")
+        return self
+
+    @property
+    def amount(self) -> float:
+        """How much of it."""
+        return float(getattr(self, AMOUNTS[self.kind]))
+
+    @property
+    def in_words(self) -> str:
+        """Say what it does."""
+        when = "in the last bar" if self.bars_back == 1 else f"{self.bars_back} bars before the end"
+        if self.kind in ("gap", "drift"):
+            return f"{self.kind} of {100 * self.amount:+g}% {when}"
+        return f"{self.kind} times {self.amount:g} {when}"
+
+
 class ContextStress(Section):
-    """Where the context ends instead of at ``data.end``."""
+    """Where the context ends instead of at ``data.end``, and what is written into its last bars."""
 
     crisis: CrisisId | None = Field(default=None, description="a crisis with a name: scenario-gen crises lists them")
     seed: Seed | None = Field(
         default=None, description="of that crisis: the context ends before it (default), at its onset, in its middle"
     )
     search: CrisisSearch | None = Field(default=None, description="or crises that a search finds in the history")
+    shocks: tuple[ContextShock, ...] = Field(
+        default=(), max_length=20, strict=False, description="written into the last bars, for the generator to answer"
+    )
+    normaliser: Literal["frozen", "refit"] | None = Field(
+        default=None,
+        description="a Kronos model's units: frozen, those of the context without shocks (default); refit, with them",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> ContextStress:
         if self.crisis is not None and self.search is not None:
             raise ValueError("got a crisis and a search, expected one of them")
-        if self.crisis is None and self.search is None:
-            raise ValueError("got neither a crisis nor a search, expected one of them")
+        if self.crisis is None and self.search is None and not self.shocks:
+            raise ValueError("got neither a crisis nor a search nor shocks, expected one of them")
+        if self.normaliser is not None and not self.shocks:
+            raise ValueError("got a normaliser without shocks, which alone it is for")
+        if self.seed is not None and self.crisis is None and self.search is None:
+            raise ValueError("got a seed without a crisis, which alone it is of")
         if self.search is not None and self.seed is not None:
             raise ValueError("got seed beside search, expected it inside: search: {score: drawdown, seed: onset}")
         return self
 
     @property
     def in_words(self) -> str:
-        """Say where the context ends."""
+        """Say where the context ends, and what is written into it."""
+        shocks = f" with {', '.join(shock.in_words for shock in self.shocks)}" if self.shocks else ""
+        return (self._end + shocks).strip()
+
+    @property
+    def moves_end(self) -> bool:
+        """Whether it says where the context ends."""
+        return self.crisis is not None or self.search is not None
+
+    @property
+    def _end(self) -> str:
+        if not self.moves_end:
+            return ""
         if self.search is None:
             return f"{_SEED_WORDS[self.seed or 'before']} {self.crisis}"
         score = self.search.score.replace("_", " ")

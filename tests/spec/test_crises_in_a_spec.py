@@ -19,7 +19,20 @@ MOVES = "expected a list of 1 to 250 numbers above -1 and at most 10"
 WRONG = [
     ("context: {crisis: lehmann}", ".context.crisis: got 'lehmann', expected a crisis: dotcom_break, "),
     ("context: {crisis: lehman, seed: peak}", ".context.seed: got 'peak', expected before, onset or middle"),
-    ("context: {}", ".context: got neither a crisis nor a search, expected one of them"),
+    ("context: {}", ".context: got neither a crisis nor a search nor shocks, expected one of them"),
+    ("context: {seed: onset, shocks: [{kind: gap, size: 0.1}]}", ".context: got a seed without a crisis, which alone"),
+    (
+        "context: {crisis: lehman, normaliser: refit}",
+        ".context: got a normaliser without shocks, which alone it is for",
+    ),
+    ("context: {shocks: [{kind: gup}]}", ".context.shocks[#1].kind: got 'gup', expected gap, volatility, drift or "),
+    ("context: {shocks: [{kind: gap, times: 2}]}", ".context.shocks[#1]: got times for gap, expected size"),
+    ("context: {shocks: [{kind: gap, size: -2}]}", ".context.shocks[#1].size: got -2, expected a number above -1 and "),
+    ("context: {shocks: [{kind: gap, size: 0.1}, 3]}", ".context.shocks[#2]: got 3, expected a mapping with the keys "),
+    (
+        "context: {shocks: [{kind: gap, size: 0.1, bars_back: 40}]}, bars: {context: 40}",
+        ".context.shocks[#1].bars_back: got 40, expected fewer than the 40 bars of the context",
+    ),
     ("context: {crisis: lehman, search: {}}", ".context: got a crisis and a search, expected one of them"),
     ("context: {search: {}, seed: onset}", ".context: got seed beside search, expected it inside: search: "),
     ("context: {search: {score: drawdwn}}", ".context.search.score: got 'drawdwn', expected drawdown, volatility, "),
