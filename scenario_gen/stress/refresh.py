@@ -4,13 +4,14 @@ Subset simulation (Au and Beck 2001, Probabilistic Engineering Mechanics 16): at
 replaced by copies of the others, and then every path is moved: its bars from a random one on are drawn anew, and the
 new path is taken if it is above the level. The generator draws a suffix given its past, so such a move leaves the law
 of paths above the level as it is. Whole paths are compared and nothing branches at a crossing: the score may look
-ahead. What is lost is freedom from bias: levels come from the same paths as the shares, and copies stay alike.
+ahead. What is lost is freedom from bias: levels come from the same paths as the shares, and copies stay alike. The same
+move, kept within the event, makes the ends of paths that splitting found more diverse; it cannot part what they share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +23,32 @@ from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Pl
 
 SWEEPS = 4  # moves of every path at a level
 Taken: TypeAlias = Callable[[Scored], NDArray[np.bool_]]  # which moved paths are taken
+
+
+@dataclass(eq=False)
+class FirstRows:
+    """The first rows of a walk as a walk of their own; the others are room for proposals."""
+
+    walk: Walk
+    rows: int
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The bars so far [row, bar, field]."""
+        return self.walk.values[: self.rows]
+
+    @property
+    def per_bar(self) -> int:
+        """Uniforms that a bar takes."""
+        return self.walk.per_bar
+
+    def step(self, bar: int, rows: Ints, uniforms: Floats) -> None:
+        """Sample one bar of some rows."""
+        self.walk.step(bar, rows, uniforms)
+
+    def fork(self, sources: Ints, targets: Ints, upto: Ints) -> None:
+        """Give each target row the first bars of its source."""
+        self.walk.fork(sources, targets, upto)
 
 
 def whole(score: Scored) -> Floats:
@@ -130,6 +157,34 @@ def run_refreshed(walk: Walk, bars: int, score: Score, draws: IslandDraws, plan:
         for _ in range(sweeps):
             paths.move(lambda fresh, level=level: whole(fresh) > level)  # type: ignore[misc]
     return _ended(paths, weight, levels, extinct=extinct, unfinished=unfinished, tied=tied)
+
+
+def rejuvenated(island: Island, walk: Walk, score: Score, draws: IslandDraws, sweeps: int) -> Island:
+    """Return an island whose living paths in the event have moved within it; weights and probability stay.
+
+    Args:
+        island: found by splitting, on the first rows of the walk.
+        walk: twice as many rows as the island has slots.
+        score: of the event.
+        draws: of the island.
+        sweeps: moves of every path.
+    """
+    slots = island.slots
+    now = scored(score, walk.values[:slots], island.index, island.names[:slots])
+    paths = _Moved(walk, score, draws, island.owners[:slots].copy(), island.names[:slots].copy(), now)
+    paths.generation = len(island.levels)
+    for _ in range(sweeps):
+        before = now.happened.copy()
+        paths.move(lambda fresh, before=before: fresh.happened & before)  # type: ignore[misc]
+    return replace(
+        island,
+        values=np.concatenate((walk.values[:slots], island.values[slots:])),
+        owners=np.concatenate((paths.owners, island.owners[slots:])),
+        names=np.concatenate((paths.names, island.names[slots:])),
+        measure=np.concatenate((now.measure, island.measure[slots:])),
+        happened=np.concatenate((now.happened, island.happened[slots:])),
+        bar_steps=island.bar_steps + paths.bar_steps,
+    )
 
 
 def _ended(

@@ -9,8 +9,8 @@ from scipy.stats import binom
 from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.relative import Floats
 from scenario_gen.stats.islands import standard_error
-from scenario_gen.stress.refresh import run_refreshed, whole
-from scenario_gen.stress.splitting import Island, IslandDraws, Plan, Score, Scored, replay
+from scenario_gen.stress.refresh import FirstRows, rejuvenated, run_refreshed, whole
+from scenario_gen.stress.splitting import Island, IslandDraws, Plan, Score, Scored, replay, run_island
 
 BARS, STEP = 30, 0.01
 
@@ -100,3 +100,46 @@ def test_an_unreachable_event_is_extinct() -> None:
 def test_the_score_of_a_whole_path_is_its_highest() -> None:
     scored = Scored(np.array([[1.0, 3.0, 2.0], [0.0, np.inf, 1.0]]), np.zeros(2), np.zeros(2, dtype=np.bool_))
     assert whole(scored).tolist() == [3.0, np.inf]
+
+
+def _highest(target: int) -> Score:
+    """The highest level so far, for splitting."""
+
+    def score(values: np.ndarray) -> Scored:
+        highest = np.maximum.accumulate(np.rint(np.log(values[..., 3].astype(np.float64) / 100.0) / STEP), axis=1)
+        return Scored(np.where(highest >= target, np.inf, highest), highest[:, -1], highest[:, -1] >= target)
+
+    return score
+
+
+def test_moves_within_the_event_part_paths_that_splitting_left_alike_and_change_no_weight() -> None:
+    walk, draws, score = _coins(256), IslandDraws(3, "refresh", 1), _highest(14)
+    split = run_island(FirstRows(walk, 128), BARS, score, draws, Plan(128))
+    before = [np.unique(split.values[:128, bar, 3]).size for bar in (25, 29)]
+    moved = rejuvenated(split, walk, score, draws, sweeps=3)
+    assert moved.probability == split.probability
+    assert np.array_equal(moved.weights, split.weights)
+    assert np.array_equal(moved.happened, split.happened)
+    assert np.array_equal(moved.values[128:], split.values[128:])
+    assert len(np.unique(moved.names)) == len(moved.names)
+    assert len(np.unique(moved.values[:128, :, 3], axis=0)) > len(np.unique(split.values[:128, :, 3], axis=0))
+    assert [np.unique(moved.values[:128, bar, 3]).size for bar in (25, 29)] >= before
+    for row in (0, 50, 127):
+        assert np.array_equal(replay(_coins(1), draws, moved.lineage(row), BARS), moved.values[row])
+
+
+def test_moves_within_the_event_leave_its_law_as_it_is() -> None:
+    """The level at the end, given that the highest came to 8: reflected, E[S | M >= 8] by counting."""
+    ends = 2 * np.arange(BARS + 1) - BARS
+    chance = binom.pmf(np.arange(BARS + 1), BARS, 0.5)
+    mirrored = np.where(ends >= 8, chance, np.interp(16 - ends, ends, chance, left=0, right=0))
+    truth = float(mirrored @ ends / mirrored.sum())
+    found = []
+    for at in range(16):
+        walk, draws, score = _coins(256), IslandDraws(3, "law", at), _highest(8)
+        split = run_island(FirstRows(walk, 128), BARS, score, draws, Plan(128))
+        moved = rejuvenated(split, walk, score, draws, sweeps=2)
+        assert np.array_equal(moved.happened, split.happened)
+        found.append(float(_end(moved.values[moved.happened]).mean()))
+    # four standard errors with 15 degrees of freedom: one false alarm in a thousand
+    assert abs(np.mean(found) - truth) < 4 * standard_error(np.array(found))
