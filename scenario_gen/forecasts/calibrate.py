@@ -30,7 +30,7 @@ from scenario_gen.forecasts.numbers import Observation, testable
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origin, Origins, moves, rolling_origins
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.generators.base import Generator, open_generator
-from scenario_gen.generators.recalibrated import as_sampled, past_of
+from scenario_gen.generators.recalibrated import past_of, with_as_sampled
 from scenario_gen.generators.sections import default_section
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.inferred import SessionClock
@@ -91,7 +91,8 @@ def calibrate(
     others = [open_generator(default_section(kind)) for kind in settings.baselines]
     others = [other for other in others if other.identity["kind"] != generator.identity["kind"]]
     if past_of(generator) is not None:
-        others.insert(0, as_sampled(generator))
+        generator, raw = with_as_sampled(generator)
+        others.insert(0, raw)
     progress = progress or SilentProgress()
 
     def compute() -> Calibration:

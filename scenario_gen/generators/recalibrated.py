@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -187,11 +187,27 @@ def past_of(generator: Generator) -> PastForecasts | None:
 
 def as_sampled(generator: Generator) -> Generator:
     """Return a generator without its recalibration, and all else around it as it was."""
+    return _around(generator, lambda recalibrated: recalibrated.inner)
+
+
+def with_as_sampled(generator: Generator) -> tuple[Generator, Generator]:
+    """Return a recalibrated generator and the same as sampled, which share what the inner one samples.
+
+    Asked for the same contexts with the same draws, one after the other, they sample (and fit) once; every path is as
+    it would be without that.
+    """
+    kept: dict[bytes, list[PathSet]] = {}
+    ours = _around(generator, lambda recalibrated: replace(recalibrated, inner=Remembering(recalibrated.inner, kept)))
+    return ours, _around(generator, lambda recalibrated: Remembering(recalibrated.inner, kept))
+
+
+def _around(generator: Generator, change: Callable[[Recalibrated], Generator]) -> Generator:
+    """Return a generator with something else in the place of the recalibrated one inside it."""
     if isinstance(generator, Recalibrated):
-        return generator.inner
+        return change(generator)
     if isinstance(generator, Rescaled):
-        return replace(generator, inner=as_sampled(generator.inner), pilots={})
-    return DriftNeutral(as_sampled(generator.inner)) if isinstance(generator, DriftNeutral) else generator
+        return replace(generator, inner=_around(generator.inner, change), pilots={})
+    return DriftNeutral(_around(generator.inner, change)) if isinstance(generator, DriftNeutral) else generator
 
 
 def in_units_of(generator: Generator, context: Candles) -> Generator:
@@ -203,3 +219,56 @@ def in_units_of(generator: Generator, context: Candles) -> Generator:
     if isinstance(generator, DriftNeutral):
         return DriftNeutral(in_units_of(generator.inner, context))
     return generator.in_units_of(context) if isinstance(generator, InUnits) else generator
+
+
+MOST_KEPT = 5_000_000  # bars of paths: 120 MB; what is beyond is sampled again
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """A generator whose ensembles are kept until they are asked for once more."""
+
+    inner: Generator
+    kept: dict[bytes, list[PathSet]] = field(compare=False, repr=False)  # by what decides them
+    history: Candles | None = None  # that the inner generator is to be fitted to, where it is such a one
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """As of the inner generator, whose paths they are."""
+        return self.inner.identity
+
+    @property
+    def trained_until(self) -> str | None:
+        """As of the inner generator."""
+        return self.inner.trained_until
+
+    def fitted_to(self, history: Candles) -> Remembering:
+        """Return the same for a history; the inner generator is fitted to it when it has to sample."""
+        return replace(self, history=history)
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return the inner generator's paths, which are not kept: a run samples once."""
+        return self._fitted().sample(context, timestamps, draws, advance)
+
+    def sample_many(
+        self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+    ) -> list[PathSet]:
+        """Return the inner generator's paths, kept at the first time and given away at the second."""
+        digest = hashlib.sha256(np.ascontiguousarray(draws.path_ids).tobytes())
+        digest.update(f"{draws.seed} {0 if self.history is None else len(self.history)}".encode())
+        for context, stamps in zip(contexts, timestamps, strict=True):
+            digest.update(f"{context.sha256()} {stamps[0]} {stamps[-1]} {len(stamps)}".encode())
+        key = digest.digest()
+        if key in self.kept:
+            return self.kept.pop(key)
+        made = sample_contexts(self._fitted(), contexts, timestamps, draws)
+        known = sum(paths.values[..., 0].size for ensembles in self.kept.values() for paths in ensembles)
+        if known + sum(paths.values[..., 0].size for paths in made) <= MOST_KEPT:
+            self.kept[key] = made
+        return made
+
+    def _fitted(self) -> Generator:
+        fitted = to_be_fitted(self.inner)
+        return self.inner if fitted is None or self.history is None else fitted.fitted_to(self.history)

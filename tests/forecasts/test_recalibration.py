@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,30 @@ class Narrow(FilteredPaths):
         return replace(paths, values=values)
 
 
+@dataclass(frozen=True)
+class Counting(Narrow):
+    """Tells how often it sampled."""
+
+    asked: list[str] = field(default_factory=list, compare=False)
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Count an ensemble."""
+        self.asked.append("sampled")
+        return super().sample(context, timestamps, draws, advance)
+
+
+@dataclass(frozen=True)
+class Fitting(Counting):
+    """Is fitted to the bars before each context, and tells how often."""
+
+    def fitted_to(self, history: Candles) -> Fitting:
+        """Count a fit, and let it matter."""
+        self.asked.append("fitted")
+        return replace(self, factor=0.7 + 0.1 * (len(history) % 2))
+
+
 def _past(generator: Generator, history: Candles, cache: Path | None = None) -> PastForecasts:
     return past_forecasts(generator, history, SETTINGS, BUDGET, cache=cache, progress=SilentProgress())
 
@@ -112,6 +136,26 @@ def test_it_is_judged_beside_as_sampled_on_the_same_origins(found: Calibration) 
     finding = recalibration_finding("base", found)
     assert finding.label == "PASS"
     assert "as sampled, on the same 40 forecasts; CRPS of log volatility -" in finding.measured
+
+
+@pytest.mark.parametrize(("kind", "asked"), [(Counting, ["sampled"]), (Fitting, ["fitted", "sampled"])])
+def test_what_is_judged_raw_and_recalibrated_is_sampled_once_and_is_what_it_would_be(
+    kind: type[Counting], asked: list[str], narrow: Recalibrated, history: Candles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, origins=6, one_step=8)
+
+    def calibrated() -> tuple[Calibration, list[str]]:
+        inner = kind()
+        found = calibrate(DriftNeutral(Recalibrated(inner, narrow.past)), history, settings)
+        return replace(found, seconds=0.0), inner.asked
+
+    shared, once = calibrated()
+    assert once == asked * (6 + 8)
+    monkeypatch.setattr("scenario_gen.generators.recalibrated.MOST_KEPT", 0)
+    apart, twice = calibrated()
+    assert twice == 2 * once
+    assert encode(shared) == encode(apart)
+    assert shared.generator.functionals[0].pits != shared.baselines[0].functionals[0].pits
 
 
 def test_no_forecast_is_recalibrated_by_a_later_one(narrow: Recalibrated, history: Candles, found: Calibration) -> None:
