@@ -114,7 +114,7 @@ class Study:
     rows: tuple[Row, ...]
     right: Ask  # where all should be silent
     wrong: Mapping[str, Ask] = field(default_factory=dict)  # by planted defect
-    repeats: int = 40  # worlds of each truth where all is right; a third of them, at least 8, for each defect
+    repeats: int = 40  # worlds of each truth where all is right; a third of them, at least 6, for each defect
     still: str = ""  # why the truth's drift cannot matter: it is asked on the stationary one alone
 
     @property
@@ -125,7 +125,7 @@ class Study:
     def worlds(self, case: str, repeats: int | None = None) -> int:
         """Return how many worlds of each truth a case is asked in, by the study's own number or another."""
         most = repeats or self.repeats
-        return most if case == RIGHT or repeats else max(8, most // 3)
+        return most if case == RIGHT or repeats else max(6, most // 3)
 
     @property
     def cases(self) -> Mapping[str, Ask]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from scenario_gen.generators.recalibrated import PastForecasts, Recalibrated
 from scenario_gen.generators.sections import RecalibrationBudget
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.progress import SilentProgress
+from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.controls import Relative
 
 # --- Forecasts beside what came ---
@@ -78,11 +80,10 @@ class Knowing:
         each = len(draws.path_ids) // len(contexts)
         stamps = pd.bdate_range("1990-01-01", periods=self.market.bars.length)
         ends = stamps.get_indexer([context.timestamps[-1] for context in contexts]) + 1
-        starts = [np.repeat(np.stack(x), each, axis=0) for x in zip(*map(self.market.at, ends), strict=True)]
-        rng = np.random.default_rng([self.salt, draws.seed, int(draws.path_ids[0])])
-        start = None if self.blind else (starts[0], starts[1])
-        made = drift(len(draws.path_ids), len(timestamps[0]), rng, self.half_life, start)
-        bars = made.bars if self.factor == 1 else made.scaled(self.factor)
+        key = (self.salt, draws.seed, int(draws.path_ids[0]))
+        bars = _drawn(self.market, self.half_life, tuple(ends), (each, len(timestamps[0])), key, blind=self.blind)
+        rng = np.random.default_rng([*key, 1])
+        bars = bars if self.factor == 1 else Relative.of(bars).scaled(self.factor).onto(bars)
         if self.shuffled:
             order = rng.permuted(np.broadcast_to(np.arange(bars.length), bars.close.shape), axis=1)
             bars = _reordered(Relative.of(bars), order).onto(bars)
@@ -95,6 +96,23 @@ class Knowing:
 
     def _lean(self, context: Candles, bars: int) -> float:
         return self.rise + self.trend * float(context.volatility) / np.sqrt(bars)
+
+
+@lru_cache(maxsize=6)
+def _drawn(
+    market: Drifted,
+    half_life: float,
+    ends: tuple[int, ...],
+    shape: tuple[int, int],
+    key: tuple[int, ...],
+    *,
+    blind: bool,
+) -> BarArrays:
+    """Return ensembles of ``shape`` (paths, bars), one below the other; kept for those who err after it."""
+    each, bars = shape
+    starts = [np.repeat(np.stack(x), each, axis=0) for x in zip(*(market.at(end) for end in ends), strict=True)]
+    start = None if blind else (starts[0], starts[1])
+    return drift(each * len(ends), bars, np.random.default_rng(key), half_life, start).bars
 
 
 def _leaning(paths: PathSet, by: float) -> PathSet:
@@ -214,7 +232,7 @@ STUDIES: tuple[Study, ...] = (
             "bars of a path in random order": _calibrated(shuffled=True),
             "a drift of half a deviation": _calibrated(trend=0.5),
         },
-        repeats=40,
+        repeats=16,
     ),
     Study(
         "value at risk",
@@ -225,7 +243,7 @@ STUDIES: tuple[Study, ...] = (
             "normal paths, t(3) came, of one 5 % quantile": _value_at_risk(2.353 / 1.645, 3.0),
             "one volatility at all times": _value_at_risk(blind=True),
         },
-        repeats=80,
+        repeats=40,
     ),
     Study(
         "recalibration",
@@ -235,13 +253,13 @@ STUDIES: tuple[Study, ...] = (
             f"fitted to outcomes {SHIFT:g} too high in log volatility": _recalibrated(shift=SHIFT),
             "a generator that was right as sampled": _recalibrated(),
         },
-        repeats=30,
+        repeats=10,
     ),
     Study(
         "foresight",
         (Row("foresight beside a baseline", None, DIFFERS),),
         _foresight(),
         {"the baseline draws from the mix of all times": _foresight(blind=True)},
-        repeats=40,
+        repeats=16,
     ),
 )

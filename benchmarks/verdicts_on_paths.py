@@ -51,6 +51,7 @@ Maker = Callable[[World, BarArrays], BarArrays]
 # --- Facts and scores beside real windows ---
 
 
+@lru_cache(maxsize=8)
 def futures(world: World, paths: int = PATHS, length: int = LENGTH, leverage: float = 1.0) -> BarArrays:
     """Return what may come after the market's end, sampled from its true state."""
     market = world.market()
@@ -309,20 +310,20 @@ STUDIES: tuple[Study, ...] = (
         _drift(0.0),
         {"a drift of .3 deviations": _drift(0.3), "a drift of .5 deviations": _drift(0.5)},
     ),
-    Study("one context", _score_rows("one context", (*OF_FACTS, *OF_ONE, UNLEVERED)), ONE[RIGHT], _wrong(ONE)),
+    Study("one context", _score_rows("one context", (*OF_FACTS, *OF_ONE, UNLEVERED)), ONE[RIGHT], _wrong(ONE), 30),
     Study(
         "few contexts",
         (Row(f"facts, {CONTEXTS} contexts", FACTS),),
         _few_contexts(),
         {name: _few_contexts(DEFECTS[name]) for name in list(DEFECTS)[:3]},
-        repeats=20,
+        repeats=12,
     ),
-    Study("many contexts", _score_rows("many contexts", OF_FACTS), MANY[RIGHT], _wrong(MANY)),
+    Study("many contexts", _score_rows("many contexts", OF_FACTS), MANY[RIGHT], _wrong(MANY), 30),
     Study(
         "several assets",
         (Row("facts of several assets, by origin", FACTS_BY_ORIGIN),),
         _assets(),
         {"assets of no correlation": _assets(0.0), "a correlation of .5 where it is .66": _assets(0.5)},
-        repeats=16,
+        repeats=12,
     ),
 )

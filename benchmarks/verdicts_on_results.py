@@ -304,5 +304,5 @@ STUDIES: tuple[Study, ...] = (
         {"one generator's moves are x 1.5": _agreement(1.5), "one leans by half a deviation": _agreement(shift=0.5)},
         repeats=100,
     ),
-    Study("ranks", (Row("rank test", None, CALLED),), _ranks(), {"a trend of .1 % a bar": _ranks(0.001)}, repeats=30),
+    Study("ranks", (Row("rank test", None, CALLED),), _ranks(), {"a trend of .1 % a bar": _ranks(0.001)}, repeats=10),
 )
