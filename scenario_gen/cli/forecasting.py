@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,7 @@ from scenario_gen.cli.manners import (
     Quiet,
     checked_device,
 )
-from scenario_gen.cli.terminal import say
+from scenario_gen.cli.terminal import say, say_json
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
 from scenario_gen.reading.words import nearest, one_of
@@ -198,16 +197,11 @@ def _exit_code(report: CalibrationReport) -> int:
 
 
 def _show(report: CalibrationReport, *, as_json: bool) -> None:
-    if not as_json:
-        from scenario_gen.cli.show import show_calibration
+    if as_json:
+        return say_json(report)
+    from scenario_gen.cli.show import show_calibration
 
-        show_calibration(report)
-        return
-    import json
-
-    from scenario_gen.values import encode
-
-    say(json.dumps(encode(report), indent=1, allow_nan=False))
+    return show_calibration(report)
 
 
 # The ``evaluate`` command: what a checkpoint is worth on many series, beside the classical generators
@@ -319,10 +313,7 @@ def _write_card(model: str, evaluation: Evaluation) -> None:
 
 def _show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
-        from scenario_gen.values import encode
-
-        say(json.dumps(encode(evaluation), indent=1, allow_nan=False))
-        return
+        return say_json(evaluation)
     from scenario_gen.cli.show import show_evaluation
 
-    show_evaluation(evaluation)
+    return show_evaluation(evaluation)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from typer.core import TyperCommand
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet
-from scenario_gen.cli.terminal import say
+from scenario_gen.cli.terminal import say, say_json
 from scenario_gen.errors import SpecError
 from scenario_gen.market.section import Market
 from scenario_gen.reading.yaml import parse_yaml
@@ -117,17 +117,12 @@ def _market(**given: float | None) -> Market:
 
 
 def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
-    if not as_json:
-        from scenario_gen.cli.show import show_assets, show_check
-        from scenario_gen.store.reports import CheckReport
+    if as_json:
+        return say_json(report)
+    from scenario_gen.cli.show import show_assets, show_check
+    from scenario_gen.store.reports import CheckReport
 
-        show_check(report) if isinstance(report, CheckReport) else show_assets(report)
-        return
-    import json
-
-    from scenario_gen.values import encode
-
-    say(json.dumps(encode(report), indent=1, allow_nan=False))
+    return show_check(report) if isinstance(report, CheckReport) else show_assets(report)
 
 
 def _exit_code(report: CheckReport | AssetsReport) -> int:
@@ -302,13 +297,8 @@ def _uses(strategies: list[str], params: dict[str, Any]) -> list[dict[str, Any]]
 
 
 def _show_backtest(report: BacktestReport, *, as_json: bool) -> None:
-    if not as_json:
-        from scenario_gen.cli.show import show_backtest
+    if as_json:
+        return say_json(report)
+    from scenario_gen.cli.show import show_backtest
 
-        show_backtest(report)
-        return
-    import json
-
-    from scenario_gen.values import encode
-
-    say(json.dumps(encode(report), indent=1, allow_nan=False))
+    return show_backtest(report)

@@ -21,7 +21,6 @@ from scenario_gen.spec.loader import load_spec
 from scenario_gen.version import VERSION
 
 USER_MISTAKE = 2
-LIMIT_BREACHED = 3
 GATE_FAILED = 4
 Optional = partial(typer.Option, show_default=False)  # an option whose default its help tells, or that has none
 Argument = partial(typer.Argument, show_default=False)

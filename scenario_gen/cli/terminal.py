@@ -41,6 +41,15 @@ def say(text: str, *, err: bool = False) -> None:
     print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
+def say_json(result: object) -> None:
+    """Print a result as ``--json`` has it."""
+    import json
+
+    from scenario_gen.values import encode
+
+    say(json.dumps(encode(result), indent=1, allow_nan=False))
+
+
 class Outlet(io.TextIOWrapper):
     """A standard stream that replaces what it cannot encode, and falls silent where it can no longer be written."""
 

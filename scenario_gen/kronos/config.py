@@ -49,12 +49,12 @@ def _need_positive(config: Any, names: tuple[str, ...]) -> None:
 def _need_shares(config: Any, names: tuple[str, ...]) -> None:
     for name in names:
         value = getattr(config, name)
-        if not _is_number(value) or not 0 <= value < 1:
+        if not is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{name} is {value!r}, not a share from 0 up to 1")
 
 
-def _is_number(value: object) -> bool:
-    """Whether a value is a number that arithmetic can take: not NaN, not a whole number beyond all floats."""
+def is_number(value: object) -> bool:
+    """Whether a value is a number that float32 holds: not NaN, which is not at most anything, nor beyond all floats."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e30
 
 
@@ -122,7 +122,7 @@ class TokenizerConfig(_Config):
         _need_shares(self, ("ffn_dropout_p", "attn_dropout_p", "resid_dropout_p"))
         _need_even_heads(self.d_model, self.n_heads)
         for name in ("beta", "gamma0", "gamma", "zeta"):
-            if not _is_number(getattr(self, name)):
+            if not is_number(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not a number")
         if (self.s1_bits + self.s2_bits) % self.group_size:
             raise ValueError(f"{self.s1_bits + self.s2_bits} bits do not split into groups of {self.group_size}")

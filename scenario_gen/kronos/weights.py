@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.files import write_bytes
-from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
+from scenario_gen.kronos.config import ModelConfig, TokenizerConfig, is_number
 from scenario_gen.kronos.hub import locate
 
 MIN_WINDOW, MAX_WINDOW = 8, 65_536  # bars; the shortest still leaves a context when a segment is cut off
@@ -129,11 +129,6 @@ def _fault(where: tuple[int | str, ...], problem: str) -> str:
     return f"{'.'.join(map(str, where))[:100]} ({problem})"
 
 
-def _is_usable(value: object) -> bool:
-    """Whether a value is a number that float32 holds; NaN is not at most anything."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e30
-
-
 def cell_volumes(raw: list[Any], bits: int, path: Path) -> Tensor:
     """Return log volumes of the cells of so many bits, float32 [2^bits].
 
@@ -141,7 +136,7 @@ def cell_volumes(raw: list[Any], bits: int, path: Path) -> Tensor:
         CheckpointError: there are more or fewer, or one is no finite number in float32.
     """
     cells = 2**bits
-    if len(raw) != cells or not all(map(_is_usable, raw)):
+    if len(raw) != cells or not all(map(is_number, raw)):
         raise CheckpointError(
             f"{path} has no usable cell_log_volume: {len(raw)} cell volumes",
             expected=f"{cells} finite numbers",
