@@ -17,10 +17,10 @@ from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.study import Stage, override, prepare, tell
+from scenario_gen.pipeline.study import Stage, prepare, tell
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
-from scenario_gen.spec.models import BarCounts, ResolvedScenario
+from scenario_gen.spec.models import BarCounts, ResolvedScenario, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.reports import CalibrationReport, verdicts_of
 

@@ -49,8 +49,8 @@ from scenario_gen.store.reports import CheckReport, PathsView, ReferenceView, re
 History: TypeAlias = Candles | RawTable | pd.DataFrame | str | Path
 
 
-class Asked(TypedDict, total=False):
-    """What may be asked of a check, whatever the paths; whatever is left out is as :class:`Terms` says."""
+class CheckAsked(TypedDict, total=False):
+    """What may be asked of a check, whatever the paths; whatever is left out is as :class:`CheckTerms` says."""
 
     context_end: str | None
     market: Market | Mapping[str, Any] | None
@@ -62,7 +62,7 @@ class Asked(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class CheckTerms:
     """What paths are held to, whatever the asset."""
 
     context_end: str | None = None  # the last bar of the reference to compare with; None: the last bar before the paths
@@ -82,7 +82,7 @@ class Terms:
         seed: int = 0,
         progress: Progress | None = None,
         **plain: Any,
-    ) -> Terms:
+    ) -> CheckTerms:
         """Return the terms that a caller asks for.
 
         Raises:
@@ -124,7 +124,7 @@ Paths: TypeAlias = PathTable | PathSet | Sequence[PathSet] | pd.DataFrame | str 
 CONTEXT = 256  # bars before the paths that say what volatility they continue
 
 
-def check(paths: Paths, reference: History, **asked: Unpack[Asked]) -> CheckReport:
+def check(paths: Paths, reference: History, **asked: Unpack[CheckAsked]) -> CheckReport:
     """Check paths of any generator: whether they are valid candles, and like the market that they continue.
 
     Paths with the same stamps continue one context; its last bar is the reference's last bar before their first stamp.
@@ -152,7 +152,7 @@ def check(paths: Paths, reference: History, **asked: Unpack[Asked]) -> CheckRepo
         DataError: paths or reference cannot be read.
         CheckError: paths and reference do not fit, or there are fewer than 20 paths.
     """
-    terms = Terms.of(**asked)
+    terms = CheckTerms.of(**asked)
     study = CheckStudy.of(paths, history_of(reference, terms.calendar), terms)
     known, findings = tell(CHECK, study, Checked())
     return report_of(study, known, findings)
@@ -165,10 +165,10 @@ class CheckStudy:
     anchored: Anchored  # the paths as they came, behind their contexts
     source: str  # what to call them
     history: Candles  # the whole reference
-    terms: Terms
+    terms: CheckTerms
 
     @classmethod
-    def of(cls, paths: Paths, history: Candles, terms: Terms) -> CheckStudy:
+    def of(cls, paths: Paths, history: Candles, terms: CheckTerms) -> CheckStudy:
         """Read paths and put them behind their contexts.
 
         Raises:

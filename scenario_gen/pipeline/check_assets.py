@@ -26,11 +26,11 @@ from scenario_gen.market.read import read_source
 from scenario_gen.pipeline.check import (
     CHECK,
     CONTEXT,
-    Asked,
+    CheckAsked,
     Checked,
     CheckStudy,
+    CheckTerms,
     History,
-    Terms,
     check,
     history_of,
     report_of,
@@ -50,7 +50,7 @@ from scenario_gen.store.reports import AssetsReport, CheckReport, reasons_of, ve
 def check_assets(
     paths: Mapping[str, PathTable] | pd.DataFrame | str | Path,
     references: Mapping[str, History] | History,
-    **asked: Unpack[Asked],
+    **asked: Unpack[CheckAsked],
 ) -> AssetsReport:
     """Check paths of several assets: each as :func:`scenario_gen.check` does, and how they move together.
 
@@ -66,7 +66,7 @@ def check_assets(
         DataError: paths or references cannot be read, or do not name the same assets.
         CheckError: paths and references do not fit, assets lack each other's paths, or there are fewer than 20.
     """
-    terms = Terms.of(**asked)
+    terms = CheckTerms.of(**asked)
     tables = paths if isinstance(paths, Mapping) else read_path_tables(paths)
     histories = {
         name: replace(history_of(given, terms.calendar), name=name)
@@ -84,7 +84,7 @@ class AssetsStudy:
 
     tables: Mapping[str, PathTable]  # asset to its paths
     histories: Mapping[str, Candles]  # asset to its reference
-    terms: Terms
+    terms: CheckTerms
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def compare_together(study: AssetsStudy, known: Together) -> tuple[Together, lis
 CHECK_ASSETS: tuple[Stage[AssetsStudy, Together], ...] = (check_each, compare_together)
 
 
-def check_given(paths: Path, references: Sequence[str], **asked: Unpack[Asked]) -> CheckReport | AssetsReport:
+def check_given(paths: Path, references: Sequence[str], **asked: Unpack[CheckAsked]) -> CheckReport | AssetsReport:
     """Check a file of paths as the command line names it: of one asset, or of several with NAME=HISTORY for each.
 
     Raises:
@@ -222,7 +222,7 @@ def _refuse_different(tables: Mapping[str, PathTable]) -> None:
             )
 
 
-def _together(checked: Mapping[str, tuple[CheckStudy, Checked]], terms: Terms) -> tuple[FactsReport, list[str]]:
+def _together(checked: Mapping[str, tuple[CheckStudy, Checked]], terms: CheckTerms) -> tuple[FactsReport, list[str]]:
     """Compare how the assets move together, and say what was left out."""
     studies = [study for study, _ in checked.values()]
     whole = shared_bars([study.history for study in studies])

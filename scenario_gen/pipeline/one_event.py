@@ -25,12 +25,12 @@ from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.relative import Floats
 from scenario_gen.pipeline.events import case_of, event_result, open_case, summary_of, with_case
 from scenario_gen.pipeline.opening import named_generator
-from scenario_gen.pipeline.study import override, prepare
+from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import Progress
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import whole
 from scenario_gen.spec.loader import LoadedSpec
-from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, MAX_SEED, Paths
+from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, MAX_SEED, Paths, override
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.exceedance import Level
 from scenario_gen.stress.rare import Asked, Genealogy, IslandRecord, Sampled, by_rejection, islands_of, summed_up

@@ -39,13 +39,14 @@ from scenario_gen.pipeline.opening import (
     Opener,
     PlaceOf,
     SettingsFor,
+    Split,
     base_of,
     calibration_settings,
     named_place,
 )
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
-from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
+from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.stress.moves import Setting
@@ -184,20 +185,6 @@ def tell(stages: Iterable[Stage[Base, Known]], study: Base, known: Known) -> tup
     return known, findings
 
 
-def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:
-    """Return the spec with the command line's device and number of paths in every scenario."""
-    scenarios = []
-    for scenario in spec.scenarios:
-        changed = scenario
-        if device is not None and isinstance(scenario.generator, KronosGenerator):
-            generator = scenario.generator.model_copy(update={"device": device})
-            changed = changed.model_copy(update={"generator": generator})
-        if paths is not None:
-            changed = changed.model_copy(update={"paths": scenario.paths.model_copy(update={"count": paths})})
-        scenarios.append(changed)
-    return spec.model_copy(update={"scenarios": tuple(scenarios)})
-
-
 def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:
     """Load every strategy with every parameter set; combinations that a strategy refuses are told.
 
@@ -245,40 +232,46 @@ def prepare(
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:
-            (history, later, calendar), crisis = histories.of(scenario)
-            context = history.context(scenario.bars.context)
-            _refuse_lack_of_volume(scenario, context)
-            horizon = scenario.bars.horizon
-            came = later.rows(0, min(len(later), horizon))
-            opened = opener.open(scenario, history)
-            calm = (opened.generator, history)
-            generator, history = opened.answering(scenario, history, place)
-            stressed = history is not calm[1]
-            context, came = history.context(scenario.bars.context), came.rows(0, 0) if stressed else came
-            _tell_of(scenario, context, came, calendar, progress)
-            rules = CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar)
-            prepared.append(
-                Prepared(
-                    scenario=_settled(scenario, opened.section),
-                    context=context,
-                    history=history,
-                    later=came,
-                    calendar=calendar,
-                    bars_per_year=calendar.bars_per_year,
-                    broker=scenario.broker,
-                    seed=scenario.paths.seed,
-                    timestamps=calendar.future(horizon),
-                    generator=generator,
-                    rules=rules,
-                    dial=opened.dial,
-                    recalibration=opened.recalibration,
-                    crisis=crisis,
-                    calm=calm if stressed else None,
-                )
-            )
+            split, crisis = histories.of(scenario)
+            ready = _ready(scenario, split, crisis, opener, place)
+            _tell_ends(ready, progress)
+            prepared.append(ready)
             advance(1)
     _tell(prepared, progress)
     return prepared
+
+
+def _ready(
+    scenario: ResolvedScenario, split: Split, crisis: ContextInCrisis | None, opener: Opener, place: PlaceOf
+) -> Prepared:
+    """Cut the context out of a history, open the generator on it and lay out the future stamps."""
+    history, later, calendar = split
+    context = history.context(scenario.bars.context)
+    _refuse_lack_of_volume(scenario, context)
+    horizon = scenario.bars.horizon
+    opened = opener.open(scenario, history)
+    calm = (opened.generator, history)
+    generator, history = opened.answering(scenario, history, place)
+    stressed = history is not calm[1]
+    if stressed:  # nothing real comes after bars that never were
+        context, later = history.context(scenario.bars.context), later.rows(0, 0)
+    return Prepared(
+        scenario=_settled(scenario, opened.section),
+        context=context,
+        history=history,
+        later=later.rows(0, min(len(later), horizon)),
+        calendar=calendar,
+        bars_per_year=calendar.bars_per_year,
+        broker=scenario.broker,
+        seed=scenario.paths.seed,
+        timestamps=calendar.future(horizon),
+        generator=generator,
+        rules=CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar),
+        dial=opened.dial,
+        recalibration=opened.recalibration,
+        crisis=crisis,
+        calm=calm if stressed else None,
+    )
 
 
 def _refuse_lack_of_volume(scenario: ResolvedScenario, context: Candles) -> None:
@@ -296,39 +289,22 @@ def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedS
     return scenario.model_copy(update={"generator": scenario.generator.model_copy(update=chosen)})
 
 
-def _tell_of(
-    scenario: ResolvedScenario, context: Candles, later: Candles, calendar: BarCalendar, progress: Progress
-) -> None:
-    """Say what a user may not expect of a scenario's dates and length."""
-    _tell_unknown_sessions(scenario.name, calendar, scenario.bars.horizon, progress)
-    _tell_early_end(scenario, context, later, progress)
-    _tell_short_paths(scenario.name, scenario.bars.horizon, calendar.bars_per_year, progress)
-
-
-def _tell_unknown_sessions(name: str, calendar: BarCalendar, horizon: int, progress: Progress) -> None:
-    """Say where a declared exchange's calendar ends before the horizon does."""
+def _tell_ends(ready: Prepared, progress: Progress) -> None:
+    """Say what ends too early: a declared exchange's calendar, the history, or paths for figures per year."""
+    scenario, calendar, horizon = ready.scenario, ready.calendar, len(ready.timestamps)
     known = calendar.known_until(horizon)
     if 0 < known < horizon:
         progress.note(
-            f"{name}: {calendar.code} knows the sessions of {known} of {horizon} bars; the rest have no holidays"
+            f"{ready.name}: {calendar.code} knows the sessions of {known} of {horizon} bars; the rest have no holidays"
         )
-
-
-def _tell_early_end(scenario: ResolvedScenario, context: Candles, later: Candles, progress: Progress) -> None:
-    """Say where the history ends days before ``data.end``: the context is then older than the spec says."""
-    end, last = scenario.data.end, context.timestamps[-1].date()
-    if end is None or len(later) or scenario.context is not None:
-        return
-    if (day := end.date() if isinstance(end, datetime) else end) > last:
-        progress.note(f"{scenario.name}: the history ends on {last}, before data.end {day}")
-
-
-def _tell_short_paths(name: str, horizon: int, bars_per_year: float, progress: Progress) -> None:
-    """Say where paths are too short for figures per year, and how long they would have to be."""
-    if horizon < (shortest := shortest_horizon(bars_per_year)):
+    end, last = scenario.data.end, ready.context.timestamps[-1].date()
+    day = end.date() if isinstance(end, datetime) else end
+    if day is not None and day > last and not len(ready.later) and scenario.context is None:
+        progress.note(f"{ready.name}: the history ends on {last}, before data.end {day}")
+    if horizon < (shortest := shortest_horizon(calendar.bars_per_year)):
         progress.note(
-            f"{name}: figures per year (return, volatility, Sharpe, Sortino, Calmar, turnover) are not applicable to "
-            f"paths of {horizon} bars, less than {LEAST_YEARS:.1%} of a year; a horizon of {shortest:,} has them"
+            f"{ready.name}: figures per year (return, volatility, Sharpe, Sortino, Calmar, turnover) are not applicable"
+            f" to paths of {horizon} bars, less than {LEAST_YEARS:.1%} of a year; a horizon of {shortest:,} has them"
         )
 
 

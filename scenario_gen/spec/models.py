@@ -131,3 +131,17 @@ class ScenarioSpec(Section):
     limits: Limits = Limits()
     report: Report
     account: AccountRules | None = None  # what ends the account of every strategy in every scenario
+
+
+def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:
+    """Return the spec with the command line's device and number of paths in every scenario."""
+    scenarios = []
+    for scenario in spec.scenarios:
+        changed = scenario
+        if device is not None and isinstance(scenario.generator, KronosGenerator):
+            generator = scenario.generator.model_copy(update={"device": device})
+            changed = changed.model_copy(update={"generator": generator})
+        if paths is not None:
+            changed = changed.model_copy(update={"paths": scenario.paths.model_copy(update={"count": paths})})
+        scenarios.append(changed)
+    return spec.model_copy(update={"scenarios": tuple(scenarios)})
