@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from scenario_gen.backtest.reads import Reads
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.backtest.uses import StrategyUse, described, hint, label, names_a_class, sets_of_class, split_use
 from scenario_gen.errors import StrategyError
+from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, places
 
 
@@ -249,3 +250,20 @@ def _reload(name: str, use: str, params: dict[str, Any], file: Path, class_name:
     reads = Reads(file)
     cls = _class_in(reads, class_name)
     return LoadedStrategy(name, use, params, _instance(cls, params, reads), file, reads)
+
+
+def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:
+    """Load every strategy with every parameter set; combinations that a strategy refuses are told.
+
+    Raises:
+        StrategyError: a file, class or parameter cannot be used.
+    """
+    loaded: list[LoadedStrategy] = []
+    for use in uses:
+        expansion = expand(use, base)
+        loaded += expansion.strategies
+        if expansion.excluded:
+            progress.note(f"{use.use}: {expansion.excluded} combinations do not meet where: {use.where}")
+        for dropped in expansion.dropped:
+            progress.note(f"left out {dropped.name}: {dropped.reason}")
+    return loaded

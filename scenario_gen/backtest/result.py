@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scenario_gen.backtest.account_rules import AccountResult
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.grids import Shape, Stepwise
@@ -20,6 +23,7 @@ from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
 from scenario_gen.backtest.tail.losses import TailLoss
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.stats.estimate import Estimate, MetricSummary
+from scenario_gen.stats.weights import Weights
 
 NO_SURFACE = Estimate(None, reason="not asked")
 NOT_TESTED = Stepwise(reason="not asked")
@@ -182,3 +186,47 @@ class RepairEffect:
     failed: int  # on how many of these the strategy could not be run before repair; they are left out
     figures: list[RepairedFigure]  # quantiles with and without repair
     difference: Estimate  # mean over all kept paths of the total return with repair minus the one without
+
+
+# --- Fans ---
+
+
+FAN_POINTS = 130
+FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
+DOTS = 50
+
+
+def fan_bars(horizon: int) -> NDArray[np.int64]:
+    """Return the bars after the anchor that a fan chart shows: 0, the horizon, and at most 130 in all."""
+    return np.unique(np.linspace(0, horizon, min(horizon + 1, FAN_POINTS)).round().astype(np.int64))
+
+
+def make_fan(
+    values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int, weights: Weights | None = None
+) -> Fan:
+    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots.
+
+    A dot stands for a fiftieth of the paths, or of what weighted paths stand for.
+    """
+    shown = (np.arange(DOTS) + 0.5) / DOTS
+    if weights is None:
+        quantiles = np.quantile(values, FAN_LEVELS, axis=0)
+        order = np.argsort(values[:, -1], kind="stable")
+        examples = [int(order[min(int(rank * len(order)), len(order) - 1)]) for rank in EXAMPLE_RANKS]
+        dots = np.quantile(values[:, -1], shown)
+    else:
+        quantiles = weights.quantiles(values, FAN_LEVELS)
+        examples = weights.rows_at(values[:, -1], EXAMPLE_RANKS)
+        dots = weights.quantiles(values[:, -1:], tuple(shown))[:, 0]
+    return Fan(
+        bars=[int(bar) for bar in fan_bars(horizon)],
+        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
+        examples={str(int(path_ids[row])): rounded(values[row]) for row in examples},
+        dots=rounded(dots),
+    )
+
+
+def rounded(values: NDArray[Any]) -> list[float]:
+    """Return floats with seven significant digits: what float32 paths hold."""
+    return [float(f"{value:.7g}") for value in values]

@@ -21,7 +21,7 @@ from scenario_gen.backtest.findings import ask_strategy, fills_finding
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
-from scenario_gen.backtest.result import StrategyResult
+from scenario_gen.backtest.result import StrategyResult, fan_bars
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, candle_finding, merge_tallies
 from scenario_gen.candles.check import CandleRules, none_left
@@ -34,7 +34,6 @@ from scenario_gen.market.load import load_candles
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.validity import TOO_HIGH, TOO_LOW, columns_of, high_too_low, low_too_high, too_large, too_small
-from scenario_gen.pipeline.blocks import fan_bars
 from scenario_gen.pipeline.study import Stage, tell
 from scenario_gen.pipeline.summary import strategy_result
 from scenario_gen.progress import Progress, SilentProgress

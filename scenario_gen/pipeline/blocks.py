@@ -16,11 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account_rules import AT, ENDING, ENDINGS
+from scenario_gen.backtest.before import BEFORE, results_before
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy, shown
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
-from scenario_gen.backtest.result import Fan, RepairedFigure, RepairEffect
+from scenario_gen.backtest.result import fan_bars
 from scenario_gen.candles.account import CandleCounts, merge_tallies
 from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, share_of
 from scenario_gen.errors import StrategyError
@@ -30,18 +31,11 @@ from scenario_gen.market.paths import BELONGS, PathSet, joined
 from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
-from scenario_gen.stats.estimate import mean, quantile
-from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.moves import terms_of
 from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
 
-FAN_POINTS = 130
-FAN_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-EXAMPLE_RANKS = (0.12, 0.45, 0.83)  # three single paths, so that nobody takes the median for one
-DOTS = 50
 HELD = "held"  # numbers of the paths whose weighted means are given
-BEFORE = ("path_id", "total_return", "max_drawdown", "strategy")  # columns of results before repair, or before shocks
 WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
@@ -228,119 +222,6 @@ def _are_weights(weights: NDArray[np.float64] | None) -> bool:
     return weights is None or (weights.dtype == np.float64 and bool((np.isfinite(weights) & (weights >= 0)).all()))
 
 
-def fan_bars(horizon: int) -> NDArray[np.int64]:
-    """Return the bars after the anchor that a fan chart shows: 0, the horizon, and at most 130 in all."""
-    return np.unique(np.linspace(0, horizon, min(horizon + 1, FAN_POINTS)).round().astype(np.int64))
-
-
-def make_fan(
-    values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int, weights: Weights | None = None
-) -> Fan:
-    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots.
-
-    A dot stands for a fiftieth of the paths, or of what weighted paths stand for.
-    """
-    shown = (np.arange(DOTS) + 0.5) / DOTS
-    if weights is None:
-        quantiles = np.quantile(values, FAN_LEVELS, axis=0)
-        order = np.argsort(values[:, -1], kind="stable")
-        examples = [int(order[min(int(rank * len(order)), len(order) - 1)]) for rank in EXAMPLE_RANKS]
-        dots = np.quantile(values[:, -1], shown)
-    else:
-        quantiles = weights.quantiles(values, FAN_LEVELS)
-        examples = weights.rows_at(values[:, -1], EXAMPLE_RANKS)
-        dots = weights.quantiles(values[:, -1:], tuple(shown))[:, 0]
-    return Fan(
-        bars=[int(bar) for bar in fan_bars(horizon)],
-        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
-        examples={str(int(path_ids[row])): rounded(values[row]) for row in examples},
-        dots=rounded(dots),
-    )
-
-
-def rounded(values: NDArray[Any]) -> list[float]:
-    """Return floats with seven significant digits: what float32 paths hold."""
-    return [float(f"{value:.7g}") for value in values]
-
-
-FIGURES = (("total_return", 0.5), ("total_return", 0.05), ("max_drawdown", 0.95))
-COLUMNS = ("total_return", "max_drawdown")
-
-
-def run_unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], checked: CheckedPaths) -> pd.DataFrame:
-    """Return total return and drawdown of every strategy on each changed path before repair.
-
-    NaN where a strategy cannot be run on raw candles: a high below the close may be more than it stands.
-    """
-    return _before(prepared, strategies, checked.raw.select(checked.changed), or_nothing=True)
-
-
-def _before(
-    prepared: Prepared, strategies: Sequence[LoadedStrategy], paths: PathSet | None, *, or_nothing: bool = False
-) -> pd.DataFrame:
-    """Return the columns of BEFORE, one row per strategy (its place) and path; none where there are no paths.
-
-    ``or_nothing``: NaN where a strategy cannot be run.
-    """
-    if paths is None or not len(paths):
-        return pd.DataFrame(columns=[*BEFORE])
-    rows = []
-    for place, strategy in enumerate(strategies):
-        try:
-            metrics = trade(strategy, prepared, paths).metrics[list(COLUMNS)]
-        except StrategyError:
-            if not or_nothing:
-                raise
-            metrics = pd.DataFrame(np.nan, columns=list(COLUMNS), index=pd.Index(paths.path_ids, name="path_id"))
-        rows.append(metrics.assign(strategy=place))
-    return pd.concat(rows).reset_index()
-
-
-def repair_effects(
-    strategies: Sequence[LoadedStrategy],
-    metrics: pd.DataFrame,
-    unrepaired: pd.DataFrame,
-    weights: Weights | None = None,
-) -> list[RepairEffect]:
-    """Return each strategy's figures with and without repair; an empty list where nothing was repaired.
-
-    Args:
-        strategies: in the order of their places.
-        metrics: one row per strategy (its place) and kept path.
-        unrepaired: one row per strategy and changed path.
-        weights: of the kept paths, in the order of each strategy's metrics, where they do not all stand for as much.
-    """
-    if unrepaired.empty:
-        return []
-    return [
-        _effect(
-            strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place], weights
-        )
-        for place, strategy in enumerate(strategies)
-    ]
-
-
-def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame, weights: Weights | None) -> RepairEffect:
-    repaired = metrics.set_index("path_id")[list(COLUMNS)]
-    before = unrepaired.set_index("path_id")[list(COLUMNS)]
-    raw = repaired.copy()
-    raw.loc[before.index] = before
-    figures = [
-        RepairedFigure(
-            metric, level, *(quantile(frame[metric].to_numpy(), level, weights) for frame in (raw, repaired))
-        )
-        for metric, level in FIGURES
-    ]
-    moved = (repaired - raw)["total_return"].to_numpy()
-    return RepairEffect(
-        strategy=name,
-        paths=len(before),
-        failed=int(before["total_return"].isna().sum()),
-        figures=figures,
-        difference=mean(moved, weights),
-    )
-
-
 # --- One block of paths, from uniforms to metrics ---
 
 
@@ -453,20 +334,28 @@ def run_block(prepared: Prepared, drawn: Drawn, strategies: Sequence[LoadedStrat
         metrics = result.metrics if result.endings is None else result.metrics.join(result.endings)
         rows.append(metrics.assign(strategy=place).reset_index())
         tested(1)
-    unrepaired = None if drawn.checked is None else run_unrepaired(prepared, strategies, drawn.checked)
+    unrepaired = None if drawn.checked is None else _unrepaired(prepared, strategies, drawn.checked)
     return FinishedBlock(
         paths=kept,
         tally=drawn.tally,
         provenance=drawn.provenance,
         metrics=pd.concat(rows, ignore_index=True),
-        unrepaired=_before(prepared, strategies, None) if unrepaired is None else unrepaired,
-        unshocked=_before(prepared, strategies, drawn.unshocked),
+        unrepaired=results_before(prepared, strategies, None) if unrepaired is None else unrepaired,
+        unshocked=results_before(prepared, strategies, drawn.unshocked),
         volatility_ratio=volatility_ratio(kept, prepared),
         equity=np.stack(equity),
         equity_then=np.stack(equity_then) if then else np.empty((0, len(kept)), dtype=np.float32),
         reads=_reads_of(strategies),
         island=drawn.island,
     )
+
+
+def _unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], checked: CheckedPaths) -> pd.DataFrame:
+    """Return total return and drawdown of every strategy on each changed path before repair.
+
+    NaN where a strategy cannot be run on raw candles: a high below the close may be more than it stands.
+    """
+    return results_before(prepared, strategies, checked.raw.select(checked.changed), or_nothing=True)
 
 
 def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:

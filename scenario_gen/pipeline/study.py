@@ -21,9 +21,8 @@ from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.answers import rehearse
 from scenario_gen.backtest.engine import bars_of
 from scenario_gen.backtest.ground import Ground
-from scenario_gen.backtest.loader import LoadedStrategy, expand
+from scenario_gen.backtest.loader import LoadedStrategy, load_strategies
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
-from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
@@ -183,23 +182,6 @@ def tell(stages: Iterable[Stage[Base, Known]], study: Base, known: Known) -> tup
         known, more = stage(study, known)
         findings += more
     return known, findings
-
-
-def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:
-    """Load every strategy with every parameter set; combinations that a strategy refuses are told.
-
-    Raises:
-        StrategyError: a file, class or parameter cannot be used.
-    """
-    loaded: list[LoadedStrategy] = []
-    for use in uses:
-        expansion = expand(use, base)
-        loaded += expansion.strategies
-        if expansion.excluded:
-            progress.note(f"{use.use}: {expansion.excluded} combinations do not meet where: {use.where}")
-        for dropped in expansion.dropped:
-            progress.note(f"left out {dropped.name}: {dropped.reason}")
-    return loaded
 
 
 def prepare(

@@ -12,27 +12,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account_rules import AccountRules, account_result
+from scenario_gen.backtest.before import repair_effects
 from scenario_gen.backtest.engine import BacktestResult, trade
 from scenario_gen.backtest.findings import fills_finding
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
-from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, Trade
+from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, Trade, fan_bars, make_fan, rounded
 from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.pipeline.blocks import (
-    FinishedBlock,
-    block_indices,
-    fan_bars,
-    make_fan,
-    repair_effects,
-    rounded,
-    some_paths,
-)
+from scenario_gen.pipeline.blocks import FinishedBlock, block_indices, some_paths
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk

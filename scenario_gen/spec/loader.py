@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,20 @@ from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.events import check_event_limits
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
-from scenario_gen.spec.overlay import (
-    ALONE,
-    OVERRIDABLE,
-    OWN,
-    SECTIONS,
-    check_account,
-    check_name,
-    check_sizes,
-    resolve_scenarios,
-)
+from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_account, check_name, resolve_scenarios
 from scenario_gen.spec.strategy_list import check_distinct, check_use
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 
 KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account")
 MAX_STRATEGIES = 100
+
+# One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.
+BYTES_PER_RESULT = 32 * 8
+# A kept path: open, high, low, close, volume, amount as float32.
+BYTES_PER_KEPT_BAR = 6 * 4
+MAX_KEPT_BYTES = 16_000_000_000
+MAX_SIMULATED_BARS = 1_000_000_000_000
 _START = "start from `scenario-gen init`, or from scenarios/quickstart.yaml"
 
 
@@ -276,3 +274,24 @@ def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
 
 def _reference(model: type[Section]) -> dict[str, str]:
     return {"$ref": f"#/$defs/{model.__name__}"}
+
+
+def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, violations: Violations) -> None:
+    """Note a run whose results or work are beyond what one run should ask for, before any memory is."""
+    rows = sum(one.paths.count for one in scenarios) * parameter_sets
+    kept = sum(one.paths.count * one.bars.horizon for one in scenarios if one.paths.keep)
+    size = rows * BYTES_PER_RESULT + kept * BYTES_PER_KEPT_BAR
+    if size > MAX_KEPT_BYTES:
+        violations.add(
+            ("paths",),
+            f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics and "
+            f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count "
+            "or bars.horizon, shorten the lists of params, or set paths.keep: false",
+        )
+    bars = sum(one.paths.count * one.bars.horizon for one in scenarios) * parameter_sets
+    if bars > MAX_SIMULATED_BARS:
+        violations.add(
+            ("paths",),
+            f"{bars:,} bars to simulate (paths x bars x scenarios x parameter sets), expected at most "
+            f"{MAX_SIMULATED_BARS:,}: lower paths.count or bars.horizon, or shorten the lists of params",
+        )

@@ -37,13 +37,6 @@ from scenario_gen.stress.shocks import read_shocks
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
-# One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.
-BYTES_PER_RESULT = 32 * 8
-# A kept path: open, high, low, close, volume, amount as float32.
-BYTES_PER_KEPT_BAR = 6 * 4
-MAX_KEPT_BYTES = 16_000_000_000
-MAX_SIMULATED_BARS = 1_000_000_000_000
-
 
 def check_data(data: Data, at: Callable[[Where], Where], violations: Violations) -> None:
     """Note dates out of order and an unknown time zone."""
@@ -69,27 +62,6 @@ def check_model(model: str, folder: Path, where: Where, violations: Violations) 
         return
     expected = f"{', '.join(NAMED_MODELS)}, a Hub name like org/name@revision, or a folder"
     violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, NAMED_MODELS)}")
-
-
-def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, violations: Violations) -> None:
-    """Note a run whose results or work are beyond what one run should ask for, before any memory is."""
-    rows = sum(one.paths.count for one in scenarios) * parameter_sets
-    kept = sum(one.paths.count * one.bars.horizon for one in scenarios if one.paths.keep)
-    size = rows * BYTES_PER_RESULT + kept * BYTES_PER_KEPT_BAR
-    if size > MAX_KEPT_BYTES:
-        violations.add(
-            ("paths",),
-            f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics and "
-            f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count "
-            "or bars.horizon, shorten the lists of params, or set paths.keep: false",
-        )
-    bars = sum(one.paths.count * one.bars.horizon for one in scenarios) * parameter_sets
-    if bars > MAX_SIMULATED_BARS:
-        violations.add(
-            ("paths",),
-            f"{bars:,} bars to simulate (paths x bars x scenarios x parameter sets), expected at most "
-            f"{MAX_SIMULATED_BARS:,}: lower paths.count or bars.horizon, or shorten the lists of params",
-        )
 
 
 def check_account(

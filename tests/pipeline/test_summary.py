@@ -10,8 +10,8 @@ import pytest
 
 from scenario_gen.backtest import METRICS
 from scenario_gen.backtest.limits import Limits
-from scenario_gen.backtest.result import StrategyResult
-from scenario_gen.pipeline.summary import make_fan, strategy_result
+from scenario_gen.backtest.result import StrategyResult, make_fan
+from scenario_gen.pipeline.summary import strategy_result
 
 PATHS = 400
 
