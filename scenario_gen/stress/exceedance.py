@@ -8,21 +8,51 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenario_gen.market.relative import Floats
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.islands import counted_probability, distance, island_probability
 from scenario_gen.stats.weights import Weights
-
-if TYPE_CHECKING:
-    from scenario_gen.stress.rare import IslandRecord
+from scenario_gen.stress.splitting import Killing
 
 CHECKED_HITS = 30  # plain paths beyond a level at which islands are held against them
 CURVE = 25  # levels of the exceedance curve
 LEAST_ALIKE = 10.0  # independent stories beyond the last level of the curve
+
+
+class IslandOf(Protocol):
+    """What is asked of an island here."""
+
+    @property
+    def index(self) -> int:
+        """Its number."""
+
+    @property
+    def slots(self) -> int:
+        """Paths at a time."""
+
+    @property
+    def roots(self) -> NDArray[np.int64]:
+        """First ancestor of each path [path]."""
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each path [path], which sum to 1."""
+
+    @property
+    def measure(self) -> Floats:
+        """What the event measures on each path [path]."""
+
+    @property
+    def levels(self) -> tuple[Killing, ...]:
+        """Where it killed."""
+
+    def beyond(self, level: float) -> float:
+        """Return the weight of the paths whose measure comes to a level."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +74,7 @@ class Level:
     probability: float
 
 
-def weights_of(records: Sequence[IslandRecord]) -> Weights:
+def weights_of(records: Sequence[IslandOf]) -> Weights:
     """Return the weights of all paths of some islands, which sum to 1."""
     islands = np.repeat([record.index for record in records], [len(record.weights) for record in records])
     joined = np.concatenate([record.weights for record in records])
@@ -54,7 +84,7 @@ def weights_of(records: Sequence[IslandRecord]) -> Weights:
     return weights
 
 
-def levels_of(records: Sequence[IslandRecord]) -> list[Level]:
+def levels_of(records: Sequence[IslandOf]) -> list[Level]:
     """Return where the first island killed, in what the event measures: of all paths the share that comes so far."""
     measure, weights = np.concatenate([record.measure for record in records]), weights_of(records)
     alive, out = 1.0, []
@@ -64,7 +94,7 @@ def levels_of(records: Sequence[IslandRecord]) -> list[Level]:
     return out
 
 
-def curve_of(records: Sequence[IslandRecord], plain: Sequence[float]) -> list[CurvePoint]:
+def curve_of(records: Sequence[IslandOf], plain: Sequence[float]) -> list[CurvePoint]:
     """Return levels from the median to the last that enough independent stories come to, evenly in ln probability."""
     measure, weights = np.concatenate([record.measure for record in records]), weights_of(records)
     ordered = np.unique(measure)
