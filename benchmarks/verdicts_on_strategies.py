@@ -184,7 +184,7 @@ STUDIES: tuple[Study, ...] = (
         "warm-up",
         (Row("warm-up", WARM_UP, WARNS),),
         _warm_up(20),
-        {"a mean of 250 of 256 bars": _warm_up(250), "a mean of all bars so far": _warm_up(0)},
+        {"a mean of 300 bars after 256": _warm_up(300), "a mean of all bars so far": _warm_up(0)},
         repeats=40,
     ),
     Study(
