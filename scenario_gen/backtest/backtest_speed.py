@@ -51,7 +51,7 @@ class Cross:
 
 
 @dataclass(frozen=True)
-class Case:
+class SpeedCase:
     """One strategy, timed both ways."""
 
     name: str  # ``long only``, or ``both sides with stops``
@@ -73,7 +73,7 @@ class BacktestBench:
     context: int  # real bars before each path
     rounds: int  # how often each was timed
     path_bars_per_second: float  # of the long-only case
-    cases: list[Case]  # every strategy timed
+    cases: list[SpeedCase]  # every strategy timed
     vectorbt: str  # its version
     machine: str  # as the operating system names it
 
@@ -162,7 +162,9 @@ def bare_vectorbt(both_sides: bool, context: Candles, paths: PathSet) -> Any:
     )
 
 
-def _time(name: str, both: bool, context: Candles, paths: PathSet, rounds: int, say: Callable[[str], None]) -> Case:
+def _time(
+    name: str, both: bool, context: Candles, paths: PathSet, rounds: int, say: Callable[[str], None]
+) -> SpeedCase:
     def ours(some: PathSet) -> None:
         whole_backtest(both, context, some)
 
@@ -175,7 +177,7 @@ def _time(name: str, both: bool, context: Candles, paths: PathSet, rounds: int, 
         say(f"{name}: round {turn + 1} of {rounds}")
         mine.append(_seconds(lambda: ours(paths)))
         theirs.append(_seconds(lambda: bare_vectorbt(both, context, paths)))
-    return Case(name, min(mine), min(theirs), min(mine) / min(theirs), first)
+    return SpeedCase(name, min(mine), min(theirs), min(mine) / min(theirs), first)
 
 
 def _candles(rng: np.random.Generator, paths: int, bars: int, start: float) -> np.ndarray[Any, Any]:

@@ -154,7 +154,7 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class Level:
+class EnsembleLevel:
     """What an ensemble says of a generator's forecast from one context."""
 
     volatility: Floats  # mean log volatility [stretch]
@@ -172,7 +172,7 @@ class Rescaled:
     inner: Generator
     scaling: Scaling
     record: Mapping[str, Any]  # what the identity says of them
-    pilots: dict[tuple[str, int, int], Level] = field(default_factory=dict, compare=False, repr=False)
+    pilots: dict[tuple[str, int, int], EnsembleLevel] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def louder(cls, inner: Generator, factor: float) -> Rescaled:
@@ -202,7 +202,7 @@ class Rescaled:
         paths = self.inner.sample(context, timestamps, draws, advance)
         return rescale(paths, self.scaling, level, Scale.of(context), draws.seed, self.record)
 
-    def level(self, context: Candles, timestamps: pd.DatetimeIndex, seed: int) -> Level:
+    def level(self, context: Candles, timestamps: pd.DatetimeIndex, seed: int) -> EnsembleLevel:
         """Return what the pilot of a seed says of the inner generator's forecast; the same errors are raised."""
         key = (context.sha256(), len(timestamps), seed)
         if key not in self.pilots:
@@ -229,7 +229,7 @@ def rescale_ensemble(
     return rescale(paths, scaling, level_of(paths, scaling, scale, seed), scale, seed, record)
 
 
-def level_of(pilot: PathSet, scaling: Scaling, scale: Scale, seed: int) -> Level:
+def level_of(pilot: PathSet, scaling: Scaling, scale: Scale, seed: int) -> EnsembleLevel:
     """Read a forecast's level off an ensemble; paths without prices are left out.
 
     Raises:
@@ -241,14 +241,14 @@ def level_of(pilot: PathSet, scaling: Scaling, scale: Scale, seed: int) -> Level
     relative = RelativePaths.of(sound)
     volatility = scaling.volatilities(relative.steps, scale.least_range)
     volume = _volumes(sound, scaling, scale)
-    level = Level(volatility.mean(axis=1), volume.mean(axis=1), np.ones(pilot.horizon))
+    level = EnsembleLevel(volatility.mean(axis=1), volume.mean(axis=1), np.ones(pilot.horizon))
     scaled = rescale(sound, scaling, level, scale, seed, {})
     kept, changed = (paths.close.astype(np.float64).mean(axis=0) for paths in (sound, scaled))
-    return Level(level.volatility, level.volume, kept / changed)
+    return EnsembleLevel(level.volatility, level.volume, kept / changed)
 
 
 def rescale(
-    paths: PathSet, scaling: Scaling, level: Level, scale: Scale, seed: int, record: Mapping[str, Any]
+    paths: PathSet, scaling: Scaling, level: EnsembleLevel, scale: Scale, seed: int, record: Mapping[str, Any]
 ) -> PathSet:
     """Multiply the log steps of every bar, and its volume.
 

@@ -15,7 +15,7 @@ from scenario_gen.finding import Label
 from scenario_gen.market.candles import Candles
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.results import ScoreVerdict
-from scenario_gen.realism.scores import REPEATS, SCORE, SCORES, Compare, Ensemble, Score, Sides, in_space
+from scenario_gen.realism.scores import REPEATS, SCORE, SCORES, Compare, Ensemble, EnsembleScore, Sides, in_space
 from scenario_gen.realism.space import (
     FEWEST_CLUSTERS,
     FOLDS,
@@ -173,7 +173,7 @@ def _no_yardstick(real: Points) -> str:
 
 
 def _beside_yardstick(
-    scores: Sequence[Score], ensemble: Ensemble, splits: Sequence[Split], compare: Compare, keep: Keep
+    scores: Sequence[EnsembleScore], ensemble: Ensemble, splits: Sequence[Split], compare: Compare, keep: Keep
 ) -> dict[str, ScoreVerdict]:
     """Return the scores that are computed from one and the same comparison."""
     lacking = {score.id: reason for score in scores if (reason := score.lacking(ensemble, splits))}

@@ -35,8 +35,8 @@ from scenario_gen.realism.space import (
     Ids,
     Neighbourhood,
     Points,
-    Scored,
     Split,
+    YardstickScore,
     curve_distance,
     distances,
     energy_distance,
@@ -151,16 +151,20 @@ def _as_many(x: Floats, y: Floats) -> float:
 
 
 @dataclass(frozen=True)
-class Score:
+class EnsembleScore:
     """One number for the whole ensemble: an entry of :data:`SCORES`."""
 
     id: str  # its name in tables and files
     title: str  # what it measures, for a person
     group: Group | None = None  # whose label it makes; None where it is shown and never judged
-    whole: Callable[[Score, Ensemble], ScoreVerdict] | None = None  # judges without a yardstick; None where it has one
+    whole: Callable[[EnsembleScore, Ensemble], ScoreVerdict] | None = (
+        None  # judges without a yardstick; None where it has one
+    )
     beside: Callable[[Ensemble], Compare] = in_space  # how paths, and held-out real windows, are set beside real ones
     number: Callable[[Any], float] = lambda compared: float("nan")  # the score of what is compared
-    judge: Callable[[Scored], tuple[Label, str]] | None = None  # label, and the reason where it is not the yardstick
+    judge: Callable[[YardstickScore], tuple[Label, str]] | None = (
+        None  # label, and the reason where it is not the yardstick
+    )
     low: bool = False  # whether a low score is the bad one
     lacking: Callable[[Ensemble, Sequence[Split]], str] = lambda ensemble, splits: ""  # why it has no value, in words
     # In one context: times the median over single stretches of real time below which it is a fault, for a score that
@@ -173,7 +177,7 @@ class Score:
         """Whether windows of all times can judge it; else one context alone does, or nothing."""
         return self.whole is not None or self.judge is not None
 
-    def verdict(self, scored: Scored) -> ScoreVerdict:
+    def verdict(self, scored: YardstickScore) -> ScoreVerdict:
         """Return the score beside its yardstick."""
         label, reason = self.judge(scored) if self.judge else (None, "")
         side = "at least" if self.low else "at most"
@@ -197,7 +201,7 @@ class Score:
         return ScoreVerdict(self.id, self.title, "UNTESTABLE" if judged else None, reason)
 
 
-def _distinct(score: Score, ensemble: Ensemble) -> ScoreVerdict:
+def _distinct(score: EnsembleScore, ensemble: Ensemble) -> ScoreVerdict:
     paths = ensemble.paths
     if paths.length < FEWEST_BARS:
         return score.untestable(f"paths of {paths.length} bars come close to one another by chance")
@@ -207,7 +211,7 @@ def _distinct(score: Score, ensemble: Ensemble) -> ScoreVerdict:
     return ScoreVerdict(score.id, score.title, label, reason, share)
 
 
-def _alike(score: Score, ensemble: Ensemble) -> ScoreVerdict:
+def _alike(score: EnsembleScore, ensemble: Ensemble) -> ScoreVerdict:
     paths = ensemble.paths
     if paths.length < FEWEST_BARS:
         return score.untestable(f"paths of {paths.length} bars come close to one another by chance")
@@ -221,7 +225,7 @@ def _alike(score: Score, ensemble: Ensemble) -> ScoreVerdict:
     return ScoreVerdict(score.id, score.title, label, reason, pairs.share, 1 / ONE_PAIR_IN)
 
 
-def _copies(score: Score, ensemble: Ensemble) -> ScoreVerdict:
+def _copies(score: EnsembleScore, ensemble: Ensemble) -> ScoreVerdict:
     close = copies(ensemble.paths, ensemble.history, Library.of(ensemble.known, ensemble.paths.tick))
     if close is None:
         return score.untestable("paths or history are too short, or move too little, to compare stretches of 20 bars")
@@ -247,7 +251,7 @@ def _too_few_to_fold(ensemble: Ensemble, splits: Sequence[Split]) -> str:
     return ""
 
 
-def _told_apart(scored: Scored) -> tuple[Label, str]:
+def _told_apart(scored: YardstickScore) -> tuple[Label, str]:
     if scored.value > scored.limit():
         return ("FAIL" if scored.value > TOLD_APART else "WARN"), ""
     if scored.value < min(MEMORISED, scored.limit(low=True)):
@@ -255,62 +259,65 @@ def _told_apart(scored: Scored) -> tuple[Label, str]:
     return "PASS", ""
 
 
-def _not_far(scored: Scored) -> tuple[Label, str]:
+def _not_far(scored: YardstickScore) -> tuple[Label, str]:
     if scored.value <= scored.limit():
         return "PASS", ""
     return ("FAIL" if scored.value > FAR * scored.real_median else "WARN"), ""
 
 
-def _not_thin(scored: Scored) -> tuple[Label, str]:
+def _not_thin(scored: YardstickScore) -> tuple[Label, str]:
     if scored.value >= scored.limit(low=True):
         return "PASS", ""
     return ("FAIL" if scored.value < THIN * scored.real_median else "WARN"), ""
 
 
-SCORES: tuple[Score, ...] = (
-    Score("distinct", "share of paths that differ from all others", DIVERSITY, whole=_distinct),
-    Score("alike", "share of pairs of paths whose returns move together, bar by bar", DIVERSITY, whole=_alike),
-    Score("copies", "share of 20-bar stretches that repeat known history", COPY, whole=_copies),
-    Score(
+SCORES: tuple[EnsembleScore, ...] = (
+    EnsembleScore("distinct", "share of paths that differ from all others", DIVERSITY, whole=_distinct),
+    EnsembleScore("alike", "share of pairs of paths whose returns move together, bar by bar", DIVERSITY, whole=_alike),
+    EnsembleScore("copies", "share of 20-bar stretches that repeat known history", COPY, whole=_copies),
+    EnsembleScore(
         "c2st", "can a classifier tell paths from real windows, by their facts? (AUC)", DISCRIMINATIVE,
         number=lambda sides: out_of_fold_auc(sides.own, sides.rest), judge=_told_apart, lacking=_too_few_to_fold,
     ),
-    Score(
+    EnsembleScore(
         "energy", "energy distance between paths and real windows, in the space of facts", DISCRIMINATIVE,
         number=lambda sides: energy_distance(*sides.apart), judge=_not_far, further=FURTHER,
     ),
-    Score(
+    EnsembleScore(
         "spread", "mean distance between two paths, in the space of facts", DIVERSITY,
         number=lambda sides: mean_apart(sides.apart[0]), judge=_not_thin, low=True, thin=THIN,
     ),
-    Score(
+    EnsembleScore(
         "coverage", "share of real windows that have a path near them", DIVERSITY,
         number=lambda sides: sides.near.coverage, judge=_not_thin, low=True,
     ),
-    Score(  # judged in one context alone
+    EnsembleScore(  # judged in one context alone
         "precision", "share of paths that lie among real windows", DISCRIMINATIVE,
         number=lambda sides: sides.near.precision, low=True, thin=0.2,
     ),
-    Score("recall", "share of real windows that lie among paths", number=lambda sides: sides.near.recall, low=True),
-    Score("density", "real windows around a path", number=lambda sides: sides.near.density, low=True),
-    Score(
+    EnsembleScore(
+        "recall", "share of real windows that lie among paths",
+        number=lambda sides: sides.near.recall, low=True,
+    ),
+    EnsembleScore("density", "real windows around a path", number=lambda sides: sides.near.density, low=True),
+    EnsembleScore(
         "w1_returns", "Wasserstein distance of returns",
         beside=by_line, number=lambda both: _as_many(both[0].r, both[1].r),
     ),
-    Score(
+    EnsembleScore(
         "w1_normalised", "Wasserstein distance of returns over their path's volatility",
         beside=by_line, number=lambda both: _as_many(both[0].normalised, both[1].normalised),
     ),
-    Score(
+    EnsembleScore(
         "acf_abs", "distance of mean autocorrelations of absolute returns, lags 1-20",
         beside=by_line, number=lambda both: curve_distance(both[0].acf_abs, both[1].acf_abs),
     ),
-    Score(
+    EnsembleScore(
         "leverage", "distance of mean leverage curves, lags 1-20",
         beside=by_line, number=lambda both: curve_distance(both[0].leverage, both[1].leverage),
     ),
 )  # fmt: skip
-SCORE: Mapping[str, Score] = {score.id: score for score in SCORES}
+SCORE: Mapping[str, EnsembleScore] = {score.id: score for score in SCORES}
 SCORE_GROUPS: Mapping[str, tuple[str, ...]] = {
     group.key: members for group in GROUPS if (members := tuple(score.id for score in SCORES if score.group is group))
 }

@@ -250,7 +250,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Scored:
+class YardstickScore:
     """A score over all splits."""
 
     synthetic: Floats  # float64 [split]
@@ -304,7 +304,7 @@ def anew(name: str, make: Callable[[], T]) -> T:
 
 def measure(
     splits: Sequence[Split], names: Sequence[str], score: Callable[[bool, Ids, Ids], Sequence[float]], keep: Keep = anew
-) -> dict[str, Scored]:
+) -> dict[str, YardstickScore]:
     """Compute scores of the paths and of the held-out windows in every split.
 
     Args:
@@ -315,4 +315,4 @@ def measure(
     """
     ours = np.array([score(False, split.paths, split.rest) for split in splits])  # [split, score]
     theirs = keep(names[0], lambda: np.array([score(True, split.held_out, split.rest) for split in splits]))
-    return {name: Scored(ours[:, i], theirs[:, i]) for i, name in enumerate(names)}
+    return {name: YardstickScore(ours[:, i], theirs[:, i]) for i, name in enumerate(names)}

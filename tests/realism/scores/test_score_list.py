@@ -14,7 +14,7 @@ from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.ensemble import judge_scores
 from scenario_gen.realism.gauge import windows
 from scenario_gen.realism.results import ScoreVerdict
-from scenario_gen.realism.scores import JUDGED, SCORE, SCORE_GROUPS, SCORES, Score
+from scenario_gen.realism.scores import JUDGED, SCORE, SCORE_GROUPS, SCORES, EnsembleScore
 from scenario_gen.realism.space import Points
 
 BARS = 30
@@ -42,7 +42,7 @@ def test_an_entry_more_is_a_score_more_judged_beside_its_yardstick(
     real: BarArrays, nasdaq: Candles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = scored(real, nasdaq)
-    widest = Score(
+    widest = EnsembleScore(
         "widest", "largest distance between two paths", DIVERSITY,
         number=lambda sides: float(sides.apart[0].max()), judge=lambda widths: ("WARN", "wide"), further=2.0,
     )  # fmt: skip

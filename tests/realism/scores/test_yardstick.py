@@ -14,7 +14,7 @@ from scenario_gen.realism.controls import negative_control
 from scenario_gen.realism.gauge import Gauge, windows
 from scenario_gen.realism.results import FactsReport, ScoreVerdict
 from scenario_gen.realism.sample import cut_reference
-from scenario_gen.realism.space import Scored, measure, random_splits
+from scenario_gen.realism.space import YardstickScore, measure, random_splits
 
 
 @given(st.integers(10, 40), st.integers(1, 12), st.integers(20, 400), st.integers(0, 100))
@@ -39,7 +39,7 @@ def test_a_score_is_measured_on_paths_and_on_held_out_windows_alike() -> None:
 
 
 def test_limits_are_on_the_side_that_counts_as_bad() -> None:
-    found = Scored(np.array([96.0]), np.arange(101.0))
+    found = YardstickScore(np.array([96.0]), np.arange(101.0))
     assert (found.limit(), found.limit(low=True)) == (95, 5)
     assert found.beyond() == pytest.approx(96 / 101)
     assert found.beyond(low=True) == pytest.approx(4 / 101)
