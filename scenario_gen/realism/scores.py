@@ -157,14 +157,12 @@ class EnsembleScore:
     id: str  # its name in tables and files
     title: str  # what it measures, for a person
     group: Group | None = None  # whose label it makes; None where it is shown and never judged
-    whole: Callable[[EnsembleScore, Ensemble], ScoreVerdict] | None = (
-        None  # judges without a yardstick; None where it has one
-    )
+    # judges without a yardstick; None where it has one
+    whole: Callable[[EnsembleScore, Ensemble], ScoreVerdict] | None = None
     beside: Callable[[Ensemble], Compare] = in_space  # how paths, and held-out real windows, are set beside real ones
     number: Callable[[Any], float] = lambda compared: float("nan")  # the score of what is compared
-    judge: Callable[[YardstickScore], tuple[Label, str]] | None = (
-        None  # label, and the reason where it is not the yardstick
-    )
+    # label, and the reason where it is not the yardstick
+    judge: Callable[[YardstickScore], tuple[Label, str]] | None = None
     low: bool = False  # whether a low score is the bad one
     lacking: Callable[[Ensemble, Sequence[Split]], str] = lambda ensemble, splits: ""  # why it has no value, in words
     # In one context: times the median over single stretches of real time below which it is a fault, for a score that
