@@ -16,6 +16,7 @@ from scenario_gen.report.tables.crises import told_tables
 from scenario_gen.report.tables.regimes import regimes_on_the_terminal
 from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.report.tables.terminal import WIDE
+from scenario_gen.report.tables.views import views_table
 from scenario_gen.store.results import StressRun
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
     """Print a row per scenario and strategy, what else was asked, then a line per kind of finding that is no PASS."""
-    asked = [table for table in (account_table(run), regimes_on_the_terminal(run), terminal_table(run)) if table]
+    each = (account_table(run), regimes_on_the_terminal(run), terminal_table(run), views_table(run))
+    asked = [table for table in each if table is not None]
     tables = [terminal.run_table(run), *asked, *told_tables(run, place(run))]
     show(console or make_console(), *tables, finding_lines(run.findings))
 

@@ -80,7 +80,7 @@ def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrate
     return Reweighed(
         base=source.name,
         views=reached(views, numbers, prior, weights),
-        moved=tuple(moved(every, paths.weighting, after.weighting)),
+        moved=moved(every, paths.weighting, after.weighting),
         entropy=relative_entropy(weights, prior),
         weighting=weighting_of(after),
         alike_before=weighting_of(paths).alike,

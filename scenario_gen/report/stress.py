@@ -15,6 +15,7 @@ from scenario_gen.report.tables.crises import crises_answer, replays_answer
 from scenario_gen.report.tables.events import events_answer
 from scenario_gen.report.tables.reverse import reverse_answer
 from scenario_gen.report.tables.shocks import shock_answer
+from scenario_gen.report.tables.views import views_answer
 from scenario_gen.store.results import StressRun
 
 AnswerOf: TypeAlias = Callable[[StressRun, Sequence[PlacedScenario], PlacedScenario], Answer | None]
@@ -25,6 +26,7 @@ ANSWERS: tuple[AnswerOf, ...] = (
     replays_answer,
     events_answer,
     reverse_answer,
+    views_answer,
 )
 
 

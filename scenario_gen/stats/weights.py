@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 FEWEST_ISLANDS = 8  # fewer show no standard error
+GIVEN = 1e-4  # share of a variance: what is left where a number is as good as given
 FEWEST_ALIKE = 10.0  # paths alike that a quantile must have behind it, and a share among its hits
 
 
@@ -125,14 +126,17 @@ class Weights:
 
         With islands, the delete-one-island jackknife of the ratio of sums; islands less one degrees of freedom. Else
         the delta method: the root of sum w^2 (x - mean)^2, with n / (n - 1) for the effective number n, which is the
-        textbook's error where all weights are equal. Of ``held`` numbers the part that they explain is taken out
-        first, as for a calibrated survey (Deville and Sarndal 1992, JASA 87): their means are given, not estimated.
+        textbook's error where all weights are equal. A number that the ``held`` ones explain all but wholly is given
+        like them: its error is that of what they leave. For any other the error is as if nothing were held. That is
+        more than there is: 95 % intervals then cover 97 to 100 % for a Gaussian that is moved by .5 to 2 deviations,
+        where taking out the part that the held numbers explain (as for calibrated surveys) covers 66 to 95 %.
         """
         if self.islands is not None:
             return self._jackknife(values, self.islands)
         apart = values - self.mean(values)
-        if self.held is not None:
-            apart = self._beside_held(apart, self.held)
+        if self.held is not None and self.held.shape[1]:
+            left = self._beside_held(apart, self.held)
+            apart = left if self.shares @ left**2 <= GIVEN * (self.shares @ apart**2) else apart
         effective = self.effective
         if effective <= 1.0 + 1e-9:
             return None

@@ -7,7 +7,7 @@ changed. Knows closes, and metrics of strategies where a view is about one; writ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -247,6 +247,7 @@ class ViewReached:
 
     view: str  # in words, with what it asks for
     subject: str  # what it speaks of
+    number: str  # of a path, that this is a figure of: "deepest drawdown"
     low: float | None  # the figure that is believed lies between these; None where that side is open
     high: float | None
     prior: float  # the figure of the paths before
@@ -255,13 +256,12 @@ class ViewReached:
 
 @dataclass(frozen=True)
 class Moved:
-    """A number of the paths that nobody had a view on, before and after."""
+    """A number of the paths before and after, whether anybody had a view on it or not."""
 
     functional: str  # its key
     title: str
-    figure: str  # "mean", or the level of a quantile: "0.05"
-    prior: Estimate
-    posterior: Estimate
+    before: dict[str, Estimate]  # "mean", and the quantiles "0.05" and "0.95"
+    after: dict[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -296,6 +296,7 @@ def reached(views: Sequence[View], numbers: NumbersOf, prior: Floats, posterior:
         ViewReached(
             view=view.in_words,
             subject=view.subject,
+            number=TITLES[view.functional],
             low=low if math.isfinite(low := view.range[0]) else None,
             high=high if math.isfinite(high := view.range[1]) else None,
             prior=figure_of(view, numbers(view), prior),
@@ -305,13 +306,17 @@ def reached(views: Sequence[View], numbers: NumbersOf, prior: Floats, posterior:
     )
 
 
-def moved(measured: Mapping[str, Floats], before: Weights | None, after: Weights | None) -> Iterator[Moved]:
-    """Yield mean and tails of every number of the market before and after, each with its error."""
-    for name, values in measured.items():
-        yield Moved(name, TITLES[name], "mean", mean(values, before), mean(values, after))
-        for level in (0.05, 0.95):
-            ends = (quantile(values, level, weights) for weights in (before, after))
-            yield Moved(name, TITLES[name], str(level), *ends)
+def moved(measured: Mapping[str, Floats], before: Weights | None, after: Weights | None) -> tuple[Moved, ...]:
+    """Return mean and tails of every number of the market before and after, each with its error."""
+    return tuple(
+        Moved(name, TITLES[name], _figures(values, before), _figures(values, after))
+        for name, values in measured.items()
+    )
+
+
+def _figures(values: Floats, weights: Weights | None) -> dict[str, Estimate]:
+    tails = {str(level): quantile(values, level, weights) for level in (0.05, 0.95)}
+    return {"mean": mean(values, weights), **tails}
 
 
 def reach_finding(scenario: str, reweighed: Reweighed) -> Finding:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 import scenario_gen as sg
+from scenario_gen.cli.show import make_console, show_run
 from scenario_gen.errors import CheckError
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.pipeline.stages import sample_and_trade
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.views import weigh_by_views
 from scenario_gen.progress import SilentProgress
+from scenario_gen.report.table import place
 from scenario_gen.spec import spec_from_dict
 from scenario_gen.store.folder import RunFolder
 
@@ -80,12 +82,28 @@ def test_what_is_believed_is_told_without_error_and_what_follows_with_one(ran):
     told = run.scenarios[1].reweighed
     assert told.base == "base"
     assert [view.posterior for view in told.views] == pytest.approx([-0.02, 0.4], abs=1e-9)
-    mean = next(each for each in told.moved if (each.functional, each.figure) == ("terminal_return", "mean"))
-    assert mean.posterior.low == pytest.approx(mean.posterior.high, abs=1e-9)
-    volatility = next(each for each in told.moved if (each.functional, each.figure) == ("realised_vol", "mean"))
-    assert volatility.posterior.high - volatility.posterior.low > 1e-4
+    after = {each.functional: each.after["mean"] for each in told.moved}
+    assert after["terminal_return"].low == pytest.approx(after["terminal_return"].high, abs=1e-9)
+    assert after["realised_vol"].high - after["realised_vol"].low > 1e-4
     (finding,) = [finding for finding in run.findings if finding.name == "view_reach"]
     assert (finding.scenario, finding.label) == ("bearish", "PASS")
+
+
+def test_page_and_terminal_tell_what_was_believed_before_and_after(ran):
+    run, folder, _ = ran
+    page = (folder.path / "index.html").read_text(encoding="utf-8")
+    assert "What if you are right about the return over the horizon and the deepest drawdown?" in page
+    at = place(run)[1].at
+    for pointer in ("views/0/prior", "views/1/posterior", "moved/1/after/mean/value", "moved/4/before/0.95/value"):
+        assert f'{at}/reweighed/{pointer}"' in page, "the number carries its place in run.json"
+    alike = run.scenarios[1].weighting.in_words
+    assert alike in page
+    console = make_console(160)
+    with console.capture() as said:
+        show_run(run, console)
+    words = said.get()
+    assert "probability of a deepest drawdown of at least 5 %" in words
+    assert f"bearish: {alike}" in words
 
 
 def weighed(folder: Path, views: list) -> Results:

@@ -160,8 +160,14 @@ def test_what_weights_hold_at_a_mean_has_no_error_there():
     weights = np.exp(0.4 * values)
     held = Weights.of(weights, held=values[:, None])
     assert held.error(values)[0] == pytest.approx(0, abs=1e-12)
-    other = normal(500, seed=9)
-    assert held.error(other)[0] == pytest.approx(Weights.of(weights).error(other)[0], rel=0.05)
+    assert held.error(2 * values + 1)[0] == pytest.approx(0, abs=1e-12), "what follows from it is given too"
+
+
+def test_what_weights_do_not_hold_has_the_error_of_weights_that_hold_nothing():
+    values, weights = normal(500), np.exp(0.4 * normal(500))
+    other = values + normal(500, seed=9)
+    held = Weights.of(weights, held=values[:, None])
+    assert held.error(other) == pytest.approx(Weights.of(weights).error(other))
 
 
 def test_losses_at_every_bar_count_a_path_as_one_draw():
