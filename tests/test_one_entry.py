@@ -36,6 +36,7 @@ ENTRIES = {
     ),
     "generators/sections.py": ("SECTIONS: tuple[type[GeneratorSection], ...] = (", "ToyGenerator,"),
     "finding.py": ("CHECKS: tuple[Check, ...] = (", "TOY,"),
+    "stress/shocks.py": ("SHOCKS: tuple[type[Shock], ...] = (", "ToyShock,"),
 }
 # what goes with an entry in the same file, before its list: an estimator, a section, the name of a check
 BEFORE = {
@@ -56,6 +57,14 @@ class ToyGenerator(GeneratorSection):
 
 ''',
     "finding.py": 'TOY = Check("toy", "a toy that is judged", section="outcomes")\n',
+    "stress/shocks.py": '''
+class ToyShock(HaltShock):
+    """As a halt, to show that one entry is enough."""
+
+    kind: Literal["toy"] = "toy"
+
+
+''',
 }
 ENGINE = '''"""The toy's engine, in a file of its own."""
 
@@ -129,6 +138,7 @@ def test_the_schema_of_specs_has_the_new_generator_and_limit(house: Path) -> Non
     schema = json.loads(_ask(house, "-c", words).stdout)
     assert "toy_floor" in schema["$defs"]["Limits"]["properties"]
     assert schema["$defs"]["ToyGenerator"]["properties"]["kind"]["const"] == "toy"
+    assert schema["$defs"]["ToyShock"]["properties"]["kind"]["const"] == "toy"
 
 
 def test_a_run_tells_all_of_them_on_the_terminal_in_json_and_on_the_page(

@@ -129,8 +129,10 @@ def _shocked_block(prepared: Prepared, paths: PathSet, pilot: PathSet | None) ->
     Raises:
         CheckError: shocks lead to prices that cannot be reckoned with.
     """
+    if not len(paths):
+        return paths, 0
     after = shocked_bars(paths, prepared.scenario.shocks, prepared.setting, pilot)
-    if after is paths or not len(paths):
+    if after is paths:
         return paths, 0
     broken = {rule: suspects for rule, suspects in prepared.rules.find(after).items() if RULE[rule].bad}
     for rule, suspects in broken.items():
@@ -155,7 +157,11 @@ def cost_of_shocks(study: Study, results: Results) -> tuple[Results, list[Findin
         StrategyError: a strategy raised, or returned something unusable.
     """
     scenarios = list(results.scenarios)
-    asked = [place for place, ground in enumerate(study.grounds) if ground.scenario.shocks]
+    asked = [
+        place
+        for place, ground in enumerate(study.grounds)
+        if ground.scenario.shocks and ground.scenario.reweight is None  # whose paths are those of another
+    ]
     if not asked:
         return results, []
     of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))

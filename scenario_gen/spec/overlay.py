@@ -339,6 +339,9 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
     check_event(parts, merged.values, merged.place, violations)
     if "shocks" in merged.values:
+        if "replay" in merged.values:
+            words = "got shocks beside replay, expected them in scenarios of their own"
+            violations.add(merged.place(("shocks",)), words)
         parts["shocks"] = _shocks(parts.get("bars"), data, merged, violations)
     if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None

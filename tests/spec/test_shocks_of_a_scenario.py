@@ -133,6 +133,22 @@ def test_shocks_stand_in_a_scenario_alone(mistakes: Mistakes) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ("replay: {crisis: lehman}", "got shocks beside replay, expected them in scenarios of their own"),
+        (
+            "event: {functional: max_drawdown, at_least: 0.2}",
+            "an event and shocks in one scenario: the probability would be of paths that are changed afterwards; give "
+            "each a scenario of its own",
+        ),
+    ],
+)
+def test_shocks_stand_beside_no_replay_and_no_event(mistakes: Mistakes, beside: str, words: str) -> None:
+    (told,) = mistakes(START + f"scenarios: [{{name: base}}, {{name: a, {beside}, shocks: [{{kind: costs}}]}}]\n")
+    assert told == f"demo.yaml:5: scenarios[a].shocks: {words}"
+
+
 def _spec(**scenario: Any) -> LoadedSpec:
     return spec_from_dict(
         {
