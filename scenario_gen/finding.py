@@ -239,12 +239,21 @@ VIEW_REACH = Check(
     "paths as many as 200 alike and a twentieth of all (FAIL: fewer than 100, or one path that stands for over 5 %)",
     section="stress",
 )  # fmt: skip
+SHOCK_RESPONSE = Check(
+    "shock_response", "ranges over five bars after a shock in the context that rise as after such bars of history",
+    section="stress",
+)  # fmt: skip
+CONTEXT_IN_DISTRIBUTION = Check(
+    "context_in_distribution", "no shocked bar of which something lies beyond what the generator reads",
+    section="stress",
+)  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
     LOOK_AHEAD, WARM_UP, INTRABAR, FILLS, NULLS, MARKER, OVERFITTING, AGREEMENT,
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
+    SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

@@ -8,11 +8,12 @@ between open and close, drawn exactly and jointly. Volume is drawn from the cont
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
@@ -33,6 +34,20 @@ IMAGES = np.arange(-5, 6)  # terms beyond these are below exp(-50 d^2), d the ra
 class GbmPaths:
     """Geometric Brownian motion with the context's drift and volatility."""
 
+    lent: Candles | None = field(default=None, compare=False)  # whose law a context of the same stamps has
+
+    def in_units_of(self, context: Candles) -> GbmPaths:
+        """Return paths whose law is read off this context, where another has its stamps."""
+        return replace(self, lent=context)
+
+    def unread(self, context: Candles) -> NDArray[np.bool_]:
+        """Return False for every bar of a context: nothing is beyond it."""
+        return np.zeros(len(context), dtype=np.bool_)
+
+    def _law(self, context: Candles) -> GbmLaw:
+        lent = self.lent
+        return GbmLaw.of(lent if lent is not None and lent.timestamps.equals(context.timestamps) else context)
+
     @property
     def identity(self) -> Mapping[str, Any]:
         """Kind."""
@@ -50,14 +65,14 @@ class GbmPaths:
         Raises:
             DataError: the context is shorter than 32 bars, or never moves.
         """
-        law = GbmLaw.of(context)
+        law = self._law(context)
         bars, volume = law.bars(draws.uniforms(len(timestamps), PER_BAR))
         advance(len(timestamps))
         return to_path_set(context, timestamps, draws, bars, volume, {"generator": "gbm"})
 
     def start(self, context: Candles, timestamps: pd.DatetimeIndex, rows: int) -> ChainWalk:
         """Return paths before their first bar; the same errors are raised."""
-        law = GbmLaw.of(context)
+        law = self._law(context)
 
         def next_bar(state: Floats, uniforms: Floats) -> tuple[Floats, Floats | None, Floats]:
             return *law.bars(uniforms), state

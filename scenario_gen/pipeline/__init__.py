@@ -14,6 +14,7 @@ from scenario_gen.finding import Finding
 from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.replay import replay_crises
+from scenario_gen.pipeline.responses import answer_shocks
 from scenario_gen.pipeline.shocks import cost_of_shocks, shocked
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -50,6 +51,7 @@ RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", compare_with_history),
     ("checking realism", forecast_the_past),
     ("", replay_crises),
+    ("", answer_shocks),
 )
 
 

@@ -19,6 +19,7 @@ from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.replay import ReplayResult
+from scenario_gen.stress.response import ShockResponse
 from scenario_gen.stress.reverse import Reverse
 from scenario_gen.stress.search import ContextInCrisis
 from scenario_gen.stress.verdicts import EventResult
@@ -69,6 +70,7 @@ class ScenarioResult:
     calibration: Calibration | None = None  # of its generator, on the past of its context; None likewise
     drift: EnsembleDrift | None = None  # of its kept paths; None likewise
     crisis: ContextInCrisis | None = None  # that its context ends in; None where it ends at data.end
+    response: ShockResponse | None = None  # to shocks in its context; None without any
     weighting: Weighting | None = None  # of its kept paths; None where all stand for as much
     event: EventResult | None = None  # whose probability it asks; None where it asks none
     reweighed: Reweighed | None = None  # what its views did to the paths of another scenario; None where it has none

@@ -47,7 +47,7 @@ def test_stages_run_in_order_and_their_findings_stand_in_that_order(tmp_path: Pa
     result = sg.run({**SPEC, "report": {"folder": str(tmp_path / "run")}})
     assert order[:5] == ["sample_and_trade", "weigh_by_views", "sum_up", "tell_regimes", "judge_events"]
     assert order[5:9] == ["probe", "hold_against", "compare_generators", "cost_of_shocks"]
-    assert order[9:] == ["compare_with_history", "forecast_the_past", "replay_crises"]
+    assert order[9:] == ["compare_with_history", "forecast_the_past", "replay_crises", "answer_shocks"]
     names = [finding.name for finding in result.findings]
     assert names.index("candles") < names.index("look_ahead") < names.index("nulls")
 
