@@ -23,6 +23,7 @@ from scenario_gen.generators.draws import Block
 from scenario_gen.generators.sections import KronosGenerator, default_section
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
+from scenario_gen.pipeline.strategy_events import account_of, fit_sampler, reverse_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.models import Paths
@@ -42,6 +43,8 @@ from scenario_gen.stress.rare import (
     stopped,
     summed_up,
 )
+from scenario_gen.stress.splitting import Score
+from scenario_gen.stress.strategy_loss import StrategyScore, flat_share
 from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings, in_history
 from scenario_gen.values import cached
 from scenario_gen.version import VERSION
@@ -56,22 +59,26 @@ def with_cases(study: Study) -> Study:
     See :func:`with_case`.
     """
     kept = kept_events(study.store)
-    grounds = [with_case(ground, kept, study.progress) for ground in study.grounds]
+    grounds = [with_case(ground, kept, study.progress, study.strategies) for ground in study.grounds]
     if any(ground.case is not None for ground in grounds):
         study.clock.lap("plain paths of events")
     return replace(study, grounds=tuple(grounds))
 
 
-def with_case(ground: Prepared, kept: Path | None, progress: Progress) -> Prepared:
+def with_case(
+    ground: Prepared, kept: Path | None, progress: Progress, strategies: Sequence[LoadedStrategy]
+) -> Prepared:
     """Return a scenario with the event that it asks for and what plain paths say of it; without one as it is.
 
     Args:
         ground: a scenario.
         kept: folder in which the plain paths' scores are kept; None keeps none.
         progress: hears of paths.
+        strategies: of whose accounts an event may be.
 
     Raises:
-        SpecError: the model's tail is cut off.
+        SpecError: the model's tail is cut off; or of an event's strategy: it is none of them, or several sets of
+            parameters, or splitting is asked for and it may look ahead.
         DataError: the event is beyond what the generator can reach, or its paths cannot be branched.
         CheckError: a score is no number.
     """
@@ -82,7 +89,13 @@ def with_case(ground: Prepared, kept: Path | None, progress: Progress) -> Prepar
     if isinstance(section, KronosGenerator) and (words := truncated(event, section)):
         raise SpecError(f"{ground.name}: {words}")
     asked = Asked(ground.generator, ground.context, ground.timestamps, ground.seed, ground.name)
-    case = open_case(asked, event, sampler, ground.bars_per_year, ground.scenario.paths, kept, progress)
+    account = account_of(ground, event, strategies)
+    case = open_case(asked, event, sampler, ground.bars_per_year, ground.scenario.paths, kept, progress, account)
+    if account is not None and case.method == "splitting":
+        fit, why = fit_sampler(ground, account, sampler)
+        case = replace(case, sampler=fit)
+        if why:
+            progress.note(f"{ground.name}: {why}: its paths are not split, but refreshed")
     _tell_method(case, ground.name, progress)
     return replace(ground, case=case)
 
@@ -95,6 +108,7 @@ def open_case(
     plan: Paths,
     kept: Path | None = None,
     progress: Progress = SILENT,
+    account: StrategyScore | None = None,
 ) -> Case:
     """Return an event with what plain paths say of it.
 
@@ -106,28 +120,36 @@ def open_case(
         plan: how many plain paths.
         kept: folder in which their scores are kept; None keeps none.
         progress: hears of paths.
+        account: whose event it is, where it is a strategy's.
 
     Raises:
+        SpecError: the event is of a strategy's account, and there is none.
         DataError: the event is beyond what the generator can reach, or its paths cannot be branched.
         CheckError: a score is no number.
     """
+    if event.of_strategy and account is None:
+        raise SpecError(
+            f"event.functional is {event.functional}, and nothing is traded here",
+            expected="an event of the price, such as max_drawdown",
+            fix="ask it in a spec that has the strategy, with scenario-gen run or event",
+        )
     outset = Outset.of(asked.context, len(asked.timestamps), bars_per_year)
     if isinstance(asked.generator, BoundedGenerator):
         refuse_unattainable(event, outset, asked.generator.bar_bounds(asked.context), asked.scenario)
-    score = score_of(event, outset)
+    score = score_of(event, outset) if account is None else account
 
     def plain() -> PlainRun:
         with progress.stage(f"{asked.scenario}: plain paths", plan.count) as heard:
             return asked.plain(plan.count, plan.block, score, heard)
 
-    key = {**_key(asked, event, plan), "what": "plain paths of an event", "outset": asdict(outset)}
+    key = {**_key(asked, event, plan, score), "what": "plain paths of an event", "outset": asdict(outset)}
     case = Case(asked, event, sampler, score, plain() if kept is None else cached(kept, key, PlainRun, plain))
     if case.method == "splitting":  # refused before anything is sampled
         start_walk(asked.generator, asked.context, asked.timestamps, 1, asked.seed)
     return case
 
 
-def _key(asked: Asked, event: Event, plan: Paths) -> dict[str, Any]:
+def _key(asked: Asked, event: Event, plan: Paths, score: Score) -> dict[str, Any]:
     """Return what decides the scores of plain paths."""
     return {
         "code": VERSION,
@@ -136,6 +158,7 @@ def _key(asked: Asked, event: Event, plan: Paths) -> dict[str, Any]:
         "context": asked.context.sha256(),
         "timestamps": [stamp.isoformat() for stamp in asked.timestamps],
         "paths": plan.model_dump(mode="json"),
+        **({"account": score.identity} if isinstance(score, StrategyScore) else {}),
     }
 
 
@@ -204,7 +227,10 @@ def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]
             records = island_records(ground, study.store) if ground.split else []
             result = event_result(ground, summary_of(ground, records), kept_events(study.store))
             result = replace(result, given=_given(ground, study, results.metrics))
-            scenarios[ground.name] = replace(scenarios[ground.name], event=result)
+            broken = None
+            if isinstance(account := case_of(ground).score, StrategyScore):
+                broken = reverse_of(ground, case_of(ground), study.store, account.strategy.name)
+            scenarios[ground.name] = replace(scenarios[ground.name], event=result, reverse=broken)
             findings += event_findings(ground.name, result, limits.get(ground.name))
             advance(1)
     return replace(results, scenarios=tuple(scenarios.values())), findings
@@ -224,6 +250,7 @@ def summary_of(ground: Prepared, records: Sequence[IslandRecord]) -> Sampled:
 def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> EventResult:
     """Return what is said of a scenario's event beside its probability: by baselines and in history."""
     case, bars = case_of(ground), len(ground.timestamps)
+    account = case.score if isinstance(case.score, StrategyScore) else None
     own = str(ground.generator.identity.get("kind", ""))
     return EventResult(
         words=case.event.in_words,
@@ -232,7 +259,8 @@ def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> Event
         horizon=bars,
         sampled=sampled,
         models=[_other(kind, ground, kept) for kind in BESIDE if kind != own],
-        history=in_history(case.event, ground.history, bars, ground.bars_per_year),
+        history=in_history(case.event, ground.history, bars, ground.bars_per_year, account),
+        flat=0.0 if account is None else flat_share(np.array(case.plain.measure)),
     )
 
 
@@ -252,7 +280,7 @@ def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
         return sample_probability(asked, case.sampler, case.score, count=plan.count, block=plan.block)
 
     key = {
-        **_key(asked, case.event, plan),
+        **_key(asked, case.event, plan, case.score),
         "what": "an event under a baseline",
         "sampler": case.sampler.model_dump(mode="json"),
         "bars_per_year": ground.bars_per_year,

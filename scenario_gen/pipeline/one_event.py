@@ -25,7 +25,7 @@ from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.relative import Floats
 from scenario_gen.pipeline.events import case_of, event_result, open_case, summary_of, with_case
 from scenario_gen.pipeline.opening import named_generator
-from scenario_gen.pipeline.study import prepare
+from scenario_gen.pipeline.study import load_strategies, prepare
 from scenario_gen.progress import Progress
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import whole
@@ -63,7 +63,9 @@ def ask_event(loaded: LoadedSpec, name: str, progress: Progress, *, device: str 
         there = f"one of {', '.join(asking)}" if asking else "a scenario with event: {functional: max_drawdown, ...}"
         raise SpecError(f"{loaded.filename or 'the spec'} has no event called {name}", expected=there)
     prepared = prepare([asking[name]], loaded.base, progress, among=spec.scenarios)[0]
-    ground = with_case(prepared, None, progress)
+    asked = asking[name].event
+    strategies = load_strategies(spec.strategies, loaded.base, progress) if asked and asked.of_strategy else ()
+    ground = with_case(prepared, None, progress, strategies)
     records: list[IslandRecord] = []
     if ground.split:
         case = case_of(ground)

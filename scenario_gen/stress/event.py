@@ -15,7 +15,10 @@ from scenario_gen.reading.section import Section
 MOST_VOLATILITY = 10.0  # per year
 MOST_PATHS, MOST_ISLANDS = 4096, 256  # paths of an island, and islands
 FEWEST_ISLANDS = 8  # for an interval: see scenario_gen.stats.weights
-Functional = Literal["max_drawdown", "terminal_return", "realised_vol", "bar_return"]
+Functional = Literal[
+    "max_drawdown", "terminal_return", "realised_vol", "bar_return", "strategy_loss", "strategy_drawdown"
+]
+OF_STRATEGIES = ("strategy_loss", "strategy_drawdown")
 
 
 class Event(Section):
@@ -24,7 +27,11 @@ class Event(Section):
     functional: Functional = Field(
         description="max_drawdown: the deepest fall from the highest close so far, the last real close included; "
         "terminal_return: from the last real close to the last bar; realised_vol: root mean square of log returns, per "
-        "year; bar_return: of any one bar"
+        "year; bar_return: of any one bar; strategy_loss: of a strategy's account, from its start to the last bar; "
+        "strategy_drawdown: the deepest fall of that account from its highest close"
+    )
+    strategy: str | None = Field(
+        default=None, description="whose account, by the name in the report: SmaCross(fast=10, slow=50), or SmaCross"
     )
     at_least: float | None = Field(default=None, description="0.25 is 25 %")
     at_most: float | None = Field(default=None, description="of a return: -0.3 is a fall by 30 %")
@@ -41,7 +48,16 @@ class Event(Section):
             raise ValueError(f"{self.functional} has {' and '.join(given) or 'no threshold'}, expected {allowed}")
         if words := _outside(self.functional, self.at_least, self.at_most):
             raise ValueError(words)
+        if self.of_strategy != (self.strategy is not None):
+            wanted = "a strategy whose account it is" if self.of_strategy else "none: it is of the price alone"
+            named = "a strategy" if self.strategy is not None else "no strategy"
+            raise ValueError(f"{self.functional} has {named}, expected {wanted}")
         return self
+
+    @property
+    def of_strategy(self) -> bool:
+        """Whether it is of a strategy's account."""
+        return self.functional in OF_STRATEGIES
 
     @property
     def threshold(self) -> float:
@@ -63,6 +79,8 @@ class Event(Section):
             "realised_vol": f"realised volatility of {size} a year or more",
             "terminal_return": f"{'loss' if fall else 'gain'} of {size} or more at the end",
             "bar_return": f"{'fall' if fall else 'rise'} of {size} or more in one bar",
+            "strategy_loss": f"{self.strategy} loses {size} or more",
+            "strategy_drawdown": f"{self.strategy} falls by {size} or more from its highest",
         }[self.functional]
 
 
@@ -73,10 +91,10 @@ def _outside(functional: str, at_least: float | None, at_most: float | None) -> 
         return "" if -1.0 < at_most < 0.0 else f"at_most is {at_most:g}, expected a fall between -1 and 0: {satisfied}"
     if at_least is None:
         return ""
-    if functional == "max_drawdown":
-        return (
-            "" if 0.0 < at_least < 1.0 else f"at_least is {at_least:g}, expected a share of the price between 0 and 1"
-        )
+    if functional == "max_drawdown" or functional in OF_STRATEGIES:
+        whole = "price" if functional == "max_drawdown" else "account"
+        inside = 0.0 < at_least < 1.0
+        return "" if inside else f"at_least is {at_least:g}, expected a share of the {whole} between 0 and 1"
     if functional == "realised_vol":
         inside = 0.0 < at_least <= MOST_VOLATILITY
         return "" if inside else f"at_least is {at_least:g}, expected a volatility per year, up to {MOST_VOLATILITY:g}"
@@ -86,8 +104,10 @@ def _outside(functional: str, at_least: float | None, at_most: float | None) -> 
 class Sampler(Section):
     """How the paths of an event are found."""
 
-    method: Literal["auto", "rejection", "splitting"] = Field(
-        default="auto", description="auto: plain paths where 100 of them show the event, else splitting"
+    method: Literal["auto", "rejection", "splitting", "refresh"] = Field(
+        default="auto",
+        description="auto: plain paths where 100 of them show the event, else splitting; refresh where a strategy was "
+        "not seen to decide by past bars alone: subset simulation, slower and not free of bias",
     )
     island: int = Field(default=512, ge=32, le=MOST_PATHS, description="paths of an island at a time")
     islands: tuple[int, int] = Field(

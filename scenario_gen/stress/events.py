@@ -48,7 +48,7 @@ class Outset:
 
 
 def score_of(event: Event, outset: Outset) -> Score:
-    """Return how near paths are to an event, at each bar."""
+    """Return how near paths are to an event of the price, at each bar; those of accounts are scored elsewhere."""
     return FUNCTIONALS[event.functional](event, outset)
 
 
@@ -153,6 +153,8 @@ def refuse_unattainable(event: Event, outset: Outset, bounds: tuple[float, float
     Raises:
         DataError: with the furthest that paths can come to.
     """
+    if event.of_strategy:  # what an account can lose hangs on its leverage
+        return
     low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
     bars = outset.horizon
     furthest = {

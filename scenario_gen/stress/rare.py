@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.islands import counted_probability, island_probability, relative_error
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.exceedance import CurvePoint, Level, curve_of, levels_of, plain_curve, weights_of
+from scenario_gen.stress.refresh import run_refreshed
 from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, run_island, scored, slots_of
 
 PLAIN_HITS = 100  # plain paths in the event that make islands needless: the error is then a tenth
@@ -62,9 +63,12 @@ class Asked:
             DataError: the generator cannot be branched, or refuses the context.
             CheckError: a score is no number, or looks ahead.
         """
-        walk = start_walk(self.generator, self.context, self.timestamps, sampler.island, self.seed)
-        draws = IslandDraws(self.seed, self.scenario, index)
-        return run_island(walk, len(self.timestamps), score, draws, Plan(sampler.island, sampler.kill), heard)
+        draws, bars, plan = IslandDraws(self.seed, self.scenario, index), len(self.timestamps), _plan(sampler)
+        rows = 2 * plan.slots if sampler.method == "refresh" else plan.slots  # as many again for proposals
+        walk = start_walk(self.generator, self.context, self.timestamps, rows, self.seed)
+        if sampler.method == "refresh":
+            return run_refreshed(walk, bars, score, draws, plan)
+        return run_island(walk, bars, score, draws, plan, heard)
 
     def paths_of(self, island: Island) -> PathSet:
         """Return an island as a path set, with the weight, island and first ancestor of each path."""
@@ -116,7 +120,11 @@ def method_of(sampler: Sampler, plain: PlainRun) -> Method:
     """Return how an event is to be sampled: plain paths where enough of them show it."""
     if sampler.method == "auto":
         return "rejection" if plain.hits >= PLAIN_HITS else "splitting"
-    return sampler.method
+    return "rejection" if sampler.method == "rejection" else "splitting"
+
+
+def _plan(sampler: Sampler) -> Plan:
+    return Plan(sampler.island, sampler.kill)
 
 
 # --- What is kept of an island ---
@@ -244,6 +252,7 @@ class Sampled:
     levels: list[Level] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)
     genealogy: Genealogy | None = None
+    refreshed: bool = False  # whether islands moved whole paths instead of branching them: see sampler.method
 
 
 def by_rejection(plain: PlainRun) -> Sampled:
@@ -343,7 +352,8 @@ def summed_up(records: Sequence[IslandRecord], sampler: Sampler, plain: PlainRun
     """
     if not records:
         return by_rejection(plain)
-    return by_splitting(records, plain, bars, stopped(records, sampler, len(plain.measure) * bars))
+    found = by_splitting(records, plain, bars, stopped(records, sampler, len(plain.measure) * bars))
+    return replace(found, refreshed=sampler.method == "refresh")
 
 
 def sample_probability(asked: Asked, sampler: Sampler, score: Score, *, count: int, block: int) -> Sampled:

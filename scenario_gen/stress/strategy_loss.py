@@ -9,8 +9,8 @@ account at a bar depends on no later one as long as the strategy does not look a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,11 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe
 from scenario_gen.errors import SpecError
+from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats, continue_ewma
 from scenario_gen.reading.words import nearest, one_of
+from scenario_gen.stress.event import Event
 from scenario_gen.stress.events import KAPPA, MONITORED, Outset, drawdown_score
 from scenario_gen.stress.splitting import Scored
 
@@ -60,6 +62,18 @@ class StrategyScore:
             return drawdown_score(np.maximum.accumulate(level, axis=1)[:, 1:] - level[:, 1:], deviation, self.threshold)
         return loss_score(-level[:, 1:], deviation, self.threshold)
 
+    def on(self, context: Candles, timestamps: pd.DatetimeIndex) -> StrategyScore:
+        """Return the same score for bars after another context, such as a window of history."""
+        outset = Outset.of(context, len(timestamps), self.outset.bars_per_year)
+        return replace(self, ground=self.ground.behind(context), timestamps=timestamps, outset=outset)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the account beside the bars: the strategy, what its code reads, and the broker."""
+        strategy = self.strategy
+        known = {"use": strategy.use, "params": strategy.params, "reads": strategy.reads.identity()}
+        return {**known, "broker": self.ground.broker.model_dump(mode="json")}
+
     def equity(self, values: NDArray[np.float32]) -> Floats:
         """Return the account in shares of its start, which comes first [row, bar + 1]."""
         context = self.ground.context
@@ -74,6 +88,15 @@ class StrategyScore:
         market = continue_ewma(start, self.outset.returns(values) ** 2)[:, 1:]
         own = continue_ewma(start, np.diff(level, axis=1) ** 2)[:, 1:]
         return np.sqrt(np.maximum(np.maximum(own, CALMEST**2 * market), 1e-12))
+
+
+def score_account(
+    event: Event, strategy: LoadedStrategy, ground: Ground, timestamps: pd.DatetimeIndex
+) -> StrategyScore:
+    """Return the score of an event of a strategy's account."""
+    outset = Outset.of(ground.context, len(timestamps), ground.bars_per_year)
+    loss: Loss = "strategy_drawdown" if event.functional == "strategy_drawdown" else "strategy_loss"
+    return StrategyScore(strategy, ground, timestamps, outset, loss, event.threshold)
 
 
 def loss_score(fallen: Floats, deviation: Floats, threshold: float) -> Scored:

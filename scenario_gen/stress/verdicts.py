@@ -29,6 +29,7 @@ from scenario_gen.stress.event import Event
 from scenario_gen.stress.events import Outset, score_of
 from scenario_gen.stress.exceedance import CurvePoint
 from scenario_gen.stress.rare import MOST_EXTINCT, Sampled
+from scenario_gen.stress.strategy_loss import StrategyScore
 
 FLAT = 0.9  # share of first paths with one and the same score, from which nothing leads to the event
 APART = 10.0  # times, between the largest and the smallest probability of several generators
@@ -70,9 +71,12 @@ class EventResult:
     models: list[OtherModel] = field(default_factory=list)
     history: Estimate | None = None  # share of windows of the history that hold it; None where it is not counted there
     given: list[GivenEvent] = field(default_factory=list)
+    flat: float = 0.0  # of a strategy's event: share of plain paths on which the account ends where it began
 
 
-def in_history(event: Event, history: Candles, horizon: int, bars_per_year: float) -> Estimate:
+def in_history(
+    event: Event, history: Candles, horizon: int, bars_per_year: float, account: StrategyScore | None = None
+) -> Estimate:
     """Count the windows of a history that hold an event: side by side, from its end backwards.
 
     Args:
@@ -80,13 +84,15 @@ def in_history(event: Event, history: Candles, horizon: int, bars_per_year: floa
         history: up to the context's end.
         horizon: bars of a window.
         bars_per_year: of realised volatility.
+        account: whose event it is, where it is a strategy's; it sees as many bars before a window as before the paths.
     """
+    fewest = FEWEST_BEFORE if account is None else len(account.ground.context)
     hits = windows = 0
-    for end in range(len(history), FEWEST_BEFORE + horizon - 1, -horizon):
-        before, window = history.rows(0, end - horizon), history.rows(end - horizon, end)
-        outset = Outset.of(before.context(FEWEST_BEFORE), horizon, bars_per_year)
-        values = PathSet.from_history(window, outset.anchor).values
-        hits += bool(score_of(event, outset)(values).happened[0])
+    for end in range(len(history), fewest + horizon - 1, -horizon):
+        before, window = history.rows(end - horizon - fewest, end - horizon), history.rows(end - horizon, end)
+        outset = Outset.of(before, horizon, bars_per_year)
+        score = score_of(event, outset) if account is None else account.on(before, window.timestamps)
+        hits += bool(score(PathSet.from_history(window, outset.anchor).values).happened[0])
         windows += 1
     return counted_probability(hits, windows)
 
@@ -116,7 +122,11 @@ def _probability(scenario: str, result: EventResult, limit: float | None) -> Fin
     )
     band = "a probability whose error is known" if limit is None else f"at most {percent(limit)}"
     label: Label = "PASS" if limit is None else judge_figure(sampled.probability, limit)
-    if sampled.method == "splitting":
+    if result.flat > FLAT:
+        label, more = "INCONCLUSIVE", f"score flat for {result.flat:.0%} of paths: the account ends where it began"
+        measured = f"{measured}; {more}"
+    elif sampled.method == "splitting":
+        measured += "; by refreshed suffixes, which are not free of bias" if sampled.refreshed else ""
         if sampled.tied > FLAT:
             label, more = "INCONCLUSIVE", f"the score is flat: {sampled.tied:.0%} of the first paths have the same"
             measured = f"{measured}; {more}"

@@ -37,6 +37,13 @@ def _paths(*closes: list[float]) -> np.ndarray:
         ({"functional": "realised_vol", "at_least": 45.0}, "expected a volatility per year, up to 10"),
         ({"functional": "drawdown", "at_least": 0.2}, "did you mean 'max_drawdown'"),
         ({"functional": "max_drawdown", "at_least": 0.2, "atleast": 1}, "unknown key"),
+        ({"functional": "strategy_loss", "at_least": 0.2}, "no strategy, expected a strategy whose account it is"),
+        ({"functional": "max_drawdown", "at_least": 0.2, "strategy": "A"}, "a strategy, expected none"),
+        ({"functional": "strategy_loss", "at_most": -0.2, "strategy": "A"}, "at_most, expected at_least alone"),
+        (
+            {"functional": "strategy_drawdown", "at_least": 15, "strategy": "A"},
+            "a share of the account between 0 and 1",
+        ),
     ],
 )
 def test_an_event_that_says_too_little_or_too_much_is_refused(written: dict[str, Any], words: str) -> None:
@@ -117,3 +124,4 @@ def test_events_are_told_in_words() -> None:
     assert Event(functional="max_drawdown", at_least=0.25).in_words == "drawdown of 25 % or more"
     assert Event(functional="terminal_return", at_most=-0.3).in_words == "loss of 30 % or more at the end"
     assert Event(functional="bar_return", at_least=0.125).in_words == "rise of 12.5 % or more in one bar"
+    assert Event(functional="strategy_loss", strategy="Hold", at_least=0.15).in_words == "Hold loses 15 % or more"
