@@ -12,11 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scenario_gen.forecasts.drift import drift_finding, ensemble_drift
-from scenario_gen.market.assets import shared_bars
+from numpy.typing import NDArray
 
 from benchmarks.planted import copy, drift, gaussian, noisy
-from benchmarks.study import RIGHT, SEEN, WARNS, Answers, Ask, Row, Study, World, path_set
+from benchmarks.study import SEEN, WARNS, Answers, Ask, Row, Study, World, path_set
 from scenario_gen.candles.account import candle_finding, merge_tallies
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.finding import (
@@ -32,9 +31,11 @@ from scenario_gen.finding import (
     Label,
     worst,
 )
+from scenario_gen.forecasts.foresight import drift_finding, ensemble_drift
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.market import Candles, load_candles
+from scenario_gen.market.path_tables import shared_bars
 from scenario_gen.realism.assets import check_cross_facts_by_origin
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.check import check_facts
@@ -57,12 +58,6 @@ def futures(world: World, paths: int = PATHS, length: int = LENGTH, leverage: fl
     market = world.market()
     end = market.at(market.bars.length)
     made = drift(paths, length, world.rng("futures"), world.half_life, end, leverage).bars
-    return made.with_tick(Gauge.of(world.history()).tick)
-
-
-def mixed(world: World, paths: int = 400, leverage: float = 1.0) -> BarArrays:
-    """Return paths from the mix of all times: each from a state of its own."""
-    made = drift(paths, LENGTH, world.rng("futures"), world.half_life, None, leverage).bars
     return made.with_tick(Gauge.of(world.history()).tick)
 
 
@@ -131,21 +126,32 @@ def _score_rows(title: str, of_facts: tuple[str, ...]) -> tuple[Row, ...]:
     )
 
 
-def _beside_windows(title: str, make: Callable[..., BarArrays], *, one_context: bool) -> Mapping[str, Ask]:
-    """Return the right case, and one for each defect."""
+def _beside_windows(title: str, change: Maker | None = None, leverage: float = 1.0, *, one_context: bool) -> Ask:
+    """Ask facts and scores of paths of the market's end, or of 40 contexts all over its history."""
 
-    def ask(change: Maker | None = None, leverage: float = 1.0) -> Ask:
-        def answer(world: World) -> Answers:
-            bars, history = make(world, leverage=leverage), world.history()
-            bars = change(world, bars) if change else bars
-            context = history.context(SEEN) if one_context else None
-            return _reported(check_facts(bars, history, context=context, seed=1, once=_once(world)), title)
+    def answer(world: World) -> Answers:
+        history, ids, context = world.history(), None, None
+        if one_context:
+            bars, context = futures(world, leverage=leverage), history.context(SEEN)
+        else:
+            bars, ids = spread_out(world, 40, 10, SEEN, leverage)
+        bars = change(world, bars) if change else bars
+        report = check_facts(bars, history, context_ids=ids, context=context, seed=1, once=_once(world))
+        return _reported(report, title)
 
-        return answer
+    return answer
 
-    defects = {**DEFECTS, **OF_ONE} if one_context else DEFECTS
-    asked = {RIGHT: ask(), **{name: ask(change) for name, change in defects.items()}, REVERSED: ask(leverage=-1.0)}
-    return {**asked, UNLEVERED: ask(leverage=0.0)} if one_context else asked
+
+def spread_out(
+    world: World, contexts: int, each: int, first: int, leverage: float = 1.0
+) -> tuple[BarArrays, NDArray[np.int64]]:
+    """Return true futures of contexts from bar ``first`` to the market's end, and which context each is of."""
+    market = world.market()
+    places = np.linspace(first, market.bars.length, contexts).astype(int)
+    states, characters = (np.stack(column) for column in zip(*(market.at(int(at)) for at in places), strict=True))
+    start = np.repeat(states, each, axis=0), np.repeat(characters, each, axis=0)
+    made = drift(contexts * each, LENGTH, world.rng("contexts"), world.half_life, start, leverage).bars
+    return made.with_tick(Gauge.of(world.history()).tick), np.repeat(np.arange(contexts), each)
 
 
 CONTEXTS = 8
@@ -155,27 +161,33 @@ def _few_contexts(change: Maker | None = None) -> Ask:
     """Ask facts of eight contexts, spread over the later half of the market."""
 
     def answer(world: World) -> Answers:
-        market, history = world.market(), world.history()
-        places = np.linspace(market.bars.length // 2, market.bars.length, CONTEXTS).astype(int)
-        starts = [np.stack(column) for column in zip(*(market.at(int(place)) for place in places), strict=True)]
-        each = 40
-        states = tuple(np.repeat(start, each, axis=0) for start in starts)
-        made = drift(CONTEXTS * each, LENGTH, world.rng("contexts"), world.half_life, (states[0], states[1])).bars
-        bars = made.with_tick(Gauge.of(history).tick)
+        history = world.history()
+        bars, ids = spread_out(world, CONTEXTS, 40, len(history) // 2)
         bars = change(world, bars) if change else bars
-        ids = np.repeat(np.arange(CONTEXTS), each)
         report = check_facts(bars, history, context_ids=ids, seed=1, once=_once(world))
         return {f"facts, {CONTEXTS} contexts": _reported(report, "")["facts, "]}
 
     return answer
 
 
-ONE = _beside_windows("one context", futures, one_context=True)
-MANY = _beside_windows("many contexts", mixed, one_context=False)
+def _of_the_law(world: World) -> Answers:
+    """Ask of paths of the market's law at large, each from a state of its own: no history shows all of it."""
+    bars, history = drift(400, LENGTH, world.rng("futures"), world.half_life).bars, world.history()
+    report = check_facts(bars.with_tick(Gauge.of(history).tick), history, seed=1, once=_once(world))
+    return _reported(report, "many contexts")
 
 
-def _wrong(cases: Mapping[str, Ask]) -> Mapping[str, Ask]:
-    return {name: ask for name, ask in cases.items() if name != RIGHT}
+LAW = "nothing, but paths of the law at large"
+OF_ONE_CONTEXT: Mapping[str, Ask] = {
+    **{name: _beside_windows("one context", make, one_context=True) for name, make in {**DEFECTS, **OF_ONE}.items()},
+    REVERSED: _beside_windows("one context", leverage=-1.0, one_context=True),
+    UNLEVERED: _beside_windows("one context", leverage=0.0, one_context=True),
+}
+OF_MANY_CONTEXTS: Mapping[str, Ask] = {
+    **{name: _beside_windows("many contexts", make, one_context=False) for name, make in DEFECTS.items()},
+    REVERSED: _beside_windows("many contexts", leverage=-1.0, one_context=False),
+    LAW: _of_the_law,
+}
 
 
 # --- Candles, drift, the edge of the levels, training data ---
@@ -310,7 +322,13 @@ STUDIES: tuple[Study, ...] = (
         _drift(0.0),
         {"a drift of .3 deviations": _drift(0.3), "a drift of .5 deviations": _drift(0.5)},
     ),
-    Study("one context", _score_rows("one context", (*OF_FACTS, *OF_ONE, UNLEVERED)), ONE[RIGHT], _wrong(ONE), 20),
+    Study(
+        "one context",
+        _score_rows("one context", (*OF_FACTS, *OF_ONE, UNLEVERED)),
+        _beside_windows("one context", one_context=True),
+        OF_ONE_CONTEXT,
+        repeats=20,
+    ),
     Study(
         "few contexts",
         (Row(f"facts, {CONTEXTS} contexts", FACTS),),
@@ -318,7 +336,13 @@ STUDIES: tuple[Study, ...] = (
         {name: _few_contexts(DEFECTS[name]) for name in list(DEFECTS)[:3]},
         repeats=10,
     ),
-    Study("many contexts", _score_rows("many contexts", OF_FACTS), MANY[RIGHT], _wrong(MANY), 20),
+    Study(
+        "many contexts",
+        _score_rows("many contexts", (*OF_FACTS, LAW)),
+        _beside_windows("many contexts", one_context=False),
+        OF_MANY_CONTEXTS,
+        repeats=20,
+    ),
     Study(
         "several assets",
         (Row("facts of several assets, by origin", FACTS_BY_ORIGIN),),

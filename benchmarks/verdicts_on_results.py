@@ -13,10 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scenario_gen.backtest.inference.agreement import compare_generators
-from scenario_gen.backtest.inference.nulls import buy_and_hold, random_entries
-from scenario_gen.backtest.inference.skill import judge_together, skill
-from scenario_gen.forecasts.ranking import rank_strategies
 from scipy import stats
 
 from benchmarks.study import SEEN, WARNS, Answers, Ask, Row, Study, World
@@ -24,14 +20,18 @@ from benchmarks.verdicts_on_forecasts import Knowing
 from benchmarks.verdicts_on_paths import LENGTH, futures
 from benchmarks.verdicts_on_strategies import STRATEGIES, YEAR, ground_of, loaded, paths_of, rising
 from scenario_gen.backtest import Bars, LoadedStrategy, Signals, expand
+from scenario_gen.backtest.agreement import compare_generators
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import DEFLATED, MARKER_LABELS, choice_label
 from scenario_gen.backtest.limits import Limits, judge_strategy
+from scenario_gen.backtest.nulls import buy_and_hold, random_entries
 from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability, stepwise
 from scenario_gen.backtest.result import Choice
+from scenario_gen.backtest.skill import judge_together, skill
 from scenario_gen.backtest.tail.marker import historical_marker
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.finding import AGREEMENT, LIMITS, MARKER, NULLS, OVERFITTING
+from scenario_gen.forecasts.foresight import rank_strategies
 from scenario_gen.forecasts.harness import Sampling
 from scenario_gen.forecasts.origins import rolling_origins
 from scenario_gen.market import Candles, PathSet
