@@ -930,4 +930,71 @@ BUGS: tuple[Bug, ...] = (
             "order = np.argsort(values[:, 0]",
         ),
     ),
+    *bugs_of(
+        "stress/moves.py",
+        "stress/test_shock_laws.py",
+        ("a halt forgets what it missed", "gap[:, stop] += missed", "gap[:, stop] -= missed"),
+        (
+            "what a limit cuts off is lost",
+            "owed = np.where(changed, close - now, 0.0)",
+            "owed = np.where(changed, 0.0, 0.0)",
+        ),
+        (
+            "a flash crash reaches beyond its size",
+            "np.minimum(start, close) - move)",
+            "np.maximum(start, close) - move)",
+        ),
+        ("all shocks of a path draw the same numbers", "[0, 0, place, STREAM]", "[0, 0, 0, STREAM]"),
+        ("the mean price falls under more volatility", "replace(out, body=out.body + growth)", "out"),
+        (
+            "volume follows ranges however little it does in the context",
+            "self.volume + slope * np.log(times)",
+            "self.volume + np.log(times)",
+        ),
+        ("prices at which nothing is bought hang on the limit alone", "before * (1 + limit)", "(1 + limit)"),
+    ),
+    *bugs_of(
+        "backtest/orders.py",
+        "backtest/test_terms_of_paths.py",
+        ("at limit up somebody sells", "price >= self.ceiling[bar]", "price > self.ceiling[bar]"),
+        ("costs are added to instead of multiplied", "usual * times + (", "usual + times + ("),
+    ),
+    *bugs_of(
+        "backtest/engine.py",
+        "backtest/test_terms_of_paths.py",
+        (
+            "orders are filled at prices that were never there",
+            "method_of(strategy), market_of(bars, slice(bars.context_bars, None), terms)",
+            "method_of(strategy), market_of(seen, slice(bars.context_bars, None), terms)",
+        ),
+        ("strategies are spared the errors of data", "bars if seen is None else seen, terms", "bars, terms"),
+    ),
+    *bugs_of(
+        "backtest/ledger.py",
+        "backtest/test_terms_of_paths.py",
+        (
+            "an entry that finds nobody is forgotten",
+            "np.where(later & ((ledger.units == 0) | self.leaving), self.waiting, 0.0)",
+            "np.zeros(len(side))",
+        ),
+        (
+            "fixed fees stay in bars that are dearer",
+            "cost * self._times[bar, who] for cost",
+            "cost + 0.0 * bar for cost",
+        ),
+    ),
+    *bugs_of(
+        "pipeline/shocks.py",
+        "pipeline/test_shocked_runs.py",
+        (
+            "shocks are charged with the wrong sign",
+            "(after[metric].astype(np.float64) - before[metric].astype(np.float64))",
+            "(before[metric].astype(np.float64) - after[metric].astype(np.float64))",
+        ),
+        (
+            "blocks of a scenario are shocked beside the next one's paths",
+            "FinishedBlock.load(twin, store, block.index)",
+            "FinishedBlock.load(twin, store, 0)",
+        ),
+    ),
 )
