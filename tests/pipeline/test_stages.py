@@ -30,7 +30,8 @@ def test_the_seconds_of_a_run_are_booked_under_the_names_of_its_stages(tmp_path:
     sg.run({**SPEC, "report": {"folder": str(tmp_path / "run")}})
     seconds = json.loads((tmp_path / "run" / "run.json").read_text())["seconds"]
     of_scenarios = ["scenario base", "scenario walk"]
-    assert list(seconds) == ["preparing", *of_scenarios, "summarising", "judging strategies", "checking realism"]
+    judged = ["summarising", "judging events", "judging strategies", "checking realism"]
+    assert list(seconds) == ["preparing", *of_scenarios, *judged]
 
 
 def test_stages_run_in_order_and_their_findings_stand_in_that_order(tmp_path: Path, monkeypatch) -> None:
@@ -66,7 +67,7 @@ def test_a_story_hands_what_is_known_from_stage_to_stage_and_gathers_findings_in
 def test_blocks_are_read_once_by_each_stage_however_many_strategies_there_are_and_summed_once(
     tmp_path: Path, monkeypatch, strategies: list[str]
 ) -> None:
-    """Stages that look at whole paths: summing up, the paths shown, probing, holding against chance and history."""
+    """Stages look at whole paths: summing up, those shown, regimes, probing, holding against chance and history."""
     uses = {
         "BuyAndHold": {"use": "strategies/buy_and_hold.py:BuyAndHold"},
         "SmaCross": {"use": "strategies/sma_cross.py:SmaCross", "params": {"fast": 3, "slow": 8}},
@@ -90,7 +91,7 @@ def test_blocks_are_read_once_by_each_stage_however_many_strategies_there_are_an
     chosen = [uses[name] for name in strategies]
     sg.run({**SPEC, "paths": paths, "strategies": chosen, "report": {"folder": str(tmp_path / "run")}})
     assert {block for block in read if block[0] == "base"} == {("base", 0), ("base", 1)}
-    assert max(read.values()) <= 4
+    assert max(read.values()) <= 5
     of_blocks = {path: times for path, times in summed.items() if f"{tmp_path / 'run' / 'blocks'}" in path}
     assert len(of_blocks) >= 2 * 2 * 2  # scenarios, blocks, arrays and notes
     assert set(of_blocks.values()) == {2}  # as it is written, and as it is first read
