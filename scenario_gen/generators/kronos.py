@@ -122,7 +122,7 @@ class SampledPart(NamedTuple):
     clipped: NDArray[np.int64]
 
 
-class SampledBars(NamedTuple):
+class Decoded(NamedTuple):
     """Whole paths [N, H, F], what is counted of each path, and how many of the context's bars were clipped."""
 
     bars: NDArray[np.float64]
@@ -318,9 +318,7 @@ class KronosPaths:
             return bars
         return next(plan_segments(bars, horizon, window)).keep
 
-    def _reanchor(
-        self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance
-    ) -> SampledBars:
+    def _reanchor(self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance) -> Decoded:
         paths, horizon = uniforms.shape[:2]
         shared = context.values[None]  # [1, T, F]
         seed = shared[:, -self._context_bars(len(context), horizon) :]
@@ -342,7 +340,7 @@ class KronosPaths:
                     reclipped[rows] += part.clipped
                 else:
                     clipped = int(part.clipped[0])
-        return SampledBars(bars, {**_pinned(pinned), "clipped_own_bars": reclipped}, clipped)
+        return Decoded(bars, {**_pinned(pinned), "clipped_own_bars": reclipped}, clipped)
 
     def _segment(
         self,
@@ -365,7 +363,7 @@ class KronosPaths:
         features = self.decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()
         return self._part(features, history, scale)
 
-    def _slide(self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance) -> SampledBars:
+    def _slide(self, context: Candles, stamps: torch.Tensor, uniforms: torch.Tensor, advance: Advance) -> Decoded:
         horizon = uniforms.shape[1]
         seen = self._context_bars(len(context), horizon)
         history = context.values[None, -seen:]
@@ -375,7 +373,7 @@ class KronosPaths:
         past, ahead = stamps[:, -horizon - seen : -horizon], stamps[:, -horizon:]
         features = sample_features(self.decoder, s1, s2, past, ahead, uniforms, self.rule, advance)
         part = self._part(features.cpu().numpy(), history, scale)
-        return SampledBars(part.bars, _pinned(part.pinned), int(part.clipped[0]))
+        return Decoded(part.bars, _pinned(part.pinned), int(part.clipped[0]))
 
     @torch.no_grad()
     def _tokens(self, history: NDArray[np.float64], scale: Scale) -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,7 +33,7 @@ from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, MAX_SEED, Paths, override
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.exceedance import Level
-from scenario_gen.stress.rare import Asked, Genealogy, IslandRecord, Sampled, by_rejection, islands_of, summed_up
+from scenario_gen.stress.rare import Asked, Case, Genealogy, IslandRecord, Sampled, by_rejection, islands_of, summed_up
 from scenario_gen.stress.verdicts import EventResult, event_findings
 
 
@@ -172,16 +172,20 @@ def sample_event(
     generator, calendar = open_generator(section, candles), BarCalendar.infer(candles.timestamps, candles.calendar)
     asked = Asked(generator, candles, calendar.future(horizon), seed, "event")
     plan = Paths(count=paths, seed=seed)
-    case = open_case(asked, asked_for, sampler, calendar.bars_per_year, plan)
+    return _paths_of(open_case(asked, asked_for, sampler, calendar.bars_per_year, plan), asked, sampler, plan)
+
+
+def _paths_of(case: Case, asked: Asked, sampler: Sampler, plan: Paths) -> EventPaths:
+    """Return the plain paths of an event that is frequent enough, else those of islands."""
     if case.method == "rejection":
-        inside = np.isin(np.arange(paths), case.plain.inside)
+        inside = np.isin(np.arange(plan.count), case.plain.inside)
         return EventPaths(_plain_paths(asked, plan), inside, by_rejection(case.plain))
     split = list(islands_of(asked, sampler, case.score, case.plain))
     records = [IslandRecord.of(each) for each in split]
     return EventPaths(
         joined([asked.paths_of(each) for each in split]),
         np.concatenate([record.happened for record in records]),
-        summed_up(records, sampler, case.plain, horizon),
+        summed_up(records, sampler, case.plain, len(asked.timestamps)),
     )
 
 

@@ -41,14 +41,14 @@ def events_answer(run: StressRun, placed: Sequence[PlacedScenario], base: Placed
     asked = [scenario for scenario in placed if scenario.scenario.event is not None]
     if not asked:
         return None
-    rows = [_Row(scenario.title, scenario.find("event")) for scenario in asked]
+    rows = [_EventRow(scenario.title, scenario.find("event")) for scenario in asked]
     tables = [events_table(rows), *filter(None, [_given_table(asked)])]
     with drawing():
         figures = [(_curve(row.event), _caption(row)) for row in rows if row.event.sampled.method == "splitting"]
     return Answer(TITLE, (say(LEAD), *map(how_sampled, rows)), tuple(tables), tuple(figures))
 
 
-class _Row(Ref):
+class _EventRow(Ref):
     """An event with the name of its scenario."""
 
     def __init__(self, title: str, ref: Ref) -> None:
@@ -66,7 +66,7 @@ class _Row(Ref):
 
 def event_row(title: str, event: EventResult) -> Ref:
     """Return the row of one event that is in no run."""
-    return _Row(title, Ref(event, ""))
+    return _EventRow(title, Ref(event, ""))
 
 
 def events_table(rows: Sequence[Ref]) -> Table:
@@ -159,7 +159,7 @@ def _given_table(asked: Sequence[PlacedScenario]) -> Table | None:
     return tabulate("in the event of", columns, rows, lambda ref: named[ref.at], title="Given the event", caption=GIVEN)
 
 
-def _caption(row: _Row) -> Sentence:
+def _caption(row: _EventRow) -> Sentence:
     compared = [abs(point.z) for point in row.event.sampled.curve if point.z is not None]
     check = f"; at most {max(compared):.1f} standard errors lie between both" if compared else ""
     return say(CAPTION, scenario=row.title, check=check)
