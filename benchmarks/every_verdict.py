@@ -2,7 +2,7 @@
 
     python -m benchmarks.every_verdict [--only NAME ...] [--repeats N] [--minutes M] [--cells FILE]
 
-Each study of the four files ``benchmarks/verdicts_on_*.py`` asks one or several verdicts in
+Each study of the files ``benchmarks/verdicts_on_*.py`` asks one or several verdicts in
 worlds drawn from a stationary truth and from one whose character drifts with half-lives of 60, 250 and 1,000 bars in
 turns; in half of the cases nothing is wrong, in each of the others there is one planted defect. Finished cells are
 lines of ``--cells``: a run goes on where another stopped, the same world first in all cases, and the table is of what
@@ -20,7 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import verdicts_on_forecasts, verdicts_on_paths, verdicts_on_results, verdicts_on_strategies
+from benchmarks import (
+    verdicts_on_forecasts,
+    verdicts_on_paths,
+    verdicts_on_results,
+    verdicts_on_strategies,
+    verdicts_on_stress,
+)
 from benchmarks.study import DRIFTING, RIGHT, STATIONARY, TRUTHS, Rate, Row, Study, World
 
 STUDIES: tuple[Study, ...] = (
@@ -28,6 +34,7 @@ STUDIES: tuple[Study, ...] = (
     *verdicts_on_forecasts.STUDIES,
     *verdicts_on_results.STUDIES,
     *verdicts_on_strategies.STUDIES,
+    *verdicts_on_stress.STUDIES,
 )
 COLUMNS = (
     "verdict", "right, stationary", "right, drifting", "what is wrong", "found, stationary", "found, drifting"

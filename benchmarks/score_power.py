@@ -13,9 +13,9 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-from power import FACTS_HERE, Split, random_splits
 
 from benchmarks.planted import collapsed, noisy
+from benchmarks.power import FACTS_HERE, Split, random_splits
 from scenario_gen.market import load_candles
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.ensemble import judge_scores

@@ -98,7 +98,14 @@ def _sets_of(table: PathTable) -> list[PathSet]:
     order = np.argsort(members.ravel(), kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(members.ravel()))[:-1])
     return [
-        PathSet(table.values[part], table.fields, _index(stamps, table), table.path_ids[part], 1.0)
+        PathSet(
+            table.values[part],
+            table.fields,
+            _index(stamps, table),
+            table.path_ids[part],
+            1.0,
+            weights=None if table.weights is None else table.weights[part],
+        )
         for stamps, part in zip(same, rows, strict=True)
     ]
 

@@ -57,6 +57,7 @@ _KNOWN = {
     *(name for names in VENDOR_NAMES.values() for name in names),
     *INSTRUMENT_NAMES,
     *PATH_NAMES,
+    "weight",  # of a path
     *_INDEX_NAMES,
     ADJUSTED,
 }

@@ -133,6 +133,7 @@ class PathTable:
     path_ids: Numbers  # int64 [path]: the table's own numbers, or 0, 1, ... in the order of appearance.
     name: str  # what to call the table in a message
     notes: tuple[str, ...] = ()  # what a reader must know of the table
+    weights: NDArray[np.float64] | None = None  # [path]; None where the table has no column ``weight``
 
 
 def read_path_tables(source: pd.DataFrame | str | Path) -> dict[str, PathTable]:
@@ -200,6 +201,7 @@ def _path_table(table: RawTable) -> PathTable:
         zone=stamps.tz,
         path_ids=_numbers(labels),
         name=table.where,
+        weights=_weights(frame, order, bars, table.where),
         notes=tuple(
             f"the column {field} of {table.where} holds no value on any bar: the paths are taken as without one, and "
             f"nothing of their {field} is judged"
@@ -319,6 +321,23 @@ def _columns(frame: pd.DataFrame, where: str) -> tuple[dict[str, NDArray[np.floa
     return columns, empty
 
 
+def _weights(frame: pd.DataFrame, order: Numbers, bars: int, where: str) -> NDArray[np.float64] | None:
+    """Return what each path stands for, relative to the others, where a column says so."""
+    if "weight" not in frame:
+        return None
+    values, _ = read_numbers(frame["weight"], "weight", where)
+    by_path = values[order].reshape(-1, bars)
+    wrong = ~np.isfinite(by_path).all(axis=1) | (by_path < 0).any(axis=1) | (np.ptp(by_path, axis=1) != 0)
+    if wrong.any() or not (by_path > 0).any():
+        told = f"the first is path {_first(wrong)} in the table's order" if wrong.any() else "every one is 0"
+        raise DataError(
+            f"{where} has {int(wrong.sum()):,} paths without one weight of at least 0 on all of their bars; {told}",
+            expected="one weight per path, the same on each of its bars, and one of them above 0",
+            fix="correct the column 'weight', or remove it",
+        )
+    return np.asarray(by_path[:, 0])
+
+
 def _numbers(labels: pd.Index) -> Numbers:
     if pd.api.types.is_integer_dtype(labels.dtype) and not pd.api.types.is_unsigned_integer_dtype(labels.dtype):
         return np.asarray(labels, dtype=np.int64)
@@ -357,7 +376,7 @@ class PathsWriter:
 
 
 def paths_frame(paths: PathSet) -> pd.DataFrame:
-    """Return a path set as rows: path_id, bar, timestamp and one column per field."""
+    """Return a path set as rows: path_id, bar, timestamp, one column per field, and the weight where there are any."""
     count, bars = len(paths), paths.horizon
     columns: dict[str, Any] = {
         "path_id": np.repeat(paths.path_ids, bars),
@@ -365,4 +384,6 @@ def paths_frame(paths: PathSet) -> pd.DataFrame:
         "timestamp": np.tile(paths.timestamps.to_numpy(), count),
     }
     columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
+    if paths.weights is not None:
+        columns["weight"] = np.repeat(paths.weights, bars)
     return pd.DataFrame(columns)

@@ -193,7 +193,7 @@ def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tu
 
 
 def _report(study: TradeStudy, results: Traded, findings: list[Finding], dropped: Sequence[Dropped]) -> BacktestReport:
-    given = study.given
+    given, weights = study.given, study.given.paths.weighting
     return BacktestReport(
         findings=findings,
         strategies=list(results),
@@ -204,7 +204,7 @@ def _report(study: TradeStudy, results: Traded, findings: list[Finding], dropped
         broker=given.broker.model_dump(mode="json"),
         limits=study.limits.declared(),
         dropped={each.name: each.reason for each in dropped},
-        notes=list(given.notes),
+        notes=[*given.notes, *([] if weights is None else [weights.summary.in_words])],
     )
 
 
@@ -305,7 +305,7 @@ def _one_set(table: PathTable | list[PathSet], source: str) -> PathSet:
         raise _several(len(np.unique(table.stamps, axis=0)), source)
     stamps = pd.DatetimeIndex(table.stamps[0], tz=None if table.zone is None else "UTC")
     stamps = stamps if table.zone is None else stamps.tz_convert(table.zone)
-    return PathSet(table.values, table.fields, stamps, table.path_ids, float("nan"))
+    return PathSet(table.values, table.fields, stamps, table.path_ids, float("nan"), weights=table.weights)
 
 
 def _only(ensembles: Sequence[Ensemble], source: str) -> Ensemble:

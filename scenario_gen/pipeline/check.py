@@ -259,6 +259,12 @@ def _given(paths: Paths) -> tuple[PathTable | Sequence[PathSet], str]:
     )
 
 
+def _weighted(ensembles: Sequence[Ensemble]) -> list[str]:
+    """Say of weighted paths that they are compared with real windows as if all stood for as much."""
+    weighted = any(each.paths.weights is not None for each in ensembles)
+    return ["the paths have weights, which play no part here: every path counts as one"] if weighted else []
+
+
 def _with_anchors(sets: list[PathSet]) -> list[PathSet]:
     for one in sets:
         if not (np.isfinite(one.anchor_close) and one.anchor_close > 0):
@@ -363,7 +369,7 @@ def report_of(study: CheckStudy, known: Checked, findings: list[Finding]) -> Che
         audit=facts.audit,
         design=facts.design,
         yardstick=facts.yardstick,
-        notes=[*given.notes, *later, *facts.notes, *known.misfits],
+        notes=[*given.notes, *_weighted(given.ensembles), *later, *facts.notes, *known.misfits],
         calibration=known.calibration,
         long=facts.long,
     )

@@ -11,6 +11,8 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.cli.show import make_console, show_run
+from scenario_gen.errors import DataError
+from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.pipeline import blocks, stages
 from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import SilentProgress
@@ -151,3 +153,32 @@ def test_weights_that_are_all_equal_change_no_bit_of_a_run(tmp_path: Path, monke
     assert plain["scenarios"] == equal["scenarios"]
     assert plain["findings"] == equal["findings"]
     assert "weight" not in RunFolder(tmp_path / "equal").read_metrics()
+
+
+def test_weights_go_to_a_file_and_come_back_with_the_paths(tmp_path: Path) -> None:
+    candles = sg.load_candles("sp500").context(64)
+    paths = sg.sample(candles, horizon=10, paths=60, model="gbm", seed=3)
+    weighted = replace(paths, weights=1.0 + np.arange(60))
+    file = tmp_path / "paths.parquet"
+    paths_frame(weighted).to_parquet(file)
+    strategy = "strategies/buy_and_hold.py:BuyAndHold"
+    reports = [sg.backtest_paths(given, strategy, context=candles) for given in (weighted, file)]
+    shares = [report.strategies[0].probability_of_loss for report in reports]
+    assert shares[0] == shares[1]
+    assert shares[0].count is None
+    assert shares[0] != sg.backtest_paths(paths, strategy, context=candles).strategies[0].probability_of_loss
+    for report in reports:
+        assert f"weighted: 60 paths, as many as {weighted.weighting.effective:.0f} alike" in report.notes
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, 0.0])
+def test_a_column_of_weights_that_are_none_is_refused(weight: float) -> None:
+    paths = sg.sample(sg.load_candles("sp500").context(64), horizon=10, paths=5, model="gbm", seed=3)
+    with pytest.raises(DataError, match="without one weight of at least 0"):
+        sg.backtest_paths(paths_frame(paths).assign(weight=weight), "strategies/buy_and_hold.py:BuyAndHold")
+
+
+def test_a_weight_that_changes_along_a_path_is_refused() -> None:
+    frame = paths_frame(sg.sample(sg.load_candles("sp500").context(64), horizon=10, paths=5, model="gbm", seed=3))
+    with pytest.raises(DataError, match="has 5 paths without one weight"):
+        sg.backtest_paths(frame.assign(weight=np.arange(50.0)), "strategies/buy_and_hold.py:BuyAndHold")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scenario_gen.backtest.inference.paired import compare, compare_each_other
 
 from scenario_gen.backtest.overfitting import overfitting_on_paths, parameter_stability
+from scenario_gen.backtest.skill import compare, compare_each_other
 from scenario_gen.backtest.tail import (
     Played,
     historical_marker,
