@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, to_path_set
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.walks import ChainWalk
+from scenario_gen.generators.walks import ChainWalk, DrawnTail, Tail
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
@@ -78,7 +78,39 @@ class StationaryBootstrap:
             at = np.where(opens, (uniforms[:, 1] * bars).astype(np.int64), (last.astype(np.int64) + 1) % bars)
             return relative[at], None if volume is None else volume[at], at.astype(np.float64)
 
-        return ChainWalk.start(context, len(timestamps), rows, 2, next_bar, state=NO_BAR)
+        def tail(sign: float) -> Tail:
+            return BlockTail(DrawnTail.of(sign * relative[:, 3]), new_block)
+
+        return ChainWalk.start(context, len(timestamps), rows, 2, next_bar, state=NO_BAR, tail=tail)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockTail:
+    """The tail of the next bar: of the block that goes on, or of one that begins anywhere; see ``walks.Tail``."""
+
+    bars: DrawnTail
+    new_block: float  # chance that a block begins
+
+    def _parts(self, last: Floats, bound: float) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Return the chance of a new block and whether the one that goes on comes to the bound [row]; and how many."""
+        begins = np.where(last == NO_BAR, 1.0, self.new_block)
+        after = (last.astype(np.int64) + 1) % len(self.bars.returns)
+        count = self.bars.count(np.ones(len(last)), bound)
+        return begins, (self.bars.returns[after] <= bound).astype(np.float64), count
+
+    def hazard(self, state: Floats, bound: float) -> Floats:
+        """Return the chance that the next log return is at most a bound [row]."""
+        begins, goes_on, count = self._parts(state, bound)
+        return begins * count / len(self.bars.returns) + (1 - begins) * goes_on
+
+    def conditioned(self, state: Floats, uniforms: Floats, inside: NDArray[np.bool_], bound: float) -> Floats:
+        """Return uniforms [row, 2] of bars that come there, or do not."""
+        begins, goes_on, count = self._parts(state, bound)
+        share = count / len(self.bars.returns)
+        new = begins * np.where(inside, share, 1 - share)
+        old = (1 - begins) * np.where(inside, goes_on, 1 - goes_on)
+        opens = uniforms[:, 0] * (new + old) < new
+        return np.stack((np.where(opens, 0.0, 1.0), self.bars.drawn(count, uniforms[:, 1], inside)), axis=1)
 
 
 def optimal_mean_block(close: NDArray[np.float64]) -> float:

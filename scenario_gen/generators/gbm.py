@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.generators.draws import Draws
@@ -77,7 +78,7 @@ class GbmPaths:
         def next_bar(state: Floats, uniforms: Floats) -> tuple[Floats, Floats | None, Floats]:
             return *law.bars(uniforms), state
 
-        return ChainWalk.start(context, len(timestamps), rows, PER_BAR, next_bar)
+        return ChainWalk.start(context, len(timestamps), rows, PER_BAR, next_bar, tail=partial(GbmTail, law))
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,38 @@ class GbmLaw:
         steps = np.stack((opened, opened + high, opened + low, opened + move), axis=-1)
         at = (drawn[..., 4] * len(self.volume)).astype(np.int64) if self.volume is not None else None
         return steps, None if self.volume is None else self.volume[at]
+
+
+@dataclass(frozen=True)
+class GbmTail:
+    """The tail of a bar's return, gap and body together; see ``walks.Tail``."""
+
+    law: GbmLaw
+    sign: float
+
+    @property
+    def _return(self) -> tuple[float, float]:
+        """Mean of the signed return, and its deviation."""
+        (gap, wide), (body, long) = self.law.gap, self.law.body
+        return self.sign * (gap + body), float(np.hypot(wide, long))
+
+    def hazard(self, state: Floats, bound: float) -> Floats:
+        """Return the chance that the next signed log return is at most a bound [row]."""
+        mean, deviation = self._return
+        return np.full(len(state), float(ndtr((bound - mean) / deviation)))
+
+    def conditioned(self, state: Floats, uniforms: Floats, inside: NDArray[np.bool_], bound: float) -> Floats:
+        """Return uniforms [row, 5]: the return from its part of the normal first, then the gap given the return."""
+        chance, (mean, deviation), law = self.hazard(state, bound), self._return, self.law
+        low, high = np.where(inside, 0.0, chance), np.where(inside, chance, 1.0)
+        move = self.sign * (mean + deviation * ndtri(np.maximum(low + (high - low) * uniforms[:, 0], SMALLEST)))
+        given = law.gap[0] + (law.gap[1] / deviation) ** 2 * (move - self.sign * mean)
+        gap = given + law.gap[1] * law.body[1] / deviation * ndtri(np.maximum(uniforms[:, 1], SMALLEST))
+        out = uniforms.copy()
+        for place, (value, (centre, spread)) in enumerate(((gap, law.gap), (move - gap, law.body))):
+            if spread > 0:
+                out[:, place] = np.clip(ndtr((value - centre) / spread), SMALLEST, 1.0 - 2.0**-53)
+        return out
 
 
 def _share(whole: float, parts: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 NextBar: TypeAlias = Callable[[Floats, Floats], "tuple[Floats, Floats | None, Floats]"]
 
 
+class Tail(Protocol):
+    """How often a bar comes beyond a bound, and which uniforms take it there or keep it away."""
+
+    def hazard(self, state: Floats, bound: float) -> Floats:
+        """Return the chance that the next signed log return is at most a bound, from what decides the bar [row]."""
+
+    def conditioned(self, state: Floats, uniforms: Floats, inside: NDArray[np.bool_], bound: float) -> Floats:
+        """Return uniforms [row, per_bar] of bars that come there (inside) or do not, as likely among themselves."""
+
+
 @dataclass(eq=False)
 class ChainWalk:
     """Paths whose next bar is a law of one number per row; see :class:`scenario_gen.generators.base.Walk`."""
@@ -39,10 +49,20 @@ class ChainWalk:
     values: NDArray[np.float32]  # [row, bar, field]
     level: Floats  # log of close over the anchor before each bar [row, bar + 1]
     state: Floats  # what decides each bar [row, bar + 1]
+    # of the law of a bar where it is known: of returns times a sign, 1 for falls and -1 for rises
+    tail: Callable[[float], Tail] | None = None
 
     @classmethod
     def start(
-        cls, context: Candles, bars: int, rows: int, per_bar: int, next_bar: NextBar, *, state: float = 0.0
+        cls,
+        context: Candles,
+        bars: int,
+        rows: int,
+        per_bar: int,
+        next_bar: NextBar,
+        *,
+        state: float = 0.0,
+        tail: Callable[[float], Tail] | None = None,
     ) -> ChainWalk:
         """Return so many paths of a context before their first bar.
 
@@ -53,6 +73,7 @@ class ChainWalk:
             per_bar: uniforms that a bar takes.
             next_bar: the law.
             state: what decides the first bar.
+            tail: of the law.
         """
         fields = 5 if context.has_volume else 4
         return cls(
@@ -62,6 +83,7 @@ class ChainWalk:
             np.zeros((rows, bars, fields), dtype=np.float32),
             np.zeros((rows, bars + 1)),
             np.full((rows, bars + 1), state),
+            tail,
         )
 
     def step(self, bar: int, rows: NDArray[np.int64], uniforms: NDArray[np.float64]) -> None:
@@ -77,6 +99,38 @@ class ChainWalk:
         del upto
         for kept in (self.values, self.level, self.state):
             kept[targets] = kept[sources]
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnTail:
+    """The tail of a law that draws one of many bars, each as likely, by one uniform, and scales it."""
+
+    returns: Floats  # log return of each bar to draw from, before it is scaled [bar]
+    order: NDArray[np.int64]  # from the lowest to the highest [bar]
+
+    @classmethod
+    def of(cls, returns: Floats) -> DrawnTail:
+        """Order the returns."""
+        return cls(returns, np.argsort(returns, kind="stable"))
+
+    def count(self, scale: Floats, bound: float) -> NDArray[np.int64]:
+        """Return how many bars, scaled, come to a bound [row]."""
+        return np.asarray(np.searchsorted(self.returns[self.order], bound / scale, side="right"), dtype=np.int64)
+
+    def hazard(self, state: Floats, bound: float) -> Floats:
+        """See :class:`Tail`; the state is a variance."""
+        return np.asarray(self.count(np.sqrt(state), bound) / len(self.order))
+
+    def drawn(self, count: NDArray[np.int64], uniforms: Floats, inside: NDArray[np.bool_]) -> Floats:
+        """Return uniforms that draw one of the ``count`` lowest bars, or of the others [row]."""
+        lowest = np.where(inside, 0, count)
+        many = np.where(inside, count, len(self.order) - count)
+        place = lowest + np.minimum((uniforms * many).astype(np.int64), many - 1)
+        return np.asarray((self.order[np.clip(place, 0, len(self.order) - 1)] + 0.5) / len(self.order))
+
+    def conditioned(self, state: Floats, uniforms: Floats, inside: NDArray[np.bool_], bound: float) -> Floats:
+        """See :class:`Tail`."""
+        return self.drawn(self.count(np.sqrt(state), bound), uniforms[:, 0], inside)[:, None]
 
 
 def sample_walk(walk: Walk, uniforms: NDArray[np.float64]) -> NDArray[np.float32]:

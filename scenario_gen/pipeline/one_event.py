@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.loader import load_strategies
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import open_generator
@@ -25,7 +26,7 @@ from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.relative import Floats
 from scenario_gen.pipeline.events import case_of, event_result, open_case, summary_of, with_case
 from scenario_gen.pipeline.opening import named_generator
-from scenario_gen.pipeline.study import load_strategies, prepare
+from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import Progress
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import whole

@@ -8,7 +8,7 @@ its name in :class:`scenario_gen.stress.event.Event`. Samples nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -119,17 +119,27 @@ def _realised_vol(event: Event, outset: Outset) -> Score:
     return score
 
 
-def _bar_return(event: Event, outset: Outset) -> Score:
-    """Lead paths by their furthest bar so far."""
-    target = event.sign * np.log1p(event.threshold)
+@dataclass(frozen=True)
+class BarScore:
+    """The furthest bar so far; where the law of a bar is known, its tail may lead better: see ``stress.forced``."""
 
-    def score(values: NDArray[np.float32]) -> Scored:
-        furthest = np.maximum.accumulate(event.sign * outset.returns(values), axis=1)
-        measure = event.sign * np.expm1(event.sign * furthest[:, -1])
+    event: Event
+    outset: Outset
+    # whether it does, by scenario, seed and paths of an island: kept here so that a pilot island is run once
+    led: dict[tuple[str, int, int], bool] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def tail(self) -> tuple[float, float]:
+        """The sign of returns in the tail of which the event lies, and the bound there: log return times sign."""
+        return -self.event.sign, -float(self.event.sign * np.log1p(self.event.threshold))
+
+    def __call__(self, values: NDArray[np.float32]) -> Scored:
+        """See :class:`scenario_gen.stress.splitting.Score`."""
+        sign, target = self.event.sign, self.event.sign * np.log1p(self.event.threshold)
+        furthest = np.maximum.accumulate(sign * self.outset.returns(values), axis=1)
+        measure = sign * np.expm1(sign * furthest[:, -1])
         reached = furthest >= target
         return Scored(_certain(furthest, reached), measure, reached[:, -1])
-
-    return score
 
 
 ScoreOf: TypeAlias = Callable[[Event, Outset], Score]
@@ -137,7 +147,7 @@ FUNCTIONALS: Mapping[str, ScoreOf] = {
     "max_drawdown": _max_drawdown,
     "terminal_return": _terminal_return,
     "realised_vol": _realised_vol,
-    "bar_return": _bar_return,
+    "bar_return": BarScore,
 }
 
 

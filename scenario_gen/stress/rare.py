@@ -16,20 +16,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import Generator
+from scenario_gen.generators.base import Generator, Walk
 from scenario_gen.generators.draws import Draws, plan_blocks
-from scenario_gen.generators.walks import start_walk
+from scenario_gen.generators.walks import ChainWalk, start_walk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.islands import counted_probability, island_probability, relative_error
 from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.events import BarScore
 from scenario_gen.stress.exceedance import CurvePoint, Level, curve_of, levels_of, plain_curve, weights_of
+from scenario_gen.stress.forced import run_forced_island
 from scenario_gen.stress.refresh import run_refreshed
 from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, run_island, scored, slots_of
 
 PLAIN_HITS = 100  # plain paths in the event that make islands needless: the error is then a tenth
+LED_ALIKE, PILOT = 100.0, 2**14  # stories that led paths are as many as, at least; an island that is none of the run
 MOST_EXTINCT = 0.2  # share of islands that may end without reaching the event
 
 Method = Literal["splitting", "rejection"]
@@ -63,12 +66,29 @@ class Asked:
             DataError: the generator cannot be branched, or refuses the context.
             CheckError: a score is no number, or looks ahead.
         """
+        if isinstance(score, BarScore) and sampler.method != "refresh":
+            key = (self.scenario, self.seed, sampler.island)
+            if key not in score.led:
+                pilot = self._led_island(PILOT, score, sampler)
+                score.led[key] = pilot is not None and _alike(pilot) * sampler.islands[0] >= LED_ALIKE
+            if score.led[key] and (island := self._led_island(index, score, sampler)) is not None:
+                return island
         draws, bars, plan = IslandDraws(self.seed, self.scenario, index), len(self.timestamps), _plan(sampler)
-        rows = 2 * plan.slots if sampler.method == "refresh" else plan.slots  # as many again for proposals
-        walk = start_walk(self.generator, self.context, self.timestamps, rows, self.seed)
-        if sampler.method == "refresh":
-            return run_refreshed(walk, bars, score, draws, plan)
-        return run_island(walk, bars, score, draws, plan, heard)
+        if sampler.method == "refresh":  # as many rows again for proposals
+            return run_refreshed(self._walk(2 * plan.slots), bars, score, draws, plan)
+        return run_island(self._walk(plan.slots), bars, score, draws, plan, heard)
+
+    def _walk(self, rows: int) -> Walk:
+        return start_walk(self.generator, self.context, self.timestamps, rows, self.seed)
+
+    def _led_island(self, index: int, score: BarScore, sampler: Sampler) -> Island | None:
+        """Return an island of paths led into the bar that is asked for; None where the law of a bar is not known."""
+        walk = self._walk(sampler.island)
+        if not isinstance(walk, ChainWalk) or walk.tail is None:
+            return None
+        sign, bound = score.tail
+        draws = IslandDraws(self.seed, self.scenario, index)
+        return run_forced_island(walk, walk.tail(sign), len(self.timestamps), score, draws, bound)
 
     def paths_of(self, island: Island) -> PathSet:
         """Return an island as a path set, with the weight, island and first ancestor of each path."""
@@ -128,6 +148,12 @@ def _plan(sampler: Sampler) -> Plan:
 
 
 # --- What is kept of an island ---
+
+
+def _alike(island: Island) -> float:
+    """Return as many stories as the paths of an island in the event are, each of a beginning of its own."""
+    inside = island.weights[island.happened]
+    return float(inside.sum() ** 2 / (inside**2).sum()) if inside.any() else 0.0
 
 
 @dataclass(frozen=True, eq=False)
