@@ -22,6 +22,7 @@ from scenario_gen.backtest.account_rules import AT, ENDING, AccountRules, judge_
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ground import Ground
+from scenario_gen.backtest.jitter import Jitter, jittered, set_of_each
 from scenario_gen.backtest.ledger import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally, measure
@@ -83,6 +84,8 @@ def run_backtest(
 def trade(strategy: LoadedStrategy, ground: Ground, paths: PathSet, column_chunk: int | None = None) -> BacktestResult:
     """Backtest one strategy on every path of a ground; as :func:`run_backtest`, which raises the same."""
     _refuse_lack_of_volume(ground, paths)
+    if ground.jitter is not None:
+        return _sloppily(strategy, ground, ground.jitter, paths, column_chunk)
     if len(paths) == 0:
         return _nothing(ground, paths)
     pieces = [_run_chunk(strategy, ground, paths, chunk) for chunk in chunks(ground.context, paths, column_chunk)]
@@ -107,6 +110,36 @@ def equity_of(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> NDArr
         return np.empty((0, paths.horizon + 1))
     parts = [_filled(strategy, ground, paths, chunk)[1].account.equity for chunk in chunks(ground.context, paths)]
     return np.concatenate(parts)
+
+
+def _sloppily(
+    strategy: LoadedStrategy, ground: Ground, jitter: Jitter, paths: PathSet, column_chunk: int | None
+) -> BacktestResult:
+    """Backtest generated paths as the jitter has it, each with its own set of parameters."""
+    plain = replace(ground, jitter=None)
+    if paths.provenance.get("generator") == "history":
+        return trade(strategy, plain, paths, column_chunk)
+    sloppy = jittered(jitter, paths, ground.seed)
+    chosen, sets = set_of_each(jitter, paths.path_ids, ground.seed), ground.variants(strategy)
+    rows = [np.flatnonzero(chosen == number) for number in range(len(sets))]
+    parts = [
+        trade(variant, plain, sloppy.select(paths.path_ids[row]), column_chunk)
+        for variant, row in zip(sets, rows, strict=True)
+        if len(row)
+    ]
+    if not parts:
+        return trade(strategy, plain, sloppy, column_chunk)
+    back = np.argsort(np.concatenate(rows), kind="stable")
+    trades = pd.concat([part.trades for part in parts], ignore_index=True)
+    place = pd.Series(np.arange(len(paths)), index=paths.path_ids)
+    endings = None if ground.account is None else pd.concat([part.endings for part in parts]).iloc[back]
+    return BacktestResult(
+        metrics=pd.concat([part.metrics for part in parts]).iloc[back],
+        equity=np.concatenate([part.equity for part in parts])[back],
+        exposure=np.concatenate([part.exposure for part in parts])[back],
+        trades=trades.iloc[np.argsort(place[trades["path_id"]].to_numpy(), kind="stable")].reset_index(drop=True),
+        endings=endings,
+    )
 
 
 def chunks(context: Candles, paths: PathSet, width: int | None = None) -> list[slice]:

@@ -6,6 +6,7 @@ Owns how the causality probe and the warm-up become findings. Both look at a few
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -85,6 +86,19 @@ def _orders_told(orders: IntrabarOrders, means: dict[str, float]) -> str:
 
 
 MOST_UNFILLED = 0.05  # of the orders that were wanted
+
+
+def fills_findings(
+    strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame, ground: Ground, scenario: str
+) -> list[Finding]:
+    """Return a finding on every strategy of which the account cut or refused an order; ``strategy`` is its place."""
+    rows = dict(list(metrics.groupby("strategy")))
+    return [
+        finding
+        for place, strategy in enumerate(strategies)
+        if place in rows
+        for finding in fills_finding(strategy.name, rows[place], ground, scenario=scenario)
+    ]
 
 
 def fills_finding(strategy: str, metrics: pd.DataFrame, ground: Ground, *, scenario: str = "") -> list[Finding]:

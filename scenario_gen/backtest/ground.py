@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.jitter import Jitter, variants
+from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.errors import SpecError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
@@ -32,6 +34,7 @@ class Ground:
     calendar: BarCalendar | None = None  # of the bars; None where bars_per_year was given and nothing shows one
     broker: Broker = field(default_factory=Broker)  # cash, costs and fills
     account: AccountRules | None = None  # what ends the account, where rules are declared
+    jitter: Jitter | None = None  # how sloppily generated paths are executed; real bars are traded as the broker says
     seed: int = 0  # of everything that is drawn beside the paths: random entries, coins, bootstraps
 
     @classmethod
@@ -84,6 +87,10 @@ class Ground:
                     f"{place(key)}: got {asked[key]} trading days, but the paths of '{name}' last {there}; expected at "
                     "most as many, or a longer bars.horizon"
                 )
+
+    def variants(self, strategy: LoadedStrategy) -> list[LoadedStrategy]:
+        """Return a strategy with each set of parameters that paths are given; none where parameters stay."""
+        return variants(strategy, self.jitter, self.seed) if self.jitter is not None and self.jitter.parameters else []
 
     def behind(self, context: Candles) -> Ground:
         """Return this ground with other bars before the paths; the account and the year stay."""

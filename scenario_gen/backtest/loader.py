@@ -77,9 +77,10 @@ class LoadedStrategy:
     file: Path  # the user's file, absolute
     # what its code has read so far, one for all sets of an entry; a strategy of this package's own reads nothing
     reads: Reads = dataclasses.field(default_factory=lambda: Reads(Path(__file__)), compare=False)
+    where: str | None = None  # the condition that its entry puts on parameters
 
     def __reduce__(self) -> tuple[Callable[..., LoadedStrategy], tuple[Any, ...]]:
-        return _reload, (self.name, self.use, self.params, self.file, type(self.instance).__name__)
+        return _reload, (self.name, self.use, self.params, self.file, type(self.instance).__name__, self.where)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             continue
         complete = described(instance)
         name = use.name if use.name and len(sets) == 1 else label(use.name or cls.__name__, complete)
-        kept.append(LoadedStrategy(name, use.use, complete, instance, file, reads))
+        kept.append(LoadedStrategy(name, use.use, complete, instance, file, reads, use.where))
     if not kept:
         raise StrategyError(
             f"{cls.__name__} refused all {len(sets)} combinations of its grid: {dropped[-1].reason}",
@@ -246,10 +247,12 @@ def _instance(cls: type, params: dict[str, Any], reads: Reads) -> Any:
         raise user_error(error, reads.file, f"{label(cls.__name__, params)} raised") from error
 
 
-def _reload(name: str, use: str, params: dict[str, Any], file: Path, class_name: str) -> LoadedStrategy:
+def _reload(
+    name: str, use: str, params: dict[str, Any], file: Path, class_name: str, where: str | None = None
+) -> LoadedStrategy:
     reads = Reads(file)
     cls = _class_in(reads, class_name)
-    return LoadedStrategy(name, use, params, _instance(cls, params, reads), file, reads)
+    return LoadedStrategy(name, use, params, _instance(cls, params, reads), file, reads, where)
 
 
 def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:

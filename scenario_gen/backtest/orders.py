@@ -37,6 +37,7 @@ class Quotes:
     slippage: Floats | None = None
     ceiling: Floats | None = None
     floor: Floats | None = None
+    missed: Bools | None = None
 
     @property
     def limited(self) -> bool:
@@ -49,6 +50,18 @@ class Quotes:
             return usual
         times = 1.0 if self.cost_times is None else self.cost_times
         return np.minimum(usual * times + (0.0 if more is None else more), MOST_COST)
+
+    def without_missed(self) -> Quotes:
+        """Return the market in which nobody trades at the bars that are missed: no weight is changed there."""
+        if self.missed is None:
+            return self
+        ceiling, floor = (
+            (np.inf if self.ceiling is None else self.ceiling),
+            (-np.inf if self.floor is None else self.floor),
+        )
+        return replace(
+            self, ceiling=np.where(self.missed, 0.0, ceiling), floor=np.where(self.missed, np.inf, floor), missed=None
+        )
 
     def waits(self, price: Floats, side: Floats, bar: int) -> Bools:
         """Return which accounts find nobody to buy from (side 1) or to sell to (side -1) at a price, bool [path]."""
@@ -69,6 +82,12 @@ class SignalOrders:
     stop_loss: Floats  # float64 [bar, path], NaN for none; with ``take_profit``
     take_profit: Floats
     trailing: bool  # whether ``stop_loss`` follows the best price
+
+    def without_entries(self, missed: Bools | None) -> SignalOrders:
+        """Leave out the entries that are lost, bool [bar, path]."""
+        if missed is None:
+            return self
+        return replace(self, entries=self.entries & ~missed, short_entries=self.short_entries & ~missed)
 
     def fillable(self, *, shorts: bool) -> SignalOrders:
         """Return what a broker fills: without conflicts, and where it allows no shorts long only."""

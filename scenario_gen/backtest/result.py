@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account_rules import AccountResult
+from scenario_gen.backtest.jitter import JitterCost
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.grids import Shape, Stepwise
 from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
@@ -137,6 +138,7 @@ class StrategyResult:
     marker: list[Marker] = field(default_factory=list)  # what it really made before the paths, and after
     overfitting: Choice | None = None  # of its grid of parameters; the same for all its sets
     regimes: list[RegimeResult] = field(default_factory=list)  # on each third of the paths by what they were like
+    jitter: JitterCost | None = None  # what sloppy execution costs it, in a scenario that is executed so
     account: AccountResult | None = None  # how the paths end under the account's rules, where some are declared
 
 

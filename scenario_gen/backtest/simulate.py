@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 def run_signals(market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
     wished = np.any((wanted.entries | wanted.short_entries) & (wanted.size > 0), axis=0)
-    wanted = wanted.fillable(shorts=broker.shorts)
+    wanted = wanted.fillable(shorts=broker.shorts).without_entries(market.missed)
     if broker.simple and not market.limited:
         return _vectorbt_signals(market, wanted, broker).of_wishes(wished)
     return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome().of_wishes(wished)
@@ -49,7 +49,7 @@ def run_signals(market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_y
 
 def run_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
     """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
-    wished = np.any(weights != 0, axis=0)
+    wished, market = np.any(weights != 0, axis=0), market.without_missed()
     if not broker.shorts:
         weights = np.maximum(weights, 0.0)
     if broker.simple and not market.limited:

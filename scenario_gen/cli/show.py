@@ -13,6 +13,7 @@ from scenario_gen.report.table import Column, Table, of_texts, place, to_rich
 from scenario_gen.report.tables import dials, terminal
 from scenario_gen.report.tables.accounts import account_table
 from scenario_gen.report.tables.crises import told_tables
+from scenario_gen.report.tables.jitter import jitter_table
 from scenario_gen.report.tables.regimes import regimes_on_the_terminal
 from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.report.tables.terminal import WIDE
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from scenario_gen.stats.ranks import Coverage
     from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport
 
+# What a run may be asked beside its strategies' results: a table each, or None where it was not.
+ASKED = (account_table, regimes_on_the_terminal, terminal_table, views_table, jitter_table)
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190
 WIDTH_OF_A_CALIBRATION = 170
@@ -54,8 +57,7 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
     """Print a row per scenario and strategy, what else was asked, then a line per kind of finding that is no PASS."""
-    each = (account_table(run), regimes_on_the_terminal(run), terminal_table(run), views_table(run))
-    asked = [table for table in each if table is not None]
+    asked = [table for table_of in ASKED if (table := table_of(run)) is not None]
     tables = [terminal.run_table(run), *asked, *told_tables(run, place(run))]
     show(console or make_console(), *tables, finding_lines(run.findings))
 

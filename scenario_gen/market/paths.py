@@ -28,6 +28,7 @@ class TradingTerms:
     slippage: NDArray[np.float64] | None = None  # float64 [path, bar]: share of the price, on top of the broker's
     ceiling: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and above nothing is bought
     floor: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and below nothing is sold
+    missed: NDArray[np.bool_] | None = None  # bool [path, bar]: an entry then is lost, and no weight is changed
 
     def rows(self, rows: list[int] | slice) -> TradingTerms:
         """Return the terms of some paths."""

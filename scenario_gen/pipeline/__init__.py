@@ -19,12 +19,12 @@ from scenario_gen.pipeline.shocks import cost_of_shocks, shocked
 from scenario_gen.pipeline.stages import (
     compare_generators,
     compare_with_history,
+    cost_of_jitter,
     forecast_the_past,
     hold_against,
     probe,
     sample_and_trade,
     sum_up,
-    tell_regimes,
 )
 from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versions
 from scenario_gen.pipeline.views import weigh_by_views
@@ -42,12 +42,12 @@ RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("", sample_and_trade),
     ("", weigh_by_views),
     ("summarising", sum_up),
-    ("summarising", tell_regimes),
     ("judging events", judge_events),
     ("", probe),
     ("", hold_against),
     ("judging strategies", compare_generators),
     ("", cost_of_shocks),
+    ("", cost_of_jitter),
     ("", compare_with_history),
     ("checking realism", forecast_the_past),
     ("", replay_crises),

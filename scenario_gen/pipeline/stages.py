@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.agreement import StrategyAgreement, generators_side_by_side
+from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ORDERS_PATHS, ask_strategy, look_ahead_finding
+from scenario_gen.backtest.jitter import cost_of
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.regimes import by_regime, courses
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.finding import AGREEMENT, LOOK_AHEAD, Finding, Label
@@ -29,7 +30,7 @@ from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_find
 from scenario_gen.forecasts.origins import not_as_far
 from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
-from scenario_gen.market.paths import PathSet, joined
+from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.events import run_islands
@@ -78,28 +79,6 @@ def sum_up(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     )
     scenarios = [replace(scenario, reweighed=results.reweighed.get(scenario.name)) for scenario in scenarios]
     return replace(results, scenarios=tuple(scenarios), metrics=metrics), findings
-
-
-def tell_regimes(study: Study, results: Results) -> tuple[Results, list[Finding]]:
-    """Tell what every strategy made of each third of the paths, by what the paths were like."""
-    scenarios = []
-    with study.progress.stage("results by regime", len(study.grounds)) as advance:
-        for ground, scenario in zip(study.grounds, results.scenarios, strict=True):
-            numbers, parts = [], []
-            for paths in paths_of(ground, study.store):
-                numbers.append(courses(paths))
-                parts.append(replace(paths, values=paths.values[:, :, :0].copy(), fields=(), terms=None))
-            every = {key: np.concatenate([part[key] for part in numbers]) for key in numbers[0]}
-            kept = joined(parts)
-            own = results.metrics[results.metrics["scenario"] == scenario.name]
-            rows = {str(name): of.set_index("path_id").loc[kept.path_ids] for name, of in own.groupby("strategy")}
-            told = [
-                replace(known, regimes=by_regime(every, rows[known.name], kept.weighting))
-                for known in scenario.strategies
-            ]
-            scenarios.append(replace(scenario, strategies=told))
-            advance(1)
-    return replace(results, scenarios=tuple(scenarios)), []
 
 
 def compare_with_history(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -283,11 +262,11 @@ def comparable(prepared: Sequence[Prepared], weighted: Collection[str] = ()) -> 
     Scenarios whose paths do not all stand for as much, by name, say nothing of a generator.
     """
     own = [ground for ground in prepared if ground.scenario.role == "scenario" and ground.name not in weighted]
-    own.sort(key=lambda ground: bool(ground.scenario.shocks))
+    own.sort(key=lambda ground: ground.scenario.beside_itself)
     if not own:
         return []
     base = next((ground for ground in own if ground.name == "base"), own[0])
-    if base.scenario.shocks:  # no generator's paths
+    if base.scenario.beside_itself:  # no generator's paths, or not in the same account
         return []
     return [base, *(ground for ground in prepared if ground.scenario.role == "baseline" and _alike(base, ground))]
 
@@ -318,6 +297,35 @@ def _finding(strategy: StrategyAgreement, scenario: str) -> Finding:
         offenders=apart,
         strategy=strategy.strategy,
     )
+
+
+# --- Sloppy execution ---
+
+
+def cost_of_jitter(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Set every strategy of a scenario with jitter beside itself on the same paths, as the broker fills it.
+
+    Raises:
+        StrategyError: a strategy raised, or returned something unusable.
+    """
+    asked = [place for place, ground in enumerate(study.grounds) if ground.jitter is not None]
+    if not asked:
+        return results, []
+    scenarios = list(results.scenarios)
+    of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
+    with study.progress.stage("what sloppy execution costs", len(asked) * len(study.strategies)) as advance:
+        for place in asked:
+            ground, known = study.grounds[place], []
+            parts = list(paths_of(ground, study.store))
+            for strategy, result in zip(study.strategies, scenarios[place].strategies, strict=True):
+                plain = pd.concat([trade(strategy, replace(ground, jitter=None), part).metrics for part in parts])
+                rows = of_scenario[ground.name]
+                sloppy = rows[rows["strategy"] == strategy.name].set_index("path_id")
+                known.append(replace(result, jitter=cost_of(sloppy, plain, ground.variants(strategy))))
+                advance(1)
+            scenarios[place] = replace(scenarios[place], strategies=known)
+    study.clock.lap("what sloppy execution costs")
+    return replace(results, scenarios=tuple(scenarios)), []
 
 
 # --- Every strategy of a run before some of its paths ---
@@ -369,17 +377,17 @@ MOST_RESULTS = 60  # strategies x scenarios that are held against something; of 
 def hold_against(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Hold every strategy against chance, holding, its rivals and history; findings leave the baselines out.
 
-    Shocked scenarios are left out: their paths are held against the same paths unshocked.
+    Shocked and sloppy scenarios are left out: their paths are held against the same paths without that.
 
     Raises:
         StrategyError: a strategy raised on real bars, or answered something unusable.
     """
     scenarios = list(results.scenarios)
     findings: list[Finding] = []
-    plain = sum(not ground.scenario.shocks for ground in study.grounds)
+    plain = sum(not ground.scenario.beside_itself for ground in study.grounds)
     everywhere = plain * len(study.strategies) <= MOST_RESULTS
     for place, (ground, scenario) in enumerate(zip(study.grounds, results.scenarios, strict=True)):
-        if ground.scenario.shocks:
+        if ground.scenario.beside_itself:
             continue
         if place and not everywhere:
             study.progress.note(f"{ground.name}: skill, pairs and tails are judged in {scenarios[0].name} alone")

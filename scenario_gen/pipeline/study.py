@@ -146,7 +146,7 @@ class Study:
         sampled = [scenario for scenario in spec.scenarios if scenario.replay is None]
         once = [scenario for scenario in spec.scenarios if scenario.replay is not None]
         opened = prepare(sampled, loaded.base, progress, kept=kept, place=loaded.place)
-        grounds = [replace(ground, account=spec.account) for ground in opened]
+        grounds = [replace(ground, account=spec.account, jitter=ground.scenario.jitter) for ground in opened]
         for ground in grounds:
             ground.refuse_days_beyond(ground.timestamps, ground.name, partial(loaded.place, "", "account"))
         replays = prepare(once, loaded.base, progress, kept=kept, among=sampled, place=loaded.place) if once else []

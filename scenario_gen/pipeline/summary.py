@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account_rules import AccountRules, account_result
 from scenario_gen.backtest.before import repair_effects
 from scenario_gen.backtest.engine import BacktestResult, trade
-from scenario_gen.backtest.findings import fills_finding
+from scenario_gen.backtest.findings import fills_findings
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
+from scenario_gen.backtest.regimes import by_regime, courses
 from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, Trade, fan_bars, make_fan, rounded
 from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
 from scenario_gen.candles.check import none_left
@@ -175,6 +176,7 @@ class Merged:
     account: CandleAccount  # of the candles
     provenance: dict[str, Any]  # of the first block; counts are added up
     block_of: NDArray[np.int64]  # the block that each kept path lies in [path]
+    courses: dict[str, NDArray[np.float64]]  # the numbers by which regimes tell paths apart, [path] each
     weights: Weights | None = None  # of the kept paths; None where all stand for as much
 
     def returns(self, place: int) -> NDArray[np.float64]:
@@ -207,22 +209,13 @@ def summarise(
             overlap = overlap_finding(one.name, end, one.generator.trained_until)
             findings += [candle_finding(one.name, merged.account), overlap]
             findings += edge_finding(one.name, merged.provenance, merged.account.paths)
-            findings += _unfilled(one, strategies, merged.metrics) if one.scenario.role == "scenario" else []
+            findings += (
+                fills_findings(strategies, merged.metrics, one, one.name) if one.scenario.role == "scenario" else []
+            )
             advance(1)
     store.write_candles(pd.concat(candles, ignore_index=True))
     findings += limit_findings(scenarios, limits.declared())
     return scenarios, _without_equal_weights(pd.concat(metrics, ignore_index=True), scenarios), findings
-
-
-def _unfilled(prepared: Prepared, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> list[Finding]:
-    """Return a finding on every strategy of which the account cut or refused an order."""
-    rows = dict(list(metrics.groupby("strategy")))
-    return [
-        finding
-        for place, strategy in enumerate(strategies)
-        if place in rows
-        for finding in fills_finding(strategy.name, rows[place], prepared, scenario=prepared.name)
-    ]
 
 
 def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
@@ -230,7 +223,7 @@ def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
     paths = prepared.scenario.paths
     fan = fan_bars(len(prepared.timestamps))[1:] - 1
     parts: list[FinishedBlock] = []
-    closes, block_of = [], []
+    closes, numbers, block_of = [], [], []
     writer = store.paths_writer(prepared.name) if paths.keep else nullcontext()
     with writer as out:
         for index in block_indices(prepared, store):
@@ -238,6 +231,7 @@ def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
             if out is not None:
                 out.write(part.paths)
             closes.append(part.paths.close[:, fan])
+            numbers.append(courses(part.paths))
             block_of.append(np.full(len(part.paths), index))
             parts.append(part.without_bars())
     path_ids = np.concatenate([part.paths.path_ids for part in parts])
@@ -255,6 +249,7 @@ def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
         equity=np.concatenate([part.equity for part in parts], axis=1),
         equity_then=np.concatenate([part.equity_then for part in parts], axis=1),
         close=np.concatenate((anchor, np.concatenate(closes)), axis=1),
+        courses={key: np.concatenate([each[key] for each in numbers]) for key in numbers[0]},
         volatility_ratio=np.concatenate([part.volatility_ratio for part in parts]),
         account=merge_tallies([part.tally for part in parts]),
         provenance=provenance,
@@ -340,9 +335,10 @@ def _strategy_result(
     prepared: Prepared, strategy: LoadedStrategy, place: int, merged: Merged, limits: Limits, shown: PathSet | None
 ) -> StrategyResult:
     ids = merged.path_ids[ranked(merged.returns(place), merged.weights)]
-    return strategy_result(
+    metrics = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
+    known = strategy_result(
         strategy,
-        merged.metrics[merged.metrics["strategy"] == place].set_index("path_id"),
+        metrics,
         merged.equity[place],
         len(prepared.timestamps),
         limits,
@@ -352,6 +348,7 @@ def _strategy_result(
         rules=prepared.account,
         weights=merged.weights,
     )
+    return replace(known, regimes=by_regime(merged.courses, metrics, merged.weights))
 
 
 def _realised(prepared: Prepared, strategy: LoadedStrategy, place: int, merged: Merged) -> Realised | None:

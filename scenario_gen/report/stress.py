@@ -13,6 +13,7 @@ from scenario_gen.report.table import Answer, PlacedScenario
 from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.report.tables.crises import crises_answer, replays_answer
 from scenario_gen.report.tables.events import events_answer
+from scenario_gen.report.tables.jitter import jitter_answer
 from scenario_gen.report.tables.reverse import reverse_answer
 from scenario_gen.report.tables.shocks import shock_answer
 from scenario_gen.report.tables.views import views_answer
@@ -27,6 +28,7 @@ ANSWERS: tuple[AnswerOf, ...] = (
     events_answer,
     reverse_answer,
     views_answer,
+    jitter_answer,
 )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.jitter import Jitter
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
@@ -120,6 +121,12 @@ class ResolvedScenario(Section):
     reweight: str | None = None  # the scenario whose paths are weighed by the views
     views: tuple[View, ...] = Field(default=(), strict=False)
     shocks: tuple[AnyShock, ...] = Field(default=(), strict=False)
+    jitter: Jitter | None = None
+
+    @property
+    def beside_itself(self) -> bool:
+        """Whether shocks or sloppy execution set its results beside those of the same paths without them."""
+        return bool(self.shocks) or self.jitter is not None
 
 
 class ScenarioSpec(Section):

@@ -19,6 +19,7 @@ from typing import Any
 
 from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker, in_numbers, problem
+from scenario_gen.backtest.jitter import Jitter
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
@@ -120,6 +121,7 @@ OWN: dict[str, type[Section]] = {  # keys of a scenario alone: the base has none
     "replay": Replay,
     "event": Event,
     "sampler": Sampler,
+    "jitter": Jitter,
 }
 ALONE = ("shocks",)  # such keys that hold a list
 MAX_SCENARIOS = 200

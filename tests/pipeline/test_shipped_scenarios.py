@@ -63,7 +63,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return run
 
 
-@pytest.mark.parametrize("name", ["quickstart.yaml", "crisis_2008.yaml", "own_csv.yaml", "stress_pack.yaml"])
+@pytest.mark.parametrize(
+    "name", ["quickstart.yaml", "crisis_2008.yaml", "own_csv.yaml", "stress_pack.yaml", "challenge.yaml"]
+)
 def test_a_shipped_scenario_runs_on_the_embedded_model(name: str, ran: Runs) -> None:
     run, folder = ran(name)
     for scenario in run.scenarios:

@@ -46,8 +46,8 @@ def test_stages_run_in_order_and_their_findings_stand_in_that_order(tmp_path: Pa
 
     monkeypatch.setattr(pipeline, "RUN", tuple((lap, noted(stage)) for lap, stage in pipeline.RUN))
     result = sg.run({**SPEC, "report": {"folder": str(tmp_path / "run")}})
-    assert order[:5] == ["sample_and_trade", "weigh_by_views", "sum_up", "tell_regimes", "judge_events"]
-    assert order[5:9] == ["probe", "hold_against", "compare_generators", "cost_of_shocks"]
+    assert order[:4] == ["sample_and_trade", "weigh_by_views", "sum_up", "judge_events"]
+    assert order[4:9] == ["probe", "hold_against", "compare_generators", "cost_of_shocks", "cost_of_jitter"]
     assert order[9:] == ["compare_with_history", "forecast_the_past", "replay_crises", "answer_shocks"]
     names = [finding.name for finding in result.findings]
     assert names.index("candles") < names.index("look_ahead") < names.index("nulls")

@@ -1,0 +1,113 @@
+"""Does it survive sloppy execution? The answer of the page, and the table of the terminal.
+
+Owns their words and which number stands in which column. Every difference is of a path and itself, computed by the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scenario_gen.report.numbers import Shown, in_percent, plain
+from scenario_gen.report.table import Answer, Column, PlacedScenario, Table, place, show, tabled, tabulate
+from scenario_gen.report.tables.outcomes import group_row
+from scenario_gen.report.words import Piece, Sentence, say
+from scenario_gen.store.results import StressRun
+
+QUESTION = "Does it survive sloppy execution?"
+DRAWN = {
+    "slippage": "an order slips by up to {level} of the price more",
+    "spread": "half the spread of a path is wider by up to {level} of the price",
+    "delay": "on {level} of the bars all orders wait for the next one",
+    "missed": "{level} of the entries are never filled",
+    "parameters": "every number among the parameters lies within {level} of its own",
+}
+RULES = "In scenario {scenario}, drawn anew for each path: {drawn}."
+SURVIVES = "{strategy} still earns in the mean there: {after}, {before} as the broker fills it."
+TURNS = "{strategy} earns {before} in the mean as the broker fills it, and {after} there."
+NO_GAIN = "None of the strategies earns in the mean as the broker fills it; section 4 says what they make."
+CAPTION = (
+    "Each path beside itself, executed as the broker says: mean differences with their 95% intervals over pairs. Sets: "
+    "of parameters, among which each path has one; those that a strategy or its condition refuses are drawn anew."
+)
+COLUMNS = (
+    Column("Mean return", "jitter/sloppy", "signed percent"),
+    Column("Less the plain run", "jitter/total_return", "signed percent", decimals=2),
+    Column("Paths that lose", "jitter/losing", "share"),
+    Column("In the plain run", "jitter/losing_before", "share"),
+    Column("Paths that earn less", "jitter/worse", "share"),
+    Column("Deeper drawdown", "jitter/max_drawdown", "signed percent", decimals=2),
+)
+
+
+def jitter_answer(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> Answer | None:
+    """Return what sloppy execution costs every strategy, None where no scenario has jitter."""
+    asked = [scenario for scenario in placed if any(each.jitter is not None for each in scenario.scenario.strategies)]
+    if not asked:
+        return None
+    rows: list[Any] = []
+    for scenario in asked:
+        rows += [group_row(scenario), *scenario.strategies()]
+    columns = (*COLUMNS, *([Column("Sets", _sets)] if any(_sets_of(row) for row in rows) else []))
+    table = tabulate("Strategy", columns, rows, title="What sloppy execution costs.", caption=CAPTION)
+    return Answer(QUESTION, tuple(sentence for scenario in asked for sentence in _told(run, scenario)), (table,))
+
+
+def jitter_table(run: StressRun) -> Table | None:
+    """Return one row per sloppy scenario and strategy for the terminal, None where there is none."""
+    pairs = [
+        (scenario, strategy)
+        for scenario in place(run)
+        for strategy in scenario.strategies()
+        if strategy.strategy.jitter is not None
+    ]
+    last = {scenario.at: number for number, (scenario, _) in enumerate(pairs)}
+    return tabled(
+        "scenario",
+        (
+            Column("strategy", lambda pair: pair[1].strategy.name, left=True),
+            *(Column(column.head.lower(), _second(column), in_percent) for column in COLUMNS),
+        ),
+        pairs,
+        lambda pair: pair[0].scenario.name,
+        title="Sloppy execution beside the same paths as the broker fills them",
+        sections=frozenset(last.values()),
+    )
+
+
+def _second(column: Column) -> Any:
+    return lambda pair: pair[1].find(str(column.get))
+
+
+def _sets_of(row: Any) -> int:
+    jitter = getattr(getattr(row, "strategy", None), "jitter", None)
+    return len(jitter.sets) if jitter is not None else 0
+
+
+def _sets(strategy: Any) -> str:
+    return str(_sets_of(strategy) or "—")
+
+
+def _told(run: StressRun, scenario: PlacedScenario) -> list[Sentence]:
+    """Return what was drawn, and the strategy with the largest plain mean, before and after."""
+    number = int(scenario.at.rpartition("/")[2])
+    sections = run.spec.get("scenarios", [])
+    jitter: Mapping[str, Any] = (sections[number].get("jitter") if number < len(sections) else None) or {}
+    drawn: list[Piece] = []
+    for key, words in DRAWN.items():
+        if jitter.get(key):
+            level = _level(jitter[key], f"spec/scenarios/{number}/jitter/{key}")
+            drawn += ["; " if drawn else "", *say(words, level=level)]
+    sentences = [say(RULES, scenario=scenario.title, drawn=tuple(drawn))] if drawn else []
+    having = [each for each in scenario.strategies() if each.strategy.jitter is not None]
+    earning = [each for each in having if (each.find("jitter/plain").value.value or 0.0) > 0]
+    if not earning:
+        return [*sentences, say(NO_GAIN)]
+    top = max(earning, key=lambda each: each.find("jitter/plain").value.value)
+    after, before = (show(top.find(f"jitter/{name}"), "signed percent", decimals=1) for name in ("sloppy", "plain"))
+    survives = (top.find("jitter/sloppy").value.value or 0.0) > 0
+    return [*sentences, say(SURVIVES if survives else TURNS, strategy=top.title, after=after, before=before)]
+
+
+def _level(value: float, pointer: str) -> Shown:
+    return plain(value, "level", pointer) if value >= 0.001 else plain(value, "number", pointer, decimals=5)
