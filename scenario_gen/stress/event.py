@@ -114,6 +114,9 @@ class Sampler(Section):
         default=(8, 16), strict=False, description="independent islands: at least, and at most"
     )
     kill: float = Field(default=0.5, ge=0.05, le=0.9, description="share of paths that each level gives up")
+    sweeps: int = Field(
+        default=2, ge=0, le=100, description="moves of each path within the event at the end, which part what is alike"
+    )
     relative_error: float = Field(
         default=0.15, gt=0.0, le=1.0, description="of the probability; once it is reached no more islands are run"
     )

@@ -28,7 +28,7 @@ from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.events import BarScore
 from scenario_gen.stress.exceedance import CurvePoint, Level, curve_of, levels_of, plain_curve, weights_of
 from scenario_gen.stress.forced import run_forced_island
-from scenario_gen.stress.refresh import run_refreshed
+from scenario_gen.stress.refresh import FirstRows, rejuvenated, run_refreshed
 from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, run_island, scored, slots_of
 
 PLAIN_HITS = 100  # plain paths in the event that make islands needless: the error is then a tenth
@@ -74,9 +74,12 @@ class Asked:
             if score.led[key] and (island := self._led_island(index, score, sampler)) is not None:
                 return island
         draws, bars, plan = IslandDraws(self.seed, self.scenario, index), len(self.timestamps), _plan(sampler)
-        if sampler.method == "refresh":  # as many rows again for proposals
-            return run_refreshed(self._walk(2 * plan.slots), bars, score, draws, plan)
-        return run_island(self._walk(plan.slots), bars, score, draws, plan, heard)
+        moved = sampler.method == "refresh" or sampler.sweeps > 0
+        walk = self._walk(2 * plan.slots if moved else plan.slots)  # as many rows again for proposals
+        if sampler.method == "refresh":
+            return run_refreshed(walk, bars, score, draws, plan)
+        island = run_island(FirstRows(walk, plan.slots), bars, score, draws, plan, heard)
+        return rejuvenated(island, walk, score, draws, sampler.sweeps) if moved else island
 
     def _walk(self, rows: int) -> Walk:
         return start_walk(self.generator, self.context, self.timestamps, rows, self.seed)
