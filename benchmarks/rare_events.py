@@ -20,6 +20,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -154,30 +155,48 @@ def coverage(quick: bool) -> None:
     print(f"its low {np.median(widths):.1f}; {seconds:.0f} s", flush=True)
 
 
-def brute(law: Law, scores: dict[str, Score], paths: int, seed: int) -> dict[str, tuple[float, float]]:
+Happened = Callable[[np.ndarray], np.ndarray]  # of values [path, bar, field], [path]
+
+
+def brute(law: Law, events: dict[str, Happened], paths: int, seed: int) -> dict[str, tuple[float, float]]:
     """Return the share of plain paths in each event, and its error."""
-    chunk, hits = 20_000, dict.fromkeys(scores, 0)
+    chunk, hits = 20_000, dict.fromkeys(events, 0)
     for at in range(paths // chunk):
         values = sample_walk(walk_of(law, chunk), np.random.default_rng([seed, at]).random((chunk, BARS, 1)))
-        for name, score in scores.items():
-            hits[name] += int(score(values).happened.sum())
+        for name, happened in events.items():
+            hits[name] += int(happened(values).sum())
     return {name: (count / paths, np.sqrt(count) / paths) for name, count in hits.items()}
 
 
-GARCH_DEPTHS = (0.2387, 0.281)  # some 3e-3 and 8e-4
+def deepest(values: np.ndarray) -> np.ndarray:
+    """Return the deepest fall of closes from the highest so far."""
+    level = np.log(values[..., 3].astype(np.float64) / 100.0)
+    return -np.expm1((level - np.maximum(np.maximum.accumulate(level, axis=1), 0.0)).min(axis=1))
+
+
+@lru_cache(maxsize=1)
+def garch_truths(quick: bool) -> dict[str, tuple[float, float]]:
+    """Return the shares of plain paths of the token GARCH at each depth."""
+    events: dict[str, Happened] = {f"{depth:.1%}": partial(_falls, depth) for depth in GARCH_DEPTHS}
+    return brute(token_garch, events, 200_000 if quick else 2_000_000, 5)
+
+
+def _falls(depth: float, values: np.ndarray) -> np.ndarray:
+    return deepest(values) >= depth
+
+
+GARCH_DEPTHS = (0.2387, 0.281, 0.32)  # some 3e-3, 8e-4 and 2e-4
 
 
 def garch(quick: bool) -> None:
     """Print two depths beside plain paths."""
-    scores = {f"{depth:.1%}": drawdown_of(depth, OUTSET) for depth in GARCH_DEPTHS}
-    truths = brute(token_garch, scores, 200_000 if quick else 2_000_000, 5)
     print(HEAD)
-    for name, score in scores.items():
-        truth, error = truths[name]
+    for depth, (name, (truth, error)) in zip(GARCH_DEPTHS, garch_truths(quick).items(), strict=True):
+        score = drawdown_of(depth, OUTSET)
         for kill in (0.5, 0.25):
             found = islands(6 if quick else 30, Plan(512, kill), score, token_garch)
             print(found.row(f"{name}, kill {kill:.0%}", truth, error), flush=True)
-    for name, (truth, error) in truths.items():
+    for name, (truth, error) in garch_truths(quick).items():
         print(f"plain paths: {name} {truth:.3e} ± {error:.1e}")
 
 
@@ -240,21 +259,20 @@ def defects(quick: bool) -> None:
 
 def tilt(quick: bool) -> None:
     """Print importance sampling with tilted tokens on the same GARCH."""
-    scores = {f"{depth:.1%}": drawdown_of(depth, OUTSET) for depth in (GARCH_DEPTHS[1], 0.32)}
-    truths = brute(token_garch, scores, 200_000 if quick else 2_000_000, 5)
+    truths = garch_truths(quick)
     print(HEAD)
     for theta in (0.5, 0.2):
         chances = np.exp(-theta * TOKENS)
         ratio = chances.mean() / chances  # p(s) over the tilted chance of a token
         cumulative = np.cumsum(chances / chances.sum())
-        start, runs, estimates = time.process_time(), 10 if quick else 60, {name: [] for name in scores}
+        start, runs, estimates = time.process_time(), 10 if quick else 60, {name: [] for name in truths}
         for at in range(runs):
             drawn = np.random.default_rng([9, at]).random((4000, BARS))
             tokens = np.minimum(np.searchsorted(cumulative, drawn, side="right"), 245)
             values = sample_walk(walk_of(token_garch, 4000), ((tokens + 0.5) / 246)[..., None])
             weights = ratio[tokens].prod(axis=1)
-            for name, score in scores.items():
-                estimates[name].append(float(np.mean(weights * score(values).happened)))
+            for depth, name in zip(GARCH_DEPTHS, truths, strict=True):
+                estimates[name].append(float(np.mean(weights * _falls(depth, values))))
         for name, (truth, error) in truths.items():
             found = Found(np.array(estimates[name]), runs * 4000 * BARS, time.process_time() - start)
             print(found.row(f"{name}, tilted by {theta}", truth, error), flush=True)
@@ -272,7 +290,7 @@ class Trend:
 
 def strategy(quick: bool) -> None:
     """Print the loss of a rule beside plain paths."""
-    stamps = pd.bdate_range("2020-01-01", periods=60 + BARS)
+    paths, stamps = (40_000 if quick else 200_000), pd.bdate_range("2020-01-01", periods=60 + BARS)
     past = 100 * np.exp(np.cumsum(SIGMA * np.random.default_rng(1).standard_normal(60)))
     past *= 100 / past[-1]
     context = Candles(stamps[:60], np.repeat(past[:, None], 4, axis=1), ("open", "high", "low", "close"))
@@ -282,11 +300,15 @@ def strategy(quick: bool) -> None:
         f"{loss} {size:.0%}": StrategyScore(loaded, ground, stamps[60:], OUTSET, loss, size)  # type: ignore[arg-type]
         for loss, size in (("strategy_loss", 0.20), ("strategy_drawdown", 0.22), ("strategy_drawdown", 0.27))
     }
-    truths = brute(token_garch, scores, 40_000 if quick else 200_000, 6)
+    truths = brute(token_garch, {name: partial(_breaks, score) for name, score in scores.items()}, paths, 6)
     print(HEAD)
     for name, score in scores.items():
         truth, error = truths[name]
         print(islands(4 if quick else 16, Plan(256), score, token_garch).row(name, truth, error), flush=True)
+
+
+def _breaks(score: Score, values: np.ndarray) -> np.ndarray:
+    return score(values).happened
 
 
 def _nano(context_bars: int = 384, horizon: int = 63) -> tuple[KronosPaths, Candles, pd.DatetimeIndex]:
@@ -366,7 +388,7 @@ def nano(quick: bool) -> None:
     print(f"{took / block:.1f} of time; gain {gain:.1f} in bars, {gain * share * block / took:.1f} in time")
 
 
-PARTS = (exact, garch, defects, tilt, strategy, coverage, walk, nano)
+PARTS = (exact, defects, garch, tilt, strategy, coverage, walk, nano)
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ ONE_MISTAKE = [
     ),
     (
         f"scenarios: [{{name: a, event: [{EVENT[7:]}, {EVENT[7:]}]}}]",
-        "scenarios[a].event: got a list of 2, expected a mapping with some of: functional, at_least, at_most, "
-        "allow_truncated",
+        "scenarios[a].event: got a list of 2, expected a mapping with some of: functional, strategy, at_least, "
+        "at_most, allow_truncated",
     ),
     (
         f"scenarios: [{{name: a, {EVENT}, generator: {{top_p: 0.9}}}}]",
