@@ -77,13 +77,13 @@ BUGS: tuple[Bug, ...] = (
         "kronos/test_fast_equals_naive.py",
         (
             "the second token reuses the first one's uniform",
-            "out[1] = draw(weights(logits, rule), uniforms[:, 1])",
-            "out[1] = draw(weights(logits, rule), uniforms[:, 0])",
+            "draw(weights(logits, rule), uniforms[:, 1])",
+            "draw(weights(logits, rule), uniforms[:, 0])",
         ),
         (
             "the second token is tempered by the first one's cells",
-            "out[1] = draw(weights(logits, rule), uniforms[:, 1])",
-            "out[1] = draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 1])",
+            "draw(weights(logits, rule), uniforms[:, 1])",
+            "draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 1])",
         ),
         ("a bar is stamped with the next bar's time", "+ time[:, bar - 1, None]", "+ time[:, bar, None]"),
         (
@@ -137,33 +137,25 @@ BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "stats/estimate.py",
         "stats/test_estimate.py",
-        (
-            "the order statistics of a quantile are not sorted",
-            "ordered = np.sort(_defined(values))",
-            "ordered = _defined(values)",
-        ),
+        ("the order statistics of a quantile are not sorted", "ordered = np.sort(values)", "ordered = values"),
         (
             "the error of a mean takes the population's deviation",
             "float(values.std(ddof=1)) / math.sqrt(n)",
             "float(values.std()) / math.sqrt(n)",
         ),
-        (
-            "CVaR is the mean of the best paths",
-            "losses = np.sort(-_defined(total_returns))[::-1]",
-            "losses = np.sort(-_defined(total_returns))",
-        ),
+        ("CVaR is the mean of the best paths", "losses = np.sort(-defined)[::-1]", "losses = np.sort(-defined)"),
         (
             "VaR is a quantile of gains",
-            "return quantile(-np.asarray(total_returns), level)",
-            "return quantile(np.asarray(total_returns), level)",
+            "return quantile(-np.asarray(total_returns), level, weights)",
+            "return quantile(np.asarray(total_returns), level, weights)",
         ),
         ("Wilson's interval is too wide", "slack / (4 * n))", "slack / (2 * n))"),
         ("the bootstrap of CVaR ignores its seed", "np.random.default_rng(seed))", "np.random.default_rng())"),
         ("no hit has the upper end 1 / N instead of 3 / N", "min(3.0 / n, 1.0)", "min(1.0 / n, 1.0)"),
         (
             "percentiles count values equal to the one asked for",
-            "share(_defined(values) < value)",
-            "share(_defined(values) <= value)",
+            "share(defined < value, weights)",
+            "share(defined <= value, weights)",
         ),
         (
             "a quantile's upper end is one order statistic too low",
@@ -288,8 +280,8 @@ BUGS: tuple[Bug, ...] = (
         ),
         (
             "all bars of a path are drawn with volatility as it was at its start",
-            "scale[:, bar] = np.sqrt(variance)",
-            "scale[:, bar] = np.sqrt(self.variance)",
+            "bars = np.sqrt(variance)[:, None]",
+            "bars = np.sqrt(np.full_like(variance, self.variance))[:, None]",
         ),
     ),
     *bugs_of(
@@ -315,15 +307,15 @@ BUGS: tuple[Bug, ...] = (
             "np.sqrt(x**2 - 2.0 * np.log(upper))",
             "np.sqrt(x**2 - np.log(upper))",
         ),
-        ("gap and body reuse one draw", "body.std() * ndtri(uniforms[..., 1])", "body.std() * ndtri(uniforms[..., 0])"),
+        ("gap and body reuse one draw", "self.body[1] * ndtri(drawn[..., 1])", "self.body[1] * ndtri(drawn[..., 0])"),
     ),
     *bugs_of(
         "generators/neutral.py",
         "generators/test_drift_neutral.py",
         (
             "drift is added instead of taken out",
-            "drift = -np.diff(np.log(pilot.growth), prepend=0.0)",
-            "drift = np.diff(np.log(pilot.growth), prepend=0.0)",
+            "return -np.diff(np.log(self.growth), prepend=0.0)",
+            "return np.diff(np.log(self.growth), prepend=0.0)",
         ),
         (
             "the mean of log returns is taken for the mean growth",
@@ -841,7 +833,7 @@ BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "report/numbers.py",
         "report/test_numbers_as_text.py",
-        ("a percentage is a fraction", "text = fixed(100 * fraction, 1)", "text = fixed(fraction, 1)"),
+        ("a percentage is a fraction", "text = fixed(100 * fraction, decimals)", "text = fixed(fraction, decimals)"),
         (
             "half an interval is all of it",
             "render((estimate.high - estimate.low) / 2, form",
@@ -909,8 +901,8 @@ BUGS: tuple[Bug, ...] = (
         "market/test_paths.py",
         (
             "selected paths keep the ids of the first ones",
-            "path_ids=self.path_ids[rows], counts=counts",
-            "path_ids=self.path_ids[: len(self.values[rows])], counts=counts",
+            "values, ids = self.values[rows], self.path_ids[rows]",
+            "values, ids = self.values[rows], self.path_ids[: len(self.values[rows])]",
         ),
         (
             "arrays are read as open, low, high, close",
@@ -921,8 +913,12 @@ BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "pipeline/summary.py",
         "pipeline/test_summary.py",
-        ("a return of zero is a loss", "share(returns < 0)", "share(returns <= 0)"),
-        ("a drawdown must be deeper than its limit", "share(falls >= step)", "share(falls > step)"),
+        ("a return of zero is a loss", "share(returns < 0, weights)", "share(returns <= 0, weights)"),
+        ("a drawdown must be deeper than its limit", "share(falls >= step, weights)", "share(falls > step, weights)"),
+    ),
+    *bugs_of(
+        "backtest/result.py",
+        "pipeline/test_summary.py",
         ("example paths are named by their rank", "examples={str(int(path_ids[row]))", "examples={str(int(row))"),
         (
             "example paths are chosen by where they set out",
