@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from scenario_gen.backtest.engine import trade
+from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import DataError
 from scenario_gen.finding import Finding
@@ -16,9 +19,11 @@ from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.study import Prepared, Results, Study
-from scenario_gen.stress.contexts import shocked
+from scenario_gen.stats.estimate import mean
+from scenario_gen.stress.contexts import on_paths, shocked
 from scenario_gen.stress.response import (
     BARS,
+    BothWays,
     ShockResponse,
     expected_squares,
     impulses,
@@ -41,7 +46,7 @@ def answer_shocks(study: Study, results: Results) -> tuple[Results, list[Finding
     findings: list[Finding] = []
     with study.progress.stage("answers to shocks", len(asked)) as advance:
         for ground in asked:
-            response = _response(ground)
+            response = _response(ground, study.strategies)
             seen[ground.name] = replace(seen[ground.name], response=response)
             findings += response_findings(ground.name, response)
             advance(1)
@@ -49,7 +54,7 @@ def answer_shocks(study: Study, results: Results) -> tuple[Results, list[Finding
     return replace(results, scenarios=tuple(seen.values())), findings
 
 
-def _response(ground: Prepared) -> ShockResponse:
+def _response(ground: Prepared, strategies: Sequence[LoadedStrategy]) -> ShockResponse:
     stress = ground.scenario.context
     if ground.calm is None or stress is None:
         raise ValueError(f"{ground.name} has no shock")
@@ -57,10 +62,12 @@ def _response(ground: Prepared) -> ShockResponse:
     context = history.context(len(ground.context))
     after, before = _paths(ground, ground.generator, ground.history), _paths(ground, generator, history)
     both = np.intersect1d(after.path_ids, before.path_ids)
-    answers, volatility = impulses(after.select(both), before.select(both), Scale.of(context))
+    after, before = after.select(both), before.select(both)
+    answers, volatility = impulses(after, before, Scale.of(context))
     changed = max(shock.bars_back for shock in stress.shocks)
     moved = np.log(ground.context.close[-1] / context.close[-1])
     usual = np.diff(np.log(history.close[-BEFORE - 1 :])).std()
+    prices = any(shock.kind != "liquidity" for shock in stress.shocks)
     unread = _reader(ground.generator)
     return ShockResponse(
         shocks=[shock.in_words for shock in stress.shocks],
@@ -73,8 +80,29 @@ def _response(ground: Prepared) -> ShockResponse:
         impulses=answers,
         volatility=volatility,
         closed_form=_closed_form(ground, history),
-        history=past_response(history, falls=moved < 0, seed=ground.seed),
+        history=past_response(history, falls=moved < 0, seed=ground.seed) if prices else None,
+        strategies=_both_ways(ground, strategies, after, before),
     )
+
+
+def _both_ways(
+    ground: Prepared, strategies: Sequence[LoadedStrategy], after: PathSet, before: PathSet
+) -> list[BothWays]:
+    """Return every strategy on paths as they are, with the shock on them, and with the shock in their context."""
+    if ground.calm is None or ground.scenario.context is None:
+        raise ValueError(f"{ground.name} has no shock")
+    history = ground.calm[1]
+    calm = replace(ground, context=history.context(len(ground.context)), history=history)
+    posthoc = on_paths(before, ground.scenario.context.shocks, calm.context, ground.seed)
+    ways = []
+    for strategy in strategies:
+        returns = [
+            trade(strategy, here, paths).metrics["total_return"].to_numpy(dtype=np.float64)
+            for here, paths in ((calm, before), (calm, posthoc), (ground, after))
+        ]
+        apart = mean(returns[2] - returns[1])
+        ways.append(BothWays(strategy.name, mean(returns[0]), mean(returns[1]), mean(returns[2]), apart))
+    return ways
 
 
 def _paths(ground: Prepared, generator: Generator, history: Candles) -> PathSet:

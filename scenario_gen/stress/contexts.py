@@ -6,15 +6,18 @@ it. Bars before the first shocked one stay as they are, to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats, chain
 from scenario_gen.stress.crises import ContextShock
-from scenario_gen.stress.moves import Moves, Setting, strength
+from scenario_gen.stress.moves import Moves, Setting, shocked_bars, strength
+from scenario_gen.stress.shock import Shock
+from scenario_gen.stress.shocks import DriftShock, GapShock, LiquidityShock, VolatilityShock
 
 
 def shocked(history: Candles, shocks: Sequence[ContextShock]) -> Candles:
@@ -28,13 +31,14 @@ def shocked(history: Candles, shocks: Sequence[ContextShock]) -> Candles:
         return history
     first = len(history) - max(shock.bars_back for shock in shocks)
     tail = history.rows(first - 1, len(history))  # the close before it, and the bars that change
-    moves = Moves.of(tail.log_steps[None])
+    moves = calm = Moves.of(tail.log_steps[None])
     setting = Setting.of(history, 0)
     for shock in shocks:
         moves = _moved(moves, shock, setting.slope)
-    prices = chain(moves.steps, float(tail.close[0]))[0]
     values = history.values.copy()
     before = values[first:, :4].copy()
+    still = np.array_equal(moves.steps, calm.steps)  # a shock on volume alone leaves prices to the last bit
+    prices = before if still else chain(moves.steps, float(tail.close[0]))[0]
     values[first:, :4] = prices
     change = np.exp(moves.volume[0])
     if history.has_volume:
@@ -62,3 +66,28 @@ def _louder(moves: Moves, times: Floats, slope: float) -> Moves:
         moves.gap * times, moves.body * times, moves.upper * times, moves.lower * times,
         moves.volume + slope * np.log(times),
     )  # fmt: skip
+
+
+def on_paths(paths: PathSet, shocks: Sequence[ContextShock], context: Candles, seed: int) -> PathSet:
+    """Return paths with the same shocks written into their own bars, which no generator answers.
+
+    Args:
+        paths: of the context without shocks.
+        shocks: each begins with the second bar, so that what was bought in the first is in it, and lasts as many bars
+            as it does in a context.
+        context: before the paths, without shocks.
+        seed: of the paths.
+    """
+    first = min(1, paths.horizon - 1)
+    each = [_section(shock, first, min(shock.bars_back, paths.horizon - first)) for shock in shocks]
+    return shocked_bars(paths, each, Setting.of(context, seed))
+
+
+def _section(shock: ContextShock, first: int, bars: int) -> Shock:
+    kinds: Mapping[str, Callable[[], Shock]] = {
+        "gap": lambda: GapShock(bar=first, size=shock.amount),
+        "volatility": lambda: VolatilityShock(bar=first, bars=bars, times=shock.amount, martingale=False),
+        "drift": lambda: DriftShock(bar=first, bars=bars, total=shock.amount),
+        "liquidity": lambda: LiquidityShock(bar=first, bars=bars, volume=shock.amount, impact=0.0),
+    }
+    return kinds[shock.kind]()

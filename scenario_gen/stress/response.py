@@ -59,6 +59,17 @@ class PastResponse:
 
 
 @dataclass(frozen=True)
+class BothWays:
+    """A strategy's mean total return on the same random numbers: as it is, shocked on the paths, in the context."""
+
+    name: str
+    without: Estimate
+    on_paths: Estimate
+    in_context: Estimate
+    difference: Estimate  # in the context less on the paths, paired
+
+
+@dataclass(frozen=True)
 class ShockResponse:
     """What a shock in the context changed in the paths of one scenario."""
 
@@ -73,6 +84,7 @@ class ShockResponse:
     volatility: list[float]  # log ratio of root mean square returns of the paths, bar by bar
     closed_form: list[float] = field(default_factory=list)  # the same of a GARCH fitted without the shock; may be empty
     history: PastResponse | None = None  # None where history has fewer than ten such bars
+    strategies: list[BothWays] = field(default_factory=list)  # the same shock on the paths and in the context
 
     def impulse(self, key: str) -> Impulse | None:
         """Return the response of one quantity; None where there is none."""
@@ -190,6 +202,8 @@ def _judged(response: ShockResponse) -> tuple[Label, str]:
         return "UNTESTABLE", "too few pairs of paths to tell a response"
     ours = f"log range {_words(own)} over {JUDGED} bars"
     known = None if past is None else _interval(past.first)
+    if all(shock.startswith("liquidity") for shock in response.shocks):
+        return "UNTESTABLE", f"{ours}; a shock on volume alone is held against no bars of history"
     if past is None or known is None:
         return "INCONCLUSIVE", f"{ours}; history has fewer than {FEWEST_EVENTS} bars beyond {FAR:g} deviations"
     told = f"{ours}; after {past.events} bars of history of {past.size:.1f} deviations {_words(known)}"
@@ -213,7 +227,7 @@ def _interval(estimate: Estimate) -> tuple[float, float, float] | None:
 
 
 def _words(interval: tuple[float, float, float]) -> str:
-    value, low, high = interval
+    value, low, high = (round(number, 2) + 0.0 for number in interval)  # no minus zero
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

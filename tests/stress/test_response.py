@@ -114,10 +114,10 @@ def test_history_after_bars_of_three_deviations_by_a_plain_loop(history: Candles
     assert past_response(history.rows(0, 300), falls=True) is None
 
 
-def told(low: float, high: float, size: float) -> str:
+def told(low: float, high: float, size: float, shock: str = "gap") -> str:
     past = PastResponse(30, 4.0, 8.0, [0.5], [0.4], [0.6], Estimate(0.5, 0.4, 0.6, n=30))
     own = Impulse("log_range", [0.0], [0.0], Estimate((low + high) / 2, low, high, n=100))
-    response = ShockResponse(["gap"], "frozen", 100, size, 1.0, 1, 0, [own], [0.0], [], past)
+    response = ShockResponse([shock], "frozen", 100, size, 1.0, 1, 0, [own], [0.0], [], past)
     return response_findings("x", response)[1].label
 
 
@@ -127,6 +127,7 @@ def test_labels_follow_the_band_of_history() -> None:
     assert told(0.35, 0.45, -5) == "PASS"
     assert told(0.7, 0.9, -5) == "WARN"
     assert told(0.7, 0.9, -20) == "INCONCLUSIVE"  # history has no such bar
+    assert told(0.7, 0.9, -5, "liquidity times 0.1") == "UNTESTABLE"
     alone = ShockResponse(["gap"], "frozen", 100, -5, 1.0, 1, 0, [], [], [], None)
     assert response_findings("x", alone)[1].label == "UNTESTABLE"
 

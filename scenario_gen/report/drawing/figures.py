@@ -15,13 +15,15 @@ from markupsafe import Markup
 from scenario_gen.backtest.result import Fan, StrategyResult
 from scenario_gen.report.drawing.charts import Chart, ChartPanel, bar_ticks, spread
 from scenario_gen.report.drawing.strips import nice_ticks
-from scenario_gen.report.numbers import count, level, percent, price
+from scenario_gen.report.numbers import count, fixed, level, percent, price
 from scenario_gen.report.tables.outcomes import realised_metric
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import ScenarioResult
+from scenario_gen.stress.response import RANGE, Impulse, ShockResponse
 
 BAND_KEYS = ("0.05", "0.25", "0.5", "0.75", "0.95")
 FEW_PATHS = 10
+MARGIN = 1.96  # standard errors to each side
 CURVE_POINTS = 8  # fewer counted drawdowns than this make no curve
 MANY = 20  # a price ratio beyond this is cut at the 0.5 and 99.5 % dots
 
@@ -170,6 +172,44 @@ def exceedance(strategies: Sequence[tuple[StrategyResult, str]], limit: float | 
     chart.text(0, 14, "Share of paths whose drawdown reaches x (log scale)", "ttl")
     chart.text(layout.width - layout.right, layout.height - 6, "drawdown x, share of the peak", "tick", "end")
     return chart.svg(_exceedance_aria(strategies), layout.css)
+
+
+def answer_curves(answers: Sequence[tuple[str, ShockResponse]], layout: Layout) -> Markup:
+    """Draw by how much the log of ranges is higher after shocks in contexts, beside history.
+
+    Args:
+        answers: of at most four scenarios, by name.
+        layout: wide or narrow.
+    """
+    curves = [(name, *_banded(impulse)) for name, each in answers if (impulse := each.impulse(RANGE)) is not None]
+    past = next((each.history for _, each in answers if each.history is not None), None)
+    bars = max(len(middle) for _, middle, _, _ in curves)
+    values = [value for _, _, low, high in curves for value in (*low, *high)]
+    values += [0.0] if past is None else [0.0, *past.low[:bars], *past.high[:bars]]
+    ylim = spread(min(values), max(values))
+    chart = Chart(layout.width, layout.height)
+    panel = chart.panel((52.0, 26.0, float(layout.width - layout.right), layout.height - 44.0), (1, max(bars, 2)), ylim)
+    panel.rows([(tick, fixed(tick, 1)) for tick in nice_ticks(*ylim, 6)])
+    panel.base(bar_ticks(1, max(bars, 2), layout.ticks))
+    if past is not None:
+        panel.area(range(1, bars + 1), past.low[:bars], past.high[:bars], "r1")
+        panel.line(range(1, bars + 1), past.mean[:bars], "ln kb")
+    for number, (name, middle, low, high) in enumerate(curves, 1):
+        panel.area(range(1, len(middle) + 1), low, high, f"w{number}")
+        panel.line(range(1, len(middle) + 1), middle, f"ln k{number}")
+        here = len(middle) * number // (len(curves) + 1)  # each name at a bar of its own, so that none touch
+        panel.text(here + 1, middle[here], name, "sm bold halo", "middle", dy=-6)
+    panel.segments([(1, 0, max(bars, 2), 0)], "zero")
+    chart.text(0, 14, "Log of the range, with the shock less without", "ttl")
+    chart.text(layout.width - layout.right, layout.height - 6, "bars after the context", "tick", "end")
+    told = "; ".join(f"{name} {fixed(middle[0], 2)}, then {fixed(middle[-1], 2)}" for name, middle, _, _ in curves)
+    return chart.svg(f"Answers to shocks in the context, at the first and at the last bar: {told}.", layout.css)
+
+
+def _banded(impulse: Impulse) -> tuple[list[float], list[float], list[float]]:
+    """Return a response with the ends of its 95 % intervals."""
+    pairs = list(zip(impulse.mean, impulse.error, strict=True))
+    return impulse.mean, [m - MARGIN * e for m, e in pairs], [m + MARGIN * e for m, e in pairs]
 
 
 _END_LABELS = (("0.05", "5%"), ("0.5", "median"), ("0.95", "95%"))

@@ -9,12 +9,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from scenario_gen.finding import OVERLAP, Label, worst
+from markupsafe import Markup
+
+from scenario_gen.finding import CONTEXT_IN_DISTRIBUTION, OVERLAP, SHOCK_RESPONSE, Check, Label, worst
+from scenario_gen.report.drawing.figures import CURVE_NARROW, CURVE_WIDE, answer_curves
 from scenario_gen.report.numbers import count, percent, plain, share
-from scenario_gen.report.table import ABSENT, Answer, Cell, Column, PlacedScenario, Ref, Table, show, tabulate
+from scenario_gen.report.table import (
+    ABSENT,
+    Answer,
+    Cell,
+    Column,
+    PlacedScenario,
+    Ref,
+    Row,
+    Table,
+    of_scenario,
+    show,
+    tabulate,
+)
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import StressRun
+from scenario_gen.stress.response import RANGE
 from scenario_gen.stress.search import UNRECORDED, Crisis
 
 GAPS = "opens that equal the close before: what hangs on gaps cannot be judged there"
@@ -268,9 +284,121 @@ def _continued(number: int, row: Ref) -> Cell:
     return Cell(show(then.find("0.5"), "signed percent"), note=note)
 
 
+# --- How generators answer shocks in their contexts ---
+
+
+MOST_CURVES = 4
+FIRST = "response/impulses/key={}/first"
+ANSWER_TOLD = (
+    "A shock was written into the last bars of {contexts}. Each path is held beside the one of the same random numbers "
+    "after the context as it was: the difference is the generator’s answer."
+)
+ANSWER_LABEL = "{label} {scenario}: {measured}."
+ANSWER_CAPTION = (
+    "With a name: the answer of ranges, and a 95% interval over pairs. Dotted, in its band: the mean of history after "
+    "bars of more than three deviations, and a 95% interval bootstrapped over {events} of them."
+)
+
+
+def answers_answer(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> Answer | None:
+    """Return how generators answered shocks in their contexts; None where there were none."""
+    del base
+    rows = [one for one in placed if one.scenario.response is not None]
+    if not rows:
+        return None
+    names = {one.scenario.name: one.title for one in rows}
+    told = [say(ANSWER_TOLD, contexts=plural(len(rows), "context"))]
+    for finding in (*CONTEXT_IN_DISTRIBUTION.of(run.findings), *SHOCK_RESPONSE.of(run.findings)):
+        if finding.label != "PASS" and finding.scenario in names:
+            title, words = names[finding.scenario], finding.measured
+            told.append(say(ANSWER_LABEL, label=Badge(finding.label), scenario=title, measured=words))
+    tables = [_answer_table(run, rows), _other_table(rows)]
+    if any(one.scenario.response and one.scenario.response.strategies for one in rows):
+        tables.append(_both_table(rows))
+    return Answer("How does the market answer a shock?", (_paragraph(told),), tuple(tables), _answer_figures(rows))
+
+
+def _answer_table(run: StressRun, rows: Sequence[PlacedScenario]) -> Table:
+    columns = [
+        Column("Shock", "response/size", "number", unit="deviations", decimals=1),
+        Column("Log range", FIRST.format("log_range"), "number", decimals=2),
+        Column("… in history", "response/history/first", "number", decimals=2),
+        Column("Volatility", "response/volatility/0", "number", unit="log, bar 1", decimals=2),
+        Column("… of GARCH", _garch, unit="log, bar 1"),
+        Column("Reads it", lambda row: Cell(label=_label(run, CONTEXT_IN_DISTRIBUTION, row)), left=True, css="l vd"),
+        Column("Answers", lambda row: Cell(label=_label(run, SHOCK_RESPONSE, row)), left=True, css="l vd"),
+    ]
+    caption = (
+        "The log range is a mean over the five bars after the context, with the shock less without it; 0.69 is twice "
+        "as wide. History: after bars of more than three deviations. GARCH: its closed form, fitted without the shock."
+    )
+    return tabulate("Context", columns, rows, _of_answer, title="The answer.", caption=caption)
+
+
+def _other_table(rows: Sequence[PlacedScenario]) -> Table:
+    columns = [
+        Column("Log volume", FIRST.format("log_volume"), "number", decimals=2),
+        Column("Size of returns", FIRST.format("abs_return"), "signed percent"),
+        Column("Return", FIRST.format("return"), "signed percent"),
+        Column("Fall", FIRST.format("drawdown"), "signed percent"),
+        Column("Units", "response/unit", "number", unit="times", decimals=2),
+    ]
+    caption = (
+        "The same differences of other numbers. Units: how much larger the shock alone makes a context’s volatility, "
+        "which is no answer: refit adds it, frozen leaves it out."
+    )
+    return tabulate("Context", columns, rows, of_scenario, title="The rest of it.", caption=caption)
+
+
+def _garch(row: PlacedScenario) -> Cell:
+    response = row.scenario.response
+    if response is None or not response.closed_form:
+        return Cell(ABSENT)
+    return Cell(show(row.find("response/closed_form/0"), "number", decimals=2))
+
+
+def _label(run: StressRun, check: Check, row: PlacedScenario) -> Label | None:
+    return worst(finding.label for finding in check.of(run.findings, row.scenario.name))
+
+
+def _of_answer(row: PlacedScenario) -> tuple[str, str]:
+    response = row.scenario.response
+    return row.title, "" if response is None else f"{', '.join(response.shocks)}; units {response.normaliser}"
+
+
+def _both_table(rows: Sequence[PlacedScenario]) -> Table:
+    columns = [
+        Column("Without", "without", "signed percent"),
+        Column("On the paths", "on_paths", "signed percent"),
+        Column("In the context", "in_context", "signed percent"),
+        Column("Context less paths", "difference", "signed percent"),
+    ]
+    caption = (
+        "Mean total return from the last close. On the paths the shock comes with the second bar and nothing answers: "
+        "what a position loses. In the context it has happened, and the paths are what the generator makes of it."
+    )
+    listed: list[Row | Ref] = []
+    for row in rows:
+        listed += [Row(row.title, css="grp"), *row.each("response/strategies")]
+    return tabulate("Strategy", columns, listed, lambda ref: name(ref.value.name), title="Both ways.", caption=caption)
+
+
+def _answer_figures(rows: Sequence[PlacedScenario]) -> tuple[tuple[Markup, Sentence], ...]:
+    answers = [(row.title, row.scenario.response) for row in rows if row.scenario.response is not None]
+    drawn = [(title, each) for title, each in answers if each.impulse(RANGE) is not None][:MOST_CURVES]
+    if not drawn:
+        return ()
+    picture = answer_curves(drawn, CURVE_WIDE) + answer_curves(drawn, CURVE_NARROW)
+    events = next((each.history.events for _, each in drawn if each.history is not None), 0)
+    return ((picture, say(ANSWER_CAPTION, events=count(events))),)
+
+
+ASKED = (crises_answer, replays_answer, answers_answer)
+
+
 def told_tables(run: StressRun, placed: Sequence[PlacedScenario]) -> list[Table]:
     """Return the tables of crises and replays for the terminal; none where nothing was asked."""
-    answers = (answer_of(run, placed, placed[0]) for answer_of in (crises_answer, replays_answer))
+    answers = (answer_of(run, placed, placed[0]) for answer_of in ASKED)
     return [
         replace(table, title=f"{answer.title} {table.title}")
         for answer in answers
