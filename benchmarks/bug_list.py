@@ -993,4 +993,51 @@ BUGS: tuple[Bug, ...] = (
             "FinishedBlock.load(twin, store, 0)",
         ),
     ),
+    *bugs_of(
+        "kronos/walk.py",
+        "generators/test_kronos_walk.py",
+        ("a fork leaves the last page of keys behind", "pages = _pages(upto)", "pages = _pages(upto - PAGE)"),
+        ("changed pages do not come home", "max(pages - 1, 0))", "pages + 1)"),
+        ("a forked row keeps the number of bars it had", "self.lengths[targets] = upto", "pass"),
+        ("a child's bars are taken for decoded anew", "self._decoded[targets] = upto", "self._decoded[targets] = 0"),
+    ),
+    *bugs_of(
+        "stress/strategy_loss.py",
+        "stress/test_strategy_loss.py",
+        (
+            "a loss is counted at its lowest, not at the end",
+            "-np.expm1(-end), end >= target",
+            "-np.expm1(-end), reached[:, -1]",
+        ),
+        ("gains count as losses", "loss_score(-level[:, 1:]", "loss_score(level[:, 1:]"),
+        (
+            "a strategy that failed the probe may be split",
+            'if probe.label == "PASS":',
+            'if probe.label != "UNTESTABLE":',
+        ),
+    ),
+    *bugs_of(
+        "stress/refresh.py",
+        "stress/test_refresh.py",
+        ("every moved path is taken", "good = np.flatnonzero(taken(fresh))", "good = slots.copy()"),
+        (
+            "a moved path forgets who drew its beginning",
+            "np.where(kept, self.owners[good], names[good, None])",
+            "names[good, None] + 0 * kept",
+        ),
+    ),
+    *bugs_of(
+        "stress/reverse.py",
+        "stress/test_reverse.py",
+        (
+            "traits are compared in deviations of the event alone",
+            "float(_spread(values, shares))",
+            "float(values[inside].std())",
+        ),
+        (
+            "weights of the event are those of all paths",
+            "within = shares * inside / (shares @ inside)",
+            "within = shares",
+        ),
+    ),
 )

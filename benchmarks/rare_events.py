@@ -253,7 +253,7 @@ def defects(quick: bool) -> None:
     print(HEAD)
     for name, changes in DEFECTS.items():
         module = planted(changes) if changes else splitting
-        found = islands(6 if quick else 200, Plan(128, most_levels=200), lattice(target), coin, module=module)
+        found = islands(6 if quick else 600, Plan(128, most_levels=200), lattice(target), coin, module=module)
         print(found.row(name, truth), flush=True)
 
 
