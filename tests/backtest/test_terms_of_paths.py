@@ -187,6 +187,7 @@ def test_a_strategy_decides_on_the_bars_that_it_sees_and_is_filled_on_those_that
     market = toy(make_market, 100, 100, 101, 102)
     seen = market.paths.values.copy()
     seen[0, 1, [1, 3]] = 1000.0  # a bad print of the second close
+    seen[0, 2, [0, 2]] = 50.0  # and of the open after it, at which the order is filled
     result = backtest(loaded(Above()), market, TradingTerms(seen=seen))
     (trade,) = result.trades.itertuples()
     assert (trade.entry_bar, trade.entry_price) == (2, 101)  # the next open as it is

@@ -364,3 +364,30 @@ def test_slope_of_volume_on_range_is_read_off_the_context(sp500: Any) -> None:
     context = sp500.rows(2000, 2256)
     x, y = np.log(np.log(context.column("high") / context.column("low"))), np.log(context.column("volume"))
     assert Setting.of(context, 0).slope == pytest.approx(np.polyfit(x, y, 1)[0])
+
+
+def test_nobody_buys_at_the_upper_limit_or_sells_at_the_lower_one_of_the_close_before() -> None:
+    paths = _of_bars((99, 99, 75, 75), (75, 75, 75, 75), (75, 76, 74, 75), (75, 75, 75, 75))
+    shocks = shocks_of([{"kind": "limit_moves", "limit": 0.1, "bar": 1, "bars": 2}], 4)
+    terms = terms_of(shocked_bars(paths, shocks, SETTING), shocks, SETTING)
+    assert terms is not None
+    assert terms.ceiling is not None
+    assert terms.floor is not None
+    # bar 0 is not limited and closes at 75; bars 1 and 2 lie inside the band around 75; bar 3 is free again
+    np.testing.assert_allclose(terms.ceiling[0], [np.inf, 82.5, 82.5, np.inf], rtol=2e-6)
+    np.testing.assert_allclose(terms.floor[0], [0.0, 67.5, 67.5, 0.0], rtol=2e-6)
+
+
+def test_orders_wait_in_halts_and_where_volume_is_gone_and_the_tighter_terms_count() -> None:
+    paths = random_paths(19)
+    halt, dry = {"kind": "halt", "bar": 3, "bars": 2}, {"kind": "liquidity", "volume": 0.0, "bar": 8, "bars": 1}
+    shocks = shocks_of([halt, dry, {"kind": "limit_moves", "limit": 0.5}], BARS)
+    terms = terms_of(shocked_bars(paths, shocks, SETTING), shocks, SETTING)
+    assert terms is not None
+    assert terms.ceiling is not None
+    assert terms.floor is not None
+    shut = np.isin(np.arange(BARS), [3, 4, 8])
+    assert (terms.ceiling[:, shut] == 0.0).all()
+    assert np.isposinf(terms.floor[:, shut]).all()
+    assert np.isfinite(terms.ceiling[:, ~shut]).all()  # half of the close before, and more than it
+    assert (terms.floor[:, ~shut] < terms.ceiling[:, ~shut]).all()
