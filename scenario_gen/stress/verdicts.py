@@ -34,6 +34,7 @@ from scenario_gen.stress.strategy_loss import StrategyScore
 FLAT = 0.9  # share of first paths with one and the same score, from which nothing leads to the event
 APART = 10.0  # times, between the largest and the smallest probability of several generators
 FEW_STORIES, FEWEST_STORIES = 30.0, 10.0  # independent stories behind the paths in the event
+RARE = 0.1  # a probability up to which it is said as 1 in so many
 FALSE_ALARM = 0.01  # of the comparison with plain paths
 FEWEST_BEFORE = 64  # bars before a window of history that its volatility is known from
 
@@ -226,16 +227,17 @@ def odds(probability: float) -> str:
     return f"1 in {float(f'{1 / probability:.3g}'):,.0f}" if probability <= 0.5 else percent(probability)
 
 
-def told(estimate: Estimate, *, odd: bool = True) -> str:
-    """Return a probability with its interval, or why it has none; ``odd`` says it as ``1 in 420`` too."""
+def told(estimate: Estimate) -> str:
+    """Return a probability with its interval, or why it has none; a rare one as ``1 in 420`` too."""
     if estimate.value is None:
         return f"not measured ({estimate.reason})" if estimate.reason else "not measured"
     if estimate.value == 0:
         reach = f", at most {odds(estimate.high)}" if estimate.high is not None else ""
         return f"0{reach}" if not estimate.reason else f"0 ({estimate.reason})"
-    shown = f"{percent(estimate.value)}, {odds(estimate.value)}" if odd else percent(estimate.value)
+    rare = estimate.value <= RARE
+    shown = f"{percent(estimate.value)}, {odds(estimate.value)}" if rare else percent(estimate.value)
     if estimate.low is None or estimate.high is None:
         return f"{shown} ({estimate.reason})" if estimate.reason else shown
-    if odd:
+    if rare:
         return f"{shown} ({odds(estimate.high)} to {odds(estimate.low)})"
     return f"{shown} ({percent(estimate.low).removesuffix(' %')} to {percent(estimate.high)})"

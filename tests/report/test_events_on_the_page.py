@@ -16,7 +16,7 @@ from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import StressRun
 from scenario_gen.stress.exceedance import CurvePoint, Level
 from scenario_gen.stress.rare import Genealogy, Sampled
-from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings
+from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings, told
 
 CURVE = [
     CurvePoint(0.05, Estimate(0.5, 0.48, 0.52, n=8), Estimate(0.49, 0.45, 0.53, n=512, count=251), z=0.4, freedom=9.0),
@@ -150,3 +150,12 @@ def test_models_that_differ_by_more_than_ten_times_and_curves_that_part_are_told
     parted = replace(SPLIT, curve=[replace(CURVE[0], z=7.0, freedom=9.0), *CURVE[1:]])
     found = event_findings("crash25", replace(CRASH, sampled=parted), limit=None)
     assert next(finding for finding in found if finding.name == "event_cross_check").label == "FAIL"
+
+
+def test_common_probabilities_are_told_in_percent_and_rare_ones_as_odds_too() -> None:
+    assert told(Estimate(0.32, 0.28, 0.36, n=8)) == "32 % (28 to 36 %)"
+    assert told(Estimate(0.0032, 0.0028, 0.0036, n=8)) == "0.32 %, 1 in 312 (1 in 278 to 1 in 357)"  # of 312.5
+    assert told(Estimate(0.0, 0.0, 0.04, n=83, count=0)) == "0, at most 1 in 25"
+    assert told(Estimate(0.01, n=4, reason="4 islands have no interval, 8 do")).endswith(
+        "(4 islands have no interval, 8 do)"
+    )

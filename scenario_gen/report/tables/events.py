@@ -20,7 +20,7 @@ from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import StressRun
 from scenario_gen.stress.exceedance import CurvePoint
 from scenario_gen.stress.rare import Sampled
-from scenario_gen.stress.verdicts import EventResult, odds, told
+from scenario_gen.stress.verdicts import RARE, EventResult, odds, told
 
 TITLE = "How rare is each event?"
 LEAD = (
@@ -89,8 +89,8 @@ def events_table(rows: Sequence[Ref]) -> Table:
 
 def _chances(estimate: Estimate) -> str:
     """Return a share of paths as ``1 in 420 (1 in 330 to 540)``."""
-    if not estimate.value or estimate.value > 0.1:
-        return told(estimate, odd=False)
+    if not estimate.value or estimate.value > RARE:
+        return told(estimate)
     shown = odds(estimate.value)
     if estimate.low is None or estimate.high is None or estimate.low <= 0:
         return shown if estimate.high is None else f"{shown} (at most {odds(estimate.high)})"
