@@ -156,8 +156,8 @@ def island_records(prepared: Prepared, store: RunFolder) -> list[IslandRecord]:
 
 
 def block_indices(prepared: Prepared, store: RunFolder) -> list[int]:
-    """Return the blocks of a scenario: as many as its paths need, or the islands that there are."""
-    if not prepared.split:
+    """Return the blocks of a scenario: as many as its paths need, or the islands or copies that there are."""
+    if not prepared.split and prepared.scenario.reweight is None:
         plan = prepared.scenario.paths
         return [block.index for block in plan_blocks(plan.count, plan.block)]
     return list(takewhile(lambda index: store.has_block(prepared.name, index), count()))

@@ -15,9 +15,8 @@ import pandas as pd
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.errors import CheckError, ScenarioError
 from scenario_gen.finding import Finding
-from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.market.paths import joined
-from scenario_gen.pipeline.blocks import FinishedBlock
+from scenario_gen.pipeline.blocks import FinishedBlock, block_indices
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.views import (
@@ -61,10 +60,9 @@ def weigh_by_views(study: Study, results: Results) -> tuple[Results, list[Findin
 
 def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder) -> Reweighed:
     """Weigh the paths of one scenario for another, block by block: once to measure them, once to copy them."""
-    plan = plan_blocks(source.scenario.paths.count, source.scenario.paths.block)
     parts, measured, metrics = [], [], []
-    for block in plan:
-        part = FinishedBlock.load(source, store, block.index)
+    for index in block_indices(source, store):
+        part = FinishedBlock.load(source, store, index)
         measured.append(functionals(part.paths, source.bars_per_year))
         metrics.append(part.metrics)
         parts.append(part.without_bars().paths)
@@ -90,11 +88,11 @@ def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrate
 def _copy(ground: Prepared, source: Prepared, store: RunFolder, weights: Floats, held: Floats) -> None:
     """Write the blocks of a scenario as those of another, with the weights of their paths."""
     start = 0
-    for block in plan_blocks(source.scenario.paths.count, source.scenario.paths.block):
-        part = FinishedBlock.load(source, store, block.index)
+    for index in block_indices(source, store):
+        part = FinishedBlock.load(source, store, index)
         rows = slice(start, start + len(part.paths))
         weighed = replace(part.paths, weights=weights[rows], held=held[rows])
-        replace(part, paths=weighed).save(store, ground.name, block.index)
+        replace(part, paths=weighed, island=None).save(store, ground.name, index)
         start = rows.stop
 
 
@@ -104,8 +102,8 @@ def _by_strategy(metrics: pd.DataFrame, strategies: Sequence[LoadedStrategy]) ->
 
 
 def _refuse_event(source: Prepared, *, weighted: bool) -> None:
-    """Refuse paths that were looked for and do not say what they stand for."""
-    if getattr(source.scenario, "event", None) is not None and not weighted:
+    """Refuse paths that were looked for and do not say what they stand for; plain paths beside an event are welcome."""
+    if source.split and not weighted:
         raise CheckError(
             f"the paths of '{source.name}' show an event and have no weights: they stand for nothing but the event",
             expected="paths that stand for every future: plain ones, or those of islands with their weights",

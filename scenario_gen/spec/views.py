@@ -55,7 +55,8 @@ def weighed_by_views(
         elif known[source].replay is not None:
             violations.add((*at, "reweight"), f"'{source}' is a replay of one path, which has nothing to weigh")
         elif name and views:
-            copy = {"name": name, "reweight": source, "views": views}
+            # What made the paths is the other scenario's, and is asked and told there.
+            copy = {"name": name, "reweight": source, "views": views, "event": None, "shocks": ()}
             weighed.append(known[source].model_copy(update=copy))
     return weighed
 

@@ -131,12 +131,12 @@ class Weights:
         more than there is: 95 % intervals then cover 97 to 100 % for a Gaussian that is moved by .5 to 2 deviations,
         where taking out the part that the held numbers explain (as for calibrated surveys) covers 66 to 95 %.
         """
-        if self.islands is not None:
-            return self._jackknife(values, self.islands)
         apart = values - self.mean(values)
         if self.held is not None and self.held.shape[1]:
             left = self._beside_held(apart, self.held)
             apart = left if self.shares @ left**2 <= GIVEN * (self.shares @ apart**2) else apart
+        if self.islands is not None:
+            return self._jackknife(apart, self.islands)
         effective = self.effective
         if effective <= 1.0 + 1e-9:
             return None

@@ -163,6 +163,13 @@ def test_what_weights_hold_at_a_mean_has_no_error_there():
     assert held.error(2 * values + 1)[0] == pytest.approx(0, abs=1e-12), "what follows from it is given too"
 
 
+def test_what_weights_hold_has_no_error_in_islands_either():
+    values = normal(500)
+    held = Weights.of(np.exp(0.4 * values), islands=np.arange(500) % 10, held=values[:, None])
+    assert held.error(values)[0] == pytest.approx(0, abs=1e-12)
+    assert held.error(normal(500, seed=9))[0] > 0.03
+
+
 def test_what_weights_do_not_hold_has_the_error_of_weights_that_hold_nothing():
     values, weights = normal(500), np.exp(0.4 * normal(500))
     other = values + normal(500, seed=9)
