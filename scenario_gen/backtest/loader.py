@@ -12,17 +12,18 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from scenario_gen.backtest.reads import Reads
 from scenario_gen.backtest.strategy import METHODS
 from scenario_gen.backtest.uses import StrategyUse, described, hint, label, names_a_class, sets_of_class, split_use
-from scenario_gen.errors import StrategyError
+from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, places
+from scenario_gen.reading.section import section_of
 
 
 def shown(file: Path) -> str:
@@ -156,6 +157,40 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             fix=f"correct the params of {use.use}",
         )
     return Expansion(tuple(kept), tuple(dropped), use.listed - len(sets))
+
+
+Use: TypeAlias = LoadedStrategy | StrategyUse | Mapping[str, Any] | str
+
+
+def load_all(strategies: Use | Sequence[Use], base: Path) -> tuple[list[LoadedStrategy], tuple[Dropped, ...]]:
+    """Return every strategy of one entry or several, and what of their grids was dropped.
+
+    Raises:
+        SpecError: there is none, or one is there twice.
+        StrategyError: a file, class or parameter cannot be used.
+    """
+    uses = [strategies] if isinstance(strategies, str | Mapping | StrategyUse | LoadedStrategy) else strategies
+    loaded: list[LoadedStrategy] = []
+    dropped: tuple[Dropped, ...] = ()
+    for use in uses:
+        if isinstance(use, LoadedStrategy):
+            loaded.append(use)
+            continue
+        expansion = expand(_use(use), base)
+        loaded += expansion.strategies
+        dropped += expansion.dropped
+    names = [one.name for one in loaded]
+    if not names:
+        raise SpecError("no strategy was given", expected="at least one, such as strategies/sma_cross.py:SmaCross")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SpecError(f"the strategy {twice} is there twice", expected="each strategy with each parameter set once")
+    return loaded, dropped
+
+
+def _use(use: StrategyUse | Mapping[str, Any] | str) -> StrategyUse:
+    if isinstance(use, StrategyUse):
+        return use
+    return section_of(StrategyUse, {"use": use} if isinstance(use, str) else use, "strategies")
 
 
 def method_of(strategy: LoadedStrategy) -> str:

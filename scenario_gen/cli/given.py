@@ -44,6 +44,9 @@ ResamplesHistory = Annotated[
     bool, typer.Option("--resamples-history", help="The generator is a bootstrap: do not judge it for copying.")
 ]
 LimitPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: max_drawdown=0.25.")]
+AccountPairs = Annotated[
+    list[str] | None, Optional(metavar="NAME=VALUE ...", help="Its rules, as in a spec: target=0.1 max_loss=0.1.")
+]
 BrokerPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.")]
 
 
@@ -143,7 +146,7 @@ def _exit_code(report: CheckReport | AssetsReport) -> int:
 
 
 _PAIR = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
-_OPTIONS = ("--params", "--limits", "--broker")
+_OPTIONS = ("--params", "--limits", "--broker", "--account")
 
 
 class PairsCommand(TyperCommand):
@@ -234,6 +237,7 @@ def backtest(
     ] = 256,
     limits: LimitPairs = None,
     broker: BrokerPairs = None,
+    account: AccountPairs = None,
     bars_per_year: Annotated[
         float | None, Optional(min=1, max=1e7, help="To annualise with; default: the calendar's.")
     ] = None,
@@ -267,6 +271,7 @@ def backtest(
         context_bars=context_bars,
         broker=read_pairs(broker or (), "--broker"),
         limits=read_pairs(limits or (), "--limits"),
+        account=read_pairs(account, "--account") if account else None,
         bars_per_year=bars_per_year,
         seed=seed,
         progress=choose_progress(quiet=quiet or as_json),

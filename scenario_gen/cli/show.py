@@ -11,7 +11,7 @@ from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
 from scenario_gen.report.table import Column, Table, of_texts, place, to_rich
 from scenario_gen.report.tables import dials, terminal
-from scenario_gen.report.tables.accounts import account_table
+from scenario_gen.report.tables.accounts import account_table, endings_table
 from scenario_gen.report.tables.crises import told_tables
 from scenario_gen.report.tables.jitter import jitter_table
 from scenario_gen.report.tables.regimes import regimes_on_the_terminal
@@ -81,6 +81,7 @@ def show_backtest(report: BacktestReport, console: Console | None = None) -> Non
         _given(report),
         terminal.results_table(report.strategies),
         terminal.strategies_table(report.strategies, report.findings),
+        *filter(None, [endings_table(report.strategies, report.account)]),
         finding_lines(report.findings, rest="with --json"),
         [*report.notes, *(f"left out {name}: {why}" for name, why in report.dropped.items())],
     )

@@ -14,18 +14,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from scenario_gen.backtest.account_rules import AccountRules
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ask_strategy, fills_finding
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.limits import Limits, strategy_findings
-from scenario_gen.backtest.loader import Dropped, LoadedStrategy, expand
+from scenario_gen.backtest.loader import Dropped, LoadedStrategy, Use, load_all
 from scenario_gen.backtest.result import StrategyResult, fan_bars
-from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, candle_finding, merge_tallies
 from scenario_gen.candles.check import CandleRules, none_left
-from scenario_gen.errors import DataError, SpecError
+from scenario_gen.errors import DataError
 from scenario_gen.finding import CANDLES, Finding, Label
 from scenario_gen.market.anchor import Ensemble, anchored, moment
 from scenario_gen.market.calendar import BarCalendar
@@ -51,9 +51,6 @@ TERMS_NOTE = (
 ONE_LEVEL = 1.5  # first opens that differ by more set out from several contexts
 
 
-Use: TypeAlias = LoadedStrategy | StrategyUse | Mapping[str, Any] | str
-
-
 def backtest_paths(
     paths: Paths,
     strategies: Use | Sequence[Use],
@@ -63,6 +60,7 @@ def backtest_paths(
     context_bars: int = CONTEXT,
     broker: Broker | Mapping[str, Any] | None = None,
     limits: Limits | Mapping[str, Any] | None = None,
+    account: AccountRules | Mapping[str, Any] | None = None,
     bars_per_year: float | None = None,
     base: Path | None = None,
     seed: int = 0,
@@ -80,6 +78,7 @@ def backtest_paths(
         context_bars: how many of its last bars strategies see.
         broker: as in a spec; default: no costs, fills at the next open.
         limits: as in a spec; default: none.
+        account: the rules of the account, as in a spec; default: none.
         bars_per_year: to annualise with; default: from the calendar.
         base: folder that strategy files are looked for in first; default: the current one.
         seed: of random entries and of the bootstrap of CVaR.
@@ -89,9 +88,10 @@ def backtest_paths(
         ScenarioError: paths, context, a strategy, a broker or a limit cannot be used; the message says what to do.
     """
     progress = progress or SilentProgress()
-    account = broker if isinstance(broker, Broker) else section_of(Broker, broker or {}, "broker")
+    costs = broker if isinstance(broker, Broker) else section_of(Broker, broker or {}, "broker")
+    rules = section_of(AccountRules, account, "account") if isinstance(account, Mapping) else account
     declared = limits if isinstance(limits, Limits) else section_of(Limits, limits or {}, "limits")
-    loaded, dropped = _load(strategies, base or Path.cwd())
+    loaded, dropped = load_all(strategies, base or Path.cwd())
     with progress.stage("reading paths and context", 1) as advance:
         given = given_paths(
             paths,
@@ -99,9 +99,11 @@ def backtest_paths(
             context_end=context_end,
             context_bars=context_bars,
             bars_per_year=bars_per_year,
-            broker=account,
+            broker=costs,
             seed=seed,
         )
+        given = replace(given, account=rules)
+        given.refuse_days_beyond(given.paths.timestamps, given.source, "account.{}".format)
         advance(1)
     study = TradeStudy(given, tuple(loaded), declared, progress)
     nothing: Traded = ()
@@ -155,38 +157,16 @@ def hold_against(study: TradeStudy, known: Traded) -> tuple[Traded, list[Finding
 BACKTEST: tuple[Stage[TradeStudy, Traded], ...] = (judge_candles, probe_and_trade, hold_against)
 
 
-def _load(strategies: Use | Sequence[Use], base: Path) -> tuple[list[LoadedStrategy], tuple[Dropped, ...]]:
-    uses = [strategies] if isinstance(strategies, str | Mapping | StrategyUse | LoadedStrategy) else strategies
-    loaded: list[LoadedStrategy] = []
-    dropped: tuple[Dropped, ...] = ()
-    for use in uses:
-        if isinstance(use, LoadedStrategy):
-            loaded.append(use)
-            continue
-        expansion = expand(_use(use), base)
-        loaded += expansion.strategies
-        dropped += expansion.dropped
-    names = [one.name for one in loaded]
-    if not names:
-        raise SpecError("no strategy was given", expected="at least one, such as strategies/sma_cross.py:SmaCross")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise SpecError(f"the strategy {twice} is there twice", expected="each strategy with each parameter set once")
-    return loaded, dropped
-
-
-def _use(use: StrategyUse | Mapping[str, Any] | str) -> StrategyUse:
-    if isinstance(use, StrategyUse):
-        return use
-    return section_of(StrategyUse, {"use": use} if isinstance(use, str) else use, "strategies")
-
-
 def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tuple[StrategyResult, list[Finding]]:
     """Probe and run one strategy; return its result and its findings."""
     paths = given.paths
     warm, asked = ask_strategy(strategy, given, paths)
     ran = trade(strategy, given, paths)
     fan = ran.equity[:, fan_bars(paths.horizon)]
-    found = strategy_result(strategy, ran.metrics, fan, paths.horizon, limits, seed=given.seed, weights=paths.weighting)
+    metrics = ran.metrics if ran.endings is None else ran.metrics.join(ran.endings)
+    found = strategy_result(
+        strategy, metrics, fan, paths.horizon, limits, seed=given.seed, weights=paths.weighting, rules=given.account
+    )
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.declared())
     return result, [*asked, *fills_finding(strategy.name, ran.metrics, given), *judged]
@@ -203,6 +183,7 @@ def _report(study: TradeStudy, results: Traded, findings: list[Finding], dropped
         bars_per_year=given.bars_per_year,
         broker=given.broker.model_dump(mode="json"),
         limits=study.limits.declared(),
+        account={} if given.account is None else given.account.model_dump(),
         dropped={each.name: each.reason for each in dropped},
         notes=[*given.notes, *([] if weights is None else [weights.summary.in_words])],
     )

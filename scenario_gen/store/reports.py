@@ -229,6 +229,7 @@ class BacktestReport:
     bars_per_year: float  # bars in a year
     broker: dict[str, Any]  # costs and fills
     limits: dict[str, float]  # as declared
+    account: dict[str, Any]  # the rules of the account; empty where there are none
     dropped: dict[str, str]  # parameter sets that a strategy refused, and why
     notes: list[str]  # what a reader must know of how paths and context fit
     schema: int = 1

@@ -124,6 +124,20 @@ def test_costs_of_the_broker_are_paid(invoke: Invoke) -> None:
     assert mean() - mean("--broker", "fees=100bp", "slippage=0.01") == pytest.approx(0.02, abs=0.002)
 
 
+def test_given_paths_are_held_to_the_rules_of_an_account(invoke: Invoke) -> None:
+    words = ("--strategy", HOLD, "--account", "target=0.02", "max_loss=0.03", "--limits", "pass_probability=0.9")
+    result = invoke("backtest", "paths.parquet", *words, "--json")
+    assert result.exit_code == 3, result.stderr
+    report = json.loads(result.stdout)
+    account = report["strategies"][0]["account"]
+    counts = [account["passed"], account["broken"]["max_loss"], account["unfinished"]]
+    assert sum(share["count"] for share in counts) == 40
+    assert report["account"]["max_loss"] == 0.03
+    shown = invoke("backtest", "paths.parquet", *words)
+    assert "The account's rules" in shown.stdout
+    assert "The account's rules" not in invoke("backtest", "paths.parquet", "--strategy", HOLD).stdout
+
+
 MISTAKES = [
     (("none.parquet", "--strategy", SMA), "there is no file none.parquet"),
     (("lacking.parquet", "--strategy", SMA), "close"),
@@ -141,6 +155,8 @@ MISTAKES = [
     (("paths.parquet", "--strategy", SMA, "--limits", "max_drawdwn=0.2"), "did you mean 'max_drawdown'?"),
     (("paths.parquet", "--strategy", SMA, "--limits", "max_drawdown=20"), "expected a number above 0 and below 1"),
     (("paths.parquet", "--strategy", SMA, "--broker", "fee=5bp"), "did you mean 'fees'?"),
+    (("paths.parquet", "--strategy", SMA, "--account", "target=0.1"), "expected at least one of daily_loss, max_loss"),
+    (("paths.parquet", "--strategy", SMA, "--account", "max_loss=0.1", "days=21"), "account.days: got 21 trading days"),
     (("paths.parquet", "--strategy", SMA, "--context", "weekly.csv"), "weekly bars"),
     (("paths.parquet", "--strategy", SMA, "--context", "long.csv"), "expected: a context that ends before the paths"),
     (("paths.parquet", "--strategy", SMA, "--context", "none.csv"), "there is no file none.csv"),

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenario_gen.backtest.account_rules import LOSS_RULES, TITLES
+from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.report.numbers import count, in_percent, plain, share
-from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Row, Table, place, tabulate
+from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, place, tabled, tabulate
 from scenario_gen.report.tables.outcomes import group_row, rate
 from scenario_gen.report.words import Piece, Sentence, of_paths, plural, say
 from scenario_gen.stats.estimate import Estimate
@@ -82,6 +83,17 @@ def account_table(run: StressRun) -> Table | None:
         title="The account's rules: share of paths by what ends them",
         sections=frozenset(last.values()),
     )
+
+
+def endings_table(strategies: Sequence[StrategyResult], rules: Mapping[str, Any]) -> Table | None:
+    """Return one row per strategy on given paths for the terminal, None without rules."""
+    columns = [
+        Column(column.head, str(column.get), _paths if column.form == "share" else _bars)
+        for column in (*_endings(rules), *TIMES)
+    ]
+    rows = [Ref(strategy, "") for strategy in strategies if rules]
+    title = "The account's rules: share of paths by what ends them"
+    return tabled("strategy", columns, rows, lambda row: row.value.name, title=title)
 
 
 def rules_in_words(rules: Mapping[str, Any]) -> Sentence:
