@@ -927,6 +927,50 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
+        "stress/search.py",
+        "stress/test_crises.py",
+        ("crises of one score overlap", "left[max(0, at - apart + 1) : at + apart]", "left[at : at + 1]"),
+        (
+            "the calmest windows are crises",
+            "(values >= np.quantile(known, TOP))",
+            "(values <= np.quantile(known, TOP))",
+        ),
+        ("the onset is where the fall ends", "excursion >= excursion.max() / 3", "excursion >= excursion.max()"),
+    ),
+    *bugs_of(
+        "stress/replay.py",
+        "stress/test_replay.py",
+        (
+            "a replay takes the units upside down",
+            "recent_volatility(history) / recent_volatility(bars.rows(0, start + 1))",
+            "recent_volatility(bars.rows(0, start + 1)) / recent_volatility(history)",
+        ),
+        (
+            "a replay begins a bar late",
+            "rows = slice(start + 1, start + 1 + crisis.bars)",
+            "rows = slice(start + 2, start + 2 + crisis.bars)",
+        ),
+    ),
+    *bugs_of(
+        "stress/contexts.py",
+        "stress/test_contexts.py",
+        (
+            "a shock begins a bar early",
+            "start = moves.bars - shock.bars_back",
+            "start = moves.bars - shock.bars_back - 1",
+        ),
+    ),
+    *bugs_of(
+        "stress/response.py",
+        "stress/test_response.py",
+        ("no answer passes", 'own[1] <= 0 < known[1], "FAIL"', 'own[1] <= 0 < known[1], "PASS"'),
+        (
+            "variance returns at the rate of beta alone",
+            "kept * variance[bar - 1]",
+            "recursion.beta * variance[bar - 1]",
+        ),
+    ),
+    *bugs_of(
         "stress/moves.py",
         "stress/test_shock_laws.py",
         ("a halt forgets what it missed", "gap[:, stop] += missed", "gap[:, stop] -= missed"),
