@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -19,6 +20,7 @@ from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.walks import start_walk
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
@@ -32,9 +34,29 @@ from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import whole
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, MAX_SEED, Paths, override
+from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.exceedance import Level
-from scenario_gen.stress.rare import Asked, Case, Genealogy, IslandRecord, Sampled, by_rejection, islands_of, summed_up
+from scenario_gen.stress.rare import (
+    ISLAND_ARRAYS,
+    Asked,
+    Case,
+    Genealogy,
+    IslandRecord,
+    Sampled,
+    by_rejection,
+    islands_of,
+    summed_up,
+)
+from scenario_gen.stress.splitting import (
+    GENERATION_BITS,
+    SLOT_BITS,
+    IslandDraws,
+    island_of,
+    lineage_of,
+    path_number,
+    replay,
+)
 from scenario_gen.stress.verdicts import EventResult, event_findings
 
 
@@ -84,6 +106,52 @@ def ask_event(loaded: LoadedSpec, name: str, progress: Progress, *, device: str 
         findings=event_findings(name, result, spec.limits.event_probability.get(name)),
         seconds=round(monotonic() - started, 2),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayedPath:
+    """A path of an event's island, made anew and alone from its lineage."""
+
+    bars: pd.DataFrame  # raw, by stamp
+    lineage: list[tuple[int, int, int]]  # slot, generation and first bar of each stretch
+    apart: float  # largest relative distance of its closes from those that the run kept; nan where it rejected the path
+
+
+def replay_path(loaded: LoadedSpec, name: str, path: str, folder: Path, progress: Progress) -> ReplayedPath:
+    """Make one path of a finished run anew, without the other paths of its island.
+
+    Args:
+        loaded: the run's spec.
+        name: of the scenario.
+        path: such as ``i3.s17.g9``: island, slot and generation.
+        folder: of the run.
+        progress: who hears of stages.
+
+    Raises:
+        SpecError: the scenario has no event, or the path is none of its islands'.
+        StoreError: the run has no such island.
+    """
+    asking = [each for each in loaded.spec.scenarios if each.name == name and each.event is not None]
+    if not asking:
+        raise SpecError(f"{loaded.filename or 'the spec'} has no event called {name}", expected="one that has")
+    try:
+        number = path_number(path)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    index = island_of(number)
+    kept = RunFolder(folder).load_arrays(name, index, *ISLAND_ARRAYS, "path_ids", "values")
+    rows = np.flatnonzero(kept["event_ids"] == number) if "event_ids" in kept else np.empty(0)
+    if not len(rows):
+        raise SpecError(f"island {index} of {name} has no path {path}", expected="a path of the island")
+    owners = kept["event_owners"][rows[0]].astype(np.int64)
+    lineage = lineage_of(owners, number % 2 ** (SLOT_BITS + GENERATION_BITS))
+    ground = prepare(asking, loaded.base, progress, among=loaded.spec.scenarios)[0]
+    walk = start_walk(ground.generator, ground.context, ground.timestamps, 1, ground.seed)
+    bars = replay(walk, IslandDraws(ground.seed, name, index), lineage, len(ground.timestamps))
+    same = np.flatnonzero(kept["path_ids"] == number)
+    closes = kept["values"][same[0], :, 3] if len(same) else np.full(len(bars), np.nan)
+    frame = pd.DataFrame(bars, index=ground.timestamps, columns=list(ground.context.fields[: bars.shape[1]]))
+    return ReplayedPath(frame, lineage, float(np.abs(bars[:, 3].astype(np.float64) / closes - 1).max()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,10 +109,14 @@ def generations_of(numbers: Ints) -> Ints:
     return np.asarray((numbers >> SLOT_BITS) & (2**GENERATION_BITS - 1))
 
 
+def island_of(number: int) -> int:
+    """Return the island of a path's number."""
+    return number >> (SLOT_BITS + GENERATION_BITS)
+
+
 def path_name(number: int) -> str:
     """Return what a path is called: ``i3.s17.g9`` is slot 17 of island 3, begun anew in generation 9."""
-    island = number >> (SLOT_BITS + GENERATION_BITS)
-    ids = np.array([number], dtype=np.int64)
+    island, ids = island_of(number), np.array([number], dtype=np.int64)
     return f"i{island}.s{int(slots_of(ids)[0])}.g{int(generations_of(ids)[0])}"
 
 

@@ -14,10 +14,12 @@ from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline import blocks, stages
 from scenario_gen.pipeline.events import judge_events, run_islands, summary_of, with_cases
+from scenario_gen.pipeline.one_event import replay_path
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.stress.splitting import path_name
 
 SPEC: dict[str, Any] = {
     "name": "events",
@@ -143,3 +145,18 @@ def test_a_model_whose_tail_a_calibration_cut_off_is_refused(tmp_path: Path) -> 
     spec = _spec(generator={"kind": "kronos", "model": "nano", "top_p": 0.9})
     with pytest.raises(SpecError, match="top_p"):
         scenario_gen.run(spec, folder=tmp_path / "run")
+
+
+def test_a_path_of_a_run_is_made_anew_alone_by_its_name(run: tuple[Results, list[Finding]], folder: Path) -> None:
+    del run
+    loaded, store = spec_from_dict(SPEC), RunFolder(folder)
+    kept = store.load_arrays("crash", 3)
+    number = int(kept["event_ids"][kept["event_happened"]][-1])
+    found = replay_path(loaded, "crash", path_name(number), folder, SilentProgress())
+    assert found.apart == 0.0
+    assert len(found.lineage) > 1
+    assert found.lineage[-1][:2] == (number & 0xFFFF, (number >> 16) & 0xFFFF)
+    assert found.bars.shape == (15, 5)
+    for wrong, words in (("i3.s17", "island, slot and generation"), ("i3.s31.g9999", "has no path")):
+        with pytest.raises(SpecError, match=words):
+            replay_path(loaded, "crash", wrong, folder, SilentProgress())
