@@ -174,6 +174,11 @@ def test_what_cannot_be_stepped_or_forked_is_refused(tiny_checkpoint: Checkpoint
         walk.fork(np.array([3]), np.array([0]), np.array([2]))
     with pytest.raises(ValueError, match="two pasts"):
         walk.fork(np.array([0, 1]), np.array([1, 2]), np.array([1, 1]))
+    for bar in (1, 2):
+        walk.step(bar, np.arange(4), np.full((4, 2), 0.5))
+    walk.fork(np.array([3]), np.array([0]), np.array([1]))
+    with pytest.raises(ValueError, match="bar 2 of row 0, which has 1 bars"):
+        walk.step(2, np.array([0]), np.full((1, 2), 0.5))
 
 
 @pytest.mark.parametrize("window", ["reanchor", "slide"])
