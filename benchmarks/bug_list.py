@@ -1084,4 +1084,60 @@ BUGS: tuple[Bug, ...] = (
             "within = shares",
         ),
     ),
+    *bugs_of(
+        "stats/weights.py",
+        "stats/test_weights.py",
+        ("a weighted quantile is the path after its level", "reached >= level - 1e-12", "reached > level + 1e-12"),
+        ("the jackknife of islands lacks its factor", "(count - 1) / count * float(np.sum", "1 / count * float(np.sum"),
+        (
+            "as many as alike counts weights, not their squares",
+            "squares = float(shares @ shares)",
+            "squares = float(shares.sum())",
+        ),
+        ("roots of different islands are one", "np.stack((islands, roots))", "np.stack((roots, roots))"),
+    ),
+    *bugs_of(
+        "stats/estimate.py",
+        "stats/test_weights.py",
+        ("weights stay where their numbers are left out", "weights.where(known)", "weights"),
+    ),
+    *bugs_of(
+        "stats/pooling.py",
+        "stats/test_pooling.py",
+        (
+            "an end is held whatever its multiplier says",
+            "return multiplier <= 0.0 if at",
+            "return multiplier <= 1e9 if at",
+        ),
+        ("weights tilt the wrong way", "logs = -(multipliers @ rows)", "logs = multipliers @ rows"),
+    ),
+    *bugs_of(
+        "stress/views.py",
+        "stress/test_views.py",
+        (
+            "the drawdown leaves the last real close out",
+            "np.maximum.accumulate(level, axis=1), 0.0)",
+            "np.maximum.accumulate(level, axis=1), -9.0)",
+        ),
+        (
+            "a deviation is about the mean before, whatever mean is believed",
+            "if ends[0] == ends[1]), float(prior",
+            "if ends[0] > ends[1]), float(prior",
+        ),
+        (
+            "the worst of a CVaR of returns is the best",
+            "bad = -values if view.functional in",
+            "bad = values if view.functional in",
+        ),
+        (
+            "a view that fails is let pass where one path stands for all",
+            "or weighting.largest > MOST_WEIGHT",
+            "or weighting.largest > 1.0",
+        ),
+    ),
+    *bugs_of(
+        "pipeline/views.py",
+        "pipeline/test_views_in_a_run.py",
+        ("a block of a view has the weights of the first one", "start = rows.stop", "start = 0"),
+    ),
 )

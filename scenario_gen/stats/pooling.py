@@ -66,10 +66,11 @@ def pool(prior: Floats, wanted: Sequence[Wanted]) -> Floats:
     rows = np.stack([each.values[counts] for each in scaled if each is not None])  # [mean, path]
     ends = [(each.low, each.high) for each in scaled if each is not None]
     weights = np.zeros(len(prior))
-    weights[counts] = _solve(prior[counts], rows, ends)
-    if not all(_near(weights, each) for each in scaled if each is not None):
-        raise attainable(prior, wanted)
-    return weights
+    for eager in (True, False):
+        weights[counts] = _solve(prior[counts], rows, ends, eager=eager)
+        if all(_near(weights, each) for each in scaled if each is not None):
+            return weights
+    raise attainable(prior, wanted)
 
 
 def _holds(weights: Floats, wanted: Wanted) -> bool:
@@ -93,15 +94,17 @@ def _near(weights: Floats, wanted: Wanted) -> bool:
     return wanted.low - REACHED <= mean <= wanted.high + REACHED
 
 
-def _solve(prior: Floats, rows: Floats, ends: Sequence[tuple[float, float]]) -> Floats:
+def _solve(prior: Floats, rows: Floats, ends: Sequence[tuple[float, float]], *, eager: bool) -> Floats:
     """Return the weights by an active set: a mean is held at an end while that pushes it the right way.
 
     A mean outside its ends is held at the nearer one; one that is held by a multiplier of the wrong sign is let go.
-    With k means there are few of these exchanges, each a Newton search from the multipliers before.
+    With k means there are few of these exchanges, each a Newton search from the multipliers before. ``eager`` begins
+    with all ends held that the prior breaks: quicker, and perhaps out of reach together where the answer is not.
     """
     multipliers, weights = np.zeros(len(rows)), prior
     # In standard deviations from the prior's mean, an end on the wrong side of 0 is one that the prior breaks.
-    held = {place: low if low > 0 else high for place, (low, high) in enumerate(ends) if low > 0 or high < 0}
+    broken = {place: low if low > 0 else high for place, (low, high) in enumerate(ends) if low > 0 or high < 0}
+    held = broken if eager else {}
     held |= {place: low for place, (low, high) in enumerate(ends) if low == high}
     for _ in range(4 * len(rows) + 2):
         places = sorted(held)
@@ -111,6 +114,7 @@ def _solve(prior: Floats, rows: Floats, ends: Sequence[tuple[float, float]]) -> 
         wrong = [p for p in places if ends[p][0] != ends[p][1] and not _pushes(multipliers[p], held[p], ends[p])]
         if wrong:
             del held[max(wrong, key=lambda place: abs(multipliers[place]))]
+            multipliers[:] = 0.0  # what was held together may have been out of reach, and these far away
             continue
         means = rows @ weights
         outside = {p: max(low - means[p], means[p] - high) for p, (low, high) in enumerate(ends) if p not in held}

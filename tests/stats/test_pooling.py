@@ -64,6 +64,13 @@ def test_an_end_that_holds_already_is_not_held():
     np.testing.assert_allclose(with_end, pool(UNIFORM, [exactly(f[0], 0.4)]), rtol=1e-9)
 
 
+def test_an_end_that_another_view_reaches_by_itself_is_let_go():
+    f = numbers(5)
+    follows = f[0] + 0.2 * f[1]  # broken by the prior, and more than reached once the mean of the first is
+    q = pool(UNIFORM, [exactly(f[0], 1.0), Wanted(follows, 0.3, np.inf)])
+    np.testing.assert_allclose(q, pool(UNIFORM, [exactly(f[0], 1.0)]), rtol=1e-9)
+
+
 def test_an_end_that_another_view_breaks_is_held_at_the_nearer_one():
     f = numbers(4)
     follows = f[0] + 0.2 * f[1]

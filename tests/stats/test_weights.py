@@ -57,6 +57,12 @@ def test_quantiles_are_numpys_inverted_distribution_function(level):
     assert quantile(values, level, weights).value == golden
 
 
+def test_a_quantile_whose_level_a_path_just_reaches_is_that_path():
+    weights = Weights.of(np.array([1.0, 4.0, 2.0, 3.0]))
+    values = np.array([10.0, 20.0, 30.0, 40.0])
+    assert [weights.quantile(values, level) for level in (0.1, 0.5, 0.7, 0.71)] == [10, 20, 30, 40]
+
+
 def test_mean_and_deviation_are_numpys():
     values, weights = normal(300) + 3, uneven(300)
     told = summarise_metric(values, "metric", weights)

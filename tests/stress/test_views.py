@@ -11,7 +11,7 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import CheckError, SpecError
-from scenario_gen.stats.weights import Weights
+from scenario_gen.stats.weights import Weighting, Weights
 from scenario_gen.stress.view import View, contradictions
 from scenario_gen.stress.views import (
     Reweighed,
@@ -230,6 +230,22 @@ def test_a_view_far_from_the_paths_fails_by_how_few_are_left(paths, drift, label
     assert finding.label == label
     assert finding.measured.startswith("weighted: 2,000 paths, as many as ")
     assert ("use an event or a shock" in finding.measured) == (label == "FAIL")
+
+
+@pytest.mark.parametrize(
+    ("paths", "alike", "largest", "label"),
+    [
+        (10_000, 500.0, 0.01, "PASS"),
+        (10_000, 499.0, 0.01, "WARN"),
+        (2000, 200.0, 0.01, "PASS"),
+        (2000, 199.0, 0.01, "WARN"),
+        (2000, 99.0, 0.01, "FAIL"),
+        (2000, 1500.0, 0.051, "FAIL"),
+    ],
+)
+def test_a_view_is_gated_by_paths_alike_and_by_the_heaviest_path(paths, alike, largest, label):
+    reweighed = Reweighed("base", (), (), 0.1, Weighting(paths, alike, largest), float(paths))
+    assert reach_finding("bearish", reweighed).label == label
 
 
 def test_what_moved_is_told_before_and_after(paths):
