@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, to_path_set
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.walks import ChainWalk, DrawnTail, Tail
+from scenario_gen.generators.walks import BarTail, ChainWalk, DrawnTail
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
@@ -78,7 +78,7 @@ class StationaryBootstrap:
             at = np.where(opens, (uniforms[:, 1] * bars).astype(np.int64), (last.astype(np.int64) + 1) % bars)
             return relative[at], None if volume is None else volume[at], at.astype(np.float64)
 
-        def tail(sign: float) -> Tail:
+        def tail(sign: float) -> BarTail:
             return BlockTail(DrawnTail.of(sign * relative[:, 3]), new_block)
 
         return ChainWalk.start(context, len(timestamps), rows, 2, next_bar, state=NO_BAR, tail=tail)
@@ -86,7 +86,7 @@ class StationaryBootstrap:
 
 @dataclass(frozen=True, eq=False)
 class BlockTail:
-    """The tail of the next bar: of the block that goes on, or of one that begins anywhere; see ``walks.Tail``."""
+    """The tail of the next bar: of the block that goes on, or of one that begins anywhere; see ``walks.BarTail``."""
 
     bars: DrawnTail
     new_block: float  # chance that a block begins

@@ -23,7 +23,7 @@ from scipy.signal import lfilter
 from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_bars, require_movement, to_path_set
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.walks import ChainWalk, DrawnTail, Tail
+from scenario_gen.generators.walks import BarTail, ChainWalk, DrawnTail
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.relative import Floats
@@ -96,7 +96,7 @@ class FilteredBars:
             steps, drawn, after = self.next_bar(variance, uniforms[:, 0])
             return steps, None if volume is None else volume[drawn], after
 
-        def tail(sign: float) -> Tail:
+        def tail(sign: float) -> BarTail:
             return DrawnTail.of(sign * self.units[:, 3])
 
         return ChainWalk.start(context, bars, rows, 1, next_bar, state=self.variance, tail=tail)

@@ -118,7 +118,7 @@ class GbmLaw:
 
 @dataclass(frozen=True)
 class GbmTail:
-    """The tail of a bar's return, gap and body together; see ``walks.Tail``."""
+    """The tail of a bar's return, gap and body together; see ``walks.BarTail``."""
 
     law: GbmLaw
     sign: float

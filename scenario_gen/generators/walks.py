@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NextBar: TypeAlias = Callable[[Floats, Floats], "tuple[Floats, Floats | None, Floats]"]
 
 
-class Tail(Protocol):
+class BarTail(Protocol):
     """How often a bar comes beyond a bound, and which uniforms take it there or keep it away."""
 
     def hazard(self, state: Floats, bound: float) -> Floats:
@@ -50,7 +50,7 @@ class ChainWalk:
     level: Floats  # log of close over the anchor before each bar [row, bar + 1]
     state: Floats  # what decides each bar [row, bar + 1]
     # of the law of a bar where it is known: of returns times a sign, 1 for falls and -1 for rises
-    tail: Callable[[float], Tail] | None = None
+    tail: Callable[[float], BarTail] | None = None
 
     @classmethod
     def start(
@@ -62,7 +62,7 @@ class ChainWalk:
         next_bar: NextBar,
         *,
         state: float = 0.0,
-        tail: Callable[[float], Tail] | None = None,
+        tail: Callable[[float], BarTail] | None = None,
     ) -> ChainWalk:
         """Return so many paths of a context before their first bar.
 
@@ -118,7 +118,7 @@ class DrawnTail:
         return np.asarray(np.searchsorted(self.returns[self.order], bound / scale, side="right"), dtype=np.int64)
 
     def hazard(self, state: Floats, bound: float) -> Floats:
-        """See :class:`Tail`; the state is a variance."""
+        """See :class:`BarTail`; the state is a variance."""
         return np.asarray(self.count(np.sqrt(state), bound) / len(self.order))
 
     def drawn(self, count: NDArray[np.int64], uniforms: Floats, inside: NDArray[np.bool_]) -> Floats:
@@ -129,7 +129,7 @@ class DrawnTail:
         return np.asarray((self.order[np.clip(place, 0, len(self.order) - 1)] + 0.5) / len(self.order))
 
     def conditioned(self, state: Floats, uniforms: Floats, inside: NDArray[np.bool_], bound: float) -> Floats:
-        """See :class:`Tail`."""
+        """See :class:`BarTail`."""
         return self.drawn(self.count(np.sqrt(state), bound), uniforms[:, 0], inside)[:, None]
 
 

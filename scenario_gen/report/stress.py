@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from scenario_gen.report.table import Answer, PlacedScenario
 from scenario_gen.report.tables.accounts import account_answer
-from scenario_gen.report.tables.crises import answers_answer, crises_answer, replays_answer
+from scenario_gen.report.tables.crises import crises_answer, replays_answer, responses_answer
 from scenario_gen.report.tables.events import events_answer
 from scenario_gen.report.tables.jitter import jitter_answer
 from scenario_gen.report.tables.reverse import reverse_answer
@@ -25,7 +25,7 @@ ANSWERS: tuple[AnswerOf, ...] = (
     shock_answer,
     crises_answer,
     replays_answer,
-    answers_answer,
+    responses_answer,
     events_answer,
     reverse_answer,
     views_answer,

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenario_gen.generators.walks import ChainWalk, Tail
+from scenario_gen.generators.walks import BarTail, ChainWalk
 from scenario_gen.stress.splitting import Island, IslandDraws, Score, owner, scored
 
 AMONG = 0.9  # share of paths that come beyond the bound at some bar, about
 
 
-def run_forced_island(walk: ChainWalk, tail: Tail, bars: int, score: Score, draws: IslandDraws, bound: float) -> Island:
+def run_forced_island(
+    walk: ChainWalk, tail: BarTail, bars: int, score: Score, draws: IslandDraws, bound: float
+) -> Island:
     """Sample an island of paths that are led into a bar at most at a bound.
 
     Args:

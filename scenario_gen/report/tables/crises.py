@@ -300,7 +300,7 @@ ANSWER_CAPTION = (
 )
 
 
-def answers_answer(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> Answer | None:
+def responses_answer(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> Answer | None:
     """Return how generators answered shocks in their contexts; None where there were none."""
     del base
     rows = [one for one in placed if one.scenario.response is not None]
@@ -393,7 +393,7 @@ def _answer_figures(rows: Sequence[PlacedScenario]) -> tuple[tuple[Markup, Sente
     return ((picture, say(ANSWER_CAPTION, events=count(events))),)
 
 
-ASKED = (crises_answer, replays_answer, answers_answer)
+ASKED = (crises_answer, replays_answer, responses_answer)
 
 
 def told_tables(run: StressRun, placed: Sequence[PlacedScenario]) -> list[Table]:
