@@ -54,14 +54,23 @@ BESIDE = ("garch", "bootstrap")  # generators that are asked the same
 
 
 def with_cases(study: Study) -> Study:
-    """Return a study whose scenarios have the events that they ask for; the same errors are raised.
+    """Return a study whose scenarios have the events that they ask for; the same errors are raised, with their place.
 
-    See :func:`with_case`.
+    Views on the paths of an event stand on that event's blocks, and ask for nothing of their own. See
+    :func:`with_case`.
     """
-    kept = kept_events(study.store)
-    grounds = [with_case(ground, kept, study.progress, study.strategies) for ground in study.grounds]
-    if any(ground.case is not None for ground in grounds):
+    kept, cases = kept_events(study.store), {}
+    for ground in study.grounds:
+        if ground.scenario.reweight is not None:
+            continue
+        try:
+            cases[ground.name] = with_case(ground, kept, study.progress, study.strategies).case
+        except (SpecError, DataError) as error:
+            error.problem = f"{study.place(ground.name, 'event')}: {error.problem}"
+            raise
+    if any(case is not None for case in cases.values()):
         study.clock.lap("plain paths of events")
+    grounds = [replace(ground, case=cases[ground.scenario.reweight or ground.name]) for ground in study.grounds]
     return replace(study, grounds=tuple(grounds))
 
 
@@ -216,7 +225,7 @@ def case_of(prepared: Prepared) -> Case:
 
 def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Sum up the events that scenarios ask for, ask the baselines the same, and count in history."""
-    asked = [ground for ground in study.grounds if ground.case is not None]
+    asked = [ground for ground in study.grounds if ground.case is not None and ground.scenario.reweight is None]
     scenarios = {scenario.name: scenario for scenario in results.scenarios}
     findings: list[Finding] = []
     limits = study.spec.limits.event_probability

@@ -81,7 +81,7 @@ def ask_event(loaded: LoadedSpec, name: str, progress: Progress, *, device: str 
     """
     started = monotonic()
     spec = override(loaded.spec, device=device, paths=None)
-    asking = {scenario.name: scenario for scenario in spec.scenarios if scenario.event is not None}
+    asking = {scenario.name: scenario for scenario in spec.scenarios if scenario.event and not scenario.reweight}
     if name not in asking:
         there = f"one of {', '.join(asking)}" if asking else "a scenario with event: {functional: max_drawdown, ...}"
         raise SpecError(f"{loaded.filename or 'the spec'} has no event called {name}", expected=there)

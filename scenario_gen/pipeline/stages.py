@@ -308,7 +308,11 @@ def cost_of_jitter(study: Study, results: Results) -> tuple[Results, list[Findin
     Raises:
         StrategyError: a strategy raised, or returned something unusable.
     """
-    asked = [place for place, ground in enumerate(study.grounds) if ground.jitter is not None]
+    asked = [
+        place
+        for place, ground in enumerate(study.grounds)
+        if ground.jitter is not None and ground.scenario.reweight is None  # whose paths are those of another
+    ]
     if not asked:
         return results, []
     scenarios = list(results.scenarios)

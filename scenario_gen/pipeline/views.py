@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.errors import CheckError, ScenarioError
+from scenario_gen.errors import ScenarioError
 from scenario_gen.finding import Finding
 from scenario_gen.market.paths import joined
 from scenario_gen.pipeline.blocks import FinishedBlock, block_indices
@@ -67,7 +67,6 @@ def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrate
         metrics.append(part.metrics)
         parts.append(part.without_bars().paths)
     paths = joined(parts)
-    _refuse_event(source, weighted=paths.weights is not None)
     every = {name: np.concatenate([each[name] for each in measured]) for name in measured[0]}
     numbers = numbers_of(every, _by_strategy(pd.concat(metrics), strategies))
     prior = prior_of(paths)
@@ -99,13 +98,3 @@ def _copy(ground: Prepared, source: Prepared, store: RunFolder, weights: Floats,
 def _by_strategy(metrics: pd.DataFrame, strategies: Sequence[LoadedStrategy]) -> dict[str, pd.DataFrame]:
     rows = dict(list(metrics.groupby("strategy")))
     return {strategy.name: rows[place] for place, strategy in enumerate(strategies) if place in rows}
-
-
-def _refuse_event(source: Prepared, *, weighted: bool) -> None:
-    """Refuse paths that were looked for and do not say what they stand for; plain paths beside an event are welcome."""
-    if source.split and not weighted:
-        raise CheckError(
-            f"the paths of '{source.name}' show an event and have no weights: they stand for nothing but the event",
-            expected="paths that stand for every future: plain ones, or those of islands with their weights",
-            fix="reweight the scenario without the event",
-        )

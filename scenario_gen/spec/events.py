@@ -45,7 +45,7 @@ def check_event_limits(
     limits: Mapping[str, Any], scenarios: Sequence[ResolvedScenario], violations: Violations
 ) -> None:
     """Note limits on the probability of events that are no scenario's, or that would have no interval."""
-    asked = {scenario.name: scenario for scenario in scenarios if scenario.event is not None}
+    asked = {scenario.name: scenario for scenario in scenarios if scenario.event and not scenario.reweight}
     for name, allowed in limits.items():
         where: Where = ("limits", "event_probability", name)
         if isinstance(allowed, bool) or not isinstance(allowed, float | int) or not 0.0 < allowed < 1.0:

@@ -8,10 +8,10 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.cli.show import make_console, show_run
-from scenario_gen.errors import CheckError
+from scenario_gen.errors import CheckError, SpecError
 from scenario_gen.generators.gbm import GbmPaths
-from scenario_gen.pipeline.events import with_cases
-from scenario_gen.pipeline.stages import sample_and_trade
+from scenario_gen.pipeline.events import judge_events, with_cases
+from scenario_gen.pipeline.stages import cost_of_jitter, sample_and_trade, sum_up
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.views import weigh_by_views
 from scenario_gen.progress import SilentProgress
@@ -157,3 +157,57 @@ def test_islands_of_an_event_make_a_view_on_it_reachable(tmp_path):
     assert tails[0].value >= 0.065
     assert tails[1].value is None, "a handful of 200 plain paths fall so far"
     assert weighed_ones["bearish"].weighting.islands == 8
+
+
+def test_views_on_an_event_weigh_every_island_and_ask_for_no_event_of_their_own(tmp_path):
+    crash = {
+        "name": "crash",
+        "event": {"functional": "max_drawdown", "at_least": 0.25},
+        "sampler": {"island": 32, "islands": [8, 8], "relative_error": 0.4},
+    }
+    scenarios = [crash, {"name": "sad", "reweight": "crash", "views": [VIEWS[0]]}]
+    more = {"generator": {"kind": "fhs"}, "paths": {"count": 200, "seed": 1}, "scenarios": scenarios}
+    loaded = spec_from_dict(spec_of(tmp_path / "run", [], **more))
+    study = with_cases(Study.of(loaded, RunFolder(tmp_path / "run"), SilentProgress()))
+    results, findings = Results(), []
+    for stage in (sample_and_trade, weigh_by_views, sum_up, judge_events):
+        results, more_findings = stage(study, results)
+        findings += more_findings
+    of_crash, sad = results.scenarios
+    rows = results.metrics.groupby(["scenario", "strategy"], observed=True)["weight"].sum()
+    assert sad.weighting.paths == of_crash.weighting.paths >= 8 * 32
+    assert rows.to_numpy() == pytest.approx(1.0, abs=1e-9), "each scenario's paths stand for the whole law"
+    assert sad.reweighed.views[0].posterior == pytest.approx(-0.02, abs=1e-9)
+    assert (of_crash.event is not None, sad.event) == (True, None)
+    assert {finding.scenario for finding in findings if finding.name.startswith("event_")} == {"crash"}
+
+
+def test_views_on_the_plain_paths_of_a_frequent_event_are_views_on_the_whole_law(tmp_path):
+    dip = {"name": "dip", "event": {"functional": "terminal_return", "at_most": -0.001}}
+    scenarios = [dip, {"name": "sad", "reweight": "dip", "views": [VIEWS[0]]}]
+    more = {"paths": {"count": 400, "seed": 1}, "scenarios": scenarios}
+    loaded = spec_from_dict(spec_of(tmp_path / "run", [], **more))
+    study = with_cases(Study.of(loaded, RunFolder(tmp_path / "run"), SilentProgress()))
+    assert study.grounds[0].case.method == "rejection"
+    results, _ = weigh_by_views(study, sample_and_trade(study, Results())[0])
+    assert results.reweighed["sad"].weighting.paths == 400
+
+
+def test_views_on_sloppy_paths_are_not_set_beside_the_broker_with_weights_that_the_pairs_lack(tmp_path):
+    scenarios = [{"name": "sloppy", "jitter": {"slippage": 0.001}}]
+    scenarios += [{"name": "sad", "reweight": "sloppy", "views": [VIEWS[0]]}]
+    loaded = spec_from_dict(spec_of(tmp_path / "run", [], paths={"count": 200, "seed": 1}, scenarios=scenarios))
+    study, results = Study.of(loaded, RunFolder(tmp_path / "run"), SilentProgress()), Results()
+    for stage in (sample_and_trade, weigh_by_views, sum_up, cost_of_jitter):
+        results, _ = stage(study, results)
+    sloppy, sad = results.scenarios
+    assert all(strategy.jitter is not None for strategy in sloppy.strategies)
+    assert [strategy.jitter for strategy in sad.strategies] == [None, None]
+
+
+def test_an_event_of_an_account_that_is_none_says_where_it_stands(tmp_path):
+    event = {"functional": "strategy_loss", "strategy": "Sma", "at_least": 0.1}
+    loaded = spec_from_dict(spec_of(tmp_path / "run", [], scenarios=[{"name": "broke", "event": event}]))
+    study = Study.of(loaded, RunFolder(tmp_path / "run"), SilentProgress())
+    with pytest.raises(SpecError, match=r"^scenarios\[broke\]\.event: event\.strategy is 'Sma', which is none"):
+        with_cases(study)

@@ -62,6 +62,9 @@ MISTAKES = [
     ("  - {name: b, views: [{mean: max_drawdown, equals: 0.1}]}", 8, "scenarios[b]: 'reweight' is missing"),
     ("  - {name: b, reweight: worst, views: [{mean: max_drawdown, equals: 0.1}]}", 8,
      "scenarios[b].reweight: 'worst' is a replay of one path"),
+    ("  - {name: a, context: {search: {score: drawdown, top: 2}}}\n"
+     "  - {name: b, reweight: a, views: [{mean: max_drawdown, equals: 0.1}]}", 9,
+     "scenarios[b].reweight: got 'a', expected a scenario that samples its own paths: base, worst, a_1 or a_2"),
     ("  - {name: b, reweight: base, paths: {count: 9}, views: [{mean: max_drawdown, equals: 0.1}]}", 8,
      "scenarios[b].paths: got paths beside reweight, expected name, reweight and views alone"),
     ("  - {name: b, reweight: b, views: [{mean: max_drawdown, equals: 0.1}]}", 8,
