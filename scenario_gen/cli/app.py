@@ -112,8 +112,6 @@ def validate(
 
       scenario-gen validate --schema > spec.schema.json
     """
-    pass
-
     if schema:
         print_schema()
     elif not specs:
@@ -138,8 +136,6 @@ def init(
 
       scenario-gen init strategy MeanRevert  only a strategy: mean_revert.py, here
     """
-    pass
-
     say(write_start(what, name))
 
 
@@ -296,18 +292,24 @@ def summary(loaded: LoadedSpec) -> str:
     """Return what a spec would run: its scenarios, strategies and sizes."""
     spec = loaded.spec
     sets = sum(use.listed for use in spec.strategies)
-    sampled = [one for one in spec.scenarios if one.replay is None]
+    sampled = [one for one in spec.scenarios if one.replay is None and one.reweight is None]
     paths = sum(one.paths.count for one in sampled)
     bars = sum(one.paths.count * one.bars.horizon for one in sampled)
     lines = [f"{loaded.filename}: valid ({spec.name})"]
     lines += [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios]
     lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
-    lines.append(f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({sets} parameter sets)")
+    tried = f"{sets} parameter set{'s' * (sets != 1)}"
+    lines.append(f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({tried})")
+    if any(one.event is not None for one in sampled):
+        lines.append("            and the branched paths of events that are too rare for plain ones")
     lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
     return "\n".join(lines)
 
 
 def _scenario_words(scenario: ResolvedScenario) -> str:
+    if scenario.reweight is not None:
+        views = "; ".join(view.in_words for view in scenario.views)
+        return f"the paths of {scenario.reweight}, weighed by views: {views}"
     end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
     if scenario.context is not None:
         end = f"{'' if scenario.context.moves_end else end} {scenario.context.in_words}"
@@ -316,7 +318,9 @@ def _scenario_words(scenario: ResolvedScenario) -> str:
         return f"{scenario.replay.in_words} after {history}, {scenario.generator.in_words}"
     seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"
     shocks = "".join(f"; {shock.in_words}" for shock in scenario.shocks)
-    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}{shocks}"
+    event = "" if scenario.event is None else f"; how rare: {scenario.event.in_words}"
+    jitter = "" if scenario.jitter is None else "; sloppy execution"
+    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}{shocks}{event}{jitter}"
 
 
 def _grid_words(use: StrategyUse) -> str:

@@ -23,6 +23,7 @@ from scenario_gen.generators.draws import Block
 from scenario_gen.generators.sections import KronosGenerator, default_section
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
+from scenario_gen.pipeline.opening import PlaceOf
 from scenario_gen.pipeline.strategy_events import account_of, fit_sampler, reverse_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.progress import Progress, SilentProgress
@@ -63,11 +64,7 @@ def with_cases(study: Study) -> Study:
     for ground in study.grounds:
         if ground.scenario.reweight is not None:
             continue
-        try:
-            cases[ground.name] = with_case(ground, kept, study.progress, study.strategies).case
-        except (SpecError, DataError) as error:
-            error.problem = f"{study.place(ground.name, 'event')}: {error.problem}"
-            raise
+        cases[ground.name] = with_case(ground, kept, study.progress, study.strategies, study.place).case
     if any(case is not None for case in cases.values()):
         study.clock.lap("plain paths of events")
     grounds = [replace(ground, case=cases[ground.scenario.reweight or ground.name]) for ground in study.grounds]
@@ -75,7 +72,7 @@ def with_cases(study: Study) -> Study:
 
 
 def with_case(
-    ground: Prepared, kept: Path | None, progress: Progress, strategies: Sequence[LoadedStrategy]
+    ground: Prepared, kept: Path | None, progress: Progress, strategies: Sequence[LoadedStrategy], place: PlaceOf
 ) -> Prepared:
     """Return a scenario with the event that it asks for and what plain paths say of it; without one as it is.
 
@@ -84,6 +81,7 @@ def with_case(
         kept: folder in which the plain paths' scores are kept; None keeps none.
         progress: hears of paths.
         strategies: of whose accounts an event may be.
+        place: says where a value stands in the spec, for what is wrong with the event.
 
     Raises:
         SpecError: the model's tail is cut off; or of an event's strategy: it is none of them, or several sets of
@@ -91,6 +89,16 @@ def with_case(
         DataError: the event is beyond what the generator can reach, or its paths cannot be branched.
         CheckError: a score is no number.
     """
+    try:
+        return _with_case(ground, kept, progress, strategies)
+    except (SpecError, DataError) as error:
+        error.problem = f"{place(ground.name, 'event')}: {error.problem}"
+        raise
+
+
+def _with_case(
+    ground: Prepared, kept: Path | None, progress: Progress, strategies: Sequence[LoadedStrategy]
+) -> Prepared:
     event, sampler = ground.scenario.event, ground.scenario.sampler
     if event is None:
         return ground

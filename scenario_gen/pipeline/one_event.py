@@ -88,7 +88,7 @@ def ask_event(loaded: LoadedSpec, name: str, progress: Progress, *, device: str 
     prepared = prepare([asking[name]], loaded.base, progress, among=spec.scenarios)[0]
     asked = asking[name].event
     strategies = load_strategies(spec.strategies, loaded.base, progress) if asked and asked.of_strategy else ()
-    ground = with_case(prepared, None, progress, strategies)
+    ground = with_case(prepared, None, progress, strategies, loaded.place)
     records: list[IslandRecord] = []
     if ground.split:
         case = case_of(ground)

@@ -143,7 +143,7 @@ class ContextShock(Section):
     @property
     def in_words(self) -> str:
         """Say what it does."""
-        when = "in the last bar" if self.bars_back == 1 else f"{self.bars_back} bars before the end"
+        when = "in the last bar" if self.bars_back == 1 else f"from {self.bars_back} bars before the end on"
         if self.kind in ("gap", "drift"):
             return f"{self.kind} of {100 * self.amount:+g}% {when}"
         return f"{self.kind} times {self.amount:g} {when}"

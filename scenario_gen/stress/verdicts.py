@@ -189,9 +189,10 @@ def _models(scenario: str, result: EventResult) -> Finding:
         return EVENT_MODELS_AGREE.finding("UNTESTABLE", f"nothing to compare: {words}", scenario=scenario)
     values = [model.probability.value or math.nan for model in known]
     ratio = max(values) / min(values)
+    times = f"{ratio:.1f}" if ratio < 100 else f"{float(f'{ratio:.3g}'):,.0f}"
     return EVENT_MODELS_AGREE.finding(
         "WARN" if ratio > APART else "PASS",
-        f"{told(own.probability)} here; {words}: up to {ratio:.1f} times apart",
+        f"{told(own.probability)} here; {words}: up to {times} times apart",
         scenario=scenario,
     )
 

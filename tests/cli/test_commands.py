@@ -291,3 +291,25 @@ def test_a_command_line_can_be_typed_again() -> None:
     assert command_line("run", Path("my spec.yaml"), paths=3, overwrite=False, folder=None, quiet=True) == (
         "scenario-gen run 'my spec.yaml' --paths 3 --quiet"
     )
+
+
+def test_validate_says_which_scenarios_ask_for_an_event_are_sloppy_or_have_the_paths_of_another(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "name: x\ndata: {source: sp500}\nbars: {context: 64, horizon: 10}\npaths: {count: 100}\n"
+        "generator: {kind: garch}\nstrategies: [{use: strategies/buy_and_hold.py:BuyAndHold}]\nscenarios:\n"
+        "  - {name: crash, event: {functional: max_drawdown, at_least: 0.2}}\n"
+        "  - {name: sloppy, jitter: {delay: 0.1}}\n"
+        "  - {name: loud, context: {shocks: [{kind: volatility, times: 3, bars_back: 5}]}}\n"
+        "  - {name: sad, reweight: sloppy, views: [{mean: terminal_return, equals: -0.01}]}\n"
+    )
+    result = invoke("validate", spec)
+    assert result.exit_code == 0
+    assert "garch; how rare: drawdown of 20 % or more" in result.stdout
+    assert "garch; sloppy execution" in result.stdout
+    assert "volatility times 3 from 5 bars before the end on, garch" in result.stdout
+    assert "sad: the paths of sloppy, weighed by views: mean of the return over the horizon: -1 %" in result.stdout
+    assert "in all    300 paths, 3,000 bars, 300 backtests (1 parameter set)" in result.stdout, "none for the views"
+    assert "the branched paths of events" in result.stdout

@@ -102,3 +102,10 @@ def test_an_event_from_python_is_refused_in_the_words_of_a_spec(context: sg.Cand
     with pytest.raises(DataError, match="beyond this generator"):
         event = sg.Event(functional="bar_return", at_most=-0.5)
         sg.sample_event(context, event, horizon=15, model="bootstrap")
+
+
+def test_an_event_of_an_account_that_is_none_says_file_line_and_field(invoke: Callable[..., Any], spec: Path) -> None:
+    spec.write_text(SPEC.replace("{functional: max_drawdown,", "{functional: strategy_loss, strategy: Sma,"))
+    refused = invoke("event", spec, "crash")
+    assert refused.exit_code == 2
+    assert f"{spec}:10: scenarios[crash].event: event.strategy is 'Sma', which is none of" in refused.stderr

@@ -147,6 +147,9 @@ def test_models_that_differ_by_more_than_ten_times_and_curves_that_part_are_told
     assert by_name["event_in_history"].label == "WARN"
     assert by_name["event_cross_check"].label == "PASS"
     assert by_name["event_genealogy"].label == "PASS"
+    apart = replace(CRASH, models=[replace(CRASH.models[0], probability=Estimate(3.5e-8, 2e-8, 5e-8))])
+    far = {finding.name: finding for finding in event_findings("crash25", apart, limit=None)}["event_models_agree"]
+    assert re.search(r"up to \d{2,3},\d00 times apart", far.measured), "three digits mean something, no more"
     parted = replace(SPLIT, curve=[replace(CURVE[0], z=7.0, freedom=9.0), *CURVE[1:]])
     found = event_findings("crash25", replace(CRASH, sampled=parted), limit=None)
     assert next(finding for finding in found if finding.name == "event_cross_check").label == "FAIL"
@@ -159,3 +162,8 @@ def test_common_probabilities_are_told_in_percent_and_rare_ones_as_odds_too() ->
     assert told(Estimate(0.01, n=4, reason="4 islands have no interval, 8 do")).endswith(
         "(4 islands have no interval, 8 do)"
     )
+
+
+def test_what_is_not_rare_is_said_in_percent_and_what_is_rare_as_one_in_so_many_too() -> None:
+    assert told(Estimate(0.33, 0.32, 0.35)) == "33 % (32 to 35 %)"
+    assert told(Estimate(0.025, 0.0227, 0.0286)) == "2.5 %, 1 in 40 (1 in 35 to 1 in 44)"

@@ -77,7 +77,7 @@ def account_table(run: StressRun) -> Table | None:
     ]
     return tabulate(
         "scenario",
-        (Column("strategy", lambda pair: pair[1].strategy.name, left=True), *columns),
+        (Column("strategy", lambda pair: pair[1].strategy.name, left=True, fold=True), *columns),
         pairs,
         lambda pair: pair[0].scenario.name + (" (baseline)" if pair[0].role else ""),
         title="The account's rules: share of paths by what ends them",

@@ -65,7 +65,7 @@ def jitter_table(run: StressRun) -> Table | None:
     return tabled(
         "scenario",
         (
-            Column("strategy", lambda pair: pair[1].strategy.name, left=True),
+            Column("strategy", lambda pair: pair[1].strategy.name, left=True, fold=True),
             *(Column(column.head.lower(), _second(column), in_percent) for column in COLUMNS),
         ),
         pairs,

@@ -134,7 +134,7 @@ def terminal_table(run: StressRun) -> Table | None:
     ]
     if not rows:
         return None
-    heads = [Column("scenario", left=True), Column("strategy", left=True)]
+    heads = [Column("scenario", left=True), Column("strategy", left=True, fold=True)]
     heads += [Column(head) for head in ("mean return", "mean drawdown", "pairs")]
     return of_texts(
         heads,

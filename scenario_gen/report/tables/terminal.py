@@ -48,7 +48,7 @@ def run_table(run: StressRun) -> Table:
     figures = [replace(column, get=partial(_of_strategy, column)) for column in RESULTS]
     return tabulate(
         "scenario",
-        (Column("strategy", lambda pair: pair[1].strategy.name, left=True), *figures),
+        (Column("strategy", lambda pair: pair[1].strategy.name, left=True, fold=True), *figures),
         pairs,
         lambda pair: pair[0].scenario.name + (" (baseline)" if pair[0].role else ""),
         title=run.title,
