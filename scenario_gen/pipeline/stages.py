@@ -398,7 +398,8 @@ def hold_against(study: Study, results: Results) -> tuple[Results, list[Finding]
             continue
         title = f"{ground.name}: strategies beside chance, holding and history"
         paths = first_paths(ground, study.store, MAX_PATHS)
-        judged = with_evidence(ground, paths, study.strategies, scenario.strategies, study.progress, title)
+        real = ground if ground.calm is None else replace(ground, history=ground.calm[1])  # without invented bars
+        judged = with_evidence(real, paths, study.strategies, scenario.strategies, study.progress, title)
         scenarios[place] = replace(scenario, strategies=judged)
         if ground.scenario.role == "scenario":
             known = {(finding.name, finding.told) for finding in findings}  # a grid on one history: once

@@ -215,9 +215,14 @@ def reweight(
         alike they are is ``replace(...).weighting.effective``.
 
     Raises:
-        SpecError: a view is none, or contradicts another.
+        SpecError: there is no view, one is none, or contradicts another.
         CheckError: no weights make every view true; the message names the view and what can be attained.
     """
+    if not views or isinstance(views, Mapping):
+        came = "no view" if not views else "one mapping"
+        raise SpecError(
+            f"got {came}", expected='a list of views, such as [{"mean": "terminal_return", "equals": -0.05}]'
+        )
     asked = [view if isinstance(view, View) else section_of(View, view, f"views[{n}]") for n, view in enumerate(views)]
     for place, words in contradictions(asked):
         raise SpecError(f"views[{place}] {words}", expected="views that can all be true", fix="take one of them back")

@@ -12,7 +12,8 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import DataError
-from scenario_gen.pipeline.study import prepare
+from scenario_gen.pipeline.stages import hold_against, sample_and_trade, sum_up
+from scenario_gen.pipeline.study import Results, Study, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec import parse_spec, spec_from_dict
 from scenario_gen.store.folder import RunFolder
@@ -139,3 +140,18 @@ def make_walk() -> Callable[[int], pd.DataFrame]:
         )
 
     return make
+
+
+def test_what_a_strategy_really_made_is_counted_without_the_shocks_that_were_written_into_a_context(
+    tmp_path: Path,
+) -> None:
+    gapped = {"name": "gapped", "context": {"shocks": [{"kind": "gap", "size": -0.3}]}}
+    loaded = spec_from_dict(spec_of(gapped, report={"folder": str(tmp_path / "run")}))
+    study, results = Study.of(loaded, RunFolder(tmp_path / "run"), SilentProgress()), Results()
+    for stage in (sample_and_trade, sum_up, hold_against):
+        results, _ = stage(study, results)
+    base, after = (
+        {marker.stretch: marker.value for marker in scenario.strategies[0].marker} for scenario in results.scenarios
+    )
+    assert after["context"] == base["context"], "the same real bars, of which none fell by a third"
+    assert set(base) - set(after) == {"continuation"}, "what followed the real context did not follow the shocked one"

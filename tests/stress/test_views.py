@@ -261,3 +261,9 @@ def test_what_moved_is_told_before_and_after(paths):
 def test_a_seed_gives_the_same_weights_again(paths):
     first, second = (viewed(paths, KINDS[0], KINDS[4])[0] for _ in range(2))
     assert (first == second).all()
+
+
+@pytest.mark.parametrize("views", [[], {"mean": "terminal_return", "equals": 0.0}])
+def test_no_view_and_a_view_that_is_in_no_list_are_refused_with_an_example(paths, views):
+    with pytest.raises(SpecError, match=r"expected: a list of views, such as \[\{"):
+        sg.reweight(paths, views)
