@@ -31,6 +31,7 @@ NumbersOf = Callable[[View], Floats]  # float64 [path] of what a view is about
 
 FEW_ALIKE, MOST_WEIGHT = 100.0, 0.05  # fewer paths alike, or more on one path: the weights say nothing
 ENOUGH_ALIKE, ENOUGH_SHARE = 200.0, 0.05  # paths alike, and their share of all, from which on they do
+MORE_PATHS = "raise paths.count: the view leaves most of the paths, and they are few"
 ADVICE = "use an event or a shock: the paths of this generator hardly go there"
 TAKE_ANOTHER = f"take a view that these paths can have, or {ADVICE}"
 TAIL = 65  # places at which the threshold of a CVaR is looked for
@@ -332,9 +333,10 @@ def reach_finding(scenario: str, reweighed: Reweighed) -> Finding:
     if alike < FEW_ALIKE or weighting.largest > MOST_WEIGHT:
         label = "FAIL"
     measured = f"{weighting.in_words}; the heaviest stands for {weighting.largest:.2%}"
+    advice = ADVICE if alike < weighting.paths / 2 else MORE_PATHS
     return VIEW_REACH.finding(
         label,
-        measured if label == "PASS" else f"{measured}: {ADVICE}",
+        measured if label == "PASS" else f"{measured}: {advice}",
         scenario=scenario,
         offenders=[view.view for view in reweighed.views] if label == "FAIL" else [],
     )

@@ -248,6 +248,14 @@ def test_a_view_is_gated_by_paths_alike_and_by_the_heaviest_path(paths, alike, l
     assert reach_finding("bearish", reweighed).label == label
 
 
+def test_a_mild_view_on_few_paths_asks_for_more_of_them_and_for_no_event(paths):
+    few = paths.select(paths.path_ids[:64])
+    finding = reach_finding("bearish", reweighed_to(few, float(functionals(few, 252)["terminal_return"].mean()) - 0.01))
+    assert finding.label == "FAIL"
+    assert "raise paths.count" in finding.measured
+    assert "use an event" not in finding.measured
+
+
 def test_what_moved_is_told_before_and_after(paths):
     told = reweighed_to(paths, -0.05)
     assert told.views[0].posterior == pytest.approx(-0.05, abs=1e-9)
