@@ -1,8 +1,8 @@
 """The rules of an account: what it must gain, what it may lose, and for how long; those of challenges and of mandates.
 
-Owns the section of a spec and the judgement of paths: which rule ends each of them, and at which bar. Fed with equity
-at closes and with how far it swings inside each bar; knows neither strategies nor how paths are summed up. Its section
-imports nothing heavy: a spec is read with it.
+Owns the judgement of paths: which rule ends each of them, and at which bar. Fed with equity at closes and with how far
+it swings inside each bar; knows neither strategies nor how paths are summed up. The section of a spec stands in
+``sections.py``.
 
 The order inside a bar is the worst: the highest equity comes before the lowest, and a loss before the target, which is
 reached at a close alone. Equity counts open positions at their price, as the rules of such accounts have it.
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from scenario_gen.reading.section import Section
+from scenario_gen.backtest.sections import LOSS_RULES, AccountRules, Rule
 from scenario_gen.stats.estimate import Estimate, quantile, share
 from scenario_gen.stats.weights import Weights
 
@@ -28,69 +27,13 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
-Rule: TypeAlias = Literal["daily_loss", "max_loss", "trailing_drawdown"]
 Ending: TypeAlias = Literal["passed", "daily_loss", "max_loss", "trailing_drawdown", "idle", "unfinished"]
-LOSS_RULES: tuple[Rule, ...] = ("daily_loss", "max_loss", "trailing_drawdown")
 PASSED: Ending = "passed"
 UNFINISHED: Ending = "unfinished"  # the days or the path were over before the target and before any loss
 IDLE: Ending = "idle"  # unfinished although the target was reached: it ordered on fewer days than it takes to pass
 ENDINGS: tuple[Ending, ...] = (PASSED, *LOSS_RULES, IDLE, UNFINISHED)
 TITLES = {"daily_loss": "daily loss", "max_loss": "maximum loss", "trailing_drawdown": "trailing drawdown"}
-MAX_GAIN = 10.0
 ROUNDING = 1e-9  # of the starting cash: 100 x 1.1 is 110.00000000000001, and 110 reaches it
-
-
-class AccountRules(Section):
-    """When an account passes and when it is closed: losses are shares of the starting cash unless ``loss_of`` says."""
-
-    target: float | None = Field(
-        default=None,
-        gt=0.0,
-        le=MAX_GAIN,
-        description="0.10: it passes at the first close with a gain of 10 %; left out: it passes by keeping the rules",
-    )
-    daily_loss: float | None = Field(
-        default=None, gt=0.0, lt=1.0, description="0.05: largest loss within a day, from the equity at the close before"
-    )
-    max_loss: float | None = Field(default=None, gt=0.0, lt=1.0, description="0.10: largest loss from the start")
-    trailing_drawdown: float | None = Field(
-        default=None, gt=0.0, lt=1.0, description="0.10: largest fall from the highest equity"
-    )
-    trail: Literal["intraday", "end_of_day"] = Field(
-        default="intraday",
-        description="which highest equity the drawdown trails: any, or that of the days' last closes",
-    )
-    trail_lock: bool = Field(
-        default=False,
-        description="true: the trailing floor stops rising at the starting cash, as many challenges have it",
-    )
-    loss_of: Literal["start", "current"] = Field(
-        default="start",
-        description="what daily_loss and trailing_drawdown are shares of: the starting cash (challenges), or the day's "
-        "opening and the highest equity (mandates)",
-    )
-    days: int | None = Field(
-        default=None, ge=1, le=10_000, description="trading days that there are; left out: as long as the paths"
-    )
-    min_days: int | None = Field(
-        default=None, ge=1, le=10_000, description="trading days with an order that it takes to pass"
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> AccountRules:
-        if not self.declared:
-            raise ValueError("expected at least one of daily_loss, max_loss and trailing_drawdown: what may be lost")
-        if self.trailing_drawdown is None and (self.trail != "intraday" or self.trail_lock):
-            raise ValueError("'trail' and 'trail_lock' say how trailing_drawdown trails, and there is none")
-        if self.min_days is not None and self.days is not None and self.min_days > self.days:
-            raise ValueError(f"min_days {self.min_days} is more than days {self.days}, expected at most as many")
-        return self
-
-    @property
-    def declared(self) -> dict[Rule, float]:
-        """The loss rules that there are, each with its level, in the order of :data:`LOSS_RULES`."""
-        levels = ((rule, getattr(self, rule)) for rule in LOSS_RULES)
-        return {rule: level for rule, level in levels if level is not None}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Sloppy execution and parameters a little off: what is drawn for each path, and what a strategy loses by it.
 
-Owns the section of a scenario, the random numbers behind it, and the summary of pairs: a path beside itself, executed
-as the broker says. Every path draws from its own stream, so that path 17 is executed alike in any number of paths, by
-every strategy. Knows terms of paths and sets of parameters; fills nothing.
+Owns the random numbers behind it and the summary of pairs: a path beside itself, executed as the broker says; the
+section of a scenario stands in ``sections.py``. Every path draws from its own stream, so that path 17 is executed alike
+in any number of paths, by every strategy. Knows terms of paths and sets of parameters; fills nothing.
 
 An order's slippage grows by up to ``slippage``, drawn anew at each bar, and by up to ``spread``, drawn once for a path.
 At each bar, with the chance ``delay``, nothing of a path is filled, stops included: orders wait for the next bar. With
@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.sections import Jitter
 from scenario_gen.backtest.uses import Constraint, label
 from scenario_gen.market.paths import PathSet, TradingTerms
-from scenario_gen.reading.section import Section
 from scenario_gen.stats.estimate import Estimate, mean, share
 
 Floats = NDArray[np.float64]
@@ -33,26 +32,6 @@ Ints = NDArray[np.int64]
 
 COUNTER = (0, 0, 0, 2)  # of the jitter's Philox stream, beside the sampler's own and the noise's of the same path
 TRIES = 50  # draws of a set of parameters before the strategy's own is taken
-MOST_SETS = 32
-
-
-class Jitter(Section):
-    """Random execution and parameters of a scenario, drawn for each path."""
-
-    slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="largest extra slippage of an order, per side")
-    spread: float = Field(default=0.0, ge=0.0, lt=0.5, description="largest extra half spread of a path, per side")
-    delay: float = Field(default=0.0, ge=0.0, lt=1.0, description="chance that orders of a bar wait for the next one")
-    missed: float = Field(default=0.0, ge=0.0, lt=1.0, description="chance that an entry is never filled")
-    parameters: float = Field(
-        default=0.0, ge=0.0, le=0.5, description="0.10: every number among a strategy's parameters within 10 %"
-    )
-    sets: int = Field(default=8, ge=2, le=MOST_SETS, description="how many sets of such parameters the paths share")
-
-    @model_validator(mode="after")
-    def _something(self) -> Jitter:
-        if not any((self.slippage, self.spread, self.delay, self.missed, self.parameters)):
-            raise ValueError("expected at least one of slippage, spread, delay, missed and parameters above 0")
-        return self
 
 
 # --- What is drawn for each path ---

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scenario_gen.backtest.account_rules import LOSS_RULES, TITLES
+from scenario_gen.backtest.account_rules import TITLES
 from scenario_gen.backtest.result import StrategyResult
+from scenario_gen.backtest.sections import LOSS_RULES
 from scenario_gen.report.numbers import count, in_percent, plain, share
 from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, place, tabled, tabulate
 from scenario_gen.report.tables.outcomes import group_row, rate
