@@ -232,7 +232,7 @@ EVENT_MODELS_AGREE = Check(
     "event_models_agree", "probabilities under several generators that differ by less than ten times", section="stress"
 )
 EVENT_IN_HISTORY = Check(
-    "event_in_history", "a probability that the count in windows of history allows", section="stress"
+    "event_in_history", "a probability that the count in windows that began as volatile allows", section="stress"
 )
 VIEW_REACH = Check(
     "view_reach",

@@ -2,7 +2,7 @@
 
 Owns the judgement of paths: which rule ends each of them, and at which bar. Fed with equity at closes and with how far
 it swings inside each bar; knows neither strategies nor how paths are summed up. The section of a spec stands in
-``sections.py``.
+``broker.py``.
 
 The order inside a bar is the worst: the highest equity comes before the lowest, and a loss before the target, which is
 reached at a close alone. Equity counts open positions at their price, as the rules of such accounts have it.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.sections import LOSS_RULES, AccountRules, Rule
+from scenario_gen.backtest.broker import LOSS_RULES, AccountRules, Rule
 from scenario_gen.stats.estimate import Estimate, quantile, share
 from scenario_gen.stats.weights import Weights
 

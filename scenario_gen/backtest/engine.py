@@ -20,14 +20,13 @@ from scenario_gen.backtest import simulate
 from scenario_gen.backtest.account import swings
 from scenario_gen.backtest.account_rules import AT, ENDING, judge_account
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.jitter import jittered, set_of_each
 from scenario_gen.backtest.ledger import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally, measure
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
-from scenario_gen.backtest.sections import AccountRules, Jitter
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.market.candles import PRICE_FIELDS, Candles

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.jitter import variants
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.sections import AccountRules, Jitter
 from scenario_gen.errors import SpecError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles

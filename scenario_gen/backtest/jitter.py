@@ -1,7 +1,7 @@
 """Sloppy execution and parameters a little off: what is drawn for each path, and what a strategy loses by it.
 
 Owns the random numbers behind it and the summary of pairs: a path beside itself, executed as the broker says; the
-section of a scenario stands in ``sections.py``. Every path draws from its own stream, so that path 17 is executed alike
+section of a scenario stands in ``broker.py``. Every path draws from its own stream, so that path 17 is executed alike
 in any number of paths, by every strategy. Knows terms of paths and sets of parameters; fills nothing.
 
 An order's slippage grows by up to ``slippage``, drawn anew at each bar, and by up to ``spread``, drawn once for a path.
@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.broker import Jitter
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.sections import Jitter
 from scenario_gen.backtest.uses import Constraint, label
 from scenario_gen.market.paths import PathSet, TradingTerms
 from scenario_gen.stats.estimate import Estimate, mean, share

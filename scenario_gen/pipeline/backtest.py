@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.broker import AccountRules, Broker
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ask_strategy, fills_finding
@@ -22,7 +22,6 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import Dropped, LoadedStrategy, Use, load_all
 from scenario_gen.backtest.result import StrategyResult, fan_bars
-from scenario_gen.backtest.sections import AccountRules
 from scenario_gen.candles.account import BAD_BARS_FAIL, BAD_BARS_WARN, candle_finding, merge_tallies
 from scenario_gen.candles.check import CandleRules, none_left
 from scenario_gen.errors import DataError

@@ -269,6 +269,7 @@ def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> Event
     case, bars = case_of(ground), len(ground.timestamps)
     account = case.score if isinstance(case.score, StrategyScore) else None
     own = str(ground.generator.identity.get("kind", ""))
+    history, alike = in_history(case.event, ground.history, bars, ground.bars_per_year, account)
     return EventResult(
         words=case.event.in_words,
         functional=case.event.functional,
@@ -276,7 +277,8 @@ def event_result(ground: Prepared, sampled: Sampled, kept: Path | None) -> Event
         horizon=bars,
         sampled=sampled,
         models=[_other(kind, ground, kept) for kind in BESIDE if kind != own],
-        history=in_history(case.event, ground.history, bars, ground.bars_per_year, account),
+        history=history,
+        alike=alike,
         flat=0.0 if account is None else flat_share(np.array(case.plain.measure)),
     )
 

@@ -11,9 +11,8 @@ from typing import Any
 import yaml
 from pydantic.json_schema import models_json_schema
 
-from scenario_gen.backtest.broker import COST_TEXT, COSTS
+from scenario_gen.backtest.broker import COST_TEXT, COSTS, AccountRules
 from scenario_gen.backtest.limits import Limits
-from scenario_gen.backtest.sections import AccountRules
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, GENERATORS

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from pydantic import Field, model_validator
 
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.limits import Limits
-from scenario_gen.backtest.sections import AccountRules, Jitter
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
 from scenario_gen.market.section import Data, Market

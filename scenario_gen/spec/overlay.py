@@ -17,9 +17,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.backtest.broker import Broker, in_numbers, problem
+from scenario_gen.backtest.broker import AccountRules, Broker, Jitter, in_numbers, problem
 from scenario_gen.backtest.limits import Limits
-from scenario_gen.backtest.sections import AccountRules, Jitter
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
 from scenario_gen.market.section import Data, Market

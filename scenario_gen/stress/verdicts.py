@@ -23,6 +23,7 @@ from scenario_gen.finding import (
 )
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import volatility
 from scenario_gen.stats.estimate import Estimate, t_tail
 from scenario_gen.stats.islands import counted_probability
 from scenario_gen.stress.event import Event
@@ -37,6 +38,7 @@ FEW_STORIES, FEWEST_STORIES = 30.0, 10.0  # independent stories behind the paths
 RARE = 0.1  # a probability up to which it is said as 1 in so many
 FALSE_ALARM = 0.01  # of the comparison with plain paths
 FEWEST_BEFORE = 64  # bars before a window of history that its volatility is known from
+ABOUT = 1.5  # times, between the volatility before a window and that before the paths, where they began alike
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,18 @@ class EventResult:
     sampled: Sampled
     models: list[OtherModel] = field(default_factory=list)
     history: Estimate | None = None  # share of windows of the history that hold it; None where it is not counted there
+    alike: Estimate | None = None  # the same of those windows that began about as volatile as the paths
     given: list[GivenEvent] = field(default_factory=list)
     flat: float = 0.0  # of a strategy's event: share of plain paths on which the account ends where it began
 
 
 def in_history(
     event: Event, history: Candles, horizon: int, bars_per_year: float, account: StrategyScore | None = None
-) -> Estimate:
-    """Count the windows of a history that hold an event: side by side, from its end backwards.
+) -> tuple[Estimate, Estimate]:
+    """Count the windows of a history that hold an event, side by side from its end backwards: all, and those alike.
+
+    Alike are windows before which prices moved about as much as before the paths. A generator that reads its context
+    answers for those; all windows together are calm and wild times in the mix of history.
 
     Args:
         event: counted at closes, as on paths.
@@ -88,14 +94,18 @@ def in_history(
         account: whose event it is, where it is a strategy's; it sees as many bars before a window as before the paths.
     """
     fewest = FEWEST_BEFORE if account is None else len(account.ground.context)
-    hits = windows = 0
+    now = float(volatility(history.close[-FEWEST_BEFORE:]))
+    held: list[tuple[bool, bool]] = []  # whether a window holds the event, and began alike
     for end in range(len(history), fewest + horizon - 1, -horizon):
         before, window = history.rows(end - horizon - fewest, end - horizon), history.rows(end - horizon, end)
         outset = Outset.of(before, horizon, bars_per_year)
         score = score_of(event, outset) if account is None else account.on(before, window.timestamps)
-        hits += bool(score(PathSet.from_history(window, outset.anchor).values).happened[0])
-        windows += 1
-    return counted_probability(hits, windows)
+        happened = bool(score(PathSet.from_history(window, outset.anchor).values).happened[0])
+        then = float(volatility(before.close[-FEWEST_BEFORE:]))
+        held.append((happened, now / ABOUT <= then <= now * ABOUT))
+    hits = [happened for happened, alike in held if alike]
+    every = counted_probability(sum(happened for happened, _ in held), len(held))
+    return every, counted_probability(sum(hits), len(hits))
 
 
 def event_findings(scenario: str, result: EventResult, limit: float | None) -> list[Finding]:
@@ -198,17 +208,21 @@ def _models(scenario: str, result: EventResult) -> Finding:
 
 
 def _history(scenario: str, result: EventResult) -> Finding:
-    counted, own = result.history, result.sampled.probability
+    counted, alike, own = result.history, result.alike, result.sampled.probability
     if counted is None or not counted.n or own.value is None:
         words = "the history has no window of the horizon beside the context"
         return EVENT_IN_HISTORY.finding("UNTESTABLE", words, scenario=scenario)
-    low, high = counted.low or 0.0, 1.0 if counted.high is None else counted.high
+    every = f"{counted.count} of {counted.n} windows of history side by side"
+    if alike is None or not alike.n:
+        words = f"{every}, none of which began about as volatile as the context ends; the generator says {told(own)}"
+        return EVENT_IN_HISTORY.finding("UNTESTABLE", words, scenario=scenario)
+    low, high = alike.low or 0.0, 1.0 if alike.high is None else alike.high
     mine = (own.value if own.low is None else own.low, own.value if own.high is None else own.high)
     label: Label = "PASS" if mine[0] <= high and mine[1] >= low else "WARN"
     return EVENT_IN_HISTORY.finding(
         label,
-        f"{counted.count} of {counted.n} windows of history side by side ({odds(low)} to {odds(high)}); the generator "
-        f"says {told(own)}",
+        f"{every}; {alike.count} of the {alike.n} that began about as volatile as the context ends ({odds(low)} to "
+        f"{odds(high)}); the generator says {told(own)}",
         scenario=scenario,
     )
 

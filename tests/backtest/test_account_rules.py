@@ -9,11 +9,10 @@ from hypothesis import given, settings, strategies as st
 
 from scenario_gen.backtest.account import Account, Orders, Swings, settle, swings
 from scenario_gen.backtest.account_rules import AT, ENDING, IDLE, PASSED, UNFINISHED, account_result, judge_account
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.broker import LOSS_RULES, AccountRules, Broker
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.orders import Quotes, SignalOrders
-from scenario_gen.backtest.sections import LOSS_RULES, AccountRules
 from scenario_gen.backtest.simulate import run_signals
 from scenario_gen.stats.weights import Weights
 

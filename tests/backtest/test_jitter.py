@@ -14,11 +14,10 @@ from scipy import stats
 
 import scenario_gen as sg
 from scenario_gen.backtest import Bars
-from scenario_gen.backtest.broker import Broker
+from scenario_gen.backtest.broker import Broker, Jitter
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.jitter import cost_of, jittered, set_of_each, variants
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.sections import Jitter
 from scenario_gen.errors import SpecError
 from scenario_gen.report.page import build_page
 from scenario_gen.report.words import FORBIDDEN

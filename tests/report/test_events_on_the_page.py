@@ -49,6 +49,7 @@ CRASH = EventResult(
         OtherModel("bootstrap", Estimate(None), reason="cannot: the context is too short"),
     ],
     history=Estimate(3 / 83, 0.0075, 0.102, n=83, count=3),
+    alike=Estimate(3 / 31, 0.02, 0.258, n=31, count=3),
     given=[
         GivenEvent(
             "Rule", Estimate(-0.2, -0.22, -0.18, n=9), Estimate(-0.2), Estimate(-0.3), Estimate(0.9, 0.8, 1.0, n=9)
@@ -145,6 +146,13 @@ def test_models_that_differ_by_more_than_ten_times_and_curves_that_part_are_told
     assert by_name["event_models_agree"].label == "WARN"
     assert "12.5 times apart" in by_name["event_models_agree"].measured
     assert by_name["event_in_history"].label == "WARN"
+    assert "3 of the 31 that began about as volatile" in by_name["event_in_history"].measured
+    calm = replace(CRASH, alike=Estimate(1 / 31, 0.0008, 0.167, n=31, count=1))
+    assert {finding.name: finding.label for finding in event_findings("crash25", calm, limit=None)}[
+        "event_in_history"
+    ] == "PASS"
+    none = replace(CRASH, alike=Estimate(None, n=0))
+    assert [found.label for found in event_findings("crash25", none, limit=None)][-1] == "UNTESTABLE"
     assert by_name["event_cross_check"].label == "PASS"
     assert by_name["event_genealogy"].label == "PASS"
     apart = replace(CRASH, models=[replace(CRASH.models[0], probability=Estimate(3.5e-8, 2e-8, 5e-8))])

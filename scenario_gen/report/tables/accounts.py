@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenario_gen.backtest.account_rules import TITLES
+from scenario_gen.backtest.broker import LOSS_RULES
 from scenario_gen.backtest.result import StrategyResult
-from scenario_gen.backtest.sections import LOSS_RULES
 from scenario_gen.report.numbers import count, in_percent, plain, share
 from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, place, tabled, tabulate
 from scenario_gen.report.tables.outcomes import group_row, rate
