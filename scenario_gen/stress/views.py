@@ -217,8 +217,12 @@ def reweight(
 
     Raises:
         SpecError: there is no view, one is none, or contradicts another.
-        CheckError: no weights make every view true; the message names the view and what can be attained.
+        CheckError: the paths are no PathSet, or no weights make every view true; the message names the view and what
+            can be attained.
     """
+    if not isinstance(paths, PathSet):  # from Python anything may come
+        came = type(paths).__name__
+        raise CheckError(f"paths are {came}", expected="a PathSet", fix="sample some: scenario_gen.sample(...)")
     if not views or isinstance(views, Mapping):
         came = "no view" if not views else "one mapping"
         raise SpecError(

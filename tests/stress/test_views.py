@@ -271,6 +271,11 @@ def test_a_seed_gives_the_same_weights_again(paths):
     assert (first == second).all()
 
 
+def test_what_is_no_set_of_paths_is_refused_by_name():
+    with pytest.raises(CheckError, match="paths are str"):
+        sg.reweight("sp500", [{"mean": "terminal_return", "equals": 0.0}])
+
+
 @pytest.mark.parametrize("views", [[], {"mean": "terminal_return", "equals": 0.0}])
 def test_no_view_and_a_view_that_is_in_no_list_are_refused_with_an_example(paths, views):
     with pytest.raises(SpecError, match=r"expected: a list of views, such as \[\{"):
