@@ -112,7 +112,7 @@ def with_evidence(
 
     Args:
         ground: context, history and account.
-        paths: whole paths; at most ``MAX_PATHS``.
+        paths: whole paths; at most ``MAX_PATHS``, or those of the islands that an interval takes.
         strategies: in the order of the results.
         results: what is known so far.
         progress: who hears of stages.

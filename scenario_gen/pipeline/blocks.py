@@ -371,22 +371,31 @@ def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     return np.asarray(volatility(closes) / prepared.context.volatility)
 
 
-def first_paths(prepared: Prepared, store: RunFolder, most: int) -> PathSet:
+def first_paths(prepared: Prepared, store: RunFolder, most: int, *, islands: int = 0) -> PathSet:
     """Return the first kept paths of a scenario, at most so many; of paths in islands, whole islands.
 
     The rows of an island stand for the whole law together, and in no order: half an island stands for nothing.
+
+    Args:
+        prepared: the scenario.
+        store: where its blocks are.
+        most: paths.
+        islands: so many are returned whatever their paths, where there are any: an interval takes several.
     """
     parts, count = [], 0
     for part in paths_of(prepared, store):
         parts.append(part)
         count += len(part)
-        if count > most or (count == most and "island" not in part.counts):
+        single = "island" not in part.counts
+        if (count > most or (count == most and single)) and (single or len(parts) > islands):
             break
     paths = joined(parts)
-    islands = paths.counts.get("island")
-    if count <= most or islands is None:
+    of_each = paths.counts.get("island")
+    if count <= most or of_each is None:
         return paths.first(most)
-    whole = ~np.isin(islands, islands[most:])
+    order = list(dict.fromkeys(of_each.tolist()))
+    cut = {*of_each[most:].tolist()} - {*order[:islands]}
+    whole = ~np.isin(of_each, [*cut])
     return paths.select(paths.path_ids[whole]) if whole.any() else paths.first(most)
 
 

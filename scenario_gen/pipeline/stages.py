@@ -49,6 +49,7 @@ from scenario_gen.realism.sample import Once, concatenate
 from scenario_gen.realism.scores import exempted
 from scenario_gen.realism.verdicts import assemble
 from scenario_gen.spec.models import CalibrationBudget
+from scenario_gen.stats.weights import FEWEST_ISLANDS
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import ScenarioResult
 from scenario_gen.values import cached
@@ -397,7 +398,7 @@ def hold_against(study: Study, results: Results) -> tuple[Results, list[Finding]
             study.progress.note(f"{ground.name}: skill, pairs and tails are judged in {scenarios[0].name} alone")
             continue
         title = f"{ground.name}: strategies beside chance, holding and history"
-        paths = first_paths(ground, study.store, MAX_PATHS)
+        paths = first_paths(ground, study.store, MAX_PATHS, islands=FEWEST_ISLANDS)
         real = ground if ground.calm is None else replace(ground, history=ground.calm[1])  # without invented bars
         judged = with_evidence(real, paths, study.strategies, scenario.strategies, study.progress, title)
         scenarios[place] = replace(scenario, strategies=judged)

@@ -64,6 +64,10 @@ def test_the_first_paths_of_islands_are_whole_islands(tmp_path: Path) -> None:
     paths = blocks.first_paths(study.grounds[0], study.store, 33)
     np.testing.assert_array_equal(paths.path_ids, np.arange(30))
     assert len(blocks.first_paths(study.grounds[0], study.store, 5)) == 5, "less than one island is better than none"
+    three = blocks.first_paths(study.grounds[0], study.store, 5, islands=3)
+    np.testing.assert_array_equal(three.path_ids, np.arange(30), err_msg="an interval takes so many islands")
+    more = blocks.first_paths(study.grounds[0], study.store, 33, islands=2)
+    np.testing.assert_array_equal(more.path_ids, np.arange(30))
 
 
 def test_paths_that_stand_for_as_much_each_are_kept_without_weights(tmp_path: Path) -> None:
