@@ -36,6 +36,7 @@ FLAT = 0.9  # share of first paths with one and the same score, from which nothi
 APART = 10.0  # times, between the largest and the smallest probability of several generators
 FEW_STORIES, FEWEST_STORIES = 30.0, 10.0  # independent stories behind the paths in the event
 RARE = 0.1  # a probability up to which it is said as 1 in so many
+RAREST = 1e-9  # below it nobody can tell one number from another, and none is said
 FALSE_ALARM = 0.01  # of the comparison with plain paths
 FEWEST_BEFORE = 64  # bars before a window of history that its volatility is known from
 ABOUT = 1.5  # times, between the volatility before a window and that before the paths, where they began alike
@@ -199,7 +200,8 @@ def _models(scenario: str, result: EventResult) -> Finding:
         return EVENT_MODELS_AGREE.finding("UNTESTABLE", f"nothing to compare: {words}", scenario=scenario)
     values = [model.probability.value or math.nan for model in known]
     ratio = max(values) / min(values)
-    times = f"{ratio:.1f}" if ratio < 100 else f"{float(f'{ratio:.3g}'):,.0f}"
+    times = f"{ratio:.1f}" if ratio < 100 else f"{float(f'{min(ratio, 1e6):.3g}'):,.0f}"
+    times = f"over {times}" if ratio > 1e6 else times
     return EVENT_MODELS_AGREE.finding(
         "WARN" if ratio > APART else "PASS",
         f"{told(own.probability)} here; {words}: up to {times} times apart",
@@ -239,6 +241,8 @@ def odds(probability: float) -> str:
     """Return a probability as ``1 in 420``."""
     if probability <= 0:
         return "never"
+    if 0 < probability < RAREST:
+        return f"below 1 in {1 / RAREST:,.0f}"
     return f"1 in {float(f'{1 / probability:.3g}'):,.0f}" if probability <= 0.5 else percent(probability)
 
 
@@ -249,6 +253,8 @@ def told(estimate: Estimate) -> str:
     if estimate.value == 0:
         reach = f", at most {odds(estimate.high)}" if estimate.high is not None else ""
         return f"0{reach}" if not estimate.reason else f"0 ({estimate.reason})"
+    if estimate.value < RAREST:
+        return odds(estimate.value)
     rare = estimate.value <= RARE
     shown = f"{percent(estimate.value)}, {odds(estimate.value)}" if rare else percent(estimate.value)
     if estimate.low is None or estimate.high is None:

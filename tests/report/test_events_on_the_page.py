@@ -167,6 +167,7 @@ def test_common_probabilities_are_told_in_percent_and_rare_ones_as_odds_too() ->
     assert told(Estimate(0.32, 0.28, 0.36, n=8)) == "32 % (28 to 36 %)"
     assert told(Estimate(0.0032, 0.0028, 0.0036, n=8)) == "0.32 %, 1 in 312 (1 in 278 to 1 in 357)"  # of 312.5
     assert told(Estimate(0.0, 0.0, 0.04, n=83, count=0)) == "0, at most 1 in 25"
+    assert told(Estimate(1.7e-15, 5e-16, 5e-15, n=8)) == "below 1 in 1,000,000,000"
     assert told(Estimate(0.01, n=4, reason="4 islands have no interval, 8 do")).endswith(
         "(4 islands have no interval, 8 do)"
     )

@@ -20,7 +20,7 @@ from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import StressRun
 from scenario_gen.stress.exceedance import CurvePoint
 from scenario_gen.stress.rare import Sampled
-from scenario_gen.stress.verdicts import RARE, EventResult, odds, told
+from scenario_gen.stress.verdicts import RARE, RAREST, EventResult, odds, told
 
 TITLE = "How rare is each event?"
 LEAD = (
@@ -92,6 +92,8 @@ def _chances(estimate: Estimate) -> str:
     if not estimate.value or estimate.value > RARE:
         return told(estimate)
     shown = odds(estimate.value)
+    if estimate.value < RAREST:
+        return shown
     if estimate.low is None or estimate.high is None or estimate.low <= 0:
         return shown if estimate.high is None else f"{shown} (at most {odds(estimate.high)})"
     return f"{shown} ({odds(estimate.high)} to {odds(estimate.low).removeprefix('1 in ')})"
