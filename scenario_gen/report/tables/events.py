@@ -22,6 +22,7 @@ from scenario_gen.stress.exceedance import CurvePoint
 from scenario_gen.stress.rare import Sampled
 from scenario_gen.stress.verdicts import RARE, RAREST, EventResult, odds, told
 
+WRAPPED = "l why"  # a cell of words that may take several lines
 TITLE = "How rare is each event?"
 LEAD = (
     "How often the generator itself takes paths there: the brackets are the Monte Carlo error alone, and the spread "
@@ -77,12 +78,14 @@ def events_table(rows: Sequence[Ref]) -> Table:
     """
     others = list(dict.fromkeys(model.generator for row in rows for model in row.value.models))
     columns = [
-        Column("event", lambda row: f"{row.event.words} within {plural(row.event.horizon, 'bar')}", left=True, css="l"),
-        Column("this generator", lambda row: _chances(row.event.sampled.probability)),
-        *(Column(name, partial(_other, name=name)) for name in others),
-        Column("history", lambda row: _history(row.event.history)),
-        Column("independent stories", lambda row: _stories(row.event.sampled)),
-        Column("found by", lambda row: _found_by(row.event.sampled), left=True, css="l"),
+        Column(
+            "event", lambda row: f"{row.event.words} within {plural(row.event.horizon, 'bar')}", left=True, css=WRAPPED
+        ),
+        Column("this generator", lambda row: _chances(row.event.sampled.probability), css="why"),
+        *(Column(name, partial(_other, name=name), css="why") for name in others),
+        Column("history", lambda row: _history(row.event.history), css="why"),
+        Column("independent stories", lambda row: _stories(row.event.sampled), css="why"),
+        Column("found by", lambda row: _found_by(row.event.sampled), left=True, css=WRAPPED),
     ]
     return tabulate("scenario", columns, rows, lambda row: row.title, title="Events")
 
