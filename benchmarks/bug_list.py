@@ -1112,13 +1112,17 @@ BUGS: tuple[Bug, ...] = (
         ("weights tilt the wrong way", "logs = -(multipliers @ rows)", "logs = multipliers @ rows"),
     ),
     *bugs_of(
-        "stress/views.py",
+        "market/relative.py",
         "stress/test_views.py",
         (
             "the drawdown leaves the last real close out",
             "np.maximum.accumulate(level, axis=1), 0.0)",
             "np.maximum.accumulate(level, axis=1), -9.0)",
         ),
+    ),
+    *bugs_of(
+        "stress/views.py",
+        "stress/test_views.py",
         (
             "a deviation is about the mean before, whatever mean is believed",
             "if ends[0] == ends[1]), float(prior",

@@ -78,8 +78,7 @@ class RegimeResult:
 
 def courses(paths: PathSet) -> dict[str, Floats]:
     """Return each regime's number of every path, [path] by key."""
-    start = np.full((len(paths), 1), paths.anchor_close)
-    returns = np.diff(np.log(np.concatenate([start, paths.close.astype(np.float64)], axis=1)), axis=1)
+    returns = np.diff(np.log(paths.closes), axis=1)
     return {regime.key: regime.function(returns) for regime in REGIMES}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
 from scenario_gen.finding import EDGE, Finding
-from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.draws import Block, Draws, plan_blocks
 from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -152,6 +152,26 @@ def sample_contexts(
         generator.sample(context, stamps, Draws(draws.seed, ids))
         for context, stamps, ids in zip(contexts, timestamps, shares, strict=True)
     ]
+
+
+def sample_block(
+    generator: Generator,
+    context: Candles,
+    timestamps: pd.DatetimeIndex,
+    seed: int,
+    block: Block,
+    advance: Advance = ignore,
+) -> PathSet:
+    """Return the raw paths of one block; a partial block is computed whole and cut."""
+    return generator.sample(context, timestamps, Draws.block(seed, block.start, block.size), advance).first(block.take)
+
+
+def sample_blocks(
+    generator: Generator, context: Candles, timestamps: pd.DatetimeIndex, *, seed: int, count: int, size: int
+) -> Iterator[PathSet]:
+    """Yield ``count`` raw paths in blocks of ``size``: those that a run has under the same seed."""
+    for block in plan_blocks(count, size):
+        yield sample_block(generator, context, timestamps, seed, block)
 
 
 def open_generator(

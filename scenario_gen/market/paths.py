@@ -115,6 +115,12 @@ class PathSet:
             return self
         return replace(self, values=self.terms.seen, terms=None)
 
+    @property
+    def closes(self) -> NDArray[np.float64]:
+        """The last close before the paths and then their own, float64 [path, bar + 1]."""
+        start = np.full((len(self), 1), self.anchor_close)
+        return np.concatenate((start, self.close.astype(np.float64)), axis=1)
+
     def select(self, path_ids: NDArray[np.int64]) -> PathSet:
         """Return the paths with these ids, in this order."""
         where = {int(path_id): row for row, path_id in enumerate(self.path_ids)}

@@ -58,6 +58,15 @@ def volatility(close: NDArray[np.floating[Any]]) -> Floats:
     return np.asarray(np.sqrt(np.mean(np.diff(np.log(close), axis=-1) ** 2, axis=-1)))
 
 
+def deepest_fall(returns: Floats) -> Floats:
+    """Return the deepest fall along log returns [path, bar] from the highest close so far, as a fraction [path].
+
+    The close that the returns set out from counts among the closes.
+    """
+    level = np.cumsum(returns, axis=1)
+    return np.asarray(-np.expm1((level - np.maximum(np.maximum.accumulate(level, axis=1), 0.0)).min(axis=1)))
+
+
 def running_volatility(returns: Floats) -> Floats:
     """Return the EWMA volatility (decay .94) known before each return and after the last, [..., T + 1].
 

@@ -25,8 +25,8 @@ from scenario_gen.backtest.result import fan_bars
 from scenario_gen.candles.account import CandleCounts, merge_tallies
 from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, share_of
 from scenario_gen.errors import StrategyError
-from scenario_gen.generators.base import Advance
-from scenario_gen.generators.draws import Block, Draws, plan_blocks
+from scenario_gen.generators.base import Advance, sample_block as sampled_block
+from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.market.paths import BELONGS, PathSet, joined
 from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.study import Prepared
@@ -359,16 +359,14 @@ def _unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], checke
 
 
 def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:
-    """Return the raw paths of one block; a partial block is computed whole and cut."""
-    draws = Draws.block(prepared.scenario.paths.seed, block.start, block.size)
-    paths = prepared.generator.sample(prepared.context, prepared.timestamps, draws, advance)
-    return paths.select(paths.path_ids[: block.take])
+    """Return the raw paths of one block of a scenario."""
+    seed = prepared.scenario.paths.seed
+    return sampled_block(prepared.generator, prepared.context, prepared.timestamps, seed, block, advance)
 
 
 def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:
     """Return each path's realised volatility over the context's, both root mean squares of log returns [path]."""
-    closes = np.concatenate((np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1)
-    return np.asarray(volatility(closes) / prepared.context.volatility)
+    return np.asarray(volatility(paths.closes) / prepared.context.volatility)
 
 
 def first_paths(prepared: Prepared, store: RunFolder, most: int, *, islands: int = 0) -> PathSet:

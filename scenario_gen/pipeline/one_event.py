@@ -19,7 +19,6 @@ from scenario_gen.backtest.loader import load_strategies
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import open_generator
-from scenario_gen.generators.draws import Draws, plan_blocks
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
@@ -248,7 +247,8 @@ def _paths_of(case: Case, asked: Asked, sampler: Sampler, plan: Paths) -> EventP
     """Return the plain paths of an event that is frequent enough, else those of islands."""
     if case.method == "rejection":
         inside = np.isin(np.arange(plan.count), case.plain.inside)
-        return EventPaths(_plain_paths(asked, plan), inside, by_rejection(case.plain))
+        plain = joined(list(asked.plain_paths(plan.count, plan.block)))
+        return EventPaths(plain, inside, by_rejection(case.plain))
     split = list(islands_of(asked, sampler, case.score, case.plain))
     records = [IslandRecord.of(each) for each in split]
     return EventPaths(
@@ -256,11 +256,3 @@ def _paths_of(case: Case, asked: Asked, sampler: Sampler, plan: Paths) -> EventP
         np.concatenate([record.happened for record in records]),
         summed_up(records, sampler, case.plain, len(asked.timestamps)),
     )
-
-
-def _plain_paths(asked: Asked, plan: Paths) -> PathSet:
-    parts = []
-    for block in plan_blocks(plan.count, plan.block):
-        draws = Draws.block(asked.seed, block.start, block.size)
-        parts.append(asked.generator.sample(asked.context, asked.timestamps, draws).first(block.take))
-    return joined(parts)

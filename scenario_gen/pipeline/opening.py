@@ -6,7 +6,7 @@ recalibration: its own would take out the stress that it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,8 +20,7 @@ from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.forecasts.recalibrate import past_forecasts, recalibration_of
 from scenario_gen.forecasts.results import Recalibration
-from scenario_gen.generators.base import Generator, open_generator, to_be_fitted
-from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.base import Generator, open_generator, sample_blocks, to_be_fitted
 from scenario_gen.generators.recalibrated import in_units_of
 from scenario_gen.generators.sections import (
     BASELINES,
@@ -235,7 +234,8 @@ def sample(
         generator, candles = _recalibrated(section, candles, horizon, seed)
     else:
         generator = open_generator(section)
-    return joined(list(_blocks(generator, candles, horizon, paths, block, seed)))
+    stamps = BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
+    return joined(list(sample_blocks(generator, candles, stamps, seed=seed, count=paths, size=block)))
 
 
 def _recalibrated(section: GeneratorSection, history: Candles, horizon: int, seed: int) -> tuple[Generator, Candles]:
@@ -276,15 +276,6 @@ def _section(settings: dict[str, Any]) -> KronosGenerator:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors())
         raise SpecError(wrong, fix="see help(scenario_gen.sample)") from None
-
-
-def _blocks(
-    generator: Generator, context: Candles, horizon: int, paths: int, size: int, seed: int
-) -> Iterator[PathSet]:
-    timestamps = BarCalendar.infer(context.timestamps, context.calendar).future(horizon)
-    for block in plan_blocks(paths, size):
-        full = generator.sample(context, timestamps, Draws.block(seed, block.start, block.size))
-        yield full.select(full.path_ids[: block.take])
 
 
 # --- From a scenario's data section to its bars, split where its context ends ---

@@ -12,8 +12,7 @@ from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import CandleRules, none_left
 from scenario_gen.finding import Finding
-from scenario_gen.generators.base import to_be_fitted
-from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.base import sample_blocks, to_be_fitted
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet, joined
@@ -103,12 +102,9 @@ def _continued(ground: Prepared, bars: Candles, stamps: pd.DatetimeIndex) -> Pat
     generator = ground.generator if fitted is None else fitted.fitted_to(history)
     calendar = BarCalendar.infer(history.timestamps, history.calendar)
     rules = CandleRules.of(context, len(stamps), market=scenario.market, history=history, calendar=calendar)
-    parts = []
-    for block in plan_blocks(scenario.paths.count, scenario.paths.block):
-        drawn = generator.sample(context, stamps, Draws.block(scenario.paths.seed, block.start, block.size))
-        raw = drawn.select(drawn.path_ids[: block.take])
-        parts.append(rules.check(raw, scenario.checks.on_invalid, measured=0).paths)
-    paths = joined(parts)
+    plan = scenario.paths
+    raw = sample_blocks(generator, context, stamps, seed=plan.seed, count=plan.count, size=plan.block)
+    paths = joined([rules.check(part, scenario.checks.on_invalid, measured=0).paths for part in raw])
     if not len(paths):
         raise none_left(scenario.paths.count, ground.name)
     before = np.stack([bars.column(name) for name in paths.fields], axis=-1).astype(np.float32)

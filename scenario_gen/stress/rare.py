@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import Generator, Walk
-from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.base import Generator, Walk, sample_blocks
 from scenario_gen.generators.walks import ChainWalk, start_walk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -48,14 +47,16 @@ class Asked:
     seed: int
     scenario: str
 
+    def plain_paths(self, count: int, block: int) -> Iterator[PathSet]:
+        """Yield so many plain paths in blocks: those that a scenario without an event would have."""
+        return sample_blocks(self.generator, self.context, self.timestamps, seed=self.seed, count=count, size=block)
+
     def plain(self, count: int, block: int, score: Score, heard: Callable[[int], None] = lambda _: None) -> PlainRun:
-        """Score so many plain paths: those that a scenario without an event would have."""
+        """Score so many plain paths."""
         parts = []
-        for part in plan_blocks(count, block):
-            draws = Draws.block(self.seed, part.start, part.size)
-            values = self.generator.sample(self.context, self.timestamps, draws).values[: part.take]
-            parts.append(scored(score, values, 0, np.arange(part.start, part.start + part.take)))
-            heard(part.take)
+        for paths in self.plain_paths(count, block):
+            parts.append(scored(score, paths.values, 0, paths.path_ids))
+            heard(len(paths))
         measure, happened = (np.concatenate([getattr(x, name) for x in parts]) for name in ("measure", "happened"))
         return PlainRun(measure.tolist(), np.flatnonzero(happened).tolist())
 

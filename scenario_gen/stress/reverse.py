@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.market.relative import Floats, log_steps
+from scenario_gen.market.relative import Floats, deepest_fall, log_steps
 from scenario_gen.stats.estimate import Estimate, mean
 from scenario_gen.stats.weights import Weights
 
@@ -110,9 +110,7 @@ def _worst_bar(steps: Steps) -> Floats:
 
 
 def _deepest_fall(steps: Steps) -> Floats:
-    level = np.cumsum(steps.returns, axis=1)
-    highest = np.maximum(np.maximum.accumulate(level, axis=1), 0.0)
-    return np.asarray(-np.expm1((level - highest).min(axis=1)))
+    return deepest_fall(steps.returns)
 
 
 def _first_half(steps: Steps) -> Floats:

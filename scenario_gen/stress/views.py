@@ -19,6 +19,7 @@ from scenario_gen.errors import CheckError, ScenarioError, SpecError
 from scenario_gen.finding import VIEW_REACH, Finding, Label
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.relative import deepest_fall
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import nearest
 from scenario_gen.stats.estimate import Estimate, mean, quantile
@@ -40,15 +41,10 @@ TAIL = 65  # places at which the threshold of a CVaR is looked for
 # --- The numbers of a path ---
 
 
-def _drawdown(returns: Floats, _: float) -> Floats:
-    level = np.cumsum(returns, axis=1)
-    return np.asarray(-np.expm1((level - np.maximum(np.maximum.accumulate(level, axis=1), 0.0)).min(axis=1)))
-
-
 # Of log returns [path, bar] from the last real close on, and bars per year; defined as those of an event.
 FUNCTIONALS: Mapping[str, Callable[[Floats, float], Floats]] = {
     "terminal_return": lambda returns, _: np.expm1(returns.sum(axis=1)),
-    "max_drawdown": _drawdown,
+    "max_drawdown": lambda returns, _: deepest_fall(returns),
     "realised_vol": lambda returns, per_year: np.sqrt(per_year * np.mean(returns**2, axis=1)),
     "worst_bar": lambda returns, _: np.expm1(returns.min(axis=1)),
     "best_bar": lambda returns, _: np.expm1(returns.max(axis=1)),
@@ -58,8 +54,7 @@ METRIC_OF = {"strategy_return": "total_return", "strategy_drawdown": "max_drawdo
 
 def functionals(paths: PathSet, bars_per_year: float) -> dict[str, Floats]:
     """Return every number that a view can be about, of each path [path]; losses and falls as fractions."""
-    closes = np.concatenate((np.full((len(paths), 1), paths.anchor_close), paths.close.astype(np.float64)), axis=1)
-    returns = np.diff(np.log(closes), axis=1)
+    returns = np.diff(np.log(paths.closes), axis=1)
     return {name: np.asarray(measure(returns, bars_per_year)) for name, measure in FUNCTIONALS.items()}
 
 
