@@ -10,7 +10,8 @@ import pytest
 
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
-from scenario_gen.pipeline import blocks, stages
+from scenario_gen.generators.draws import Draws
+from scenario_gen.pipeline import stages
 from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.one_event import ask_event, sample_event
 from scenario_gen.pipeline.study import Results, Study
@@ -124,7 +125,7 @@ def test_a_strategy_that_looks_ahead_is_not_split(tmp_path: Path) -> None:
     assert case.sampler.method == "refresh"
     island = case.asked.island(0, case.score, case.sampler)
     assert 0 < island.probability < 0.2
-    plain = case.asked.generator.sample(case.asked.context, case.asked.timestamps, blocks.Draws.block(1, 0, 50))
+    plain = case.asked.generator.sample(case.asked.context, case.asked.timestamps, Draws.block(1, 0, 50))
     assert np.isfinite(case.score(plain.values).measure).all()
 
 
