@@ -324,7 +324,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "market/relative.py",
+        "market/candles.py",
         "market/test_relative.py",
         ("steps are measured from the open before", "before = logs[..., :-1, 3:4]", "before = logs[..., :-1, 0:1]"),
         (
@@ -392,7 +392,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "market/validity.py",
+        "market/candles.py",
         "market/test_candle_rules.py",
         (
             "a low may lie above one of open and close",
@@ -735,7 +735,7 @@ BUGS: tuple[Bug, ...] = (
         ("the worst bar is the best", "bar_returns(part).min(axis=1)", "bar_returns(part).max(axis=1)"),
     ),
     *bugs_of(
-        "backtest/tail/drawdowns.py",
+        "backtest/tail/losses.py",
         "backtest/tail/test_drawdown_tail.py",
         ("ruin is measured against the bar before", "(1.0 - loss) * equity[:, :1]", "(1.0 - loss) * equity[:, :-1]"),
         ("a fall is made good only above its peak", "again = (equity >= peak)", "again = (equity > peak)"),
@@ -1024,7 +1024,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "pipeline/shocks.py",
+        "pipeline/stress/shocks.py",
         "pipeline/test_shocked_runs.py",
         (
             "shocks are charged with the wrong sign",
@@ -1112,7 +1112,7 @@ BUGS: tuple[Bug, ...] = (
         ("weights tilt the wrong way", "logs = -(multipliers @ rows)", "logs = multipliers @ rows"),
     ),
     *bugs_of(
-        "market/relative.py",
+        "market/candles.py",
         "stress/test_views.py",
         (
             "the drawdown leaves the last real close out",
@@ -1140,7 +1140,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "pipeline/views.py",
+        "pipeline/stress/answers.py",
         "pipeline/test_views_in_a_run.py",
         ("a block of a view has the weights of the first one", "start = rows.stop", "start = 0"),
     ),

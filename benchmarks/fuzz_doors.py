@@ -45,8 +45,7 @@ from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.market import load_candles
 from scenario_gen.market.calendar import BarCalendar
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.validity import columns_of, invalid
+from scenario_gen.market.candles import Candles, columns_of, invalid
 from scenario_gen.pipeline.backtest import given_paths
 from scenario_gen.spec.loader import load_spec
 from scenario_gen.store.folder import RunFolder

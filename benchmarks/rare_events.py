@@ -38,7 +38,8 @@ from scenario_gen.generators.walks import ChainWalk, sample_walk
 from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import BarCalendar, Candles, load_candles
-from scenario_gen.market.relative import Floats, continue_ewma
+from scenario_gen.market.candles import continue_ewma
+from scenario_gen.market.paths import Floats
 from scenario_gen.stats.islands import island_probability, standard_error
 from scenario_gen.stress import splitting
 from scenario_gen.stress.events import Outset, drawdown_score

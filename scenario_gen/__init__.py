@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.backtest import backtest_paths as backtest_paths
     from scenario_gen.pipeline.check import check as check
     from scenario_gen.pipeline.check_assets import check_assets as check_assets
-    from scenario_gen.pipeline.one_event import sample_event as sample_event
+    from scenario_gen.pipeline.stress.one_event import sample_event as sample_event
     from scenario_gen.store.results import StressRun as StressRun
     from scenario_gen.stress.event import Event as Event
     from scenario_gen.stress.replay import replay as replay

@@ -33,8 +33,7 @@ from scenario_gen.backtest.skill import (
     skill,
 )
 from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
-from scenario_gen.backtest.tail.drawdowns import ruin_curves, summarise_drawdowns
-from scenario_gen.backtest.tail.losses import tail_losses, terminal_returns, worst_bar
+from scenario_gen.backtest.tail.losses import ruin_curves, summarise_drawdowns, tail_losses, terminal_returns, worst_bar
 from scenario_gen.backtest.tail.marker import Marker, Stretch, historical_marker
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.finding import MARKER, NULLS, OVERFITTING, Finding, Label

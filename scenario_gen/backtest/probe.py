@@ -33,8 +33,8 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars
 from scenario_gen.backtest.survey import survey
 from scenario_gen.errors import StrategyError
+from scenario_gen.market.candles import chain, log_steps
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import chain, log_steps
 
 PRICES = ("open", "high", "low", "close")
 MIRRORED = [0, 2, 1, 3]  # high and low change places

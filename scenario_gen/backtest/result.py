@@ -20,8 +20,7 @@ from scenario_gen.backtest.regimes import RegimeResult
 from scenario_gen.backtest.reruns import WarmUp
 from scenario_gen.backtest.skill import PairedComparison, Skill
 from scenario_gen.backtest.tail.causes import TailCauses
-from scenario_gen.backtest.tail.drawdowns import Drawdowns, RuinCurve
-from scenario_gen.backtest.tail.losses import TailLoss
+from scenario_gen.backtest.tail.losses import Drawdowns, RuinCurve, TailLoss
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.stats.estimate import Estimate, MetricSummary
 from scenario_gen.stats.weights import Weights

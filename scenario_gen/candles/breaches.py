@@ -20,12 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.candles.reference import ReferenceBounds, Scales
-from scenario_gen.market import validity
-from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market import candles as validity
+from scenario_gen.market.candles import PRICE_FIELDS, Candles, log_steps
 from scenario_gen.market.frequency import nanoseconds, spacing
 from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import log_steps
 from scenario_gen.market.section import Market
 
 Numbers = NDArray[np.floating[Any]]

@@ -25,10 +25,18 @@ from scenario_gen.candles.reference import ReferenceBounds, Scales
 from scenario_gen.candles.rules import RULE, RuleCount, find, history_breaches, mend, misfits, rows
 from scenario_gen.errors import CheckError
 from scenario_gen.market.calendar import LAST_STAMPED, BarCalendar
-from scenario_gen.market.candles import PRICE_FIELDS, Candles, Flag
+from scenario_gen.market.candles import (
+    PRICE_FIELDS,
+    TOO_LOW,
+    Candles,
+    Flag,
+    columns_of,
+    not_finite,
+    too_large,
+    too_small,
+)
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
-from scenario_gen.market.validity import TOO_LOW, columns_of, not_finite, too_large, too_small
 from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.estimators import divide
 from scenario_gen.realism.facts import FACT, entries, path_statistics

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import SETTLED, Candles, running_volatility
 from scenario_gen.market.inferred import SessionClock
-from scenario_gen.market.relative import SETTLED, running_volatility
 
 Floats = NDArray[np.float64]
 

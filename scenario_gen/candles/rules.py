@@ -17,7 +17,7 @@ from scenario_gen.candles import breaches, repair, suspects
 from scenario_gen.candles.breaches import Exchange, Flags, Suspects, View
 from scenario_gen.candles.reference import Bound, ReferenceBounds
 from scenario_gen.candles.repair import Mending
-from scenario_gen.market import validity
+from scenario_gen.market import candles as validity
 from scenario_gen.market.candles import Candles, Flag
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market

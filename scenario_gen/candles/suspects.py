@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.candles.breaches import Flags, Suspects, View
 from scenario_gen.candles.reference import Bound, locked, run_lengths, unmoved
-from scenario_gen.market.relative import continue_ewma
+from scenario_gen.market.candles import continue_ewma
 
 NOISE = 1e-9  # of a share: a quantile between two equal shares may be off by a rounding error
 

@@ -13,8 +13,7 @@ from scenario_gen.report.table import Column, Table, of_texts, place, to_rich
 from scenario_gen.report.tables import dials, terminal
 from scenario_gen.report.tables.accounts import account_table, endings_table
 from scenario_gen.report.tables.crises import told_tables
-from scenario_gen.report.tables.jitter import jitter_table
-from scenario_gen.report.tables.regimes import regimes_on_the_terminal
+from scenario_gen.report.tables.robustness import jitter_table, regimes_on_the_terminal
 from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.report.tables.terminal import WIDE
 from scenario_gen.report.tables.views import views_table
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from scenario_gen.forecasts.exceedances import Exceedances
     from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
     from scenario_gen.kronos.registry import KnownModel
-    from scenario_gen.pipeline.one_event import EventReport
+    from scenario_gen.pipeline.stress.one_event import EventReport
     from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
     from scenario_gen.stats.ranks import Coverage
     from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport

@@ -34,7 +34,7 @@ from scenario_gen.forecasts.numbers import BY_ID, LogPaths
 from scenario_gen.forecasts.origins import Chosen, Origin, SeriesOrigin, Stretch, choose_origins
 from scenario_gen.generators.base import Generator, open_generator
 from scenario_gen.generators.sections import KronosGenerator, default_section
-from scenario_gen.market import validity
+from scenario_gen.market import candles as validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Scale
 from scenario_gen.market.inferred import tick_size
 from scenario_gen.market.paths import PathSet

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.relative import STILL, volatility
+from scenario_gen.market.candles import STILL, Candles, volatility
 from scenario_gen.realism.by_origin import MIN_ORIGINS as FACTS_FROM
 
 Item = TypeVar("Item")

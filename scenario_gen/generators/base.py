@@ -14,9 +14,8 @@ from scenario_gen.errors import DataError
 from scenario_gen.finding import EDGE, Finding
 from scenario_gen.generators.draws import Block, Draws, plan_blocks
 from scenario_gen.generators.sections import GeneratorSection
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import STILL, Floats, chain, log_steps
+from scenario_gen.market.candles import STILL, Candles, chain, log_steps
+from scenario_gen.market.paths import Floats, PathSet
 
 if TYPE_CHECKING:
     from scenario_gen.generators.recalibrated import PastForecasts

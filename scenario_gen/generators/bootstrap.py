@@ -22,8 +22,7 @@ from scenario_gen.generators.base import Advance, ignore, relative_bars, require
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.walks import BarTail, ChainWalk, DrawnTail
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats, PathSet
 
 NO_BAR = -1.0  # before the first bar of a path, which begins a block
 

@@ -25,8 +25,7 @@ from scenario_gen.generators.base import Advance, ignore, relative_bars, require
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.walks import BarTail, ChainWalk, DrawnTail
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats, PathSet
 
 WARM_UP = 10  # bars whose mean square starts the recursion; they are not resampled themselves
 # A bar's variance is expected to grow by so much a bar: one of some 50 deviations among 256 does that to EWMA. Drawn

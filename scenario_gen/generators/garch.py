@@ -28,8 +28,7 @@ from scenario_gen.generators.fhs import FilteredBars, VarianceRecursion
 from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats, PathSet
 
 USUAL_VOLUME_DECAY = 0.97  # of the running mean of volume: half of it is some twenty bars old
 # Tried in turn until the optimiser converges: arch's own start, then typical daily fits.

@@ -21,8 +21,7 @@ from scenario_gen.generators.base import Advance, ignore, relative_bars, require
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats, PathSet
 
 PER_BAR = 5  # uniforms: gap, body, high, low and volume
 SMALLEST = 2.0**-54  # half the step of a uniform: 0 would be minus infinity

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws, plan_blocks
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import Candles, shift_bodies
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import shift_bodies
 
 PILOT_PATHS = 1024  # the drift that stays is what these cannot tell from zero: a 32nd of a path's deviation
 PILOT_BLOCK = 256

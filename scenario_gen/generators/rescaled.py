@@ -24,9 +24,8 @@ from scipy.special import ndtri
 from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws
-from scenario_gen.market.candles import Candles, Scale
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats, shift_bodies
+from scenario_gen.market.candles import Candles, Scale, shift_bodies
+from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.stats.knots import Knot
 
 LASTING, HALF_LIFE = 0.5, 10.0  # share of the noise's variance that lasts for the path; bars that halve the rest

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from scenario_gen.errors import DataError
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.relative import Floats, shift_bodies
+from scenario_gen.market.candles import Candles, shift_bodies
+from scenario_gen.market.paths import Floats
 
 if TYPE_CHECKING:
     from scenario_gen.generators.base import Generator, Walk

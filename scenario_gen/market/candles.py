@@ -1,23 +1,29 @@
-"""Candles: one instrument's history, checked once at the door and trusted from then on."""
+"""Candles: a history, checked at the door and trusted from then on; what makes a candle valid; candles as log steps."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.market.relative import log_steps, volatility
 from scenario_gen.market.times import as_bound
+
+Floats = NDArray[np.float64]
 
 PRICE_FIELDS = ("open", "high", "low", "close")
 FIELDS = (*PRICE_FIELDS, "volume", "amount")
 SHOWN_ROWS = 3
 USUAL_BARS = 64  # the last bars of a context, whose mean is the usual volume
+STILL = 1e-6  # log units per bar: below any tick of any market, above float noise
+EWMA = 0.94
+SETTLED = 10  # bars after which the running volatility no longer shows how it was started
 LEAST_RANGE = 1e-9  # stands for a log range where a context has none
 
 
@@ -178,3 +184,150 @@ def row_list(rows: tuple[int, ...]) -> str:
     shown = ", ".join(map(str, rows[:SHOWN_ROWS]))
     more = f" and {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
     return f"rows {shown}{more}"
+
+
+# --- What makes a candle valid: one definition for the door, for training data and for generated paths ---
+
+
+# What a history may hold. vectorbt takes prices and sizes below 1e-12 for zero, and float32, which paths are kept in,
+# ends at 3e38: a path may fall to a hundredth of the lowest price or rise a thousandfold from the highest, and an
+# amount (volume x price) still has room.
+LOWEST, HIGHEST = 1e-9, 1e12  # prices of a history
+TOO_LOW, TOO_HIGH = 1e-11, 1e15  # prices of paths and of training data
+MOST = 1e24  # volume and amount
+FLOAT_NOISE = 1e-9  # relative; what arithmetic on float64 leaves
+FLOAT32_NOISE = 5e-7  # four units in the last place: what a generator's arithmetic on float32 leaves
+
+Columns = Mapping[str, NDArray[np.floating[Any]]]
+Flags = NDArray[np.bool_]
+
+
+def columns_of(values: NDArray[np.floating[Any]], fields: Sequence[str]) -> Columns:
+    """Return the columns [...] of values [..., field], by name."""
+    return {name: values[..., place] for place, name in enumerate(fields)}
+
+
+def not_finite(columns: Columns) -> Flags:
+    """Return bars with a price that is missing, no number or infinite (rule V1)."""
+    return np.asarray(~np.all([np.isfinite(columns[name]) for name in PRICE_FIELDS], axis=0))
+
+
+def too_large(columns: Columns) -> Flags:
+    """Return bars with a price that is finite and beyond what can be reckoned with (rule V1)."""
+    with np.errstate(invalid="ignore"):
+        prices = np.stack([columns[name] for name in PRICE_FIELDS])
+        return np.asarray((np.isfinite(prices) & (prices > TOO_HIGH)).any(axis=0))
+
+
+def too_small(columns: Columns, least: float = 0.0) -> Flags:
+    """Return bars with a price of zero or less, or below ``least`` where that is above zero (rule V2)."""
+    return np.asarray(np.any([(columns[name] <= 0) | (columns[name] < least) for name in PRICE_FIELDS], axis=0))
+
+
+def high_too_low(columns: Columns) -> Flags:
+    """Return bars whose high is below their open, low or close, beyond float noise (rule V3)."""
+    top = np.fmax.reduce([columns[name] for name in ("open", "low", "close")])
+    return np.asarray(columns["high"] < top * (1 - _noise(top)))
+
+
+def low_too_high(columns: Columns) -> Flags:
+    """Return bars whose low is above their open or close, beyond float noise (rule V3)."""
+    bottom = np.fmin(columns["open"], columns["close"])
+    return np.asarray(columns["low"] > bottom * (1 + _noise(bottom)))
+
+
+def _noise(prices: NDArray[np.floating[Any]]) -> float:
+    """Return by how much, relatively, prices of one bar may differ that are meant to be the same."""
+    return FLOAT32_NOISE if prices.dtype == np.float32 else FLOAT_NOISE
+
+
+def no_quantity(columns: Columns, name: str) -> Flags:
+    """Return bars whose volume or amount is missing, infinite or negative (rule V4); none without the column."""
+    if name not in columns:
+        return np.zeros(columns["close"].shape, dtype=bool)
+    return np.asarray(~(np.isfinite(columns[name]) & (columns[name] >= 0)))
+
+
+def invalid(columns: Columns) -> Flags:
+    """Return bars that break any rule of a single candle: V1, V2, V3, and V4 where there is a volume."""
+    return (
+        not_finite(columns)
+        | too_large(columns)
+        | too_small(columns, TOO_LOW)
+        | high_too_low(columns)
+        | low_too_high(columns)
+        | no_quantity(columns, "volume")
+        | no_quantity(columns, "amount")
+    )
+
+
+# --- Candles as log steps from the close before, and the volatility that such steps are measured in ---
+
+
+def log_steps(prices: NDArray[np.floating[Any]], anchor: float | Floats | None = None) -> Floats:
+    """Return open, high, low and close as logs from the previous close.
+
+    Args:
+        prices: [..., bar, 4].
+        anchor: the close before the first bar, one or [...]; without it the first bar only precedes the second, and
+            the steps are those of the others, [..., bar - 1, 4].
+    """
+    logs = np.log(prices, dtype=np.float64)
+    before = logs[..., :-1, 3:4]
+    if anchor is None:
+        return np.asarray(logs[..., 1:, :] - before)
+    first = np.broadcast_to(np.log(anchor)[..., None, None], (*logs.shape[:-2], 1, 1))
+    return np.asarray(logs - np.concatenate((first, before), axis=-2))
+
+
+def chain(steps: Floats, anchor: float | Floats) -> Floats:
+    """Return prices [path, bar, 4] from steps [path, bar, 4] that set out from an anchor, one or [path]."""
+    close = np.cumsum(steps[..., 3], axis=1)
+    previous = np.concatenate((np.zeros((len(close), 1)), close[:, :-1]), axis=1)
+    return np.asarray(np.asarray(anchor)[..., None, None] * np.exp(previous[..., None] + steps))
+
+
+def shift_bodies(steps: Floats, drift: Floats) -> Floats:
+    """Return steps [path, bar, 4] whose bars gain ``drift`` [bar] more from open to close; gap and wicks stay.
+
+    A gap or a wick of zero stays zero, a valid bar valid, and a bar that breaks a rule breaks it by as much.
+    """
+    start, high, low, close = np.moveaxis(steps, -1, 0)
+    upper, lower = high - np.maximum(start, close), np.minimum(start, close) - low
+    close = close + drift
+    return np.stack((start, np.maximum(start, close) + upper, np.minimum(start, close) - lower, close), axis=-1)
+
+
+def volatility(close: NDArray[np.floating[Any]]) -> Floats:
+    """Return the root mean square of log returns of closes [..., bar], the first of which is the anchor."""
+    return np.asarray(np.sqrt(np.mean(np.diff(np.log(close), axis=-1) ** 2, axis=-1)))
+
+
+def deepest_fall(returns: Floats) -> Floats:
+    """Return the deepest fall along log returns [path, bar] from the highest close so far, as a fraction [path].
+
+    The close that the returns set out from counts among the closes.
+    """
+    level = np.cumsum(returns, axis=1)
+    return np.asarray(-np.expm1((level - np.maximum(np.maximum.accumulate(level, axis=1), 0.0)).min(axis=1)))
+
+
+def running_volatility(returns: Floats) -> Floats:
+    """Return the EWMA volatility (decay .94) known before each return and after the last, [..., T + 1].
+
+    It starts from the mean square of the first ten returns, and never falls below a millionth (RiskMetrics 1996).
+
+    Args:
+        returns: log returns [..., T].
+    """
+    squares = np.atleast_2d(returns) ** 2
+    variance = continue_ewma(np.mean(squares[:, :SETTLED], axis=1), squares)
+    return np.sqrt(np.maximum(variance, 1e-12)).reshape(*returns.shape[:-1], -1)
+
+
+def continue_ewma(start: Floats, squares: Floats) -> Floats:
+    """Return the EWMA of squares [path, T] from a start [path], itself first: [path, T + 1]."""
+    from scipy.signal import lfilter
+
+    later, _ = lfilter([1 - EWMA], [1.0, -EWMA], squares, axis=1, zi=EWMA * start[:, None])
+    return np.concatenate((start[:, None], later), axis=1)

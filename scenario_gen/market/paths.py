@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.stats.weights import Weights
 
+Floats = NDArray[np.float64]
+
 # Entries of ``PathSet.counts`` that say whom a path belongs to: no sum of theirs means anything.
 BELONGS = ("island", "root")
 

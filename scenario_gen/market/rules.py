@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
-from scenario_gen.market import validity
+from scenario_gen.market import candles as validity
 from scenario_gen.market.candles import PRICE_FIELDS, SHOWN_ROWS, Flag
 from scenario_gen.market.frequency import DAY, Spacing, nanoseconds, wall_nanoseconds
 from scenario_gen.market.inferred import describe_weekdays

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.finding import Finding
-from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.opening import sample
-from scenario_gen.pipeline.replay import replay_crises
-from scenario_gen.pipeline.responses import answer_shocks
-from scenario_gen.pipeline.shocks import cost_of_shocks, shocked
 from scenario_gen.pipeline.stages import (
     compare_generators,
     compare_with_history,
@@ -26,8 +22,10 @@ from scenario_gen.pipeline.stages import (
     sample_and_trade,
     sum_up,
 )
+from scenario_gen.pipeline.stress.answers import answer_shocks, replay_crises, weigh_by_views
+from scenario_gen.pipeline.stress.events import judge_events, with_cases
+from scenario_gen.pipeline.stress.shocks import cost_of_shocks, shocked
 from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versions
-from scenario_gen.pipeline.views import weigh_by_views
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict

@@ -28,11 +28,20 @@ from scenario_gen.errors import DataError
 from scenario_gen.finding import CANDLES, Finding, Label
 from scenario_gen.market.anchor import Ensemble, anchored, moment
 from scenario_gen.market.calendar import BarCalendar
-from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.candles import (
+    PRICE_FIELDS,
+    TOO_HIGH,
+    TOO_LOW,
+    Candles,
+    columns_of,
+    high_too_low,
+    low_too_high,
+    too_large,
+    too_small,
+)
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.validity import TOO_HIGH, TOO_LOW, columns_of, high_too_low, low_too_high, too_large, too_small
 from scenario_gen.pipeline.study import Stage, tell
 from scenario_gen.pipeline.summary import strategy_result
 from scenario_gen.progress import Progress, SilentProgress

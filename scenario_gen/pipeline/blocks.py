@@ -27,8 +27,8 @@ from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, s
 from scenario_gen.errors import StrategyError
 from scenario_gen.generators.base import Advance, sample_block as sampled_block
 from scenario_gen.generators.draws import Block, plan_blocks
+from scenario_gen.market.candles import volatility
 from scenario_gen.market.paths import BELONGS, PathSet, joined
-from scenario_gen.market.relative import volatility
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder

@@ -33,9 +33,9 @@ from scenario_gen.forecasts.results import Calibration
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
-from scenario_gen.pipeline.events import run_islands
 from scenario_gen.pipeline.opening import base_of, calibration_settings
-from scenario_gen.pipeline.shocks import draw_of
+from scenario_gen.pipeline.stress.events import run_islands
+from scenario_gen.pipeline.stress.shocks import draw_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.progress import Progress

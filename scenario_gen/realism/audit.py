@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import Candles, running_volatility
 from scenario_gen.market.frequency import DAY, SECOND, long_gaps, nanoseconds, spacing
 from scenario_gen.market.inferred import SessionClock, opening_times, tick_size
-from scenario_gen.market.relative import running_volatility
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.candle import in_whole_sessions
 from scenario_gen.realism.facts import FACTS, Fact

@@ -22,7 +22,7 @@ from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.table import Placed, PlacedScenario, Table, place
-from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, regimes, strategies
+from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, robustness as regimes, strategies
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun

@@ -12,9 +12,8 @@ from typing import TypeAlias
 from scenario_gen.report.table import Answer, PlacedScenario
 from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.report.tables.crises import crises_answer, replays_answer, responses_answer
-from scenario_gen.report.tables.events import events_answer
-from scenario_gen.report.tables.jitter import jitter_answer
-from scenario_gen.report.tables.reverse import reverse_answer
+from scenario_gen.report.tables.events import events_answer, reverse_answer
+from scenario_gen.report.tables.robustness import jitter_answer
 from scenario_gen.report.tables.shocks import shock_answer
 from scenario_gen.report.tables.views import views_answer
 from scenario_gen.store.results import StressRun

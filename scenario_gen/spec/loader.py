@@ -20,10 +20,10 @@ from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
-from scenario_gen.spec.events import check_event_limits
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_account, check_name, resolve_scenarios
 from scenario_gen.spec.strategy_list import check_distinct, check_use
+from scenario_gen.spec.stress import check_event_limits
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 

@@ -26,9 +26,8 @@ from scenario_gen.reading.places import bad_name, find_file, missing_file, same_
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
-from scenario_gen.spec.events import check_event
 from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario
-from scenario_gen.spec.views import WEIGHED, is_weighed, weighed_by_views
+from scenario_gen.spec.stress import WEIGHED, check_event, is_weighed, weighed_by_views
 from scenario_gen.stress.crises import ContextStress, Replay
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.shock import Shock

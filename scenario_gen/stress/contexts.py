@@ -11,9 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats, chain
+from scenario_gen.market.candles import Candles, chain
+from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.stress.crises import ContextShock
 from scenario_gen.stress.moves import Moves, Setting, shocked_bars, strength
 from scenario_gen.stress.shock import Shock

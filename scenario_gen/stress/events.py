@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from scenario_gen.errors import DataError
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.relative import Floats, continue_ewma, running_volatility
+from scenario_gen.market.candles import Candles, continue_ewma, running_volatility
+from scenario_gen.market.paths import Floats
 from scenario_gen.stress.event import Event
 from scenario_gen.stress.splitting import Score, Scored
 

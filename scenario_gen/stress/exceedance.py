@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.islands import counted_probability, distance, island_probability
 from scenario_gen.stats.weights import Weights

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import RelativePaths
 from scenario_gen.market.candles import Candles, Scale
-from scenario_gen.market.paths import PathSet, TradingTerms
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats, PathSet, TradingTerms
 
 if TYPE_CHECKING:
     from scenario_gen.stress.shock import Shock

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scenario_gen.generators.base import Generator, Walk, sample_blocks
 from scenario_gen.generators.walks import ChainWalk, start_walk
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.islands import counted_probability, island_probability, relative_error
 from scenario_gen.stress.event import Event, Sampler

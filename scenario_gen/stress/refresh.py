@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.generators.base import Walk
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats
 from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, Scored, owner, scored
 
 SWEEPS = 4  # moves of every path at a level

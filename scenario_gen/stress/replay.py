@@ -14,9 +14,9 @@ import pandas as pd
 
 from scenario_gen.errors import DataError
 from scenario_gen.market.calendar import BarCalendar
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import STILL, Candles, chain, log_steps
 from scenario_gen.market.load import load_candles
-from scenario_gen.market.relative import STILL, Floats, chain, log_steps
+from scenario_gen.market.paths import Floats
 from scenario_gen.reading.section import section_of
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stress.crises import Replay, dated

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.market.relative import Floats, deepest_fall, log_steps
+from scenario_gen.market.candles import deepest_fall, log_steps
+from scenario_gen.market.paths import Floats
 from scenario_gen.stats.estimate import Estimate, mean
 from scenario_gen.stats.weights import Weights
 

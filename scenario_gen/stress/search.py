@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from scenario_gen.errors import DataError, SpecError
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import STILL, Candles, running_volatility
 from scenario_gen.market.load import load_candles
-from scenario_gen.market.relative import STILL, Floats, running_volatility
+from scenario_gen.market.paths import Floats
 from scenario_gen.reading.words import nearest, one_of, whole
 from scenario_gen.stats.estimate import Estimate, percentile_of
 from scenario_gen.stress.crises import (

@@ -14,8 +14,7 @@ from pydantic import Field
 from scenario_gen.reading.section import Section
 
 if TYPE_CHECKING:
-    from scenario_gen.market.paths import PathSet, TradingTerms
-    from scenario_gen.market.relative import Floats
+    from scenario_gen.market.paths import Floats, PathSet, TradingTerms
     from scenario_gen.stress.moves import Moves, Setting
 
 MOST_TIMES = 1000.0

@@ -22,8 +22,7 @@ from scenario_gen.stress.shock import MOST_TIMES, Bar, Bars, Fading, Lasting, Sh
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scenario_gen.market.paths import PathSet, TradingTerms
-    from scenario_gen.market.relative import Floats
+    from scenario_gen.market.paths import Floats, PathSet, TradingTerms
     from scenario_gen.stress.moves import Moves, Setting
 
 MOST_SHOCKS = 50  # on one scenario

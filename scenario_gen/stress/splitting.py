@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scenario_gen.errors import CheckError
 from scenario_gen.generators.base import Walk
 from scenario_gen.generators.walks import sample_walk
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats
 
 Ints = NDArray[np.int64]
 

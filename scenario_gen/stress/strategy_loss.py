@@ -23,9 +23,8 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe
 from scenario_gen.errors import SpecError
-from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import Floats, continue_ewma
+from scenario_gen.market.candles import Candles, continue_ewma
+from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.reading.words import nearest, one_of
 from scenario_gen.stress.event import Event
 from scenario_gen.stress.events import KAPPA, MONITORED, Outset, drawdown_score

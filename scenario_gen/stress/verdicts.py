@@ -21,9 +21,8 @@ from scenario_gen.finding import (
     Finding,
     Label,
 )
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.candles import Candles, volatility
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import volatility
 from scenario_gen.stats.estimate import Estimate, t_tail
 from scenario_gen.stats.islands import counted_probability
 from scenario_gen.stress.event import Event

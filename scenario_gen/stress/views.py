@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scenario_gen.errors import CheckError, ScenarioError, SpecError
 from scenario_gen.finding import VIEW_REACH, Finding, Label
 from scenario_gen.market.calendar import BarCalendar
+from scenario_gen.market.candles import deepest_fall
 from scenario_gen.market.paths import PathSet
-from scenario_gen.market.relative import deepest_fall
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import nearest
 from scenario_gen.stats.estimate import Estimate, mean, quantile

@@ -13,7 +13,7 @@ from scenario_gen.candles import CandleRules
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.candles.reference import run_lengths
 from scenario_gen.market import BarCalendar, Candles, PathSet, load_candles
-from scenario_gen.market.relative import running_volatility
+from scenario_gen.market.candles import running_volatility
 
 QUIET = np.array([1.0, 1.001, 0.999, 1.0005])
 

@@ -32,7 +32,7 @@ from scenario_gen.generators.recalibrated import (
 from scenario_gen.generators.rescaled import Rescaled
 from scenario_gen.generators.sections import RecalibrationBudget
 from scenario_gen.market import Candles, PathSet
-from scenario_gen.market.relative import chain, log_steps
+from scenario_gen.market.candles import chain, log_steps
 from scenario_gen.progress import SilentProgress
 from scenario_gen.values import decode, encode
 

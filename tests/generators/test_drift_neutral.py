@@ -14,7 +14,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.neutral import PILOT_PATHS, DriftNeutral
 from scenario_gen.market import BarCalendar, Candles, PathSet
-from scenario_gen.market.relative import log_steps
+from scenario_gen.market.candles import log_steps
 
 
 @pytest.fixture(scope="module")

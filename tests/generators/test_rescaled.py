@@ -28,8 +28,7 @@ from scenario_gen.generators.rescaled import (
     variance_of_mean,
 )
 from scenario_gen.market import BarCalendar, Candles, PathSet
-from scenario_gen.market.candles import Scale
-from scenario_gen.market.relative import log_steps
+from scenario_gen.market.candles import Scale, log_steps
 from scenario_gen.stats.knots import Knot
 
 STRETCHES = [(0, 1), (1, 5), (5, 20)]

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.errors import DataError
-from scenario_gen.market import PRICE_FIELDS, load_candles, validity
+from scenario_gen.market import PRICE_FIELDS, candles as validity, load_candles
 
 
 def refusal(frame):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from scenario_gen.market.relative import (
+from scenario_gen.market.candles import (
     SETTLED,
     chain,
     continue_ewma,

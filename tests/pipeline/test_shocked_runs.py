@@ -16,7 +16,7 @@ import scenario_gen as sg
 from scenario_gen.backtest.result import ShockReport
 from scenario_gen.errors import CheckError, SpecError, StoreError, StrategyError
 from scenario_gen.market import Candles, PathSet
-from scenario_gen.market.validity import columns_of, invalid
+from scenario_gen.market.candles import columns_of, invalid
 from scenario_gen.pipeline import run_spec
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import choose_base

@@ -12,8 +12,8 @@ from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.draws import Draws
 from scenario_gen.pipeline import stages
-from scenario_gen.pipeline.events import judge_events, with_cases
-from scenario_gen.pipeline.one_event import ask_event, sample_event
+from scenario_gen.pipeline.stress.events import judge_events, with_cases
+from scenario_gen.pipeline.stress.one_event import ask_event, sample_event
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, spec_from_dict

@@ -10,10 +10,10 @@ import scenario_gen as sg
 from scenario_gen.cli.show import make_console, show_run
 from scenario_gen.errors import CheckError, SpecError
 from scenario_gen.generators.gbm import GbmPaths
-from scenario_gen.pipeline.events import judge_events, with_cases
 from scenario_gen.pipeline.stages import cost_of_jitter, sample_and_trade, sum_up
+from scenario_gen.pipeline.stress.answers import weigh_by_views
+from scenario_gen.pipeline.stress.events import judge_events, with_cases
 from scenario_gen.pipeline.study import Results, Study
-from scenario_gen.pipeline.views import weigh_by_views
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.table import place
 from scenario_gen.spec import spec_from_dict

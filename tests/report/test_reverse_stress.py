@@ -11,7 +11,7 @@ import pytest
 
 from scenario_gen.report.page import build_page
 from scenario_gen.report.table import place
-from scenario_gen.report.tables.reverse import TRAIT_WORDS, reverse_answer
+from scenario_gen.report.tables.events import TRAIT_WORDS, reverse_answer
 from scenario_gen.report.words import FORBIDDEN, text_of
 from scenario_gen.store.results import StressRun
 from scenario_gen.stress.reverse import TRAITS, reverse_stress
@@ -69,7 +69,7 @@ def test_a_run_that_was_not_asked_has_no_answer(mini: StressRun) -> None:
 
 @pytest.mark.parametrize("ends", [(1.0, 1.0, 1.0), (0.9, 0.9001, 1.2)])
 def test_the_words_at_the_ends_of_lines_do_not_touch(mini: StressRun, ends: tuple[float, float, float]) -> None:
-    from scenario_gen.report.tables.reverse import _apart
+    from scenario_gen.report.tables.events import _apart
 
     found = _with_reverse(mini).scenarios[0].reverse
     assert found is not None

@@ -7,7 +7,7 @@ from scenario_gen.errors import SpecError
 from scenario_gen.reading.words import one_of
 from scenario_gen.spec import LoadedSpec, spec_from_dict
 from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN
-from scenario_gen.spec.views import WEIGHED
+from scenario_gen.spec.stress import WEIGHED
 
 Mistakes = Callable[[str], list[str]]
 

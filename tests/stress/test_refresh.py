@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from scenario_gen.generators.walks import ChainWalk
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats
 from scenario_gen.stats.islands import standard_error
 from scenario_gen.stress.refresh import FirstRows, rejuvenated, run_refreshed, whole
 from scenario_gen.stress.splitting import Island, IslandDraws, Plan, Score, Scored, replay, run_island

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from scenario_gen.market import PathSet
-from scenario_gen.market.relative import log_steps
-from scenario_gen.market.validity import TOO_LOW, columns_of, invalid, not_finite, too_large, too_small
+from scenario_gen.market.candles import TOO_LOW, columns_of, invalid, log_steps, not_finite, too_large, too_small
 from scenario_gen.stress.moves import Setting, shocked_bars, terms_of, uniforms
 from scenario_gen.stress.shocks import KINDS, SHOCKS, shocks_of
 

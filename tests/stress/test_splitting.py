@@ -13,7 +13,7 @@ from scipy.stats import binom, t as student
 
 from scenario_gen.errors import CheckError
 from scenario_gen.generators.walks import ChainWalk, sample_walk
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats
 from scenario_gen.stats.islands import standard_error
 from scenario_gen.stress import splitting
 from scenario_gen.stress.event import Event

@@ -21,7 +21,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.walks import ChainWalk, sample_walk
 from scenario_gen.market import BarCalendar, Candles, PathSet
-from scenario_gen.market.relative import Floats
+from scenario_gen.market.paths import Floats
 from scenario_gen.stats.islands import relative_error
 from scenario_gen.stress.events import KAPPA, MONITORED, Outset
 from scenario_gen.stress.splitting import IslandDraws, Plan, run_island

@@ -4,15 +4,19 @@ Knows equity, exposure and prices as arrays; knows neither strategies' code nor 
 """
 
 from scenario_gen.backtest.tail.causes import CAUSES, Cause, Played, TailCauses, costs_by_bar, tail_causes
-from scenario_gen.backtest.tail.drawdowns import (
+from scenario_gen.backtest.tail.losses import (
     Drawdowns,
     RuinCurve,
+    TailLoss,
     conditional_drawdown_at_risk,
+    expected_shortfall,
     recovery_bars,
     ruin_curves,
     summarise_drawdowns,
+    tail_losses,
+    terminal_returns,
+    worst_bar,
 )
-from scenario_gen.backtest.tail.losses import TailLoss, expected_shortfall, tail_losses, terminal_returns, worst_bar
 from scenario_gen.backtest.tail.marker import Marker, historical_marker
 
 __all__ = [

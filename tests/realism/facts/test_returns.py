@@ -7,7 +7,7 @@ import pytest
 from arch.unitroot import VarianceRatio
 from scipy import integrate, stats
 
-from scenario_gen.market.relative import running_volatility
+from scenario_gen.market.candles import running_volatility
 from scenario_gen.realism.estimators import (
     ewma_filtered,
     excess_kurtosis,

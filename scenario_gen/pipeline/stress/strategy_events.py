@@ -1,6 +1,6 @@
 """Events of a strategy's account in a run: whose account, whether its paths may be split, and what breaks it.
 
-Owns what such events need beside those of the price. The rest of their way is :mod:`scenario_gen.pipeline.events`.
+Owns what such events need beside those of the price. The rest is :mod:`scenario_gen.pipeline.stress.events`.
 """
 
 from __future__ import annotations

@@ -23,10 +23,9 @@ from scenario_gen.generators.walks import start_walk
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
-from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.market.relative import Floats
-from scenario_gen.pipeline.events import case_of, event_result, open_case, summary_of, with_case
+from scenario_gen.market.paths import Floats, PathSet, joined
 from scenario_gen.pipeline.opening import named_generator
+from scenario_gen.pipeline.stress.events import case_of, event_result, open_case, summary_of, with_case
 from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import Progress
 from scenario_gen.reading.section import section_of

@@ -1,0 +1,1 @@
+"""Stages of designed stress: shocks, events, views, replays and answers to shocks."""
