@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.finding import Finding
+from scenario_gen.pipeline.book.coupling import with_books
 from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -50,6 +51,15 @@ RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
     ("checking realism", forecast_the_past),
     ("", replay_crises),
     ("", answer_shocks),
+)
+
+
+# The same of a book: each asset is sampled and judged as if it had come alone; strategies trade all together.
+BOOK_RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
+    ("", sample_and_trade),
+    ("summarising", sum_up),
+    ("", compare_with_history),
+    ("checking realism", forecast_the_past),
 )
 
 
@@ -101,9 +111,11 @@ def run_spec(
     with store.at_work() as lock:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
-        study = with_cases(Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
+        study = with_books(
+            with_cases(Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
+        )
         results, findings = Results(), []
-        for lap, stage in RUN:
+        for lap, stage in BOOK_RUN if study.books else RUN:
             results, more = stage(study, results)
             findings += more
             if lap:

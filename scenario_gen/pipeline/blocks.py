@@ -36,6 +36,9 @@ from scenario_gen.stress.moves import terms_of
 from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
 
 HELD = "held"  # numbers of the paths whose weighted means are given
+NO_METRICS = pd.DataFrame({name: [] for name in ("strategy", "path_id", *(metric.name for metric in METRICS))}).astype(
+    {"strategy": np.int64, "path_id": np.int64}
+)
 WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
@@ -339,12 +342,12 @@ def run_block(prepared: Prepared, drawn: Drawn, strategies: Sequence[LoadedStrat
         paths=kept,
         tally=drawn.tally,
         provenance=drawn.provenance,
-        metrics=pd.concat(rows, ignore_index=True),
+        metrics=pd.concat(rows, ignore_index=True) if rows else NO_METRICS,
         unrepaired=results_before(prepared, strategies, None) if unrepaired is None else unrepaired,
         unshocked=results_before(prepared, strategies, drawn.unshocked),
         volatility_ratio=volatility_ratio(kept, prepared),
-        equity=np.stack(equity),
-        equity_then=np.stack(equity_then) if then else np.empty((0, len(kept)), dtype=np.float32),
+        equity=np.stack(equity) if rows else np.empty((0, len(kept), len(fan)), dtype=np.float32),
+        equity_then=np.stack(equity_then) if equity_then else np.empty((0, len(kept)), dtype=np.float32),
         reads=_reads_of(strategies),
         island=drawn.island,
     )
@@ -361,7 +364,7 @@ def _unrepaired(prepared: Prepared, strategies: Sequence[LoadedStrategy], checke
 def sample_block(prepared: Prepared, block: Block, advance: Advance) -> PathSet:
     """Return the raw paths of one block of a scenario."""
     seed = prepared.scenario.paths.seed
-    return sampled_block(prepared.generator, prepared.context, prepared.timestamps, seed, block, advance)
+    return sampled_block(prepared.sampler, prepared.context, prepared.timestamps, seed, block, advance)
 
 
 def volatility_ratio(paths: PathSet, prepared: Prepared) -> NDArray[np.float64]:

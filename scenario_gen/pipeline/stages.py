@@ -61,10 +61,10 @@ def sample_and_trade(study: Study, results: Results) -> tuple[Results, list[Find
         if ground.scenario.reweight is not None:
             continue  # its paths are those of another scenario
         if ground.split:
-            run_islands(ground, study.strategies, study.store, study.progress)
+            run_islands(ground, study.alone, study.store, study.progress)
         else:
             draw = draw_of(ground, study.grounds, study.store)
-            run_blocks(ground, study.strategies, study.store, study.progress, draw)
+            run_blocks(ground, study.alone, study.store, study.progress, draw)
         study.clock.lap(f"scenario {ground.name}")
     return results, []
 
@@ -75,9 +75,7 @@ def sum_up(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     Raises:
         CheckError: every path of a scenario was rejected.
     """
-    scenarios, metrics, findings = summarise(
-        study.grounds, study.strategies, study.spec.limits, study.store, study.progress
-    )
+    scenarios, metrics, findings = summarise(study.grounds, study.alone, study.spec.limits, study.store, study.progress)
     scenarios = [replace(scenario, reweighed=results.reweighed.get(scenario.name)) for scenario in scenarios]
     return replace(results, scenarios=tuple(scenarios), metrics=metrics), findings
 

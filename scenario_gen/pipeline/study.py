@@ -30,6 +30,8 @@ from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Recalibration
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
+from scenario_gen.joint.coupling import Coupled
+from scenario_gen.joint.results import CouplingReport
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -74,11 +76,17 @@ class Prepared(Ground):
     crisis: ContextInCrisis | None = None  # that the context ends in, where the spec names or searches one
     calm: tuple[Generator, Candles] | None = None  # generator and history without the shocks on the context
     case: Case | None = None  # the event whose probability is asked, where one is
+    coupled: Coupled | None = None  # the generator with the random numbers of one asset of a book, where it is of one
 
     @property
     def name(self) -> str:
         """The scenario's name."""
         return self.scenario.name
+
+    @property
+    def sampler(self) -> Generator:
+        """What samples its paths: the generator, with the numbers of its asset where it is one of a book's."""
+        return self.generator if self.coupled is None else self.coupled
 
     @property
     def split(self) -> bool:
@@ -89,6 +97,15 @@ class Prepared(Ground):
     def setting(self) -> Setting:
         """What shocks may know of the scenario."""
         return Setting.of(self.context, self.scenario.paths.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Book:
+    """One scenario of several assets: path k of every asset is the same future."""
+
+    name: str  # the scenario's, as written
+    grounds: Mapping[str, Prepared]  # asset to its own scenario, coupled with the others
+    coupling: CouplingReport
 
 
 Base = TypeVar("Base")  # what a command stands on, the same for every stage
@@ -122,6 +139,12 @@ class Study:
     clock: Clock
     place: PlaceOf  # says where a value stands in the spec
     replays: tuple[Prepared, ...] = ()  # of which each has one path, told beside the scenarios
+    books: tuple[Book, ...] = ()  # of a spec of several assets, whose grounds are these; strategies trade them together
+
+    @property
+    def alone(self) -> tuple[LoadedStrategy, ...]:
+        """The strategies that trade each scenario by itself: none of a book."""
+        return () if self.spec.assets else self.strategies
 
     @classmethod
     def of(
@@ -318,7 +341,7 @@ def identity_of(
     """
     settings = spec.model_dump(mode="json", exclude={"report", "name"})
     data = [one.history.sha256() + one.later.sha256() for one in prepared]
-    generators = [dict(one.generator.identity) for one in prepared]
+    generators = [dict(one.sampler.identity) for one in prepared]
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
     read = _read_by(prepared[0], strategies)
     return {

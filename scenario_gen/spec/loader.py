@@ -16,18 +16,20 @@ from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, GENERATORS
+from scenario_gen.joint.section import ASSET_COSTS, MAX_ASSETS, OF_ITS_DATA
+from scenario_gen.market.section import Market
 from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
-from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_account, check_name, resolve_scenarios
+from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_name, resolve_scenarios
 from scenario_gen.spec.strategy_list import check_distinct, check_use
 from scenario_gen.spec.stress import check_event_limits
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 
-KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account")
+KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account", "assets")
 MAX_STRATEGIES = 100
 
 # One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.
@@ -158,6 +160,7 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
             "limits": limits,
             "report": report,
             "account": account,
+            "assets": tuple(dict.fromkeys(scenario.asset for scenario in scenarios if scenario.asset)),
         }
     )
 
@@ -211,6 +214,25 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
     return tuple(uses)
 
 
+def check_account(
+    rules: AccountRules | None, scenarios: Sequence[ResolvedScenario], limits: Limits | None, violations: Violations
+) -> None:
+    """Note days that no path has, and a limit on an account without rules."""
+    if rules is None:
+        if limits is not None and "pass_probability" in limits.declared() and not violations.mistakes:
+            words = "says how many paths pass, and there is no 'account' whose rules they could pass; add one"
+            violations.add(("limits", "pass_probability"), f"{words}, e.g. account: {{target: 0.1, max_loss: 0.1}}")
+        return
+    shortest = min(scenarios, key=lambda scenario: scenario.bars.horizon, default=None)
+    for name, days in (("days", rules.days), ("min_days", rules.min_days)):
+        if days is not None and shortest is not None and days > shortest.bars.horizon:
+            violations.add(
+                ("account", name),
+                f"got {days} trading days, but the paths of '{shortest.name}' have {shortest.bars.horizon} bars, "
+                f"expected at most {shortest.bars.horizon}; or a longer bars.horizon",
+            )
+
+
 def _judge_sizes(
     scenarios: tuple[ResolvedScenario, ...], strategies: tuple[StrategyUse, ...], violations: Violations
 ) -> None:
@@ -245,6 +267,7 @@ def spec_schema() -> dict[str, Any]:
         "limits": _reference(Limits),
         "report": _reference(Report),
         "account": _reference(AccountRules),
+        "assets": {"type": "array", "minItems": 2, "maxItems": MAX_ASSETS, "items": _asset()},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -252,6 +275,14 @@ def spec_schema() -> dict[str, Any]:
         **_closed(top, required=["name", "strategies"]),
         "$defs": _definitions(),
     }
+
+
+def _asset() -> dict[str, Any]:
+    """Return the schema of an asset: the keys of its data, and sections of its own."""
+    data = {key: {"$ref": f"#/$defs/Data/properties/{key}"} for key in OF_ITS_DATA}
+    broker = {key: {"$ref": f"#/$defs/Broker/properties/{key}"} for key in ASSET_COSTS}
+    own = {"name": _NAME, **data, "market": _reference(Market), "broker": _closed(broker, required=[])}
+    return _closed(own, required=["name"])
 
 
 def _definitions() -> dict[str, Any]:

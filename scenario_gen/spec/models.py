@@ -15,6 +15,7 @@ from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
+from scenario_gen.joint.section import Joint
 from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.section import Section
 from scenario_gen.stress.crises import ContextStress, Replay
@@ -120,6 +121,13 @@ class ResolvedScenario(Section):
     views: tuple[View, ...] = Field(default=(), strict=False)
     shocks: tuple[AnyShock, ...] = Field(default=(), strict=False)
     jitter: Jitter | None = None
+    asset: str = ""  # of a book, whose bars these are; empty where there is one asset alone
+    joint: Joint | None = None  # how the assets of the book hang together
+
+    @property
+    def future(self) -> str:
+        """The name of the scenario as written: that of all assets of a book together."""
+        return self.name.removesuffix(f".{self.asset}") if self.asset else self.name
 
     @property
     def beside_itself(self) -> bool:
@@ -136,6 +144,7 @@ class ScenarioSpec(Section):
     limits: Limits = Limits()
     report: Report
     account: AccountRules | None = None  # what ends the account of every strategy in every scenario
+    assets: tuple[str, ...] = Field(default=(), strict=False)  # of a book; empty where there is one asset alone
 
 
 def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:

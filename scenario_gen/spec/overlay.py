@@ -17,15 +17,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.backtest.broker import AccountRules, Broker, Jitter, in_numbers, problem
-from scenario_gen.backtest.limits import Limits
+from scenario_gen.backtest.broker import Broker, Jitter, in_numbers, problem
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
+from scenario_gen.joint.section import Joint
 from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.places import bad_name, find_file, missing_file, same_file
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
+from scenario_gen.spec.book import AssetEntry, check_book, read_assets
 from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.spec.stress import WEIGHED, check_event, is_weighed, weighed_by_views
 from scenario_gen.stress.crises import ContextStress, Replay
@@ -62,25 +63,6 @@ def check_model(model: str, folder: Path, where: Where, violations: Violations) 
     violations.add(where, f"got {model[:80]!r}, expected {expected}{nearest(model, NAMED_MODELS)}")
 
 
-def check_account(
-    rules: AccountRules | None, scenarios: Sequence[ResolvedScenario], limits: Limits | None, violations: Violations
-) -> None:
-    """Note days that no path has, and a limit on an account without rules."""
-    if rules is None:
-        if limits is not None and "pass_probability" in limits.declared() and not violations.mistakes:
-            words = "says how many paths pass, and there is no 'account' whose rules they could pass; add one"
-            violations.add(("limits", "pass_probability"), f"{words}, e.g. account: {{target: 0.1, max_loss: 0.1}}")
-        return
-    shortest = min(scenarios, key=lambda scenario: scenario.bars.horizon, default=None)
-    for name, days in (("days", rules.days), ("min_days", rules.min_days)):
-        if days is not None and shortest is not None and days > shortest.bars.horizon:
-            violations.add(
-                ("account", name),
-                f"got {days} trading days, but the paths of '{shortest.name}' have {shortest.bars.horizon} bars, "
-                f"expected at most {shortest.bars.horizon}; or a longer bars.horizon",
-            )
-
-
 def _day(moment: date | datetime) -> date:
     return moment.date() if isinstance(moment, datetime) else moment
 
@@ -111,8 +93,9 @@ SECTIONS: dict[str, type[Section]] = {
     "checks": Checks,
     "market": Market,
     "broker": Broker,
+    "joint": Joint,
 }
-OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker")
+OVERRIDABLE = ("data", "bars", "paths", "generator", "checks", "market", "broker", "joint")
 OWN: dict[str, type[Section]] = {  # keys of a scenario alone: the base has none of them, so that it stays what it is
     "context": ContextStress,
     "replay": Replay,
@@ -140,9 +123,13 @@ class Overlay:
         return where
 
 
-def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> Overlay:
-    """Apply an override that stands at ``at`` in the document to the base sections."""
+def overlay(
+    base: Mapping[str, Any], override: Mapping[str, Any], at: Where, asset: AssetEntry | None = None
+) -> Overlay:
+    """Apply an override that stands at ``at`` in the document to the base sections, or to those of an asset."""
     merged = Overlay({})
+    if asset is not None:
+        base = asset.base(base)
     base, override = _costs_in_numbers(base, override)
     if _other_history(base.get("data"), override.get("data")):
         base = {key: values for key, values in base.items() if key != "market"}
@@ -155,6 +142,8 @@ def overlay(base: Mapping[str, Any], override: Mapping[str, Any], at: Where) -> 
     for key in (*OWN, *ALONE):
         if key in override:
             merged.values[key] = _keep(override[key], (key,), (*at, key), merged.origin)
+    if asset is not None:
+        merged.origin.update({key: asset.origin(key) for key, place in merged.origin.items() if key == place})
     return merged
 
 
@@ -208,18 +197,25 @@ def resolve_scenarios(values: Mapping[str, Any], folder: Path, violations: Viola
     """Return the scenarios and then the baselines, noting every mistake on the way."""
     base = {key: values[key] for key in OVERRIDABLE if key in values}
     entries = _scenario_entries(values, violations)
+    check_book(values, violations)
+    assets: list[AssetEntry | None] = [*read_assets(values, violations)] if "assets" in values else [None]
     own = [entry for entry in entries if not is_weighed(entry[1])]
-    resolved = [_resolve(name, "scenario", overlay(base, over, at), folder, violations) for name, over, at in own]
-    resolved = _several(resolved, own, violations)
+    pairs = [(entry, asset) for entry in own for asset in assets]
+    resolved = [
+        _resolve(name, "scenario", overlay(base, over, at, asset), folder, violations, asset)
+        for (name, over, at), asset in pairs
+    ]
+    resolved = _several(resolved, [entry for entry, _ in pairs], violations)
     resolved += weighed_by_views(resolved, entries, violations)
     if "scenarios" in values:
         _check_base_alone(base, violations)
     for position, kind in enumerate(_baselines(values, violations)):
-        merged = overlay(base, {"generator": _baseline_section(kind, base)}, ("baselines", position))
-        merged.origin[("generator",)] = ("baselines", position)
-        if "data" not in base:
+        if "data" not in base and "assets" not in values:
             violations.add(("baselines",), "a baseline is made from the top-level 'data', which is missing")
-        resolved.append(_resolve(kind, "baseline", merged, folder, violations))
+        for asset in assets:
+            merged = overlay(base, {"generator": _baseline_section(kind, base)}, ("baselines", position), asset)
+            merged.origin[("generator",)] = ("baselines", position)
+            resolved.append(_resolve(kind, "baseline", merged, folder, violations, asset))
     return tuple(scenario for scenario in resolved if scenario is not None)
 
 
@@ -322,7 +318,9 @@ def _baseline_section(kind: str, base: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": kind} | {name: shared[name] for name in ("volatility", "recalibrate", "drift") if name in shared}
 
 
-def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Violations) -> ResolvedScenario | None:
+def _resolve(
+    name: str, role: str, merged: Overlay, folder: Path, violations: Violations, asset: AssetEntry | None = None
+) -> ResolvedScenario | None:
     """Build one scenario from its merged sections, or note what is wrong with them and return None."""
     before = len(violations.mistakes)
     if "data" not in merged.values:
@@ -344,6 +342,8 @@ def _resolve(name: str, role: str, merged: Overlay, folder: Path, violations: Vi
         parts["shocks"] = _shocks(parts.get("bars"), data, merged, violations)
     if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None
+    if asset is not None:
+        name, parts = f"{name}.{asset.name}", {"joint": Joint(), **parts, "asset": asset.name}
     return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
 
 

@@ -305,7 +305,7 @@ def test_every_mistake_is_listed_in_the_order_of_the_lines(mistakes: Mistakes, s
     assert mistakes(text.replace("name: demo", "nam: demo")) == [
         "demo.yaml:1: 'name' is missing",
         "demo.yaml:1: nam: unknown key; did you mean 'name'? Allowed here: name, data, bars, paths, generator, "
-        "checks, market, broker, scenarios, baselines, strategies, limits, report, account",
+        "checks, market, broker, joint, scenarios, baselines, strategies, limits, report, account, assets",
         "demo.yaml:5: bars.context: got 8, expected a whole number from 32 to 8192",
         "demo.yaml:6: bars.horizn: unknown key; did you mean 'horizon'? Allowed here: context, horizon",
         "demo.yaml:8: paths.count: got 'many', expected a whole number from 1 to 1000000",

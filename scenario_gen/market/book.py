@@ -1,0 +1,104 @@
+"""BookPaths: joint futures of several assets, in which path k of every asset is the same future."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.market.paths import PathSet, joined
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class BookPaths:
+    """Paths of several assets with the same ids in the same order; stamps may differ where markets close apart."""
+
+    parts: Mapping[str, PathSet]  # asset to its paths
+
+    def __post_init__(self) -> None:
+        first, *others = self.parts.values()
+        if any(not np.array_equal(part.path_ids, first.path_ids) for part in others):
+            raise ValueError("the assets of a book have different paths")
+
+    def __len__(self) -> int:
+        return len(self.path_ids)
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Names, in the spec's order."""
+        return tuple(self.parts)
+
+    @property
+    def path_ids(self) -> NDArray[np.int64]:
+        """Ids of the futures, int64 [path]."""
+        return next(iter(self.parts.values())).path_ids
+
+    @cached_property
+    def timestamps(self) -> pd.DatetimeIndex:
+        """All stamps at which some asset has a bar, in order [bar]."""
+        first, *others = (part.timestamps for part in self.parts.values())
+        for stamps in others:
+            first = first.union(stamps)
+        return pd.DatetimeIndex(first)
+
+    @property
+    def horizon(self) -> int:
+        """Bars per path, of all stamps."""
+        return len(self.timestamps)
+
+    @cached_property
+    def open_bars(self) -> NDArray[np.bool_]:
+        """Whether an asset has a bar at a stamp, bool [bar, asset]."""
+        return np.stack([self.timestamps.isin(part.timestamps) for part in self.parts.values()], axis=1)
+
+    def on_grid(self, field: str) -> Floats:
+        """Return one field of all assets, float64 [path, bar, asset]: a price of a closed bar is the close before.
+
+        Volume of a closed bar is 0; a field that an asset lacks is NaN there.
+        """
+        out = np.full((len(self), self.horizon, len(self.parts)), np.nan)
+        for place, part in enumerate(self.parts.values()):
+            if field not in part.fields:
+                continue
+            at = self.timestamps.get_indexer(part.timestamps)
+            out[:, at, place] = part.column(field)
+            shut = np.flatnonzero(~self.open_bars[:, place])
+            if not len(shut):
+                continue
+            if field == "volume":
+                out[:, shut, place] = 0.0
+                continue
+            closes = np.concatenate((np.full((len(self), 1), part.anchor_close), part.close), axis=1)
+            last = np.searchsorted(at, shut, side="left")  # bars of its own before the closed one
+            out[:, shut, place] = closes[:, last]
+        return out
+
+    def select(self, ids: NDArray[np.int64]) -> BookPaths:
+        """Return the futures with these ids, in the order of ids."""
+        return BookPaths({name: part.select(ids) for name, part in self.parts.items()})
+
+    def first(self, count: int) -> BookPaths:
+        """Return the first futures."""
+        return BookPaths({name: part.first(count) for name, part in self.parts.items()})
+
+    @classmethod
+    def common(cls, parts: Mapping[str, PathSet]) -> BookPaths:
+        """Return the futures that are there in every asset: a path dropped in one is dropped in all."""
+        ids = None
+        for part in parts.values():
+            ids = part.path_ids if ids is None else ids[np.isin(ids, part.path_ids)]
+        assert ids is not None
+        return cls(
+            {name: part if np.array_equal(part.path_ids, ids) else part.select(ids) for name, part in parts.items()}
+        )
+
+    @classmethod
+    def joined(cls, blocks: Sequence[BookPaths]) -> BookPaths:
+        """Return the futures of several blocks as one book."""
+        return cls({name: joined([block.parts[name] for block in blocks]) for name in blocks[0].parts})

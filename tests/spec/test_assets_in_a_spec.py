@@ -1,0 +1,75 @@
+"""A spec of several assets: every scenario once for each, and every mistake with its line and field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from scenario_gen.errors import SpecError
+from scenario_gen.spec import spec_from_dict
+from scenario_gen.spec.loader import parse_spec
+
+USE = "strategies/buy_and_hold.py:BuyAndHold"
+BOOK = """\
+name: book
+data: {end: 2017-06-30}
+broker: {fees: 1bp}
+assets:
+  - {name: spx, source: sp500}
+  - {name: ndx, source: nasdaq, broker: {fees: 2bp}, market: {tick_size: 0.01}}
+scenarios: [{name: base}, {name: tight, joint: {correlation_shift: 0.5}}]
+baselines: [fhs]
+strategies: [{use: "strategies/buy_and_hold.py:BuyAndHold"}]
+"""
+
+
+def test_every_scenario_and_baseline_stands_once_for_each_asset(repository: Any) -> None:
+    spec = parse_spec(BOOK, repository).spec
+    assert [scenario.name for scenario in spec.scenarios] == [
+        f"{name}.{asset}" for name in ("base", "tight", "fhs") for asset in ("spx", "ndx")
+    ]
+    assert spec.assets == ("spx", "ndx")
+    spx, ndx = spec.scenarios[:2]
+    assert (spx.broker.fees, ndx.broker.fees, ndx.market.tick_size, spx.market.tick_size) == (1e-4, 2e-4, 0.01, None)
+    assert {str(scenario.data.end) for scenario in spec.scenarios} == {"2017-06-30"}
+    assert [s.joint.correlation_shift for s in spec.scenarios if s.joint] == [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
+    assert [scenario.future for scenario in spec.scenarios[2:5]] == ["tight", "tight", "fhs"]
+
+
+@pytest.fixture(scope="module")
+def repository() -> Any:
+    from pathlib import Path
+
+    return Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("ndx, source: nasdaq", "ndx, source: nasdq", "demo.yaml:6: assets[ndx].source: got 'nasdq'"),
+        ("tick_size: 0.01", "tick: 0.01", "demo.yaml:6: assets[ndx].market.tick: unknown key"),
+        ("{fees: 2bp}", "{cash: 5}", "demo.yaml:6: assets[ndx].broker.cash: unknown key"),
+        ("{fees: 2bp}", "{fees: much}", "demo.yaml:6: assets[ndx].broker.fees: got 'much'"),
+        ("name: ndx", "name: spx", "assets[spx].name: the name 'spx' is taken by another asset"),
+        ("ndx, source: nasdaq", "ndx, source: sp500", "'ndx' has the history of 'spx': two such assets are one"),
+        ("{end: 2017-06-30}", "{source: sp500}", "demo.yaml:2: data: beside 'assets' it holds for all of them"),
+        ("correlation_shift: 0.5", "correlation_shift: 5", "demo.yaml:7: scenarios[tight].joint.correlation_shift"),
+        ("name: ndx", "name: n.x", "assets[n.x].name: got 'n.x'; expected text without a dot"),
+        ("assets:\n", "joint: {copula: t}\nasets:\n", "joint: says how several assets hang together, and there are no"),
+    ],
+)
+def test_a_mistake_in_a_book_has_its_line_and_field(repository: Any, old: str, new: str, words: str) -> None:
+    assert old in BOOK
+    with pytest.raises(SpecError) as caught:
+        parse_spec(BOOK.replace(old, new), repository, "demo.yaml")
+    assert words in str(caught.value)
+
+
+def test_one_asset_is_no_book() -> None:
+    spec: Mapping[str, Any] = {
+        "name": "a",
+        "assets": [{"name": "spx", "source": "sp500"}],
+        "strategies": [{"use": USE}],
+    }
+    with pytest.raises(SpecError, match="got 1 assets, expected 2 to 50"):
+        spec_from_dict(spec)
