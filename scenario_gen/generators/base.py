@@ -148,7 +148,7 @@ def sample_contexts(
         return generator.sample_many(contexts, timestamps, draws)
     shares = np.split(draws.path_ids, len(contexts))
     return [
-        generator.sample(context, stamps, Draws(draws.seed, ids))
+        generator.sample(context, stamps, draws.share(ids))
         for context, stamps, ids in zip(contexts, timestamps, shares, strict=True)
     ]
 

@@ -7,7 +7,7 @@ the same seed therefore use common random numbers and can be compared path by pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class Draws:
             bits = np.random.Philox(key=np.array([self.seed, path_id], dtype=np.uint64))
             out[row] = np.random.Generator(bits).random((bars, per_bar))
         return out
+
+    def share(self, path_ids: NDArray[np.int64]) -> Draws:
+        """Return the draws of some of the paths."""
+        return replace(self, path_ids=path_ids)
 
     @classmethod
     def block(cls, seed: int, start: int, size: int) -> Draws:

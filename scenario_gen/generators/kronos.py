@@ -282,7 +282,7 @@ class KronosPaths:
         plan = list(plan_segments(bars, horizon, self.checkpoint.max_context))
         if len(plan) > 1 or self.window == "slide":
             each = zip(contexts, timestamps, shares, strict=True)
-            return [self.sample(one, ahead, Draws(draws.seed, ids)) for one, ahead, ids in each]
+            return [self.sample(one, ahead, draws.share(ids)) for one, ahead, ids in each]
         seen = self._context_bars(bars, horizon)
         stamps = [_stamps(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)]
         values = sample_from_contexts(

@@ -7,15 +7,15 @@ Numbers of one future are a function of (seed, path id): an asset's block can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import Advance, Generator, ignore
+from scenario_gen.generators.base import Advance, Generator, ignore, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -119,3 +119,42 @@ class Coupled:
             return self.inner.sample(context, timestamps, draws, advance)
         mine = AssetDraws(draws.seed, draws.path_ids, self.coupling, self.asset, self.dates)
         return self.inner.sample(context, timestamps, mine, advance)
+
+
+@dataclass(frozen=True, eq=False)
+class CoupledForecasts:
+    """A generator whose forecasts of any bars are one asset's of a book: bar by bar, all assets on the same dates."""
+
+    inner: Generator
+    coupling: Coupling
+    asset: int  # its place in the book
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """That of the generator and that of the coupling."""
+        return {**self.inner.identity, "joint": {**self.coupling.identity, "asset": self.asset}}
+
+    @property
+    def trained_until(self) -> str | None:
+        """Last date of the training data of the generator."""
+        return self.inner.trained_until
+
+    def sample(
+        self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
+    ) -> PathSet:
+        """Return the asset's paths of the book."""
+        return self.inner.sample(context, timestamps, self._own(draws, len(timestamps)), advance)
+
+    def sample_many(
+        self, contexts: Sequence[Candles], timestamps: Sequence[pd.DatetimeIndex], draws: Draws
+    ) -> list[PathSet]:
+        """Return the asset's paths of the book from each context."""
+        return sample_contexts(self.inner, contexts, timestamps, self._own(draws, len(timestamps[0])))
+
+    def fitted_to(self, history: Candles) -> CoupledForecasts:
+        """Return the same of the generator fitted to a history."""
+        fitted = to_be_fitted(self.inner)
+        return self if fitted is None else replace(self, inner=fitted.fitted_to(history))
+
+    def _own(self, draws: Draws, bars: int) -> AssetDraws:
+        return AssetDraws(draws.seed, draws.path_ids, self.coupling, self.asset, np.arange(bars))
