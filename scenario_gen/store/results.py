@@ -16,6 +16,7 @@ from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
+from scenario_gen.joint.results import CouplingReport
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.replay import ReplayResult
@@ -79,6 +80,32 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True)
+class BookScenario:
+    """One scenario of several assets (or one baseline generator), and the strategies that trade them together.
+
+    Its assets stand among the run's scenarios as well, each judged as if it had come alone: ``base.spx``.
+    """
+
+    name: str  # as the spec has it: ``base``
+    role: Literal["scenario", "baseline"]
+    assets: list[str]
+    coupling: CouplingReport
+    horizon: int  # bars at which some asset trades
+    timestamps: list[str]  # of those
+    paths: int  # futures that every asset has: the strategies trade these
+    dropped: int  # futures that are left out, since a candle of some asset broke a rule
+    strategies: list[StrategyResult]
+    dependence: FactsReport | None = None  # of the assets on each other, against history; None where not asked for
+
+
+@dataclass(frozen=True)
+class BookResult:
+    """What a run of several assets says of them together."""
+
+    scenarios: list[BookScenario]  # and baselines, in the spec's order
+
+
+@dataclass(frozen=True)
 class StressRun:
     """A finished run: the content of run.json."""
 
@@ -98,3 +125,4 @@ class StressRun:
     agreement: Agreement | None = None  # the base scenario beside its baselines; None where there are none
     schema: int = 1
     replays: list[ReplayResult] = field(default_factory=list)  # crises told in this market's bars, one path each
+    book: BookResult | None = None  # the assets together, where the spec has several

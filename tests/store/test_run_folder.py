@@ -15,9 +15,10 @@ from hypothesis import given, strategies as st
 from scenario_gen import files
 from scenario_gen.errors import StoreError
 from scenario_gen.files import safe_name, write_bytes
+from scenario_gen.joint.results import CouplingReport
 from scenario_gen.market.paths import PathSet
 from scenario_gen.store.folder import PAGE_MARK, RunFolder
-from scenario_gen.store.results import StressRun
+from scenario_gen.store.results import BookResult, BookScenario, StressRun
 
 IDENTITY = {"spec": "a" * 64, "data": "b" * 64, "weights": "c" * 64, "code": "0.1.0"}
 RUN = StressRun(
@@ -44,6 +45,19 @@ def test_a_run_comes_back_as_it_was_written_and_twice_the_same_bytes(folder: Run
     first = folder.write_run(RUN).read_bytes()
     assert folder.read_run() == RUN
     assert folder.write_run(RUN).read_bytes() == first
+
+
+def test_what_a_run_says_of_several_assets_together_comes_back_too(folder: RunFolder) -> None:
+    coupling = CouplingReport(["spx", "ndx"], "t", 1000, "2013-07-11", "2017-06-30", [[1.0, 0.9], [0.9, 1.0]])
+    base = BookScenario("base", "scenario", ["spx", "ndx"], coupling, 1, ["2017-07-03"], 99, 1, [])
+    run = dataclasses.replace(RUN, book=BookResult([base]))
+    folder.write_run(run)
+    assert folder.read_run() == run
+    with pytest.raises(StoreError, match="book/scenarios/0/paths"):
+        (folder.path / "run.json").write_text(
+            (folder.path / "run.json").read_text().replace('"paths": 99', '"paths": "all"')
+        )
+        folder.read_run()
 
 
 def test_the_same_identity_resumes_and_another_is_refused_by_name(folder: RunFolder) -> None:
