@@ -6,7 +6,7 @@ and broker holds for all assets where they say nothing themselves; a scenario's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,21 @@ from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import one_of, shown
 from scenario_gen.reading.yaml import Where
 
-BESIDE_ASSETS = ("assets", "joint")  # keys of a spec of several assets alone
+# Keys of a scenario that ask something of one asset's paths alone, and why they have no answer for several.
+ALONE_ONLY: Mapping[str, str] = {
+    "replay": "a replay is told in the bars of one asset",
+    "event": "events of several assets, such as a loss of the book, are not sampled",
+    "sampler": "a sampler finds the paths of an event, and there are none of several assets",
+    "reweight": "views weigh the paths of one asset, and would part each future from that of the others",
+    "views": "views weigh the paths of one asset, and would part each future from that of the others",
+    "jitter": "sloppy execution is measured in the orders of one asset",
+    "shocks": "shocks hit the bars of one asset, and the others would go on as if nothing had happened",
+}
+ALONE_IN_CONTEXT: Mapping[str, str] = {
+    "search": "a search finds other dates in every asset; name a crisis, whose dates are those of all",
+    "shocks": "shocks are written into the last bars of one asset",
+    "normaliser": "it is for shocks in the context, which belong to one asset",
+}
 
 
 @dataclass(frozen=True)
@@ -90,10 +104,40 @@ def read_assets(values: Mapping[str, Any], violations: Violations) -> list[Asset
 def check_book(values: Mapping[str, Any], violations: Violations) -> None:
     """Note what a spec of several assets may not say, and keys of such a spec in another."""
     if "assets" not in values:
-        if "joint" in values:
-            violations.add(("joint",), "says how several assets hang together, and there are no 'assets'")
+        listed = values.get("scenarios")
+        entries = enumerate(listed) if isinstance(listed, list) else ()
+        places: list[Where] = [("joint",)] if "joint" in values else []
+        places += [("scenarios", at, "joint") for at, item in entries if isinstance(item, Mapping) and "joint" in item]
+        for place in places:
+            violations.add(place, "says how several assets hang together, and there are no 'assets'")
         return
-    data = values.get("data", {})
+    _of_all_assets(values.get("data"), ("data",), violations)
+    assets = values["assets"] if isinstance(values["assets"], list) else []
+    names = [item["name"] for item in assets if isinstance(item, Mapping) and isinstance(item.get("name"), str)]
+    scenarios = values.get("scenarios")
+    for number, item in enumerate(scenarios if isinstance(scenarios, list) else []):
+        if isinstance(item, Mapping):
+            _check_scenario(item, ("scenarios", number), names, violations)
+
+
+def _check_scenario(item: Mapping[str, Any], at: Where, assets: Sequence[str], violations: Violations) -> None:
+    """Note what a scenario of several assets may not say."""
+    for key, why in ALONE_ONLY.items():
+        if key in item:
+            violations.add((*at, key), f"not with several assets: {why}; leave it out, or run that asset alone")
+    context = item.get("context")
+    for key, why in ALONE_IN_CONTEXT.items():
+        if isinstance(context, Mapping) and key in context:
+            violations.add((*at, "context", key), f"not with several assets: {why}")
+    _of_all_assets(item.get("data"), (*at, "data"), violations)
+    name, last = item.get("name"), str(item.get("name")).rpartition(".")[2]
+    if isinstance(name, str) and "." in name and same_file(last) in {same_file(asset) for asset in assets}:
+        words = f"got {shown(name)}, which reads as the asset '{last}' of a scenario; expected another name"
+        violations.add((*at, "name"), words)
+
+
+def _of_all_assets(data: Any, at: Where, violations: Violations) -> None:
+    """Note keys of a data section that one asset alone can have."""
     if isinstance(data, Mapping) and (wrong := [key for key in data if key not in ("start", "end")]):
         words = f"beside 'assets' it holds for all of them: got {one_of(wrong)}, expected start and end only"
-        violations.add(("data",), words)
+        violations.add(at, words)

@@ -7,7 +7,10 @@ import pytest
 
 from scenario_gen.errors import SpecError
 from scenario_gen.spec import spec_from_dict
+from scenario_gen.spec.book import ALONE_ONLY
 from scenario_gen.spec.loader import parse_spec
+from scenario_gen.spec.overlay import ALONE, OWN
+from scenario_gen.spec.stress import WEIGHED
 
 USE = "strategies/buy_and_hold.py:BuyAndHold"
 BOOK = """\
@@ -55,6 +58,29 @@ def repository() -> Any:
         ("{end: 2017-06-30}", "{source: sp500}", "demo.yaml:2: data: beside 'assets' it holds for all of them"),
         ("correlation_shift: 0.5", "correlation_shift: 5", "demo.yaml:7: scenarios[tight].joint.correlation_shift"),
         ("name: ndx", "name: n.x", "assets[n.x].name: got 'n.x'; expected text without a dot"),
+        ("{name: base}", "{name: base, jitter: {}}", "demo.yaml:7: scenarios[base].jitter: not with several assets"),
+        (
+            "{name: base}",
+            "{name: base, event: {functional: max_drawdown, at_least: 0.2}}",
+            "demo.yaml:7: scenarios[base].event: not with several assets: events of several assets, such as",
+        ),
+        (
+            "{name: base}",
+            "{name: base}, {name: v, reweight: base, views: [{mean: terminal_return, equals: 0}]}",
+            "demo.yaml:7: scenarios[v].views: not with several assets",
+        ),
+        ("{name: base}", "{name: base, replay: {crisis: lehman}}", "demo.yaml:7: scenarios[base].replay: not with"),
+        (
+            "{name: base}",
+            "{name: base, context: {search: {score: drawdown}}}",
+            "demo.yaml:7: scenarios[base].context.search: not with several assets: a search finds other dates",
+        ),
+        (
+            "{name: base}",
+            "{name: base, data: {source: sp500}}",
+            "demo.yaml:7: scenarios[base].data: beside 'assets' it holds for all of them: got source",
+        ),
+        ("{name: base}", "{name: base.NDX}", "demo.yaml:7: scenarios[base.NDX].name: got 'base.NDX', which reads as"),
         ("assets:\n", "joint: {copula: t}\nasets:\n", "joint: says how several assets hang together, and there are no"),
     ],
 )
@@ -63,6 +89,24 @@ def test_a_mistake_in_a_book_has_its_line_and_field(repository: Any, old: str, n
     with pytest.raises(SpecError) as caught:
         parse_spec(BOOK.replace(old, new), repository, "demo.yaml")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [*OWN, *WEIGHED, *ALONE])
+def test_what_a_scenario_alone_may_say_is_allowed_or_refused_of_several_assets_and_never_ignored(key: str) -> None:
+    assert key in ALONE_ONLY or key == "context"  # whose crises have dates that are those of all assets
+
+
+def test_how_assets_hang_together_is_said_of_several_assets_only() -> None:
+    spec = {
+        "name": "a",
+        "data": {"source": "sp500"},
+        "scenarios": [{"name": "x", "joint": {"copula": "t"}}],
+        "strategies": [{"use": USE}],
+    }
+    with pytest.raises(
+        SpecError, match=r"scenarios\[x\].joint: says how several assets hang together, and there are no"
+    ):
+        spec_from_dict(spec)
 
 
 def test_one_asset_is_no_book() -> None:
