@@ -232,18 +232,18 @@ BUGS: tuple[Bug, ...] = (
         "generators/test_draws_and_blocks.py",
         (
             "the seed is ignored",
-            "np.array([self.seed, path_id], dtype=np.uint64)",
+            "np.array([seed, path_id], dtype=np.uint64)",
             "np.array([0, path_id], dtype=np.uint64)",
         ),
         (
             "a path draws by its row in the block",
-            "np.array([self.seed, path_id], dtype=np.uint64)",
-            "np.array([self.seed, row], dtype=np.uint64)",
+            "np.array([seed, path_id], dtype=np.uint64)",
+            "np.array([seed, row], dtype=np.uint64)",
         ),
         (
             "all paths draw the same",
-            "np.array([self.seed, path_id], dtype=np.uint64)",
-            "np.array([self.seed, 0], dtype=np.uint64)",
+            "np.array([seed, path_id], dtype=np.uint64)",
+            "np.array([seed, 0], dtype=np.uint64)",
         ),
     ),
     *bugs_of(
@@ -984,7 +984,7 @@ BUGS: tuple[Bug, ...] = (
             "np.minimum(start, close) - move)",
             "np.maximum(start, close) - move)",
         ),
-        ("all shocks of a path draw the same numbers", "[0, 0, place, STREAM]", "[0, 0, 0, STREAM]"),
+        ("all shocks of a path draw the same numbers", "(0, 0, place, STREAM)", "(0, 0, 0, STREAM)"),
         ("the mean price falls under more volatility", "replace(out, body=out.body + growth)", "out"),
         (
             "volume follows ranges however little it does in the context",

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.broker import Jitter
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.uses import Constraint, label
+from scenario_gen.generators.draws import stream_uniforms
 from scenario_gen.market.paths import PathSet, TradingTerms
 from scenario_gen.stats.estimate import Estimate, mean, share
 
@@ -47,10 +48,7 @@ class _Numbers:
 
     @classmethod
     def of(cls, seed: int, path_ids: Ints, bars: int) -> _Numbers:
-        drawn = np.empty((len(path_ids), 2 + 3 * bars))
-        for row, path_id in enumerate(path_ids):
-            bits = np.random.Philox(key=np.array([seed, path_id], dtype=np.uint64), counter=[*COUNTER])
-            drawn[row] = np.random.Generator(bits).random(2 + 3 * bars)
+        drawn = stream_uniforms(seed, path_ids, 2 + 3 * bars, COUNTER)
         return cls(drawn[:, 0], drawn[:, 1], drawn[:, 2:].reshape(len(path_ids), bars, 3))
 
 

@@ -23,7 +23,7 @@ from scipy.special import ndtri
 
 from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
-from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.draws import Draws, stream_uniforms
 from scenario_gen.market.candles import Candles, Scale, shift_bodies
 from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.stats.knots import Knot
@@ -64,10 +64,8 @@ def log_volume(paths: PathSet, usual: float, start: int, stop: int) -> Floats:
 
 def unit_noise(draws: Draws, bars: int) -> Floats:
     """Return noise of variance 1 [path, bar] of each path's own stream; a longer horizon extends it."""
-    z = np.empty((len(draws.path_ids), bars + 1))
-    for row, path_id in enumerate(draws.path_ids):
-        bits = np.random.Philox(key=np.array([draws.seed, path_id], dtype=np.uint64), counter=[*COUNTER])
-        z[row] = ndtri(np.random.Generator(bits).random(bars + 1).clip(1e-12, 1 - 1e-12))
+    uniforms = stream_uniforms(draws.seed, draws.path_ids, bars + 1, COUNTER)
+    z = ndtri(uniforms.clip(1e-12, 1 - 1e-12))
     passing = np.empty((len(z), bars))
     passing[:, 0] = z[:, 1]
     for bar in range(1, bars):

@@ -17,10 +17,10 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.realism.admission import applies, on_one_gauge, untestable
 from scenario_gen.realism.audit import Audit, audit_reference
 from scenario_gen.realism.bars import BarArrays
-from scenario_gen.realism.facts import FACTS, Fact, entries
+from scenario_gen.realism.facts import FACTS, Fact, entries, path_statistics
 from scenario_gen.realism.gauge import Gauge
 from scenario_gen.realism.results import Comparison, Design, FactsReport, FactVerdict
-from scenario_gen.realism.sample import Measured, Sample
+from scenario_gen.realism.sample import Measured, concatenate
 from scenario_gen.realism.verdicts import assemble, combine, label_of
 from scenario_gen.stats.contrast import dispersion_of_pits, hac_mean, location_of_pits
 from scenario_gen.stats.estimate import Floats
@@ -144,6 +144,7 @@ def notes_of(paths: Sequence[int]) -> list[str]:
 
 
 MIN_PATHS = 19  # per origin: a rank then moves in steps of 5 %
+MEASURED_AT_ONCE = 1 << 15  # path-bars: a call of the estimators costs as much for a hundred paths as for one
 
 
 class FactsByOrigin:
@@ -162,11 +163,12 @@ class FactsByOrigin:
         self._reference, self._seed = reference, seed
         self._gauge = None if reference is None else Gauge.of(reference)
         self._origins: list[dict[str, Rank]] = []
+        self._waiting: list[tuple[BarArrays, BarArrays]] = []  # paths and what came true, not yet ranked
         self._paths: list[int] = []
         self._like: BarArrays | None = None  # what came true first: all bars are of its kind
 
     def __len__(self) -> int:
-        return len(self._origins)
+        return len(self._origins) + len(self._waiting)
 
     def add(self, paths: BarArrays, real: BarArrays) -> None:
         """Rank what came true at one origin among the paths that were sampled from its context.
@@ -185,19 +187,31 @@ class FactsByOrigin:
         like = self._like or real
         for bars in (paths, real):
             refuse_other_kind(bars, like)
-        one = np.zeros(len(paths), dtype=np.int64)
-        drawn = Sample.measure(paths.with_tick(real.tick), one, self._gauge)
-        came = Sample.measure(real, one[:1], self._gauge)
-        rng = np.random.default_rng([self._seed, number])
-        self._origins.append(
-            {
-                fact.id: ranked(fact.id, drawn, came, rng)
-                for fact in FACTS
-                if applies(fact, real) and {*entries(fact)} <= drawn.statistics.keys() & came.statistics.keys()
-            }
-        )
+        waiting = (paths.with_tick(real.tick), real)
+        if self._waiting and _kind(waiting) != _kind(self._waiting[0]):
+            self._rank()
+        self._waiting.append(waiting)
+        if sum(len(drawn) + 1 for drawn, _ in self._waiting) * real.length >= MEASURED_AT_ONCE:
+            self._rank()
         self._paths.append(len(paths))
         self._like = like
+
+    def _rank(self) -> None:
+        """Measure the origins that wait, all at once, and keep their ranks."""
+        if not self._waiting:
+            return
+        real = self._waiting[0][1]
+        every = concatenate([bars for pair in self._waiting for bars in pair])
+        measured = Measured(np.zeros(len(every), dtype=np.int64), path_statistics(every, gauge=self._gauge))
+        facts = [fact for fact in FACTS if applies(fact, real) and {*entries(fact)} <= measured.statistics.keys()]
+        first = 0
+        for paths, _ in self._waiting:
+            last = first + len(paths)
+            drawn, came = measured.select(slice(first, last)), measured.select(slice(last, last + 1))
+            rng = np.random.default_rng([self._seed, len(self._origins)])
+            self._origins.append({fact.id: ranked(fact.id, drawn, came, rng) for fact in facts})
+            first = last + 1
+        self._waiting = []
 
     def report(self) -> FactsReport:
         """Return the verdicts over all origins.
@@ -207,6 +221,7 @@ class FactsByOrigin:
         """
         if self._like is None:
             raise CheckError("no origin came", expected=f"at least {MIN_ORIGINS} pairs of paths and what came true")
+        self._rank()
         audit = Audit({}, ["the reference was not audited: none was given"])
         if self._reference is not None:
             audit = audit_reference(self._reference)
@@ -236,6 +251,14 @@ def check_facts_by_origin(
     for paths, real in pairs:
         found.add(paths, real)
     return found.report()
+
+
+def _kind(pair: tuple[BarArrays, BarArrays]) -> tuple[object, ...]:
+    """Return what two origins must share to be measured together."""
+    return tuple(
+        (bars.tick, bars.session_bars, bars.volume is None, bars.bar_of_day is None, bars.least_range is None)
+        for bars in pair
+    )
 
 
 def refuse_pair(number: int, paths: BarArrays, real: BarArrays) -> None:

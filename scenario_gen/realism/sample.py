@@ -45,11 +45,11 @@ class Measured:
         """Number of clusters."""
         return len(np.unique(self.clusters))
 
-    def select(self, rows: NDArray[Any]) -> Measured:
-        """Return the paths at these positions (or where a mask is True)."""
+    def select(self, rows: NDArray[Any] | slice) -> Measured:
+        """Return the paths at these positions, in this slice or where a mask is True."""
         return Measured(self.clusters[rows], self._chosen(rows))
 
-    def _chosen(self, rows: NDArray[Any]) -> dict[str, Floats]:
+    def _chosen(self, rows: NDArray[Any] | slice) -> dict[str, Floats]:
         return {name: values[rows] for name, values in self.statistics.items()}
 
     def values(self, fact: str) -> Floats:
@@ -82,8 +82,8 @@ class Sample(Measured):
         """Compute these facts, or every one that the bars allow, with the reference's gauge."""
         return cls(clusters, path_statistics(bars, facts=facts, gauge=gauge), bars)
 
-    def select(self, rows: NDArray[Any]) -> Sample:
-        """Return the paths at these positions (or where a mask is True)."""
+    def select(self, rows: NDArray[Any] | slice) -> Sample:
+        """Return the paths at these positions, in this slice or where a mask is True."""
         return Sample(self.clusters[rows], self._chosen(rows), self.bars.select(rows))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.generators.base import RelativePaths
+from scenario_gen.generators.draws import stream_uniforms
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import Floats, PathSet, TradingTerms
 
@@ -62,11 +63,7 @@ def _slope(context: Candles) -> float:
 
 def uniforms(setting: Setting, path_ids: NDArray[np.int64], place: int, bars: int) -> Floats:
     """Return the numbers of one shock in [0, 1), [path, bar]: the same for a path in any company and block."""
-    out = np.empty((len(path_ids), bars))
-    for row, path_id in enumerate(path_ids):
-        key, counter = np.array([setting.seed, path_id], dtype=np.uint64), [0, 0, place, STREAM]
-        out[row] = np.random.Generator(np.random.Philox(key=key, counter=counter)).random(bars)
-    return out
+    return stream_uniforms(setting.seed, path_ids, bars, (0, 0, place, STREAM))
 
 
 def strength(bars: int, first: int, stop: int, half_life: float | None) -> Floats:

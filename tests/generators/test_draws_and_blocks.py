@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from scenario_gen.generators.draws import Draws, plan_blocks
+from scenario_gen.generators.draws import Draws, plan_blocks, stream_uniforms
 
 ids = st.integers(0, 2**40)
 
@@ -16,6 +16,13 @@ def test_a_paths_numbers_do_not_depend_on_the_paths_around_it(seed: int, path_id
     together = Draws(seed, np.array(path_ids)).uniforms(7, 2)
     for row, path_id in enumerate(path_ids):
         assert np.array_equal(together[row], Draws(seed, np.array([path_id])).uniforms(7, 2)[0])
+
+
+def test_every_stream_is_that_of_a_new_philox_with_its_key_and_counter() -> None:
+    drawn = stream_uniforms(2**63 - 1, np.array([0, 3, 2**40]), 11, (0, 0, 3, 92))
+    for row, path_id in zip(drawn, (0, 3, 2**40), strict=True):
+        key = np.array([2**63 - 1, path_id], dtype=np.uint64)
+        assert np.array_equal(row, np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 3, 92])).random(11))
 
 
 @given(st.integers(0, 1000), st.integers(1, 40), st.integers(1, 40))

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.planted import Simulated, simulate
 from scenario_gen.errors import CheckError
 from scenario_gen.market import Candles
+from scenario_gen.realism import by_origin
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.by_origin import check_facts_by_origin
 from scenario_gen.realism.results import FactsReport
@@ -85,6 +86,16 @@ def test_the_report_is_json_and_the_seed_decides(market: Simulated) -> None:
     assert check_facts_by_origin(few, seed=1) == report
     assert report.design.mode == "A"
     assert report.notes == ["99 paths per origin; 199 are wanted"]
+
+
+def test_origins_that_are_measured_together_have_the_verdicts_of_each_alone(
+    market: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [*pairs(market, origins=7)]
+    few[3] = replace(few[3][0], volume=None), few[3][1]  # of another kind: measured apart
+    together = check_facts_by_origin(few, seed=1)
+    monkeypatch.setattr(by_origin, "MEASURED_AT_ONCE", 1)
+    assert check_facts_by_origin(few, seed=1) == together
 
 
 def test_with_a_reference_what_it_cannot_tell_is_untestable(market: Simulated, sp500: Candles) -> None:
