@@ -952,7 +952,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "stress/contexts.py",
+        "stress/shocked.py",
         "stress/test_contexts.py",
         (
             "a shock begins a bar early",

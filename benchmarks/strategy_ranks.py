@@ -17,8 +17,7 @@ from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.forecasts.foresight import rank_strategies
 from scenario_gen.forecasts.harness import Sampling
 from scenario_gen.forecasts.origins import rolling_origins
-from scenario_gen.generators.base import open_generator
-from scenario_gen.generators.sections import default_section
+from scenario_gen.generators.sections import default_section, open_generator
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.load import load_candles
 

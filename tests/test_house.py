@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -29,28 +29,11 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
-def loaded_with(tree: ast.Module) -> Iterator[ast.ImportFrom]:
-    """Yield the imports that run when a module is loaded: not those in functions, nor those for type checkers."""
-    waiting: list[ast.AST] = [*tree.body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.ImportFrom):
-            yield node
-        for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        if not for_types and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            waiting += ast.iter_child_nodes(node)
-
-
-def written_in(tree: ast.Module) -> Iterator[ast.ImportFrom]:
-    """Yield all imports of a file: also those in functions, and those for type checkers."""
-    return (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-
-
-def imports_of(path: Path, which: Callable[[ast.Module], Iterator[ast.ImportFrom]] = loaded_with) -> set[str]:
-    """Return the modules of this package that a file loads."""
+def imports_of(path: Path) -> set[str]:
+    """Return the modules of this package that a file knows: also those in functions, and those for type checkers."""
     wanted = set()
-    for node in which(TREES[path]):
-        for name in node.names:
+    for node in ast.walk(TREES[path]):
+        for name in node.names if isinstance(node, ast.ImportFrom) else ():
             whole = f"{node.module}.{name.name}"
             wanted.add(whole if whole in MODULES else str(node.module))
     return (wanted & set(MODULES)) - {module_of(path)}
@@ -63,22 +46,10 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
                 yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
 
 
-def test_no_two_modules_import_each_other():
+def test_no_two_modules_know_each_other():
     graph = {module: imports_of(path) for module, path in MODULES.items()}
     try:
         list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
-
-
-def test_no_two_modules_know_each_other_but_a_face_its_room_and_a_section_its_engine():
-    """A face lists its room's names for type checkers; a section opens its engine, when it is asked to."""
-    rooms = {module for module, path in MODULES.items() if path.stem == "__init__"}
-    graph = {module: imports_of(path, written_in) - rooms for module, path in MODULES.items() if module not in rooms}
-    owners = ("scenario_gen.generators.", "scenario_gen.stress.")  # rooms whose sections know their engines
-    engines = {module for module in graph if module.startswith(owners)}
-    try:
-        list(TopologicalSorter({m: w - engines if m in engines else w for m, w in graph.items()}).static_order())
     except CycleError as error:
         pytest.fail(f"circle of imports: {' -> '.join(error.args[1])}")
 

@@ -29,9 +29,9 @@ from scenario_gen.forecasts.judge import contamination, judge_generator, with_sk
 from scenario_gen.forecasts.numbers import Observation, testable
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origin, Origins, moves, rolling_origins
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
-from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.base import Generator
 from scenario_gen.generators.recalibrated import past_of, with_as_sampled
-from scenario_gen.generators.sections import default_section
+from scenario_gen.generators.sections import default_section, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.inferred import SessionClock
 from scenario_gen.progress import Progress, SilentProgress

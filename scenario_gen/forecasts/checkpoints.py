@@ -32,8 +32,8 @@ from scenario_gen.forecasts.checkpoint_figures import (
 from scenario_gen.forecasts.harness import Forecast, Sampling, observe
 from scenario_gen.forecasts.numbers import BY_ID, LogPaths
 from scenario_gen.forecasts.origins import Chosen, Origin, SeriesOrigin, Stretch, choose_origins
-from scenario_gen.generators.base import Generator, open_generator
-from scenario_gen.generators.sections import KronosGenerator, default_section
+from scenario_gen.generators.base import Generator
+from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.market import candles as validity
 from scenario_gen.market.candles import PRICE_FIELDS, Candles, Scale
 from scenario_gen.market.inferred import tick_size

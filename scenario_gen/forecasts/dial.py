@@ -20,8 +20,7 @@ from scenario_gen.forecasts.harness import Settings, observe, reading
 from scenario_gen.forecasts.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
 from scenario_gen.forecasts.numbers import BY_ID, Observation
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origins, rolling_origins
-from scenario_gen.generators.base import open_generator
-from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
+from scenario_gen.generators.sections import GeneratorSection, KronosGenerator, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.progress import Progress
 from scenario_gen.stats.means import mean_test

@@ -1,10 +1,10 @@
-"""The Generator protocol, how a spec's section becomes one, and what every resampling generator shares."""
+"""The Generator protocol, blocks of its paths, and what every resampling generator shares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.finding import EDGE, Finding
 from scenario_gen.generators.draws import Block, Draws, plan_blocks
-from scenario_gen.generators.sections import GeneratorSection
 from scenario_gen.market.candles import STILL, Candles, chain, log_steps
 from scenario_gen.market.paths import Floats, PathSet
-
-if TYPE_CHECKING:
-    from scenario_gen.generators.recalibrated import PastForecasts
 
 MIN_BARS = 32
 
@@ -171,38 +167,6 @@ def sample_blocks(
     """Yield ``count`` raw paths in blocks of ``size``: those that a run has under the same seed."""
     for block in plan_blocks(count, size):
         yield sample_block(generator, context, timestamps, seed, block)
-
-
-def open_generator(
-    section: GeneratorSection, history: Candles | None = None, past: PastForecasts | None = None
-) -> Generator:
-    """Build the generator that a spec's section describes.
-
-    Args:
-        section: of a spec; temperature and top_p are numbers.
-        history: bars up to the context's end, for generators that are fitted to more than the context.
-        past: what its forecasts are recalibrated by; None leaves them as sampled.
-
-    Raises:
-        CheckpointError: the model cannot be found or read.
-        DataError: the history cannot be fitted.
-    """
-    generator = section.open()
-    if history is not None and (fitted := to_be_fitted(generator)) is not None:
-        generator = fitted.fitted_to(history)
-    if past is not None:
-        from scenario_gen.generators.recalibrated import Recalibrated
-
-        generator = Recalibrated(generator, past)
-    if section.volatility != 1.0:
-        from scenario_gen.generators.rescaled import Rescaled
-
-        generator = Rescaled.louder(generator, section.volatility)
-    if section.drift == "neutral":
-        from scenario_gen.generators.neutral import DriftNeutral
-
-        return DriftNeutral(generator)
-    return generator
 
 
 def relative_bars(bars: Candles) -> tuple[Floats, Floats | None]:

@@ -25,11 +25,11 @@ from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Advance, ignore, relative_bars, require_movement, to_path_set
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredBars, VarianceRecursion
-from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import Floats, PathSet
 
+FEWEST = 250  # bars: the model is not identified by fewer
 USUAL_VOLUME_DECAY = 0.97  # of the running mean of volume: half of it is some twenty bars old
 # Tried in turn until the optimiser converges: arch's own start, then typical daily fits.
 STARTS = (None, (0.05, 0.05, 0.90), (0.02, 0.03, 0.95), (0.10, 0.15, 0.75))
@@ -128,10 +128,10 @@ def fit_garch(history: Candles, *, asymmetric: bool, most: int) -> GarchFit:
         DataError: fewer than 250 bars, bars that never move, or no start from which the fit converges.
     """
     bars = history.rows(max(0, len(history) - most - 1), len(history))
-    if len(bars) < MIN_FIT:
+    if len(bars) < FEWEST:
         raise DataError(
             f"a GARCH model is to be fitted to {len(bars)} bars",
-            expected=f"at least {MIN_FIT} bars up to the context's end",
+            expected=f"at least {FEWEST} bars up to the context's end",
             fix="bring a longer history, or take fhs or bootstrap, which need 32",
         )
     require_movement(bars)

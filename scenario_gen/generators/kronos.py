@@ -21,7 +21,6 @@ from scenario_gen.files import user_path
 from scenario_gen.generators.base import Advance, ignore
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.many import sample_from_contexts, stamps_for
-from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.device import Precision, choose_device, choose_dtype
@@ -140,15 +139,6 @@ class KronosPaths:
     device: torch.device
     dtype: Precision = "auto"
     lent: Candles | None = field(default=None, compare=False)  # whose units a context of the same stamps is read in
-
-    @classmethod
-    def from_section(cls, section: KronosGenerator) -> KronosPaths:
-        """Load the checkpoint that a spec names onto its device."""
-        checkpoint = open_once(section.model, section.tokenizer, section.device)
-        if section.temperature == "auto" or section.top_p == "auto":
-            raise SpecError("temperature or top_p is auto", expected="a number where nothing is calibrated")
-        rule = SamplingRule(section.temperature, section.top_p, section.top_k)
-        return cls.of(checkpoint, rule, section.window, section.device, section.dtype)
 
     @classmethod
     def of(

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from scenario_gen.errors import SpecError
 from scenario_gen.reading.section import Section
 
 if TYPE_CHECKING:
     from scenario_gen.generators.base import Generator
+    from scenario_gen.generators.recalibrated import PastForecasts
+    from scenario_gen.market.candles import Candles
 
-MIN_FIT, MAX_FIT = 250, 20_000  # bars; a GARCH model is not identified by fewer
+MIN_FIT, MAX_FIT = 250, 20_000  # bars; the engine refuses fewer
 MAX_FIT_ORIGINS = 2000  # of a recalibration
 COMMON = ("volatility", "recalibrate", "drift")  # keys of every generator, listed after its own
 DIALS = ("temperature", "top_p", "top_k", *COMMON)  # a stress of the same generator
@@ -162,9 +165,14 @@ class KronosGenerator(GeneratorSection):
 
     def open(self) -> Generator:
         """Return the checkpoint with its sampling rule, on its device."""
-        from scenario_gen.generators.kronos import KronosPaths
+        from scenario_gen.generators.kronos import KronosPaths, open_once
+        from scenario_gen.kronos.sampling import SamplingRule
 
-        return KronosPaths.from_section(self)
+        checkpoint = open_once(self.model, self.tokenizer, self.device)
+        if self.temperature == "auto" or self.top_p == "auto":
+            raise SpecError("temperature or top_p is auto", expected="a number where nothing is calibrated")
+        rule = SamplingRule(self.temperature, self.top_p, self.top_k)
+        return KronosPaths.of(checkpoint, rule, self.window, self.device, self.dtype)
 
     @property
     def in_words(self) -> str:
@@ -281,6 +289,40 @@ BASELINES = tuple(kind for kind in GENERATORS if kind != DEFAULT)  # generators 
 def default_section(kind: str) -> GeneratorSection:
     """Return the section of a spec that names a kind and nothing else."""
     return GENERATORS[kind].model_validate({})
+
+
+def open_generator(
+    section: GeneratorSection, history: Candles | None = None, past: PastForecasts | None = None
+) -> Generator:
+    """Build the generator that a spec's section describes.
+
+    Args:
+        section: of a spec; temperature and top_p are numbers.
+        history: bars up to the context's end, for generators that are fitted to more than the context.
+        past: what its forecasts are recalibrated by; None leaves them as sampled.
+
+    Raises:
+        CheckpointError: the model cannot be found or read.
+        DataError: the history cannot be fitted.
+    """
+    from scenario_gen.generators.base import to_be_fitted
+
+    generator = section.open()
+    if history is not None and (fitted := to_be_fitted(generator)) is not None:
+        generator = fitted.fitted_to(history)
+    if past is not None:
+        from scenario_gen.generators.recalibrated import Recalibrated
+
+        generator = Recalibrated(generator, past)
+    if section.volatility != 1.0:
+        from scenario_gen.generators.rescaled import Rescaled
+
+        generator = Rescaled.louder(generator, section.volatility)
+    if section.drift == "neutral":
+        from scenario_gen.generators.neutral import DriftNeutral
+
+        return DriftNeutral(generator)
+    return generator
 
 
 def name_of(record: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from scenario_gen.errors import DataError
+from scenario_gen.generators.base import Generator, Walk, WalkingGenerator
+from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.recalibrated import Recalibrated
+from scenario_gen.generators.rescaled import LASTING, PERSISTENCE, Rescaled
 from scenario_gen.market.candles import Candles, shift_bodies
 from scenario_gen.market.paths import Floats
-
-if TYPE_CHECKING:
-    from scenario_gen.generators.base import Generator, Walk
-    from scenario_gen.generators.rescaled import Rescaled
 
 # From what decides the next bar [row] and uniforms [row, per_bar] to log steps from the close before [row, 4], volume
 # [row] (None without), and what decides the bar after [row].
@@ -213,11 +213,6 @@ def start_walk(generator: Generator, context: Candles, timestamps: pd.DatetimeIn
     Raises:
         DataError: the generator cannot be walked, or refuses the context.
     """
-    from scenario_gen.generators.base import WalkingGenerator
-    from scenario_gen.generators.neutral import DriftNeutral
-    from scenario_gen.generators.recalibrated import Recalibrated
-    from scenario_gen.generators.rescaled import Rescaled
-
     if isinstance(generator, DriftNeutral):
         drift = generator.pilot(context, timestamps, seed).drift_against
         inner = start_walk(generator.inner, context, timestamps, rows, seed)
@@ -245,8 +240,6 @@ def _shifted(drift: Floats) -> Change:
 
 
 def _rescaled(generator: Rescaled, context: Candles, timestamps: pd.DatetimeIndex, rows: int, seed: int) -> ChangedWalk:
-    from scenario_gen.generators.rescaled import LASTING, PERSISTENCE
-
     scaling, bars = generator.scaling, len(timestamps)
     if scaling.looks_ahead:
         raise DataError(

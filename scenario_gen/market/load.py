@@ -40,6 +40,17 @@ PartialPolicy = Literal["drop", "keep"]
 QUANTITIES = ("volume", "amount")
 
 
+def history_of(given: Candles | RawTable | pd.DataFrame | str | Path, calendar: str | None = None) -> Candles:
+    """Return a history as candles: candles as they are, anything else loaded; with the calendar that is asked for.
+
+    Raises:
+        DataError: see :func:`load_candles`.
+    """
+    if not isinstance(given, Candles):
+        return load_candles(given, calendar=calendar)
+    return given if calendar is None else replace(given, calendar=calendar)
+
+
 def load_candles(
     source: RawTable | pd.DataFrame | str | Path,
     *,

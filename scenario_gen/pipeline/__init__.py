@@ -26,7 +26,7 @@ from scenario_gen.pipeline.stages import (
 from scenario_gen.pipeline.stress.answers import answer_shocks, replay_crises, weigh_by_views
 from scenario_gen.pipeline.stress.events import judge_events, with_cases
 from scenario_gen.pipeline.stress.shocks import cost_of_shocks, shocked
-from scenario_gen.pipeline.study import Results, Stage, Study, device_of, versions
+from scenario_gen.pipeline.study import Results, Stage, Study, booked, device_of, tell, versions
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
@@ -36,30 +36,29 @@ from scenario_gen.store.results import StressRun
 __all__ = ["run", "run_spec", "sample", "shocked"]
 
 
-# The story of a run: under which name the seconds of a stage are booked (the first books its own), and the stage.
-RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
-    ("", sample_and_trade),
-    ("", weigh_by_views),
-    ("summarising", sum_up),
-    ("judging events", judge_events),
-    ("", probe),
-    ("", hold_against),
-    ("judging strategies", compare_generators),
-    ("", cost_of_shocks),
-    ("", cost_of_jitter),
-    ("", compare_with_history),
-    ("checking realism", forecast_the_past),
-    ("", replay_crises),
-    ("", answer_shocks),
+RUN: tuple[Stage[Study, Results], ...] = (
+    sample_and_trade,
+    weigh_by_views,
+    booked("summarising", sum_up),
+    booked("judging events", judge_events),
+    probe,
+    hold_against,
+    booked("judging strategies", compare_generators),
+    cost_of_shocks,
+    cost_of_jitter,
+    compare_with_history,
+    booked("checking realism", forecast_the_past),
+    replay_crises,
+    answer_shocks,
 )
 
 
 # The same of a book: each asset is sampled and judged as if it had come alone; strategies trade all together.
-BOOK_RUN: tuple[tuple[str, Stage[Study, Results]], ...] = (
-    ("", sample_and_trade),
-    ("summarising", sum_up),
-    ("", compare_with_history),
-    ("checking realism", forecast_the_past),
+BOOK_RUN: tuple[Stage[Study, Results], ...] = (
+    sample_and_trade,
+    booked("summarising", sum_up),
+    compare_with_history,
+    booked("checking realism", forecast_the_past),
 )
 
 
@@ -111,15 +110,9 @@ def run_spec(
     with store.at_work() as lock:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
-        study = with_books(
-            with_cases(Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
-        )
-        results, findings = Results(), []
-        for lap, stage in BOOK_RUN if study.books else RUN:
-            results, more = stage(study, results)
-            findings += more
-            if lap:
-                study.clock.lap(lap)
+        opened = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite)
+        study = with_books(with_cases(opened))
+        results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 
 

@@ -39,7 +39,7 @@ from scenario_gen.market.candles import (
     too_large,
     too_small,
 )
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.study import Stage, tell
@@ -96,9 +96,9 @@ def backtest_paths(
         ScenarioError: paths, context, a strategy, a broker or a limit cannot be used; the message says what to do.
     """
     progress = progress or SilentProgress()
-    costs = broker if isinstance(broker, Broker) else section_of(Broker, broker or {}, "broker")
+    costs = section_of(Broker, broker or {}, "broker")
     rules = section_of(AccountRules, account, "account") if isinstance(account, Mapping) else account
-    declared = limits if isinstance(limits, Limits) else section_of(Limits, limits or {}, "limits")
+    declared = section_of(Limits, limits or {}, "limits")
     loaded, dropped = load_all(strategies, base or Path.cwd())
     with progress.stage("reading paths and context", 1) as advance:
         given = given_paths(
@@ -241,7 +241,7 @@ def given_paths(
     if context is None:
         alone = _without_context(_one_set(table, source), source, bars_per_year)
         return replace(alone, notes=(*_notes_of(table), *alone.notes), broker=broker or Broker(), seed=seed)
-    history = context if isinstance(context, Candles) else load_candles(context)
+    history = history_of(context)
     _refuse_overlap(table, history, context_end, source)
     found = anchored(table, history, context_end, source)
     behind = _only(found.ensembles, source)

@@ -32,8 +32,8 @@ from scenario_gen.market.paths import BELONGS, PathSet, joined
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.stress.moves import terms_of
 from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
+from scenario_gen.stress.shocked import terms_of
 
 HELD = "held"  # numbers of the paths whose weighted means are given
 NO_METRICS = pd.DataFrame({name: [] for name in ("strategy", "path_id", *(metric.name for metric in METRICS))}).astype(

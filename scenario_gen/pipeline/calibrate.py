@@ -14,8 +14,8 @@ from scenario_gen.forecasts.judge import label_findings
 from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon, not_as_far
 from scenario_gen.forecasts.recalibrate import judged, past_forecasts, recalibration_finding, recalibration_of
 from scenario_gen.forecasts.results import Calibration, Recalibration
-from scenario_gen.generators.base import Generator, open_generator
-from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget
+from scenario_gen.generators.base import Generator
+from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget, open_generator
 from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.study import Stage, prepare, tell
 from scenario_gen.progress import Progress

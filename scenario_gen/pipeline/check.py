@@ -28,7 +28,7 @@ from scenario_gen.forecasts.results import GeneratorCalibration
 from scenario_gen.market.anchor import Anchored, Ensemble, anchored
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.inferred import SessionClock
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of
 from scenario_gen.market.path_tables import PathTable, read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import RawTable
@@ -107,14 +107,7 @@ class CheckTerms:
 def histories_of(given: Sequence[History] | History) -> tuple[Candles, ...]:
     """Return training histories as candles; one history stands for itself."""
     one = isinstance(given, str | Path | pd.DataFrame | RawTable | Candles)
-    return tuple(history_of(each, None) for each in ([given] if one else given))  # type: ignore[union-attr]
-
-
-def history_of(given: History, calendar: str | None) -> Candles:
-    """Return a history as candles, with the calendar that was asked for."""
-    if not isinstance(given, Candles):
-        return load_candles(given, calendar=calendar)
-    return given if calendar is None else replace(given, calendar=calendar)
+    return tuple(history_of(each) for each in ([given] if one else given))  # type: ignore[union-attr]
 
 
 # --- ``scenario-gen check``: paths of any generator against the history that they continue ---

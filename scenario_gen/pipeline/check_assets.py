@@ -21,6 +21,7 @@ from scenario_gen.forecasts.harness import known_futures
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.inferred import SessionClock
+from scenario_gen.market.load import history_of
 from scenario_gen.market.path_tables import PathTable, read_path_tables, shared_bars, split_assets
 from scenario_gen.market.read import read_source
 from scenario_gen.pipeline.check import (
@@ -32,7 +33,6 @@ from scenario_gen.pipeline.check import (
     CheckTerms,
     History,
     check,
-    history_of,
     report_of,
 )
 from scenario_gen.pipeline.study import Stage, tell

@@ -20,7 +20,7 @@ from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
 from scenario_gen.forecasts.recalibrate import past_forecasts, recalibration_of
 from scenario_gen.forecasts.results import Recalibration
-from scenario_gen.generators.base import Generator, open_generator, sample_blocks, to_be_fitted
+from scenario_gen.generators.base import Generator, sample_blocks, to_be_fitted
 from scenario_gen.generators.recalibrated import in_units_of
 from scenario_gen.generators.sections import (
     BASELINES,
@@ -28,11 +28,12 @@ from scenario_gen.generators.sections import (
     KronosGenerator,
     RecalibrationBudget,
     default_section,
+    open_generator,
 )
 from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of, load_candles
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.section import Data
 from scenario_gen.progress import Progress, SilentProgress
@@ -47,8 +48,8 @@ from scenario_gen.spec.models import (
     CalibrationBudget,
     ResolvedScenario,
 )
-from scenario_gen.stress.contexts import shocked
 from scenario_gen.stress.search import ContextInCrisis, placed
+from scenario_gen.stress.shocked import shocked
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
 
@@ -227,7 +228,7 @@ def sample(
     paths = whole("paths", paths, 1, MAX_PATHS)
     block = whole("block", block, 1, MAX_BLOCK)
     seed = whole("seed", seed, 0, MAX_SEED)
-    candles = context if isinstance(context, Candles) else load_candles(context)
+    candles = history_of(context)
     drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "window": window}
     section = named_generator({"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype})
     if recalibrate:

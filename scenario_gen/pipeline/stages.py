@@ -5,9 +5,11 @@ Owns which scenarios and strategies a stage is about, and what is kept for a res
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +53,6 @@ from scenario_gen.realism.verdicts import assemble
 from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.stats.weights import FEWEST_ISLANDS
 from scenario_gen.store.folder import RunFolder, calibration_folder
-from scenario_gen.store.results import ScenarioResult
 from scenario_gen.values import cached
 
 
@@ -76,8 +77,8 @@ def sum_up(study: Study, results: Results) -> tuple[Results, list[Finding]]:
         CheckError: every path of a scenario was rejected.
     """
     scenarios, metrics, findings = summarise(study.grounds, study.alone, study.spec.limits, study.store, study.progress)
-    scenarios = [replace(scenario, reweighed=results.reweighed.get(scenario.name)) for scenario in scenarios]
-    return replace(results, scenarios=tuple(scenarios), metrics=metrics), findings
+    parts = {name: {"reweighed": reweighed} for name, reweighed in results.reweighed.items()}
+    return replace(results, scenarios=tuple(scenarios), metrics=metrics).amended(parts), findings
 
 
 def compare_with_history(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -92,31 +93,32 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
     usual = [ground for ground in study.grounds if ground.case is None and not ground.scenario.shocks]
     asked = [ground for ground in usual if ground.scenario.checks.facts]
     once, frames = Once(), []
-    seen: dict[str, ScenarioResult] = {scenario.name: scenario for scenario in results.scenarios}
+    weighted = {scenario.name for scenario in results.scenarios if scenario.weighting is not None}
+    parts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     findings: list[Finding] = []
     with study.progress.stage("stylized facts", len(asked)) as advance:
         for ground in asked:
             bars, statistics, last = measure_paths(ground, study.store, once)
             frames.append(statistics)
             judged = ground.scenario.role == "scenario"
-            if seen[ground.name].weighting is not None:
+            if ground.name in weighted:
                 advance(1)
                 continue
             if len(last) > 1:
                 drift = ensemble_drift(last[:, None], float(ground.context.close[-1]))
-                seen[ground.name] = replace(seen[ground.name], drift=drift)
+                parts[ground.name]["drift"] = drift
                 findings += [drift_finding(ground.name, len(ground.timestamps), drift)] if judged else []
             try:
                 report = _judged(ground, bars, study.store, study.identity, once)
             except (CheckError, DataError) as error:
                 findings += [unjudged_facts_finding(ground.name, error.problem)] if judged else []
             else:
-                seen[ground.name] = replace(seen[ground.name], facts=report)
+                parts[ground.name]["facts"] = report
                 findings += facts_findings(ground.name, report) if judged else []
             advance(1)
     if frames:
         study.store.write_facts(pd.concat(frames, ignore_index=True))
-    return replace(results, scenarios=tuple(seen.values())), findings
+    return results.amended(parts), findings
 
 
 def measure_paths(
@@ -168,8 +170,7 @@ def forecast_the_past(study: Study, results: Results) -> tuple[Results, list[Fin
 
     A history that is too short is told as UNTESTABLE.
     """
-    seen = {scenario.name: scenario for scenario in results.scenarios}
-    findings: list[Finding] = []
+    parts, findings = {}, list[Finding]()
     for ground in to_calibrate(study.grounds):
         try:
             calibration = _calibrated(ground, study.store, study.progress)
@@ -177,13 +178,12 @@ def forecast_the_past(study: Study, results: Results) -> tuple[Results, list[Fin
             findings.append(uncalibrated_finding(ground.name, str(error.problem)))
             study.progress.note(f"{ground.name}: not calibrated: {error.problem}")
         else:
-            seen[ground.name] = replace(
-                seen[ground.name], calibration=calibration, recalibration=judged(ground.recalibration, calibration)
-            )
+            again = judged(ground.recalibration, calibration)
+            parts[ground.name] = {"calibration": calibration, "recalibration": again}
             findings += calibration_findings(ground.name, calibration)
             findings += [recalibration_finding(ground.name, calibration)] if calibration.raw else []
             findings += facts_findings(ground.name, calibration.facts) if calibration.facts is not None else []
-    return replace(results, scenarios=tuple(seen.values())), findings
+    return results.amended(parts), findings
 
 
 def to_calibrate(prepared: Sequence[Prepared]) -> list[Prepared]:
@@ -307,28 +307,24 @@ def cost_of_jitter(study: Study, results: Results) -> tuple[Results, list[Findin
     Raises:
         StrategyError: a strategy raised, or returned something unusable.
     """
-    asked = [
-        place
-        for place, ground in enumerate(study.grounds)
-        if ground.jitter is not None and ground.scenario.reweight is None  # whose paths are those of another
-    ]
+    # paths that are weighed are those of another
+    asked = [ground for ground in study.grounds if ground.jitter is not None and ground.scenario.reweight is None]
     if not asked:
         return results, []
-    scenarios = list(results.scenarios)
+    strategies_of, parts_of = {scenario.name: scenario.strategies for scenario in results.scenarios}, {}
     of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
     with study.progress.stage("what sloppy execution costs", len(asked) * len(study.strategies)) as advance:
-        for place in asked:
-            ground, known = study.grounds[place], []
-            parts = list(paths_of(ground, study.store))
-            for strategy, result in zip(study.strategies, scenarios[place].strategies, strict=True):
+        for ground in asked:
+            sloppy_results, parts = list[StrategyResult](), list(paths_of(ground, study.store))
+            for strategy, result in zip(study.strategies, strategies_of[ground.name], strict=True):
                 plain = pd.concat([trade(strategy, replace(ground, jitter=None), part).metrics for part in parts])
                 rows = of_scenario[ground.name]
                 sloppy = rows[rows["strategy"] == strategy.name].set_index("path_id")
-                known.append(replace(result, jitter=cost_of(sloppy, plain, ground.variants(strategy))))
+                sloppy_results.append(replace(result, jitter=cost_of(sloppy, plain, ground.variants(strategy))))
                 advance(1)
-            scenarios[place] = replace(scenarios[place], strategies=known)
+            parts_of[ground.name] = {"strategies": sloppy_results}
     study.clock.lap("what sloppy execution costs")
-    return replace(results, scenarios=tuple(scenarios)), []
+    return results.amended(parts_of), []
 
 
 # --- Every strategy of a run before some of its paths ---
@@ -352,7 +348,7 @@ def probe(study: Study, results: Results) -> tuple[Results, list[Finding]]:
             findings += [_anywhere(study.grounds[1:], strategy, finding, paths_of_ground) for finding in more]
             probed.append(replace(known, warm_up=warm))
             advance(1)
-    return replace(results, scenarios=(replace(first, strategies=probed), *results.scenarios[1:])), findings
+    return results.amended({first.name: {"strategies": probed}}), findings
 
 
 def _anywhere(
@@ -385,23 +381,22 @@ def hold_against(study: Study, results: Results) -> tuple[Results, list[Finding]
     Raises:
         StrategyError: a strategy raised on real bars, or answered something unusable.
     """
-    scenarios = list(results.scenarios)
-    findings: list[Finding] = []
+    parts, findings = {}, list[Finding]()
     plain = sum(not ground.scenario.beside_itself for ground in study.grounds)
     everywhere = plain * len(study.strategies) <= MOST_RESULTS
     for place, (ground, scenario) in enumerate(zip(study.grounds, results.scenarios, strict=True)):
         if ground.scenario.beside_itself:
             continue
         if place and not everywhere:
-            study.progress.note(f"{ground.name}: skill, pairs and tails are judged in {scenarios[0].name} alone")
+            study.progress.note(f"{ground.name}: skill, pairs and tails are judged in {study.grounds[0].name} alone")
             continue
         title = f"{ground.name}: strategies beside chance, holding and history"
         paths = first_paths(ground, study.store, MAX_PATHS, islands=FEWEST_ISLANDS)
         real = ground if ground.calm is None else replace(ground, history=ground.calm[1])  # without invented bars
         judged = with_evidence(real, paths, study.strategies, scenario.strategies, study.progress, title)
-        scenarios[place] = replace(scenario, strategies=judged)
+        parts[ground.name] = {"strategies": judged}
         if ground.scenario.role == "scenario":
             known = {(finding.name, finding.told) for finding in findings}  # a grid on one history: once
             more = evidence_findings(judged, ground.name)
             findings += [finding for finding in more if (finding.name, finding.told) not in known]
-    return replace(results, scenarios=tuple(scenarios)), findings
+    return results.amended(parts), findings

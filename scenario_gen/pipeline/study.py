@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -193,9 +193,25 @@ class Results:
     reweighed: Mapping[str, Reweighed] = field(default_factory=dict)  # what views did, by the scenario that has them
     replays: tuple[ReplayResult, ...] = ()
 
+    def amended(self, parts: Mapping[str, Mapping[str, Any]]) -> Results:
+        """Return these results with parts of scenarios set, by the scenario's name and the name of the part."""
+        return replace(self, scenarios=tuple(replace(known, **parts.get(known.name, {})) for known in self.scenarios))
+
 
 # One step of a story: what a command stands on and what it knows so far -> what it knows then, and findings.
 Stage: TypeAlias = Callable[[Base, Known], tuple[Known, list[Finding]]]
+
+
+def booked(name: str, stage: Stage[Study, Results]) -> Stage[Study, Results]:
+    """Return a stage that books its seconds under a name, and with them those of the stages before that book none."""
+
+    @wraps(stage)
+    def run(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+        told = stage(study, results)
+        study.clock.lap(name)
+        return told
+
+    return run
 
 
 def tell(stages: Iterable[Stage[Base, Known]], study: Base, known: Known) -> tuple[Known, list[Finding]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -135,13 +135,15 @@ def _entry_model(model: type[Section], name: str) -> type[Section] | None:
     return entry if isinstance(entry, type) and issubclass(entry, Section) else None
 
 
-def section_of(model: type[Model], values: Mapping[str, Any], name: str) -> Model:
-    """Build a section from plain values, in the words that a spec file gets.
+def section_of(model: type[Model], values: Model | Mapping[str, Any], name: str) -> Model:
+    """Build a section from plain values, in the words that a spec file gets; a section that is given stays.
 
     Raises:
         SpecError: with one line per mistake, each with its field and the nearest right name.
     """
-    plain = model.without_shorthand(values)
+    if isinstance(values, model):
+        return values
+    plain = model.without_shorthand(cast("Mapping[str, Any]", values))
     violations = Violations(Document({name: plain}, {}, ""))
     built = None
     if violations.mapping(plain, (name,), tuple(model.model_fields)):

@@ -10,20 +10,14 @@ Owns the arithmetic; which shocks there are, and what a spec says of them, stand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import RelativePaths
 from scenario_gen.generators.draws import stream_uniforms
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import Floats, PathSet, TradingTerms
-
-if TYPE_CHECKING:
-    from scenario_gen.stress.shock import Shock
 
 Bools = NDArray[np.bool_]
 
@@ -198,35 +192,7 @@ class Moves:
         return Moves(gap, body, upper, lower, volume)
 
 
-def shocked_bars(
-    paths: PathSet, shocks: Sequence[Shock], setting: Setting, reference: PathSet | None = None
-) -> PathSet:
-    """Return paths with their bars shocked, in the order of the shocks; the paths themselves where none moves a bar.
-
-    Args:
-        paths: valid candles; those without prices stay as they are.
-        shocks: whose bars lie within the paths.
-        setting: seed and units.
-        reference: the ensemble whose means a shock keeps; default: the paths themselves.
-    """
-    relative = RelativePaths.of(paths)
-    moves = first = Moves.of(relative.steps)
-    known = relative if reference is None else RelativePaths.of(reference)
-    pilot = Moves.of(known.steps[known.sound])
-    for shock in shocks:
-        moves, pilot = shock.moved(moves, pilot, setting), shock.moved(pilot, pilot, setting)
-    return paths if moves is first else relative.chained(moves.steps, {}, moves.volume)
-
-
 # --- TradingTerms ---
-
-
-def terms_of(paths: PathSet, shocks: Sequence[Shock], setting: Setting) -> TradingTerms | None:
-    """Return on which terms shocked paths are traded; None where the shocks leave that to the broker."""
-    terms = TradingTerms()
-    for place, shock in enumerate(shocks):
-        terms = shock.traded(terms, paths, setting, place)
-    return terms if terms.arrays() else None
 
 
 def dearer(terms: TradingTerms, paths: PathSet, times: Floats, slippage: Floats) -> TradingTerms:

@@ -15,7 +15,7 @@ import pandas as pd
 from scenario_gen.errors import DataError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import STILL, Candles, chain, log_steps
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of, load_candles
 from scenario_gen.market.paths import Floats
 from scenario_gen.reading.section import section_of
 from scenario_gen.stats.estimate import Estimate
@@ -140,7 +140,7 @@ def replay(
         SpecError: there is no such crisis, source or scale.
         DataError: the history cannot be read, or does not move.
     """
-    bars = history if isinstance(history, Candles) else load_candles(history)
+    bars = history_of(history)
     asked = section_of(Replay, {"crisis": crisis, "source": source, "scale": scale}, "replay")
     replayed = Replayed.of(asked, bars)
     return replayed.after(bars, BarCalendar.infer(bars.timestamps, bars.calendar).future(len(replayed)))

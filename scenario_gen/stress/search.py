@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.market.candles import STILL, Candles, running_volatility
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of
 from scenario_gen.market.paths import Floats
 from scenario_gen.reading.words import nearest, one_of, whole
 from scenario_gen.stats.estimate import Estimate, percentile_of
@@ -333,7 +333,7 @@ def _ranked(by: Mapping[Score, tuple[int, float]]) -> Iterable[str]:
 
 
 def _bars(history: Candles | pd.DataFrame | str) -> Candles:
-    bars = history if isinstance(history, Candles) else load_candles(history)
+    bars = history_of(history)
     if len(bars) < LEAST_WINDOW + 1:
         raise DataError(f"{bars.name} has {len(bars)} bars", expected=f"at least {LEAST_WINDOW + 1} bars")
     return bars

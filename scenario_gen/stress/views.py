@@ -223,7 +223,7 @@ def reweight(
         raise SpecError(
             f"got {came}", expected='a list of views, such as [{"mean": "terminal_return", "equals": -0.05}]'
         )
-    asked = [view if isinstance(view, View) else section_of(View, view, f"views[{n}]") for n, view in enumerate(views)]
+    asked = [section_of(View, view, f"views[{n}]") for n, view in enumerate(views)]
     for place, words in contradictions(asked):
         raise SpecError(f"views[{place}] {words}", expected="views that can all be true", fix="take one of them back")
     prior = prior_of(paths)

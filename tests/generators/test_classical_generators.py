@@ -10,9 +10,16 @@ import pytest
 from scenario_gen.candles import check_candles
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.errors import DataError
-from scenario_gen.generators.base import FittedGenerator, Generator, open_generator
+from scenario_gen.generators.base import FittedGenerator, Generator
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.sections import BASELINES, GbmGenerator, GeneratorSection, GjrGenerator, default_section
+from scenario_gen.generators.sections import (
+    BASELINES,
+    GbmGenerator,
+    GeneratorSection,
+    GjrGenerator,
+    default_section,
+    open_generator,
+)
 from scenario_gen.market import BarCalendar, Candles, PathSet
 
 SECTIONS: list[GeneratorSection] = [

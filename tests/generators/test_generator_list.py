@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from scenario_gen.generators import sections
-from scenario_gen.generators.base import Generator, open_generator
+from scenario_gen.generators.base import Generator
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.generators.rescaled import Rescaled
@@ -22,6 +22,7 @@ from scenario_gen.generators.sections import (
     Volatility,
     default_section,
     name_of,
+    open_generator,
 )
 from scenario_gen.spec.loader import spec_schema
 

@@ -11,9 +11,8 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import CheckpointError, DataError, ScenarioError, SpecError
-from scenario_gen.generators.base import open_generator
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.sections import KronosGenerator
+from scenario_gen.generators.sections import KronosGenerator, open_generator
 from scenario_gen.market.calendar import BarCalendar
 
 

@@ -44,7 +44,7 @@ def test_stages_run_in_order_and_their_findings_stand_in_that_order(tmp_path: Pa
 
         return run
 
-    monkeypatch.setattr(pipeline, "RUN", tuple((lap, noted(stage)) for lap, stage in pipeline.RUN))
+    monkeypatch.setattr(pipeline, "RUN", tuple(map(noted, pipeline.RUN)))
     result = sg.run({**SPEC, "report": {"folder": str(tmp_path / "run")}})
     assert order[:4] == ["sample_and_trade", "weigh_by_views", "sum_up", "judge_events"]
     assert order[4:9] == ["probe", "hold_against", "compare_generators", "cost_of_shocks", "cost_of_jitter"]

@@ -15,8 +15,8 @@ from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.calendar import BarCalendar
-from scenario_gen.stress.contexts import shocked
 from scenario_gen.stress.crises import ContextShock
+from scenario_gen.stress.shocked import shocked
 
 
 @pytest.fixture(scope="module")

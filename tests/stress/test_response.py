@@ -15,7 +15,6 @@ from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Scale
 from scenario_gen.stats.estimate import Estimate
-from scenario_gen.stress.contexts import shocked
 from scenario_gen.stress.crises import ContextShock
 from scenario_gen.stress.response import (
     Impulse,
@@ -27,6 +26,7 @@ from scenario_gen.stress.response import (
     response_findings,
     unread_bars,
 )
+from scenario_gen.stress.shocked import shocked
 
 GAP = ContextShock(kind="gap", size=-0.03)
 

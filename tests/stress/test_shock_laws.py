@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from scenario_gen.market import PathSet
 from scenario_gen.market.candles import TOO_LOW, columns_of, invalid, log_steps, not_finite, too_large, too_small
-from scenario_gen.stress.moves import Setting, shocked_bars, terms_of, uniforms
+from scenario_gen.stress.moves import Setting, uniforms
+from scenario_gen.stress.shocked import shocked_bars, terms_of
 from scenario_gen.stress.shocks import KINDS, SHOCKS, shocks_of
 
 BARS, ANCHOR = 40, 100.0

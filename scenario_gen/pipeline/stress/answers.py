@@ -28,7 +28,6 @@ from scenario_gen.pipeline.blocks import FinishedBlock, block_indices
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.stats.estimate import mean, quantile
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.stress.contexts import on_paths, shocked
 from scenario_gen.stress.replay import Replayed, ReplayedStrategy, ReplayResult, together
 from scenario_gen.stress.response import (
     BARS,
@@ -41,6 +40,7 @@ from scenario_gen.stress.response import (
     unread_bars,
 )
 from scenario_gen.stress.search import BEFORE, deepest_fall
+from scenario_gen.stress.shocked import on_paths, shocked
 from scenario_gen.stress.views import (
     Floats,
     Reweighed,
@@ -232,16 +232,15 @@ def answer_shocks(study: Study, results: Results) -> tuple[Results, list[Finding
     asked = [ground for ground in study.grounds if ground.calm is not None]
     if not asked:
         return results, []
-    seen = {scenario.name: scenario for scenario in results.scenarios}
-    findings: list[Finding] = []
+    parts, findings = {}, list[Finding]()
     with study.progress.stage("answers to shocks", len(asked)) as advance:
         for ground in asked:
             response = _response(ground, study.strategies)
-            seen[ground.name] = replace(seen[ground.name], response=response)
+            parts[ground.name] = {"response": response}
             findings += response_findings(ground.name, response)
             advance(1)
     study.clock.lap("answers to shocks")
-    return replace(results, scenarios=tuple(seen.values())), findings
+    return results.amended(parts), findings
 
 
 def _response(ground: Prepared, strategies: Sequence[LoadedStrategy]) -> ShockResponse:

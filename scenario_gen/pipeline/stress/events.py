@@ -18,9 +18,9 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import none_left
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
-from scenario_gen.generators.base import BoundedGenerator, open_generator
+from scenario_gen.generators.base import BoundedGenerator
 from scenario_gen.generators.draws import Block
-from scenario_gen.generators.sections import KronosGenerator, default_section
+from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
 from scenario_gen.pipeline.opening import PlaceOf
@@ -150,9 +150,7 @@ def open_case(
             expected="an event of the price, such as max_drawdown",
             fix="ask it in a spec that has the strategy, with scenario-gen run or event",
         )
-    outset = Outset.of(asked.context, len(asked.timestamps), bars_per_year)
-    if isinstance(asked.generator, BoundedGenerator):
-        refuse_unattainable(event, outset, asked.generator.bar_bounds(asked.context), asked.scenario)
+    outset = _outset(asked, event, bars_per_year, asked.scenario)
     score = score_of(event, outset) if account is None else account
 
     def plain() -> PlainRun:
@@ -164,6 +162,14 @@ def open_case(
     if case.method == "splitting":  # refused before anything is sampled
         start_walk(asked.generator, asked.context, asked.timestamps, 1, asked.seed)
     return case
+
+
+def _outset(asked: Asked, event: Event, bars_per_year: float, name: str) -> Outset:
+    """Return where the paths set out; refuse an event that bounded bars cannot make, under this name."""
+    outset = Outset.of(asked.context, len(asked.timestamps), bars_per_year)
+    if isinstance(asked.generator, BoundedGenerator):
+        refuse_unattainable(event, outset, asked.generator.bar_bounds(asked.context), name)
+    return outset
 
 
 def _key(asked: Asked, event: Event, plan: Paths, score: Score) -> dict[str, Any]:
@@ -234,8 +240,7 @@ def case_of(prepared: Prepared) -> Case:
 def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Sum up the events that scenarios ask for, ask the baselines the same, and count in history."""
     asked = [ground for ground in study.grounds if ground.case is not None and ground.scenario.reweight is None]
-    scenarios = {scenario.name: scenario for scenario in results.scenarios}
-    findings: list[Finding] = []
+    parts, findings = {}, list[Finding]()
     limits = study.spec.limits.event_probability
     if not asked:
         return results, []
@@ -247,10 +252,10 @@ def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]
             broken = None
             if isinstance(account := case_of(ground).score, StrategyScore):
                 broken = reverse_of(ground, case_of(ground), study.store, account.strategy.name)
-            scenarios[ground.name] = replace(scenarios[ground.name], event=result, reverse=broken)
+            parts[ground.name] = {"event": result, "reverse": broken}
             findings += event_findings(ground.name, result, limits.get(ground.name))
             advance(1)
-    return replace(results, scenarios=tuple(scenarios.values())), findings
+    return results.amended(parts), findings
 
 
 def kept_events(store: RunFolder) -> Path:
@@ -289,9 +294,7 @@ def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
     try:
         generator = open_generator(default_section(kind), ground.history)
         asked = Asked(generator, ground.context, ground.timestamps, ground.seed, f"{ground.name}/{kind}")
-        if isinstance(generator, BoundedGenerator):
-            outset = Outset.of(ground.context, len(ground.timestamps), ground.bars_per_year)
-            refuse_unattainable(case.event, outset, generator.bar_bounds(ground.context), kind)
+        _outset(asked, case.event, ground.bars_per_year, kind)
     except DataError as error:
         return OtherModel(kind, share(np.zeros(0, dtype=np.bool_)), reason=f"cannot: {error.problem}")
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.loader import load_strategies
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
-from scenario_gen.generators.base import open_generator
+from scenario_gen.generators.sections import open_generator
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of
 from scenario_gen.market.paths import Floats, PathSet, joined
 from scenario_gen.pipeline.opening import named_generator
 from scenario_gen.pipeline.stress.events import case_of, event_result, open_case, summary_of, with_case
@@ -230,11 +230,11 @@ def sample_event(
     """
     horizon = whole("horizon", horizon, 1, MAX_HORIZON)
     paths, seed = whole("paths", paths, 1, MAX_PATHS), whole("seed", seed, 0, MAX_SEED)
-    asked_for = event if isinstance(event, Event) else section_of(Event, event, "event")
+    asked_for = section_of(Event, event, "event")
     span = (islands, islands) if isinstance(islands, int) else islands
     told = {"method": method, "island": island, "islands": list(span), "kill": kill}
     sampler = section_of(Sampler, {**told, "relative_error": relative_error, "budget": budget}, "sampler")
-    candles = context if isinstance(context, Candles) else load_candles(context)
+    candles = history_of(context)
     section = named_generator({"model": model, "temperature": temperature, "device": device})
     generator, calendar = open_generator(section, candles), BarCalendar.infer(candles.timestamps, candles.calendar)
     asked = Asked(generator, candles, calendar.future(horizon), seed, "event")

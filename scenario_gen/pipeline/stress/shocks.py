@@ -26,7 +26,7 @@ from scenario_gen.finding import Finding
 from scenario_gen.generators.base import Advance
 from scenario_gen.generators.draws import Block, Draws, plan_blocks
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.load import load_candles
+from scenario_gen.market.load import history_of
 from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import Draw, Drawn, FinishedBlock, draw_block, first_paths, with_terms
 from scenario_gen.pipeline.study import Prepared, Results, Study
@@ -35,9 +35,9 @@ from scenario_gen.spec.models import MAX_SEED
 from scenario_gen.stats.estimate import Estimate, Floats
 from scenario_gen.stats.means import MeanTest
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.results import ScenarioResult
-from scenario_gen.stress.moves import Setting, shocked_bars, terms_of
+from scenario_gen.stress.moves import Setting
 from scenario_gen.stress.shock import Shock
+from scenario_gen.stress.shocked import shocked_bars, terms_of
 from scenario_gen.stress.shocks import lacks_volume, shocks_of
 
 PILOT_PATHS, PILOT_FIRST_ID = 256, 2**62 + 8192  # beyond every path of a run, and beside those of drift and rescaling
@@ -68,7 +68,7 @@ def shocked(
         SpecError: a shock is unknown, beyond the paths, or about a volume that is not there.
     """
     read = shocks_of(shocks, paths.horizon)
-    before = context if isinstance(context, Candles) else load_candles(context)
+    before = history_of(context)
     if lacking := [s for s in read if s.volume_field and not ("volume" in paths.fields and before.has_volume)]:
         raise SpecError(lacks_volume(lacking[0]))
     setting = Setting.of(before, whole("seed", seed, 0, MAX_SEED))
@@ -156,37 +156,34 @@ def cost_of_shocks(study: Study, results: Results) -> tuple[Results, list[Findin
     Raises:
         StrategyError: a strategy raised, or returned something unusable.
     """
-    scenarios = list(results.scenarios)
-    asked = [
-        place
-        for place, ground in enumerate(study.grounds)
-        if ground.scenario.shocks and ground.scenario.reweight is None  # whose paths are those of another
-    ]
+    # paths that are weighed are those of another
+    asked = [ground for ground in study.grounds if ground.scenario.shocks and ground.scenario.reweight is None]
     if not asked:
         return results, []
     of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
+    known, parts = {scenario.name: scenario.generator for scenario in results.scenarios}, {}
     with study.progress.stage("what shocks cost", len(asked) * len(study.strategies)) as advance:
-        for place in asked:
-            ground, scenario = study.grounds[place], scenarios[place]
+        for ground in asked:
             twin = twin_of(ground, study.grounds)
             before = _unshocked(ground, study) if twin is None else of_scenario[twin.name]
             after = of_scenario[ground.name]
             few = first_paths(ground, study.store, ORDERS_PATHS)
             costs = [_cost(strategy, before, after, ground, few, advance) for strategy in study.strategies]
-            scenarios[place] = _reported(scenario, ground, "" if twin is None else twin.name, costs)
+            parts[ground.name] = {
+                "shocks": _report(ground, "" if twin is None else twin.name, costs, known[ground.name])
+            }
     study.clock.lap("what shocks cost")
-    return replace(results, scenarios=tuple(scenarios)), []
+    return results.amended(parts), []
 
 
-def _reported(scenario: ScenarioResult, ground: Prepared, beside: str, costs: list[ShockCost]) -> ScenarioResult:
-    report = ShockReport(
+def _report(ground: Prepared, beside: str, costs: list[ShockCost], record: Mapping[str, Any]) -> ShockReport:
+    return ShockReport(
         shocks=[shock.in_words for shock in ground.scenario.shocks],
         beside=beside,
         paths=max((cost.total_return.n for cost in costs), default=0),
-        bad_bars=int(scenario.generator.get("shocked_bad_bars", 0)),
+        bad_bars=int(record.get("shocked_bad_bars", 0)),
         costs=costs,
     )
-    return replace(scenario, shocks=report)
 
 
 def _unshocked(ground: Prepared, study: Study) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""Shocks that are written into the last bars of a context, so that the generator answers them.
+"""Shocks on paths, and shocks that are written into the last bars of a context, so that the generator answers them.
 
-Owns the arithmetic on the context; what a shock on the context is stands in ``crises`` beside the section that holds
-it. Bars before the first shocked one stay as they are, to the last bit.
+Owns in which order they act, and the arithmetic on the context; what a shock on the context is stands in ``crises``
+beside the section that holds it. Bars before the first shocked one stay as they are, to the last bit.
 """
 
 from __future__ import annotations
@@ -11,12 +11,44 @@ from dataclasses import replace
 
 import numpy as np
 
+from scenario_gen.generators.base import RelativePaths
 from scenario_gen.market.candles import Candles, chain
-from scenario_gen.market.paths import Floats, PathSet
+from scenario_gen.market.paths import Floats, PathSet, TradingTerms
 from scenario_gen.stress.crises import ContextShock
-from scenario_gen.stress.moves import Moves, Setting, shocked_bars, strength
+from scenario_gen.stress.moves import Moves, Setting, strength
 from scenario_gen.stress.shock import Shock
 from scenario_gen.stress.shocks import DriftShock, GapShock, LiquidityShock, VolatilityShock
+
+
+def shocked_bars(
+    paths: PathSet, shocks: Sequence[Shock], setting: Setting, reference: PathSet | None = None
+) -> PathSet:
+    """Return paths with their bars shocked, in the order of the shocks; the paths themselves where none moves a bar.
+
+    Args:
+        paths: valid candles; those without prices stay as they are.
+        shocks: whose bars lie within the paths.
+        setting: seed and units.
+        reference: the ensemble whose means a shock keeps; default: the paths themselves.
+    """
+    relative = RelativePaths.of(paths)
+    moves = first = Moves.of(relative.steps)
+    known = relative if reference is None else RelativePaths.of(reference)
+    pilot = Moves.of(known.steps[known.sound])
+    for shock in shocks:
+        moves, pilot = shock.moved(moves, pilot, setting), shock.moved(pilot, pilot, setting)
+    return paths if moves is first else relative.chained(moves.steps, {}, moves.volume)
+
+
+def terms_of(paths: PathSet, shocks: Sequence[Shock], setting: Setting) -> TradingTerms | None:
+    """Return on which terms shocked paths are traded; None where the shocks leave that to the broker."""
+    terms = TradingTerms()
+    for place, shock in enumerate(shocks):
+        terms = shock.traded(terms, paths, setting, place)
+    return terms if terms.arrays() else None
+
+
+# --- Contexts ---
 
 
 def shocked(history: Candles, shocks: Sequence[ContextShock]) -> Candles:
