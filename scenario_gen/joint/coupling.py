@@ -77,15 +77,16 @@ def seed_of(seed: int, asset: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class AssetDraws(Draws):
-    """The uniforms of one asset of a book, for a block of paths."""
+    """The uniforms of one asset of a book, for a block of paths; what else is drawn by its seed is the asset's own."""
 
+    book: Draws  # with the seed that all assets share
     coupling: Coupling
     asset: int
     dates: NDArray[np.int64]  # of its bars on the book's grid [bar]
 
     def uniforms(self, bars: int, per_bar: int) -> Floats:
         """Return its uniforms, float64 [path, bar, per_bar]."""
-        return self.coupling.uniforms(self.asset, Draws(self.seed, self.path_ids), self.dates[:bars], per_bar)
+        return self.coupling.uniforms(self.asset, self.book, self.dates[:bars], per_bar)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,8 @@ class Coupled:
         """
         if not timestamps.equals(self.timestamps):
             return self.inner.sample(context, timestamps, draws, advance)
-        mine = AssetDraws(draws.seed, draws.path_ids, self.coupling, self.asset, self.dates)
+        book, own = Draws(draws.seed, draws.path_ids), seed_of(draws.seed, self.asset)
+        mine = AssetDraws(own, draws.path_ids, book, self.coupling, self.asset, self.dates)
         return self.inner.sample(context, timestamps, mine, advance)
 
 

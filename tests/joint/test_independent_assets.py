@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.fhs import FilteredPaths
+from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Dated, Independent, seed_of
 from scenario_gen.market import BarCalendar, load_candles
 
@@ -20,6 +21,16 @@ def test_independent_assets_have_the_paths_of_each_alone():
         book = Coupled(FilteredPaths(), Independent(), place, ahead, np.arange(BARS)).sample(context, ahead, DRAWS)
         alone = FilteredPaths().sample(context, ahead, Draws(seed_of(3, place), DRAWS.path_ids))
         assert_array_equal(book.values, alone.values)
+
+
+def test_what_a_wrapper_draws_by_its_seed_is_the_assets_own_too():
+    context = load_candles("nasdaq").context(100)
+    ahead = BarCalendar.infer(context.timestamps).future(BARS)
+    book = Coupled(DriftNeutral(FilteredPaths()), Independent(), 1, ahead, np.arange(BARS)).sample(
+        context, ahead, DRAWS
+    )
+    alone = DriftNeutral(FilteredPaths()).sample(context, ahead, Draws(seed_of(3, 1), DRAWS.path_ids))
+    assert_array_equal(book.values, alone.values)
 
 
 def test_other_bars_than_those_of_the_book_are_sampled_by_the_generator_alone():

@@ -1,0 +1,173 @@
+"""Couplings that are fitted to ranks: Gaussian and t copulas, and dated vectors of ranks drawn again.
+
+Each asset's uniforms are exactly uniform and independent of one another, so that its paths have the law that they have
+alone. Of a bar the first two are coupled across assets, the first with the first and the second with the second; any
+more are each asset's own. All numbers are functions of (seed, path id, date of the book's grid).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv, ndtr, ndtri, stdtr
+
+from scenario_gen.generators.bootstrap import block_indices
+from scenario_gen.generators.draws import Draws
+from scenario_gen.joint.coupling import seed_of
+
+Floats = NDArray[np.float64]
+
+# Counters of Philox streams, each far from the others and from those of the sampler (0) and of recalibration (1).
+TOGETHER, WITHIN = (0, 0, 0, 2), (0, 0, 0, 3)
+SMALLEST, LARGEST = 2.0**-54, 1 - 2.0**-53  # uniforms that have a quantile
+MOST_KEPT = 2**24  # numbers of blocks that are kept for the next asset: 128 MB
+MEAN_BLOCK = 5.0  # bars of history that are drawn together
+
+
+def stream(draws: Draws, dates: int, per_date: int, counter: tuple[int, ...] = TOGETHER) -> Floats:
+    """Return uniforms [path, date, per_date] of each path's own stream; more dates extend it."""
+    out = np.empty((len(draws.path_ids), dates, per_date))
+    for row, path_id in enumerate(draws.path_ids):
+        bits = np.random.Philox(key=np.array([draws.seed, path_id], dtype=np.uint64), counter=[*counter])
+        out[row] = np.random.Generator(bits).random((dates, per_date))
+    return out
+
+
+def with_own(coupled: Floats, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
+    """Return coupled uniforms [path, bar, level] and, where a bar takes more, those that no other asset shares."""
+    more = per_bar - coupled.shape[-1]
+    if more <= 0:
+        return coupled
+    own = Draws(seed_of(draws.seed, asset), draws.path_ids).uniforms(int(dates[-1]) + 1, more)[:, dates]
+    return np.concatenate((coupled, own), axis=-1)
+
+
+def digest(*arrays: Floats) -> str:
+    """Return what tells one coupling's numbers from another's."""
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class CopulaCoupling:
+    """A Gaussian copula across assets, or one of Student's t, with correlations of its own for each uniform of a bar.
+
+    The same chi-square stands behind both uniforms of a bar, in every asset. The second is taken given the first, by
+    the conditional law of t: side by side they would be extreme together, and the asset's own law another.
+    """
+
+    correlation: Floats  # positive definite [level, asset, asset]
+    degrees: float | None = None  # of freedom; None for Gaussian
+    kept: OrderedDict[tuple[int, bytes], Floats] = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Kind, degrees of freedom and a sum of the correlations."""
+        kind = "gaussian" if self.degrees is None else "t"
+        return {"copula": kind, "degrees": self.degrees, "correlation": digest(self.correlation)}
+
+    @cached_property
+    def factors(self) -> Floats:
+        """Lower Cholesky factors [level, asset, asset]."""
+        return np.asarray(np.linalg.cholesky(self.correlation), dtype=np.float64)
+
+    def uniforms(self, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
+        """Return the asset's uniforms, float64 [path, bar, per_bar]."""
+        numbers = self._numbers(draws, int(dates[-1]) + 1)[:, dates]
+        levels, count = min(per_bar, len(self.correlation)), self.correlation.shape[1]
+        z = np.zeros((levels, *numbers.shape[:2]))
+        for level in range(levels):
+            for other in range(asset + 1):  # term by term: sums that depend on no shape
+                z[level] += self.factors[level, asset, other] * numbers[..., level * count + other]
+        each = ndtr(z) if self.degrees is None else self._heavy(z, numbers[..., -1], self.degrees)
+        return with_own(np.moveaxis(np.clip(each, 0.0, LARGEST), 0, -1), asset, draws, dates, per_bar)
+
+    def _heavy(self, z: Floats, root: Floats, degrees: float) -> Floats:
+        """Return uniforms [level, path, bar] of normal numbers over the root of a chi-square by its degrees."""
+        x = z / root
+        out = np.empty_like(x)
+        out[0] = stdtr(degrees, x[0])
+        for level in range(1, len(x)):
+            seen = degrees + (x[:level] ** 2).sum(axis=0)
+            out[level] = stdtr(degrees + level, x[level] * np.sqrt((degrees + level) / seen))
+        return out
+
+    def _numbers(self, draws: Draws, dates: int) -> Floats:
+        """Return independent normal numbers [path, date, level x asset] and the root of the chi-square after them."""
+        key = (draws.seed, draws.path_ids.tobytes())
+        if key in self.kept and self.kept[key].shape[1] >= dates:
+            self.kept.move_to_end(key)
+            return self.kept[key]
+        levels, count, _ = self.correlation.shape
+        drawn = np.maximum(stream(draws, dates, levels * count + 1), SMALLEST)
+        drawn[..., :-1] = ndtri(drawn[..., :-1])
+        if self.degrees is not None:
+            drawn[..., -1] = np.sqrt(2 * gammaincinv(self.degrees / 2, drawn[..., -1]) / self.degrees)
+        self.kept[key] = drawn
+        while len(self.kept) > 1 and sum(block.size for block in self.kept.values()) > MOST_KEPT:
+            self.kept.popitem(last=False)
+        return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class RankBootstrap:
+    """Dated vectors of ranks, all assets and both uniforms of a bar together, drawn again and jittered within a rank.
+
+    Filtered historical simulation of many assets (Barone-Adesi, Giannopoulos and Vosper 1999) with each asset's law
+    left to its generator: what was joint in history, asymmetry included, stays joint, up to the n days that there were.
+    """
+
+    cells: Floats  # (lower, width) of each rank, which fill [0, 1] [date of history, asset, level, 2]
+    mean_block: float = MEAN_BLOCK  # dates that are drawn together, on average (Politis and Romano 1994)
+
+    @classmethod
+    def of(cls, uniforms: Floats, mean_block: float = MEAN_BLOCK) -> RankBootstrap:
+        """Rank the uniforms by which each bar would have been drawn, or numbers that rise with them.
+
+        The second of a bar is ranked among some sqrt(n) bars whose first is alike: then both are independent, as a
+        generator needs them, whatever they were in so many days.
+
+        Args:
+            uniforms: [date, asset, level], without NaN.
+            mean_block: dates that are drawn together.
+        """
+        count, assets, levels = uniforms.shape
+        cells = np.empty((count, assets, levels, 2))
+        for asset in range(assets):
+            place = _places(uniforms[:, asset, 0])
+            cells[:, asset, 0] = np.stack((place / count, np.full(count, 1 / count)), axis=-1)
+            strata = place * round(count**0.5) // count
+            for level in range(1, levels):
+                for stratum in np.unique(strata):
+                    rows = np.flatnonzero(strata == stratum)
+                    cells[rows, asset, level, 0] = _places(uniforms[rows, asset, level]) / len(rows)
+                    cells[rows, asset, level, 1] = 1 / len(rows)
+        return cls(cells, mean_block)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Kind, dates and a sum of the ranks."""
+        record = {"dates": len(self.cells), "mean_block": self.mean_block, "ranks": digest(self.cells)}
+        return {"copula": "empirical", **record}
+
+    def uniforms(self, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
+        """Return the asset's uniforms, float64 [path, bar, per_bar]."""
+        drawn = block_indices(stream(draws, int(dates[-1]) + 1, 2), len(self.cells), self.mean_block)[:, dates]
+        own = Draws(seed_of(draws.seed, asset), draws.path_ids)
+        within = stream(own, int(dates[-1]) + 1, self.cells.shape[2], WITHIN)[:, dates, :per_bar]
+        lower, width = np.moveaxis(self.cells[drawn, asset, :per_bar], -1, 0)
+        return with_own(np.minimum(lower + width * within, LARGEST), asset, draws, dates, per_bar)
+
+
+def _places(values: Floats) -> NDArray[np.int64]:
+    """Return which place each value has among them, from 0; of equal ones the earlier comes first."""
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable")
