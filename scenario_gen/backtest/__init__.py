@@ -15,6 +15,8 @@ if TYPE_CHECKING:
         Agreement as Agreement,
         generators_side_by_side as generators_side_by_side,
     )
+    from scenario_gen.backtest.book_losses import BookLosses as BookLosses, fall_edges as fall_edges
+    from scenario_gen.backtest.book_risk import BookRisk as BookRisk, book_risk as book_risk
     from scenario_gen.backtest.engine import BacktestResult as BacktestResult, run_backtest as run_backtest
     from scenario_gen.backtest.ground import Ground as Ground
     from scenario_gen.backtest.loader import (
