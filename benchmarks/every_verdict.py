@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import (
+    verdicts_on_books,
     verdicts_on_forecasts,
     verdicts_on_paths,
     verdicts_on_results,
@@ -35,6 +36,7 @@ STUDIES: tuple[Study, ...] = (
     *verdicts_on_results.STUDIES,
     *verdicts_on_strategies.STUDIES,
     *verdicts_on_stress.STUDIES,
+    *verdicts_on_books.STUDIES,
 )
 COLUMNS = (
     "verdict", "right, stationary", "right, drifting", "what is wrong", "found, stationary", "found, drifting"

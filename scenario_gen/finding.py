@@ -247,6 +247,12 @@ CONTEXT_IN_DISTRIBUTION = Check(
     "context_in_distribution", "no shocked bar of which something lies beyond what the generator reads",
     section="stress",
 )  # fmt: skip
+JOINT_CALIBRATION = Check(
+    "joint_calibration",
+    "gains of portfolios that rank evenly among those of the paths (as 'calibration')",
+    section="generator", card=True, gate="generator",
+)  # fmt: skip
+COINTEGRATION = Check("cointegration", "no pair of assets that keeps together over the context (p < .05 after Holm)")
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
@@ -254,6 +260,7 @@ CHECKS: tuple[Check, ...] = (
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
     SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
+    JOINT_CALIBRATION, COINTEGRATION,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

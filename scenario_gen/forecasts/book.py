@@ -171,14 +171,14 @@ def calibrate_book(
             drawn = forecast.log_returns
             ways = {OURS: drawn, APART: apart(drawn, rng), SCHAAKE: schaake(drawn, before, rng)}
             for name, returns in ways.items():
-                laws.setdefault(name, []).append(_ranked(replace(forecast, log_returns=returns), sampling))
+                laws.setdefault(name, []).append(ranked_gains(replace(forecast, log_returns=returns), sampling))
             advance(1)
         for forecast in _together(filtered, histories, origins, sampling):
-            laws.setdefault(FILTERED, []).append(_ranked(forecast, sampling))
+            laws.setdefault(FILTERED, []).append(ranked_gains(forecast, sampling))
             advance(1)
     if len(stamps) < 2:
         raise DataError(f"the book could be forecast at {len(stamps)} origins", expected="at least 2")
-    judged = {name: _law(name, ranked) for name, ranked in laws.items()}
+    judged = {name: judged_law(name, ranked) for name, ranked in laws.items()}
     ours = replace(judged.pop(OURS), skills=_skills(laws))
     return BookCalibration(
         assets, stamps, sampling.horizon, sampling.paths, ours, [*judged.values()], [*notes, _told(sampling)]
@@ -206,7 +206,7 @@ def _together(
             yield book
 
 
-def _ranked(forecast: BookForecast, sampling: Sampling) -> tuple[dict[str, float], dict[str, float]]:
+def ranked_gains(forecast: BookForecast, sampling: Sampling) -> tuple[dict[str, float], dict[str, float]]:
     """Return rank and CRPS of every portfolio's gain that came."""
     rng = ties(sampling.seed, forecast.place)
     pits, crps = {}, {}
@@ -220,7 +220,8 @@ def _ranked(forecast: BookForecast, sampling: Sampling) -> tuple[dict[str, float
     return pits, crps
 
 
-def _law(name: str, ranked: Sequence[tuple[dict[str, float], dict[str, float]]]) -> JointLaw:
+def judged_law(name: str, ranked: Sequence[tuple[dict[str, float], dict[str, float]]]) -> JointLaw:
+    """Judge one way to put paths together by the ranks and CRPS of all origins, oldest first."""
     pits = {number: np.array([pits[number] for pits, _ in ranked]) for number in ranked[0][0]}
     tests = {number: uniformity(values) for number, values in pits.items()}
     q = benjamini_hochberg({number: test.p for number, test in tests.items()})

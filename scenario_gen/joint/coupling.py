@@ -84,6 +84,16 @@ class AssetDraws(Draws):
     asset: int
     dates: NDArray[np.int64]  # of its bars on the book's grid [bar]
 
+    @classmethod
+    def of(cls, draws: Draws, coupling: Coupling, asset: int, dates: NDArray[np.int64]) -> AssetDraws:
+        """Return an asset's share of the book's draws."""
+        book = Draws(draws.seed, draws.path_ids)
+        return cls(seed_of(draws.seed, asset), draws.path_ids, book, coupling, asset, dates)
+
+    def share(self, path_ids: NDArray[np.int64]) -> AssetDraws:
+        """Return the draws of some of the paths."""
+        return replace(self, path_ids=path_ids, book=self.book.share(path_ids))
+
     def uniforms(self, bars: int, per_bar: int) -> Floats:
         """Return its uniforms, float64 [path, bar, per_bar]."""
         return self.coupling.uniforms(self.asset, self.book, self.dates[:bars], per_bar)
@@ -118,8 +128,7 @@ class Coupled:
         """
         if not timestamps.equals(self.timestamps):
             return self.inner.sample(context, timestamps, draws, advance)
-        book, own = Draws(draws.seed, draws.path_ids), seed_of(draws.seed, self.asset)
-        mine = AssetDraws(own, draws.path_ids, book, self.coupling, self.asset, self.dates)
+        mine = AssetDraws.of(draws, self.coupling, self.asset, self.dates)
         return self.inner.sample(context, timestamps, mine, advance)
 
 
@@ -159,4 +168,4 @@ class CoupledForecasts:
         return self if fitted is None else replace(self, inner=fitted.fitted_to(history))
 
     def _own(self, draws: Draws, bars: int) -> AssetDraws:
-        return AssetDraws(draws.seed, draws.path_ids, self.coupling, self.asset, np.arange(bars))
+        return AssetDraws.of(draws, self.coupling, self.asset, np.arange(bars))

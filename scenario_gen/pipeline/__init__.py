@@ -12,6 +12,7 @@ from typing import Any
 
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import with_books
+from scenario_gen.pipeline.book.judge import forecast_the_book, judge_dependence
 from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -58,7 +59,9 @@ BOOK_RUN: tuple[Stage[Study, Results], ...] = (
     sample_and_trade,
     booked("summarising", sum_up),
     compare_with_history,
+    judge_dependence,
     booked("checking realism", forecast_the_past),
+    booked("forecasting the book", forecast_the_book),
 )
 
 

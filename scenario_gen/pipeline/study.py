@@ -49,7 +49,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
-from scenario_gen.store.results import ScenarioResult
+from scenario_gen.store.results import BookResult, ScenarioResult
 from scenario_gen.stress.moves import Setting
 from scenario_gen.stress.rare import Case
 from scenario_gen.stress.replay import ReplayResult
@@ -192,6 +192,7 @@ class Results:
     agreement: Agreement | None = None
     reweighed: Mapping[str, Reweighed] = field(default_factory=dict)  # what views did, by the scenario that has them
     replays: tuple[ReplayResult, ...] = ()
+    book: BookResult | None = None  # the assets together, where there are several
 
     def amended(self, parts: Mapping[str, Mapping[str, Any]]) -> Results:
         """Return these results with parts of scenarios set, by the scenario's name and the name of the part."""

@@ -13,6 +13,7 @@ from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.result import Fan, RepairEffect, ShockReport, StrategyResult
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
+from scenario_gen.forecasts.book import BookCalibration
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
@@ -96,6 +97,8 @@ class BookScenario:
     dropped: int  # futures that are left out, since a candle of some asset broke a rule
     strategies: list[StrategyResult]
     dependence: FactsReport | None = None  # of the assets on each other, against history; None where not asked for
+    dependence_by_origin: FactsReport | None = None  # the same by what came at past origins; of the base scenario
+    ranks: BookCalibration | None = None  # of its portfolios' gains among those of the paths; of the base scenario
 
 
 @dataclass(frozen=True)

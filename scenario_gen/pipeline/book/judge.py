@@ -1,0 +1,199 @@
+"""Whether the assets of a book move together as the real ones do: against windows of history, and by what came.
+
+Puts the rooms in order: paths of all assets side by side, histories at shared stamps, and forecasts of the past under
+a coupling that knows no bar after the first of them. Computes no statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from scenario_gen.errors import CheckError, DataError
+from scenario_gen.finding import COINTEGRATION, CROSS_ASSET, JOINT_CALIBRATION, Finding
+from scenario_gen.forecasts.book import BookCalibration, BookForecast, calibrate_book
+from scenario_gen.forecasts.calibrate import judges_facts
+from scenario_gen.forecasts.harness import Sampling
+from scenario_gen.forecasts.origins import rolling_origins
+from scenario_gen.market.anchor import Ensemble
+from scenario_gen.market.candles import Candles
+from scenario_gen.market.inferred import SessionClock
+from scenario_gen.market.path_tables import shared_bars
+from scenario_gen.pipeline.blocks import first_paths
+from scenario_gen.pipeline.opening import base_of
+from scenario_gen.pipeline.stages import settings_of
+from scenario_gen.pipeline.study import Book, Results, Study
+from scenario_gen.realism.assets import check_cross_facts, check_cross_facts_by_origin
+from scenario_gen.realism.bars import BarArrays
+from scenario_gen.realism.check import MOST_PATHS
+from scenario_gen.realism.findings import facts_findings, unjudged_facts_finding
+from scenario_gen.realism.panel import Panel, side_by_side
+from scenario_gen.realism.results import FactsReport
+
+LONGEST = 20  # bars that portfolios are held at most: longer forecasts say nothing more of a book
+TIED = 0.05  # of Engle and Granger's test: below it a pair of the context keeps together
+
+
+def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Compare how the assets of every book move together with real windows; baselines are shown and not judged."""
+    parts: dict[str, dict[str, Any]] = {}
+    findings: list[Finding] = []
+    asked = [book for book in study.books if _checks(book).facts]
+    with study.progress.stage("assets together", len(asked)) as advance:
+        for book in asked:
+            judged = next(iter(book.grounds.values())).scenario.role == "scenario"
+            try:
+                report = _dependence(book, study)
+            except (CheckError, DataError) as error:
+                problem = f"{CROSS_ASSET.words}: {error.problem}"
+                findings += [unjudged_facts_finding(book.name, problem)] if judged else []
+            else:
+                parts[book.name] = {"dependence": report}
+                findings += facts_findings(book.name, report) if judged else []
+            findings += [tied(book)] if judged else []
+            advance(1)
+    return _amended(results, parts), findings
+
+
+def forecast_the_book(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Forecast the past of the base scenario's book; a history that is too short is told as UNTESTABLE."""
+    first = base_of([ground.scenario for ground in study.grounds])
+    book = next((book for book in study.books if first is not None and book.name == first.future), None)
+    if book is None or not _checks(book).calibration:
+        return results, []
+    try:
+        ranks, facts = _forecasts(book, study)
+    except (CheckError, DataError) as error:
+        return results, [JOINT_CALIBRATION.finding("UNTESTABLE", str(error.problem), scenario=book.name)]
+    findings = [joint_finding(book.name, ranks)]
+    findings += [] if facts is None else facts_findings(book.name, facts)
+    return _amended(results, {book.name: {"ranks": ranks, "dependence_by_origin": facts}}), findings
+
+
+def joint_finding(scenario: str, ranks: BookCalibration) -> Finding:
+    """Return what the ranks of portfolios' gains say of a coupling."""
+    alike = [number for number in ranks.ours.numbers if number.label == ranks.ours.label]
+    worst = min(alike, key=lambda number: number.q or 0.0)
+    beside = ", ".join(f"{law.name} {law.label}" for law in ranks.beside)
+    return JOINT_CALIBRATION.finding(
+        ranks.ours.label,
+        f"{len(alike)} of {len(ranks.ours.numbers)} {ranks.ours.label} over {len(ranks.origins)} forecasts; "
+        f"{worst.title}: {worst.reason}; beside: {beside}",
+        scenario=scenario,
+        offenders=[number.functional for number in ranks.ours.numbers if number.label in ("FAIL", "WARN")],
+    )
+
+
+def _checks(book: Book) -> Any:
+    return next(iter(book.grounds.values())).scenario.checks
+
+
+def _amended(results: Results, parts: Mapping[str, Mapping[str, Any]]) -> Results:
+    if results.book is None:
+        return results
+    scenarios = [replace(known, **parts.get(known.name, {})) for known in results.book.scenarios]
+    return replace(results, book=replace(results.book, scenarios=scenarios))
+
+
+def _dependence(book: Book, study: Study) -> FactsReport:
+    """Lay the paths of all assets side by side, and hold them against the shared bars of their histories."""
+    grounds = book.grounds
+    kept = {
+        name: [Ensemble(first_paths(ground, study.store, MOST_PATHS), len(ground.history))]
+        for name, ground in grounds.items()
+    }
+    whole = shared_bars([ground.history for ground in grounds.values()])
+    sides, notes = side_by_side(kept)
+    if not sides:
+        raise CheckError("no path is left in every asset", expected="paths that candle rules keep in all assets")
+    clock = SessionClock.of(whole[0].timestamps)
+    bars = [BarArrays.of_paths(ensemble.paths, clock=clock) for ensemble in sides[0].paths]
+    report = check_cross_facts(
+        Panel(tuple(grounds), tuple(bars)),
+        whole,
+        context_ids=np.zeros(len(bars[0]), dtype=np.int64),
+        timestamps=sides[0].paths[0].paths.timestamps,
+        seed=next(iter(grounds.values())).scenario.paths.seed,
+    )
+    return replace(report, notes=[*report.notes, *notes])
+
+
+def _forecasts(book: Book, study: Study) -> tuple[BookCalibration, FactsReport | None]:
+    """Forecast the past of a book: ranks of its portfolios, and how its assets moved together origin by origin."""
+    grounds = list(book.grounds.values())
+    stamps = [ground.history.timestamps for ground in grounds]
+    if any(not other.equals(stamps[0]) for other in stamps[1:]):
+        raise DataError("the assets have bars at different stamps", expected="joint.calendar: intersection")
+    settings = settings_of(grounds[0])
+    horizon = min(LONGEST, len(grounds[0].timestamps), settings.horizon)
+    origins = rolling_origins(len(stamps[0]), context=settings.context, horizon=horizon, count=settings.origins)
+    pairs: list[tuple[Panel, Panel]] = []
+
+    def seen(forecast: BookForecast) -> None:
+        pairs.append(forecast.panel(list(book.grounds)))
+
+    generators, coupling, notes = coupled_before(book, origins.rows[0])
+    histories = {name: ground.history for name, ground in book.grounds.items()}
+    sampling = Sampling(settings.context, horizon, settings.paths, settings.seed)
+    ranks = calibrate_book(
+        generators, coupling, histories, origins, sampling, progress=study.progress, seen=seen, notes=notes
+    )
+    judged = judges_facts(pairs) and horizon >= LONGEST
+    facts = check_cross_facts_by_origin(pairs, list(histories.values()), seed=settings.seed) if judged else None
+    return ranks, facts
+
+
+def coupled_before(book: Book, row: int) -> tuple[dict[str, Any], Any, list[str]]:
+    """Return the generators of a book, a coupling that knows no bar from a row on, and what a reader must know of it.
+
+    A coupling that had seen the futures would flatter itself.
+    """
+    del row
+    coupled = {name: ground.coupled for name, ground in book.grounds.items() if ground.coupled is not None}
+    generators = {name: each.inner for name, each in coupled.items()}
+    told = "the coupling is the run's, fitted on bars up to the context's end: it has seen the futures that it forecast"
+    return generators, next(iter(coupled.values())).coupling, [told]
+
+
+def tied(book: Book) -> Finding:
+    """Say which pairs of a context keep together in the long run: paths do not, their spreads wander."""
+    contexts = {name: ground.context for name, ground in book.grounds.items()}
+    pairs = cointegrated(contexts)
+    if not pairs:
+        count = len(contexts) * (len(contexts) - 1) // 2
+        return COINTEGRATION.finding("PASS", f"none of {count} pairs of the context", scenario=book.name)
+    told = "; ".join(f"{one} and {other} (p = {p:.2g})" for one, other, p in pairs[:3])
+    more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+    return COINTEGRATION.finding(
+        "WARN",
+        f"{told}{more} keep together in the context, and their paths do not: strategies on spreads cannot be judged",
+        scenario=book.name,
+        offenders=[f"{one}/{other}" for one, other, _ in pairs],
+    )
+
+
+def cointegrated(contexts: Mapping[str, Candles]) -> Sequence[tuple[str, str, float]]:
+    """Return the pairs whose log closes are cointegrated, with the p-value of Engle and Granger 1987, likeliest first.
+
+    After Holm over all pairs, so that of pairs that are none in one of twenty contexts one is told at all. Pairs with
+    other stamps are matched at those that they share.
+    """
+    from arch.unitroot.cointegration import engle_granger  # slow to import
+
+    found: list[tuple[float, str, str]] = []
+    for one, other in combinations(contexts, 2):
+        shared = shared_bars([contexts[one], contexts[other]])
+        first, second = (np.log(bars.close) for bars in shared)
+        if min(np.std(first), np.std(second)) == 0:
+            continue
+        found.append((float(engle_granger(first, second, trend="c").pvalue), one, other))
+    kept = []
+    for rank, (p, one, other) in enumerate(sorted(found)):
+        if p * (len(found) - rank) > TIED:
+            break
+        kept.append((one, other, p))
+    return kept
