@@ -9,14 +9,12 @@ from rich.console import Console
 
 from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
-from scenario_gen.report.table import Column, Table, of_texts, place, to_rich
+from scenario_gen.report.stress import answer_tables
+from scenario_gen.report.table import Column, Placed, Ref, Table, choose_base, of_texts, place, to_rich
 from scenario_gen.report.tables import dials, terminal
-from scenario_gen.report.tables.accounts import account_table, endings_table
-from scenario_gen.report.tables.crises import told_tables
-from scenario_gen.report.tables.robustness import jitter_table, regimes_on_the_terminal
-from scenario_gen.report.tables.shocks import terminal_table
+from scenario_gen.report.tables.accounts import endings_tables
+from scenario_gen.report.tables.robustness import regimes_table
 from scenario_gen.report.tables.terminal import WIDE
-from scenario_gen.report.tables.views import views_table
 from scenario_gen.store.results import StressRun
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from scenario_gen.stats.ranks import Coverage
     from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport
 
-# What a run may be asked beside its strategies' results: a table each, or None where it was not.
-ASKED = (account_table, regimes_on_the_terminal, terminal_table, views_table, jitter_table)
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190
 WIDTH_OF_A_CALIBRATION = 170
@@ -56,8 +52,10 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
     """Print a row per scenario and strategy, what else was asked, then a line per kind of finding that is no PASS."""
-    asked = [table for table_of in ASKED if (table := table_of(run)) is not None]
-    tables = [terminal.run_table(run), *asked, *told_tables(run, place(run))]
+    placed = place(run)
+    base = choose_base(placed)
+    regimes = regimes_table(base, base.strategies())
+    tables = [terminal.run_table(run), *([] if regimes is None else [regimes]), *answer_tables(run, placed, base)]
     show(console or make_console(), *tables, finding_lines(run.findings))
 
 
@@ -80,7 +78,7 @@ def show_backtest(report: BacktestReport, console: Console | None = None) -> Non
         _given(report),
         terminal.results_table(report.strategies),
         terminal.strategies_table(report.strategies, report.findings),
-        *filter(None, [endings_table(report.strategies, report.account)]),
+        *(endings_tables(report.account, (Placed(each, "") for each in report.strategies)) if report.account else ()),
         finding_lines(report.findings, rest="with --json"),
         [*report.notes, *(f"left out {name}: {why}" for name, why in report.dropped.items())],
     )
@@ -145,7 +143,8 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     calibration = report.calibration
     generator = calibration.generator
     if report.dial is not None:
-        show(console, dials.dial_table(report.dial))
+        search = report.dial
+        show(console, dials.search_table(Ref(search, ""), title=f"Choosing {search.searched}", caption=search.rule))
     title = f"{generator.name} on {calibration.instrument}: {generator.label}"
     show(console, terminal.functionals_table(generator, title, calibration.baselines))
     if generator.skills:
@@ -153,7 +152,8 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     if calibration.facts is not None:
         show(console, terminal.ranked_facts_table(calibration.facts.facts))
     if report.recalibration is not None:
-        show(console, dials.knots_table(report.recalibration))
+        fit = report.recalibration
+        show(console, dials.knots_table(Ref(fit, ""), f"Recalibration, {fit.status}, by {fit.origins} forecasts"))
     told = verdict_line(report.failed) if report.judged else "nothing was judged"
     show(console, _calibration_lines(calibration), [told])
 

@@ -34,6 +34,12 @@ class Shown:
     source: str = ""  # JSON pointer into run.json, of the number or of its Estimate
     reason: str = ""  # why there is no number
 
+    @property
+    def words(self) -> str:
+        """The number and its error, or why there is none, where there is nothing but text."""
+        refused = f"{NOT_SHOWN}, " if self.text == NOT_SHOWN else ""
+        return f"{refused}{self.reason}" if self.reason else f"{self.text} {self.error}".rstrip()
+
 
 def fixed(value: float, decimals: int) -> str:
     """Return a number with so many decimals, a real minus and a thin space per thousand; never minus zero."""
@@ -127,18 +133,6 @@ def share(estimate: Estimate, source: str) -> Shown:
     elif hits == estimate.n and bound < 1:
         error = f"> {_small_percent(1 - bound)}"
     return Shown(text, error, value=float(hits), form="count", source=f"{source}/count")
-
-
-def in_percent(estimate: Estimate | None) -> str:
-    """Return an estimate in percent with its interval as a terminal shows it, or why there is none."""
-    if estimate is None:
-        return "not measured"
-    if estimate.value is None:
-        return estimate.reason or "n/a"
-    value = f"{100 * estimate.value:.1f} %"
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
 def decimals_for(errors: Iterable[float | None]) -> int:

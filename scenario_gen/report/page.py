@@ -21,7 +21,7 @@ from scenario_gen.finding import LIMITS, Label, in_section, worst
 from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
-from scenario_gen.report.table import Placed, PlacedScenario, Table, place
+from scenario_gen.report.table import Placed, PlacedScenario, Table, choose_base, place
 from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, robustness as regimes, strategies
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
@@ -110,13 +110,6 @@ def build_page(run: StressRun) -> str:
     page: str = _environment().get_template("page.html.j2").render(**parts)
     _check_weight(page, parts)
     return page
-
-
-def choose_base(scenarios: Sequence[PlacedScenario]) -> PlacedScenario:
-    """Return the scenario named base, else the first that is no baseline and not shocked, else the first."""
-    own = [placed for placed in scenarios if placed.scenario.role == "scenario"] or list(scenarios)
-    own.sort(key=lambda placed: placed.scenario.shocks is not None)
-    return next((placed for placed in own if placed.scenario.name == "base"), own[0])
 
 
 def choose_colours(base: PlacedScenario, limit: float | None) -> tuple[str, ...]:

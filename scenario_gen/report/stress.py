@@ -7,9 +7,10 @@ Owns their order. To add one: a function of run, scenarios and base in ``report/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
-from scenario_gen.report.table import Answer, PlacedScenario
+from scenario_gen.report.table import Answer, PlacedScenario, Table
 from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.report.tables.crises import crises_answer, replays_answer, responses_answer
 from scenario_gen.report.tables.events import events_answer, reverse_answer
@@ -35,3 +36,12 @@ ANSWERS: tuple[AnswerOf, ...] = (
 def answers(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> list[Answer]:
     """Return the answers that the run was asked for, in their order."""
     return [answer for answer_of in ANSWERS if (answer := answer_of(run, placed, base)) is not None]
+
+
+def answer_tables(run: StressRun, placed: Sequence[PlacedScenario], base: PlacedScenario) -> list[Table]:
+    """Return the tables of the answers for the terminal, each under its question."""
+    return [
+        replace(table, title=f"{answer.title} {table.title}".rstrip())
+        for answer in answers(run, placed, base)
+        for table in answer.tables
+    ]

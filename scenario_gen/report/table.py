@@ -110,6 +110,13 @@ class PlacedScenario(Ref):
         return [Placed(ref.value, ref.at, padded[number]) for number, ref in enumerate(self.each("strategies"))]
 
 
+def choose_base(scenarios: Sequence[PlacedScenario]) -> PlacedScenario:
+    """Return the scenario named base, else the first that is no baseline and not shocked, else the first."""
+    own = [placed for placed in scenarios if placed.scenario.role == "scenario"] or list(scenarios)
+    own.sort(key=lambda placed: placed.scenario.shocks is not None)
+    return next((placed for placed in own if placed.scenario.name == "base"), own[0])
+
+
 def place(run: StressRun) -> list[PlacedScenario]:
     """Return every scenario with its place in run.json."""
     return [PlacedScenario(scenario, f"scenarios/{number}") for number, scenario in enumerate(run.scenarios)]
@@ -142,7 +149,7 @@ class Cell:
     @property
     def words(self) -> str:
         """The cell where there is nothing but text."""
-        number = f"{self.shown.text} {self.shown.error}".rstrip() if self.shown is not None else ""
+        number = self.shown.words if self.shown is not None else ""
         return " ".join(part for part in (number, self.label or "", self.text, self.note) if part)
 
 
@@ -179,7 +186,6 @@ class Column:
     ticks: tuple[Tick, ...] = ()  # of the axis that the column's strips share
     missing: str = NOT_APPLICABLE
     wrap: bool = True  # whether the terminal may break a cell into lines
-    fold: bool = False  # whether the terminal breaks words that are longer than a line
 
     @property
     def text(self) -> str:
@@ -250,7 +256,6 @@ class Table:
     css: str = "stack"  # on a narrow screen a stack of cards
     explained: bool = True  # whether the reasons for numbers that are not shown stand below
     axes: tuple[tuple[str, tuple[Tick, ...]], ...] = field(default=())
-    sections: frozenset[int] = frozenset()  # rows after which the terminal draws a line
 
     @property
     def reasons(self) -> tuple[tuple[str, str], ...]:
@@ -342,14 +347,13 @@ def to_rich(table: Table, *, light: bool = False) -> RichTable:
     )
     for head in table.heads:
         drawn.add_column(
-            _harmless(head.head),
-            justify="left" if head.left else "right",
-            no_wrap=not head.wrap,
-            overflow="fold" if head.fold else "ellipsis",
+            _harmless(head.short), justify="left" if head.left else "right", no_wrap=not head.wrap, overflow="fold"
         )
-    for number, row in enumerate(table.rows):
-        cells = (_harmless(cell.words) for cell in row.cells)
-        drawn.add_row(_harmless(row.head), *cells, end_section=number in table.sections)
+    for row in table.rows:
+        if not row.cells:
+            drawn.add_section()
+        start = f"{row.head} ({row.unit})" if row.unit else row.head
+        drawn.add_row(_harmless(start), *(_harmless(cell.words) for cell in row.cells))
     return drawn
 
 

@@ -134,8 +134,8 @@ def test_given_paths_are_held_to_the_rules_of_an_account(invoke: Invoke) -> None
     assert sum(share["count"] for share in counts) == 40
     assert report["account"]["max_loss"] == 0.03
     shown = invoke("backtest", "paths.parquet", *words)
-    assert "The account's rules" in shown.stdout
-    assert "The account's rules" not in invoke("backtest", "paths.parquet", "--strategy", HOLD).stdout
+    assert "How the paths end under the rules." in shown.stdout
+    assert "How the paths end under the rules." not in invoke("backtest", "paths.parquet", "--strategy", HOLD).stdout
 
 
 MISTAKES = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.backtest.result import ShockReport
+from scenario_gen.cli.show import show_run
 from scenario_gen.errors import CheckError, SpecError, StoreError, StrategyError
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.market.candles import columns_of, invalid
@@ -21,7 +21,6 @@ from scenario_gen.pipeline import run_spec
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import choose_base
 from scenario_gen.report.table import place
-from scenario_gen.report.tables.shocks import terminal_table
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
 
@@ -280,18 +279,18 @@ def _report_checks() -> Any:
     return module
 
 
-def test_the_terminal_shows_paired_standard_errors(done: tuple[sg.StressRun, Path]) -> None:
-    table = terminal_table(done[0])
-    assert table is not None
-    rows = {(row.head, row.cells[0].text): [cell.text for cell in row.cells[1:]] for row in table.rows}
-    assert len(rows) == 14
-    returned, _, pairs = rows["gap", "BuyAndHold"]
-    cost = _shocks(done[0])["gap"].costs[0]
-    assert cost.return_error is not None
-    assert returned == f"{100 * (cost.total_return.value or 0):+.2f} % (SE {100 * cost.return_error:.3f})"
-    assert pairs == "50"
-    assert rows["crash", "BuyAndHold"][0] == "+0.00 % (SE 0.000)"
-    assert terminal_table(replace(done[0], scenarios=done[0].scenarios[:1])) is None
+def test_the_terminal_shows_the_paired_differences_with_half_of_their_intervals(
+    done: tuple[sg.StressRun, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_run(done[0])
+    table = capsys.readouterr().out.split("Mean total return, shocked less unshocked.")[1]
+    lines = table.split("Mean deepest drawdown")[0].splitlines()
+    cells = {row[0].partition(" (")[0]: row[1] for line in lines if len(row := line.strip("│ ").split("│")) > 2}
+    (cost,) = [cost for cost in _shocks(done[0])["gap"].costs if cost.strategy == "BuyAndHold"]
+    low, high, value = cost.total_return.low, cost.total_return.high, cost.total_return.value
+    assert low is not None and high is not None and value is not None
+    assert cells["gap"].split() == [f"{100 * value:+.2f}%".replace("-", "−"), f"±{50 * (high - low):.2f}"]
+    assert "0.00%" in cells["crash"]
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from scenario_gen.backtest.account_rules import ENDINGS
 from scenario_gen.cli.show import show_run
 from scenario_gen.errors import SpecError
 from scenario_gen.report.page import build_page
-from scenario_gen.report.table import to_rich
-from scenario_gen.report.tables.accounts import account_table
+from scenario_gen.report.table import place, to_rich
+from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.store.results import StressRun
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_the_terminal_has_a_row_per_scenario_and_strategy(funded: tuple[StressRu
     console = Console(width=190, record=True)
     show_run(funded[0], console)
     text = console.export_text()
-    table = text[text.index("The account's rules") :]
+    table = text[text.index("Would it pass the account’s rules? How the paths end") :]
     assert "Passes" in table and "Too few" in table
     assert table.count("BuyAndHold") >= 2
 
@@ -113,10 +113,11 @@ def test_narrow_terminals_break_the_names_of_strategies_and_lose_no_letter_of_th
 ) -> None:
     """Two sets of a grid that read 'SmaCross(fast...' could not be told apart."""
     console = Console(width=70, record=True)
-    table = account_table(funded[0])
-    assert table is not None
-    console.print(to_rich(table))
-    cells = "".join(line.split("│")[2] for line in console.export_text().splitlines() if line.startswith("│"))
+    placed = place(funded[0])
+    answer = account_answer(funded[0], placed, placed[0])
+    assert answer is not None
+    console.print(to_rich(answer.tables[0]))
+    cells = "".join(line.split("│")[1] for line in console.export_text().splitlines() if line.startswith("│"))
     for strategy in funded[0].scenarios[0].strategies:
         assert strategy.name.replace(" ", "") in cells.replace(" ", "")
 

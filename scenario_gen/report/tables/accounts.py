@@ -1,21 +1,19 @@
-"""Would it pass the account's rules? The answer of the page, and the table of the terminal.
+"""Would it pass the account's rules? The answer.
 
 Owns their words and which number stands in which column. Judges nothing: a limit on passing is judged among the limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scenario_gen.backtest.account_rules import TITLES
 from scenario_gen.backtest.broker import LOSS_RULES
-from scenario_gen.backtest.result import StrategyResult
-from scenario_gen.report.numbers import count, in_percent, plain, share
-from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, place, tabled, tabulate
+from scenario_gen.report.numbers import plain, share
+from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Row, Table, tabulate
 from scenario_gen.report.tables.outcomes import group_row, rate
 from scenario_gen.report.words import Piece, Sentence, of_paths, plural, say
-from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.results import StressRun
 
 QUESTION = "Would it pass the account’s rules?"
@@ -60,41 +58,14 @@ def account_answer(run: StressRun, placed: Sequence[PlacedScenario], base: Place
         rows += [strategy for strategy in scenario.strategies() if strategy.strategy.account is not None]
     if all(isinstance(row, Row) for row in rows):
         return None
-    ends = tabulate("Strategy", _endings(rules), rows, title="How the paths end under the rules.", caption=CAPTION)
-    times = tabulate("Strategy", TIMES, rows, title="How long that takes.", caption=TIMES_CAPTION)
-    return Answer(QUESTION, (rules_in_words(rules), *_found(base)), (ends, times))
+    return Answer(QUESTION, (rules_in_words(rules), *_found(base)), endings_tables(rules, rows))
 
 
-def account_table(run: StressRun) -> Table | None:
-    """Return one row per scenario and strategy for the terminal, None where the run has no rules."""
-    rules = _rules(run)
-    if rules is None:
-        return None
-    pairs = [(scenario, strategy) for scenario in place(run) for strategy in scenario.strategies()]
-    last = {scenario.at: number for number, (scenario, _) in enumerate(pairs)}
-    columns = [
-        Column(column.head, _second(column), _paths if column.form == "share" else _bars)
-        for column in (*_endings(rules), *TIMES)
-    ]
-    return tabulate(
-        "scenario",
-        (Column("strategy", lambda pair: pair[1].strategy.name, left=True, fold=True), *columns),
-        pairs,
-        lambda pair: pair[0].scenario.name + (" (baseline)" if pair[0].role else ""),
-        title="The account's rules: share of paths by what ends them",
-        sections=frozenset(last.values()),
-    )
-
-
-def endings_table(strategies: Sequence[StrategyResult], rules: Mapping[str, Any]) -> Table | None:
-    """Return one row per strategy on given paths for the terminal, None without rules."""
-    columns = [
-        Column(column.head, str(column.get), _paths if column.form == "share" else _bars)
-        for column in (*_endings(rules), *TIMES)
-    ]
-    rows = [Ref(strategy, "") for strategy in strategies if rules]
-    title = "The account's rules: share of paths by what ends them"
-    return tabled("strategy", columns, rows, lambda row: row.value.name, title=title)
+def endings_tables(rules: Mapping[str, Any], rows: Iterable[Any]) -> tuple[Table, Table]:
+    """Return what ends the paths of each strategy under the rules, and how long that takes."""
+    shown = list(rows)
+    ends = tabulate("Strategy", _endings(rules), shown, title="How the paths end under the rules.", caption=CAPTION)
+    return ends, tabulate("Strategy", TIMES, shown, title="How long that takes.", caption=TIMES_CAPTION)
 
 
 def rules_in_words(rules: Mapping[str, Any]) -> Sentence:
@@ -137,24 +108,6 @@ def _endings(rules: Mapping[str, Any]) -> tuple[Column, ...]:
         *([Column("Too few days traded", "account/idle", "share")] if rules.get("min_days") is not None else []),
         Column("Out of days", "account/unfinished", "share"),
     )
-
-
-def _second(column: Column) -> Any:
-    return lambda pair: pair[1].find(str(column.get))
-
-
-def _paths(estimate: Estimate | None) -> str:
-    """Return a share of paths as a terminal shows it, a few as a count."""
-    if estimate is not None and estimate.value is None and estimate.count is not None:
-        return f"{estimate.count} of {estimate.n}"
-    return in_percent(estimate)
-
-
-def _bars(estimate: Estimate | None) -> str:
-    """Return a median of bars with its interval as a terminal shows it, or why there is none."""
-    if estimate is None or estimate.value is None:
-        return "not measured" if estimate is None else estimate.reason
-    return f"{count(estimate.value)} [{count(estimate.low or 0)}, {count(estimate.high or 0)}]"
 
 
 def _found(base: PlacedScenario) -> list[Sentence]:

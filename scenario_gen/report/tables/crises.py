@@ -6,7 +6,6 @@ Owns which number stands in which column. Computes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from markupsafe import Markup
@@ -391,17 +390,3 @@ def _answer_figures(rows: Sequence[PlacedScenario]) -> tuple[tuple[Markup, Sente
     picture = answer_curves(drawn, CURVE_WIDE) + answer_curves(drawn, CURVE_NARROW)
     events = next((each.history.events for _, each in drawn if each.history is not None), 0)
     return ((picture, say(ANSWER_CAPTION, events=count(events))),)
-
-
-ASKED = (crises_answer, replays_answer, responses_answer)
-
-
-def told_tables(run: StressRun, placed: Sequence[PlacedScenario]) -> list[Table]:
-    """Return the tables of crises and replays for the terminal; none where nothing was asked."""
-    answers = (answer_of(run, placed, placed[0]) for answer_of in ASKED)
-    return [
-        replace(table, title=f"{answer.title} {table.title}")
-        for answer in answers
-        if answer is not None
-        for table in answer.tables
-    ]

@@ -1,6 +1,6 @@
 """What is chosen and fitted on past forecasts before paths are drawn: searched dials, and how recalibration rescales.
 
-As sentences and tables of the page, and as the tables of the terminal, which have other words and less room.
+As sentences and tables.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def dials(scenarios: Sequence[PlacedScenario]) -> list[dict[str, Any]]:
             "title": placed.title,
             "sentence": _dial_sentence(placed.find("dial")),
             "svgs": [dial_figure(search, layout) for layout in (CURVE_WIDE, CURVE_NARROW)],
-            "table": _search_table(placed.find("dial")),
+            "table": search_table(placed.find("dial")),
         }
         for placed in scenarios
         if (search := placed.scenario.dial) is not None
@@ -51,8 +51,8 @@ def _dial_sentence(ref: Ref) -> Sentence:
     return (*told, f" The rule: {search.rule}.{note}")
 
 
-def _search_table(search: Ref) -> Table:
-    """Return every setting of the dial that was tried."""
+def search_table(search: Ref, **told: Any) -> Table:
+    """Return every setting of the dial that was tried; ``told`` are fields of the table."""
     chosen = (search.value.temperature, search.value.top_p)
     columns = (
         Column("top_p", "top_p", "number", decimals=2),
@@ -64,7 +64,7 @@ def _search_table(search: Ref) -> Table:
         Column("", lambda p: "chosen" if (p.value.temperature, p.value.top_p) == chosen else "", left=True, css="l"),
     )
     points = search.each("points")
-    return tabulate("Temperature", columns, points, lambda point: numbers.fixed(point.value.temperature, 3))
+    return tabulate("Temperature", columns, points, lambda point: numbers.fixed(point.value.temperature, 3), **told)
 
 
 def _yes(holds: bool) -> str:
@@ -89,7 +89,7 @@ def recalibrations(scenarios: Sequence[PlacedScenario]) -> list[dict[str, Any]]:
     return [
         {
             "sentence": _status_sentence(group, fit),
-            "table": _recalibration_table(fit) if scalings.index(fit.value.scaling) == place else None,
+            "table": knots_table(fit) if scalings.index(fit.value.scaling) == place else None,
         }
         for place, (group, fit) in enumerate(zip(groups, fits, strict=True))
     ]
@@ -127,7 +127,7 @@ def _knots(recalibration: Ref) -> list[KnotRow]:
     ]
 
 
-def _recalibration_table(recalibration: Ref) -> Table:
+def knots_table(recalibration: Ref, title: str = "") -> Table:
     """Return one row per knot: how log volatility and log volume are moved, and the noise that is added."""
     numbers_of = (("Location", "location"), ("Slope", "slope"), ("Noise", "noise"), ("Width", "width"))
     columns = [Column(head, path, "number", decimals=2) for head, path in numbers_of]
@@ -137,6 +137,7 @@ def _recalibration_table(recalibration: Ref) -> Table:
         cells,
         _knots(recalibration),
         lambda row: f"{row[1].capitalize()}, {_in_words(row[2])}",
+        title=title,
         caption="Fitted to all past forecasts. Location: how much higher than forecast what came lay (.1 is a tenth). "
         "Slope: how that grows with the forecast; below 0 forecasts differ too much between contexts. Noise: deviation "
         "that the forecasts lacked, added to every path. Width below 1: bands are narrowed to it.",
@@ -145,41 +146,3 @@ def _recalibration_table(recalibration: Ref) -> Table:
 
 def _knot(path: str, row: KnotRow) -> Ref:
     return row[0].find(path)
-
-
-# --- On the terminal ---
-
-
-def knots_table(recalibration: Recalibration) -> Table:
-    """Return what a run would be rescaled by: one row per stretch of log volatility and of log volume."""
-    numbers_of = (("location", "+.2f"), ("slope", "+.2f"), ("noise", ".2f"))
-    return tabulate(
-        "logs",
-        [Column(path, partial(_knot, path), form) for path, form in numbers_of],
-        _knots(Ref(recalibration, "")),
-        lambda row: f"{row[1]}, {_in_words(row[2])}",
-        title=f"Recalibration, {recalibration.status}, by {recalibration.origins} forecasts",
-        caption="what a run is rescaled by; .1 is a tenth; noise: the deviation that forecasts lacked",
-    )
-
-
-def dial_table(search: DialSearch) -> Table:
-    """Return the curve that was searched for temperature and top_p, with the choice marked."""
-    columns = (
-        Column("temperature", "temperature", lambda value: f"{value:g}"),
-        Column("top_p", "top_p", lambda value: f"{value:g}"),
-        Column("CRPS of log volatility", "crps", ".4f"),
-        Column("PIT mean", "pit_mean", ".2f"),
-        Column("in 90 %", "coverage", ".0%"),
-        Column("return in 90 %", "return_coverage", ".0%"),
-        Column("holds", lambda point: "yes" if point.value.holds else "no"),
-    )
-    chosen = (search.temperature, search.top_p)
-    return tabulate(
-        "",
-        columns,
-        Ref(search, "").each("points"),
-        lambda point: "chosen" if (point.value.temperature, point.value.top_p) == chosen else "",
-        title=f"Choosing {search.searched}",
-        caption=search.rule,
-    )

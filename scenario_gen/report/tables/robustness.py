@@ -1,4 +1,4 @@
-"""Does it survive sloppy execution, and in which markets does it live? Answers of the page, tables of the terminal.
+"""Does it survive sloppy execution, and in which markets does it live? An answer and tables.
 
 Owns their words and which number stands in which column. Every difference is of a path and itself, computed by the run.
 """
@@ -9,20 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenario_gen.backtest.regimes import REGIMES
-from scenario_gen.report.numbers import Shown, in_percent, plain
-from scenario_gen.report.table import (
-    Answer,
-    Column,
-    Placed,
-    PlacedScenario,
-    Ref,
-    Row,
-    Table,
-    place,
-    show,
-    tabled,
-    tabulate,
-)
+from scenario_gen.report.numbers import Shown, plain
+from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabled, tabulate
 from scenario_gen.report.tables.outcomes import group_row
 from scenario_gen.report.words import Piece, Sentence, say
 from scenario_gen.store.results import StressRun
@@ -66,32 +54,6 @@ def jitter_answer(run: StressRun, placed: Sequence[PlacedScenario], base: Placed
     return Answer(QUESTION, tuple(sentence for scenario in asked for sentence in _told(run, scenario)), (table,))
 
 
-def jitter_table(run: StressRun) -> Table | None:
-    """Return one row per sloppy scenario and strategy for the terminal, None where there is none."""
-    pairs = [
-        (scenario, strategy)
-        for scenario in place(run)
-        for strategy in scenario.strategies()
-        if strategy.strategy.jitter is not None
-    ]
-    last = {scenario.at: number for number, (scenario, _) in enumerate(pairs)}
-    return tabled(
-        "scenario",
-        (
-            Column("strategy", lambda pair: pair[1].strategy.name, left=True, fold=True),
-            *(Column(column.head.lower(), _second(column), in_percent) for column in COLUMNS),
-        ),
-        pairs,
-        lambda pair: pair[0].scenario.name,
-        title="Sloppy execution beside the same paths as the broker fills them",
-        sections=frozenset(last.values()),
-    )
-
-
-def _second(column: Column) -> Any:
-    return lambda pair: pair[1].find(str(column.get))
-
-
 def _sets_of(row: Any) -> int:
     jitter = getattr(getattr(row, "strategy", None), "jitter", None)
     return len(jitter.sets) if jitter is not None else 0
@@ -126,7 +88,7 @@ def _level(value: float, pointer: str) -> Shown:
     return plain(value, "level", pointer) if value >= 0.001 else plain(value, "number", pointer, decimals=5)
 
 
-# --- How a strategy fares in calm, trending, falling and volatile markets: tables of the page and of the terminal ---
+# --- How a strategy fares in calm, trending, falling and volatile markets ---
 
 
 REGIMES_CAPTION = (
@@ -163,21 +125,6 @@ def thirds_table(shown: Sequence[Placed]) -> Table | None:
     for strategy in (strategy for strategy in shown if strategy.strategy.regimes):
         rows += [Row(strategy.title, strategy.parameters, css="grp"), *strategy.each("regimes")]
     return tabled("Paths", REGIME_COLUMNS, rows, lambda ref: (ref.value.name, ref.value.kind), caption=DETAILS)
-
-
-def regimes_on_the_terminal(run: StressRun) -> Table | None:
-    """Return the mean returns of the base scenario's strategies on the outer thirds, None where the run has none."""
-    own = [placed for placed in place(run) if placed.scenario.role == "scenario"]
-    base = next((placed for placed in own if placed.scenario.name == "base"), own[0] if own else None)
-    if base is None:
-        return None
-    return tabled(
-        "strategy",
-        [Column(third, _mean_on(third), in_percent) for third in OUTER],
-        [strategy for strategy in base.strategies() if strategy.strategy.regimes],
-        lambda strategy: strategy.strategy.name,
-        title=f"Mean return by regime, {base.scenario.name}: outer thirds by volatility, trend, direction",
-    )
 
 
 def _mean_on(third: str) -> Any:

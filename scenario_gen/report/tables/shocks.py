@@ -1,4 +1,4 @@
-"""What each shock costs: the answer on the page and the table of the terminal.
+"""What each shock costs.
 
 Owns their columns and sentences. Every difference is of a path and itself, computed by the run.
 """
@@ -9,19 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from scenario_gen.report import words
-from scenario_gen.report.numbers import Shown, count, plain
-from scenario_gen.report.table import (
-    ABSENT,
-    Answer,
-    Column,
-    PlacedScenario,
-    Ref,
-    Table,
-    of_texts,
-    show,
-    tabled,
-    tabulate,
-)
+from scenario_gen.report.numbers import Shown, plain
+from scenario_gen.report.table import ABSENT, Answer, Column, PlacedScenario, Ref, Table, show, tabled, tabulate
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.results import StressRun
 
@@ -116,36 +105,3 @@ def _fills(asked: Sequence[PlacedScenario]) -> Table | None:
 def _fill(path: str, row: tuple[PlacedScenario, Ref]) -> Shown:
     ref = row[1].find(path)
     return ABSENT if ref.value is None else plain(ref.value, "signed percent", ref.at)
-
-
-def terminal_table(run: StressRun) -> Table | None:
-    """Return one row per shocked scenario and strategy: mean differences with their paired standard errors."""
-    rows = [
-        (
-            scenario.name,
-            cost.strategy,
-            _with_error(cost.total_return.value, cost.return_error),
-            _with_error(cost.max_drawdown.value, cost.drawdown_error),
-            count(cost.total_return.n),
-        )
-        for scenario in run.scenarios
-        if scenario.shocks is not None
-        for cost in scenario.shocks.costs
-    ]
-    if not rows:
-        return None
-    heads = [Column("scenario", left=True), Column("strategy", left=True, fold=True)]
-    heads += [Column(head) for head in ("mean return", "mean drawdown", "pairs")]
-    return of_texts(
-        heads,
-        rows,
-        title="What each shock costs",
-        caption="shocked less unshocked, path by path; a drawdown above 0 is deeper; SE: paired standard error",
-    )
-
-
-def _with_error(value: float | None, error: float | None) -> str:
-    if value is None:
-        return "n/a"
-    told = "" if error is None else f" (SE {100 * error:.3f})"
-    return f"{round(100 * value, 2) + 0.0:+.2f} %{told}"  # never minus zero

@@ -15,8 +15,8 @@ from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
 from scenario_gen.forecasts.results import Calibration, FunctionalCalibration, GeneratorCalibration
 from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
-from scenario_gen.report.numbers import in_percent
-from scenario_gen.report.table import Column, Ref, Table, of_texts, place, tabulate
+from scenario_gen.report.table import Column, Placed, Ref, Row, Table, of_texts, place, tabulate
+from scenario_gen.report.tables.outcomes import LOW, MEDIAN
 from scenario_gen.report.tables.realism import decisive_side
 from scenario_gen.stats.ranks import TITLES
 from scenario_gen.store.results import StressRun
@@ -28,11 +28,11 @@ ORDER = "a group carries its worst label, in the order FAIL, WARN, INCONCLUSIVE,
 INTERVALS = "[95 % interval of the Monte Carlo error]"
 NAMED = Column("", left=True, wrap=False)  # a name that is never broken or cut
 RESULTS = (
-    Column("median return", quantile_path("total_return", "0.5"), in_percent),
-    Column("5 % quantile", quantile_path("total_return", "0.05"), in_percent),
-    Column("paths that lose", "probability_of_loss", in_percent),
-    Column("95 % drawdown", quantile_path("max_drawdown", "0.95"), in_percent),
-    Column("CVaR 95", "cvar/0.95", in_percent),
+    MEDIAN,
+    LOW,
+    Column("Paths that lose", "probability_of_loss", "share"),
+    Column("95% drawdown", quantile_path("max_drawdown", "0.95"), "percent"),
+    Column("CVaR 95%", "cvar/0.95", "percent"),
 )
 
 
@@ -41,30 +41,18 @@ def _named(head: str, get: str = "") -> Column:
 
 
 def run_table(run: StressRun) -> Table:
-    """Return one row per scenario and strategy: estimates with their 95 % intervals, a line below each scenario."""
-    pairs = [(scenario, placed) for scenario in place(run) for placed in scenario.strategies()]
-    last = {scenario.at: number for number, (scenario, _) in enumerate(pairs)}
+    """Return a row per strategy below each scenario: estimates with their 95 % intervals."""
+    rows: list[Row | Placed] = []
+    for scenario in place(run):
+        rows += [Row(scenario.title, scenario.role), *scenario.strategies()]
     weighted = [(scenario.name, scenario.weighting) for scenario in run.scenarios if scenario.weighting is not None]
-    figures = [replace(column, get=partial(_of_strategy, column)) for column in RESULTS]
-    return tabulate(
-        "scenario",
-        (Column("strategy", lambda pair: pair[1].strategy.name, left=True, fold=True), *figures),
-        pairs,
-        lambda pair: pair[0].scenario.name + (" (baseline)" if pair[0].role else ""),
-        title=run.title,
-        caption="; ".join([INTERVALS, *(f"{name}: {weighting.in_words}" for name, weighting in weighted)]),
-        sections=frozenset(last.values()),
-    )
-
-
-def _of_strategy(column: Column, pair: tuple[Ref, Ref]) -> Ref:
-    return pair[1].find(str(column.get))
+    caption = "; ".join([INTERVALS, *(f"{name}: {weighting.in_words}" for name, weighting in weighted)])
+    return tabulate("Strategy", RESULTS, rows, title=run.title, caption=caption)
 
 
 def results_table(strategies: Sequence[StrategyResult]) -> Table:
     """Return one row per strategy: estimates with their 95 % intervals."""
-    rows = [Ref(strategy, "") for strategy in strategies]
-    return tabulate("strategy", RESULTS, rows, lambda row: row.value.name, caption=INTERVALS)
+    return tabulate("Strategy", RESULTS, [Placed(strategy, "") for strategy in strategies], caption=INTERVALS)
 
 
 def strategies_table(strategies: Sequence[StrategyResult], findings: Sequence[Finding]) -> Table:
@@ -101,7 +89,7 @@ def groups_table(rows: Iterable[tuple[Label, str, Sequence[str], str]]) -> Table
     Args:
         rows: label, group, labels of the members, reason.
     """
-    heads = [Column(head, left=True, fold=True) for head in ("label", "group", "members", "because")]
+    heads = [Column(head, left=True) for head in ("label", "group", "members", "because")]
     texts = ((label, group, _counted(members), reason) for label, group, members, reason in rows)
     return of_texts(heads, texts, title="Verdicts", caption=ORDER)
 
@@ -114,7 +102,7 @@ def assets_table(
     assets: Mapping[str, Mapping[str, Label]], verdicts: Mapping[str, Label], why: Mapping[str, str]
 ) -> Table:
     """Return one row per group: its label for each asset, and why the worst one."""
-    heads = [Column(head, left=True, fold=True) for head in ("group", *assets, "together", "because")]
+    heads = [Column(head, left=True) for head in ("group", *assets, "together", "because")]
     rows = []
     for group, label in verdicts.items():
         labels = [labels_of.get(group, "") for labels_of in assets.values()]

@@ -1,6 +1,6 @@
 """The answer on views: what somebody believes, before and after; what follows from it; and how many paths are left.
 
-Owns its tables, for page and terminal, and the bars of the effective number. Computes nothing.
+Owns its tables, and the bars of the effective number. Computes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from scenario_gen.finding import VIEW_REACH
 from scenario_gen.report import numbers
 from scenario_gen.report.drawing.charts import Chart
-from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, place, show, tabulate
+from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabulate
 from scenario_gen.report.words import Badge, Sentence, say
 from scenario_gen.store.results import StressRun
 from scenario_gen.stress.views import ENOUGH_ALIKE, ENOUGH_SHARE, FEW_ALIKE
@@ -151,20 +151,3 @@ def _bars_caption(viewed: Sequence[PlacedScenario]) -> Sentence:
     most = max(s.scenario.reweighed.weighting.paths for s in viewed if s.scenario.reweighed is not None)
     enough = numbers.count(max(ENOUGH_ALIKE, ENOUGH_SHARE * most))
     return say(LEFT, few=numbers.count(FEW_ALIKE), enough=enough)
-
-
-# --- The same on the terminal ---
-
-
-def views_table(run: StressRun) -> Table | None:
-    """Return one row per view of the run: before, believed, after; None where no scenario has views."""
-    rows = [(scenario, view) for scenario in place(run) for view in scenario.each("reweighed/views")]
-    if not rows:
-        return None
-    columns = (
-        Column("view", lambda pair: pair[1].value.subject, left=True),
-        Column("before", lambda pair: f"{pair[1].value.prior:.1%}"),
-        Column("believed", lambda pair: _believed(pair[1])),
-        Column("after", lambda pair: f"{pair[1].value.posterior:.1%}"),
-    )
-    return tabulate("scenario", columns, rows, lambda pair: pair[0].scenario.name, title="Views")
