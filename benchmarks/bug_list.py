@@ -71,19 +71,15 @@ BUGS: tuple[Bug, ...] = (
             "uniforms.to(total.dtype)[:, None] * total",
             "(1 - uniforms.to(total.dtype)[:, None]) * total",
         ),
+        ("the second token reuses the first one's uniform", "level = 0 if first is None else 1", "level = 0"),
     ),
     *bugs_of(
         "kronos/decode.py",
         "kronos/test_fast_equals_naive.py",
         (
-            "the second token reuses the first one's uniform",
-            "draw(weights(logits, rule), uniforms[:, 1])",
-            "draw(weights(logits, rule), uniforms[:, 0])",
-        ),
-        (
             "the second token is tempered by the first one's cells",
-            "draw(weights(logits, rule), uniforms[:, 1])",
-            "draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 1])",
+            "rule.drawn(weights(logits, rule), uniforms, s1)",
+            "rule.drawn(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms, s1)",
         ),
         ("a bar is stamped with the next bar's time", "+ time[:, bar - 1, None]", "+ time[:, bar, None]"),
         (

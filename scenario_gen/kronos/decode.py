@@ -24,7 +24,7 @@ from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.device import Dense, Precision, choose_dtype
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
 from scenario_gen.kronos.model import Block
-from scenario_gen.kronos.sampling import SamplingRule, draw, weights
+from scenario_gen.kronos.sampling import SamplingRule, weights
 
 # Paths that step together, by whether they do so on a GPU. On a processor as many as keep the calls' own cost small
 # and what they work on in the caches; their memory then serves the next chunk. A GPU needs more of them to be busy.
@@ -200,7 +200,7 @@ class FastDecoder:
             raise ValueError(f"{s1.shape[1]} + {horizon} bars exceed the window {self.checkpoint.max_context}")
         contexts = len(s1)
         time = self.checkpoint.model.time_emb(future_stamps)  # [P, H, D]
-        draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, 2]
+        draws = uniforms.unflatten(0, (contexts, n // contexts))  # [P, R, H, U]
         most = self.paths_at_once * (GROUPED if contexts > 1 else 1)
         jobs, size = plan_chunks(contexts, n // contexts, self.device, most)
         chunks = Chunks(advance, len(jobs))
@@ -241,7 +241,7 @@ class FastDecoder:
 
     @torch.no_grad()
     def _steps(self, prefix: Prefilled, time: Tensor, uniforms: Tensor, rule: SamplingRule, chunks: Chunks) -> Tensor:
-        """Return tokens [2, N, H] of the paths whose uniforms [N, H, 2] are given."""
+        """Return tokens [2, N, H] of the paths whose uniforms [N, H, U] are given."""
         n, horizon = uniforms.shape[:2]
         buffers = self._borrow(prefix, n)
         tokens = torch.empty((2, n, horizon), dtype=torch.int64, device=uniforms.device)
@@ -271,7 +271,7 @@ class FastDecoder:
             bar: its number, from 0.
             newest: tokens of the bar before [2, N]; without meaning for bar 0.
             time: of the bars to be sampled [P, H, D].
-            uniforms: [N, 2].
+            uniforms: as many as the rule takes [N, U].
             rule: how tokens are drawn.
         """
         repeat = len(uniforms) // len(prefix.last_state)
@@ -283,10 +283,10 @@ class FastDecoder:
         else:
             state = prefix.last_state.repeat_interleave(repeat, 0)  # [N, D]
         logits = self.dependency.s1_logits(state)
-        s1 = draw(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms[:, 0])
+        s1 = rule.drawn(weights(logits, rule, self.checkpoint.cell_log_volume), uniforms)
         seen = own_states if bar else NoBars()
         logits = self.dependency.s2_logits(state, s1, position, prefix.dependency, seen)
-        return torch.stack((s1, draw(weights(logits, rule), uniforms[:, 1])))
+        return torch.stack((s1, rule.drawn(weights(logits, rule), uniforms, s1)))
 
     def _bytes_of_own_bars(self, paths: int, horizon: int) -> int:
         """Return what the buffers of a chunk take: keys and values of every layer and the dependency layer."""

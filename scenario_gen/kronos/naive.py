@@ -14,7 +14,7 @@ from torch import Tensor
 from scenario_gen.errors import SpecError
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
-from scenario_gen.kronos.sampling import SamplingRule, draw, weights
+from scenario_gen.kronos.sampling import SamplingRule, weights
 
 
 @torch.no_grad()
@@ -36,8 +36,8 @@ def sample_tokens_naively(
         s2: context tokens [P, T].
         stamps: context stamps [P, T, 5].
         future_stamps: stamps of the bars to sample [P, H, 5].
-        uniforms: one pair per path and bar [N, H, 2].
-        rule: temperature and filters.
+        uniforms: per path and bar as many as the rule takes [N, H, U]: 2 without an order.
+        rule: temperature, filters and order.
         advance: told of each finished bar.
     """
     n, horizon = uniforms.shape[:2]
@@ -46,9 +46,9 @@ def sample_tokens_naively(
     model, window = checkpoint.model, checkpoint.max_context
     for bar in range(horizon):
         states = model.states(s1[:, -window:], s2[:, -window:], stamps[:, -window:])
-        first = draw(weights(model.s1_logits(states), rule, checkpoint.cell_log_volume), uniforms[:, bar, 0])
+        first = rule.drawn(weights(model.s1_logits(states), rule, checkpoint.cell_log_volume), uniforms[:, bar])
         logits = model.s2_logits(states, first, checkpoint.dependency_form)
-        second = draw(weights(logits, rule), uniforms[:, bar, 1])
+        second = rule.drawn(weights(logits, rule), uniforms[:, bar], first)
         s1, s2 = torch.cat((s1, first[:, None]), 1), torch.cat((s2, second[:, None]), 1)
         stamps = torch.cat((stamps, ahead[:, bar : bar + 1]), 1)
         advance(1)

@@ -199,6 +199,11 @@ class Increments:
         length = np.maximum(np.abs(code) - self.gapless, 0.0)
         return np.where(np.abs(code) < self.gapless / 2, 0.0, np.copysign(np.sinh(length), code))
 
+    def log_returns(self, features: Array) -> NDArray[np.float64]:
+        """Return the log return of bars [...] from the close before, in units of volatility, of features [..., 5]."""
+        raw = np.asarray(features, dtype=np.float64) * self.std + self.mean
+        return np.asarray(self._decode_gap(raw[..., 0]) + np.sinh(raw[..., 1]))
+
     def decode(self, features: Array, anchor_close: Array, scale: Scale) -> NDArray[np.float64]:
         """Return bars [N, H, 5]: volume last, to be dropped by a caller whose context has none."""
         raw = np.asarray(features, dtype=np.float64) * self.std + self.mean

@@ -72,7 +72,7 @@ class TokenWalk:
         horizon, window = stamps.shape[1] - bars, decoder.checkpoint.max_context
         if bars + horizon > window:
             raise ValueError(f"{bars} + {horizon} bars exceed the window {window}")
-        self._decoder, self._context, self._rule = decoder, context, rule
+        self._decoder, self._context, self.rule = decoder, context, rule
         self._prefix = decoder.prefill(context[0], context[1], stamps[:, :bars])
         self._time = decoder.checkpoint.model.time_emb(stamps[:, bars:])  # [1, H, D]
         jobs, self._chunk = plan_chunks(1, rows, decoder.device, decoder.paths_at_once)
@@ -87,7 +87,7 @@ class TokenWalk:
 
     @torch.no_grad()
     def step(self, bar: int, rows: Rows, uniforms: Tensor) -> None:
-        """Draw bar ``bar`` of some rows, each once, from uniforms float32 [n, 2]; what they had after it is forgotten.
+        """Draw bar ``bar`` of some rows, each once, from uniforms float32 [n, U]; what they had after it is forgotten.
 
         Raises:
             ValueError: a row has not come to this bar.
@@ -100,12 +100,15 @@ class TokenWalk:
 
         def work(batch: _Batch) -> None:
             n, which = len(batch.rows), torch.from_numpy(batch.rows).to(self.tokens.device)
-            draws, newest = uniforms.new_full((batch.size, 2), 0.5), self.tokens.new_zeros((2, batch.size))
+            draws, newest = (
+                uniforms.new_full((batch.size, uniforms.shape[1]), 0.5),
+                self.tokens.new_zeros((2, batch.size)),
+            )
             draws[:n] = uniforms[torch.from_numpy(order[batch.rows]).to(uniforms.device)]
             newest[:, :n] = self.tokens[:, which, bar - 1]
             for buffer in batch.buffers:
                 buffer.count = max(bar - 1, 0)
-            drawn = self._decoder.step(self._prefix, batch.buffers, bar, newest, self._time, draws, self._rule)
+            drawn = self._decoder.step(self._prefix, batch.buffers, bar, newest, self._time, draws, self.rule)
             self.tokens[:, which, bar] = drawn[:, :n]
 
         Chunks(lambda _: None, len(batches)).run(work, batches, self._decoder.device)
@@ -201,8 +204,6 @@ class BarWalk:
         width: fields of a path's bars.
     """
 
-    per_bar = 2
-
     def __init__(
         self, tokens: TokenWalk, representation: Representation, scale: Scale, anchor: float, width: int
     ) -> None:
@@ -211,6 +212,11 @@ class BarWalk:
         self._values = np.zeros((rows, bars, width), dtype=np.float32)
         self._pinned = np.zeros((rows, bars), dtype=bool)
         self._decoded = np.zeros(rows, dtype=np.int64)  # bars of each row that stand in the values
+
+    @property
+    def per_bar(self) -> int:
+        """Uniforms that a bar takes."""
+        return self._tokens.rule.per_bar
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -238,7 +244,7 @@ class BarWalk:
         return self._pinned
 
     def step(self, bar: int, rows: Rows, uniforms: NDArray[np.float64]) -> None:
-        """Draw bar ``bar`` of some rows from uniforms [row, 2]; what they had after it is forgotten.
+        """Draw bar ``bar`` of some rows from uniforms [row, per_bar]; what they had after it is forgotten.
 
         Raises:
             ValueError: a row has not come to this bar.

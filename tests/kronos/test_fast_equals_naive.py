@@ -10,6 +10,7 @@ import torch
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.naive import sample_tokens_naively
+from scenario_gen.kronos.order import Kind, token_order
 from scenario_gen.kronos.sampling import SamplingRule
 
 CONTEXT, HORIZON = 20, 12
@@ -39,6 +40,17 @@ def test_fast_and_naive_give_the_same_tokens_for_the_same_uniforms(
     naive = sample_tokens_naively(tiny_checkpoint, *inputs, rule)
     assert torch.equal(fast[0], naive[0])
     assert torch.equal(fast[1], naive[1])
+
+
+@pytest.mark.parametrize("kind", ["return", "nested"])
+@pytest.mark.parametrize("contexts", [1, 3])
+def test_they_agree_when_tokens_have_an_order(tiny_checkpoint: Checkpoint, kind: Kind, contexts: int) -> None:
+    rule = SamplingRule(1.2, top_k=9, order=token_order(tiny_checkpoint, kind))
+    *inputs, _ = _inputs(tiny_checkpoint, contexts, paths=6 * contexts)
+    uniforms = torch.rand(6 * contexts, HORIZON, rule.per_bar, generator=torch.Generator().manual_seed(3))
+    fast = FastDecoder(tiny_checkpoint).sample_tokens(*inputs, uniforms, rule)
+    naive = sample_tokens_naively(tiny_checkpoint, *inputs, uniforms, rule)
+    assert torch.equal(torch.stack(fast), torch.stack(naive))
 
 
 def test_they_agree_in_the_decode_form_of_the_dependency_layer(golden_checkpoint: Checkpoint) -> None:
