@@ -79,24 +79,19 @@ def seed_of(seed: int, asset: int) -> int:
 class AssetDraws(Draws):
     """The uniforms of one asset of a book, for a block of paths; what else is drawn by its seed is the asset's own."""
 
-    book: Draws  # with the seed that all assets share
+    book: int  # the seed that all assets share
     coupling: Coupling
     asset: int
     dates: NDArray[np.int64]  # of its bars on the book's grid [bar]
 
     @classmethod
-    def of(cls, draws: Draws, coupling: Coupling, asset: int, dates: NDArray[np.int64]) -> AssetDraws:
-        """Return an asset's share of the book's draws."""
-        book = Draws(draws.seed, draws.path_ids)
-        return cls(seed_of(draws.seed, asset), draws.path_ids, book, coupling, asset, dates)
-
-    def share(self, path_ids: NDArray[np.int64]) -> AssetDraws:
-        """Return the draws of some of the paths."""
-        return replace(self, path_ids=path_ids, book=self.book.share(path_ids))
+    def of(cls, book: Draws, coupling: Coupling, asset: int, dates: NDArray[np.int64]) -> AssetDraws:
+        """Return an asset's share of a book's draws."""
+        return cls(seed_of(book.seed, asset), book.path_ids, book.seed, coupling, asset, dates)
 
     def uniforms(self, bars: int, per_bar: int) -> Floats:
         """Return its uniforms, float64 [path, bar, per_bar]."""
-        return self.coupling.uniforms(self.asset, self.book, self.dates[:bars], per_bar)
+        return self.coupling.uniforms(self.asset, Draws(self.book, self.path_ids), self.dates[:bars], per_bar)
 
 
 @dataclass(frozen=True, eq=False)
