@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr, ndtri, stdtr
 
 from scenario_gen.generators.bootstrap import block_indices
-from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.draws import Draws, stream_uniforms
 from scenario_gen.joint.coupling import seed_of
 
 Floats = NDArray[np.float64]
@@ -31,13 +31,10 @@ MOST_KEPT = 2**24  # numbers of blocks that are kept for the next asset: 128 MB
 MEAN_BLOCK = 5.0  # bars of history that are drawn together
 
 
-def stream(draws: Draws, dates: int, per_date: int, counter: tuple[int, ...] = TOGETHER) -> Floats:
+def stream(draws: Draws, dates: int, per_date: int, counter: tuple[int, int, int, int] = TOGETHER) -> Floats:
     """Return uniforms [path, date, per_date] of each path's own stream; more dates extend it."""
-    out = np.empty((len(draws.path_ids), dates, per_date))
-    for row, path_id in enumerate(draws.path_ids):
-        bits = np.random.Philox(key=np.array([draws.seed, path_id], dtype=np.uint64), counter=[*counter])
-        out[row] = np.random.Generator(bits).random((dates, per_date))
-    return out
+    numbers = stream_uniforms(draws.seed, draws.path_ids, dates * per_date, counter)
+    return numbers.reshape(len(draws.path_ids), dates, per_date)
 
 
 def with_own(coupled: Floats, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
@@ -170,4 +167,4 @@ class RankBootstrap:
 
 def _places(values: Floats) -> NDArray[np.int64]:
     """Return which place each value has among them, from 0; of equal ones the earlier comes first."""
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return np.asarray(np.argsort(np.argsort(values, kind="stable"), kind="stable"))

@@ -1,0 +1,140 @@
+"""What a coupling does not reproduce, in words for a reader: each with the numbers that show it.
+
+Knows no fit: it is given what was aimed at and what pilot paths have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenario_gen.joint.coupling import Coupling, Dated, Independent
+from scenario_gen.joint.pilot import Member, Pilot, range_correlation
+from scenario_gen.joint.section import Joint
+
+Floats = NDArray[np.float64]
+
+MET = 2.0  # standard errors of a pilot within which a correlation is the one that is aimed at
+ORDERED = 0.8  # Spearman's rho of the first uniform and the return below which uniforms are in no order
+LOST = 0.1  # correlation of ranges that paths may lack without a word
+SHOWN = 3  # pairs or assets that a note names
+# MacKinnon 2010, "Critical values for cointegration tests", table 2: two series, a constant, 1 %
+COINTEGRATED = (-3.89644, -10.9519, -22.527)
+
+
+def notes_of_paths(members: Mapping[str, Member], coupling: Coupling, pilot: Pilot, aim: Floats) -> list[str]:
+    """Return what pilot paths lack of what the assets have in common.
+
+    Args:
+        members: asset to what is known of it.
+        coupling: of their uniforms.
+        pilot: of their paths.
+        aim: correlation of log returns [asset, asset].
+    """
+    if isinstance(coupling, Independent):
+        return ["assets are sampled independently: nothing of what they have in common is reproduced"]
+    names = list(members)
+    notes = [*_out_of_reach(names, pilot, aim)]
+    if isinstance(coupling, Dated):
+        return notes
+    notes += [*_out_of_order(names, pilot), *_ranges(list(members.values()), pilot)]
+    notes.append(
+        "what is joint is joint on one date: a fall of one asset does not lead another's, and raises its volatility "
+        "only through bars of the same date"
+    )
+    return notes + _tied_levels(members)
+
+
+def notes_of_dated(joint: Joint, *, given: bool) -> list[str]:
+    """Return what of a spec does not reach generators that draw dated bars of history.
+
+    Args:
+        joint: of the spec.
+        given: whether it gives a correlation.
+    """
+    asked = [
+        *([f"copula {joint.copula}"] if joint.copula is not None else []),
+        *(["correlation_shift"] if joint.correlation_shift else []),
+        *(["correlation"] if given else []),
+    ]
+    if not asked:
+        return []
+    return [f"{', '.join(asked)} does not reach this generator: all assets draw the same dated bars of history"]
+
+
+def _out_of_reach(names: list[str], pilot: Pilot, aim: Floats) -> list[str]:
+    pairs = list(combinations(range(len(names)), 2))
+    missed = [pair for pair in pairs if abs(aim[pair] - pilot.reached[pair]) > MET * pilot.error[pair]]
+    missed.sort(key=lambda pair: -abs(aim[pair] - pilot.reached[pair]))
+    if not missed:
+        return []
+    worst = ", ".join(
+        f"{names[i]} and {names[j]} {pilot.reached[i, j]:.2f} of {aim[i, j]:.2f}" for i, j in missed[:SHOWN]
+    )
+    return [
+        f"the correlation of returns aimed at is not reached within {MET:g} errors in {len(missed)} of {len(pairs)} "
+        f"pairs: {worst}"
+    ]
+
+
+def _out_of_order(names: list[str], pilot: Pilot) -> list[str]:
+    apart = [f"{name} {rank:.2f}" for name, rank in zip(names, pilot.order_rank, strict=True) if rank < ORDERED]
+    if not apart:
+        return []
+    return [
+        f"a higher uniform is no higher return in {', '.join(apart[:SHOWN])} (rank correlation, at least {ORDERED:g} "
+        "expected): couplings cannot reach them"
+    ]
+
+
+def _ranges(members: list[Member], pilot: Pilot) -> list[str]:
+    upper = np.triu_indices(len(members), 1)
+    real, ours = (float(np.mean(matrix[upper])) for matrix in (range_correlation(members), pilot.ranges))
+    if real - ours < LOST:
+        return []
+    return [
+        f"ranges hang together less than in history: their logs have a mean correlation of {ours:.2f}, in history "
+        f"{real:.2f}; so do volumes"
+    ]
+
+
+def _tied_levels(members: Mapping[str, Member]) -> list[str]:
+    """Return which assets' prices are tied to one another over the context."""
+    tied = []
+    for first, other in combinations(members, 2):
+        stamps = members[first].context.timestamps.intersection(members[other].context.timestamps)
+        a, b = (
+            np.log(part.close[part.timestamps.isin(stamps)])
+            for part in (members[first].context, members[other].context)
+        )
+        if are_cointegrated(a, b) or are_cointegrated(b, a):
+            tied.append(f"{first} and {other}")
+    if not tied:
+        return []
+    return [
+        f"prices of {', '.join(tied[:SHOWN])} are tied to one another over the context (Engle and Granger 1987, 1 %), "
+        "and drift apart on the paths: a strategy on their spread cannot be judged by them"
+    ]
+
+
+def are_cointegrated(first: Floats, other: Floats) -> bool:
+    """Return whether two series of log prices [bar] stay near a line, by the test of Engle and Granger 1987 at 1 %.
+
+    The residual of one on the other is tested for a unit root, with as many lags as the cube root of the bars.
+    """
+    if len(first) < 64 or not np.ptp(first) or not np.ptp(other):
+        return False
+    design = np.stack((np.ones(len(other)), other), axis=1)
+    rest = first - design @ np.linalg.lstsq(design, first, rcond=None)[0]
+    steps, lags = np.diff(rest), int(len(rest) ** (1 / 3))
+    count = len(steps) - lags
+    columns = [rest[lags:-1], *(steps[lags - lag : len(steps) - lag] for lag in range(1, lags + 1))]
+    x, y = np.stack(columns, axis=1), steps[lags:]
+    inverse = np.linalg.pinv(x.T @ x)
+    slopes = inverse @ (x.T @ y)
+    noise = float(((y - x @ slopes) ** 2).sum()) / (count - len(columns))
+    t = float(slopes[0]) / max((noise * float(inverse[0, 0])) ** 0.5, np.finfo(float).tiny)
+    return bool(t < sum(term / len(rest) ** power for power, term in enumerate(COINTEGRATED)))
