@@ -20,6 +20,7 @@ from scenario_gen.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from scenario_gen.market.book import BookPaths as BookPaths
     from scenario_gen.market.candles import Candles as Candles
     from scenario_gen.market.load import load_candles as load_candles
     from scenario_gen.market.paths import PathSet as PathSet

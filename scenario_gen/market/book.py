@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.market.export import Kind, Scenarios, returns_of, scenarios_of
+from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.market.paths import PathSet, joined
+from scenario_gen.stats.weights import Weights
 
 Floats = NDArray[np.float64]
 
@@ -78,6 +81,55 @@ class BookPaths:
             last = np.searchsorted(at, shut, side="left")  # bars of its own before the closed one
             out[:, shut, place] = closes[:, last]
         return out
+
+    @property
+    def weighting(self) -> Weights | None:
+        """What each future counts, of sum 1; None where all count alike."""
+        every = (part.weighting for part in self.parts.values())
+        return next((weights for weights in every if weights is not None), None)
+
+    @property
+    def closes(self) -> Floats:
+        """The last closes before the paths and then their own, float64 [path, bar + 1, asset]."""
+        start = [part.anchor_close for part in self.parts.values()]
+        return np.concatenate((np.broadcast_to(start, (len(self), 1, len(start))), self.on_grid("close")), axis=1)
+
+    # --- Given to others ---
+
+    def returns(self, kind: Kind = "simple") -> Floats:
+        """Return returns from close to close, float64 [path, asset, bar]; 0 where a market is closed.
+
+        Args:
+            kind: ``simple`` or ``log``.
+        """
+        return np.ascontiguousarray(returns_of(self.closes, kind).transpose(0, 2, 1))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all candles as rows: asset, path_id, bar, timestamp, the fields, and the weight where there are any.
+
+        A bar's number is that of its stamp among those of all assets, so it is the same moment in each; a closed market
+        has no row. ``check_assets`` and any reader of long tables takes it.
+        """
+        frames = []
+        for name, part in self.parts.items():
+            frame = paths_frame(part)
+            bars = self.timestamps.get_indexer(part.timestamps).astype(np.int32)
+            frame["bar"] = np.tile(bars, len(part))
+            frame.insert(0, "asset", name)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def scenarios(self, horizon: int | None = None, kind: Kind = "simple") -> Scenarios:
+        """Return the returns [scenario, asset] that portfolio optimisers take, with what each scenario counts.
+
+        Args:
+            horizon: every path is a scenario, by its return over so many bars; None: every bar of every path is.
+            kind: ``simple``, as skfolio and Riskfolio-Lib take them, or ``log``.
+
+        Raises:
+            DataError: the paths are shorter than the horizon.
+        """
+        return scenarios_of(self.closes, self.assets, self.path_ids, horizon, self.weighting, kind)
 
     def select(self, ids: NDArray[np.int64]) -> BookPaths:
         """Return the futures with these ids, in the order of ids."""
