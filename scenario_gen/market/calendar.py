@@ -30,6 +30,7 @@ from scenario_gen.market.frequency import (
     StampRule,
     WeekSlots,
     commonest,
+    nanoseconds,
     spacing,
     wall_nanoseconds,
 )
@@ -59,6 +60,8 @@ class BarCalendar:
     bars_per_year: float
     end: pd.Timestamp  # the history's last stamp
     rule: StampRule = field(repr=False)
+    # of other markets, whose stamps are written alike: bars stand only where all of them have one
+    beside: tuple[BarCalendar, ...] = field(default=(), repr=False)
 
     @classmethod
     def infer(cls, timestamps: pd.DatetimeIndex, calendar: str = "") -> BarCalendar:
@@ -96,10 +99,38 @@ class BarCalendar:
                 expected=f"bars up to the year {LAST_STAMPED}: later ones cannot be stamped",
                 fix="shorten bars.horizon, or bring a history of shorter bars",
             )
-        stamps = self.rule.after(self.end, n)
+        stamps = self._shared(n) if self.beside else self.rule.after(self.end, n)
         if len(stamps) != n:
             raise ValueError(f"the calendar {self.code} gave {len(stamps)} stamps of {n}")
         return stamps.as_unit("ns")
+
+    def _shared(self, n: int) -> pd.DatetimeIndex:
+        """Return the next ``n`` stamps at which all markets have a bar."""
+        asked = n + n // 8 + 8
+        while True:
+            stamps = self.rule.after(self.end, asked)
+            keys, last = bar_keys(stamps, self.frequency), stamps[-1]
+            for other in self.beside:
+                keys = np.intersect1d(keys, bar_keys(other.up_to(last), other.frequency))
+            if len(keys) >= n:
+                return stamps[np.isin(bar_keys(stamps, self.frequency), keys)][:n]
+            if asked > 50 * (n + 10):
+                codes = ", ".join(dict.fromkeys(calendar.code for calendar in (self, *self.beside)))
+                raise DataError(
+                    f"the calendars {codes} share {len(keys)} of the next {asked:,} bars, and {n:,} are asked for",
+                    expected="markets that are open at the same time",
+                    fix="correct calendar or time zone of the assets, or say joint: {calendar: union}",
+                )
+            asked *= 2
+
+    def up_to(self, last: pd.Timestamp) -> pd.DatetimeIndex:
+        """Return the next stamps up to the bar of ``last``, and some more."""
+        key, asked = bar_keys(pd.DatetimeIndex([last]), self.frequency)[0], 16
+        while True:
+            stamps = self.rule.after(self.end, asked)
+            if bar_keys(stamps[-1:], self.frequency)[0] > key:
+                return stamps
+            asked *= 2
 
     def trading_days(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
         """Return which trading day each bar belongs to, counted from 0 at the first; int64 [T].
@@ -154,6 +185,29 @@ class BarCalendar:
             return n
         unknown = min(sessions.dates[sessions.known], sessions.opens[sessions.known])
         return int(np.sum(wall < unknown))
+
+
+def bar_keys(timestamps: pd.DatetimeIndex, frequency: str) -> NDArray[np.int64]:
+    """Return by what bars of several markets are matched, in nanoseconds [T], from stamps that are written alike.
+
+    The date of a daily bar on its own clock, the first date of the period of a longer one, the moment of a shorter one.
+    """
+    if frequency == "daily":
+        return wall_nanoseconds(timestamps) // DAY * DAY
+    if frequency in PERIODS_PER_YEAR:
+        return nanoseconds(timestamps.tz_localize(None).to_period(frequency[0].upper()).start_time)
+    return nanoseconds(timestamps)
+
+
+def session_dates(timestamps: pd.DatetimeIndex, calendar: str) -> pd.DatetimeIndex:
+    """Return the dates of daily bars in their own market, without a zone: on the exchange's clock where that is meant.
+
+    Stamps may carry the date of a session on their own clock or, as 04:00 UTC does in New York, on the exchange's.
+    """
+    zone = None
+    if calendar and calendar != ALWAYS_OPEN and timestamps.tz is not None:
+        zone = _session_of(timestamps, spacing(timestamps), calendar)[2]
+    return pd.DatetimeIndex(_exchange_wall(timestamps, zone) // DAY * DAY)
 
 
 def calendar_flags(timestamps: pd.DatetimeIndex, calendar: str) -> tuple[Flag, ...]:

@@ -6,7 +6,7 @@ recalibration: its own would take out the stress that it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,12 +30,14 @@ from scenario_gen.generators.sections import (
     default_section,
     open_generator,
 )
+from scenario_gen.joint.calendar import Aligned
 from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import history_of, load_candles
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.section import Data
+from scenario_gen.pipeline.book.histories import Past, PlaceOf, aligned_book, book_pasts
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.reading.places import find_file
 from scenario_gen.reading.words import whole
@@ -48,7 +50,7 @@ from scenario_gen.spec.models import (
     CalibrationBudget,
     ResolvedScenario,
 )
-from scenario_gen.stress.search import ContextInCrisis, placed
+from scenario_gen.stress.search import placed
 from scenario_gen.stress.shocked import shocked
 
 KNOWN_NAMES = frozenset(known.name for known in KNOWN_MODELS)
@@ -282,13 +284,9 @@ def _section(settings: dict[str, Any]) -> KronosGenerator:
 # --- From a scenario's data section to its bars, split where its context ends ---
 
 
-Split: TypeAlias = tuple[Candles, Candles, BarCalendar]  # a history, what came after it, and the calendar of both
-PlaceOf: TypeAlias = Callable[..., str]  # of a scenario's name and the keys of a value
-
-
 def named_place(scenario: str, *keys: str) -> str:
     """Say where a value stands in a spec that has no text."""
-    return ".".join((f"scenarios[{scenario}]", *keys))
+    return ".".join((*([f"scenarios[{scenario}]"] if scenario else []), *map(str, keys)))
 
 
 @dataclass(frozen=True)
@@ -297,20 +295,42 @@ class Histories:
 
     base: Path  # the spec's folder
     place: PlaceOf = named_place
+    among: Sequence[ResolvedScenario] = ()  # all scenarios of the spec: those of one future are a book
+    note: Callable[[str], object] = str  # hears what was left out where histories were laid on common dates
     read: dict[Data, Candles] = field(default_factory=dict, repr=False)
+    aligned: dict[tuple[Any, ...], Aligned] = field(default_factory=dict, repr=False)
+    books: dict[str, dict[str, Past]] = field(default_factory=dict, repr=False)
 
-    def of(self, scenario: ResolvedScenario) -> tuple[Split, ContextInCrisis | None]:
-        """Return a scenario's bars split where its context ends, and the crisis that it ends in.
+    def of(self, scenario: ResolvedScenario) -> Past:
+        """Return a scenario's bars split where its context ends; those of an asset as the other assets let them be.
 
         Raises:
             DataError: the bars cannot be used, or have no crisis where the context is to end.
         """
+        if scenario.asset:
+            return self._book(scenario)[scenario.asset]
+        candles = self._whole(scenario)
+        if scenario.context is None or not scenario.context.moves_end:
+            return _history(candles, scenario.data)
+        return _in_crisis(candles, scenario, self.place)
+
+    def _whole(self, scenario: ResolvedScenario) -> Candles:
         data = scenario.data.model_copy(update={"end": None})
         if data not in self.read:
             self.read[data] = _candles(data, self.base)
-        if scenario.context is None or not scenario.context.moves_end:
-            return _history(self.read[data], scenario.data), None
-        return _in_crisis(self.read[data], scenario, self.place)
+        return self.read[data]
+
+    def _book(self, scenario: ResolvedScenario) -> Mapping[str, Past]:
+        if scenario.future not in self.books:
+            own = [other for other in self.among if other.asset and other.future == scenario.future]
+            how = None if own[0].joint is None else own[0].joint.calendar
+            key = (tuple(each.data.model_copy(update={"end": None}) for each in own), how)
+            if key not in self.aligned:
+                self.aligned[key] = aligned_book(own, [self._whole(each) for each in own], self.place)
+            self.books[scenario.future], notes = book_pasts(own, self.aligned[key], self.place)
+            for note in notes:
+                self.note(f"{scenario.future}: {note}")
+        return self.books[scenario.future]
 
 
 def _candles(data: Data, base: Path) -> Candles:
@@ -328,7 +348,7 @@ def _candles(data: Data, base: Path) -> Candles:
     )
 
 
-def _history(candles: Candles, data: Data) -> Split:
+def _history(candles: Candles, data: Data) -> Past:
     """Return the bars up to ``data.end``, the bars after it, and the calendar that both follow."""
     history, later = candles.split_at(None if data.end is None else pd.Timestamp(data.end))
     if not len(history):
@@ -338,10 +358,10 @@ def _history(candles: Candles, data: Data) -> Split:
             expected=f"a date between {first} and {last}",
             fix="move data.end into the history",
         )
-    return history, later, BarCalendar.infer(history.timestamps, candles.calendar)
+    return Past(history, later, BarCalendar.infer(history.timestamps, candles.calendar))
 
 
-def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> tuple[Split, ContextInCrisis]:
+def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> Past:
     """Return a history split where its context ends in a crisis, and the crisis."""
     stress = scenario.context
     if stress is None:
@@ -354,4 +374,4 @@ def _in_crisis(candles: Candles, scenario: ResolvedScenario, place: PlaceOf) -> 
         raise DataError(f"{where}: {error.problem}", expected=error.expected, fix=error.fix) from None
     history = candles.rows(0, row + 1)
     calendar = BarCalendar.infer(history.timestamps, candles.calendar)
-    return (history, candles.rows(row + 1, len(candles)), calendar), crisis
+    return Past(history, candles.rows(row + 1, len(candles)), calendar, crisis)

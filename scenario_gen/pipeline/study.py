@@ -30,21 +30,14 @@ from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Recalibration
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
+from scenario_gen.joint.calendar import Aligned
 from scenario_gen.joint.coupling import Coupled
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.opening import (
-    Histories,
-    Opener,
-    PlaceOf,
-    SettingsFor,
-    Split,
-    base_of,
-    calibration_settings,
-    named_place,
-)
+from scenario_gen.pipeline.book.histories import Past, PlaceOf
+from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_of, calibration_settings, named_place
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
@@ -76,6 +69,7 @@ class Prepared(Ground):
     crisis: ContextInCrisis | None = None  # that the context ends in, where the spec names or searches one
     calm: tuple[Generator, Candles] | None = None  # generator and history without the shocks on the context
     case: Case | None = None  # the event whose probability is asked, where one is
+    aligned: Aligned | None = None  # histories of all assets of its book, up to the end of the context
     coupled: Coupled | None = None  # the generator with the random numbers of one asset of a book, where it is of one
 
     @property
@@ -249,13 +243,13 @@ def prepare(
         DataError: a history cannot be used or is too short, or has no crisis where a context is to end.
         CheckpointError: a model cannot be found or read.
     """
-    histories = Histories(base, place)
+    every = {scenario.name: scenario for scenario in (*(among or ()), *scenarios)}
+    histories = Histories(base, place, tuple(every.values()), progress.note)
     opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:
-            split, crisis = histories.of(scenario)
-            ready = _ready(scenario, split, crisis, opener, place)
+            ready = _ready(scenario, histories.of(scenario), opener, place)
             _tell_ends(ready, progress)
             prepared.append(ready)
             advance(1)
@@ -263,14 +257,12 @@ def prepare(
     return prepared
 
 
-def _ready(
-    scenario: ResolvedScenario, split: Split, crisis: ContextInCrisis | None, opener: Opener, place: PlaceOf
-) -> Prepared:
+def _ready(asked: ResolvedScenario, past: Past, opener: Opener, place: PlaceOf) -> Prepared:
     """Cut the context out of a history, open the generator on it and lay out the future stamps."""
-    history, later, calendar = split
+    history, later, calendar, ahead = past.history, past.later, past.calendar, past.ahead(asked)
+    scenario, horizon = _over(asked, len(ahead)), len(ahead)
     context = history.context(scenario.bars.context)
     _refuse_lack_of_volume(scenario, context)
-    horizon = scenario.bars.horizon
     opened = opener.open(scenario, history)
     calm = (opened.generator, history)
     generator, history = opened.answering(scenario, history, place)
@@ -286,14 +278,22 @@ def _ready(
         bars_per_year=calendar.bars_per_year,
         broker=scenario.broker,
         seed=scenario.paths.seed,
-        timestamps=calendar.future(horizon),
+        timestamps=ahead,
         generator=generator,
         rules=CandleRules.of(context, horizon, market=scenario.market, history=history, calendar=calendar),
         dial=opened.dial,
         recalibration=opened.recalibration,
-        crisis=crisis,
+        crisis=past.crisis,
+        aligned=past.aligned,
         calm=calm if stressed else None,
     )
+
+
+def _over(scenario: ResolvedScenario, bars: int) -> ResolvedScenario:
+    """Return a scenario whose horizon is so many bars: an asset has fewer where its market is closed."""
+    if bars == scenario.bars.horizon:
+        return scenario
+    return scenario.model_copy(update={"bars": scenario.bars.model_copy(update={"horizon": bars})})
 
 
 def _refuse_lack_of_volume(scenario: ResolvedScenario, context: Candles) -> None:

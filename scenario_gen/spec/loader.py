@@ -61,7 +61,8 @@ class LoadedSpec:
         document = parse_yaml(self.text, self.filename)
         listed = document.values.get("scenarios") if isinstance(document.values, Mapping) else None
         names = [str(item.get("name")) if isinstance(item, Mapping) else "" for item in listed or ()]
-        near = [at for at, name in enumerate(names) if scenario == name or scenario.rpartition("_")[0] == name]
+        future = {each.name: each.future for each in self.spec.scenarios}.get(scenario, scenario)  # of an asset's
+        near = [at for at, name in enumerate(names) if name and (future == name or future.rpartition("_")[0] == name)]
         where: Where = ("scenarios", near[0], *keys) if near else keys
         label = Violations(document).label(where)
         mark = document.place(where)

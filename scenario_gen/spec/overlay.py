@@ -277,13 +277,16 @@ def _several(
                     reason = bad_name(other) or f"'{other}' is taken"
                     violations.add((*at, "name"), f"{words}{reason}; name it otherwise")
                     break
-        copies = ({"name": other, "context": context} for other, context in zip(names, contexts, strict=True))
+        asset = f".{scenario.asset}" if scenario.asset else ""
+        copies = ({"name": other + asset, "context": context} for other, context in zip(names, contexts, strict=True))
         scenarios += [scenario.model_copy(update=copy) for copy in copies]
     own = [scenario for scenario in scenarios if scenario is not None]
+    futures = [*dict.fromkeys(scenario.future for scenario in own)]
+    own.sort(key=lambda scenario: futures.index(scenario.future))  # the assets of one future stand together
     if own and all(scenario.replay is not None for scenario in own):
         words = "every scenario is a replay, of one path each; add one that samples paths, such as - name: base"
         violations.add(("scenarios",), words)
-    return scenarios
+    return [*own, *(None for scenario in scenarios if scenario is None)]
 
 
 def check_name(name: Any, where: Where, violations: Violations) -> None:

@@ -23,7 +23,7 @@ from scenario_gen.generators.draws import Block
 from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
-from scenario_gen.pipeline.opening import PlaceOf
+from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.stress.strategy_events import account_of, fit_sampler, reverse_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.progress import Progress, SilentProgress
