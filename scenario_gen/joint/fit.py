@@ -21,7 +21,7 @@ from scenario_gen.joint.copulas import CopulaCoupling, RankBootstrap
 from scenario_gen.joint.coupling import Coupling, Dated, Independent
 from scenario_gen.joint.notes import MET, ORDERED, notes_of_dated, notes_of_paths
 from scenario_gen.joint.ordered import OrderedGenerator
-from scenario_gen.joint.pilot import Member, Pilot, run_pilot
+from scenario_gen.joint.pilot import BookAsset, BookPilot, run_pilot
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import ENOUGH_FOR_RANKS, FEWEST_COMMON, Joint
 from scenario_gen.stats.copula import CLOSEST, COARSE, RankCells, correlation_shift, fit_tails, floored, shrunk
@@ -42,7 +42,7 @@ class Fit:
     report: CouplingReport
 
 
-def fit_coupling(members: Mapping[str, Member], joint: Joint, seed: int, correlation: Floats | None = None) -> Fit:
+def fit_coupling(members: Mapping[str, BookAsset], joint: Joint, seed: int, correlation: Floats | None = None) -> Fit:
     """Couple the assets of a book.
 
     Args:
@@ -94,7 +94,7 @@ def is_ordered(generator: Generator) -> bool:
     return isinstance(generator, OrderedGenerator) and isinstance(innermost, OrderedGenerator)
 
 
-def _fitted(members: Mapping[str, Member], joint: Joint, seed: int, blank: CouplingReport, seen: Floats) -> Fit:
+def _fitted(members: Mapping[str, BookAsset], joint: Joint, seed: int, blank: CouplingReport, seen: Floats) -> Fit:
     """Return the copula of generators whose uniforms have an order."""
     ordered = {asset: replace(member, generator=in_order(member, joint)) for asset, member in members.items()}
     every, aim = list(ordered.values()), np.array(blank.target)
@@ -118,8 +118,8 @@ def _told(
     coupling: Coupling,
     generators: Mapping[str, Generator],
     report: CouplingReport,
-    members: Mapping[str, Member],
-    pilot: Pilot,
+    members: Mapping[str, BookAsset],
+    pilot: BookPilot,
 ) -> Fit:
     """Return the fit with what pilot paths have of it."""
     ranks = dict(zip(members, map(float, pilot.order_rank), strict=True)) if report.order else {}
@@ -129,13 +129,13 @@ def _told(
     return Fit(coupling, generators, whole)
 
 
-def in_order(member: Member, joint: Joint) -> OrderedGenerator:
+def in_order(member: BookAsset, joint: Joint) -> OrderedGenerator:
     """Return a member's generator with its uniforms in order."""
     assert isinstance(member.generator, OrderedGenerator)
     return member.generator.in_order(joint.order)
 
 
-def cells_of(member: Member) -> Floats:
+def cells_of(member: BookAsset) -> Floats:
     """Return between which uniforms each bar would have been drawn that dependence is read from [bar, uniform, 2]."""
     assert isinstance(member.generator, OrderedGenerator)
     start = max(0, int(member.rows[0]) - WARM_UP)
@@ -233,7 +233,7 @@ def _root(matrix: Floats, power: float) -> Floats:
     return np.asarray((vectors * values**power) @ vectors.T)
 
 
-def compensated(law: CellLaw, aim: Floats, run: Callable[[Coupling], Pilot]) -> tuple[CellLaw, Pilot]:
+def compensated(law: CellLaw, aim: Floats, run: Callable[[Coupling], BookPilot]) -> tuple[CellLaw, BookPilot]:
     """Return the law whose pilot comes nearest to a correlation of returns, moved pair by pair along secants.
 
     Args:
@@ -241,7 +241,7 @@ def compensated(law: CellLaw, aim: Floats, run: Callable[[Coupling], Pilot]) -> 
         aim: correlation of log returns [asset, asset].
         run: makes a pilot of a coupling.
     """
-    tried: list[tuple[CellLaw, Pilot]] = []
+    tried: list[tuple[CellLaw, BookPilot]] = []
     for _ in range(MOST_PILOTS):
         tried.append((law, run(law.coupling)))
         pilot = tried[-1][1]
@@ -258,7 +258,7 @@ def compensated(law: CellLaw, aim: Floats, run: Callable[[Coupling], Pilot]) -> 
     return min(tried, key=lambda each: _away(each[1], aim))
 
 
-def _slopes(tried: list[tuple[CellLaw, Pilot]]) -> Floats:
+def _slopes(tried: list[tuple[CellLaw, BookPilot]]) -> Floats:
     """Return how the correlation of returns answers to that of the uniforms, from the last two pilots [pair]."""
     (law, pilot), size = tried[-1], len(tried[-1][1].reached)
     now = law.correlation[0]
@@ -271,7 +271,7 @@ def _slopes(tried: list[tuple[CellLaw, Pilot]]) -> Floats:
     return np.clip(slope, *SLOPES) + np.eye(size)
 
 
-def _away(pilot: Pilot, aim: Floats) -> float:
+def _away(pilot: BookPilot, aim: Floats) -> float:
     """Return how far the correlations of a pilot are from those aimed at, in standard errors beyond what is met."""
     off = np.abs(aim - pilot.reached)[np.triu_indices(len(aim), 1)]
     return float(off.max())

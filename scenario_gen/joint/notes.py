@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.joint.coupling import Coupling, Dated, Independent
-from scenario_gen.joint.pilot import Member, Pilot, range_correlation
+from scenario_gen.joint.pilot import BookAsset, BookPilot, range_correlation
 from scenario_gen.joint.section import Joint
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ SHOWN = 3  # pairs or assets that a note names
 COINTEGRATED = (-3.89644, -10.9519, -22.527)
 
 
-def notes_of_paths(members: Mapping[str, Member], coupling: Coupling, pilot: Pilot, aim: Floats) -> list[str]:
+def notes_of_paths(members: Mapping[str, BookAsset], coupling: Coupling, pilot: BookPilot, aim: Floats) -> list[str]:
     """Return what pilot paths lack of what the assets have in common.
 
     Args:
@@ -65,7 +65,7 @@ def notes_of_dated(joint: Joint, *, given: bool) -> list[str]:
     return [f"{', '.join(asked)} does not reach this generator: all assets draw the same dated bars of history"]
 
 
-def _out_of_reach(names: list[str], pilot: Pilot, aim: Floats) -> list[str]:
+def _out_of_reach(names: list[str], pilot: BookPilot, aim: Floats) -> list[str]:
     pairs = list(combinations(range(len(names)), 2))
     missed = [pair for pair in pairs if abs(aim[pair] - pilot.reached[pair]) > MET * pilot.error[pair]]
     missed.sort(key=lambda pair: -abs(aim[pair] - pilot.reached[pair]))
@@ -80,7 +80,7 @@ def _out_of_reach(names: list[str], pilot: Pilot, aim: Floats) -> list[str]:
     ]
 
 
-def _out_of_order(names: list[str], pilot: Pilot) -> list[str]:
+def _out_of_order(names: list[str], pilot: BookPilot) -> list[str]:
     apart = [f"{name} {rank:.2f}" for name, rank in zip(names, pilot.order_rank, strict=True) if rank < ORDERED]
     if not apart:
         return []
@@ -90,7 +90,7 @@ def _out_of_order(names: list[str], pilot: Pilot) -> list[str]:
     ]
 
 
-def _ranges(members: list[Member], pilot: Pilot) -> list[str]:
+def _ranges(members: list[BookAsset], pilot: BookPilot) -> list[str]:
     upper = np.triu_indices(len(members), 1)
     real, ours = (float(np.mean(matrix[upper])) for matrix in (range_correlation(members), pilot.ranges))
     if real - ours < LOST:
@@ -101,7 +101,7 @@ def _ranges(members: list[Member], pilot: Pilot) -> list[str]:
     ]
 
 
-def _tied_levels(members: Mapping[str, Member]) -> list[str]:
+def _tied_levels(members: Mapping[str, BookAsset]) -> list[str]:
     """Return which assets' prices are tied to one another over the context."""
     tied = []
     for first, other in combinations(members, 2):

@@ -1,4 +1,4 @@
-"""Pilot runs of a book: a few hundred short futures, and how the bars of its assets hang together in them.
+"""BookPilot runs of a book: a few hundred short futures, and how the bars of its assets hang together in them.
 
 What is measured is what a reader sees: log returns of decoded bars, their ranges and volumes. Fits nothing.
 """
@@ -28,7 +28,7 @@ LEAST_RANGE = 1e-9  # stands for no range under the logarithm
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class BookAsset:
     """One asset of a book to be coupled."""
 
     generator: Generator
@@ -45,7 +45,7 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class Pilot:
+class BookPilot:
     """Correlations of log returns, bar by bar, between the assets of pilot paths."""
 
     reached: Floats  # [asset, asset]
@@ -54,7 +54,7 @@ class Pilot:
     order_rank: Floats  # Spearman's rho of the first bar's first uniform and its return, over paths [asset]
 
 
-def run_pilot(members: Sequence[Member], coupling: Coupling, seed: int) -> Pilot:
+def run_pilot(members: Sequence[BookAsset], coupling: Coupling, seed: int) -> BookPilot:
     """Sample the first bars of some futures of a book and measure them.
 
     Args:
@@ -83,7 +83,7 @@ def run_pilot(members: Sequence[Member], coupling: Coupling, seed: int) -> Pilot
     steps = np.diff(closes, axis=1, prepend=np.broadcast_to(anchors, (len(book), 1, len(members))))[:, both]
     reached, error = correlation_of_paths(steps)
     spread = np.log(np.maximum(np.log(book.on_grid("high") / book.on_grid("low")), LEAST_RANGE))[:, both]
-    return Pilot(reached, error, correlation_of_paths(spread)[0], np.array(ranks))
+    return BookPilot(reached, error, correlation_of_paths(spread)[0], np.array(ranks))
 
 
 def correlation_of_paths(values: Floats) -> tuple[Floats, Floats]:
@@ -110,7 +110,7 @@ def grid_of(stamps: Sequence[pd.DatetimeIndex]) -> pd.DatetimeIndex:
     return grid
 
 
-def range_correlation(members: Sequence[Member]) -> Floats:
+def range_correlation(members: Sequence[BookAsset]) -> Floats:
     """Return the correlation of the logs of ranges over the bars that dependence is read from [asset, asset]."""
     logs = [
         np.log(np.maximum(np.log(bars.column("high") / bars.column("low"))[rows], LEAST_RANGE))

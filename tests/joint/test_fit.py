@@ -18,7 +18,7 @@ from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Dated, Independent
 from scenario_gen.joint.fit import Fit, fit_coupling
 from scenario_gen.joint.notes import are_cointegrated
-from scenario_gen.joint.pilot import Member, correlation_of_paths
+from scenario_gen.joint.pilot import BookAsset, correlation_of_paths
 from scenario_gen.joint.section import Joint
 from scenario_gen.market import BarCalendar, Candles
 from tests.joint.toys import ALPHA, BETA, OMEGA, SLOPE, ArGarch, made_histories, state_of
@@ -34,17 +34,17 @@ def histories() -> list[Candles]:
     return made_histories(TRUTH, 1300, seed=1)
 
 
-def members_of(histories: list[Candles], generator: Generator, read: int = READ) -> dict[str, Member]:
+def members_of(histories: list[Candles], generator: Generator, read: int = READ) -> dict[str, BookAsset]:
     ahead = BarCalendar.infer(histories[0].timestamps).future(AHEAD)
     return {
-        history.name: Member(
+        history.name: BookAsset(
             generator, history, np.arange(len(history) - read, len(history)), history.context(200), ahead
         )
         for history in histories
     }
 
 
-def returns_of(fit: Fit, members: Mapping[str, Member], seed: int, paths: int = PATHS) -> Floats:
+def returns_of(fit: Fit, members: Mapping[str, BookAsset], seed: int, paths: int = PATHS) -> Floats:
     """Log returns of a book's paths [path, bar, asset]."""
     steps = []
     for place, (asset, member) in enumerate(members.items()):
