@@ -610,15 +610,11 @@ BUGS: tuple[Bug, ...] = (
             "self.entry * (1 + self.target)",
         ),
         ("a short's stop lies below its entry", "from_price * (1 - side * self.stop)", "from_price * (1 - self.stop)"),
-        (
-            "borrowing is paid on cash, not on stock",
-            "np.maximum(-self.units, 0.0) * close + np.maximum(-self.cash, 0.0)",
-            "np.maximum(-self.cash, 0.0)",
-        ),
+        ("borrowing is paid on cash, not on stock", "cost = self._rate * short + self._debit", "cost = self._debit"),
         ("a gap through a stop fills at the stop", "side * np.minimum(side * opened, side * stop)", "stop"),
         ("a gap through a target fills at the target", "side * np.maximum(side * opened, side * target)", "target"),
         ("a trailing stop follows the entry", "self.best if self.wanted.trailing else self.entry", "self.entry"),
-        ("leverage adds its whole to the equity", "(broker.leverage - 1) * equity", "broker.leverage * equity"),
+        ("leverage adds its whole to the equity", "(broker.leverage - 1) * worth", "broker.leverage * worth"),
         (
             "lots are rounded up",
             "np.floor(size / lot + LOT_ROUNDING) * lot",
@@ -1015,8 +1011,37 @@ BUGS: tuple[Bug, ...] = (
         ),
         (
             "fixed fees stay in bars that are dearer",
-            "cost * self._times[bar, who] for cost",
-            "cost + 0.0 * bar for cost",
+            "(cost * self._times[bar])[who] for cost",
+            "(cost + 0.0 * self._times[bar])[who] for cost",
+        ),
+    ),
+    *bugs_of(
+        "backtest/ledger.py",
+        "backtest/book/test_books.py",
+        ("a book buys before it sells", "(asked != 0, asked * price)", "(asked != 0, -asked * price)"),
+        (
+            "debts of a book cost each asset the whole",
+            "self.costs.of_columns(debit) * np.divide(",
+            "debit.max() * np.divide(",
+        ),
+        ("entries of one moment take all their cash", "where=total > left)", "where=total > np.inf)"),
+    ),
+    *bugs_of(
+        "backtest/book.py",
+        "backtest/book/test_books.py",
+        ("a slice of equity is the whole", "size=orders.size / costs.assets", "size=orders.size"),
+        ("closed markets are traded", "if not paths.open_bars.all():", "if paths.open_bars.sum() < 0:"),
+        ("the first asset's costs are everybody's", "[ground.broker for ground in", "[self.broker for ground in"),
+        ("round trips are another asset's", "[column % len(paths.assets)]", "[column // len(paths)]"),
+    ),
+    *bugs_of(
+        "backtest/account.py",
+        "backtest/book/test_books.py",
+        ("a ruined book owes what its assets lost", "there / -lost.sum(axis=1)", "1.0 + 0.0 * there"),
+        (
+            "assets of a book never fall at one moment",
+            "reshape(paths, assets, horizon).sum(axis=1)",
+            "reshape(paths, assets, horizon).max(axis=1)",
         ),
     ),
     *bugs_of(

@@ -48,46 +48,89 @@ class Account:
     traded: Floats  # float64 [path, bar], value bought plus value sold
     fees: Floats  # float64 [path, bar], the cost of borrowing included
     ruin: Ints  # int64 [path], the bar of ruin, or the number of bars where there is none
+    # float64 [path, bar, asset]: what each asset earned, costs in, of sum the change of equity; and the value held
+    # of it at the close over equity, negative when short
+    profit: Floats
+    holding: Floats
+
+    @property
+    def gross(self) -> Floats:
+        """The absolute share of equity in the market at each close, all assets together, float64 [path, bar]."""
+        return np.asarray(np.abs(self.holding).sum(axis=2))
 
 
-def settle(orders: Orders, close: Floats, cash: Floats, financing: Floats | None = None) -> Account:
+def settle(orders: Orders, close: Floats, cash: Floats, financing: Floats | None = None, *, assets: int = 1) -> Account:
     """Return the account of every path.
 
+    A column is one asset of a path; those of a path stand together, share its cash and are ruined together.
+
     Args:
-        orders: all fills.
-        close: float64 [path, bar].
+        orders: all fills, of columns.
+        close: float64 [column, bar].
         cash: float64 [path], starting cash.
-        financing: float64 [path, bar], what borrowing cost at each close; counted among the fees.
+        financing: float64 [column, bar], what borrowing cost at each close; counted among the fees.
+        assets: columns of a path.
     """
+    bars = close.shape[1]
     value = orders.size * orders.price
-    units = np.cumsum(_per_bar(orders, orders.size, close.shape), axis=1)  # [path, bar]
+    units = np.cumsum(_per_bar(orders, orders.size, close.shape), axis=1)  # [column, bar]
     gross = np.cumsum(_per_bar(orders, np.abs(orders.size), close.shape), axis=1)
     position = np.where(np.abs(units) <= DUST * gross, 0.0, units) * close
     fees = _per_bar(orders, orders.fees, close.shape)
     if financing is not None:
         fees = fees + financing
     spent = np.cumsum(_per_bar(orders, value, close.shape) + fees, axis=1)
-    equity = cash[:, None] - spent + position
+
+    def together(columns: Floats) -> Floats:
+        """Sum the columns of each path, float64 [path, bar]."""
+        return np.asarray(columns.reshape(-1, assets, bars).sum(axis=1))
+
+    equity = cash[:, None] - together(spent) + together(position)
     ruin = _first_true(equity <= RUINED * cash[:, None])
-    alive = np.arange(close.shape[1]) < ruin[:, None]
-    before = np.arange(close.shape[1]) <= ruin[:, None]  # the bar of ruin itself still traded and paid
-    equity = np.where(alive, equity, 0.0)
-    return Account(
-        equity=np.column_stack([cash, equity]),
-        exposure=np.divide(position, equity, out=np.zeros_like(equity), where=alive),
-        traded=np.where(before, _per_bar(orders, np.abs(value), close.shape), 0.0),
-        fees=np.where(before, fees, 0.0),
-        ruin=ruin,
+    alive = np.arange(bars) < ruin[:, None]
+    before = np.arange(bars) <= ruin[:, None]  # the bar of ruin itself still traded and paid
+    equity = np.column_stack([cash, np.where(alive, equity, 0.0)])
+    held = np.divide(
+        position.reshape(-1, assets, bars),
+        equity[:, None, 1:],
+        out=np.zeros((len(cash), assets, bars)),
+        where=alive[:, None],
     )
+    gained = np.diff((position - spent).reshape(-1, assets, bars), axis=2, prepend=0.0)
+    return Account(
+        equity=equity,
+        exposure=held.sum(axis=1),
+        traded=np.where(before, together(_per_bar(orders, np.abs(value), close.shape)), 0.0),
+        fees=np.where(before, together(fees), 0.0),
+        ruin=ruin,
+        profit=_borne(gained, equity, ruin).swapaxes(1, 2),
+        holding=held.swapaxes(1, 2),
+    )
+
+
+def _borne(gained: Floats, equity: Floats, ruin: Ints) -> Floats:
+    """Return what each asset earned of an account that loses no more than it has, float64 [path, asset, bar].
+
+    At the bar of ruin the losses of the assets are cut alike to what there was; later nothing is earned.
+    """
+    paths = np.flatnonzero(ruin < gained.shape[2])
+    if not len(paths):
+        return gained
+    earned = np.where(np.arange(gained.shape[2]) <= ruin[:, None, None], gained, 0.0)
+    last = earned[paths, :, ruin[paths]]  # [ruined path, asset]
+    lost, won = np.minimum(last, 0.0), np.maximum(last, 0.0)
+    there = equity[paths, ruin[paths]] + won.sum(axis=1)
+    earned[paths, :, ruin[paths]] = won + lost * (there / -lost.sum(axis=1))[:, None]
+    return earned
 
 
 @dataclass(frozen=True)
 class Swings:
     """The lowest and the highest equity inside each bar, float64 [path, bar].
 
-    Both ends of a bar are reached by whatever was held then, in whichever order hurts: which came first, a candle does
-    not say. A position that was stopped at a level is marked down to that level and no further, one that left at the
-    open at the open alone.
+    Both ends of a bar are reached by whatever was held then, in whichever order hurts: which came first, a candle
+    does not say, nor whether assets of a book met theirs at one moment, as is taken to be. A position that was
+    stopped at a level is marked down to that level and no further, one that left at the open at the open alone.
     """
 
     low: Floats
@@ -103,13 +146,27 @@ def swings(orders: Orders, account: Account, bars: Mapping[str, Floats], *, at_c
     """Return how far the equity of every path swings inside each bar.
 
     Args:
-        orders: all fills, those of a path and bar in the order in which they happened.
+        orders: all fills, those of a column and bar in the order in which they happened.
         account: what :func:`settle` made of them.
-        bars: ``open``, ``high``, ``low`` and ``close``, float64 [path, bar].
+        bars: ``open``, ``high``, ``low`` and ``close``, float64 [column, bar].
         at_close: whether orders are filled at closes: where open and close are one price, that is when.
     """
-    closing, shape = account.equity[:, 1:], bars["close"].shape
-    position = account.exposure * closing
+    closing, (paths, horizon, assets) = account.equity[:, 1:], account.holding.shape
+    if assets == 1:
+        return _swings_of_columns(orders, account.equity, account.exposure * closing, account.ruin, bars, at_close)
+    earned = np.cumsum(account.profit, axis=1).swapaxes(1, 2).reshape(-1, horizon)  # [column, bar]
+    position = (account.holding * closing[:, :, None]).swapaxes(1, 2).reshape(-1, horizon)
+    equity = np.column_stack([np.zeros(len(earned)), earned])
+    each = _swings_of_columns(orders, equity, position, np.repeat(account.ruin, assets), bars, at_close)
+    low, high = ((end - earned).reshape(paths, assets, horizon).sum(axis=1) for end in (each.low, each.high))
+    return Swings(closing + low, closing + high)
+
+
+def _swings_of_columns(
+    orders: Orders, equity: Floats, position: Floats, ruin: Ints, bars: Mapping[str, Floats], at_close: bool
+) -> Swings:
+    """Return the swings of the money in each column: its equity [column, bar + 1] and position at closes."""
+    closing, shape = equity[:, 1:], bars["close"].shape
     units, cash = position / bars["close"], closing - position  # [path, bar], at the end of each bar
     low, high = (ends.ravel() for ends in _ends(cash, units, bars["low"], bars["high"]))
     if len(orders.path):
@@ -122,12 +179,10 @@ def swings(orders: Orders, account: Account, bars: Mapping[str, Floats], *, at_c
         last = np.append(first[1:], len(cell)) - 1
         late = cell[last[moment[last] == AT_CLOSE]]  # what was bought at a close has met nothing of its bar
         low[late] = high[late] = closing.ravel()[late]
-        ends = _ends(
-            *_held_before(fills, first, units, cash, account.equity[:, 0]), *_met(fills, moment, cell, first, bars)
-        )
+        ends = _ends(*_held_before(fills, first, units, cash, equity[:, 0]), *_met(fills, moment, cell, first, bars))
         low[cell[first]] = np.minimum(low[cell[first]], np.minimum.reduceat(ends[0], first))
         high[cell[first]] = np.maximum(high[cell[first]], np.maximum.reduceat(ends[1], first))
-    alive = np.arange(shape[1]) <= account.ruin[:, None]
+    alive = np.arange(shape[1]) <= ruin[:, None]
     low, high = np.minimum(low.reshape(shape), closing), np.maximum(high.reshape(shape), closing)
     return Swings(np.where(alive, low, 0.0), np.where(alive, high, 0.0))
 

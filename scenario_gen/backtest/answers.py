@@ -26,6 +26,7 @@ from scenario_gen.errors import StrategyError
 
 log = logging.getLogger(__name__)
 
+ROUNDING = 1e-9  # of a sum of weights
 SHOWN = 6  # values of a column level that an error names
 
 
@@ -100,14 +101,19 @@ def usable_signals(
 
 
 def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0) -> Floats:
-    """Return the target weights of ``rows``, float64 [bar, path]; ``most`` is the broker's leverage.
+    """Return the target weights of ``rows``, float64 [bar, column]; ``most`` is the broker's leverage.
 
     Raises:
-        StrategyError: not a frame like ``bars.close``, or not numbers in [-most, most].
+        StrategyError: not a frame like ``bars.close``, or not numbers in [-most, most]; or the absolute weights of a
+            book's assets sum to more.
     """
     if not isinstance(answer, pd.DataFrame):
         raise _refused(strategy, "weights", f"returned {_kind(answer)}", "a DataFrame shaped like bars.close")
-    return _Reader(strategy, bars, rows, "weights").numbers("", answer, -most, most)
+    reader = _Reader(strategy, bars, rows, "weights")
+    weights = reader.numbers("", answer, -most, most)
+    if bars.assets:
+        reader.refuse_gross(weights, most, len(bars.assets))
+    return weights
 
 
 def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
@@ -119,20 +125,37 @@ def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
     if not is_portfolio(answer):
         raise _refused(strategy, "portfolio", f"returned {_kind(answer)}", "a vectorbt.Portfolio")
     wanted = (len(bars) - bars.context_bars, bars.close.shape[1])
-    if tuple(answer.wrapper.shape_2d) != wanted:
+    shape = tuple(answer.wrapper.shape_2d)
+    if shape != wanted:
+        what = "columns" if bars.assets else "paths"
         raise _refused(
             strategy,
             "portfolio",
-            f"returned a portfolio of {answer.wrapper.shape_2d[0]} bars x {answer.wrapper.shape_2d[1]} paths",
+            f"returned a portfolio of {shape[0]} bars x {shape[1]} {what}",
             f"{wanted[0]} x {wanted[1]}: the bars after bars.context_bars only",
         )
-    if answer.wrapper.grouper.is_grouped():
+    if bars.assets:
+        _refuse_other_groups(strategy, answer, bars)
+    elif answer.wrapper.grouper.is_grouped():
         raise _refused(
             strategy, "portfolio", "grouped its columns", "one account per path: no group_by, no cash_sharing"
         )
     if not (np.isfinite(answer.init_cash) & (np.asarray(answer.init_cash) > 0)).all():
         raise _refused(strategy, "portfolio", "has no positive starting cash", "init_cash=broker.cash")
     return answer
+
+
+def _refuse_other_groups(strategy: LoadedStrategy, portfolio: Any, bars: Bars) -> None:
+    """Refuse a portfolio of several assets whose accounts are not one per path, of all its assets."""
+    groups = portfolio.wrapper.grouper.get_groups() if portfolio.wrapper.grouper.is_grouped() else np.empty(0)
+    paths = np.repeat(np.arange(bars.close.shape[1] // len(bars.assets)), len(bars.assets))
+    if not np.array_equal(groups, paths) or not portfolio.cash_sharing:
+        raise _refused(
+            strategy,
+            "portfolio",
+            "does not hold the assets of each path in one account",
+            "group_by=bars.close.columns.get_level_values('path_id') and cash_sharing=True",
+        )
 
 
 class _Reader:
@@ -176,6 +199,26 @@ class _Reader:
             )
         return array
 
+    def refuse_gross(self, weights: Floats, most: float, assets: int) -> None:
+        """Refuse weights of a book whose absolute values sum to more than the leverage, but for rounding."""
+        gross = np.abs(weights).reshape(len(weights), -1, assets).sum(axis=2)  # [bar, path]
+        over = gross > most * (1 + ROUNDING)
+        if over.any():
+            row, path = np.argwhere(over)[0]
+            raise self._refused(
+                f"the absolute weights sum to {gross[row, path]:g} at {self._place(row, path * assets, of_path=True)} "
+                f"({int(over.sum())} such bars and paths)",
+                f"at most {most:g}, the broker's leverage, over all assets",
+                "divide them by their sum, or raise broker.leverage",
+            )
+
+    def _place(self, row: int, column: int, *, of_path: bool = False) -> str:
+        """Return a place of the answer for a person to read: its stamp, its path and, of several, its asset."""
+        name = self.bars.close.columns[column]
+        path, *asset = name if isinstance(name, tuple) else (name,)
+        words = "" if of_path or not asset else f", asset {asset[0]}"
+        return f"{self.bars.close.index[self.rows][row]}, path {path}{words}"
+
     def _array(self, name: str, value: Any) -> Floats:
         frame = self._aligned(name, value)
         try:
@@ -199,12 +242,12 @@ class _Reader:
 
     def _of_paths(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a frame without the levels of an indicator's parameters, vectorbt's ``ma_window`` and the like."""
-        names, path = list(frame.columns.names), self.bars.close.columns.name
-        if len(names) == 1 or path not in names:
+        names, own = list(frame.columns.names), list(self.bars.close.columns.names)
+        if len(names) == len(own) or not set(own) <= set(names):
             return frame
         for place, level in enumerate(names):
             values = frame.columns.get_level_values(place).unique().tolist()
-            if level != path and len(values) > 1:
+            if level not in own and len(values) > 1:
                 listed = ", ".join(str(value) for value in values[:SHOWN]) + (", ..." if len(values) > SHOWN else "")
                 raise self._refused(
                     f"{name} has a column level {level} of {len(values)} values ({listed}) beside the paths",
@@ -212,14 +255,13 @@ class _Reader:
                     f"make the parameter a field of the strategy and vary it by 'params' in the spec, or keep one "
                     f"with .xs({values[0]!r}, axis=1, level={level!r})",
                 )
-        return frame.set_axis(frame.columns.get_level_values(path), axis=1)
+        others = [place for place, level in enumerate(names) if level not in own]
+        return frame.set_axis(frame.columns.droplevel(others), axis=1)
 
     def _out_of_range(self, name: str, array: Floats, inside: NDArray[np.bool_], wanted: str) -> StrategyError:
         row, path = np.argwhere(~inside)[0]
-        stamp = self.bars.close.index[self.rows][row]
         return self._refused(
-            f"{name} is {array[row, path]:g} at {stamp}, path {self.bars.close.columns[path]}"
-            f" ({int((~inside).sum())} such values)",
+            f"{name} is {array[row, path]:g} at {self._place(row, path)} ({int((~inside).sum())} such values)",
             f"numbers in {wanted} from the last context bar on",
             "fill the warm-up with .fillna(0.0) or lengthen bars.context, and .clip() what leaves the range",
         )

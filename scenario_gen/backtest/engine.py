@@ -9,8 +9,9 @@ distributions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,18 @@ class BacktestResult:
     # what ended each account and at which bar (``account_rules.ENDING``, ``AT``), index path_id; None without rules
     endings: pd.DataFrame | None = None
 
+    @classmethod
+    def joined(cls, pieces: Sequence[BacktestResult]) -> BacktestResult:
+        """Return the results of some paths and of others as one, in their order."""
+        endings = [piece.endings for piece in pieces if piece.endings is not None]
+        return cls(
+            metrics=pd.concat([piece.metrics for piece in pieces]),
+            equity=np.concatenate([piece.equity for piece in pieces]),
+            exposure=np.concatenate([piece.exposure for piece in pieces]),
+            trades=pd.concat([piece.trades for piece in pieces], ignore_index=True),
+            endings=pd.concat(endings) if endings else None,
+        )
+
 
 def run_backtest(
     strategy: LoadedStrategy,
@@ -87,14 +100,9 @@ def trade(strategy: LoadedStrategy, ground: Ground, paths: PathSet, column_chunk
     if ground.jitter is not None:
         return _sloppily(strategy, ground, ground.jitter, paths, column_chunk)
     if len(paths) == 0:
-        return _nothing(ground, paths)
-    pieces = [_run_chunk(strategy, ground, paths, chunk) for chunk in chunks(ground.context, paths, column_chunk)]
-    return BacktestResult(
-        metrics=pd.concat([piece.metrics for piece in pieces]),
-        equity=np.concatenate([piece.equity for piece in pieces]),
-        exposure=np.concatenate([piece.exposure for piece in pieces]),
-        trades=pd.concat([piece.trades for piece in pieces], ignore_index=True),
-        endings=None if ground.account is None else pd.concat([piece.endings for piece in pieces]),
+        return nothing_of(paths.path_ids, paths.horizon, rules=ground.account is not None)
+    return BacktestResult.joined(
+        [_run_chunk(strategy, ground, paths, chunk) for chunk in chunks(ground.context, paths, column_chunk)]
     )
 
 
@@ -195,12 +203,23 @@ def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: 
         equity=outcome.account.equity.astype(np.float32),
         exposure=outcome.account.exposure.astype(np.float32),
         trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
-        endings=None if ground.account is None else _endings(ground.account, outcome, bars, ground, path_ids),
+        endings=None if ground.account is None else endings_of(ground.account, outcome, bars, ground, path_ids),
     )
 
 
-def _endings(
-    rules: AccountRules, outcome: Outcome, bars: Bars, ground: Ground, path_ids: NDArray[np.int64]
+class Days(Protocol):
+    """What rules of an account need of a ground, of one asset or of several."""
+
+    @property
+    def broker(self) -> Broker:
+        """Whose fills these are."""
+
+    def trading_days(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
+        """Return each bar's trading day, counted from 0, int64 [bar]."""
+
+
+def endings_of(
+    rules: AccountRules, outcome: Outcome, bars: Bars, ground: Days, path_ids: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Return what ends each account under its rules."""
     path = slice(bars.context_bars, None)
@@ -216,15 +235,15 @@ def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: flo
     return pd.DataFrame(measure(tally), index=pd.Index(path_ids, name="path_id"))
 
 
-def _nothing(ground: Ground, paths: PathSet) -> BacktestResult:
-    """Return the result of no paths: every path may have been rejected."""
-    index = pd.Index(paths.path_ids, name="path_id")
+def nothing_of(path_ids: NDArray[np.int64], horizon: int, *, rules: bool) -> BacktestResult:
+    """Return the result of no paths, under rules of the account or without: every path may have been rejected."""
+    index = pd.Index(path_ids, name="path_id")
     return BacktestResult(
         metrics=pd.DataFrame(columns=[metric.name for metric in METRICS], index=index, dtype=np.float64),
-        equity=np.empty((0, paths.horizon + 1), dtype=np.float32),
-        exposure=np.empty((0, paths.horizon), dtype=np.float32),
+        equity=np.empty((0, horizon + 1), dtype=np.float32),
+        exposure=np.empty((0, horizon), dtype=np.float32),
         trades=pd.DataFrame(columns=list(TRADE_COLUMNS)),
-        endings=None if ground.account is None else pd.DataFrame(columns=[ENDING, AT], index=index),
+        endings=pd.DataFrame(columns=[ENDING, AT], index=index) if rules else None,
     )
 
 

@@ -17,16 +17,12 @@ Knows arrays and a broker; knows neither strategies nor vectorbt.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.orders import Bools, Outcome, Quotes, SignalOrders, round_trips
-
-if TYPE_CHECKING:
-    pass
+from scenario_gen.backtest.orders import Bools, Costs, Outcome, Quotes, SignalOrders, round_trips
 
 
 class Watch:
@@ -37,7 +33,7 @@ class Watch:
     """
 
     def __init__(self, ledger: Ledger, wanted: SignalOrders, target_first: Bools | None, *, at_worst: bool) -> None:
-        paths = len(ledger.cash)
+        paths = len(ledger.units)
         self.ledger, self.wanted, self.target_first, self.at_worst = ledger, wanted, target_first, at_worst
         self.entry, self.best = np.zeros(paths), np.zeros(paths)
         self.stop, self.target = np.full(paths, np.nan), np.full(paths, np.nan)
@@ -67,7 +63,7 @@ class Watch:
             return
         size = wanted.size[since]
         fill = ledger.fill_price(price, side, bar)
-        units = ledger.affordable(size * ledger.cash, fill, bar)
+        units = ledger.affordable(ledger.budget(np.where(side == 0, 0.0, size), price), fill, bar)
         ledger.order(side * units, price, bar, refused=(side != 0) & (size > 0) & (units == 0))
         opened = (side != 0) & (ledger.units != 0)
         self.entry = np.where(opened, fill, self.entry)
@@ -140,75 +136,112 @@ LOT_ROUNDING = 1e-9
 class Ledger:
     """The accounts of all paths at one moment, and every order so far.
 
+    A column is one asset of a path. The columns of a path stand together and share its cash; of one asset they are the
+    paths.
+
     Attributes:
         cash: float64 [path], below 0 where money is borrowed.
-        units: float64 [path], negative when short.
+        units: float64 [column], negative when short.
         wanted: int64 [path], how many orders were wanted.
         unfilled: int64 [path], how many of them were refused, or cut by more than 5 % of the account.
     """
 
-    def __init__(self, market: Quotes, broker: Broker, bars_per_year: float) -> None:
+    def __init__(self, market: Quotes, broker: Broker, bars_per_year: float, costs: Costs | None = None) -> None:
         self.market, self.broker = market, broker
-        bars, paths = market.close.shape
+        self.costs = Costs.of(broker) if costs is None else costs
+        bars, columns = market.close.shape
+        paths = columns // self.costs.assets
         self.cash = np.full(paths, broker.cash)
-        self.units = np.zeros(paths)
+        self.units = np.zeros(columns)
         self.alive = np.ones(paths, dtype=bool)
-        self.financing = np.zeros((bars, paths))
+        self.financing = np.zeros((bars, columns))
         self.wanted, self.unfilled = np.zeros(paths, dtype=np.int64), np.zeros(paths, dtype=np.int64)
-        self._rate = broker.borrow / bars_per_year
-        self._room = np.full(paths, np.inf)  # units that this bar's volume still allows
-        self._fees = np.broadcast_to(market.cost(broker.fees), (bars, paths))
-        self._slippage = np.broadcast_to(market.cost(broker.slippage, market.slippage), (bars, paths))
-        self._times = np.broadcast_to(1.0 if market.cost_times is None else market.cost_times, (bars, paths))
+        self._rate, self._debit = self.costs.borrow / bars_per_year, self.costs.debit / bars_per_year
+        self._room = np.full(columns, np.inf)  # units that this bar's volume still allows
+        self._fees = np.broadcast_to(market.cost(self.costs.fees), (bars, columns))
+        self._slippage = np.broadcast_to(market.cost(self.costs.slippage, market.slippage), (bars, columns))
+        self._times = np.broadcast_to(1.0 if market.cost_times is None else market.cost_times, (bars, columns))
         self._orders: list[tuple[Ints, int, Floats, Floats, Floats, Floats, Floats]] = []
+
+    def worth(self, price: Floats) -> Floats:
+        """Return the equity of each account at prices [column], float64 [path]."""
+        return np.asarray(self.cash + self.costs.of_accounts(self.units * price))
+
+    def budget(self, size: Floats, price: Floats) -> Floats:
+        """Return the money that each column's entry may take, [column]: its share of equity (0 where none enters).
+
+        All positions of an account are worth its leverage in shares of equity, at most: entries of one moment that
+        would go beyond are cut alike. A single asset that enters is flat.
+        """
+        worth = self.worth(price)
+        wanted = size * self.costs.of_columns(worth)
+        if self.costs.assets == 1:
+            return np.asarray(wanted)
+        left = np.maximum(self.broker.leverage * worth - self.costs.of_accounts(np.abs(self.units) * price), 0.0)
+        total = self.costs.of_accounts(wanted)
+        cut = np.divide(left, total, out=np.ones_like(total), where=total > left)
+        return np.asarray(wanted * self.costs.of_columns(cut))
 
     def start(self, bar: int) -> None:
         """Open a bar: its volume may be traded."""
-        if self.broker.volume_share is not None and self.market.volume is not None:
-            self._room = self.broker.volume_share * self.market.volume[bar]
+        share = self.costs.volume_share
+        if share is not None and self.market.volume is not None:
+            volume = self.market.volume[bar]
+            self._room = np.where(np.isinf(share), np.inf, np.minimum(share, 1.0) * volume)
 
     def end(self, bar: int) -> None:
         """Close a bar: pay for what is borrowed, and close the accounts that have nothing left."""
         close = self.market.close[bar]
-        if self._rate:
-            borrowed = np.maximum(-self.units, 0.0) * close + np.maximum(-self.cash, 0.0)
-            self.financing[bar] = np.where(self.alive, self._rate * borrowed, 0.0)
-            self.cash -= self.financing[bar]
-        self.alive &= self.cash + self.units * close > RUINED * self.broker.cash
+        if self._debit or np.any(self._rate):
+            short, debit = np.maximum(-self.units, 0.0) * close, np.maximum(-self.cash, 0.0)
+            cost = self._rate * short + self._debit * self._for_what(debit, close)
+            self.financing[bar] = np.where(self.costs.of_columns(self.alive), cost, 0.0)
+            self.cash -= self.costs.of_accounts(self.financing[bar])
+        self.alive &= self.worth(close) > RUINED * self.broker.cash
+
+    def _for_what(self, debit: Floats, close: Floats) -> Floats:
+        """Return the money that each column has borrowed, [column]: what is long shares the account's debt by value."""
+        if self.costs.assets == 1:
+            return debit
+        long = np.maximum(self.units, 0.0) * close
+        total = self.costs.of_columns(self.costs.of_accounts(long))
+        alike = np.full_like(long, 1 / self.costs.assets)
+        return np.asarray(self.costs.of_columns(debit) * np.divide(long, total, out=alike, where=total > 0))
 
     def fill_price(self, price: Floats, side: Floats, bar: int) -> Floats:
         """Return the price after slippage for a buy (side 1) or a sale (side -1), [path]; never below 0."""
         fill = price * (1 + side * self._slippage[bar])
-        if self.broker.slippage_range:
-            ranged = self.broker.slippage_range * self._times[bar]
+        if np.any(self.costs.slippage_range):
+            ranged = self.costs.slippage_range * self._times[bar]
             fill = fill + side * ranged * (self.market.high[bar] - self.market.low[bar])
         return np.asarray(np.maximum(fill, 0.0))
 
     def fee(self, value: Floats, bar: int, who: Ints) -> Floats:
         """Return what orders of this value cost some paths at a bar, as long as ``who``."""
-        fixed, least = (cost * self._times[bar, who] for cost in (self.broker.fee_per_order, self.broker.fee_minimum))
+        costs = (self.costs.fee_per_order, self.costs.fee_minimum)
+        fixed, least = ((cost * self._times[bar])[who] for cost in costs)
         return np.asarray(np.maximum(fixed + self._fees[bar, who] * value, least))
 
     def affordable(self, budget: Floats, fill: Floats, bar: int) -> Floats:
-        """Return the units whose value and fee together are the budget, [path]; 0 where the fee is more than it."""
-        value = (budget - self.broker.fee_per_order * self._times[bar]) / (1 + self._fees[bar])
-        value = np.minimum(value, budget - self.broker.fee_minimum * self._times[bar])
+        """Return the units whose value and fee together are the budget, [column]; 0 where the fee is more than it."""
+        value = (budget - self.costs.fee_per_order * self._times[bar]) / (1 + self._fees[bar])
+        value = np.minimum(value, budget - self.costs.fee_minimum * self._times[bar])
         return np.asarray(np.divide(value, fill, out=np.zeros_like(fill), where=(value > 0) & (fill > 0)))
 
     def order(self, asked: Floats, price: Floats, bar: int, *, refused: Bools | bool = False) -> Floats:
         """Trade these units at this price and slippage, as far as lots and volume allow; return the fill prices.
 
         Args:
-            asked: float64 [path], positive to buy, negative to sell, 0 for no order.
-            price: float64 [path], before slippage.
+            asked: float64 [column], positive to buy, negative to sell, 0 for no order.
+            price: float64 [column], before slippage.
             bar: when.
-            refused: bool [path], where an order was wanted of which the cash pays for nothing: counted alone.
+            refused: bool [column], where an order was wanted of which the cash pays for nothing: counted alone.
         """
         side = np.sign(asked)
         if self.market.limited:
             asked = np.where(self.market.waits(price, side, bar), 0.0, asked)
         fill = self.fill_price(price, side, bar)
-        size = self._whole_lots(np.minimum(np.abs(asked), self._room)) * self.alive
+        size = self._whole_lots(np.minimum(np.abs(asked), self._room)) * self.costs.of_columns(self.alive)
         self._count(np.abs(asked), size, price, refused)
         who = np.flatnonzero(size > 0)
         if len(who):
@@ -217,22 +250,27 @@ class Ledger:
 
     def _count(self, asked: Floats, size: Floats, price: Floats, refused: Bools | bool) -> None:
         """Count the orders and those that are not filled; a change of a position may round to no lot."""
-        left = (asked - size) * price > MATERIAL * (self.cash + self.units * price)
+        left = (asked - size) * price > MATERIAL * self.costs.of_columns(self.worth(price))
         nothing = (size == 0) & (asked >= np.abs(self.units))  # neither opened nor closed
-        self.wanted += ((asked > 0) | refused) & self.alive
-        self.unfilled += ((asked > 0) & (left | nothing) | refused) & self.alive
+        self.wanted += self.costs.of_accounts((asked > 0) | refused) * self.alive
+        self.unfilled += self.costs.of_accounts((asked > 0) & (left | nothing) | refused) * self.alive
 
     def _whole_lots(self, size: Floats) -> Floats:
-        lot = self.broker.lot
+        lot = self.costs.lot
         if lot is None:
             return size
         whole = np.floor(size / lot + LOT_ROUNDING) * lot
-        return np.where(np.abs(whole - size) <= LOT_ROUNDING * lot, size, whole)  # a position closes to 0 exactly
+        exact = np.isnan(lot) | (np.abs(whole - size) <= LOT_ROUNDING * lot)  # a position closes to 0 exactly
+        return np.where(exact, size, whole)
 
     def _book(self, who: Ints, bar: int, units: Floats, fill: Floats, quoted: Floats) -> None:
         value = np.abs(units) * fill
         fees, before = self.fee(value, bar, who), self.units[who]
-        self.cash[who] -= units * fill + fees
+        paid = units * fill + fees
+        if self.costs.assets == 1:
+            self.cash[who] -= paid
+        else:
+            self.cash -= np.bincount(who // self.costs.assets, weights=paid, minlength=len(self.cash))
         self.units[who] = before + units
         self._room[who] -= np.abs(units)
         self._orders.append((who, bar, units, fill, fees, quoted, before))
@@ -246,12 +284,14 @@ class Ledger:
             np.ascontiguousarray(close.T),
             np.full(paths, self.broker.cash),
             financing=np.ascontiguousarray(self.financing.T),
+            assets=self.costs.assets,
         )
         unfilled = np.divide(self.unfilled, self.wanted, out=np.full(paths, np.nan), where=self.wanted > 0)
-        return Outcome(account, round_trips(orders, before, close, self.financing, account), orders, unfilled)
+        trades = round_trips(orders, before, close, self.financing, self.costs.of_columns(account.ruin))
+        return Outcome(account, trades, orders, unfilled)
 
     def _booked(self) -> tuple[Orders, Floats]:
-        """Return all orders by path and then by time, and the position before each."""
+        """Return all orders by column and then by time, and the position before each."""
         if not self._orders:
             none = np.empty(0)
             return Orders(none.astype(np.int64), none.astype(np.int64), none, none, none, none), none
@@ -263,23 +303,36 @@ class Ledger:
         return Orders(path[by_path], bar[by_path], size, price, fees, quoted), before
 
 
-def ledger_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
-    """Rebalance to target weights of equity [bar, path], each row at that bar's fill."""
-    ledger = Ledger(market, broker, bars_per_year)
+def ledger_weights(
+    market: Quotes, weights: Floats, broker: Broker, bars_per_year: float, costs: Costs | None = None
+) -> Outcome:
+    """Rebalance to target weights of equity [bar, column], each row at that bar's fill.
+
+    Several assets order one after the other: sales first, then purchases while the cash lasts, small before large.
+    """
+    ledger = Ledger(market, broker, bars_per_year, costs)
     prices = market.open if broker.fill == "next_open" else market.close
     for bar, price in enumerate(prices):
         ledger.start(bar)
-        equity = ledger.cash + ledger.units * price
+        worth = ledger.worth(price)
+        equity = ledger.costs.of_columns(worth)
         # an account that a gap has left with less than nothing has no weights to hold: it is ruined at this close
         asked = np.where(equity > 0, weights[bar] * equity / price - ledger.units, 0.0)
-        fill = ledger.fill_price(price, np.sign(asked), bar)
-        most = ledger.affordable(ledger.cash + (broker.leverage - 1) * equity, fill, bar)
-        least = NO_ORDER * broker.cash
-        refused = (asked * price > least) & (most == 0) & (ledger.units == 0)
-        asked = np.minimum(asked, most)
-        ledger.order(np.where(np.abs(asked) * price > least, asked, 0.0), price, bar, refused=refused)
+        for turn in ledger.costs.turns(asked != 0, asked * price):
+            _rebalance(ledger, np.where(turn, asked, 0.0), worth, price, bar)
         ledger.end(bar)
     return ledger.outcome()
+
+
+def _rebalance(ledger: Ledger, asked: Floats, worth: Floats, price: Floats, bar: int) -> None:
+    """Sell, and buy as far as cash and leverage go: at most one column of each path."""
+    broker = ledger.broker
+    fill = ledger.fill_price(price, np.sign(asked), bar)
+    most = ledger.affordable(ledger.costs.of_columns(ledger.cash + (broker.leverage - 1) * worth), fill, bar)
+    least = NO_ORDER * broker.cash
+    refused = (asked * price > least) & (most == 0) & (ledger.units == 0)
+    asked = np.minimum(asked, most)
+    ledger.order(np.where(np.abs(asked) * price > least, asked, 0.0), price, bar, refused=refused)
 
 
 def ledger_signals(
@@ -290,6 +343,7 @@ def ledger_signals(
     target_first: Bools | None = None,
     *,
     at_worst: bool = False,
+    costs: Costs | None = None,
 ) -> tuple[Ledger, Watch]:
     """Enter, leave and be stopped on every path; return the accounts and what they remember at the end.
 
@@ -301,8 +355,9 @@ def ledger_signals(
         target_first: bool [bar, path], where stop and target lie in one bar, whether the target came first;
             None: never, as vectorbt has it.
         at_worst: fill stops at the low (a short's: at the high) of the bar that reaches them, not at their level.
+        costs: of several assets, whose columns stand together; None: what the broker asks of one.
     """
-    ledger = Ledger(market, broker, bars_per_year)
+    ledger = Ledger(market, broker, bars_per_year, costs)
     watch = Watch(ledger, wanted, target_first, at_worst=at_worst)
     at_open = broker.fill == "next_open"
     for bar, price in enumerate(market.open if at_open else market.close):
@@ -320,7 +375,9 @@ def ledger_signals(
 # A position carried into the path: the strategy has traded the context, and what it holds goes on
 
 
-def with_carried(wanted: SignalOrders, before: SignalOrders, context: Quotes, broker: Broker) -> SignalOrders:
+def with_carried(
+    wanted: SignalOrders, before: SignalOrders, context: Quotes, broker: Broker, costs: Costs | None = None
+) -> SignalOrders:
     """Return the path's orders with an entry at the first fill where a position was held at the context's end.
 
     The account trades the context from flat, stops included. A position that it still holds, and that the first
@@ -333,12 +390,15 @@ def with_carried(wanted: SignalOrders, before: SignalOrders, context: Quotes, br
         before: orders filled on the context, [bar, path].
         context: the context's bars.
         broker: costs and limits; free of costs and volume, the same positions would be held.
+        costs: of several assets, whose columns stand together; None: what the broker asks of one.
     """
     lag = len(context.close) - len(before.entries)  # the first bars have no decision before them
     bars = Quotes(*(getattr(context, name)[lag:] for name in ("open", "high", "low", "close")))
     held = Broker(fill=broker.fill, leverage=broker.leverage)
-    before, first = (one.fillable(shorts=broker.shorts) for one in (before, wanted))
-    ledger, watch = ledger_signals(bars, before, held, bars_per_year=1.0)
+    costs = Costs.of(broker) if costs is None else costs
+    before, first = (each.fillable(shorts=costs.shorts) for each in (before, wanted))
+    free = replace(Costs.of(held), assets=costs.assets)
+    ledger, watch = ledger_signals(bars, before, held, bars_per_year=1.0, costs=free)
     long = (ledger.units > 0) & ~first.exits[0] & ~first.short_entries[0]
     short = (ledger.units < 0) & ~first.short_exits[0] & ~first.entries[0]
     entries, short_entries, size = first.entries.copy(), first.short_entries.copy(), first.size.copy()

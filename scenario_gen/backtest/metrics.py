@@ -38,7 +38,7 @@ class Tally:
     """What the metrics are computed from."""
 
     equity: Floats  # float64 [path, bar + 1]
-    exposure: Floats  # float64 [path, bar], signed share of equity at the close
+    exposure: Floats  # float64 [path, bar], absolute share of equity at the close, all assets together
     traded: Floats  # float64 [path, bar], value bought and sold
     fees: Floats  # float64 [path, bar], in quote currency
     trades: Floats  # float64 [path], round trips, the open one included
@@ -55,7 +55,7 @@ class Tally:
         won = closed & (trades["pnl"].to_numpy() > 0)
         return cls(
             equity=account.equity,
-            exposure=account.exposure,
+            exposure=account.gross,
             traded=account.traded,
             fees=account.fees,
             trades=_count(column, paths),
@@ -273,7 +273,7 @@ METRICS: tuple[Metric, ...] = (
         "Exposure",
         "percent",
         "fraction",
-        "mean over closes of |position value| / E",
+        "mean over closes of |position value| / E; of several assets their sum",
         "definition",
         lambda t: mean_exposure(t.exposure),
     ),

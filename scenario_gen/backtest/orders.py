@@ -6,14 +6,16 @@ how anything is filled.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Account, Floats, Ints, Orders
+from scenario_gen.backtest.broker import COSTS, Broker
 
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -44,7 +46,7 @@ class Quotes:
         """Whether orders may have to wait for another price or another bar."""
         return self.ceiling is not None or self.floor is not None
 
-    def cost(self, usual: float, more: Floats | None = None) -> Floats | float:
+    def cost(self, usual: Floats | float, more: Floats | None = None) -> Floats | float:
         """Return a cost as a share of price or value on these terms, with what is added: [bar, path], at most half."""
         if self.cost_times is None and more is None:
             return usual
@@ -71,6 +73,88 @@ class Quotes:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What orders cost and which there may be: a number for all columns, or float64 [column].
+
+    Of several assets the columns of a path stand together: one for each asset, in the order of the assets.
+    """
+
+    fees: Floats | float
+    fee_per_order: Floats | float
+    fee_minimum: Floats | float
+    slippage: Floats | float
+    slippage_range: Floats | float
+    borrow: Floats | float  # on the value of shorts
+    debit: float  # on cash below 0
+    lot: Floats | float | None
+    volume_share: Floats | float | None
+    shorts: Bools | bool
+    assets: int = 1  # columns of a path
+
+    @classmethod
+    def of(cls, broker: Broker) -> Costs:
+        """Return what a broker asks of one asset."""
+        named = {name: getattr(broker, name) for name in COSTS_AND_LIMITS}
+        return cls(**named, debit=broker.borrow)
+
+    @property
+    def simple(self) -> bool:
+        """Whether orders cost shares of the price alone and may be of any size: what vectorbt fills itself."""
+        costs = (self.fee_per_order, self.fee_minimum, self.slippage_range, self.borrow, self.debit)
+        return not any(np.any(cost) for cost in costs) and self.lot is None and self.volume_share is None
+
+    @classmethod
+    def of_assets(cls, broker: Broker, brokers: Sequence[Broker], paths: int) -> Costs:
+        """Return what orders of several assets cost, [column], whose account is held with one broker.
+
+        Args:
+            broker: of the account, which lends the money.
+            brokers: what each asset's orders cost.
+            paths: how many there are.
+        """
+        free = {"lot": np.nan, "volume_share": np.inf}  # whatever size, however little is traded
+
+        def tiled(name: str) -> Floats | bool | None:
+            values = [getattr(each, name) for each in brokers]
+            if name in free and all(value is None for value in values):
+                return None
+            return np.tile([free[name] if value is None else value for value in values], paths)
+
+        named = {name: tiled(name) for name in COSTS_AND_LIMITS}
+        return cls(**named, debit=broker.borrow, assets=len(brokers))  # type: ignore[arg-type]  # by name
+
+    def of_columns(self, accounts: Any) -> Any:
+        """Return numbers of accounts, [path], for each of their columns, [column]."""
+        return accounts if self.assets == 1 else np.repeat(accounts, self.assets)
+
+    def of_accounts(self, columns: Any) -> Any:
+        """Return the sums of each account's columns, [path]; of flags how many there are."""
+        return columns if self.assets == 1 else columns.reshape(-1, self.assets).sum(axis=1)
+
+    def turns(self, asked: Bools, value: Floats) -> Iterator[Bools]:
+        """Yield which columns order one after the other, for they share cash: at most one of each path at a time.
+
+        Args:
+            asked: bool [column], who orders.
+            value: float64 [column], of each order, negative where it sells: the smaller ones come first.
+        """
+        if self.assets == 1:
+            yield asked
+            return
+        keys = np.where(asked, value, np.inf).reshape(-1, self.assets)
+        order = np.argsort(keys, axis=1, kind="stable") + np.arange(len(keys))[:, None] * self.assets
+        for columns in order.T:
+            turn = np.zeros(len(asked), dtype=bool)
+            turn[columns] = asked[columns]
+            if not turn.any():
+                return
+            yield turn
+
+
+COSTS_AND_LIMITS = (*COSTS, "lot", "volume_share", "shorts")  # of the broker: what may differ by asset
+
+
+@dataclass(frozen=True)
 class SignalOrders:
     """What a signal strategy wants, one row per bar at which it may be filled."""
 
@@ -89,9 +173,9 @@ class SignalOrders:
             return self
         return replace(self, entries=self.entries & ~missed, short_entries=self.short_entries & ~missed)
 
-    def fillable(self, *, shorts: bool) -> SignalOrders:
-        """Return what a broker fills: without conflicts, and where it allows no shorts long only."""
-        return self.without_conflicts() if shorts else self.without_conflicts().long_only()
+    def fillable(self, *, shorts: Bools | bool) -> SignalOrders:
+        """Return what a broker fills: without conflicts, and where it allows no shorts (bool [path]) long only."""
+        return self.without_conflicts() if np.all(shorts) else self.without_conflicts().long_only(shorts)
 
     def without_conflicts(self) -> SignalOrders:
         """Drop entry and exit of the same side at the same bar, then entries of both sides at the same bar."""
@@ -106,15 +190,20 @@ class SignalOrders:
             short_exits=leave_short,
         )
 
-    def long_only(self) -> SignalOrders:
-        """Open no shorts: what was a short entry only closes a long. Conflicts must be dropped before."""
-        nothing = np.zeros_like(self.entries)
-        return replace(self, exits=self.exits | self.short_entries, short_entries=nothing, short_exits=nothing)
+    def long_only(self, shorts: Bools | bool = False) -> SignalOrders:
+        """Open no shorts but where there may be: a short entry only closes a long. Conflicts must be dropped before."""
+        leave = self.exits | (self.short_entries & ~np.asarray(shorts))
+        return replace(
+            self, exits=leave, short_entries=self.short_entries & shorts, short_exits=self.short_exits & shorts
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to each account, and its round trips (``TRADE_COLUMNS``; path_id is a column number)."""
+    """What happened to each account, and its round trips (``TRADE_COLUMNS``; path_id is a column number).
+
+    Of several assets the columns of a path stand together, here and in the orders.
+    """
 
     account: Account
     trades: pd.DataFrame
@@ -122,13 +211,14 @@ class Outcome:
     # share of its orders that were cut or refused, float64 [path]; NaN where none is known to have been wanted
     unfilled: Floats | None = None
 
-    def of_wishes(self, wished: Bools) -> Outcome:
-        """Return the same, seen beside whether anything was ever wanted on a path, bool [path].
+    def of_wishes(self, wishes: Bools) -> Outcome:
+        """Return the same, seen beside whether anything was ever wanted of a column, bool [column].
 
         A wish on a path without an order was refused. Where nothing counts orders, none of those filled was cut.
         """
-        traded = self.account.traded.any(axis=1)
-        counted = np.full(len(wished), np.nan) if self.unfilled is None else self.unfilled
+        traded: Bools = np.asarray(self.account.traded.any(axis=1))
+        wished = wishes.reshape(len(traded), -1).any(axis=1)
+        counted = np.full(len(traded), np.nan) if self.unfilled is None else self.unfilled
         return replace(
             self, unfilled=np.where(np.isnan(counted), np.where(traded, 0.0, np.where(wished, 1.0, np.nan)), counted)
         )
@@ -153,7 +243,7 @@ class _Legs:
         return np.asarray(np.bincount(self.trade, weights=amounts, minlength=trades), dtype=np.float64)
 
 
-def round_trips(orders: Orders, before: Floats, close: Floats, financing: Floats, account: Account) -> pd.DataFrame:
+def round_trips(orders: Orders, before: Floats, close: Floats, financing: Floats, ruined: Ints) -> pd.DataFrame:
     """Return one row per round trip, by path and then by time, with ``TRADE_COLUMNS``.
 
     Prices are means weighted by size; ``fees`` hold the cost of borrowing, too. An open trade is marked at the
@@ -164,7 +254,7 @@ def round_trips(orders: Orders, before: Floats, close: Floats, financing: Floats
         before: float64 [order], position before each.
         close: float64 [bar, path].
         financing: float64 [bar, path], cost of borrowing paid at each close.
-        account: what ``settle`` made of the orders.
+        ruined: int64 [path], the bar of ruin, or the number of bars.
     """
     if not len(before):
         return pd.DataFrame({name: [] for name in TRADE_COLUMNS}, columns=list(TRADE_COLUMNS)).astype(_DTYPES)
@@ -177,7 +267,7 @@ def round_trips(orders: Orders, before: Floats, close: Floats, financing: Floats
     size = legs.total(np.abs(legs.size) * opening, count)
     sold = legs.total(np.abs(legs.size) * closing, count)
     is_open = _left(legs, before, orders, last)
-    ruin = account.ruin[path]
+    ruin = ruined[path]
     end = np.minimum(ruin, len(close) - 1)
     mark, remainder = close[end, path], np.where(is_open, size - sold, 0.0)
     received = legs.total(np.abs(legs.size) * legs.price * closing, count) + remainder * mark

@@ -30,31 +30,48 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account import Account, Floats, Orders, settle
+from scenario_gen.backtest.account import Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
-from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Costs, Outcome, Quotes, SignalOrders
 
 log = logging.getLogger(__name__)
 
 
-def run_signals(market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float) -> Outcome:
-    """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one."""
+def run_signals(
+    market: Quotes, wanted: SignalOrders, broker: Broker, bars_per_year: float, costs: Costs | None = None
+) -> Outcome:
+    """Simulate entries, exits and stops on every path: in vectorbt, or in the ledger where it takes one.
+
+    Args:
+        market: the bars, [bar, column].
+        wanted: what is wanted at each of them.
+        broker: of the account.
+        bars_per_year: for the cost of borrowing.
+        costs: of several assets, whose columns share an account; None: what the broker asks of one. An entry of theirs
+            is a share of the whole account's equity, which is the ledger's to know: vectorbt takes shares of cash.
+    """
     wished = np.any((wanted.entries | wanted.short_entries) & (wanted.size > 0), axis=0)
-    wanted = wanted.fillable(shorts=broker.shorts).without_entries(market.missed)
-    if broker.simple and not market.limited:
+    asks = Costs.of(broker) if costs is None else costs
+    wanted = wanted.fillable(shorts=asks.shorts).without_entries(market.missed)
+    if asks.assets == 1 and broker.simple and not market.limited:
         return _vectorbt_signals(market, wanted, broker).of_wishes(wished)
-    return ledger_signals(market, wanted, broker, bars_per_year)[0].outcome().of_wishes(wished)
+    return ledger_signals(market, wanted, broker, bars_per_year, costs=asks)[0].outcome().of_wishes(wished)
 
 
-def run_weights(market: Quotes, weights: Floats, broker: Broker, bars_per_year: float) -> Outcome:
-    """Simulate rebalancing to target weights of equity [bar, path], each row filled at that bar."""
+def run_weights(
+    market: Quotes, weights: Floats, broker: Broker, bars_per_year: float, costs: Costs | None = None
+) -> Outcome:
+    """Simulate rebalancing to target weights of equity [bar, column], each row filled at that bar.
+
+    Of several assets (``costs``) the columns of a path stand together and share its cash: sales come before purchases.
+    """
     wished, market = np.any(weights != 0, axis=0), market.without_missed()
-    if not broker.shorts:
-        weights = np.maximum(weights, 0.0)
-    if broker.simple and not market.limited:
-        return _vectorbt_weights(market, weights, broker).of_wishes(wished)
-    return ledger_weights(market, weights, broker, bars_per_year).of_wishes(wished)
+    asks = Costs.of(broker) if costs is None else costs
+    weights = np.where(asks.shorts, weights, np.maximum(weights, 0.0))
+    if asks.simple and broker.leverage == 1.0 and not market.limited:
+        return _vectorbt_weights(market, weights, broker, asks).of_wishes(wished)
+    return ledger_weights(market, weights, broker, bars_per_year, asks).of_wishes(wished)
 
 
 class _Row(NamedTuple):
@@ -98,7 +115,7 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
         same = (values == first).all() or np.isnan(values).all()
         return float(first) if same else on(everywhere, values, nothing)
 
-    costs = _costs(broker, market)
+    costs = _costs(Costs.of(broker), market)
     guards: dict[str, Any] = {}
     if guarded:
         guards = {
@@ -129,8 +146,10 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
     return outcome_of(portfolio, market.close, rows_per_bar=len(rows), slippage=costs["slippage"])
 
 
-def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcome:
-    costs = _costs(broker, market)
+def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker, asks: Costs) -> Outcome:
+    costs = _costs(asks, market)
+    paths = market.close.shape[1] // asks.assets
+    shared = {"group_by": np.repeat(np.arange(paths), asks.assets), "cash_sharing": True, "call_seq": "auto"}
     portfolio = _vectorbt().Portfolio.from_orders(
         market.close,
         size=weights,
@@ -138,31 +157,36 @@ def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker) -> Outcom
         direction="both",
         price=market.open if broker.fill == "next_open" else market.close,
         **costs,
+        **(shared if asks.assets > 1 else {}),
         init_cash=broker.cash,
         engine=_engine(),
     )
-    return outcome_of(portfolio, market.close, slippage=costs["slippage"])
+    return outcome_of(portfolio, market.close, slippage=costs["slippage"], assets=asks.assets)
 
 
-def outcome_of(portfolio: Any, close: Floats, *, rows_per_bar: int = 1, slippage: Floats | float = 0.0) -> Outcome:
+def outcome_of(
+    portfolio: Any, close: Floats, *, rows_per_bar: int = 1, slippage: Floats | float = 0.0, assets: int = 1
+) -> Outcome:
     """Return the accounts and round trips of a finished ``vectorbt.Portfolio``.
 
     Args:
-        portfolio: one ungrouped column per path.
-        close: float64 [bar, path].
+        portfolio: one ungrouped column per path; of several assets, one group of columns per path.
+        close: float64 [bar, column].
         rows_per_bar: how many rows of the portfolio make one bar.
-        slippage: share of the price that orders paid, [bar, path] or one number; of a portfolio that a strategy made
-            itself it is not known.
+        slippage: share of the price that orders paid, [bar, column], [1, column] or one number; of a portfolio that a
+            strategy made itself it is not known.
+        assets: columns of a path, which share its cash.
     """
     records = portfolio.order_records
-    cash = np.broadcast_to(np.asarray(portfolio.init_cash, dtype=np.float64), (close.shape[1],))
-    orders = _orders(records, rows_per_bar, slippage)
-    account = settle(orders, np.ascontiguousarray(close.T), cash)
+    cash = np.broadcast_to(np.asarray(portfolio.init_cash, dtype=np.float64), (close.shape[1] // assets,))
+    orders = _orders(records, rows_per_bar, np.broadcast_to(slippage, close.shape))
+    account = settle(orders, np.ascontiguousarray(close.T), cash, assets=assets)
+    ruin = np.repeat(account.ruin, assets)
     # A ruined account is closed: no order after the bar of ruin counts, and positions are marked at that bar.
-    alive = records["idx"] // rows_per_bar <= account.ruin[records["col"]]
-    last = np.minimum(np.arange(len(close))[:, None], account.ruin)  # [bar, path]
+    alive = records["idx"] // rows_per_bar <= ruin[records["col"]]
+    last = np.minimum(np.arange(len(close))[:, None], ruin)  # [bar, column]
     marks = np.repeat(np.take_along_axis(close, last, axis=0), rows_per_bar, axis=0)
-    return Outcome(account, _round_trips(_positions(records[alive], marks), rows_per_bar, account), orders)
+    return Outcome(account, _round_trips(_positions(records[alive], marks), rows_per_bar, ruin, len(close)), orders)
 
 
 def _positions(orders: NDArray[Any], close: Floats) -> NDArray[Any]:
@@ -185,14 +209,16 @@ def is_portfolio(answer: object) -> bool:
     return isinstance(answer, _vectorbt().Portfolio)
 
 
-def _costs(broker: Broker, market: Quotes) -> Mapping[str, Any]:
-    """Return fees and slippage: numbers, or [bar, path] where the market's terms say so."""
-    return {"fees": market.cost(broker.fees), "slippage": market.cost(broker.slippage, market.slippage)}
+def _costs(asks: Costs, market: Quotes) -> Mapping[str, Any]:
+    """Return fees and slippage: numbers, or [bar, column] where assets or the market's terms differ ([1, column])."""
+    shares = {"fees": market.cost(asks.fees), "slippage": market.cost(asks.slippage, market.slippage)}
+    return {name: value if np.ndim(value) == 0 else np.atleast_2d(value) for name, value in shares.items()}
 
 
-def _orders(records: NDArray[Any], rows_per_bar: int, slippage: Floats | float) -> Orders:
+def _orders(records: NDArray[Any], rows_per_bar: int, slippage: Floats) -> Orders:
+    """Return order records, those of a path and bar in the order in which they were filled."""
     path, bar = records["col"].astype(np.int64), (records["idx"] // rows_per_bar).astype(np.int64)
-    paid = slippage if isinstance(slippage, float) else slippage[bar, path]
+    paid = slippage[bar, path]
     sign = np.where(records["side"] == 0, 1.0, -1.0)  # vectorbt: 0 buys, 1 sells
     price = records["price"].astype(np.float64)
     return Orders(
@@ -205,11 +231,11 @@ def _orders(records: NDArray[Any], rows_per_bar: int, slippage: Floats | float) 
     )
 
 
-def _round_trips(records: NDArray[Any], rows_per_bar: int, account: Account) -> pd.DataFrame:
-    """Turn vectorbt's position records (from flat to flat) into our trades."""
-    ruin = account.ruin[records["col"]]
+def _round_trips(records: NDArray[Any], rows_per_bar: int, ruins: Ints, bars: int) -> pd.DataFrame:
+    """Turn vectorbt's position records (from flat to flat) into our trades; ruins are bars, int64 [column]."""
+    ruin = ruins[records["col"]]
     exit_bar = np.minimum(records["exit_idx"] // rows_per_bar, ruin)
-    ruined = ruin < account.fees.shape[1]
+    ruined = ruin < bars
     columns = {
         "path_id": records["col"].astype(np.int64),
         "side": np.where(records["direction"] == 0, "long", "short"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scenario_gen.backtest.broker import Broker
 
 METHODS = ("portfolio", "weights", "signals")
+PATH, ASSET = "path_id", "asset"  # names of the levels of a book's columns
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Bars:
     The first ``context_bars`` rows are the same real bars in every column: they are there to warm indicators
     up. Trading happens on the rows after them. All frames have the same index (timestamps) and columns (path
     ids); prices are float64 in quote currency.
+
+    Of several assets the columns are pairs (``path_id``, ``asset``), those of a path together in the order of
+    ``assets``. At a bar at which an asset's market is closed, its prices are the close before and its volume is 0;
+    volume is NaN for an asset that has none.
     """
 
     open: pd.DataFrame  # opening prices [bar x path]
@@ -44,6 +49,13 @@ class Bars:
 
     def __len__(self) -> int:
         return len(self.close)
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Names of the assets of a book; none where there is one asset, whose columns are path ids alone."""
+        if ASSET not in self.close.columns.names:
+            return ()
+        return tuple(dict.fromkeys(self.close.columns.get_level_values(ASSET)))
 
     def lent(self) -> Bars:
         """Return bars for a strategy to work on: writing into them leaves these as they are."""

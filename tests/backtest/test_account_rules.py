@@ -25,7 +25,9 @@ def account_of(equity, traded=None):
     bars = equity[:, 1:]
     traded = np.zeros(bars.shape) if traded is None else np.asarray(traded, dtype=float)
     ruin = np.full(len(equity), bars.shape[1])
-    return Account(equity=equity, exposure=np.zeros(bars.shape), traded=traded, fees=np.zeros(bars.shape), ruin=ruin)
+    nothing = np.zeros(bars.shape)
+    each = nothing[..., None]
+    return Account(equity, nothing, traded, nothing, ruin, profit=each, holding=each)
 
 
 def ends(rules, closes, *, low=None, high=None, day=None, traded=None):

@@ -20,7 +20,15 @@ def metrics(horizon: int, bars_per_year: float, move: float = 0.01) -> dict[str,
     steps = np.where(np.arange(horizon) % 3, move, -move / 2)
     equity = np.concatenate(([1.0], np.cumprod(1 + steps)))[None]  # falls first
     still = np.ones((1, horizon))
-    account = Account(equity=equity, exposure=still, traded=still, fees=still * 0, ruin=np.array([horizon]))
+    account = Account(
+        equity=equity,
+        exposure=still,
+        traded=still,
+        fees=still * 0,
+        ruin=np.array([horizon]),
+        profit=still[..., None],
+        holding=still[..., None],
+    )
     trades = pd.DataFrame({"path_id": [0], "open": [False], "pnl": [1.0]})
     tally = Tally.of(account, trades, bars_per_year, np.zeros(1))
     return {name: float(values[0]) for name, values in measure(tally).items()}

@@ -77,7 +77,7 @@ def test_a_round_trip_is_won_with_a_profit_after_fees_once_it_is_closed():
         {"path_id": [0, 0, 0, 2, 2], "pnl": [5.0, 0.0, -1.0, 3.0, 9.0], "open": [False, False, False, True, False]}
     )
     flat = np.zeros((3, 4))
-    account = Account(np.full((3, 5), 100.0), flat, flat, flat, np.full(3, 4))
+    account = Account(np.full((3, 5), 100.0), flat, flat, flat, np.full(3, 4), flat[..., None], flat[..., None])
     counted = Tally.of(account, trades, 252)
     assert counted.trades.tolist() == [3, 0, 2]
     assert counted.closed.tolist() == [3, 0, 1]
