@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.representation import MARK_FIELDS
-from scenario_gen.kronos.weights import Stored
+from scenario_gen.kronos.weights import Stored, made
 
 
 class RMSNorm(nn.Module):
@@ -40,14 +40,19 @@ class Rotary(nn.Module):
 
     def __init__(self, head_dim: int) -> None:
         super().__init__()
-        exponent = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
-        self.register_buffer("inv_freq", 10000.0**-exponent)
+        self.register_buffer("inv_freq", made(lambda: inverse_frequencies(head_dim), (head_dim + 1) // 2))
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return cosine and sine, each float32 [T, E], for float or integer positions [T]."""
         half = torch.outer(positions.float(), self.inv_freq.float())  # [T, E/2]
         full = torch.cat((half, half), dim=-1)
         return full.cos(), full.sin()
+
+
+def inverse_frequencies(head_dim: int) -> Tensor:
+    """Return the angle by which each pair of features turns from bar to bar, float32 [E / 2]."""
+    exponent = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
+    return 10000.0**-exponent
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -188,16 +193,19 @@ class FixedEmbedding(nn.Module):
 
     def __init__(self, count: int, dim: int) -> None:
         super().__init__()
-        rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
-        angles = torch.outer(torch.arange(count).float(), rates)
         self.emb = nn.Embedding(count, dim)
-        self.emb.weight = nn.Parameter(
-            torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1), requires_grad=False
-        )
+        self.emb.weight = nn.Parameter(made(lambda: sine_table(count, dim), count, dim), requires_grad=False)
 
     def forward(self, index: Tensor) -> Tensor:
         """Return [..., D] for indices [...]."""
         return self.emb(index).detach()
+
+
+def sine_table(count: int, dim: int) -> Tensor:
+    """Return sines and cosines in turn, float32 [count, dim] (Vaswani et al. 2017)."""
+    rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
+    angles = torch.outer(torch.arange(count).float(), rates)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
 
 class TimeEmbedding(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from scenario_gen.kronos.config import TokenizerConfig
 from scenario_gen.kronos.model import Block
-from scenario_gen.kronos.weights import Stored
+from scenario_gen.kronos.weights import Stored, made
 
 
 def pack_bits(bits: Tensor) -> Tensor:
@@ -30,8 +31,13 @@ class _Bsq(nn.Module):
 
     def __init__(self, n_bits: int, group_size: int) -> None:
         super().__init__()
-        self.register_buffer("basis", 2 ** torch.arange(n_bits - 1, -1, -1))
-        self.register_buffer("group_basis", 2 ** torch.arange(group_size - 1, -1, -1))
+        for name, bits in (("basis", n_bits), ("group_basis", group_size)):
+            self.register_buffer(name, made(partial(powers_of_two, bits), bits, dtype=torch.int64))
+
+
+def powers_of_two(bits: int) -> Tensor:
+    """Return the worth of each bit, the largest first, int64 [bits]."""
+    return 2 ** torch.arange(bits - 1, -1, -1)
 
 
 class BinarySphericalQuantizer(nn.Module):

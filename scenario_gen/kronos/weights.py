@@ -9,6 +9,7 @@ a file.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.files import write_bytes
@@ -218,13 +220,30 @@ def load_network(kind: type[Network], folder: Path) -> Network:
             )
     config = kind.config_kind.from_mapping(read_json(folder / CONFIG), str(folder / CONFIG))
     tensors, where = _read_tensors(folder / WEIGHTS), str(folder / WEIGHTS)
-    with torch.device("meta"):  # shapes without memory: a wrong configuration may ask for any amount
-        _check_tensors(kind(config), tensors, where)
-    network = kind(config)
-    network.load_state_dict(tensors)
+    with torch.device("meta"), _Unfilled():  # shapes without memory: a wrong configuration may ask for any amount
+        network = kind(config)
+    _check_tensors(network, tensors, where)
+    wanted = network.state_dict()
+    network.load_state_dict({name: one.to(wanted[name].dtype, copy=True) for name, one in tensors.items()}, assign=True)
     network.eval()  # upstream does not force this; dropout at sampling ruins the paths
     network.requires_grad_(False)
     return network
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out the initial weights: there is nothing to fill, and torch imports its compiler to find that out."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        return given["tensor"] if func is nn.init.normal_ else func(*args, **given)
+
+
+def made(make: Callable[[], Tensor], *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a table that is computed, not learned; where only shapes are wanted one of that shape without memory.
+
+    Arithmetic on the meta device makes torch import its compiler, which takes a second of every command.
+    """
+    return torch.empty(shape, dtype=dtype) if torch.get_default_device().type == "meta" else make()
 
 
 def _check_tensors(network: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
