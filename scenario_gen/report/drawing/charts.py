@@ -59,16 +59,17 @@ class Chart:
         self.figure: Any = Figure(figsize=(width / 72, height / 72), dpi=72)  # 72 dpi: 1 pt is 1 px
         FigureCanvasSVG(self.figure)
         self.figure.patch.set_visible(False)
+        self._panels: list[ChartPanel] = []
 
     def panel(self, box: tuple[float, float, float, float], xlim: Point, ylim: Point) -> ChartPanel:
         """Add a panel; ``box`` is left, top, right, bottom in pixels from the canvas's upper left corner."""
+        from matplotlib.transforms import Bbox, BboxTransform
+
         left, top, right, bottom = box
-        size = ((right - left) / self.width, (bottom - top) / self.height)
-        axes = self.figure.add_axes((left / self.width, 1 - bottom / self.height, *size))
-        axes.set_axis_off()
-        axes.set_xlim(*xlim)
-        axes.set_ylim(*ylim)
-        return ChartPanel(self, axes, xlim, ylim)
+        data = Bbox.from_extents(xlim[0], ylim[0], xlim[1], ylim[1])
+        pixels = Bbox.from_extents(left, self.height - bottom, right, self.height - top)
+        self._panels.append(ChartPanel(self, BboxTransform(data, pixels), xlim, ylim))
+        return self._panels[-1]
 
     def text(self, x: float, y: float, text: str, css: str = "", anchor: Anchor = "start") -> None:
         """Write text at a pixel position."""
@@ -77,6 +78,9 @@ class Chart:
     def svg(self, aria: str, css: str) -> Markup:
         """Return the finished picture; ``aria`` says what a reader would take away."""
         stream = io.BytesIO()
+        for panel in self._panels:
+            for patch in panel.shapes:
+                self.figure.add_artist(patch)
         self.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         shapes = "".join(
             f'<path class="{name}" d="{compact(d)}"/>' for name, d in _SHAPE.findall(stream.getvalue().decode())
@@ -89,14 +93,20 @@ class Chart:
 
 
 class ChartPanel:
-    """One coordinate system on a chart; shapes take data coordinates."""
+    """One coordinate system on a chart; shapes take data coordinates.
 
-    def __init__(self, chart: Chart, axes: Any, xlim: Point, ylim: Point) -> None:
-        self.chart, self.axes, self.xlim, self.ylim = chart, axes, xlim, ylim
+    It has the transformation of matplotlib's axes and none of their ticks and limits, which we do not show: making
+    them was a quarter of a run's work.
+    """
+
+    def __init__(self, chart: Chart, place: Any, xlim: Point, ylim: Point) -> None:
+        self.chart, self.xlim, self.ylim = chart, xlim, ylim
+        self.shapes: list[Any] = []  # matplotlib's patches, drawn in this order after those of the panels before
+        self._place = place
 
     def pixel(self, x: float, y: float) -> Point:
         """Return the canvas position of a data point, y counted downwards."""
-        px, py = self.axes.transData.transform((x, y))
+        px, py = self._place.transform((x, y))
         return float(px), self.chart.height - float(py)
 
     def line(self, x: Sequence[float], y: Sequence[float], css: str) -> None:
@@ -156,8 +166,10 @@ class ChartPanel:
         path = Path([point for point, _ in steps], [code for _, code in steps])
         filled = steps[-1][1] == CLOSE
         patch = PathPatch(path, facecolor="k" if filled else "none", edgecolor="none" if filled else "k")
-        patch.set(clip_on=False, gid=f"{MARK}{css}")
-        self.axes.add_patch(patch)
+        patch.set_clip_on(False)
+        patch.set_gid(f"{MARK}{css}")
+        patch.set_transform(self._place)
+        self.shapes.append(patch)
 
 
 def compact(d: str) -> str:
