@@ -328,9 +328,13 @@ def _local_namesakes(folder: Path) -> list[str]:
         tops = {Path(entry.name).stem for entry in os.scandir(folder) if entry.is_dir() or entry.name.endswith(".py")}
     except OSError:
         return []
+    # a module's parents are imported with it, so where no top is known, none of the thousands of names need be read
+    known = {top for top in tops if top in sys.modules and not _is_reserved(top) and top != "__main__"}
+    if not known:
+        return []
     found = []
     for name, module in list(sys.modules.items()):
-        if (top := name.partition(".")[0]) in tops and not _is_reserved(top) and top != "__main__":
+        if name.partition(".")[0] in known:
             source = getattr(module, "__file__", None)
             if source and is_counted(Path(source)) and not Path(source).is_relative_to(folder):
                 found.append(name)
