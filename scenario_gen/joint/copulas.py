@@ -131,7 +131,7 @@ class RankBootstrap:
         """Rank the uniforms by which each bar would have been drawn, or numbers that rise with them.
 
         The second of a bar is ranked among some sqrt(n) bars whose first is alike: then both are independent, as a
-        generator needs them, whatever they were in so many days.
+        generator needs them, whatever they were in so many days. Any more are drawn from dates of their own.
 
         Args:
             uniforms: [date, asset, level], without NaN.
@@ -140,14 +140,14 @@ class RankBootstrap:
         count, assets, levels = uniforms.shape
         cells = np.empty((count, assets, levels, 2))
         for asset in range(assets):
-            place = _places(uniforms[:, asset, 0])
-            cells[:, asset, 0] = np.stack((place / count, np.full(count, 1 / count)), axis=-1)
-            strata = place * round(count**0.5) // count
-            for level in range(1, levels):
-                for stratum in np.unique(strata):
-                    rows = np.flatnonzero(strata == stratum)
-                    cells[rows, asset, level, 0] = _places(uniforms[rows, asset, level]) / len(rows)
-                    cells[rows, asset, level, 1] = 1 / len(rows)
+            for level in range(levels):
+                place = _places(uniforms[:, asset, level])
+                cells[:, asset, level] = np.stack((place / count, np.full(count, 1 / count)), axis=-1)
+            strata = np.floor(cells[:, asset, 0, 0] * round(count**0.5))
+            for stratum in np.unique(strata) if levels > 1 else ():
+                rows = np.flatnonzero(strata == stratum)
+                cells[rows, asset, 1, 0] = _places(uniforms[rows, asset, 1]) / len(rows)
+                cells[rows, asset, 1, 1] = 1 / len(rows)
         return cls(cells, mean_block)
 
     @property
@@ -158,11 +158,17 @@ class RankBootstrap:
 
     def uniforms(self, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
         """Return the asset's uniforms, float64 [path, bar, per_bar]."""
-        drawn = block_indices(stream(draws, int(dates[-1]) + 1, 2), len(self.cells), self.mean_block)[:, dates]
+        count, _, levels, _ = self.cells.shape
+        last, used = int(dates[-1]) + 1, min(per_bar, levels)
+        numbers = stream(draws, last, 2 * max(1, levels - 1))
         own = Draws(seed_of(draws.seed, asset), draws.path_ids)
-        within = stream(own, int(dates[-1]) + 1, self.cells.shape[2], WITHIN)[:, dates, :per_bar]
-        lower, width = np.moveaxis(self.cells[drawn, asset, :per_bar], -1, 0)
-        return with_own(np.minimum(lower + width * within, LARGEST), asset, draws, dates, per_bar)
+        within = stream(own, last, levels, WITHIN)[:, dates, :used]
+        for level in range(used):
+            at = 2 * max(0, level - 1)
+            drawn = block_indices(numbers[..., at : at + 2], count, self.mean_block)[:, dates]
+            lower, width = np.moveaxis(self.cells[drawn, asset, level], -1, 0)
+            within[..., level] = np.minimum(lower + width * within[..., level], LARGEST)
+        return with_own(within, asset, draws, dates, per_bar)
 
 
 def _places(values: Floats) -> NDArray[np.int64]:

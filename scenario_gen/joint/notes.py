@@ -21,8 +21,6 @@ MET = 2.0  # standard errors of a pilot within which a correlation is the one th
 ORDERED = 0.8  # Spearman's rho of the first uniform and the return below which uniforms are in no order
 LOST = 0.1  # correlation of ranges that paths may lack without a word
 SHOWN = 3  # pairs or assets that a note names
-# MacKinnon 2010, "Critical values for cointegration tests", table 2: two series, a constant, 1 %
-COINTEGRATED = (-3.89644, -10.9519, -22.527)
 
 
 def notes_of_paths(members: Mapping[str, BookAsset], coupling: Coupling, pilot: BookPilot, aim: Floats) -> list[str]:
@@ -45,7 +43,7 @@ def notes_of_paths(members: Mapping[str, BookAsset], coupling: Coupling, pilot: 
         "what is joint is joint on one date: a fall of one asset does not lead another's, and raises its volatility "
         "only through bars of the same date"
     )
-    return notes + _tied_levels(members)
+    return notes
 
 
 def notes_of_dated(joint: Joint, *, given: bool) -> list[str]:
@@ -99,42 +97,3 @@ def _ranges(members: list[BookAsset], pilot: BookPilot) -> list[str]:
         f"ranges hang together less than in history: their logs have a mean correlation of {ours:.2f}, in history "
         f"{real:.2f}; so do volumes"
     ]
-
-
-def _tied_levels(members: Mapping[str, BookAsset]) -> list[str]:
-    """Return which assets' prices are tied to one another over the context."""
-    tied = []
-    for first, other in combinations(members, 2):
-        stamps = members[first].context.timestamps.intersection(members[other].context.timestamps)
-        a, b = (
-            np.log(part.close[part.timestamps.isin(stamps)])
-            for part in (members[first].context, members[other].context)
-        )
-        if are_cointegrated(a, b) or are_cointegrated(b, a):
-            tied.append(f"{first} and {other}")
-    if not tied:
-        return []
-    return [
-        f"prices of {', '.join(tied[:SHOWN])} are tied to one another over the context (Engle and Granger 1987, 1 %), "
-        "and drift apart on the paths: a strategy on their spread cannot be judged by them"
-    ]
-
-
-def are_cointegrated(first: Floats, other: Floats) -> bool:
-    """Return whether two series of log prices [bar] stay near a line, by the test of Engle and Granger 1987 at 1 %.
-
-    The residual of one on the other is tested for a unit root, with as many lags as the cube root of the bars.
-    """
-    if len(first) < 64 or not np.ptp(first) or not np.ptp(other):
-        return False
-    design = np.stack((np.ones(len(other)), other), axis=1)
-    rest = first - design @ np.linalg.lstsq(design, first, rcond=None)[0]
-    steps, lags = np.diff(rest), int(len(rest) ** (1 / 3))
-    count = len(steps) - lags
-    columns = [rest[lags:-1], *(steps[lags - lag : len(steps) - lag] for lag in range(1, lags + 1))]
-    x, y = np.stack(columns, axis=1), steps[lags:]
-    inverse = np.linalg.pinv(x.T @ x)
-    slopes = inverse @ (x.T @ y)
-    noise = float(((y - x @ slopes) ** 2).sum()) / (count - len(columns))
-    t = float(slopes[0]) / max((noise * float(inverse[0, 0])) ** 0.5, np.finfo(float).tiny)
-    return bool(t < sum(term / len(rest) ** power for power, term in enumerate(COINTEGRATED)))

@@ -19,6 +19,7 @@ from scipy.special import gammaln, ndtr, ndtri, stdtrit
 from scenario_gen.stats.estimate import Floats
 
 POINT = 1e-6  # narrower cells are points: their width is lost in rounding
+BLANK = 0.02  # share of a series' variance that its cells show, below which they say nothing
 COARSE = 0.95  # share of a series' variance that its cells show, below which a pair is fitted by likelihood
 RANKED = 4  # times
 NODES = 16  # of Gauss and Legendre within a cell
@@ -95,7 +96,10 @@ class RankCells:
 
     def _of_pair(self, first: int, other: int) -> float:
         both = np.isfinite(self.lower[:, [first, other]]).all(axis=1)
-        if min(self.shown[first], self.shown[other]) < COARSE:
+        least = min(self.shown[first], self.shown[other])
+        if least < BLANK:
+            return 0.0
+        if least < COARSE:
             cells = (np.stack((self.lower[both, at], self.upper[both, at])) for at in (first, other))
             return likeliest_correlation(*cells)
         a, b = (self.scores[both, at] / self._of_points[at] ** 0.5 for at in (first, other))

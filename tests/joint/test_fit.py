@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -17,7 +17,6 @@ from scenario_gen.generators.fhs import FilteredPaths
 from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Dated, Independent
 from scenario_gen.joint.fit import Fit, fit_coupling
-from scenario_gen.joint.notes import are_cointegrated
 from scenario_gen.joint.pilot import BookAsset, correlation_of_paths
 from scenario_gen.joint.section import Joint
 from scenario_gen.market import BarCalendar, Candles
@@ -199,14 +198,3 @@ def test_each_assets_paths_have_the_law_that_they_have_alone(histories: list[Can
         for name, fact in facts.items():
             both = [fact(steps[..., asset]) for steps in (coupled, alone)]
             assert stats.ks_2samp(*both).pvalue > 1 / 2400, name
-
-
-def test_tied_prices_are_told_and_wandering_ones_are_not() -> None:
-    # 200 pairs of independent random walks: at 1 % two are expected, and seven or more in 1 of 200
-    rng = np.random.default_rng(8)
-    walks = rng.standard_normal((200, 2, 256)).cumsum(axis=-1)
-    assert sum(are_cointegrated(first, other) for first, other in walks) < 7
-    tied = [walks[place, 0] + rng.standard_normal(256) for place in range(20)]
-    assert all(are_cointegrated(walks[place, 0], other) for place, other in enumerate(tied))
-    assert not are_cointegrated(walks[0, 0], np.ones(256))
-    assert_array_equal(are_cointegrated(walks[0, 0][:10], walks[0, 1][:10]), False)

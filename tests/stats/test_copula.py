@@ -100,6 +100,13 @@ def test_bars_that_a_series_lacks_are_left_out_of_its_pairs() -> None:
     assert rho == pytest.approx(RHO, abs=2 * (1 - RHO**2) / 400**0.5)
 
 
+def test_cells_that_say_nothing_have_no_correlation() -> None:
+    points = ndtr(normal_pair(5, bars=300))
+    bounds = np.stack((points, points), axis=-1)
+    bounds[:, 1] = 0.0, 1.0
+    assert RankCells.of(bounds).correlation()[0, 1] == 0.0
+
+
 # --- t ---
 
 
