@@ -28,7 +28,6 @@ ALONE_ONLY: Mapping[str, str] = {
     "shocks": "shocks hit the bars of one asset, and the others would go on as if nothing had happened",
 }
 ALONE_IN_CONTEXT: Mapping[str, str] = {
-    "search": "a search finds other dates in every asset; name a crisis, whose dates are those of all",
     "shocks": "shocks are written into the last bars of one asset",
     "normaliser": "it is for shocks in the context, which belong to one asset",
 }

@@ -29,7 +29,7 @@ from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.book import AssetEntry, check_book, read_assets
 from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.spec.stress import WEIGHED, check_event, is_weighed, weighed_by_views
-from scenario_gen.stress.crises import ContextStress, Replay
+from scenario_gen.stress.crises import BY_ID, ContextStress, Replay, unknown_crisis
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.shock import Shock
 from scenario_gen.stress.shocks import read_shocks
@@ -337,6 +337,8 @@ def _resolve(
         check_data_file(history["file"], folder, merged.place(("data", "file")), violations)
     if isinstance(generator := parts.get("generator"), KronosGenerator):
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
+    if isinstance(joint := parts.get("joint"), Joint) and (joint.calibrate.crisis or "") not in ("", *BY_ID):
+        violations.add(merged.place(("joint", "calibrate", "crisis")), unknown_crisis(joint.calibrate.crisis))
     check_event(parts, merged.values, merged.place, violations)
     if "shocks" in merged.values:
         if "replay" in merged.values:

@@ -72,8 +72,8 @@ def repository() -> Any:
         ("{name: base}", "{name: base, replay: {crisis: lehman}}", "demo.yaml:7: scenarios[base].replay: not with"),
         (
             "{name: base}",
-            "{name: base, context: {search: {score: drawdown}}}",
-            "demo.yaml:7: scenarios[base].context.search: not with several assets: a search finds other dates",
+            "{name: base, joint: {calibrate: {crisis: lehmann}}}",
+            "demo.yaml:7: scenarios[base].joint.calibrate.crisis: got 'lehmann', expected a crisis: dotcom_break",
         ),
         (
             "{name: base}",
