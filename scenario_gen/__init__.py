@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.check import check as check
     from scenario_gen.pipeline.check_assets import check_assets as check_assets
     from scenario_gen.pipeline.stress.one_event import sample_event as sample_event
+    from scenario_gen.store.kept_paths import read_book as read_book
     from scenario_gen.store.results import StressRun as StressRun
     from scenario_gen.stress.event import Event as Event
     from scenario_gen.stress.replay import replay as replay

@@ -135,6 +135,12 @@ class PathTable:
     notes: tuple[str, ...] = ()  # what a reader must know of the table
     weights: NDArray[np.float64] | None = None  # [path]; None where the table has no column ``weight``
 
+    def path_set(self, anchor_close: float) -> PathSet:
+        """Return paths of one context, which have the stamps of the first, behind the close from which they set out."""
+        stamps = pd.DatetimeIndex(self.stamps[0], tz=None if self.zone is None else "UTC")
+        stamps = stamps if self.zone is None else stamps.tz_convert(self.zone)
+        return PathSet(self.values, self.fields, stamps, self.path_ids, anchor_close, weights=self.weights)
+
 
 def read_path_tables(source: pd.DataFrame | str | Path) -> dict[str, PathTable]:
     """Read paths from a data frame, or a CSV or Parquet file; rows of different paths and assets may be mixed.

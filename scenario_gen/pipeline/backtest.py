@@ -292,9 +292,7 @@ def _one_set(table: PathTable | list[PathSet], source: str) -> PathSet:
         return table[0]
     if (table.stamps != table.stamps[:1]).any():
         raise _several(len(np.unique(table.stamps, axis=0)), source)
-    stamps = pd.DatetimeIndex(table.stamps[0], tz=None if table.zone is None else "UTC")
-    stamps = stamps if table.zone is None else stamps.tz_convert(table.zone)
-    return PathSet(table.values, table.fields, stamps, table.path_ids, float("nan"), weights=table.weights)
+    return table.path_set(float("nan"))
 
 
 def _only(ensembles: Sequence[Ensemble], source: str) -> Ensemble:

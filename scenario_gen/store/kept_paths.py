@@ -1,0 +1,51 @@
+"""Paths that a run kept on disk, read back as joint futures of its assets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scenario_gen.errors import StoreError
+from scenario_gen.market.book import BookPaths
+from scenario_gen.market.path_tables import read_path_table
+from scenario_gen.store.folder import RunFolder
+
+
+def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
+    """Return the joint futures of one scenario, or baseline, from the folder of a finished run.
+
+    Path k of every asset is the same future; one that was dropped in an asset is dropped in all.
+
+    Args:
+        folder: of a run whose spec has several assets and says ``paths: {keep: true}``.
+        scenario: as the spec calls it, without the asset.
+
+    Raises:
+        StoreError: there is no such run or scenario, or its paths were not kept.
+        DataError: a file of paths was cut off or edited.
+    """
+    store = RunFolder(folder)
+    run = store.read_run()
+    assets = set(run.spec.get("assets") or ())
+    books: dict[str, dict[str, float]] = {}  # scenario to asset to its last close before the paths
+    for result in run.scenarios:
+        name, _, asset = result.name.rpartition(".")
+        if asset in assets:
+            books.setdefault(name, {})[asset] = result.context.anchor_close
+    if scenario not in books:
+        raise StoreError(
+            f"the run in {store.path} has no scenario {scenario!r} of several assets",
+            expected=" or ".join(books) or "a run whose spec has a list 'assets'",
+            fix="name one of these"
+            if books
+            else "give the spec 'assets', or read paths/*.parquet of one asset as it is",
+        )
+    files = {asset: store.paths_path(f"{scenario}.{asset}") for asset in books[scenario]}
+    if missing := [path.name for path in files.values() if not path.is_file()]:
+        raise StoreError(
+            f"the run in {store.path} kept no paths of {scenario!r}: {', '.join(missing)} not in its folder 'paths'",
+            expected="a run whose spec says paths: {keep: true}",
+            fix="add it to the spec and run it again with --overwrite",
+        )
+    return BookPaths.common(
+        {asset: read_path_table(path).path_set(books[scenario][asset]) for asset, path in files.items()}
+    )
