@@ -26,7 +26,6 @@ from scenario_gen.stats.weights import Weights
 
 Sense: TypeAlias = Literal["terminal", "worst_bar", "drawdown"]
 SENSES: tuple[Sense, ...] = get_args(Sense)
-INTEREST = "interest"  # on debit cash, that no part can be charged with
 OWN_TAIL = 0.05  # an asset falls hard at the bars beyond this quantile of its own returns
 # Equity may be float32, which carries seven digits: a book that does not add up is off by more.
 ADDS_UP = 1e-5  # of the starting cash
@@ -53,7 +52,7 @@ class JointFalls:
     edges: Floats  # float64 [asset]: the 5 % quantile of the asset's own returns, over bars and paths
     bars: Floats  # float64 [path]: bars at which two assets or more trade
     expected: Floats  # float64 [path]: of these, at how many most would fall if each fell by itself
-    joint: Floats  # float64 [path]: at how many most do
+    hits: Floats  # float64 [path]: at how many most do
     loss: Floats  # float64 [path]: what the book loses there, summed; each bar's as a share of the equity before it
     worst: Floats  # float64 [path]: the largest of these losses; NaN where there is no such bar
     at: Floats  # float64 [path]: its bar, from 0; NaN likewise
@@ -91,8 +90,9 @@ class BookLosses:
         """Reduce what the parts of a book earned at every bar to losses per path.
 
         Args:
-            profit: float [path, bar, part], money, all costs in; a last part without a name is interest.
-            equity: float [path, bar + 1], the starting cash and then the equity at each close.
+            profit: float [path, bar, part], money, all costs in.
+            equity: float [path, 2 or more], the starting cash first and the final equity last: what lies between is
+                what the profits make of it.
             names: of the parts.
             holding: float [path, bar, part], value held at each close over equity, signed.
             returns: float [path, bar, part], of the assets themselves, for the bars at which most fall.
@@ -103,27 +103,24 @@ class BookLosses:
         Raises:
             ValueError: shapes disagree, or the profits do not add up to the change of equity.
         """
-        if profit.shape[2] == len(names) + 1:
-            names = (*names, INTEREST)
-            if holding is not None:
-                holding = np.concatenate((holding, np.zeros_like(holding[:, :, :1])), axis=2)
         _require_sum(profit, equity, names)
-        pieces = [slice(at, at + PATHS_AT_ONCE) for at in range(0, max(len(profit), 1), PATHS_AT_ONCE)]
-        losses = [_losses_of(profit[rows].astype(np.float64), equity[rows, :1].astype(np.float64)) for rows in pieces]
-        joint = None
+        known: dict[str, Any] = {"path_ids": np.arange(len(profit), dtype=np.int64) if path_ids is None else path_ids}
+        if holding is not None:
+            known["held"] = np.abs(holding).mean(axis=1, dtype=np.float64)
+        shown = np.ones(profit.shape[1:], dtype=bool) if open_bars is None else open_bars
         if returns is not None:
-            if edges is None:
-                edges = fall_edges(returns, open_bars)
-            shown = np.ones(returns.shape[1:], dtype=bool) if open_bars is None else open_bars
-            joint = JointFalls(edges, **_concatenated([
-                _falls(returns[rows], equity[rows].astype(np.float64), edges, shown) for rows in pieces
-            ]))  # fmt: skip
-        return cls(
-            names=tuple(names),
-            path_ids=np.arange(len(profit), dtype=np.int64) if path_ids is None else path_ids,
-            **{sense: PathLosses(**_concatenated([piece[sense] for piece in losses])) for sense in SENSES},
-            held=None if holding is None else np.abs(holding).mean(axis=1, dtype=np.float64),
-            joint=joint,
+            known["edges"] = fall_edges(returns, open_bars) if edges is None else edges
+        pieces = []
+        for start in range(0, max(len(profit), 1), PATHS_AT_ONCE):
+            rows = slice(start, start + PATHS_AT_ONCE)
+            earned = profit[rows].astype(np.float64)
+            account = _account(earned, equity[rows, :1].astype(np.float64))
+            piece = _losses_of(earned, account)
+            if returns is not None:
+                piece |= _falls(returns[rows], account, known["edges"], shown)
+            pieces.append(piece)
+        return cls.of_arrays(
+            names, known | {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
         )
 
     @classmethod
@@ -206,8 +203,7 @@ def fall_edges(
 
 
 def _require_sum(profit: NDArray[np.floating[Any]], equity: NDArray[np.floating[Any]], names: Sequence[str]) -> None:
-    paths, bars, parts = profit.shape
-    if equity.shape != (paths, bars + 1) or parts != len(names):
+    if len(equity) != len(profit) or profit.shape[2] != len(names):
         raise ValueError(f"profits {profit.shape} do not fit equity {equity.shape} and {len(names)} names")
     change = equity[:, -1].astype(np.float64) - equity[:, 0]
     off = np.abs(profit.sum(axis=(1, 2), dtype=np.float64) - change) / equity[:, 0]
@@ -215,19 +211,24 @@ def _require_sum(profit: NDArray[np.floating[Any]], equity: NDArray[np.floating[
         raise ValueError(f"profits are not those of the book: on path {int(off.argmax())} they miss {off.max():.2%}")
 
 
-def _losses_of(profit: Floats, cash: Floats) -> dict[Sense, dict[str, Floats]]:
-    """Return the losses of some paths in every sense, from profits [path, bar, part] and starting cash [path, 1]."""
-    book = profit.sum(axis=2)
-    equity = np.concatenate((cash, cash + np.cumsum(book, axis=1)), axis=1)  # [path, bar + 1]
-    equity = np.where(equity > RUINED * cash, equity, 0.0)
+def _account(profit: Floats, cash: Floats) -> Floats:
+    """Return the equity [path, bar + 1] that profits [path, bar, part] make of the cash [path, 1]."""
+    equity = np.concatenate((cash, cash + np.cumsum(profit.sum(axis=2), axis=1)), axis=1)
+    return np.where(equity > RUINED * cash, equity, 0.0)
+
+
+def _losses_of(profit: Floats, equity: Floats) -> dict[str, Floats]:
+    """Return the losses of some paths in every sense, by the names of :meth:`BookLosses.arrays`."""
+    cash = equity[:, :1]
     made = np.cumsum(profit, axis=1)
     made = np.concatenate((np.zeros_like(made[:, :1]), made), axis=1)  # [path, bar + 1, part]
     lost = -made[:, -1] / cash
-    return {
+    senses = {
         "terminal": {"parts": lost, "alone": lost, "without": lost.sum(axis=1, keepdims=True) - lost},
         "worst_bar": _worst_bars(profit, equity),
         "drawdown": _falls_from_peaks(made, equity, cash),
     }
+    return {f"{sense}_{name}": values for sense, lost_by in senses.items() for name, values in lost_by.items()}
 
 
 def _worst_bars(profit: Floats, equity: Floats) -> dict[str, Floats]:
@@ -272,15 +273,11 @@ def _falls(
     rows = np.arange(len(loss))
     chance = np.where(judged, binom.sf(np.floor(trading / 2), trading, OWN_TAIL), 0.0)
     return {
-        "bars": np.full(len(loss), float(judged.sum())),
-        "expected": np.full(len(loss), float(chance.sum())),
-        "joint": joint.sum(axis=1).astype(np.float64),
-        "loss": np.where(joint, loss, 0.0).sum(axis=1),
-        "worst": np.where(none, np.nan, loss[rows, at]),
-        "at": np.where(none, np.nan, at),
-        "fallen": np.where(none, np.nan, fallen[rows, at]),
+        "joint_bars": np.full(len(loss), float(judged.sum())),
+        "joint_expected": np.full(len(loss), float(chance.sum())),
+        "joint_hits": joint.sum(axis=1).astype(np.float64),
+        "joint_loss": np.where(joint, loss, 0.0).sum(axis=1),
+        "joint_worst": np.where(none, np.nan, loss[rows, at]),
+        "joint_at": np.where(none, np.nan, at),
+        "joint_fallen": np.where(none, np.nan, fallen[rows, at]),
     }
-
-
-def _concatenated(pieces: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

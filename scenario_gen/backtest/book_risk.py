@@ -309,14 +309,14 @@ def _concentration(influence: Floats, es: Floats, weights: Weights | None) -> Es
 
 
 def _joint_bars(falls: JointFalls, losses: BookLosses, weights: Weights | None) -> JointBars:
-    p, some = _shares(len(losses), weights), falls.joint > 0
+    p, some = _shares(len(losses), weights), falls.hits > 0
     loss = Estimate(None, n=len(losses), reason="there is no such bar")
-    if p @ falls.joint > 0:
-        loss = _ratios(falls.loss[:, None], falls.joint[:, None], p, weights)[0]
+    if p @ falls.hits > 0:
+        loss = _ratios(falls.loss[:, None], falls.hits[:, None], p, weights)[0]
     worst = sorted(np.flatnonzero(some & (p > 0)), key=lambda row: (-falls.worst[row], row))[:SHOWN]
     return JointBars(
         paths=share(some, weights),
-        bars=mean(falls.joint, weights),
+        bars=mean(falls.hits, weights),
         expected=float(p @ falls.expected),
         loss=loss,
         worst=tuple(

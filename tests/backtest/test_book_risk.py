@@ -169,14 +169,17 @@ def test_the_components_of_another_strategy_are_refused():
         BookLosses.of(PROFIT[:, :, :2], EQUITY[1:], NAMES)
 
 
-def test_interest_that_no_asset_owes_is_a_part_of_its_own():
-    interest = np.full((*PROFIT.shape[:2], 1), -3.0)
-    profit = np.concatenate((PROFIT, interest), axis=2)
-    held = np.broadcast_to(HELD, PROFIT.shape)
-    tail = book_risk(BookLosses.of(profit, equity_of(profit), NAMES, holding=held), levels=(0.95,)).tails[0]
-    assert tail.parts[-1].name == "interest"
-    assert tail.parts[-1].es.value == pytest.approx(12 * 3 / CASH)
+def test_an_asset_that_is_never_held_has_no_marginal_contribution():
+    held = np.broadcast_to(HELD * [1, 1, 0], PROFIT.shape)
+    tail = book_risk(BookLosses.of(PROFIT, EQUITY, NAMES, holding=held), levels=(0.95,)).tails[0]
     assert tail.parts[-1].marginal.reason == "nothing of it is held"
+    assert tail.parts[0].marginal.value == RISK.tail("terminal", 0.95).parts[0].marginal.value
+
+
+def test_the_equity_between_start_and_end_is_what_the_profits_make_of_it():
+    assert book_risk(BookLosses.of(PROFIT, EQUITY[:, [0, -1]], NAMES, returns=RETURNS)) == book_risk(
+        BookLosses.of(PROFIT, EQUITY, NAMES, returns=RETURNS)
+    )
 
 
 def test_bars_at_which_most_assets_fall_are_counted_by_hand():
@@ -188,7 +191,7 @@ def test_bars_at_which_most_assets_fall_are_counted_by_hand():
         profit, equity_of(profit, 100), NAMES, returns=returns, open_bars=open_bars, edges=np.full(3, -0.04)
     )
     joint = losses.joint
-    assert_array_equal(joint.joint, [2, 1])
+    assert_array_equal(joint.hits, [2, 1])
     assert_array_equal(joint.at, [2, 1])
     assert_array_equal(joint.fallen, [2, 3])
     assert_allclose(joint.worst, [10 / 85, 15 / 100])
