@@ -250,9 +250,11 @@ CONTEXT_IN_DISTRIBUTION = Check(
 JOINT_CALIBRATION = Check(
     "joint_calibration",
     "gains of portfolios that rank evenly among those of the paths (as 'calibration')",
-    section="generator", card=True, gate="generator",
+    section="book", card=True, gate="generator",
 )  # fmt: skip
-COINTEGRATION = Check("cointegration", "no pair of assets that keeps together over the context (p < .05 after Holm)")
+COINTEGRATION = Check(
+    "cointegration", "no pair of assets that keeps together over the context (p < .05 after Holm)", section="book"
+)
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,

@@ -14,6 +14,7 @@ from scenario_gen.finding import (
     CALIBRATION,
     CANDLES,
     FACTS,
+    JOINT_CALIBRATION,
     LIMITS,
     OVERFITTING,
     OVERLAP,
@@ -141,7 +142,7 @@ def event(limit: float | None) -> Sentence:
 
 
 def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> list[Card]:
-    """Return the six cards, those with nothing to judge included."""
+    """Return the six cards, those with nothing to judge included; of several assets one more."""
     return [
         limits_card(run, scenarios),
         Card(CALIBRATION, *calibration_card(run, scenarios, base)),
@@ -149,6 +150,7 @@ def cards(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScena
         candles_card(scenarios),
         _finding_card(OVERFITTING, _sets_in_words(base), run.findings),
         _finding_card(OVERLAP, words.ABSENT["training overlap"], run.findings),
+        *([] if run.book is None else [_finding_card(JOINT_CALIBRATION, words.ABSENT["book"], run.findings)]),
     ]
 
 

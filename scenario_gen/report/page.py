@@ -22,7 +22,16 @@ from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.table import Placed, PlacedScenario, Table, choose_base, place
-from scenario_gen.report.tables import candles, dials, forecasts, outcomes, realism, robustness as regimes, strategies
+from scenario_gen.report.tables import (
+    book,
+    candles,
+    dials,
+    forecasts,
+    outcomes,
+    realism,
+    robustness as regimes,
+    strategies,
+)
 from scenario_gen.report.words import Sentence, name, visible
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun
@@ -150,6 +159,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "verdict_label": worst(card.label for card in verdict if card.check.gate is not None),
         "sections": _sections(run, placed, verdict, grid=sets is not None, stressed=bool(stressed)),
         "stressed": stressed,
+        "book": book.book_answers(run),
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
         "caps": faults.caps(run, placed),
@@ -228,7 +238,7 @@ def _sections(
     run: StressRun, placed: list[PlacedScenario], verdict: list[cards.Card], *, grid: bool, stressed: bool
 ) -> dict[str, Heading]:
     labels: dict[str, Label | None] = {
-        **{key: in_section(run.findings, key) for key, _ in words.SECTIONS},
+        **{key: in_section(run.findings, key) for key, _ in (*words.SECTIONS, words.BOOK_SECTION)},
         **{card.check.section: card.label for card in verdict if card.check.gate is not None},
     }
     if not run.limits:
@@ -248,6 +258,9 @@ def _sections(
         absent["across"] = words.ABSENT["across"]
     if not stressed:
         absent["stress"] = words.ABSENT["stress"]
+    listed = [*words.SECTIONS]
+    if run.book is not None:
+        listed.insert([key for key, _ in listed].index("facts") + 1, words.BOOK_SECTION)
     return {
         key: Heading(
             key,
@@ -257,7 +270,7 @@ def _sections(
             "UNTESTABLE" if key in absent else labels.get(key),
             absent.get(key, ""),
         )
-        for number, (key, heading) in enumerate(words.SECTIONS, 1)
+        for number, (key, heading) in enumerate(listed, 1)
     }
 
 

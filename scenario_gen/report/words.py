@@ -34,6 +34,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("exec", "How much do execution assumptions matter?"),
     ("repro", "Can this be run again?"),
 )
+BOOK_SECTION = ("book", "Do the assets move together as they should?")  # of a run of several assets, after the facts
 
 CARDS = {  # check -> heading of its card
     "limits": "Declared limits",
@@ -42,9 +43,12 @@ CARDS = {  # check -> heading of its card
     "candles": "Candle integrity",
     "overfitting": "Overfitting",
     "training overlap": "Training overlap",
+    "joint_calibration": "Assets together: calibration",
 }
 
 LEADS = {
+    "book": "Path k of every asset is one future. Each asset is judged above as if it had come alone; here "
+    "only what lies between them is.",
     "generator": "Forecasts of the past, set beside what came: the real future ranks among the paths as one of "
     "them, or it does not. And how volatile each generator’s paths are.",
     "integrity": "Every raw bar is checked before anything is repaired. The table is an account: what was "
@@ -65,6 +69,8 @@ LEADS = {
 }
 
 ABSENT = {
+    "book": "Not judged: no forecast of the past was made of the assets together. Leave checks.calibration at true, with a "
+    "history of some thousand bars that all assets share.",
     "facts": "Not judged: this run compared no paths with real windows. Leave checks.facts at true, with at least 20 "
     "paths and a history of four horizons and more.",
     "paired": "Not judged: this run compared no strategies path by path. Run the spec again with --overwrite.",

@@ -181,7 +181,7 @@ def _skill(calibration: Ref, row: Ref) -> Cell:
 def _functionals_table(calibration: Ref) -> Table:
     """Return one row per number of a path: mean rank, spread, four coverages, q and label."""
     columns = (
-        Column("Mean rank", _mean_rank, unit="½ calibrated"),
+        Column("Mean rank", mean_rank, unit="½ calibrated"),
         Column("Mean distance to ½", "spread", "number", unit="¼", decimals=2),
         *(Column(f"In {band}%", f"coverage/{n}/share", "level") for n, band in enumerate((50, 80, 90, 95))),
         Column("q", "q", "q"),
@@ -197,7 +197,7 @@ def _functionals_table(calibration: Ref) -> Table:
     )
 
 
-def _mean_rank(row: Ref) -> Cell:
+def mean_rank(row: Ref) -> Cell:
     """Return the mean rank with its interval, or why there is none."""
     found = row.value
     if found.mean is None:

@@ -31,10 +31,11 @@ LABEL = Column("Label", "label", "label", left=True, css="l vd")
 
 def _fact(head: str, path: str, unit: str = "") -> Column:
     """Return the column of a fact's mean."""
-    return Column(head, lambda fact: _mean(fact, path), unit=unit)
+    return Column(head, lambda fact: mean_of(fact, path), unit=unit)
 
 
-def _mean(fact: Ref, path: str) -> Cell:
+def mean_of(fact: Ref, path: str) -> Cell:
+    """Return a mean of a fact, with as many digits as that of reality needs."""
     return Cell(show(fact.find(path), "number", decimals=_digits(fact.value.real_mean)))
 
 
@@ -46,7 +47,8 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _fact_head(fact: Ref) -> tuple[str, str]:
+def fact_head(fact: Ref) -> tuple[str, str]:
+    """Return the head of a fact's row: its title and its id."""
     return _capital(name(fact.value.title, 90)), fact.value.fact
 
 
@@ -78,7 +80,7 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
     columns = (
         strips,
         _fact("Real mean", "real_mean"),
-        Column("Paths", lambda fact: _mean(fact, "synthetic_mean"), note=_outside),
+        Column("Paths", lambda fact: mean_of(fact, "synthetic_mean"), note=_outside),
         Column("Difference", lambda fact: difference(fact, "comparison"), unit="AUC − ½"),
         Column("q", "q", "q", css="hide-s"),
         Column("Found from", "mde", "number", unit="control", decimals=2, css="hide-s", note=_control),
@@ -101,7 +103,7 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
         "paths outside the middle 99% of real windows (of real ones: 1%), a screen of single paths and no verdict."
     )
     rows = _by_group(base.each("facts/facts"))
-    return tabulate("Fact", columns, rows, _fact_head, title="Fact by fact.", caption=caption, css="stack factt")
+    return tabulate("Fact", columns, rows, fact_head, title="Fact by fact.", caption=caption, css="stack factt")
 
 
 def shown_table(base: PlacedScenario) -> Table | None:
@@ -113,7 +115,7 @@ def shown_table(base: PlacedScenario) -> Table | None:
     )
     facts = base.each("facts/facts")
     rows = [fact for fact in facts if fact.value.label is None and fact.value.real_mean is not None]
-    return tabled("Fact", columns, rows, _fact_head)
+    return tabled("Fact", columns, rows, fact_head)
 
 
 def long_table(base: PlacedScenario) -> Table | None:
@@ -400,4 +402,4 @@ def _origins_table(facts: Ref) -> Table:
         "forecasts. q is adjusted for all facts. Found from: the smallest effect that would be found four times in "
         "five."
     )
-    return tabulate("Fact", columns, _by_group(facts.each("facts")), _fact_head, caption=caption)
+    return tabulate("Fact", columns, _by_group(facts.each("facts")), fact_head, caption=caption)
