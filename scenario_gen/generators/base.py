@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from scenario_gen.market.paths import Floats, PathSet
 MIN_BARS = 32
 
 Advance = Callable[[int], None]
+Order: TypeAlias = Literal["return", "nested"]  # of uniforms: by return, or within bins of return by volume
 
 
 def ignore(steps: int) -> None:
@@ -73,6 +74,40 @@ def to_be_fitted(generator: Generator) -> FittedGenerator | None:
     while isinstance(innermost, Wrapper):
         innermost = innermost.inner
     return generator if isinstance(generator, FittedGenerator) and isinstance(innermost, FittedGenerator) else None
+
+
+@runtime_checkable
+class OrderedGenerator(Generator, Protocol):
+    """A generator whose uniforms can be put in order, so that assets can be coupled: a higher one is a higher return.
+
+    What is put around a generator has both and hands them on: it is such a one where the innermost is. Generators that
+    draw whole dated bars of history (bootstrap, FHS, GARCH, GJR) offer none of it: their assets draw the same dates.
+    """
+
+    def in_order(self, order: Order) -> OrderedGenerator:
+        """Return the generator whose uniforms are in that order; the law of its paths is the same."""
+
+    def cell_bounds(self, history: Candles) -> NDArray[np.float64]:
+        """Return between which uniforms each real bar would have been drawn, given the bars before it.
+
+        Args:
+            history: real bars; each is held against the forecast from those before it.
+
+        Returns:
+            float64 [bar, uniform of a bar, (lower, upper)] in the generator's order; NaN where a bar has too few before
+            it. Lower equals upper where the law is continuous; 0 and 1 of a uniform that decides nothing.
+        """
+
+
+def ordered(generator: Generator) -> OrderedGenerator:
+    """Return a generator whose uniforms can be put in order, as such.
+
+    Raises:
+        TypeError: its uniforms have no order.
+    """
+    if not isinstance(generator, OrderedGenerator):
+        raise TypeError(f"uniforms of {generator.identity.get('kind')} have no order")
+    return generator
 
 
 @runtime_checkable

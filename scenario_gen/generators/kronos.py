@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import SpecError
 from scenario_gen.files import user_path
-from scenario_gen.generators.base import Advance, ignore
+from scenario_gen.generators.base import Advance, Order, ignore
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.many import sample_from_contexts, stamps_for
+from scenario_gen.generators.windows import bounds_of_history, own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 from scenario_gen.kronos.decode import FastDecoder
 from scenario_gen.kronos.device import Precision, choose_device, choose_dtype
 from scenario_gen.kronos.naive import sample_features
-from scenario_gen.kronos.representation import Scale, complete_fields, stamp_features, time_marks
+from scenario_gen.kronos.order import token_order
+from scenario_gen.kronos.representation import Scale, stamp_features, time_marks
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.walk import BarWalk, TokenWalk
 from scenario_gen.market.candles import FIELDS, Candles
@@ -56,54 +58,6 @@ def _files(name: str | None) -> Files:
         return ()
     found = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found)
-
-
-# Horizons beyond the window: how they are cut into segments, and what each segment is sampled from
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Bars ``start`` to ``stop`` of the horizon, sampled from the last ``keep`` bars before them."""
-
-    start: int
-    stop: int
-    keep: int
-
-
-def plan_segments(context: int, horizon: int, window: int) -> Iterator[Segment]:
-    """Cut a horizon so that context and segment always fit the window.
-
-    One segment where everything fits; else segments of up to a quarter window, after the bars that still fit.
-    """
-    quarter = max(1, window // 4)
-    start = 0
-    while start < horizon:
-        keep = min(context + start, window - min(quarter, horizon - start))
-        stop = min(horizon, start + window - keep)
-        yield Segment(start, stop, keep)
-        start = stop
-
-
-def own_history(context: NDArray[np.float64], bars: NDArray[np.float64], start: int, keep: int) -> NDArray[np.float64]:
-    """Return the last ``keep`` bars of every path before bar ``start``, [N, keep, F].
-
-    A view of the paths once they are long enough; until then a copy of just these bars, which begins in the context.
-
-    Args:
-        context: the bars that all paths share [1, T, F'].
-        bars: the paths [N, H, F], of which bars 0 to ``start`` are sampled.
-        start: the bar to be sampled next.
-        keep: how many bars to return.
-    """
-    missing = keep - start
-    if missing <= 0:
-        return bars[:, start - keep : start]
-    paths, _, width = bars.shape
-    last = context[:, -missing:]
-    history = np.empty((paths, keep, width))
-    history[:, :missing] = complete_fields(last) if width == 6 else last[..., :width]
-    history[:, missing:] = bars[:, :start]
-    return history
 
 
 # --- Paths from a Kronos checkpoint ---
@@ -158,6 +112,21 @@ class KronosPaths:
         """Return this checkpoint, which reads contexts of these stamps in the units of this one."""
         return replace(self, lent=context)
 
+    def in_order(self, order: Order) -> KronosPaths:
+        """Return this checkpoint with uniforms that order its tokens; the law of its paths is the same.
+
+        A bar takes two uniforms, of s1 and of s2; nested four, the bin of return and the place by volume of each.
+        """
+        return replace(self, rule=replace(self.rule, order=token_order(self.checkpoint, order)))
+
+    def cell_bounds(self, history: Candles) -> NDArray[np.float64]:
+        """Return between which uniforms each real bar would have been drawn [bar, uniform, (lower, upper)].
+
+        Raises:
+            DataError: a history never moves.
+        """
+        return bounds_of_history(self.checkpoint, self.rule, history.values, _stamps(history.timestamps))
+
     def unread(self, context: Candles) -> NDArray[np.bool_]:
         """Return of which bars of a context [bar] something lies beyond what the model reads."""
         scale = self._units(context, len(context))
@@ -176,7 +145,8 @@ class KronosPaths:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, weights, sampling rule and device."""
+        """Model, weights, sampling rule, order of its uniforms and device."""
+        order = {} if self.rule.order is None else {"order": self.rule.order.kind}
         return {
             "kind": "kronos",
             "model": self.checkpoint.name,
@@ -191,6 +161,7 @@ class KronosPaths:
             "model_sha256": self.checkpoint.provenance.get("model_sha256", ""),
             "tokenizer_sha256": self.checkpoint.provenance.get("tokenizer_sha256", ""),
             "settings_sha256": self.checkpoint.settings_sha256,
+            **order,
         }
 
     @property
@@ -213,7 +184,9 @@ class KronosPaths:
         """
         horizon = len(timestamps)
         stamps = _stamps(context.timestamps.append(timestamps))
-        uniforms = torch.from_numpy(draws.uniforms(horizon, 2)).float().to(self.device)  # some have no float64
+        uniforms = (
+            torch.from_numpy(draws.uniforms(horizon, self.rule.per_bar)).float().to(self.device)
+        )  # some have no float64
         sampler = self._slide if self.window == "slide" else self._reanchor
         values, counts, clipped = sampler(context, stamps, uniforms, advance)
         fields = _fields(context, values.shape[-1])
@@ -280,7 +253,7 @@ class KronosPaths:
             self.rule,
             np.stack([one.values[-seen:] for one in contexts]),
             torch.stack(stamps),
-            draws.uniforms(horizon, 2).reshape(len(contexts), -1, horizon, 2),
+            draws.uniforms(horizon, self.rule.per_bar).reshape(len(contexts), -1, horizon, self.rule.per_bar),
             plan[0].keep,
         )
         fields = _fields(contexts[0], values.shape[-1])

@@ -34,7 +34,7 @@ def sample_from_contexts(
         rule: how tokens are drawn.
         contexts: [context, T, field]; units are read from every row.
         stamps: of contexts and futures, with the marks of time, int64 [context, T + bar, 10].
-        uniforms: float64 [context, path, bar, 2].
+        uniforms: float64 [context, path, bar, as many as the rule takes].
         keep: how many of the last rows the model sees; with the horizon they must fit its window.
     """
     size = max(1, PATHS_AT_ONCE // uniforms.shape[1])
@@ -74,7 +74,7 @@ def _sample_chunk(
     features = torch.from_numpy(representation.encode(contexts, scale)).to(device)
     s1, s2 = (tokens[:, -keep:] for tokens in checkpoint.tokenizer.encode(features))  # [P, keep]
     stamps = stamps_for(checkpoint, stamps[:, -keep - horizon :], scale).to(device)
-    drawn = torch.from_numpy(uniforms.reshape(count * paths, horizon, 2)).float().to(device)  # some have no float64
+    drawn = torch.from_numpy(uniforms.reshape(count * paths, horizon, -1)).float().to(device)  # some have no float64
     new1, new2 = decoder.sample_tokens(s1, s2, stamps[:, :keep], stamps[:, keep:], drawn, rule)
     sampled = decoder.decode_tokens(s1, s2, new1, new2).cpu().numpy()  # [P * R, S, d_in]
     return np.stack([_bars_of(checkpoint, contexts, sampled, place, paths) for place in range(count)])

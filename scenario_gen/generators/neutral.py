@@ -16,7 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
+from scenario_gen.generators.base import (
+    Advance,
+    Generator,
+    Order,
+    RelativePaths,
+    ignore,
+    ordered,
+    sample_contexts,
+    to_be_fitted,
+)
 from scenario_gen.generators.draws import Draws, plan_blocks
 from scenario_gen.market.candles import Candles, shift_bodies
 from scenario_gen.market.paths import PathSet
@@ -71,6 +80,14 @@ class DriftNeutral:
         """Return the same around the inner generator fitted to a history, where it is one to be fitted."""
         fitted = to_be_fitted(self.inner)
         return self if fitted is None else DriftNeutral(fitted.fitted_to(history))
+
+    def in_order(self, order: Order) -> DriftNeutral:
+        """Return the same around the inner generator with its uniforms in order."""
+        return DriftNeutral(ordered(self.inner).in_order(order))
+
+    def cell_bounds(self, history: Candles) -> NDArray[np.float64]:
+        """Return those of the inner generator, whose uniforms they are: real bars are not changed back."""
+        return ordered(self.inner).cell_bounds(history)
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore

@@ -22,9 +22,11 @@ from scenario_gen.generators.base import (
     Advance,
     Generator,
     InUnits,
+    Order,
     RelativePaths,
     Wrapper,
     ignore,
+    ordered,
     sample_contexts,
     to_be_fitted,
 )
@@ -148,6 +150,14 @@ class Recalibrated:
         """Return the same around the inner generator fitted to a history, where it is one to be fitted."""
         fitted = to_be_fitted(self.inner)
         return self if fitted is None else Recalibrated(fitted.fitted_to(history), self.past)
+
+    def in_order(self, order: Order) -> Recalibrated:
+        """Return the same around the inner generator with its uniforms in order."""
+        return Recalibrated(ordered(self.inner).in_order(order), self.past)
+
+    def cell_bounds(self, history: Candles) -> NDArray[np.float64]:
+        """Return those of the inner generator, whose uniforms they are: real bars are not changed back."""
+        return ordered(self.inner).cell_bounds(history)
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore

@@ -19,10 +19,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from scenario_gen.errors import DataError
-from scenario_gen.generators.base import Advance, Generator, RelativePaths, ignore, sample_contexts, to_be_fitted
+from scenario_gen.generators.base import (
+    Advance,
+    Generator,
+    Order,
+    RelativePaths,
+    ignore,
+    ordered,
+    sample_contexts,
+    to_be_fitted,
+)
 from scenario_gen.generators.draws import Draws, stream_uniforms
 from scenario_gen.market.candles import Candles, Scale, shift_bodies
 from scenario_gen.market.paths import Floats, PathSet
@@ -190,6 +200,14 @@ class Rescaled:
         """Return the same around the inner generator fitted to a history, where it is one to be fitted."""
         fitted = to_be_fitted(self.inner)
         return self if fitted is None else Rescaled(fitted.fitted_to(history), self.scaling, self.record)
+
+    def in_order(self, order: Order) -> Rescaled:
+        """Return the same around the inner generator with its uniforms in order."""
+        return Rescaled(ordered(self.inner).in_order(order), self.scaling, self.record)
+
+    def cell_bounds(self, history: Candles) -> NDArray[np.float64]:
+        """Return those of the inner generator, whose uniforms they are: real bars are not changed back."""
+        return ordered(self.inner).cell_bounds(history)
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore

@@ -242,9 +242,9 @@ class DependencyLayer(nn.Module):
         self.cross_attn = Attention(d_model, 4)
         self.norm = RMSNorm(d_model)
 
-    def forward(self, states: Tensor, sibling: Tensor) -> Tensor:
-        """Train form: states [B, T, D] and embeddings of the next s1 [B, T, D] to [B, T, D]."""
-        return self.norm(states + self.cross_attn(sibling, states))
+    def forward(self, states: Tensor, sibling: Tensor, form: DependencyForm = "train") -> Tensor:
+        """Map states [B, T, D] and embeddings of the next s1 [B, T, D] to [B, T, D]; a row sees those up to it."""
+        return self.norm(states + self.cross_attn(sibling, states, positions=form == "train"))
 
     def last(self, states: Tensor, sibling: Tensor, form: DependencyForm) -> Tensor:
         """Return the last row only, [B, D], for states [B, T, D] and the sibling's embedding [B, D]."""
@@ -298,10 +298,12 @@ class Kronos(Stored[ModelConfig]):
             x = block(x)
         return self.norm(x)
 
-    def forward(self, s1: Tensor, s2: Tensor, stamps: Tensor, next_s1: Tensor) -> tuple[Tensor, Tensor]:
-        """Training form: return logits of the next s1 and, given ``next_s1`` [B, T], of the next s2."""
+    def forward(
+        self, s1: Tensor, s2: Tensor, stamps: Tensor, next_s1: Tensor, form: DependencyForm = "train"
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits of the next s1 [B, T, V1] and, given ``next_s1`` [B, T], of the next s2, after every bar."""
         states = self.states(s1, s2, stamps)
-        dependent = self.dep_layer(states, self.embedding.emb_s1(next_s1))
+        dependent = self.dep_layer(states, self.embedding.emb_s1(next_s1), form)
         return self.head.proj_s1(states), self.head.proj_s2(dependent)
 
     def s1_logits(self, states: Tensor) -> Tensor:

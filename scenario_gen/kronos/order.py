@@ -76,7 +76,6 @@ def _order(checkpoint: Checkpoint, kind: Kind) -> TokenOrder:
     return TokenOrder(kind, (levels[0], levels[1]))
 
 
-@torch.no_grad()
 def _made_bars(checkpoint: Checkpoint) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Return tokens s1 and s2 [M] of made bars, and the features [M, d_in] that they decode to.
 
@@ -91,6 +90,7 @@ def _made_bars(checkpoint: Checkpoint) -> tuple[NDArray[np.int64], NDArray[np.in
         made = representation.encode(walks, representation.fit(walks))
     device = next(tokenizer.parameters()).device
 
+    @torch.no_grad()  # of each thread
     def work(first: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         s1, s2 = tokenizer.encode(torch.from_numpy(made[first : first + AT_ONCE]).to(device))
         decoded = tokenizer.decode(s1, s2)

@@ -12,7 +12,8 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.kronos import KronosPaths, own_history, plan_segments
+from scenario_gen.generators.kronos import KronosPaths
+from scenario_gen.generators.windows import own_history, plan_segments
 from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import BarCalendar, Candles

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scenario_gen.kronos import Checkpoint, Kronos, ModelConfig
-from scenario_gen.kronos.model import causal_attention
+from scenario_gen.kronos.model import DependencyForm, causal_attention
 from scenario_gen.kronos.naive import sample_tokens_naively
 from scenario_gen.kronos.sampling import SamplingRule
 
@@ -127,3 +127,17 @@ def test_the_loss_is_the_weighted_mean_over_the_judged_bars(golden_checkpoint: C
         expected = [(x * weight).sum() / weight.sum() for x in nll]
         for x, y in zip(model.loss(s1, s2, stamps, weight), expected, strict=True):
             torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["train", "decode"])
+def test_all_bars_at_once_have_the_logits_that_each_has_as_the_newest(
+    golden_checkpoint: Checkpoint, form: DependencyForm
+) -> None:
+    model, g = golden_checkpoint.model, torch.Generator().manual_seed(3)
+    s1, s2 = torch.randint(32, (2, 1, 9), generator=g)
+    stamps = torch.ones(1, 9, 5, dtype=torch.int64)
+    first, second = model(s1[:, :-1], s2[:, :-1], stamps[:, :-1], s1[:, 1:], form)
+    for bar in range(1, 9):
+        states = model.states(s1[:, :bar], s2[:, :bar], stamps[:, :bar])
+        torch.testing.assert_close(first[:, bar - 1], model.s1_logits(states), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(second[:, bar - 1], model.s2_logits(states, s1[:, bar], form), rtol=1e-4, atol=1e-5)
