@@ -106,6 +106,10 @@ class BookRisk:
         """Return the tail of one sense of loss at one level."""
         return next(tail for tail in self.tails if tail.sense == sense and tail.level == level)
 
+    def shares(self, sense: Sense, level: float) -> list[Estimate]:
+        """Return the share that each part has in a tail's ES, in the book's order; none where the tail is refused."""
+        return [part.share for part in self.tail(sense, level).parts]
+
 
 def book_risk(losses: BookLosses, weights: Weights | None = None, levels: tuple[float, ...] = LEVELS) -> BookRisk:
     """Return what a book risks, from its losses on every path.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scenario_gen.backtest.result import StrategyResult
     from scenario_gen.stats.estimate import Estimate
 
+BOOK_LEVEL = 0.975  # of a book's expected shortfall
 ALLOWED_DRAWDOWN_SHARE = 0.05  # a declared drawdown may be reached on at most this share of paths
 
 Unit: TypeAlias = Literal["share of paths", "loss", "return", "ratio"]
@@ -56,6 +57,7 @@ class Limit:
     side: Side  # of the level, on which the figure must lie
     read: Read  # the figure, and where it stands
     allowed: float | None = None  # what the figure is held to, where that is not the declared level itself
+    of_book: bool = False  # whether it is about several assets in one account, and nothing else has such a figure
 
     @property
     def field(self) -> tuple[Any, Any]:
@@ -104,6 +106,22 @@ def _tail(kind: Literal["var", "cvar"], level: str) -> Read:
         return _figure_at(f"{kind}/{level}", (strategy.var if kind == "var" else strategy.cvar).get(level))
 
     return read
+
+
+def _book_es(strategy: StrategyResult, _: float) -> Figure:
+    for number, tail in enumerate(() if strategy.risk is None else strategy.risk.tails):
+        if (tail.sense, tail.level) == ("terminal", BOOK_LEVEL):
+            return _figure_at(f"risk/tails/{number}/es", tail.es)
+    return _figure_at("risk", None, "no book of several assets")
+
+
+def _contribution(strategy: StrategyResult, _: float) -> Figure:
+    es, path = _book_es(strategy, BOOK_LEVEL)
+    shares = [] if strategy.risk is None else strategy.risk.shares("terminal", BOOK_LEVEL)
+    if not shares or any(share.value is None for share in shares):
+        return _figure_at(path, None, shares[0].reason if shares else es.reason)
+    place = max(range(len(shares)), key=lambda part: shares[part].value or 0.0)
+    return _figure_at(f"{path.removesuffix('es')}parts/{place}/share", shares[place])
 
 
 def quantile_path(metric: str, level: str) -> str:
@@ -160,6 +178,24 @@ KNOWN_LIMITS: tuple[Limit, ...] = (
         "at least",
         _passing,
     ),
+    Limit(
+        "book_es_975",
+        "ES 97.5% of the book",
+        "of several assets: largest mean loss of the worst 2.5 % of the paths",
+        "loss",
+        "at most",
+        _book_es,
+        of_book=True,
+    ),
+    Limit(
+        "contribution",
+        "largest share of one asset in the book's ES 97.5%",
+        "of several assets: largest share that one asset has in the book's mean loss on the worst 2.5 % of the paths",
+        "loss",
+        "at most",
+        _contribution,
+        of_book=True,
+    ),
 )
 BY_KEY: Mapping[str, Limit] = {limit.key: limit for limit in KNOWN_LIMITS}
 
@@ -170,6 +206,10 @@ class _Declared(Section):
     def declared(self) -> dict[str, float]:
         """Return the level of each limit on strategies that is declared, by its key."""
         return self.model_dump(exclude_none=True, exclude={"event_probability"})
+
+    def of_book(self) -> list[str]:
+        """Return the declared limits that are about several assets in one account."""
+        return [key for key in self.declared() if BY_KEY[key].of_book]
 
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account_rules import AccountResult
+from scenario_gen.backtest.book_risk import BookRisk
 from scenario_gen.backtest.jitter import JitterCost
 from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.grids import Shape, Stepwise
@@ -139,6 +140,7 @@ class StrategyResult:
     regimes: list[RegimeResult] = field(default_factory=list)  # on each third of the paths by what they were like
     jitter: JitterCost | None = None  # what sloppy execution costs it, in a scenario that is executed so
     account: AccountResult | None = None  # how the paths end under the account's rules, where some are declared
+    risk: BookRisk | None = None  # of several assets in one account, and which of them brings it; None of one asset
 
 
 @dataclass(frozen=True)

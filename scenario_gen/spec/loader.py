@@ -152,6 +152,8 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     _judge_sizes(scenarios, strategies, violations)
     if limits is not None:
         check_event_limits(limits.event_probability, scenarios, violations)
+        for key in () if "assets" in values else limits.of_book():
+            violations.add(("limits", key), "is about several assets in one account, and the spec has no list 'assets'")
     violations.raise_any()
     return ScenarioSpec.model_validate(
         {

@@ -157,19 +157,24 @@ ONE_MISTAKE = [
         "limits: {min_sharp_p25: 0.2}",
         "limits.min_sharp_p25: unknown key; did you mean 'min_sharpe_p25'? Allowed here: max_drawdown, "
         "probability_of_loss, var_95, var_99, cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, "
-        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50, pass_probability, event_probability",
+        "min_sharpe_p05, min_sharpe_p25, min_sharpe_p50, pass_probability, book_es_975, contribution, "
+        "event_probability",
     ),
     ("limits: {max_drawdown: 25}", "limits.max_drawdown: got 25, expected a number above 0 and below 1"),
     (
         "limits: 0.25",
         "limits: got 0.25, expected a mapping with the keys max_drawdown, probability_of_loss, var_95, var_99, "
         "cvar_95, cvar_99, min_return_p05, min_return_p25, min_return_p50, min_sharpe_p05, min_sharpe_p25, "
-        "min_sharpe_p50, pass_probability or event_probability",
+        "min_sharpe_p50, pass_probability, book_es_975, contribution or event_probability",
     ),
     (
         "limits: {pass_probability: 0.5}",
         "limits.pass_probability: says how many paths pass, and there is no 'account' whose rules they could pass; add "
         "one, e.g. account: {target: 0.1, max_loss: 0.1}",
+    ),
+    (
+        "limits: {contribution: 0.5}",
+        "limits.contribution: is about several assets in one account, and the spec has no list 'assets'",
     ),
     ("account: {target: 0, max_loss: 0.1}", "account.target: got 0, expected a number above 0 and at most 10"),
     ("account: {target: -0.1, max_loss: 0.1}", "account.target: got -0.1, expected a number above 0 and at most 10"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scenario_gen.backtest.account_rules import AccountResult
+from scenario_gen.backtest.book_risk import BookRisk, BookTail, Contribution
 from scenario_gen.backtest.limits import (
     KNOWN_LIMITS,
     Limits,
@@ -25,6 +26,17 @@ REFUSED = Estimate(None, n=50, reason="not shown, needs N >= 400")
 
 def summary(metric: str, figures: dict[str, Estimate]) -> MetricSummary:
     return MetricSummary(metric, Estimate(0.0), 0.1, figures)
+
+
+def tail(level: float, es: float) -> BookTail:
+    """The tail of a book of which the first asset has a share of .4 and the second one of .6."""
+    none = Estimate(None)
+    parts = [
+        Contribution(name, none, Estimate(share, share - 0.1, share + 0.1, 1000), none, none, none, none)
+        for name, share in (("spx", 0.4), ("ndx", 0.6))
+    ]
+    whole = Estimate(es, es - 0.02, es + 0.02, 1000)
+    return BookTail("terminal", level, none, whole, tuple(parts), none, none, 25, 12, 20, 0.01)
 
 
 def strategy(**changes: Any) -> StrategyResult:
@@ -66,6 +78,7 @@ def strategy(**changes: Any) -> StrategyResult:
             bars_to_pass=Estimate(30.0, 27.0, 33.0, 113),
             bars_to_loss=Estimate(20.0, 18.0, 22.0, 256),
         ),
+        "risk": BookRisk(("spx", "ndx"), 1000, (tail(0.95, 0.1), tail(0.975, 0.2))),
     }
     return StrategyResult(**{**values, **changes})
 
@@ -87,6 +100,8 @@ CASES = [
     ("min_sharpe_p25", -0.8, -0.6, -0.3, -0.6),
     ("min_sharpe_p50", 0.3, 0.4, 0.6, 0.4),
     ("pass_probability", 0.18, 0.22, 0.30, 0.22),
+    ("book_es_975", 0.23, 0.2, 0.15, 0.2),
+    ("contribution", 0.71, 0.6, 0.45, 0.6),
 ]
 
 
@@ -108,6 +123,17 @@ def test_a_figure_that_too_few_paths_support_leaves_the_limit_untestable_and_say
     (verdict,) = judge_strategy(strategy(), {name: 0.2})
     assert verdict.label == "UNTESTABLE"
     assert told(verdict).endswith("not measured (not shown, needs N >= 400)")
+
+
+def test_limits_of_a_book_say_where_its_figure_stands_or_that_there_is_no_book() -> None:
+    whole, largest = judge_strategy(strategy(), {"book_es_975": 0.1, "contribution": 0.5})
+    assert (whole.path, largest.path) == ("risk/tails/1/es", "risk/tails/1/parts/1/share")
+    assert told(largest) == "largest share of one asset in the book's ES 97.5% 60.0% [50.0%, 70.0%]"
+    for verdict in judge_strategy(strategy(risk=None), {"book_es_975": 0.1, "contribution": 0.5}):
+        assert (verdict.label, verdict.measured.reason) == ("UNTESTABLE", "no book of several assets")
+    few = BookTail("terminal", 0.975, REFUSED, REFUSED, (), REFUSED, REFUSED, 0, None, 0, 0.0)
+    (refused,) = judge_strategy(strategy(risk=BookRisk(("spx", "ndx"), 50, (few,))), {"contribution": 0.5})
+    assert (refused.label, refused.measured.reason) == ("UNTESTABLE", REFUSED.reason)
 
 
 def test_a_result_without_the_figure_is_untestable() -> None:

@@ -39,8 +39,6 @@ RANKED = "{badge} Over {origins} past forecasts, of {assets} together, up to {ba
 DIVERSIFIED = (
     "{strategy}: the book loses {es} on average in its worst {tail} {sense}, {ratio} of what its parts lose alone."
 )
-    "{strategy}: the book loses {es} on average in its worst {tail} {sense}, {ratio} of what its parts would alone."
-)
 TOGETHER = (
     "{strategy}: on {paths} most assets fall beyond their own 5% in one bar; that costs {loss} of equity in the mean, "
     "and happens in {bars} bars of a path where chance alone would have {expected}."
