@@ -69,8 +69,7 @@ LEADS = {
 }
 
 ABSENT = {
-    "book": "Not judged: no forecast of the past was made of the assets together. Leave checks.calibration at "
-    "true, with a history of some thousand bars that all assets share.",
+    "book": "Not judged: no forecast was made of the assets together. Leave checks.calibration at true.",
     "facts": "Not judged: this run compared no paths with real windows. Leave checks.facts at true, with at least 20 "
     "paths and a history of four horizons and more.",
     "paired": "Not judged: this run compared no strategies path by path. Run the spec again with --overwrite.",
