@@ -19,6 +19,11 @@ from scenario_gen.forecasts.book import BookCalibration, BookForecast, calibrate
 from scenario_gen.forecasts.calibrate import judges_facts
 from scenario_gen.forecasts.harness import Sampling
 from scenario_gen.forecasts.origins import rolling_origins
+from scenario_gen.generators.base import Generator
+from scenario_gen.joint.coupling import Coupling
+from scenario_gen.joint.fit import fit_coupling
+from scenario_gen.joint.pilot import BookAsset
+from scenario_gen.joint.section import FEWEST_COMMON, Joint
 from scenario_gen.market.anchor import Ensemble
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.inferred import SessionClock
@@ -136,7 +141,7 @@ def _forecasts(book: Book, study: Study) -> tuple[BookCalibration, FactsReport |
     def seen(forecast: BookForecast) -> None:
         pairs.append(forecast.panel(list(book.grounds)))
 
-    generators, coupling, notes = coupled_before(book, origins.rows[0])
+    generators, coupling, notes = coupled_before(book, origins.rows[0], horizon)
     histories = {name: ground.history for name, ground in book.grounds.items()}
     sampling = Sampling(settings.context, horizon, settings.paths, settings.seed)
     ranks = calibrate_book(
@@ -147,16 +152,31 @@ def _forecasts(book: Book, study: Study) -> tuple[BookCalibration, FactsReport |
     return ranks, facts
 
 
-def coupled_before(book: Book, row: int) -> tuple[dict[str, Any], Any, list[str]]:
+def coupled_before(book: Book, row: int, horizon: int) -> tuple[Mapping[str, Generator], Coupling, list[str]]:
     """Return the generators of a book, a coupling that knows no bar from a row on, and what a reader must know of it.
 
-    A coupling that had seen the futures would flatter itself.
+    A coupling that has seen the futures flatters itself: one that draws dated bars again would draw them.
     """
-    del row
-    coupled = {name: ground.coupled for name, ground in book.grounds.items() if ground.coupled is not None}
-    generators = {name: each.inner for name, each in coupled.items()}
-    told = "the coupling is the run's, fitted on bars up to the context's end: it has seen the futures that it forecast"
-    return generators, next(iter(coupled.values())).coupling, [told]
+    ground = next(iter(book.grounds.values()))
+    joint, context = ground.scenario.joint or Joint(), len(ground.context)
+    if row < context + FEWEST_COMMON:
+        coupled = {name: ground.coupled for name, ground in book.grounds.items() if ground.coupled is not None}
+        told = f"{row} bars before the first forecast are too few for a coupling: the run's own has seen what came"
+        generators = {name: each.inner for name, each in coupled.items()}
+        return generators, next(iter(coupled.values())).coupling, [told]
+    members = {
+        name: BookAsset(
+            generator=ground.generator,
+            history=ground.history.rows(0, row),
+            rows=np.arange(max(1, row - joint.calibrate.bars), row),
+            context=ground.history.rows(row - context, row),
+            timestamps=ground.history.timestamps[row : row + horizon],
+        )
+        for name, ground in book.grounds.items()
+    }
+    fit = fit_coupling(members, joint, ground.scenario.paths.seed)
+    last = ground.history.timestamps[row - 1].date().isoformat()
+    return fit.generators, fit.coupling, [f"coupled by bars up to {last}, before the first forecast"]
 
 
 def tied(book: Book) -> Finding:
