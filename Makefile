@@ -19,8 +19,9 @@ types: env
 rooms: env
 	$(BIN)/lint-imports
 
+# One thread per worker; what a file sets up is set up once; each module is compiled once and not by every process.
 unit: env
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile  # one thread per worker; what a file sets up is set up once
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 env: .venv/installed
 

@@ -6,6 +6,7 @@ every bar's equity at hand. Computes nothing itself.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import bar_returns
 from scenario_gen.backtest.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
 from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability
+from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.grids import Stepwise, parameter_stability, stepwise
 from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
 from scenario_gen.backtest.result import Choice, StrategyResult, Tail
@@ -46,6 +48,7 @@ from scenario_gen.stats.weights import Weights
 
 HISTORY = 2520  # bars at most: ten years of trading days
 CELLS = 20_000_000  # path x bar x set: 80 MB of float32
+MOST_JUDGED = 256  # records of which the verdicts are kept
 MOST_PATHS = 200  # each path is a record of its own; so many give a mean with a small error
 
 
@@ -70,14 +73,32 @@ def choices(
     if len(record):
         alone = before.real(record)
         made = np.stack([simple_returns(trade(each, before, alone).equity)[0] for each in sets], axis=1)
+    deflated, stepped, history = _judged(made.astype(np.float64), ground)
     return Choice(
         sets=len(sets),
         history_bars=len(record),
-        deflated=deflate_best(made.astype(np.float64), ground.bars_per_year),
-        stepwise=stepwise(made.astype(np.float64), seed=ground.seed),
-        history=overfitting_probability(made.astype(np.float64)),
+        deflated=deflated,
+        stepwise=stepped,
+        history=history,
         paths=overfitting_on_paths(tried, weighted=weighted),
     )
+
+
+_JUDGED: dict[tuple[str, int, float, int], tuple[DeflatedSharpe, Stepwise, Overfitting]] = {}
+
+
+def _judged(made: NDArray[np.float64], ground: Ground) -> tuple[DeflatedSharpe, Stepwise, Overfitting]:
+    """Judge the real record of all sets, [bar, set]: once, however many scenarios begin where it ends.
+
+    The three are functions of these numbers alone, and the thousand resamples of one record take as long as trading.
+    """
+    key = (hashlib.sha256(made.tobytes()).hexdigest(), made.shape[1], ground.bars_per_year, ground.seed)
+    if key not in _JUDGED:
+        if len(_JUDGED) == MOST_JUDGED:
+            _JUDGED.clear()
+        stepped = stepwise(made, seed=ground.seed)
+        _JUDGED[key] = (deflate_best(made, ground.bars_per_year), stepped, overfitting_probability(made))
+    return _JUDGED[key]
 
 
 def tried_paths(sets: int, horizon: int) -> int:

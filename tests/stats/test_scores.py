@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
-import scoringrules as sr
 import statsmodels.api as sm
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
@@ -15,13 +16,21 @@ from scenario_gen.stats.ranks import compare_scores, fair_crps, fair_energy_scor
 NUMBERS = st.floats(-100, 100, width=32)
 
 
-@given(arrays(float, st.integers(2, 40), elements=NUMBERS), NUMBERS)
-def test_the_fair_crps_is_that_of_scoringrules(ensemble: np.ndarray, real: float) -> None:
+@pytest.fixture(scope="module")
+def sr() -> ModuleType:
+    """The scoringrules package: compiled at import, which a worker that collects these tests alone need not do."""
+    import scoringrules
+
+    return scoringrules
+
+
+@given(ensemble=arrays(float, st.integers(2, 40), elements=NUMBERS), real=NUMBERS)
+def test_the_fair_crps_is_that_of_scoringrules(sr: ModuleType, ensemble: np.ndarray, real: float) -> None:
     theirs = sr.crps_ensemble(real, ensemble, estimator="fair", backend="numpy")
     assert fair_crps(ensemble, real) == pytest.approx(float(theirs), abs=1e-9)
 
 
-def test_path_scores_are_those_of_scoringrules() -> None:
+def test_path_scores_are_those_of_scoringrules(sr: ModuleType) -> None:
     rng = np.random.default_rng(1)
     ensemble, real = rng.standard_normal((60, 12)).cumsum(axis=1), rng.standard_normal(12).cumsum()
     energy = sr.es_ensemble(real, ensemble, estimator="fair", backend="numpy")

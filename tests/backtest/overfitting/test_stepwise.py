@@ -1,14 +1,16 @@
 """Romano and Wolf's stepwise test: its laws, a plain reference, arch's own version, its level and its power."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from arch.bootstrap import StepM
 from hypothesis import given, settings, strategies as st
 
+from scenario_gen.backtest import evidence
 from scenario_gen.backtest.overfitting import stepped_down, stepwise
-from scenario_gen.backtest.overfitting.grids import _studentised, resampled_bars
+from scenario_gen.backtest.overfitting.grids import Stepwise, _studentised, resampled_bars
 
 YEAR = 252
 
@@ -121,3 +123,21 @@ def test_what_does_not_vary_is_left_out_and_short_records_say_so():
     assert stepwise(np.zeros((100, 3))).reason == "no parameter set has returns that vary"
     assert stepwise(noise(20, 3, 1)).reason == "20 bars are too few to resample: needs 30"
     assert stepwise(returns) == stepwise(returns)
+
+
+def test_a_record_is_judged_once_for_all_scenarios_and_anew_with_another_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(returns: np.ndarray, *, seed: int) -> Stepwise:
+        asked.append(seed)
+        return stepwise(returns, seed=seed)
+
+    monkeypatch.setattr(evidence, "stepwise", counted)
+    monkeypatch.setattr(evidence, "_JUDGED", {})
+    record, grounds = noise(300, 2, 9), [SimpleNamespace(bars_per_year=252.0, seed=seed) for seed in (4, 4, 5)]
+    first, again, other = (evidence._judged(record, ground) for ground in grounds)
+    assert asked == [4, 5]
+    assert again is first
+    assert (first[1], other[1]) == (stepwise(record, seed=4), stepwise(record, seed=5))
+    evidence._judged(record[::-1], grounds[0])
+    assert asked == [4, 5, 4]
