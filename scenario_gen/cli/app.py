@@ -16,7 +16,7 @@ from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
 from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
-from scenario_gen.cli.stress import EVENT_EXIT_CODES, crises, event
+from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.terminal import Interruption, say, told_losses, use_outlets
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.errors import ScenarioError, StrategyError
@@ -206,6 +206,7 @@ app.command(epilog=CHECK_EXIT_CODES)(check)
 app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 app.command(epilog=EXIT_CODES)(crises)
 app.command(epilog=EVENT_EXIT_CODES)(event)
+app.command(epilog=EXIT_CODES)(couple)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scenario_gen.forecasts.exceedances import Exceedances
     from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
     from scenario_gen.kronos.registry import KnownModel
+    from scenario_gen.pipeline.book.couple import CouplingsReport
     from scenario_gen.pipeline.stress.one_event import EventReport
     from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
     from scenario_gen.stats.ranks import Coverage
@@ -96,6 +97,18 @@ def show_event(report: EventReport, console: Console | None = None) -> None:
         f"{report.generator}, context up to {report.context_end}, {report.seconds:.1f} s",
     ]
     show(console, lines, finding_lines(report.findings, rest="with --json"))
+
+
+def show_couplings(report: CouplingsReport, console: Console | None = None) -> None:
+    """Print how the assets of every scenario hang together: aimed at, used and reached, and what is not reproduced."""
+    from scenario_gen.report.tables.couplings import coupling_lines, couplings_table
+
+    console = console or make_console(WIDTH_OF_A_CHECK)
+    for scenario in report.scenarios:
+        title = f"{scenario.name}: correlation of log returns, bar by bar"
+        show(console, couplings_table(scenario.coupling, title))
+        show(console, [scenario.generator, *coupling_lines(scenario.coupling)])
+    show(console, [f"{report.seconds:.1f} s"])
 
 
 def show_check(report: CheckReport, console: Console | None = None) -> None:

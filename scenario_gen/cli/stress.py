@@ -1,4 +1,4 @@
-"""The commands ``crises`` (the worst stretches of a history) and ``event`` (how rare one event is)."""
+"""The commands ``crises`` (of a history), ``event`` (how rare one is) and ``couple`` (how assets hang together)."""
 
 from __future__ import annotations
 
@@ -136,3 +136,42 @@ def _replay(spec: Path, name: str, path: str, folder: Path | None) -> None:
     made = ", ".join(f"s{slot}.g{generation} from bar {bar + 1}" for slot, generation, bar in found.lineage)
     same = "its closes are those of the run" if found.apart == 0 else f"its closes differ by {found.apart:.1g} at most"
     say(f"{path}: {made}; {same}", err=True)
+
+
+# --- The ``couple`` command: how the assets of a spec hang together, without sampling its paths ---
+
+
+def couple(
+    spec: Annotated[Path, Argument(metavar="SPEC", help="A YAML spec of several assets.")],
+    device: Annotated[
+        str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.", callback=checked_device)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show how the assets of every scenario hang together: the correlation aimed at, and what paths reach.
+
+    Dependence is read from the common bars of the assets; a few hundred short
+    pilot paths show what is reached. Nothing else is sampled, and nothing is written.
+
+    For example:
+
+      scenario-gen couple my.yaml
+
+      scenario-gen couple my.yaml --json
+    """
+    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.pipeline.book.couple import couple_spec
+    from scenario_gen.spec.loader import load_spec
+
+    report = couple_spec(load_spec(spec), choose_progress(quiet=quiet or as_json), device=device)
+    if as_json:
+        import json
+
+        from scenario_gen.values import encode
+
+        say(json.dumps(encode(report), indent=1, allow_nan=False))
+        return
+    from scenario_gen.cli.show import show_couplings
+
+    show_couplings(report)

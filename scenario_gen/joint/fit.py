@@ -61,6 +61,7 @@ def fit_coupling(members: Mapping[str, BookAsset], joint: Joint, seed: int, corr
     every = list(members.values())
     returns = np.stack([member.returns for member in every], axis=-1)
     seen = np.asarray(np.corrcoef(returns[np.isfinite(returns).all(axis=1)].T), dtype=np.float64)
+    np.fill_diagonal(seen, 1.0)  # but for rounding
     aim = correlation_shift(seen if correlation is None else correlation, joint.correlation_shift)
     stamps = every[0].history.timestamps[every[0].rows]
     blank = CouplingReport(
@@ -75,7 +76,7 @@ def fit_coupling(members: Mapping[str, BookAsset], joint: Joint, seed: int, corr
     if joint.copula == "independent":
         return _told(Independent(), plain, blank, members, run_pilot(every, Independent(), seed))
     if not all(is_ordered(generator) for generator in plain.values()):
-        notes = notes_of_dated(joint, given=correlation is not None)
+        notes = notes_of_dated(members, joint, given=correlation is not None)
         dated = replace(blank, copula="dated", target=lists(seen), notes=notes)
         return _told(Dated(), plain, dated, members, run_pilot(every, Dated(), seed))
     return _fitted(members, joint, seed, blank, seen)

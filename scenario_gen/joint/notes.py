@@ -34,22 +34,23 @@ def notes_of_paths(members: Mapping[str, BookAsset], coupling: Coupling, pilot: 
     """
     if isinstance(coupling, Independent):
         return ["assets are sampled independently: nothing of what they have in common is reproduced"]
-    names = list(members)
-    notes = [*_out_of_reach(names, pilot, aim)]
     if isinstance(coupling, Dated):
-        return notes
-    notes += [*_out_of_order(names, pilot), *_ranges(list(members.values()), pilot)]
-    notes.append(
+        return ["assets draw the same dated bars: they hang together as those bars did, which no target moves"]
+    names = list(members)
+    return [
+        *_out_of_reach(names, pilot, aim),
+        *_out_of_order(names, pilot),
+        *_ranges(list(members.values()), pilot),
         "what is joint is joint on one date: a fall of one asset does not lead another's, and raises its volatility "
-        "only through bars of the same date"
-    )
-    return notes
+        "only through bars of the same date",
+    ]
 
 
-def notes_of_dated(joint: Joint, *, given: bool) -> list[str]:
+def notes_of_dated(members: Mapping[str, BookAsset], joint: Joint, *, given: bool) -> list[str]:
     """Return what of a spec does not reach generators that draw dated bars of history.
 
     Args:
+        members: asset to what is known of it.
         joint: of the spec.
         given: whether it gives a correlation.
     """
@@ -58,9 +59,17 @@ def notes_of_dated(joint: Joint, *, given: bool) -> list[str]:
         *(["correlation_shift"] if joint.correlation_shift else []),
         *(["correlation"] if given else []),
     ]
-    if not asked:
-        return []
-    return [f"{', '.join(asked)} does not reach this generator: all assets draw the same dated bars of history"]
+    notes = []
+    if asked:
+        reach = "does not reach" if len(asked) == 1 else "do not reach"
+        notes.append(f"{', '.join(asked)} {reach} this generator: all assets draw the same dated bars of history")
+    first, *others = (member.context.timestamps for member in members.values())
+    if any(not stamps.equals(first) for stamps in others):
+        notes.append(
+            "the contexts hold bars of different dates, so bars that are drawn together are not of one date: say "
+            "joint: {calendar: intersection}"
+        )
+    return notes
 
 
 def _out_of_reach(names: list[str], pilot: BookPilot, aim: Floats) -> list[str]:

@@ -99,7 +99,10 @@ def correlation_of_paths(values: Floats) -> tuple[Floats, Floats]:
     products = np.einsum("pbi,pbj->pij", unit, unit) / values.shape[1]
     reached = products.mean(axis=0)
     influence = products - reached * (squares[:, :, None] + squares[:, None]) / 2
-    return reached, np.asarray(influence.std(axis=0, ddof=1) / len(values) ** 0.5)
+    error = influence.std(axis=0, ddof=1) / len(values) ** 0.5
+    np.fill_diagonal(reached, 1.0)  # but for rounding
+    np.fill_diagonal(error, 0.0)
+    return reached, np.asarray(error)
 
 
 def grid_of(stamps: Sequence[pd.DatetimeIndex]) -> pd.DatetimeIndex:

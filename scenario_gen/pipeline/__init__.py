@@ -114,7 +114,7 @@ def run_spec(
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
         opened = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite)
-        study = with_books(with_cases(opened))
+        study = with_books(with_cases(opened), loaded.base)
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 

@@ -39,6 +39,7 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.book.histories import Past, PlaceOf
 from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_of, calibration_settings, named_place
 from scenario_gen.progress import Progress
+from scenario_gen.reading.places import find_file
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
@@ -168,7 +169,7 @@ class Study:
             ground.refuse_days_beyond(ground.timestamps, ground.name, partial(loaded.place, "", "account"))
         replays = prepare(once, loaded.base, progress, kept=kept, among=sampled, place=loaded.place) if once else []
         clock.lap("preparing")
-        identity = identity_of(spec, [*grounds, *replays], strategies)
+        identity = identity_of(spec, [*grounds, *replays], strategies, loaded.base)
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
         store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
@@ -349,7 +350,7 @@ PACKAGES = ("torch", "numpy", "pandas", "scipy", "vectorbt", "vectorbt-rust", "a
 
 
 def identity_of(
-    spec: ScenarioSpec, prepared: Sequence[Prepared], strategies: Sequence[LoadedStrategy]
+    spec: ScenarioSpec, prepared: Sequence[Prepared], strategies: Sequence[LoadedStrategy], base: Path
 ) -> dict[str, str]:
     """Return the hashes that decide every number of a run: spec, data, weights, strategies, code.
 
@@ -358,6 +359,8 @@ def identity_of(
     """
     settings = spec.model_dump(mode="json", exclude={"report", "name"})
     data = [one.history.sha256() + one.later.sha256() for one in prepared]
+    given = {one.scenario.joint.correlation or "" for one in prepared if one.scenario.joint is not None}
+    data += [_sha256(file.read_bytes()) for name in sorted(given) if name and (file := find_file(name, base))]
     generators = [dict(one.sampler.identity) for one in prepared]
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
     read = _read_by(prepared[0], strategies)

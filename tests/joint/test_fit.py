@@ -133,7 +133,7 @@ def test_generators_of_dated_bars_draw_the_same_dates_and_say_what_does_not_reac
     fit = fit_coupling(members, Joint(copula="t", correlation_shift=0.5), seed=3)
     assert isinstance(fit.coupling, Dated)
     assert fit.report.copula == "dated"
-    assert fit.report.notes[0].startswith("copula t, correlation_shift does not reach this generator")
+    assert fit.report.notes[0].startswith("copula t, correlation_shift do not reach this generator")
     # of 200 bars drawn again: their own correlation, known to (1 - rho^2) / sqrt(200)
     assert_allclose(of_pairs(fit.report.reached), TRUTH[PAIRS], atol=3 * 0.91 / 200**0.5)
 

@@ -10,7 +10,7 @@ import pytest
 
 from scenario_gen.errors import DataError
 from scenario_gen.joint.coupling import Coupled
-from scenario_gen.pipeline.book.coupling import couple_grounds
+from scenario_gen.pipeline.book.coupling import Couplings, couple_grounds
 from scenario_gen.pipeline.opening import Histories
 from scenario_gen.pipeline.study import Prepared, prepare
 from scenario_gen.progress import SilentProgress
@@ -88,12 +88,13 @@ def test_the_assets_of_a_scenario_end_together_and_go_on_on_the_same_dates(folde
 
 
 def test_in_a_union_a_closed_market_has_fewer_bars_on_one_grid(folder: Path) -> None:
-    grounds = _prepared(_loaded(folder, SPEC, ("generator:", "joint: {calendar: union}\ngenerator:")))
+    loaded = _loaded(folder, SPEC, ("generator:", "joint: {calendar: union}\ngenerator:"))
+    grounds = _prepared(loaded)
     stock, whole = grounds["base.stock"], grounds["base.coin"]
     assert len(whole.timestamps) == 12 and len(stock.timestamps) == 8  # 30 March, a Saturday, to 10 April
     assert stock.scenario.bars.horizon == 8 and stock.timestamps.isin(whole.timestamps).all()
     assert len(whole.context) == len(stock.context) == 128
-    coupled, _ = couple_grounds([stock, whole])
+    coupled, _ = couple_grounds([stock, whole], Couplings(loaded.base, loaded.place))
     assert isinstance(coupled[0].coupled, Coupled)
     assert coupled[0].coupled.dates.tolist() == [2, 3, 4, 5, 6, 9, 10, 11]
     assert coupled[1].coupled is not None and coupled[1].coupled.dates.tolist() == list(range(12))

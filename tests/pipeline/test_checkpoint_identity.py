@@ -43,7 +43,7 @@ def spec(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
 
 def _identity(spec: dict[str, Any]) -> dict[str, str]:
     loaded = spec_from_dict(spec)
-    return identity_of(loaded.spec, prepare(loaded.spec.scenarios, loaded.base, SilentProgress()), [])
+    return identity_of(loaded.spec, prepare(loaded.spec.scenarios, loaded.base, SilentProgress()), [], loaded.base)
 
 
 def _edit(path: Path, change: Callable[[Extras], object]) -> None:

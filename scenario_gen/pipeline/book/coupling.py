@@ -1,59 +1,143 @@
-"""From prepared assets to coupled ones: bars that all have, one grid of dates, and who draws which numbers.
+"""From prepared assets to coupled ones: which bars dependence is read from, one grid of dates, who draws which numbers.
 
 Computes no coupling itself (:mod:`scenario_gen.joint`).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
-from scenario_gen.joint.coupling import Coupled, Coupling, Independent
+from scenario_gen.errors import DataError
+from scenario_gen.joint.calendar import Aligned, CalibrationBars, calibration_rows
+from scenario_gen.joint.coupling import Coupled
+from scenario_gen.joint.fit import Fit, fit_coupling
+from scenario_gen.joint.given import read_correlation
+from scenario_gen.joint.pilot import BookAsset, grid_of
 from scenario_gen.joint.results import CouplingReport
+from scenario_gen.joint.section import Joint
+from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.study import Book, Prepared, Study
+from scenario_gen.progress import Progress
+from scenario_gen.reading.places import find_file, missing_file
+from scenario_gen.reading.words import nearest
+from scenario_gen.spec.models import ResolvedScenario
+from scenario_gen.stats.estimate import Floats
+from scenario_gen.stress.crises import LIBRARY
 
 
-def with_books(study: Study) -> Study:
+def with_books(study: Study, base: Path) -> Study:
     """Return the study with the assets of every scenario coupled; as it is where the spec has one asset alone.
 
+    Args:
+        study: its scenarios prepared.
+        base: the spec's folder.
+
     Raises:
-        DataError: the assets have too few bars in common.
+        DataError: the assets have too few bars in common, or a given correlation is none.
     """
     if not study.spec.assets:
         return study
-    grounds: list[Prepared] = []
-    books: list[Book] = []
-    for name in dict.fromkeys(ground.scenario.future for ground in study.grounds):
-        own = [ground for ground in study.grounds if ground.scenario.future == name]
-        coupled, report = couple_grounds(own)
-        grounds += coupled
-        books.append(Book(name, {ground.scenario.asset: ground for ground in coupled}, report))
-    return replace(study, grounds=tuple(grounds), books=tuple(books))
+    books = couple_books(study.grounds, Couplings(base, study.place), study.progress)
+    study.clock.lap("coupling assets")
+    grounds = {ground.name: ground for book in books for ground in book.grounds.values()}
+    return replace(study, grounds=tuple(grounds[ground.name] for ground in study.grounds), books=tuple(books))
 
 
-def couple_grounds(grounds: Sequence[Prepared]) -> tuple[list[Prepared], CouplingReport]:
-    """Return the assets of one scenario with coupled numbers, and what is known of that."""
-    coupling, report = _fit(grounds)
-    grid = _grid([ground.timestamps for ground in grounds])
-    return [
-        replace(
-            ground,
-            coupled=Coupled(ground.generator, coupling, place, ground.timestamps, grid.get_indexer(ground.timestamps)),
+def couple_books(grounds: Sequence[Prepared], couplings: Couplings, progress: Progress) -> list[Book]:
+    """Return one book for every future of the scenarios, in their order, and pass on what their couplings lack."""
+    books = []
+    names = list(dict.fromkeys(ground.scenario.future for ground in grounds))
+    with progress.stage("coupling the assets", len(names)) as advance:
+        for name in names:
+            own = [ground for ground in grounds if ground.scenario.future == name]
+            coupled, report = couple_grounds(own, couplings)
+            books.append(Book(name, {ground.scenario.asset: ground for ground in coupled}, report))
+            advance(1)
+    return books
+
+
+@dataclass(frozen=True)
+class Couplings:
+    """The couplings of a spec's scenarios; those of the same generators on the same bars are fitted once."""
+
+    base: Path  # the spec's folder
+    place: PlaceOf
+    kept: dict[str, Fit] = field(default_factory=dict, repr=False)
+
+    def of(self, grounds: Sequence[Prepared]) -> Fit:
+        """Return the coupling of one scenario's assets.
+
+        Raises:
+            DataError: too few bars in common, no such crisis, or a given correlation is none.
+        """
+        lead, aligned = grounds[0], grounds[0].aligned
+        if aligned is None:
+            raise ValueError(f"{lead.name} has no histories on common dates")
+        scenario, joint = lead.scenario, lead.scenario.joint or Joint()
+        chosen = self._rows(scenario, joint, aligned)
+        members = {
+            ground.scenario.asset: BookAsset(
+                generator=ground.generator,
+                history=ground.history,
+                rows=aligned.rows[ground.scenario.asset][chosen.rows],
+                context=ground.context,
+                timestamps=ground.timestamps,
+            )
+            for ground in grounds
+        }
+        given = self._given(scenario, joint, list(members))
+        key = json.dumps(
+            [
+                joint.model_dump(mode="json"),
+                None if given is None else given.tolist(),
+                lead.seed,
+                [[dict(ground.generator.identity), ground.history.sha256(), len(ground.context)] for ground in grounds],
+            ]
         )
-        for place, ground in enumerate(grounds)
-    ], report
+        if key not in self.kept:
+            self.kept[key] = fit_coupling(members, joint, lead.seed, given)
+        fit = self.kept[key]
+        notes = [note for note in (chosen.note, *aligned.notes) if note]
+        return replace(fit, report=replace(fit.report, notes=[*notes, *fit.report.notes])) if notes else fit
+
+    def _rows(self, scenario: ResolvedScenario, joint: Joint, aligned: Aligned) -> CalibrationBars:
+        def place(key: str) -> str:
+            return self.place(scenario.name, "joint", "calibrate", key)
+
+        asked = joint.calibrate
+        if asked.crisis is None:
+            return calibration_rows(aligned, asked, place=place)
+        named = {crisis.id: crisis for crisis in LIBRARY}
+        if asked.crisis not in named:
+            raise DataError(
+                f"{place('crisis')}: got {asked.crisis!r}, which is no crisis{nearest(asked.crisis, named)}",
+                expected=f"one of {', '.join(named)}",
+            )
+        crisis = named[asked.crisis]
+        return calibration_rows(aligned, asked, (crisis.before, crisis.until), place)
+
+    def _given(self, scenario: ResolvedScenario, joint: Joint, assets: list[str]) -> Floats | None:
+        if joint.correlation is None:
+            return None
+        where = self.place(scenario.name, "joint", "correlation")
+        file = find_file(joint.correlation, self.base)
+        if file is None:
+            raise DataError(f"{where}: {missing_file(joint.correlation, self.base)}")
+        return read_correlation(file, assets, where)
 
 
-def _grid(stamps: Sequence[pd.DatetimeIndex]) -> pd.DatetimeIndex:
-    """Return all stamps at which some asset has a bar."""
-    grid = stamps[0]
-    for other in stamps[1:]:
-        grid = pd.DatetimeIndex(grid.union(other))
-    return grid
-
-
-def _fit(grounds: Sequence[Prepared]) -> tuple[Coupling, CouplingReport]:
-    assets = [ground.scenario.asset for ground in grounds]
-    return Independent(), CouplingReport(assets, "independent", 0)
+def couple_grounds(grounds: Sequence[Prepared], couplings: Couplings) -> tuple[list[Prepared], CouplingReport]:
+    """Return the assets of one scenario with coupled numbers, and what is known of that."""
+    fit = couplings.of(grounds)
+    grid = grid_of([ground.timestamps for ground in grounds])
+    coupled = []
+    for place, ground in enumerate(grounds):
+        dates = np.asarray(grid.get_indexer(ground.timestamps), dtype=np.int64)
+        inner = fit.generators[ground.scenario.asset]
+        coupled.append(replace(ground, coupled=Coupled(inner, fit.coupling, place, ground.timestamps, dates)))
+    return coupled, fit.report
