@@ -90,7 +90,7 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
     Raises:
         StoreError: the disk refuses.
     """
-    usual = [ground for ground in study.grounds if ground.case is None and not ground.scenario.shocks]
+    usual = [ground for ground in study.grounds if ground.case is None and not ground.hit]
     asked = [ground for ground in usual if ground.scenario.checks.facts]
     once, frames = Once(), []
     weighted = {scenario.name for scenario in results.scenarios if scenario.weighting is not None}

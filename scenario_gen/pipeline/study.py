@@ -32,11 +32,12 @@ from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.joint.calendar import Aligned
 from scenario_gen.joint.coupling import Coupled
+from scenario_gen.joint.response import responds
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.book.histories import Past, PlaceOf
+from scenario_gen.pipeline.book.histories import Past, PlaceOf, over
 from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_of, calibration_settings, named_place
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file
@@ -82,6 +83,16 @@ class Prepared(Ground):
     def sampler(self) -> Generator:
         """What samples its paths: the generator, with the numbers of its asset where it is one of a book's."""
         return self.generator if self.coupled is None else self.coupled
+
+    @property
+    def responds(self) -> bool:
+        """Whether its paths respond to a shock on another asset of the book."""
+        return self.coupled is not None and responds(self.coupled.coupling, self.coupled.asset)
+
+    @property
+    def hit(self) -> bool:
+        """Whether its paths are shocked, or respond to a shock."""
+        return bool(self.scenario.shocks) or self.responds
 
     @property
     def split(self) -> bool:
@@ -261,7 +272,7 @@ def prepare(
 def _ready(asked: ResolvedScenario, past: Past, opener: Opener, place: PlaceOf) -> Prepared:
     """Cut the context out of a history, open the generator on it and lay out the future stamps."""
     history, later, calendar, ahead = past.history, past.later, past.calendar, past.ahead(asked)
-    scenario, horizon = _over(asked, len(ahead)), len(ahead)
+    scenario, horizon = over(asked, len(ahead)), len(ahead)
     context = history.context(scenario.bars.context)
     _refuse_lack_of_volume(scenario, context)
     opened = opener.open(scenario, history)
@@ -288,13 +299,6 @@ def _ready(asked: ResolvedScenario, past: Past, opener: Opener, place: PlaceOf) 
         aligned=past.aligned,
         calm=calm if stressed else None,
     )
-
-
-def _over(scenario: ResolvedScenario, bars: int) -> ResolvedScenario:
-    """Return a scenario whose horizon is so many bars: an asset has fewer where its market is closed."""
-    if bars == scenario.bars.horizon:
-        return scenario
-    return scenario.model_copy(update={"bars": scenario.bars.model_copy(update={"horizon": bars})})
 
 
 def _refuse_lack_of_volume(scenario: ResolvedScenario, context: Candles) -> None:

@@ -6,7 +6,7 @@ and broker holds for all assets where they say nothing themselves; a scenario's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from scenario_gen.backtest.broker import in_numbers
 from scenario_gen.joint.section import ASSET_COSTS, ASSET_KEYS, MAX_ASSETS, OF_ITS_DATA
 from scenario_gen.reading.places import bad_name, same_file
 from scenario_gen.reading.section import Violations
-from scenario_gen.reading.words import one_of, shown
+from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
 
 # Keys of a scenario that ask something of one asset's paths alone, and why they have no answer for several.
@@ -25,7 +25,6 @@ ALONE_ONLY: Mapping[str, str] = {
     "reweight": "views weigh the paths of one asset, and would part each future from that of the others",
     "views": "views weigh the paths of one asset, and would part each future from that of the others",
     "jitter": "sloppy execution is measured in the orders of one asset",
-    "shocks": "shocks hit the bars of one asset, and the others would go on as if nothing had happened",
 }
 ALONE_IN_CONTEXT: Mapping[str, str] = {
     "shocks": "shocks are written into the last bars of one asset",
@@ -109,6 +108,10 @@ def check_book(values: Mapping[str, Any], violations: Violations) -> None:
         places += [("scenarios", at, "joint") for at, item in entries if isinstance(item, Mapping) and "joint" in item]
         for place in places:
             violations.add(place, "says how several assets hang together, and there are no 'assets'")
+        for place, shock in _shocks_of(listed):
+            for key in ("asset", "others"):
+                if shock.get(key) is not None:
+                    violations.add((*place, key), "is of a shock on one of several assets, and there are no 'assets'")
         return
     _of_all_assets(values.get("data"), ("data",), violations)
     assets = values["assets"] if isinstance(values["assets"], list) else []
@@ -117,6 +120,7 @@ def check_book(values: Mapping[str, Any], violations: Violations) -> None:
     for number, item in enumerate(scenarios if isinstance(scenarios, list) else []):
         if isinstance(item, Mapping):
             _check_scenario(item, ("scenarios", number), names, violations)
+    _check_shocks(values, names, violations)
 
 
 def _check_scenario(item: Mapping[str, Any], at: Where, assets: Sequence[str], violations: Violations) -> None:
@@ -133,6 +137,40 @@ def _check_scenario(item: Mapping[str, Any], at: Where, assets: Sequence[str], v
     if isinstance(name, str) and "." in name and same_file(last) in {same_file(asset) for asset in assets}:
         words = f"got {shown(name)}, which reads as the asset '{last}' of a scenario; expected another name"
         violations.add((*at, "name"), words)
+
+
+def _check_shocks(values: Mapping[str, Any], assets: Sequence[str], violations: Violations) -> None:
+    """Note shocks on assets that there are not, and those whose bars are not the same in every asset."""
+    scenarios, answered = values.get("scenarios"), dict[tuple[Where, Any], str]()
+    for place, shock in _shocks_of(scenarios):
+        at, asset, bar = place[:2], shock.get("asset"), shock.get("bar", 0)
+        own = scenarios[place[1]].get("joint", {})  # type: ignore[index]
+        joint = {**_mapping(values.get("joint")), **_mapping(own)}
+        if joint.get("calendar") == "union":
+            words = "bars of a shock are those of all assets, and calendar: union leaves each its own"
+            violations.add(place, f"{words}; expected joint: {{calendar: intersection}}")
+        if asset is None:
+            continue
+        if asset not in assets:
+            violations.add((*place, "asset"), f"got {shown(asset)}, expected {one_of(assets)}{nearest(asset, assets)}")
+        elif shock.get("kind") == "gap" and shock.get("others") != "as_they_are":
+            if (at, bar) in answered:
+                words = f"others respond at bar {bar} to one gap at a time, and there is one of {answered[at, bar]}"
+                violations.add((*place, "bar"), f"{words}; expected another bar, or others: as_they_are")
+            answered[at, bar] = str(asset)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _shocks_of(scenarios: Any) -> Iterator[tuple[Where, Mapping[str, Any]]]:
+    """Yield place and keys of every shock that is written as it should be."""
+    for at, item in enumerate(scenarios if isinstance(scenarios, list) else []):
+        listed = item.get("shocks") if isinstance(item, Mapping) else None
+        for number, shock in enumerate(listed if isinstance(listed, list) else []):
+            if isinstance(shock, Mapping):
+                yield ("scenarios", at, "shocks", number), shock
 
 
 def _of_all_assets(data: Any, at: Where, violations: Violations) -> None:

@@ -348,7 +348,8 @@ def _resolve(
     if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None
     if asset is not None:
-        name, parts = f"{name}.{asset.name}", {"joint": Joint(), **parts, "asset": asset.name}
+        own = tuple(shock for shock in parts.get("shocks", ()) if shock.asset in (None, asset.name))
+        name, parts = f"{name}.{asset.name}", {"joint": Joint(), **parts, "asset": asset.name, "shocks": own}
     return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
 
 

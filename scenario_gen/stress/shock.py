@@ -7,9 +7,9 @@ spec is read with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scenario_gen.reading.section import Section
 
@@ -30,7 +30,26 @@ class Shock(Section):
     title: ClassVar[str] = ""  # in words, without numbers
     by_ensemble: ClassVar[bool] = False  # whether it needs the means of an ensemble
     within_bar: ClassVar[bool] = False  # whether results hang on what a bar does not tell: where stops are filled
+    answered: ClassVar[bool] = False  # whether other assets of a book can respond: it moves the return of one bar
     kind: str
+    asset: str | None = Field(default=None, description="of a book, that is hit; default: all")
+    others: Literal["respond", "as_they_are"] | None = Field(
+        default=None,
+        description="what the other assets do: respond to a gap as they hang together with it (default), or go on",
+    )
+
+    @model_validator(mode="after")
+    def _of_an_asset(self) -> Shock:
+        if self.others is not None and self.asset is None:
+            raise ValueError("got others without an asset, expected the asset of the book that is hit beside it")
+        if self.others == "respond" and not self.answered:
+            raise ValueError(f"got others: respond for {self.kind}, expected as_they_are: others respond to a gap only")
+        return self
+
+    @property
+    def responds(self) -> bool:
+        """Whether the other assets of a book respond to it."""
+        return self.asset is not None and self.answered and self.others != "as_they_are"
 
     def misfits(self, horizon: int) -> Iterator[tuple[str, str]]:
         """Yield field and words of what does not lie within paths of so many bars."""

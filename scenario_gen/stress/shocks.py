@@ -40,6 +40,7 @@ class GapShock(Shock):
     """The open jumps; what follows scales as one."""
 
     title: ClassVar[str] = "gap"
+    answered: ClassVar[bool] = True
 
     kind: Literal["gap"] = "gap"
     bar: Bar = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,16 @@ import pandas as pd
 import pytest
 
 from scenario_gen.errors import DataError
-from scenario_gen.joint.coupling import Coupled
+from scenario_gen.generators.base import ignore
+from scenario_gen.generators.draws import plan_blocks
+from scenario_gen.joint.copulas import CopulaCoupling
+from scenario_gen.joint.coupling import Coupled, Coupling, Independent
+from scenario_gen.joint.results import CouplingReport
+from scenario_gen.pipeline.blocks import sample_block
 from scenario_gen.pipeline.book.coupling import Couplings, couple_grounds
+from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.opening import Histories
+from scenario_gen.pipeline.stress.shocks import twin_of
 from scenario_gen.pipeline.study import Prepared, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
@@ -162,3 +170,71 @@ def test_volume_that_is_required_is_required_of_all(folder: Path) -> None:
     progress = SilentProgress()
     _prepared(_loaded(folder, bare[0]), progress)
     assert any("no volume in stock" in note for note in progress.notes)
+
+
+# --- Shocks on one asset ---
+
+SHOCKED = """\
+name: book
+data: {end: 2017-06-30}
+bars: {context: 128, horizon: 6}
+paths: {count: 64, block: 64}
+generator: {kind: gbm}
+assets: [{name: spx, source: sp500}, {name: ndx, source: nasdaq}]
+scenarios:
+  - {name: gap, shocks: [{kind: gap, asset: spx, bar: 2, size: -0.01}]}
+  - {name: alone, shocks: [{kind: gap, asset: spx, bar: 2, size: -0.01, others: as_they_are}]}
+  - {name: base}
+strategies: [{use: "strategies/buy_and_hold.py:BuyAndHold"}]
+"""
+# Of gbm the first number of a bar draws the gap before it and the second the body: both are coupled.
+GAUSSIAN = CopulaCoupling(np.stack([np.array([[1.0, 0.8], [0.8, 1.0]])] * 2))
+
+
+def _coupled(folder: Path, coupling: Coupling) -> dict[str, Prepared]:
+    """Return the scenarios of two indices under a coupling that is given."""
+    grounds = []
+    every = _prepared(_loaded(folder, SHOCKED))
+    for name in ("gap", "alone", "base"):
+        own = [every[f"{name}.{asset}"] for asset in ("spx", "ndx")]
+        own = [
+            replace(each, coupled=Coupled(each.generator, coupling, place, each.timestamps, np.arange(6)))
+            for place, each in enumerate(own)
+        ]
+        responding, report = with_responses(own, CouplingReport(["spx", "ndx"], "gaussian", 500))
+        assert bool(report.notes) == (name == "gap")
+        grounds += responding
+    return {ground.name: ground for ground in grounds}
+
+
+def test_a_gap_of_one_asset_has_the_other_respond_unless_it_is_to_stay_as_it_is(folder: Path) -> None:
+    grounds = _coupled(folder, GAUSSIAN)
+    paths = {name: sample_block(ground, plan_blocks(64, 64)[0], ignore) for name, ground in grounds.items()}
+    base, ndx = paths["base.ndx"], paths["gap.ndx"]
+    assert np.array_equal(paths["alone.ndx"].values, base.values)
+    assert np.array_equal(ndx.values[:, :2], base.values[:, :2])
+    fell = np.diff(np.log(ndx.closes) - np.log(base.closes), axis=1)
+    assert (fell[:, 2] < 0).all() and np.allclose(fell[:, 3:], 0, atol=1e-6)  # gbm forgets what was
+    # Before its own gap the shocked asset has the paths of the base, which are read and not sampled again.
+    assert np.array_equal(paths["gap.spx"].values, paths["base.spx"].values)
+    assert twin_of(grounds["gap.spx"], list(grounds.values())) is grounds["base.spx"]
+    assert twin_of(grounds["gap.ndx"], list(grounds.values())) is None
+    assert [ground.hit for ground in grounds.values()] == [True, True, True, False, False, False]
+    identities = {str(grounds[name].sampler.identity) for name in ("gap.ndx", "alone.ndx")}
+    assert len(identities) == 2
+
+
+def test_a_response_is_told_and_so_is_that_there_can_be_none(folder: Path) -> None:
+    every = _prepared(_loaded(folder, SHOCKED, ("size: -0.01}]", "size: -0.2}]")))
+    own = [every["gap.spx"], every["gap.ndx"]]
+    for coupling, words in (
+        (GAUSSIAN, "in 100% of paths that is beyond 1,024 bars without it and counts as their last"),
+        (Independent(), "of spx: nothing hangs together, so the others go on"),
+    ):
+        coupled = [
+            replace(each, coupled=Coupled(each.generator, coupling, place, each.timestamps, np.arange(6)))
+            for place, each in enumerate(own)
+        ]
+        _, report = with_responses(coupled, CouplingReport(["spx", "ndx"], "", 0))
+        (note,) = report.notes
+        assert words in note and note.startswith("gap of \u221220% at bar 2 of spx: ")

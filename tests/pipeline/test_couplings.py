@@ -90,7 +90,8 @@ def test_what_was_left_out_of_the_common_bars_is_among_the_notes_of_a_coupling(t
         ),
         (
             "{correlation: bad.csv}",
-            "book.yaml:9: scenarios[base].joint.correlation: bad.csv: the number of spx and ndx, 1.5, lies beyond -1 and 1",
+            "book.yaml:9: scenarios[base].joint.correlation: bad.csv: the number of spx and ndx, 1.5, "
+            "lies beyond -1 and 1",
         ),
         (
             "{calibrate: {crisis: lehmann}}",

@@ -80,6 +80,31 @@ def repository() -> Any:
             "{name: base, data: {source: sp500}}",
             "demo.yaml:7: scenarios[base].data: beside 'assets' it holds for all of them: got source",
         ),
+        (
+            "{name: base}",
+            "{name: base, shocks: [{kind: gap, size: -0.1, asset: ndz}]}",
+            "demo.yaml:7: scenarios[base].shocks[#1].asset: got 'ndz', expected spx or ndx; did you mean 'ndx'?",
+        ),
+        (
+            "{name: base}",
+            "{name: base, shocks: [{kind: gap, size: -0.1, others: respond}]}",
+            "demo.yaml:7: scenarios[base].shocks[#1]: got others without an asset",
+        ),
+        (
+            "{name: base}",
+            "{name: base, shocks: [{kind: drift, total: -0.1, asset: ndx, others: respond}]}",
+            "demo.yaml:7: scenarios[base].shocks[#1]: got others: respond for drift, expected as_they_are",
+        ),
+        (
+            "{name: base}",
+            "{name: base, shocks: [{kind: gap, size: -0.1, asset: ndx}, {kind: gap, size: 0.1, asset: spx}]}",
+            "demo.yaml:7: scenarios[base].shocks[#2].bar: others respond at bar 0 to one gap at a time",
+        ),
+        (
+            "{name: base}",
+            "{name: base, joint: {calendar: union}, shocks: [{kind: gap, size: -0.1}]}",
+            "demo.yaml:7: scenarios[base].shocks[#1]: bars of a shock are those of all assets, and",
+        ),
         ("{name: base}", "{name: base.NDX}", "demo.yaml:7: scenarios[base.NDX].name: got 'base.NDX', which reads as"),
         ("assets:\n", "joint: {copula: t}\nasets:\n", "joint: says how several assets hang together, and there are no"),
     ],
@@ -93,7 +118,7 @@ def test_a_mistake_in_a_book_has_its_line_and_field(repository: Any, old: str, n
 
 @pytest.mark.parametrize("key", [*OWN, *WEIGHED, *ALONE])
 def test_what_a_scenario_alone_may_say_is_allowed_or_refused_of_several_assets_and_never_ignored(key: str) -> None:
-    assert key in ALONE_ONLY or key == "context"  # whose crises have dates that are those of all assets
+    assert key in ALONE_ONLY or key in ("context", "shocks")  # a crisis has dates of all; a shock names an asset
 
 
 def test_how_assets_hang_together_is_said_of_several_assets_only() -> None:
@@ -116,4 +141,26 @@ def test_one_asset_is_no_book() -> None:
         "strategies": [{"use": USE}],
     }
     with pytest.raises(SpecError, match="got 1 assets, expected 2 to 50"):
+        spec_from_dict(spec)
+
+
+def test_a_shock_hits_the_asset_that_it_names_or_all(repository: Any) -> None:
+    shocks = "[{kind: gap, size: -0.1, bar: 5, asset: spx}, {kind: volatility, times: 2}, {kind: costs, asset: ndx}]"
+    spec = parse_spec(BOOK.replace("{name: base}", f"{{name: base, shocks: {shocks}}}"), repository).spec
+    spx, ndx = spec.scenarios[:2]
+    assert [shock.kind for shock in spx.shocks] == ["gap", "volatility"]
+    assert [shock.kind for shock in ndx.shocks] == ["volatility", "costs"]
+    assert [shock.responds for shock in (*spx.shocks, *ndx.shocks)] == [True, False, False, False]
+    assert all(scenario.shocks == () for scenario in spec.scenarios[2:])
+
+
+def test_an_asset_of_a_shock_is_of_several_assets_only() -> None:
+    shock = {"kind": "gap", "size": -0.1, "asset": "spx"}
+    spec = {
+        "name": "a",
+        "data": {"source": "sp500"},
+        "scenarios": [{"name": "x", "shocks": [shock]}],
+        "strategies": [{"use": USE}],
+    }
+    with pytest.raises(SpecError, match=r"scenarios\[x\].shocks\[#1\].asset: is of a shock on one of several assets"):
         spec_from_dict(spec)

@@ -58,7 +58,7 @@ MISTAKES = [
     ),
     (
         "{kind: gap, sise: 1, size: 1}",
-        "sise: unknown key; did you mean 'size'? Allowed here: kind, bar, size, recovery, over",
+        "sise: unknown key; did you mean 'size'? Allowed here: kind, asset, others, bar, size, recovery, over",
     ),
 ]
 

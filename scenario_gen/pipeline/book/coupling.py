@@ -21,6 +21,7 @@ from scenario_gen.joint.pilot import BookAsset, grid_of
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import Joint
 from scenario_gen.pipeline.book.histories import PlaceOf
+from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.study import Book, Prepared, Study
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, missing_file
@@ -140,4 +141,4 @@ def couple_grounds(grounds: Sequence[Prepared], couplings: Couplings) -> tuple[l
         dates = np.asarray(grid.get_indexer(ground.timestamps), dtype=np.int64)
         inner = fit.generators[ground.scenario.asset]
         coupled.append(replace(ground, coupled=Coupled(inner, fit.coupling, place, ground.timestamps, dates)))
-    return coupled, fit.report
+    return with_responses(coupled, fit.report)

@@ -37,6 +37,13 @@ class Past:
         return self.calendar.future(horizon) if self.aligned is None else self.aligned.future(horizon)[scenario.asset]
 
 
+def over(scenario: ResolvedScenario, bars: int) -> ResolvedScenario:
+    """Return a scenario whose horizon is so many bars: an asset has fewer where its market is closed."""
+    if bars == scenario.bars.horizon:
+        return scenario
+    return scenario.model_copy(update={"bars": scenario.bars.model_copy(update={"horizon": bars})})
+
+
 def book_pasts(
     scenarios: Sequence[ResolvedScenario], whole: Aligned, place: PlaceOf
 ) -> tuple[dict[str, Past], tuple[str, ...]]:

@@ -44,10 +44,14 @@ TIED = 0.05  # of Engle and Granger's test: below it a pair of the context keeps
 
 
 def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Finding]]:
-    """Compare how the assets of every book move together with real windows; baselines are shown and not judged."""
+    """Compare how the assets of every book move together with real windows; baselines are shown and not judged.
+
+    Shocked books are left out: they are meant to look like no window of history.
+    """
     parts: dict[str, dict[str, Any]] = {}
     findings: list[Finding] = []
-    asked = [book for book in study.books if _checks(book).facts]
+    whole = [book for book in study.books if not any(ground.hit for ground in book.grounds.values())]
+    asked = [book for book in whole if _checks(book).facts]
     with study.progress.stage("assets together", len(asked)) as advance:
         for book in asked:
             judged = next(iter(book.grounds.values())).scenario.role == "scenario"

@@ -78,7 +78,9 @@ def shocked(
 
 def twin_of(ground: Prepared, grounds: Sequence[Prepared]) -> Prepared | None:
     """Return the scenario of a run that has the same paths without shocks; None where there is none."""
-    return next((other for other in grounds if not other.scenario.shocks and _essence(other) == _essence(ground)), None)
+    if ground.responds:
+        return None
+    return next((other for other in grounds if not other.hit and _essence(other) == _essence(ground)), None)
 
 
 def _essence(ground: Prepared) -> tuple[dict[str, Any], str]:
