@@ -1165,4 +1165,34 @@ BUGS: tuple[Bug, ...] = (
         "pipeline/test_views_in_a_run.py",
         ("a block of a view has the weights of the first one", "start = rows.stop", "start = 0"),
     ),
+    *bugs_of(
+        "market/together.py",
+        "joint/test_common_dates.py",
+        ("a weekend's bar opens with Monday", "column[starts if name", "column[last if name"),
+        ("a weekend belongs to the Friday before", 'common, keys, side="left")', 'common, keys, side="right") - 1'),
+        ("flags stay on their old rows", "places[flag.rows[at]]", "flag.rows[at]"),
+    ),
+    *bugs_of(
+        "joint/calendar.py",
+        "joint/test_common_dates.py",
+        ("the next bars are those of the first market", "if not _alike(other.rule, mine.rule)", "if other is mine"),
+        (
+            "every pair of assets is tested at the level of the book",
+            "holm([p for _, p in seen])",
+            "[p for _, p in seen]",
+        ),
+        ("the context's end is not the last bar of all", "last = self.timestamps[-1]", "last = self.ends"),
+    ),
+    *bugs_of(
+        "joint/response.py",
+        "joint/test_response_to_shocks.py",
+        ("others forget what was their own", "mine + rho * (after - before)", "rho * after"),
+        ("a t keeps its scale when the rank is extreme", "(nu + after**2) / (nu + before**2)", "(nu + before**2) / nu"),
+        ("the shock is on the bar after", "closes[:, bar + 1] / closes[:, bar]", "closes[:, bar] / closes[:, bar - 1]"),
+        (
+            "dates of a near rank are those of the lowest",
+            "first = np.clip(places - width // 2",
+            "first = np.clip(0 * places",
+        ),
+    ),
 )

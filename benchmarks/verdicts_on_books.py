@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.study import WARNS, Answers, Ask, Row, Study, World
-from scenario_gen.finding import COINTEGRATION, JOINT_CALIBRATION
+from scenario_gen.finding import CALENDAR, COINTEGRATION, JOINT_CALIBRATION
 from scenario_gen.forecasts.book import BookForecast, judged_law, ranked_gains
 from scenario_gen.forecasts.harness import Sampling
+from scenario_gen.joint.calendar import align
 from scenario_gen.market import load_candles
 from scenario_gen.pipeline.book.judge import cointegrated
 
 ORIGINS, PATHS, AHEAD, ASSETS, CONTEXT = 60, 199, 20, 3, 256
+SHARED = 1000  # bars of a common history
 SAMPLING = Sampling(CONTEXT, AHEAD, PATHS)
 
 
@@ -59,6 +61,24 @@ def _pairs(keeps: float = 1.0) -> Ask:
     return ask
 
 
+def _closes(late: float = 0.0) -> Ask:
+    """Return the verdict on three assets, the third of which does so much of what it does a bar after the others."""
+
+    def ask(world: World) -> Answers:
+        rng, bars = world.rng("closes"), SHARED
+        common, own = rng.standard_t(5, (1, bars + 1)), rng.standard_t(5, (ASSETS, bars + 1))
+        returns = 0.01 * (common + 0.8 * own) * world.volatility(bars + 1)
+        returns[2, 1:] = (1 - late) * returns[2, 1:] + late * returns[2, :-1]
+        stamps = pd.date_range("2020-01-01", periods=bars, freq="D")
+        histories = {
+            name: load_candles(pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), close), stamps), name=name)
+            for name, close in zip("abc", np.exp(np.cumsum(returns[:, 1:], axis=1)), strict=True)
+        }
+        return {"closes of different hours": "WARN" if align(histories).apart else "PASS"}
+
+    return ask
+
+
 STUDIES: tuple[Study, ...] = (
     Study(
         "joint calibration",
@@ -72,6 +92,13 @@ STUDIES: tuple[Study, ...] = (
         (Row("pairs that keep together", COINTEGRATION, WARNS),),
         _pairs(),
         {"a gap with a half-life of 7 bars": _pairs(0.9), "of 2 bars": _pairs(0.7)},
+        repeats=100,
+    ),
+    Study(
+        "calendar alignment",
+        (Row("closes of different hours", CALENDAR, WARNS),),
+        _closes(),
+        {"two thirds of a bar late": _closes(2 / 3), "a whole bar late": _closes(1.0)},
         repeats=100,
     ),
 )

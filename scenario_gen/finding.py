@@ -255,6 +255,11 @@ JOINT_CALIBRATION = Check(
 COINTEGRATION = Check(
     "cointegration", "no pair of assets that keeps together over the context (p < .05 after Holm)", section="book"
 )
+CALENDAR = Check(
+    "calendar_alignment",
+    "no pair of assets whose returns go together a bar apart more than bar by bar (p < .01 after Holm)",
+    section="book",
+)
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
@@ -262,7 +267,7 @@ CHECKS: tuple[Check, ...] = (
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
     SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
-    JOINT_CALIBRATION, COINTEGRATION,
+    JOINT_CALIBRATION, COINTEGRATION, CALENDAR,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

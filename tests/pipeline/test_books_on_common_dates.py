@@ -17,10 +17,11 @@ from scenario_gen.joint.coupling import Coupled, Coupling, Independent
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.pipeline.blocks import sample_block
 from scenario_gen.pipeline.book.coupling import Couplings, couple_grounds
+from scenario_gen.pipeline.book.judge import apart_closes
 from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.opening import Histories
 from scenario_gen.pipeline.stress.shocks import twin_of
-from scenario_gen.pipeline.study import Prepared, prepare
+from scenario_gen.pipeline.study import Book, Prepared, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
 from tests.joint.given import coin, exchange
@@ -63,6 +64,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stock.frame().to_csv(here / "stock.csv", index_label="timestamp")
     whole.frame().to_csv(here / "coin.csv", index_label="timestamp")
     stock.frame().drop(columns="volume").to_csv(here / "bare.csv", index_label="timestamp")
+    steps, own = np.diff(np.log(stock.close), prepend=np.log(100)), np.random.default_rng(3).normal(0, 0.01, len(stock))
+    late = 50 * np.exp(np.cumsum(0.7 * np.roll(steps, 1) + 0.7 * own))
+    frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), late), stock.timestamps)
+    frame.assign(volume=1.0).to_csv(here / "late.csv", index_label="timestamp")
     hours = pd.DatetimeIndex([day + pd.Timedelta(hours=10 + hour) for day in stock.timestamps for hour in range(2)])
     draw_bars(hours).to_csv(here / "hours.csv", index_label="timestamp")
     (here / "strategies").symlink_to(Path(__file__).parents[2] / "strategies")
@@ -170,6 +175,19 @@ def test_volume_that_is_required_is_required_of_all(folder: Path) -> None:
     progress = SilentProgress()
     _prepared(_loaded(folder, bare[0]), progress)
     assert any("no volume in stock" in note for note in progress.notes)
+
+
+def test_closes_of_different_hours_are_a_note_and_a_finding(folder: Path) -> None:
+    progress = SilentProgress()
+    text = SPEC.replace(COIN, "file: late.csv, calendar: XNYS")
+    for words, label in ((text, "WARN"), (SPEC, "PASS")):
+        grounds = _prepared(_loaded(folder, words), progress)
+        book = Book("base", {ground.scenario.asset: ground for ground in grounds.values()}, CouplingReport([], "", 0))
+        (finding,) = apart_closes(book)
+        assert (finding.check.key, finding.label, finding.scenario) == ("calendar_alignment", label, "base")
+        assert finding.offenders == (["stock/coin"] if label == "WARN" else [])
+    (note,) = [note for note in progress.notes if "WARN" in note]
+    assert note.startswith("base: WARN: returns of coin go with those of stock one bar earlier (0.")
 
 
 # --- Shocks on one asset ---

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.finding import COINTEGRATION, CROSS_ASSET, JOINT_CALIBRATION, Finding
+from scenario_gen.finding import CALENDAR, COINTEGRATION, CROSS_ASSET, JOINT_CALIBRATION, Finding
 from scenario_gen.forecasts.book import BookCalibration, BookForecast, calibrate_book
 from scenario_gen.forecasts.calibrate import judges_facts
 from scenario_gen.forecasts.harness import Sampling
@@ -63,7 +63,7 @@ def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Find
             else:
                 parts[book.name] = {"dependence": report}
                 findings += facts_findings(book.name, report) if judged else []
-            findings += [tied(book)] if judged else []
+            findings += [tied(book), *apart_closes(book)] if judged else []
             advance(1)
     return _amended(results, parts), findings
 
@@ -198,6 +198,20 @@ def tied(book: Book) -> Finding:
         scenario=book.name,
         offenders=[f"{one}/{other}" for one, other, _ in pairs],
     )
+
+
+def apart_closes(book: Book) -> list[Finding]:
+    """Say which assets' returns go together a bar apart, over the common bars up to the end of the context."""
+    aligned = next(iter(book.grounds.values())).aligned
+    if aligned is None:
+        return []
+    pairs = len(aligned.parts) * (len(aligned.parts) - 1) // 2
+    if not aligned.apart:
+        return [CALENDAR.finding("PASS", f"none of {pairs} pairs of the common history", scenario=book.name)]
+    words = "; ".join(apart.in_words for apart in aligned.apart[:2])
+    more = f"; and {len(aligned.apart) - 2} more" if len(aligned.apart) > 2 else ""
+    offenders = [f"{apart.before}/{apart.after}" for apart in aligned.apart]
+    return [CALENDAR.finding("WARN", f"{words}{more}", scenario=book.name, offenders=offenders)]
 
 
 def cointegrated(contexts: Mapping[str, Candles]) -> Sequence[tuple[str, str, float]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from scenario_gen.finding import COINTEGRATION, Label
+from scenario_gen.finding import CALENDAR, COINTEGRATION, Label
 from scenario_gen.report.numbers import Shown, count, plain
 from scenario_gen.report.table import Answer, Cell, Column, Ref, Row, Table, tabulate
 from scenario_gen.report.tables.forecasts import mean_rank
@@ -136,9 +136,9 @@ def _dependence(run: StressRun, books: Sequence[Ref], base: Ref) -> Answer | Non
     tables = [table for book in books if (table := _facts_table(book)) is not None]
     by_origin = _origins_table(base)
     told = [_judged(book) for book in books if book.value.dependence is not None]
-    pairs = [finding for finding in COINTEGRATION.of(run.findings) if finding.label == "WARN"]
-    for pair in pairs[:1]:
-        told.append(say("{badge} {words}", badge=Badge(pair.label), words=_capital(name(pair.measured, 300))))
+    for check in (COINTEGRATION, CALENDAR):
+        for pair in [finding for finding in check.of(run.findings) if finding.label == "WARN"][:1]:
+            told.append(say("{badge} {words}", badge=Badge(pair.label), words=_capital(name(pair.measured, 300))))
     if not tables and by_origin is None:
         return None
     return Answer(
