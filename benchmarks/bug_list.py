@@ -38,6 +38,70 @@ def bugs_of(file: str, tests: str, *bugs: tuple[str, str, str]) -> tuple[Bug, ..
 
 BUGS: tuple[Bug, ...] = (
     *bugs_of(
+        "backtest/book_losses.py",
+        "backtest/test_book_risk.py",
+        (
+            "a book's deepest fall starts at the first visit to its peak",
+            "peak = equity.shape[1] - 1 - high[:, ::-1].argmax(axis=1)",
+            "peak = high.argmax(axis=1)",
+        ),
+        (
+            "the worst bar of a book is measured against the starting cash",
+            "before = equity[:, :-1, None]",
+            "before = equity[:, :1, None]",
+        ),
+        ("half of the assets are most of them", "(fallen > trading / 2)", "(fallen >= trading / 2)"),
+        ("a market that is closed falls", "((returns <= edges) & open_bars)", "(returns <= edges)"),
+    ),
+    *bugs_of(
+        "backtest/book_risk.py",
+        "backtest/test_book_risk.py",
+        (
+            "a contribution to the shortfall is not centred at the VaR",
+            "inside[:, None] * (lost.parts - at)",
+            "inside[:, None] * lost.parts",
+        ),
+        (
+            "contributions to VaR know the VaR without error",
+            "counts[:, None] * left + of_var * beyond[:, None] * slopes",
+            "counts[:, None] * left",
+        ),
+        (
+            "a contribution to VaR is the mean around it, not the line's value",
+            "lines = kernel if flat else",
+            "lines = kernel if True else",
+        ),
+        (
+            "the path at the edge of the tail counts whole",
+            "np.clip(np.where(rest > ROUNDING, rest, 0.0), 0.0, shares[order])",
+            "np.where(rest > ROUNDING, shares[order], 0.0)",
+        ),
+        ("parts that earn in the tail concentrate it", "losing = np.maximum(es, 0.0)", "losing = np.abs(es)"),
+    ),
+    *bugs_of(
+        "market/export.py",
+        "market/test_joint_scenarios.py",
+        (
+            "every bar of a weighted path counts as much as the path",
+            "np.repeat(shares / bars, bars)",
+            "np.repeat(shares, bars)",
+        ),
+        (
+            "scenarios alike are drawn from the start of each step",
+            "(np.arange(rows) + 0.5) / rows",
+            "np.arange(rows) / rows",
+        ),
+    ),
+    *bugs_of(
+        "market/book.py",
+        "market/test_joint_scenarios.py",
+        (
+            "bars of a long frame are numbered by each asset for itself",
+            "bars = self.timestamps.get_indexer(part.timestamps).astype(np.int32)",
+            "bars = np.arange(part.horizon, dtype=np.int32)",
+        ),
+    ),
+    *bugs_of(
         "kronos/sampling.py",
         "kronos/test_sampling_rules.py",
         (
