@@ -172,7 +172,7 @@ def _fills(**account: Any) -> Ask:
             **{name: value / context.close[-1] if name == "lot" else value for name, value in account.items()}
         )
         ground, paths = ground_of(world, broker), paths_of(world)
-        found = fills_finding("random", trade(_wished(world), ground, paths).metrics, ground)
+        found = fills_finding("random", trade(_wished(world), ground, paths).metrics, {"": ground})
         return {"fills": found[0].label if found else "PASS"}
 
     return answer

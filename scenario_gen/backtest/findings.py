@@ -6,19 +6,22 @@ Owns how the causality probe and the warm-up become findings. Both look at a few
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.book import BookGround
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.reruns import IntrabarOrders, WarmUp, intrabar_orders, warm_up
+from scenario_gen.backtest.survey import AnyGround, AnyPaths
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
+from scenario_gen.market.book import BookPaths
 from scenario_gen.market.paths import PathSet
 
 ORDERS_PATHS = 512  # every path is run three times
@@ -89,7 +92,7 @@ MOST_UNFILLED = 0.05  # of the orders that were wanted
 
 
 def fills_findings(
-    strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame, ground: Ground, scenario: str
+    strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame, grounds: Mapping[str, Ground], scenario: str
 ) -> list[Finding]:
     """Return a finding on every strategy of which the account cut or refused an order; ``strategy`` is its place."""
     rows = dict(list(metrics.groupby("strategy")))
@@ -97,17 +100,19 @@ def fills_findings(
         finding
         for place, strategy in enumerate(strategies)
         if place in rows
-        for finding in fills_finding(strategy.name, rows[place], ground, scenario=scenario)
+        for finding in fills_finding(strategy.name, rows[place], grounds, scenario=scenario)
     ]
 
 
-def fills_finding(strategy: str, metrics: pd.DataFrame, ground: Ground, *, scenario: str = "") -> list[Finding]:
+def fills_finding(
+    strategy: str, metrics: pd.DataFrame, grounds: Mapping[str, Ground], *, scenario: str = ""
+) -> list[Finding]:
     """Say how many of its orders a strategy did not get; an empty list where none was cut or refused.
 
     Args:
         strategy: its name.
         metrics: one row per path, with ``unfilled`` (NaN where nothing was wanted) and ``trades``.
-        ground: whose broker and last close say why.
+        grounds: whose brokers and last closes say why, by asset; "" where there is one alone.
         scenario: name, for the finding.
     """
     unfilled, trades = (metrics[name].to_numpy(dtype=np.float64) for name in ("unfilled", "trades"))
@@ -121,7 +126,7 @@ def fills_finding(strategy: str, metrics: pd.DataFrame, ground: Ground, *, scena
         if never == wanted.sum()
         else f"{share:.1%} of the orders wanted were cut or refused; on {never:,} of {paths} none could be filled"
     )
-    reasons = _limits_of(ground)
+    reasons = _limits_of(grounds)
     return [
         FILLS.finding(
             "WARN" if share > MOST_UNFILLED else "PASS",
@@ -134,26 +139,27 @@ def fills_finding(strategy: str, metrics: pd.DataFrame, ground: Ground, *, scena
     ]
 
 
-def _limits_of(ground: Ground) -> list[str]:
-    """Return what keeps this account from filling orders, in words."""
-    broker, close = ground.broker, ground.anchor_close
-    reasons = []
-    if broker.lot is not None and broker.lot * close > broker.cash * broker.leverage:
-        money = (
-            f"{broker.cash:,.0f}"
-            if broker.leverage == 1
-            else f"{broker.cash:,.0f} at a leverage of {broker.leverage:g}"
-        )
-        reasons.append(f"one lot of {broker.lot:g} is worth {broker.lot * close:,.0f}, and the account holds {money}")
-    elif broker.lot is not None:
-        reasons.append(f"orders come in lots of {broker.lot:g}, worth {broker.lot * close:,.6g}")
-    if broker.volume_share is not None:
-        reasons.append(f"at most {broker.volume_share:.3g} of a bar's volume may be traded")
-    if (least := max(broker.fee_minimum, broker.fee_per_order)) > MOST_UNFILLED * broker.cash:
-        reasons.append(f"an order costs at least {least:,.6g}")
-    if not broker.shorts:
-        reasons.append("no short is opened (broker.shorts: false)")
-    return reasons or ["an entry and an exit at the same bar cancel each other, and a ruined account trades no more"]
+def _limits_of(grounds: Mapping[str, Ground]) -> list[str]:
+    """Return what keeps this account from filling orders, in words, each once."""
+    reasons: dict[str, None] = {}
+    for asset, ground in grounds.items():
+        broker, of = ground.broker, f" of {asset}" if asset else ""
+        if broker.lot is not None and broker.lot * ground.anchor_close > broker.cash * broker.leverage:
+            at = "" if broker.leverage == 1 else f" at a leverage of {broker.leverage:g}"
+            held, worth = f"the account holds {broker.cash:,.0f}{at}", f"{broker.lot * ground.anchor_close:,.0f}"
+            reasons[f"one lot of {broker.lot:g}{of} is worth {worth}, and {held}"] = None
+        elif broker.lot is not None:
+            worth = f"{broker.lot * ground.anchor_close:,.6g}"
+            reasons[f"orders{of} come in lots of {broker.lot:g}, worth {worth}"] = None
+        if broker.volume_share is not None:
+            reasons[f"at most {broker.volume_share:.3g} of a bar's volume{of} may be traded"] = None
+        if (least := max(broker.fee_minimum, broker.fee_per_order)) > MOST_UNFILLED * broker.cash:
+            reasons[f"an order{of} costs at least {least:,.6g}"] = None
+        if not broker.shorts:
+            reasons[f"no short{of} is opened (broker.shorts: false)"] = None
+    shared = ["the assets share the account's cash"] if len(grounds) > 1 else []
+    other = ["an entry and an exit at the same bar cancel each other, and a ruined account trades no more"]
+    return [*reasons] or [*shared, *other]
 
 
 # --- What is asked of every strategy itself ---
@@ -164,9 +170,11 @@ WARM_UP_BAND = f"at most {WARM_UP_WARN:.0%} of decisions change with 25 % more c
 
 
 def ask_strategy(
-    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = ""
+    strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths, *, scenario: str = ""
 ) -> tuple[WarmUp, list[Finding]]:
     """Ask a strategy everything that its code alone answers: causality, warm-up and, with stop and target, their order.
+
+    Of several assets the order of stop and target within bars is not asked.
 
     Args:
         strategy: whom to ask.
@@ -179,11 +187,49 @@ def ask_strategy(
     """
     ahead = look_ahead_finding(strategy, ground, paths, scenario=scenario)
     warm, warming = warm_up_of(strategy, ground, paths, scenario=scenario)
+    if isinstance(ground, BookGround) or isinstance(paths, BookPaths):
+        return warm, [ahead, warming]
     orders = intrabar_finding(strategy, ground, paths, scenario=scenario)
     return warm, [ahead, warming, *orders]
 
 
-def look_ahead_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = "") -> Finding:
+Stand: TypeAlias = tuple[str, AnyGround, Callable[[], AnyPaths]]  # a scenario's name, its ground, and some of its paths
+
+
+def ask_strategies(
+    strategies: Sequence[LoadedStrategy], stands: Sequence[Stand], advance: Callable[[int], None]
+) -> tuple[list[WarmUp], list[Finding]]:
+    """Ask every strategy on the first of some scenarios; as :func:`ask_strategy`.
+
+    One that never enters there is probed for look-ahead on the next scenario where it does. The warm-up looks at 32 of
+    the paths.
+
+    Raises:
+        StrategyError: a strategy raised, or returned something unusable.
+    """
+    name, ground, paths = stands[0]
+    warm: list[WarmUp] = []
+    findings: list[Finding] = []
+    for strategy in strategies:
+        warmed, more = ask_strategy(strategy, ground, paths(), scenario=name)
+        warm.append(warmed)
+        findings += [_anywhere(stands[1:], strategy, finding) for finding in more]
+        advance(1)
+    return warm, findings
+
+
+def _anywhere(others: Sequence[Stand], strategy: LoadedStrategy, finding: Finding) -> Finding:
+    """Return what is found on look-ahead in the next scenario where that can be said; any other finding as it is."""
+    if finding.check is not LOOK_AHEAD or finding.label != "UNTESTABLE":
+        return finding
+    for name, ground, paths in others:
+        other = look_ahead_finding(strategy, ground, paths(), scenario=name)
+        if other.label != "UNTESTABLE":
+            return other
+    return finding
+
+
+def look_ahead_finding(strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths, *, scenario: str = "") -> Finding:
     """Probe one strategy for decisions that later bars, other paths or chance change.
 
     Raises:
@@ -201,7 +247,7 @@ def look_ahead_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet,
 
 
 def warm_up_of(
-    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = ""
+    strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths, *, scenario: str = ""
 ) -> tuple[WarmUp, Finding]:
     """Count the decisions that change with less and more context; say whether they are too many.
 

@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.backtest.answers import Decisions, changed, decide
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.engine import bars_of
-from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars
-from scenario_gen.backtest.survey import survey
+from scenario_gen.backtest.survey import AnyGround, AnyPaths, frames_of, survey, width_of
 from scenario_gen.errors import StrategyError
+from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import chain, log_steps
 from scenario_gen.market.paths import PathSet
 
@@ -51,8 +50,8 @@ LEAST_SPREAD = 1e-3  # standard deviation to work with where no price moves
 class Futures:
     """Bars taken apart, ready to be continued otherwise after any bar."""
 
-    prices: Floats  # float64 [price, bar, path], open, high, low, close
-    volume: Floats | None  # float64 [bar, path]; None where there is none
+    prices: Floats  # float64 [price, bar, column], open, high, low, close; the assets of a path stand together
+    volume: Floats | None  # float64 [bar, column]; None where there is none
 
     @classmethod
     def of(cls, bars: Bars) -> Futures:
@@ -61,9 +60,9 @@ class Futures:
         return cls(prices, None if bars.volume is None else bars.volume.to_numpy(dtype=np.float64))
 
     def replaced(self, cuts: Ints, wild: NDArray[np.bool_], rng: np.random.Generator) -> Futures:
-        """Return the same bars up to each column's cut, and other bars after it.
+        """Return the same bars up to each path's cut, and other bars after it, in all of its columns.
 
-        The others are those of the next column, from another time on; ``wild`` ones are mirrored, three times
+        The others are those of the next path, from another time on; ``wild`` ones are mirrored, three times
         as volatile and ten times as heavily traded, and they drift far from the level at the cut.
 
         Args:
@@ -72,12 +71,14 @@ class Futures:
             rng: chooses times and noise.
         """
         _, bars, columns = self.prices.shape
-        steps = log_steps(self.prices.T).T  # [price, bar - 1, path]
-        donor = np.roll(np.arange(columns), -1)
+        width = columns // len(cuts)
+        cuts, wild = np.repeat(cuts, width), np.repeat(wild, width)
+        steps = log_steps(self.prices.T).T  # [price, bar - 1, column]
+        donor = np.roll(np.arange(columns), -width)
         rows = (np.arange(bars - 1)[:, None] + rng.integers(1, max(2, bars - 1), columns)) % (bars - 1)
         other = steps[:, rows, donor]
         other = np.where(wild, self._wild(other, rng), other)
-        late = np.arange(1, bars)[:, None] > cuts  # [bar - 1, path]
+        late = np.arange(1, bars)[:, None] > cuts  # [bar - 1, column]
         prices = self.prices.copy()
         then = chain(np.where(late, other, 0.0).T, prices[3, cuts, np.arange(columns)]).T
         prices[:, 1:] = np.where(late, then, prices[:, 1:])
@@ -145,7 +146,7 @@ class CausalityProbe:
 
 
 def probe_causality(
-    strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, cuts: int = CUTS, seed: int = 0
+    strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths, *, cuts: int = CUTS, seed: int = 0
 ) -> CausalityProbe:
     """Look for decisions that depend on later bars, on other paths or on chance.
 
@@ -153,7 +154,8 @@ def probe_causality(
         strategy: whom to probe; it is asked once for each 128 paths of the survey, and five times about some hundred
             columns of bars.
         ground: the real bars before the paths, and the account that a ``portfolio`` strategy is given.
-        paths: some generated bars; the first 512 paths are surveyed, as far as needed.
+        paths: some generated bars; the first 512 paths are surveyed, as far as needed. Of several assets the future
+            of all is replaced at once: a decision on one may hang on what the others did before.
         cuts: after how many bars to replace the future, spread evenly over the context and evenly over the path,
             beside those where something is said.
         seed: of the other futures, and of which bars are chosen.
@@ -166,8 +168,9 @@ def probe_causality(
         return CausalityProbe("UNTESTABLE", reason=f"{len(paths)} paths of {total} bars are too few to probe")
     rng = np.random.default_rng([SURVEY, seed])
     seen = survey(strategy, ground, paths)
-    source, ends, turns = seen.columns(_even_cuts(len(ground.context), total, cuts), total, rng)
-    trial = _Trial(strategy, _columns(ground, paths, source), ground.broker, seed)
+    wide = total * (len(paths.assets) if isinstance(paths, BookPaths) else 1)
+    source, ends, turns = seen.columns(_even_cuts(len(ground.context), total, cuts), wide, rng)
+    trial = _Trial(strategy, frames_of(ground, _copies(paths, source)), ground.broker, seed)
     told: dict[str, Any] = {
         "cuts": len(ends),
         "paths": len(np.unique(source)),
@@ -212,7 +215,7 @@ class _Found:
             field=self.field,
             bar=self.row - bars.context_bars,
             timestamp=bars.close.index[self.row],
-            path=int(path_ids[self.column]),
+            path=int(path_ids[self.column // width_of(bars)]),
             cut=None if self.cut is None else self.cut - bars.context_bars,
             reach=0 if self.cut is None else self.cut - self.row + 1,
         )
@@ -224,6 +227,8 @@ class _Trial:
     def __init__(self, strategy: LoadedStrategy, bars: Bars, broker: Broker, seed: int) -> None:
         self.strategy, self.bars, self.broker, self.seed = strategy, bars, broker, seed
         self.futures = Futures.of(bars)
+        self.width = width_of(bars)  # columns of a path
+        self.paths = bars.close.shape[1] // self.width
 
     def leaks(self, before: Decisions, cuts: Ints) -> list[_Found]:
         """Return an example of every kind of leak."""
@@ -241,22 +246,23 @@ class _Trial:
     def farther(self, leak: _Found) -> _Found:
         """Return a look-ahead with the latest cut that still changes its decision; any other leak as it is.
 
-        All columns show its path, and each of them keeps more of it.
+        All paths are its own, and each of them keeps more of it.
         """
-        bars, columns = self.bars.close.shape
+        bars = len(self.bars)
         if leak.cut is None:
             return leak
-        alone = np.full(columns, leak.column)
+        path, asset = divmod(leak.column, self.width)
+        alone = np.tile(path * self.width + np.arange(self.width), self.paths)
         volume = None if self.futures.volume is None else self.futures.volume[:, alone]
         copies = _Trial(
             self.strategy, _framed(Futures(self.futures.prices[:, :, alone], volume), self.bars), self.broker, self.seed
         )
-        ends = leak.row + np.arange(columns, dtype=np.int64) * (bars - 1 - leak.row) // columns
+        ends = leak.row + np.arange(self.paths, dtype=np.int64) * (bars - 1 - leak.row) // self.paths
         try:
             after = changed(copies.ask(copies.futures), copies.ask(copies.replaced(ends)))[leak.field][leak.row]
         except StrategyError:
             return leak
-        cut = max([leak.cut, *ends[after].tolist()])
+        cut = max([leak.cut, *ends[after[asset :: self.width]].tolist()])
         return replace(leak, kind=_kind_of(cut - leak.row + 1, bars), cut=cut)
 
     def ask(self, futures: Futures, *, judged: bool = False) -> Decisions:
@@ -267,12 +273,11 @@ class _Trial:
         return self.futures.replaced(cuts, wild, np.random.default_rng(self.seed))
 
     def _other_paths(self, before: Decisions) -> _Found | None:
-        """Replace the path of every second column: the columns beside them must not notice."""
-        columns = self.bars.close.shape[1]
-        rng, anywhere = np.random.default_rng(self.seed), np.full(columns, self.bars.context_bars - 1)
-        other = self.futures.replaced(np.maximum(anywhere, 0), np.ones(columns, dtype=bool), rng)
+        """Replace every second path: the paths beside them must not notice."""
+        rng, anywhere = np.random.default_rng(self.seed), np.full(self.paths, self.bars.context_bars - 1)
+        other = self.futures.replaced(np.maximum(anywhere, 0), np.ones(self.paths, dtype=bool), rng)
         for parity in (0, 1):
-            touched = np.arange(columns) % 2 == parity
+            touched = np.repeat(np.arange(self.paths) % 2 == parity, self.width)
             after = self.ask(_mixed(other, self.futures, touched))
             masks = {name: mask & ~touched for name, mask in changed(before, after).items()}
             if across := _first(masks, "reads other paths"):
@@ -281,7 +286,7 @@ class _Trial:
 
     def _look_ahead(self, before: Decisions, after: Decisions, cuts: Ints) -> _Found | None:
         """Return the change that lies farthest before its cut."""
-        rows = np.arange(len(self.bars))[:, None]
+        rows, cuts = np.arange(len(self.bars))[:, None], np.repeat(cuts, self.width)
         best: tuple[int, str, int, int] | None = None
         for name, mask in changed(before, after).items():
             early = mask & (rows <= cuts)  # [bar, column]
@@ -311,16 +316,21 @@ def _first(masks: dict[str, NDArray[np.bool_]], kind: Kind) -> _Found | None:
     return min(found, key=lambda leak: leak.row, default=None)
 
 
-def _columns(ground: Ground, paths: PathSet, source: Ints) -> Bars:
-    """Return context and path of path ``source[column]`` in every column, named by its number."""
-    copies = PathSet(
+def _copies(paths: AnyPaths, source: Ints) -> AnyPaths:
+    """Return path ``source[number]`` as path of each number, whose name is its number."""
+    if isinstance(paths, BookPaths):
+        return BookPaths({name: _copied(part, source) for name, part in paths.parts.items()})
+    return _copied(paths, source)
+
+
+def _copied(paths: PathSet, source: Ints) -> PathSet:
+    return PathSet(
         values=paths.values[source],
         fields=paths.fields,
         timestamps=paths.timestamps,
         path_ids=np.arange(len(source), dtype=np.int64),
         anchor_close=paths.anchor_close,
     )
-    return bars_of(ground, copies)
 
 
 def _framed(futures: Futures, like: Bars) -> Bars:

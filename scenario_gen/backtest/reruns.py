@@ -7,6 +7,7 @@ decides the same whatever came long before. Knows nothing of reports.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.orders import Quotes, SignalOrders
+from scenario_gen.backtest.survey import AnyGround, AnyPaths, frames_of
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
@@ -166,7 +168,7 @@ class WarmUp:
     failed: str = ""  # what the strategy raised on less or more history; empty where it did not
 
 
-def warm_up(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> WarmUp:
+def warm_up(strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths) -> WarmUp:
     """Count the decisions on the path that change with a quarter less, and a quarter more, context.
 
     Args:
@@ -177,23 +179,22 @@ def warm_up(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> WarmUp:
     Raises:
         StrategyError: the strategy raised on the context as it is, or returned something unusable.
     """
-    used, context = paths.select(paths.path_ids[:PATHS]), ground.context
-    bars, step = len(context), round(STEP * len(context))
+    used, bars = paths.first(PATHS), len(ground.context)
 
-    def decided(before: Candles) -> Decisions:
+    def decided(before: AnyGround) -> Decisions:
         """Return the decisions from the last context bar on."""
-        shown = bars_of(ground.behind(before), used)
+        shown = frames_of(before, used)
         answer = decide(strategy, shown, ground.broker)
         return {name: values[shown.context_bars - 1 :] for name, values in answer.items()}
 
-    now, failed = decided(context), ""
+    now, failed = decided(ground), ""
     masks: list[dict[str, NDArray[np.bool_]] | None] = [None, None]
-    fewer = context.rows(step, bars) if 0 < step < bars else None
-    for place, history in enumerate((fewer, _longer(ground, step))):
-        if history is None:
+    for place, context_of in enumerate((_shorter, _longer)):
+        other = _behind(ground, context_of)
+        if other is None:
             continue
         try:
-            masks[place] = changed(now, decided(history), SAME)
+            masks[place] = changed(now, decided(other), SAME)
         except StrategyError as error:
             failed = failed or error.problem
     less, more = masks
@@ -208,9 +209,24 @@ def warm_up(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> WarmUp:
     )
 
 
-def _longer(ground: Ground, step: int) -> Candles | None:
-    """Return the context with ``step`` older bars before it, where there are as many."""
-    bars = len(ground.history)
+def _behind(ground: AnyGround, context_of: Callable[[Ground], Candles | None]) -> AnyGround | None:
+    """Return a ground with other bars before the paths, of each asset; None where some asset has none."""
+    if isinstance(ground, Ground):
+        context = context_of(ground)
+        return None if context is None else ground.behind(context)
+    contexts = {asset: context for asset, own in ground.grounds.items() if (context := context_of(own)) is not None}
+    return ground.behind(contexts) if len(contexts) == len(ground.grounds) else None
+
+
+def _shorter(ground: Ground) -> Candles | None:
+    """Return the context without its oldest quarter, where that leaves a bar."""
+    bars, step = len(ground.context), round(STEP * len(ground.context))
+    return ground.context.rows(step, bars) if 0 < step < bars else None
+
+
+def _longer(ground: Ground) -> Candles | None:
+    """Return the context with a quarter more bars before it, where there are as many."""
+    bars, step = len(ground.history), round(STEP * len(ground.context))
     first = bars - len(ground.context) - step
     return None if first < 0 or step == 0 else ground.history.rows(first, bars)
 

@@ -87,11 +87,12 @@ class Trade:
     pnl: float
     fees: float
     open: bool  # still open at the path's end, marked at the last close
+    asset: str = ""  # that was traded, where the strategy trades several
 
 
 @dataclass(frozen=True)
 class NamedPath:
-    """A path shown bar by bar: candles, fills and equity."""
+    """A path shown bar by bar: candles, fills and equity; of several assets, their closes in place of candles."""
 
     label: str  # "worst", "5 % quantile", "median", "95 % quantile", "best"
     path_id: int
@@ -105,6 +106,7 @@ class NamedPath:
     equity: list[float]  # [bar + 1]; the first value is the starting cash
     exposure: list[float]  # share of equity in the market at each close, negative when short
     trades: list[Trade]
+    closes: dict[str, list[float]] = field(default_factory=dict)  # of each asset; empty where there is one alone
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Ints
 from scenario_gen.backtest.answers import ORDER_FIELDS, Decisions, decide, is_idle
-from scenario_gen.backtest.engine import CHUNK_CELLS, bars_of, chunks
+from scenario_gen.backtest.book import BookGround, book_bars
+from scenario_gen.backtest.engine import CHUNK_CELLS, bars_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.strategy import Bars
+from scenario_gen.market.book import BookPaths
 from scenario_gen.market.paths import PathSet
 
 SURVEYED = 512  # paths that are looked at, at most
@@ -45,7 +49,7 @@ class Survey:
 
         Args:
             cuts: int64 [cut].
-            bars: of context and path, which bound how many columns are held in memory.
+            bars: of context and path, of all assets, which bound how many paths are held in memory.
             rng: chooses among the bars.
 
         Returns:
@@ -62,24 +66,45 @@ class Survey:
         return at[:, 1], at[:, 0], {name: len(np.unique(turns, axis=0)) for name, turns in chosen.items()}
 
 
-def survey(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> Survey:
+AnyGround: TypeAlias = Ground | BookGround
+AnyPaths: TypeAlias = PathSet | BookPaths
+
+
+def frames_of(ground: AnyGround, paths: AnyPaths, chunk: slice = slice(None)) -> Bars:
+    """Return context and paths as a strategy sees them, of one asset or of several."""
+    if isinstance(ground, BookGround) and isinstance(paths, BookPaths):
+        return book_bars(ground, paths.select(paths.path_ids[chunk]))
+    if isinstance(ground, Ground) and isinstance(paths, PathSet):
+        return bars_of(ground, paths, chunk)
+    raise TypeError(f"a {type(ground).__name__} with a {type(paths).__name__}")
+
+
+def width_of(bars: Bars) -> int:
+    """Return how many columns a path has: as many as there are assets."""
+    return max(1, len(bars.assets))
+
+
+def survey(strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths) -> Survey:
     """Ask a strategy about more and more paths until all that it says is said at 24 bars, or 512 are seen.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
     some = paths.first(SURVEYED)
-    width = min(AT_ONCE, max(1, CHUNK_CELLS // (len(ground.context) + paths.horizon)))
+    at_once = min(AT_ONCE, max(1, CHUNK_CELLS // (len(ground.context) + paths.horizon)))
     turns: dict[str, Ints] = {}
     said: dict[str, bool] = {}
     enters, looked = False, 0
-    for chunk in chunks(ground.context, some, width):
-        decisions = decide(strategy, bars_of(ground, some, chunk), ground.broker)
+    for start in range(0, len(some), at_once):
+        chunk = slice(start, start + at_once)
+        bars = frames_of(ground, some, chunk)
+        decisions = decide(strategy, bars, ground.broker)
         enters |= not is_idle({name: values[:-1] for name, values in decisions.items()})
         for name in set(WISHES) & {name for name, values in decisions.items() if not np.isnan(values).all()}:
             said[name] = said.get(name, False) or bool(np.nan_to_num(decisions[name][:-1]).any())
         for name, mask in turns_of(decisions).items():
-            at = np.argwhere(mask) + np.array([1, looked])
+            of_paths = mask.reshape(len(mask), -1, width_of(bars)).any(axis=2)  # whichever asset it is said of
+            at = np.argwhere(of_paths) + np.array([1, looked])
             turns[name] = np.concatenate([turns[name], at]) if name in turns else at
         looked = min(chunk.stop, len(some))
         if enters and all(len(_told_apart(at, len(ground.context))) >= TURNS for at in turns.values()):
@@ -90,7 +115,7 @@ def survey(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> Survey:
 
 
 def turns_of(decisions: Decisions) -> dict[str, NDArray[np.bool_]]:
-    """Return where what is said differs from the bar before, bool [bar - 2, path], second bar to last but one.
+    """Return where what is said differs from the bar before, bool [bar - 2, column], second bar to last but one.
 
     A wish (a flag, a weight) begins, from nothing or from the other side, ends, or moves; an order is bought or sold;
     of sizes and stops any change is one. After the last bar nothing can be replaced.

@@ -18,6 +18,14 @@ from scenario_gen.stats.weights import Weights
 Floats = NDArray[np.float64]
 
 
+def all_stamps(of_each: Sequence[pd.DatetimeIndex]) -> pd.DatetimeIndex:
+    """Return all stamps that some asset has, in order."""
+    first, *others = of_each
+    for stamps in others:
+        first = pd.DatetimeIndex(first.union(stamps))
+    return first
+
+
 @dataclass(frozen=True, eq=False)
 class BookPaths:
     """Paths of several assets with the same ids in the same order; stamps may differ where markets close apart."""
@@ -45,10 +53,7 @@ class BookPaths:
     @cached_property
     def timestamps(self) -> pd.DatetimeIndex:
         """All stamps at which some asset has a bar, in order [bar]."""
-        first, *others = (part.timestamps for part in self.parts.values())
-        for stamps in others:
-            first = first.union(stamps)
-        return pd.DatetimeIndex(first)
+        return all_stamps([part.timestamps for part in self.parts.values()])
 
     @property
     def horizon(self) -> int:

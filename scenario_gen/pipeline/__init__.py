@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scenario_gen.finding import Finding
-from scenario_gen.pipeline.book.coupling import with_books
+from scenario_gen.pipeline.book.coupling import Couplings, with_books
 from scenario_gen.pipeline.book.judge import forecast_the_book, judge_dependence
+from scenario_gen.pipeline.book.trade import compare_books, probe_books, trade_books
+from scenario_gen.pipeline.identity import device_of, versions
 from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -27,7 +30,7 @@ from scenario_gen.pipeline.stages import (
 from scenario_gen.pipeline.stress.answers import answer_shocks, replay_crises, weigh_by_views
 from scenario_gen.pipeline.stress.events import judge_events, with_cases
 from scenario_gen.pipeline.stress.shocks import cost_of_shocks, shocked
-from scenario_gen.pipeline.study import Results, Stage, Study, booked, device_of, tell, versions
+from scenario_gen.pipeline.study import Results, Stage, Study, booked, tell
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
@@ -58,6 +61,9 @@ RUN: tuple[Stage[Study, Results], ...] = (
 BOOK_RUN: tuple[Stage[Study, Results], ...] = (
     sample_and_trade,
     booked("summarising", sum_up),
+    trade_books,
+    probe_books,
+    booked("judging strategies", compare_books),
     compare_with_history,
     judge_dependence,
     booked("checking realism", forecast_the_past),
@@ -113,8 +119,9 @@ def run_spec(
     with store.at_work() as lock:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
-        opened = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite)
-        study = with_books(with_cases(opened), loaded.base)
+        couple = partial(with_books, couplings=Couplings(loaded.base, loaded.place), progress=progress)
+        opened = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple)
+        study = with_cases(opened)
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 
@@ -132,12 +139,13 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         limits=spec.limits.declared(),
         identity=study.identity,
         versions=versions(),
-        device=device_of(study.grounds),
+        device=device_of([ground.generator for ground in study.grounds]),
         seconds=study.clock.laps,
         scenarios=list(results.scenarios),
         findings=findings,
         agreement=results.agreement,
         replays=list(results.replays),
+        book=results.book,
     )
     store.write_metrics(results.metrics)
     store.write_run(result)

@@ -177,7 +177,7 @@ def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tu
     )
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.declared())
-    return result, [*asked, *fills_finding(strategy.name, ran.metrics, given), *judged]
+    return result, [*asked, *fills_finding(strategy.name, ran.metrics, {"": given}), *judged]
 
 
 def _report(study: TradeStudy, results: Traded, findings: list[Finding], dropped: Sequence[Dropped]) -> BacktestReport:

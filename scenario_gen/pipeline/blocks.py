@@ -308,8 +308,8 @@ def run_blocks(
         raise none_left(paths.count, prepared.name)
 
 
-def _reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]:
-    """Return the sums of what the strategies have read so far.
+def reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]:
+    """Return the sums of what the strategies have read so far, by their uses.
 
     Raises:
         StrategyError: a file was changed after a strategy had read it: one block would be of two strategies.
@@ -348,7 +348,7 @@ def run_block(prepared: Prepared, drawn: Drawn, strategies: Sequence[LoadedStrat
         volatility_ratio=volatility_ratio(kept, prepared),
         equity=np.stack(equity) if rows else np.empty((0, len(kept), len(fan)), dtype=np.float32),
         equity_then=np.stack(equity_then) if equity_then else np.empty((0, len(kept)), dtype=np.float32),
-        reads=_reads_of(strategies),
+        reads=reads_of(strategies),
         island=drawn.island,
     )
 

@@ -6,9 +6,9 @@ Owns which scenarios and strategies a stage is about, and what is kept for a res
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,11 @@ from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.agreement import StrategyAgreement, generators_side_by_side
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
-from scenario_gen.backtest.findings import ORDERS_PATHS, ask_strategy, look_ahead_finding
+from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies
 from scenario_gen.backtest.jitter import cost_of
-from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.finding import AGREEMENT, LOOK_AHEAD, Finding, Label
+from scenario_gen.finding import AGREEMENT, Finding, Label
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.foresight import drift_finding, ensemble_drift
 from scenario_gen.forecasts.harness import Settings
@@ -32,7 +31,6 @@ from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_find
 from scenario_gen.forecasts.origins import not_as_far
 from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
-from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import first_paths, paths_of, run_blocks
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.opening import base_of, calibration_settings
@@ -242,16 +240,21 @@ LABELS: dict[str, Label] = {
 
 def compare_generators(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Compare what the generators say of every strategy; nothing where there is one generator alone."""
-    beside = comparable(study.grounds, [scenario.name for scenario in results.scenarios if scenario.weighting])
+    weighted = [scenario.name for scenario in results.scenarios if scenario.weighting]
+    return side_by_side(study, results, [ground.name for ground in comparable(study.grounds, weighted)])
+
+
+def side_by_side(study: Study, results: Results, beside: Sequence[str]) -> tuple[Results, list[Finding]]:
+    """Compare what scenarios of different generators say of every strategy, by name; the first is the base."""
     if len(beside) < 2 or not study.strategies:
         return results, []
     of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
     returns = {
-        ground.name: {strategy.name: _returns(of_scenario[ground.name], strategy.name) for strategy in study.strategies}
-        for ground in beside
+        name: {strategy.name: _returns(of_scenario[name], strategy.name) for strategy in study.strategies}
+        for name in beside
     }
     agreement = generators_side_by_side(returns)
-    findings = [_finding(strategy, beside[0].name) for strategy in agreement.strategies]
+    findings = [_finding(strategy, beside[0]) for strategy in agreement.strategies]
     return replace(results, agreement=agreement), findings
 
 
@@ -267,10 +270,11 @@ def comparable(prepared: Sequence[Prepared], weighted: Collection[str] = ()) -> 
     base = next((ground for ground in own if ground.name == "base"), own[0])
     if base.scenario.beside_itself:  # no generator's paths, or not in the same account
         return []
-    return [base, *(ground for ground in prepared if ground.scenario.role == "baseline" and _alike(base, ground))]
+    return [base, *(ground for ground in prepared if ground.scenario.role == "baseline" and alike(base, ground))]
 
 
-def _alike(base: Prepared, other: Prepared) -> bool:
+def alike(base: Prepared, other: Prepared) -> bool:
+    """Whether two scenarios have the same context, as many bars and the same account."""
     return (
         base.context.sha256() == other.context.sha256()
         and len(base.timestamps) == len(other.timestamps)
@@ -331,40 +335,16 @@ def cost_of_jitter(study: Study, results: Results) -> tuple[Results, list[Findin
 
 
 def probe(study: Study, results: Results) -> tuple[Results, list[Finding]]:
-    """Probe every strategy on the first scenario: its warm-up, and two or three findings on each.
-
-    One that never enters there is probed for look-ahead on the next scenario where it does.
-
-    Raises:
-        StrategyError: a strategy raised, or returned something unusable.
-    """
-    ground, first = study.grounds[0], results.scenarios[0]
-    paths_of_ground = cache(lambda at: first_paths(at, study.store, ORDERS_PATHS))  # the warm-up looks at 32 of them
-    probed: list[StrategyResult] = []
-    findings: list[Finding] = []
+    """Probe every strategy on the first scenario; as :func:`ask_strategies`."""
+    first = results.scenarios[0]
+    stands: list[Stand] = [
+        (ground.name, ground, cache(partial(first_paths, ground, study.store, ORDERS_PATHS)))
+        for ground in study.grounds
+    ]
     with study.progress.stage("probing for look-ahead", len(study.strategies)) as advance:
-        for strategy, known in zip(study.strategies, first.strategies, strict=True):
-            warm, more = ask_strategy(strategy, ground, paths_of_ground(ground), scenario=ground.name)
-            findings += [_anywhere(study.grounds[1:], strategy, finding, paths_of_ground) for finding in more]
-            probed.append(replace(known, warm_up=warm))
-            advance(1)
+        warm, findings = ask_strategies(study.strategies, stands, advance)
+    probed = [replace(known, warm_up=of) for known, of in zip(first.strategies, warm, strict=True)]
     return results.amended({first.name: {"strategies": probed}}), findings
-
-
-def _anywhere(
-    others: Sequence[Prepared],
-    strategy: LoadedStrategy,
-    finding: Finding,
-    paths_of_ground: Callable[[Prepared], PathSet],
-) -> Finding:
-    """Return what is found on look-ahead in the next scenario where that can be said; any other finding as it is."""
-    if finding.check is not LOOK_AHEAD or finding.label != "UNTESTABLE":
-        return finding
-    for ground in others:
-        other = look_ahead_finding(strategy, ground, paths_of_ground(ground), scenario=ground.name)
-        if other.label != "UNTESTABLE":
-            return other
-    return finding
 
 
 # --- Strategies held against something ---

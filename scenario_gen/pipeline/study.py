@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial, wraps
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.agreement import Agreement
-from scenario_gen.backtest.answers import rehearse
-from scenario_gen.backtest.engine import bars_of
+from scenario_gen.backtest.book import BookGround
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy, load_strategies
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
+from scenario_gen.backtest.survey import AnyGround, AnyPaths
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding
@@ -34,13 +29,13 @@ from scenario_gen.joint.calendar import Aligned
 from scenario_gen.joint.coupling import Coupled
 from scenario_gen.joint.response import responds
 from scenario_gen.joint.results import CouplingReport
+from scenario_gen.market.book import BookPaths, all_stamps
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.book.histories import Past, PlaceOf, over
+from scenario_gen.pipeline.identity import identity_of, still
 from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_of, calibration_settings, named_place
 from scenario_gen.progress import Progress
-from scenario_gen.reading.places import find_file
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
@@ -51,7 +46,6 @@ from scenario_gen.stress.replay import ReplayResult
 from scenario_gen.stress.search import ContextInCrisis
 from scenario_gen.stress.shocks import lacks_volume
 from scenario_gen.stress.views import Reweighed
-from scenario_gen.version import VERSION
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,6 +107,51 @@ class Book:
     grounds: Mapping[str, Prepared]  # asset to its own scenario, coupled with the others
     coupling: CouplingReport
 
+    @property
+    def first(self) -> Prepared:
+        """The scenario of its first asset: what is said of paths and account is the same in all."""
+        return next(iter(self.grounds.values()))
+
+    @property
+    def role(self) -> Literal["scenario", "baseline"]:
+        """Whether it is a scenario or a baseline."""
+        return self.first.scenario.role
+
+    @cached_property
+    def ground(self) -> BookGround:
+        """What strategies stand on that trade all assets together."""
+        return BookGround.of(self.grounds)
+
+    @cached_property
+    def timestamps(self) -> pd.DatetimeIndex:
+        """All stamps at which some asset has a generated bar, in order [bar]."""
+        return all_stamps([ground.timestamps for ground in self.grounds.values()])
+
+    @cached_property
+    def later(self) -> pd.DatetimeIndex:
+        """The stamps at which it is known what really happened to all assets, in order [bar]."""
+        ends = [ground.later.timestamps[-1] for ground in self.grounds.values() if len(ground.later)]
+        known = min(ends) if len(ends) == len(self.grounds) else None
+        return self.timestamps[:0] if known is None else self.timestamps[self.timestamps <= known]
+
+    @property
+    def real(self) -> BookPaths:
+        """What really happened to all assets after the context, as a book of one future."""
+        return BookPaths(
+            {
+                asset: ground.real(ground.later.rows(0, int((ground.later.timestamps <= self.later[-1]).sum())))
+                for asset, ground in self.grounds.items()
+            }
+        )
+
+
+Couple: TypeAlias = Callable[[Sequence[Prepared]], tuple[list[Prepared], list[Book]]]
+
+
+def apart(grounds: Sequence[Prepared]) -> tuple[list[Prepared], list[Book]]:
+    """Return scenarios as they are, and no book: there is one asset alone."""
+    return [*grounds], []
+
 
 Base = TypeVar("Base")  # what a command stands on, the same for every stage
 Known = TypeVar("Known")  # what it knows so far
@@ -162,8 +201,18 @@ class Study:
         device: str | None = None,
         paths: int | None = None,
         overwrite: bool = False,
+        couple: Couple = apart,
     ) -> Study:
         """Prepare a spec with the command line's own device and number of paths; refuse what cannot run.
+
+        Args:
+            loaded: the spec.
+            store: where the run goes.
+            progress: who hears of stages and notes.
+            device: instead of the spec's own.
+            paths: instead of the spec's own number.
+            overwrite: replace another run that lives in the folder.
+            couple: makes books of the scenarios of a spec of several assets, before the run has its identity.
 
         Raises:
             ScenarioError: spec, data, model, strategy or folder cannot be used; the message says what to do.
@@ -180,13 +229,34 @@ class Study:
             ground.refuse_days_beyond(ground.timestamps, ground.name, partial(loaded.place, "", "account"))
         replays = prepare(once, loaded.base, progress, kept=kept, among=sampled, place=loaded.place) if once else []
         clock.lap("preparing")
-        identity = identity_of(spec, [*grounds, *replays], strategies, loaded.base)
+        grounds, books = couple(grounds)
+        if books:
+            clock.lap("coupling")
+        every = [*grounds, *replays]
+        shown = _shown(grounds, books)
+        identity = identity_of(spec, every, [ground.sampler for ground in every], strategies, shown)
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
         store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
         return cls(
-            spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place, tuple(replays)
+            spec,
+            tuple(grounds),
+            tuple(strategies),
+            store,
+            identity,
+            progress,
+            clock,
+            loaded.place,
+            tuple(replays),
+            tuple(books),
         )
+
+
+def _shown(grounds: Sequence[Prepared], books: Sequence[Book]) -> tuple[AnyGround, AnyPaths]:
+    """Return what strategies are shown before the first path: bars that are none."""
+    if not books:
+        return grounds[0], still(grounds[0], grounds[0].timestamps)
+    return books[0].ground, BookPaths({name: still(own, own.timestamps) for name, own in books[0].grounds.items()})
 
 
 @dataclass(frozen=True)
@@ -203,6 +273,13 @@ class Results:
     def amended(self, parts: Mapping[str, Mapping[str, Any]]) -> Results:
         """Return these results with parts of scenarios set, by the scenario's name and the name of the part."""
         return replace(self, scenarios=tuple(replace(known, **parts.get(known.name, {})) for known in self.scenarios))
+
+    def amended_books(self, parts: Mapping[str, Mapping[str, Any]]) -> Results:
+        """Return these results with parts of books set, by the scenario's name as written and the part's name."""
+        if self.book is None:
+            return self
+        scenarios = [replace(known, **parts.get(known.name, {})) for known in self.book.scenarios]
+        return replace(self, book=replace(self.book, scenarios=scenarios))
 
 
 # One step of a story: what a command stands on and what it knows so far -> what it knows then, and findings.
@@ -345,76 +422,3 @@ def _tell(prepared: list[Prepared], progress: Progress) -> None:
     }
     for (name, _, _), text in sorted(flags.items()):
         progress.note(f"{name}: {text}")
-
-
-# --- What makes two runs the same run, and what a reader needs to run it again ---
-
-
-PACKAGES = ("torch", "numpy", "pandas", "scipy", "vectorbt", "vectorbt-rust", "arch", "exchange_calendars")
-
-
-def identity_of(
-    spec: ScenarioSpec, prepared: Sequence[Prepared], strategies: Sequence[LoadedStrategy], base: Path
-) -> dict[str, str]:
-    """Return the hashes that decide every number of a run: spec, data, weights, strategies, code.
-
-    The report's folder and title are left out: they change no number. Each strategy is asked once about bars that are
-    no path, so that the files which it opens while it trades are known; see :mod:`scenario_gen.backtest.reads`.
-    """
-    settings = spec.model_dump(mode="json", exclude={"report", "name"})
-    data = [one.history.sha256() + one.later.sha256() for one in prepared]
-    given = {one.scenario.joint.correlation or "" for one in prepared if one.scenario.joint is not None}
-    data += [_sha256(file.read_bytes()) for name in sorted(given) if name and (file := find_file(name, base))]
-    generators = [dict(one.sampler.identity) for one in prepared]
-    files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
-    read = _read_by(prepared[0], strategies)
-    return {
-        "spec": _sha256(json.dumps(settings, sort_keys=True).encode()),
-        "data": _sha256("".join(data).encode()),
-        "weights": _sha256(json.dumps(generators, sort_keys=True).encode()),
-        "strategies": _sha256(b"".join(name.encode() + content for name, content in files) + read),
-        "code": VERSION,
-        "packages": _sha256(json.dumps(versions(), sort_keys=True).encode()),
-    }
-
-
-def _read_by(ground: Prepared, strategies: Sequence[LoadedStrategy]) -> bytes:
-    """Return names and sums of everything that the strategies read beside their own files; empty where nothing is."""
-    horizon = len(ground.timestamps)
-    last = ground.context.values[np.arange(-horizon, 0) % len(ground.context)]
-    still = PathSet(
-        values=last[None].astype(np.float32),
-        fields=tuple(ground.context.fields),
-        timestamps=ground.timestamps,
-        path_ids=np.zeros(1, dtype=np.int64),
-        anchor_close=ground.anchor_close,
-    )
-    bars = bars_of(ground, still)
-    for strategy in strategies:
-        rehearse(strategy, bars, ground.broker)
-    read = {one.use: one.reads.identity() for one in strategies if len(one.reads.sums) > 1}
-    return json.dumps(read, sort_keys=True).encode() if read else b""
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide numbers."""
-    found = {"scenario-gen": VERSION, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
-
-
-def device_of(prepared: Sequence[Prepared]) -> dict[str, str]:
-    """Return what the paths were sampled on."""
-
-    def used(key: str, otherwise: str) -> str:
-        return ", ".join(sorted({str(one.generator.identity.get(key, otherwise)) for one in prepared}))
-
-    return {"device": used("device", "cpu"), "dtype": used("dtype", "float32"), "machine": platform.machine()}
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""From stored blocks to a ScenarioResult: accounts added up, distributions, fans, named paths, findings."""
+"""From stored blocks to a ScenarioResult: accounts added up, distributions, fans, findings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account_rules import account_result
 from scenario_gen.backtest.before import repair_effects
 from scenario_gen.backtest.broker import AccountRules
-from scenario_gen.backtest.engine import BacktestResult, trade
+from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.findings import fills_findings
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.regimes import by_regime, courses
-from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, Trade, fan_bars, make_fan, rounded
+from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, fan_bars, make_fan, rounded
 from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
@@ -28,76 +28,14 @@ from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.pipeline.blocks import FinishedBlock, block_indices, some_paths
+from scenario_gen.pipeline.named import named_paths, ranked
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.results import ContextView, ScenarioResult
+from scenario_gen.store.results import BookScenario, ContextView, ScenarioResult
 from scenario_gen.stress.search import ContextInCrisis
-
-RANKS = (("worst", 0.0), ("5 % quantile", 0.05), ("median", 0.5), ("95 % quantile", 0.95), ("best", 1.0))
-
-
-def ranked(returns: NDArray[np.float64], weights: Weights | None = None) -> list[int]:
-    """Return the rows of the paths at five ranks of total return [path]; of weighted ones, of what they stand for."""
-    if weights is not None:
-        return weights.rows_at(returns, tuple(rank for _, rank in RANKS))
-    order = np.argsort(returns, kind="stable")
-    return [int(order[round(rank * (len(order) - 1))]) for _, rank in RANKS]
-
-
-def named_paths(
-    prepared: Prepared, strategy: LoadedStrategy, ids: NDArray[np.int64], paths: PathSet
-) -> list[NamedPath]:
-    """Return the paths at five ranks, backtested once more to have every trade.
-
-    Args:
-        prepared: the scenario.
-        strategy: whose returns rank the paths.
-        ids: of the paths, from the worst to the best.
-        paths: those, and others.
-    """
-    distinct = paths.select(np.unique(ids))
-    result = trade(strategy, prepared, distinct)
-    return [
-        _named(label, strategy.name, distinct, int(path), result) for (label, _), path in zip(RANKS, ids, strict=True)
-    ]
-
-
-def _named(label: str, strategy: str, paths: PathSet, path_id: int, result: BacktestResult) -> NamedPath:
-    row = int(np.flatnonzero(paths.path_ids == path_id)[0])
-    trades = result.trades[result.trades["path_id"] == path_id]
-    prices = {name: _digits(paths.column(name)[row], 7) for name in ("open", "high", "low", "close")}
-    return NamedPath(
-        label=label,
-        path_id=path_id,
-        strategy=strategy,
-        total_return=float(result.metrics.loc[path_id, "total_return"]),
-        timestamps=[stamp.isoformat() for stamp in paths.timestamps],
-        **prices,
-        equity=_digits(result.equity[row], 8),
-        exposure=_digits(result.exposure[row], 4),
-        trades=[
-            Trade(
-                side=trade.side,
-                entry_bar=int(trade.entry_bar),
-                entry_price=float(trade.entry_price),
-                exit_bar=int(trade.exit_bar),
-                exit_price=float(trade.exit_price),
-                size=float(trade.size),
-                pnl=float(trade.pnl),
-                fees=float(trade.fees),
-                open=bool(trade.open),
-            )
-            for trade in trades.itertuples()
-        ],
-    )
-
-
-def _digits(values: NDArray[np.float32], digits: int) -> list[float]:
-    return [float(f"{value:.{digits}g}") for value in values]
-
 
 # --- One strategy on many paths ---
 
@@ -211,7 +149,9 @@ def summarise(
             findings += [candle_finding(one.name, merged.account), overlap]
             findings += edge_finding(one.name, merged.provenance, merged.account.paths)
             findings += (
-                fills_findings(strategies, merged.metrics, one, one.name) if one.scenario.role == "scenario" else []
+                fills_findings(strategies, merged.metrics, {"": one}, one.name)
+                if one.scenario.role == "scenario"
+                else []
             )
             advance(1)
     store.write_candles(pd.concat(candles, ignore_index=True))
@@ -357,12 +297,29 @@ def _realised(prepared: Prepared, strategy: LoadedStrategy, place: int, merged: 
     if not len(prepared.later):
         return None
     result = trade(strategy, prepared, prepared.real(prepared.later))
-    figures = {name: float(value) for name, value in result.metrics.iloc[0].items()}
-    then = merged.equity_then[place].astype(np.float64) / prepared.broker.cash - 1
+    return realised_figures(
+        result.metrics, len(prepared.later), merged.equity_then[place], prepared.broker.cash, merged.weights
+    )
+
+
+def realised_figures(
+    metrics: pd.DataFrame, bars: int, equity_then: NDArray[np.float32], cash: float, weights: Weights | None = None
+) -> Realised:
+    """Return what a strategy made of what really happened, and where that stands among the paths.
+
+    Args:
+        metrics: its one row on real bars.
+        bars: how many these are.
+        equity_then: of every path after as many bars [path].
+        cash: that it started with.
+        weights: of the paths, where they do not all stand for as much.
+    """
+    figures = {name: float(value) for name, value in metrics.iloc[0].items()}
+    then = equity_then.astype(np.float64) / cash - 1
     return Realised(
-        bars=len(prepared.later),
+        bars=bars,
         metrics={str(name): value if np.isfinite(value) else None for name, value in figures.items()},
-        percentile=percentile_of(figures["total_return"], then, merged.weights),
+        percentile=percentile_of(figures["total_return"], then, weights),
     )
 
 
@@ -397,7 +354,7 @@ def _flag_texts(prepared: Prepared) -> list[str]:
     return texts
 
 
-def limit_findings(scenarios: Sequence[ScenarioResult], limits: Mapping[str, float]) -> list[Finding]:
+def limit_findings(scenarios: Sequence[ScenarioResult | BookScenario], limits: Mapping[str, float]) -> list[Finding]:
     """Return one finding per scenario, strategy and limit; baselines are shown beside and not judged."""
     return [
         finding

@@ -21,7 +21,7 @@ def dear(make_market):
 def run(loaded):
     def go(market, strategy, broker):
         ran = run_backtest(loaded(strategy), market.context, market.paths, broker, bars_per_year=252.0)
-        return ran.metrics, fills_finding("Rule", ran.metrics, market.ground(broker))
+        return ran.metrics, fills_finding("Rule", ran.metrics, {"": market.ground(broker)})
 
     return go
 

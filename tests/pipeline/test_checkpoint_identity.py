@@ -14,7 +14,8 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.errors import StoreError
 from scenario_gen.kronos import load_checkpoint
-from scenario_gen.pipeline.study import identity_of, prepare
+from scenario_gen.pipeline.identity import identity_of, still
+from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 
@@ -43,7 +44,9 @@ def spec(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
 
 def _identity(spec: dict[str, Any]) -> dict[str, str]:
     loaded = spec_from_dict(spec)
-    return identity_of(loaded.spec, prepare(loaded.spec.scenarios, loaded.base, SilentProgress()), [], loaded.base)
+    (ground,) = prepare(loaded.spec.scenarios, loaded.base, SilentProgress())
+    shown = ground, still(ground, ground.timestamps)
+    return identity_of(loaded.spec, [ground], [ground.sampler], [], shown)
 
 
 def _edit(path: Path, change: Callable[[Extras], object]) -> None:

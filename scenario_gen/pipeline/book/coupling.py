@@ -17,12 +17,13 @@ from scenario_gen.joint.calendar import Aligned, CalibrationBars, calibration_ro
 from scenario_gen.joint.coupling import Coupled
 from scenario_gen.joint.fit import Fit, fit_coupling
 from scenario_gen.joint.given import read_correlation
-from scenario_gen.joint.pilot import BookAsset, grid_of
+from scenario_gen.joint.pilot import BookAsset
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import Joint
+from scenario_gen.market.book import all_stamps
 from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.book.shocks import with_responses
-from scenario_gen.pipeline.study import Book, Prepared, Study
+from scenario_gen.pipeline.study import Book, Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, missing_file
 from scenario_gen.reading.words import nearest
@@ -31,22 +32,24 @@ from scenario_gen.stats.estimate import Floats
 from scenario_gen.stress.crises import LIBRARY
 
 
-def with_books(study: Study, base: Path) -> Study:
-    """Return the study with the assets of every scenario coupled; as it is where the spec has one asset alone.
+def with_books(
+    every: Sequence[Prepared], couplings: Couplings, progress: Progress
+) -> tuple[list[Prepared], list[Book]]:
+    """Return the scenarios with their assets coupled, and the books that these make; no book of one asset alone.
 
     Args:
-        study: its scenarios prepared.
-        base: the spec's folder.
+        every: all scenarios, prepared.
+        couplings: of the spec.
+        progress: who hears of the stage.
 
     Raises:
         DataError: the assets have too few bars in common, or a given correlation is none.
     """
-    if not study.spec.assets:
-        return study
-    books = couple_books(study.grounds, Couplings(base, study.place), study.progress)
-    study.clock.lap("coupling assets")
+    if not every[0].scenario.asset:
+        return [*every], []
+    books = couple_books(every, couplings, progress)
     grounds = {ground.name: ground for book in books for ground in book.grounds.values()}
-    return replace(study, grounds=tuple(grounds[ground.name] for ground in study.grounds), books=tuple(books))
+    return [grounds[ground.name] for ground in every], books
 
 
 def couple_books(grounds: Sequence[Prepared], couplings: Couplings, progress: Progress) -> list[Book]:
@@ -135,7 +138,7 @@ class Couplings:
 def couple_grounds(grounds: Sequence[Prepared], couplings: Couplings) -> tuple[list[Prepared], CouplingReport]:
     """Return the assets of one scenario with coupled numbers, and what is known of that."""
     fit = couplings.of(grounds)
-    grid = grid_of([ground.timestamps for ground in grounds])
+    grid = all_stamps([ground.timestamps for ground in grounds])
     coupled = []
     for place, ground in enumerate(grounds):
         dates = np.asarray(grid.get_indexer(ground.timestamps), dtype=np.int64)

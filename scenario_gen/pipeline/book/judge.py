@@ -65,7 +65,7 @@ def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Find
                 findings += facts_findings(book.name, report) if judged else []
             findings += [tied(book), *apart_closes(book)] if judged else []
             advance(1)
-    return _amended(results, parts), findings
+    return results.amended_books(parts), findings
 
 
 def forecast_the_book(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -80,7 +80,7 @@ def forecast_the_book(study: Study, results: Results) -> tuple[Results, list[Fin
         return results, [JOINT_CALIBRATION.finding("UNTESTABLE", str(error.problem), scenario=book.name)]
     findings = [joint_finding(book.name, ranks)]
     findings += [] if facts is None else facts_findings(book.name, facts)
-    return _amended(results, {book.name: {"ranks": ranks, "dependence_by_origin": facts}}), findings
+    return results.amended_books({book.name: {"ranks": ranks, "dependence_by_origin": facts}}), findings
 
 
 def joint_finding(scenario: str, ranks: BookCalibration) -> Finding:
@@ -99,13 +99,6 @@ def joint_finding(scenario: str, ranks: BookCalibration) -> Finding:
 
 def _checks(book: Book) -> Any:
     return next(iter(book.grounds.values())).scenario.checks
-
-
-def _amended(results: Results, parts: Mapping[str, Mapping[str, Any]]) -> Results:
-    if results.book is None:
-        return results
-    scenarios = [replace(known, **parts.get(known.name, {})) for known in results.book.scenarios]
-    return replace(results, book=replace(results.book, scenarios=scenarios))
 
 
 def _dependence(book: Book, study: Study) -> FactsReport:

@@ -1,0 +1,381 @@
+"""Strategies that trade several assets together: block by block, kept on disk, and summed up like those of one asset.
+
+A future counts where every asset has it: one whose candles were refused in some asset is left out of all. Owns what a
+block of a book leaves. Knows neither how orders are filled (:mod:`scenario_gen.backtest.book`) nor how paths are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scenario_gen.backtest.account import Floats
+from scenario_gen.backtest.account_rules import AT, ENDING, ENDINGS
+from scenario_gen.backtest.book import trade_book
+from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
+from scenario_gen.backtest.book_risk import book_risk
+from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies, fills_findings
+from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.metrics import METRICS
+from scenario_gen.backtest.reads import unchanged
+from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, fan_bars
+from scenario_gen.candles.check import none_left
+from scenario_gen.finding import Finding
+from scenario_gen.generators.base import Advance
+from scenario_gen.market.book import BookPaths
+from scenario_gen.pipeline.blocks import block_indices, block_paths, paths_of, reads_of
+from scenario_gen.pipeline.named import named_futures, ranked
+from scenario_gen.pipeline.stages import alike, side_by_side
+from scenario_gen.pipeline.study import Book, Results, Study
+from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
+from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.results import BookResult, BookScenario
+
+
+@dataclass(frozen=True, eq=False)
+class BookBlock:
+    """What the strategies made of one block of futures."""
+
+    path_ids: NDArray[np.int64]  # of the futures that every asset has [path]
+    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
+    equity: NDArray[np.float32]  # [strategy, path, fan point]
+    equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
+    losses: list[BookLosses]  # of each strategy, by asset
+    reads: dict[str, dict[str, str]]  # sums of what each strategy's code has read, by its use and the file's name
+
+    def save(self, store: RunFolder, book: str, index: int) -> None:
+        """Write the block to its folder.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ("path_ids", "equity", "equity_then")}
+        for place, losses in enumerate(self.losses):
+            arrays |= {f"{_lost(place)}{name}": values for name, values in losses.arrays().items()}
+        store.save_block(book, index, arrays, {"metrics": self.metrics}, {"reads": self.reads})
+
+    @classmethod
+    def load(cls, store: RunFolder, book: Book, index: int, strategies: int) -> BookBlock:
+        """Read a block back.
+
+        Raises:
+            StoreError: it is missing or not whole.
+        """
+        arrays, frames, notes = store.load_block(book.name, index)
+        return BookBlock(
+            path_ids=arrays["path_ids"],
+            metrics=frames["metrics"],
+            equity=arrays["equity"],
+            equity_then=arrays["equity_then"],
+            losses=[
+                BookLosses.of_arrays(
+                    tuple(book.grounds),
+                    {name[len(start) :]: values for name, values in arrays.items() if name.startswith(start)},
+                )
+                for start in map(_lost, range(strategies))
+            ],
+            reads=notes["reads"],
+        )
+
+    def fits(self, book: Book, strategies: Sequence[LoadedStrategy], ids: NDArray[np.int64]) -> bool:
+        """Return whether the block holds what this place in this run makes: every future, strategy and column of it.
+
+        Raises:
+            Exception: of nearly any kind, where somebody else made it.
+        """
+        many, bars, ground = len(strategies), len(book.timestamps), book.ground
+        numbers = self.metrics[[metric.name for metric in METRICS]].to_numpy(dtype=np.float64)
+        rows = [(place, path) for place in range(many) for path in ids]
+        return (
+            np.array_equal(self.path_ids, ids)
+            and np.array_equal(self.metrics[["strategy", "path_id"]], np.reshape(rows, (-1, 2)))
+            and len(numbers) == many * len(ids)
+            and self.equity.shape == (many, len(ids), len(fan_bars(bars)))
+            and self.equity_then.shape == (many if len(book.later) else 0, len(ids))
+            and all(np.array_equal(each.path_ids, ids) and _of_assets(each, len(book.grounds)) for each in self.losses)
+            and (ground.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
+            and (ground.account is None or bool(self.metrics[AT].between(0, bars - 1).all()))
+        )
+
+
+def _lost(place: int) -> str:
+    """Return what the names of a strategy's arrays of losses begin with."""
+    return f"lost{place}_"
+
+
+def _of_assets(losses: BookLosses, assets: int) -> bool:
+    """Return whether every path has losses of every asset, and all are numbers."""
+    parts = [of for sense in SENSES for of in vars(getattr(losses, sense)).values()]
+    return all(of.shape == (len(losses), assets) and bool(np.isfinite(of).all()) for of in parts)
+
+
+def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Let every strategy trade every scenario's assets together; sum up, and hold to the limits.
+
+    Raises:
+        CheckError: no future is left that every asset has.
+        StrategyError: a strategy raised, or answered something unusable.
+        StoreError: the disk refuses.
+    """
+    told, metrics, findings = [], [], list[Finding]()
+    keep_named = len(study.books) * len(study.strategies) <= NAMED_LIMIT
+    for place, book in enumerate(study.books):
+        run_book(book, study)
+        merged = _merged(book, study.store, len(study.strategies))
+        told.append(_scenario(book, study, merged, named=keep_named or not place))
+        metrics.append(_named_metrics(book.name, study.strategies, merged.metrics))
+        if book.role == "scenario":
+            findings += fills_findings(study.strategies, merged.metrics, book.grounds, book.name)
+        if told[-1].dropped:
+            lost = f"{told[-1].dropped:,} of {told[-1].paths + told[-1].dropped:,} futures are left out of all assets"
+            study.progress.note(f"{book.name}: {lost}, since a candle of some asset broke a rule")
+        study.clock.lap(f"trading {book.name}")
+    findings += limit_findings(told, study.spec.limits.declared())
+    return replace(results, book=BookResult(told), metrics=pd.concat(metrics, ignore_index=True)), findings
+
+
+def compare_books(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Compare what the generators say of every strategy that trades the assets together; nothing of one generator."""
+    own = [book for book in study.books if book.role == "scenario"]
+    base = next((book for book in own if book.name == "base"), own[0])
+    others = [
+        book.name
+        for book in study.books
+        if book.role == "baseline" and all(alike(ground, book.grounds[asset]) for asset, ground in base.grounds.items())
+    ]
+    return side_by_side(study, results, [base.name, *others])
+
+
+def probe_books(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Probe every strategy on the first scenario of several assets; as :func:`ask_strategies`."""
+    if results.book is None:
+        return results, []
+    stands: list[Stand] = [
+        (book.name, book.ground, cache(partial(first_futures, book, study.store, ORDERS_PATHS))) for book in study.books
+    ]
+    first = results.book.scenarios[0]
+    with study.progress.stage("probing for look-ahead", len(study.strategies)) as advance:
+        warm, findings = ask_strategies(study.strategies, stands, advance)
+    probed = [replace(known, warm_up=of) for known, of in zip(first.strategies, warm, strict=True)]
+    return results.amended_books({first.name: {"strategies": probed}}), findings
+
+
+def run_book(book: Book, study: Study) -> None:
+    """Trade every block of a book that the folder does not hold yet.
+
+    Raises:
+        CheckError: no future is left that every asset has.
+        StrategyError: a strategy raised, or answered something unusable.
+        StoreError: the disk refuses.
+    """
+    store, strategies, first = study.store, study.strategies, book.first
+    indices, edges = block_indices(first, store), None
+    left = 0
+    with study.progress.stage(f"{book.name}: backtesting", len(indices) * len(strategies)) as tested:
+        for index in indices:
+            ids = _common_ids(book, store, index)
+            left += len(ids)
+            if _is_kept(book, strategies, store, index, ids):
+                tested(len(strategies))
+                continue
+            edges = hard_falls(book, store) if edges is None else edges  # of all blocks, and the same in each
+            _traded(book, strategies, book_block(book, store, index), edges, tested).save(store, book.name, index)
+    if not left:
+        raise none_left(first.scenario.paths.count, book.name)
+
+
+def book_block(book: Book, store: RunFolder, index: int) -> BookPaths:
+    """Return the futures of one block that every asset has."""
+    return BookPaths.common({asset: block_paths(ground, store, index) for asset, ground in book.grounds.items()})
+
+
+def book_blocks(book: Book, store: RunFolder) -> Iterator[BookPaths]:
+    """Yield the futures of a scenario that every asset has, block by block."""
+    for index in block_indices(book.first, store):
+        yield book_block(book, store, index)
+
+
+def first_futures(book: Book, store: RunFolder, most: int) -> BookPaths:
+    """Return the first futures of a scenario that every asset has, at most so many."""
+    parts, count = [], 0
+    for part in book_blocks(book, store):
+        parts.append(part)
+        count += len(part)
+        if count >= most:
+            break
+    return BookPaths.joined(parts).first(most)
+
+
+def hard_falls(book: Book, store: RunFolder) -> Floats:
+    """Return the return below which each asset falls hard, over all futures, float64 [asset]."""
+    ids = [_common_ids(book, store, index) for index in block_indices(book.first, store)]
+    edges = []
+    for ground in book.grounds.values():
+        closes = [part.select(of).closes for part, of in zip(paths_of(ground, store), ids, strict=True) if len(of)]
+        edges.append(fall_edges(np.concatenate([simple_returns(each) for each in closes])[:, :, None]))
+    return np.concatenate(edges)
+
+
+def simple_returns(closes: Floats) -> Floats:
+    """Return what a price gained at each bar, [path, bar + 1, ...] -> [path, bar, ...]."""
+    return np.asarray(closes[:, 1:] / closes[:, :-1] - 1)
+
+
+def _common_ids(book: Book, store: RunFolder, index: int) -> NDArray[np.int64]:
+    """Return the ids of the futures of a block that every asset has, of whose bars nothing is read."""
+    ids, *others = (store.load_arrays(ground.name, index, "path_ids")["path_ids"] for ground in book.grounds.values())
+    for other in others:
+        ids = ids[np.isin(ids, other)]
+    return ids
+
+
+def _is_kept(
+    book: Book, strategies: Sequence[LoadedStrategy], store: RunFolder, index: int, ids: NDArray[np.int64]
+) -> bool:
+    """Return whether the folder holds a block as this run would make it; as :func:`blocks.is_kept`."""
+    if not store.has_block(book.name, index):
+        return False
+    try:
+        kept = BookBlock.load(store, book, index, len(strategies))
+        reads = {str(use): dict(sums) for use, sums in kept.reads.items()}
+        whole = kept.fits(book, strategies, ids)
+    except Exception:  # a block that somebody else made can raise nearly anything
+        return False
+    return whole and all(unchanged(strategy.file, reads.get(strategy.use, {})) for strategy in strategies)
+
+
+def _traded(
+    book: Book, strategies: Sequence[LoadedStrategy], paths: BookPaths, edges: Floats, tested: Advance
+) -> BookBlock:
+    """Trade one block; ``edges`` is the return below which each asset falls hard."""
+    fan, then = fan_bars(paths.horizon), len(book.later)
+    rows, equity, equity_then, losses = [], [], [], []
+    anchors = np.array([part.anchor_close for part in paths.parts.values()])
+    closes = np.insert(paths.on_grid("close"), 0, anchors, axis=1)  # [path, bar + 1, asset]
+    returns = simple_returns(closes)
+    for place, strategy in enumerate(strategies):
+        traded = trade_book(strategy, book.ground, paths)
+        result = traded.result
+        equity.append(result.equity[:, fan])
+        equity_then += [result.equity[:, then]] if then else []
+        losses.append(
+            BookLosses.of(
+                traded.profit,
+                result.equity,
+                paths.assets,
+                holding=traded.holding,
+                returns=returns,
+                open_bars=paths.open_bars,
+                edges=edges,
+                path_ids=paths.path_ids,
+            )
+        )
+        metrics = result.metrics if result.endings is None else result.metrics.join(result.endings)
+        rows.append(metrics.assign(strategy=place).reset_index())
+        tested(1)
+    return BookBlock(
+        path_ids=paths.path_ids,
+        metrics=pd.concat(rows, ignore_index=True),
+        equity=np.stack(equity),
+        equity_then=np.stack(equity_then) if equity_then else np.empty((0, len(paths)), dtype=np.float32),
+        losses=losses,
+        reads=reads_of(strategies),
+    )
+
+
+# --- From stored blocks to a BookScenario ---
+
+
+@dataclass(frozen=True, eq=False)
+class MergedBook:
+    """All blocks of one book."""
+
+    path_ids: NDArray[np.int64]  # [path]
+    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
+    equity: NDArray[np.float32]  # [strategy, path, fan point]
+    equity_then: NDArray[np.float32]  # [strategy, path]
+    losses: list[BookLosses]  # of each strategy
+    block_of: NDArray[np.int64]  # the block that each path lies in [path]
+
+
+def _merged(book: Book, store: RunFolder, strategies: int) -> MergedBook:
+    indices = block_indices(book.first, store)
+    parts = [BookBlock.load(store, book, index, strategies) for index in indices]
+    return MergedBook(
+        path_ids=np.concatenate([part.path_ids for part in parts]),
+        metrics=pd.concat([part.metrics for part in parts if len(part.metrics)], ignore_index=True),
+        equity=np.concatenate([part.equity for part in parts], axis=1),
+        equity_then=np.concatenate([part.equity_then for part in parts], axis=1),
+        losses=[BookLosses.joined(list(each)) for each in zip(*(part.losses for part in parts), strict=True)],
+        block_of=np.repeat(indices, [len(part.path_ids) for part in parts]),
+    )
+
+
+def _scenario(book: Book, study: Study, merged: MergedBook, *, named: bool) -> BookScenario:
+    first = book.first
+    return BookScenario(
+        name=book.name,
+        role=book.role,
+        assets=list(book.grounds),
+        coupling=book.coupling,
+        horizon=len(book.timestamps),
+        timestamps=[stamp.isoformat() for stamp in book.timestamps],
+        paths=len(merged.path_ids),
+        dropped=first.scenario.paths.count - len(merged.path_ids),
+        strategies=[
+            _strategy(book, study, merged, place, strategy, named=named)
+            for place, strategy in enumerate(study.strategies)
+        ],
+        risk=[book_risk(losses) for losses in merged.losses],
+    )
+
+
+def _strategy(
+    book: Book, study: Study, merged: MergedBook, place: int, strategy: LoadedStrategy, *, named: bool
+) -> StrategyResult:
+    metrics = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
+    rows = np.array(ranked(metrics["total_return"].to_numpy(dtype=np.float64)))
+    return strategy_result(
+        strategy,
+        metrics,
+        merged.equity[place],
+        len(book.timestamps),
+        study.spec.limits,
+        seed=book.first.scenario.paths.seed % 2**32,
+        realised=_realised(book, strategy, place, merged),
+        named=_named(book, strategy, study.store, merged, rows) if named else (),
+        rules=book.ground.account,
+    )
+
+
+def _realised(book: Book, strategy: LoadedStrategy, place: int, merged: MergedBook) -> Realised | None:
+    """Let the strategy trade what really happened; place its return among the futures over the same bars."""
+    if not len(book.later):
+        return None
+    real = trade_book(strategy, book.ground, book.real).result
+    return realised_figures(real.metrics, len(book.later), merged.equity_then[place], book.ground.broker.cash)
+
+
+def _named(
+    book: Book, strategy: LoadedStrategy, store: RunFolder, merged: MergedBook, rows: NDArray[np.int64]
+) -> list[NamedPath]:
+    """Return the futures at five ranks, traded once more to have every trade."""
+    blocks, ids = merged.block_of[rows], merged.path_ids[rows]
+    shown = BookPaths.joined(
+        [book_block(book, store, int(at)).select(np.unique(ids[blocks == at])) for at in np.unique(blocks)]
+    )
+    return named_futures(strategy, book.ground, ids, shown)
+
+
+def _named_metrics(book: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the metrics with their scenario and the strategy's name, keys first."""
+    names = np.array([strategy.name for strategy in strategies], dtype=object)
+    named = metrics.assign(scenario=book, strategy=names[metrics["strategy"].to_numpy()])
+    first = ["scenario", "strategy", "path_id"]
+    return named[[*first, *(column for column in named.columns if column not in first)]]

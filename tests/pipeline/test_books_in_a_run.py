@@ -1,0 +1,231 @@
+"""Strategies that trade several assets together in a run: every future once, money by hand, kept, resumed, judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+import scenario_gen as sg
+from scenario_gen.errors import StrategyError
+from scenario_gen.finding import LIMITS, LOOK_AHEAD
+from scenario_gen.joint.coupling import Dated
+from scenario_gen.joint.results import CouplingReport
+from scenario_gen.pipeline.book import coupling, trade
+from scenario_gen.store.results import BookScenario
+from scenario_gen.values import decode
+
+PATHS, BLOCK, HORIZON = 48, 24, 6
+# Looks at no path beside its own; holds each asset while it stands above its mean of ten bars, half the equity each.
+RULES = """
+from dataclasses import dataclass
+import pandas as pd
+
+@dataclass(frozen=True)
+class Hold:
+    def weights(self, bars):
+        return pd.DataFrame(1.0 / len(bars.assets), index=bars.close.index, columns=bars.close.columns)
+
+@dataclass(frozen=True)
+class Trend:
+    def weights(self, bars):
+        return (bars.close > bars.close.rolling(10).mean()) / len(bars.assets)
+
+@dataclass(frozen=True)
+class Clairvoyant:
+    def weights(self, bars):
+        return (bars.close.shift(-1) > bars.close).astype(float) / len(bars.assets)
+"""
+
+
+def spec_in(folder: Path, rules: tuple[str, ...] = ("Hold", "Trend"), **changes: Any) -> dict[str, Any]:
+    """Return a small spec of two indices, whose strategies stand in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rules.py").write_text(RULES)
+    return {
+        "name": "book",
+        "data": {"end": "2017-06-30"},
+        "bars": {"horizon": HORIZON, "context": 64},
+        "paths": {"count": PATHS, "seed": 7, "block": BLOCK, "keep": True},
+        "generator": {"kind": "fhs"},
+        "checks": {"facts": False, "calibration": False},
+        "assets": [{"name": "spx", "source": "sp500"}, {"name": "ndx", "source": "nasdaq"}],
+        "scenarios": [{"name": "base"}],
+        "baselines": ["gbm"],
+        "strategies": [{"use": f"{folder / 'rules.py'}:{rule}"} for rule in rules],
+        "limits": {"max_drawdown": 0.001},
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.StressRun, Path]:
+    folder = tmp_path_factory.mktemp("book")
+    return sg.run(spec_in(folder), folder=folder / "run"), folder / "run"
+
+
+def scenarios(run: sg.StressRun) -> list[BookScenario]:
+    assert run.book is not None
+    return run.book.scenarios
+
+
+def test_every_strategy_trades_every_scenario_once_and_no_asset_alone(done: tuple[sg.StressRun, Path]) -> None:
+    run, folder = done
+    assert [(book.name, book.role, book.assets, book.paths, book.dropped) for book in scenarios(run)] == [
+        ("base", "scenario", ["spx", "ndx"], PATHS, 0),
+        ("gbm", "baseline", ["spx", "ndx"], PATHS, 0),
+    ]
+    assert [len(scenario.strategies) for scenario in run.scenarios] == [0, 0, 0, 0]
+    metrics = pd.read_parquet(folder / "metrics.parquet")
+    assert metrics.groupby(["scenario", "strategy"]).size().to_dict() == {
+        (name, rule): PATHS for name in ("base", "gbm") for rule in ("Hold", "Trend")
+    }
+
+
+def test_a_held_book_is_worth_what_both_halves_are_on_the_same_future(done: tuple[sg.StressRun, Path]) -> None:
+    folder = done[1]
+    metrics = pd.read_parquet(folder / "metrics.parquet")
+    held = metrics[(metrics["scenario"] == "base") & (metrics["strategy"] == "Hold")].set_index("path_id")
+    opens, closes = {}, {}
+    for asset in ("spx", "ndx"):
+        (file,) = (folder / "paths").glob(f"base-{asset}*.parquet")
+        bars = pd.read_parquet(file)
+        opens[asset], closes[asset] = (
+            bars.pivot(index="path_id", columns="timestamp", values=name) for name in ("open", "close")
+        )
+    # Bought by half at the first opens and brought back to half at each open from the closes' weights on.
+    equity = np.full(PATHS, 1.0)
+    units = {asset: 0.5 / opens[asset].iloc[:, 0] for asset in opens}
+    for bar in range(HORIZON):
+        if bar:
+            equity = sum(units[asset] * opens[asset].iloc[:, bar] for asset in units)
+            units = {asset: 0.5 * equity / opens[asset].iloc[:, bar] for asset in units}
+        equity = sum(units[asset] * closes[asset].iloc[:, bar] for asset in units)
+    assert_allclose(held["total_return"], equity - 1, atol=1e-5)  # float32 prices
+    assert held["total_return"].std() > 0.003
+
+
+def test_what_a_book_risks_is_shared_out_among_its_assets(done: tuple[sg.StressRun, Path]) -> None:
+    for book in scenarios(done[0]):
+        assert [risk.names for risk in book.risk] == [("spx", "ndx")] * 2
+        assert all(risk.paths == PATHS for risk in book.risk)
+
+
+def test_limits_and_probes_speak_of_the_scenario_as_it_is_written(done: tuple[sg.StressRun, Path]) -> None:
+    findings = done[0].findings
+    broken = LIMITS.of(findings)
+    assert {(finding.scenario, finding.strategy) for finding in broken} == {("base", "Hold"), ("base", "Trend")}
+    assert {finding.label for finding in broken} == {"FAIL"}  # a fall of a thousandth in six bars
+    ahead = LOOK_AHEAD.of(findings)
+    assert [(finding.scenario, finding.label) for finding in ahead] == [("base", "PASS"), ("base", "PASS")]
+    assert all(strategy.warm_up is not None for strategy in scenarios(done[0])[0].strategies)
+    assert done[0].agreement is not None
+    assert [figures.strategy for figures in done[0].agreement.strategies] == ["Hold", "Trend"]
+
+
+def test_what_really_came_stands_among_the_futures(done: tuple[sg.StressRun, Path]) -> None:
+    hold = scenarios(done[0])[0].strategies[0]
+    assert hold.realised is not None
+    assert hold.realised.bars == HORIZON
+    nd, sp = (sg.load_candles(source).split_at("2017-06-30")[1].rows(0, HORIZON) for source in ("nasdaq", "sp500"))
+    # Rebalancing two indices that move together moves six bars' return by less than a thousandth.
+    by_hand = np.mean([real.close[-1] / real.column("open")[0] - 1 for real in (nd, sp)])
+    assert hold.realised.metrics["total_return"] == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_named_futures_have_the_closes_of_every_asset_and_say_what_was_traded(done: tuple[sg.StressRun, Path]) -> None:
+    worst, *_, best = scenarios(done[0])[0].strategies[0].named_paths
+    assert worst.total_return <= best.total_return
+    assert {asset: len(closes) for asset, closes in worst.closes.items()} == {"spx": HORIZON, "ndx": HORIZON}
+    assert {deal.asset for deal in worst.trades} == {"spx", "ndx"}
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(
+    done: tuple[sg.StressRun, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_in(done[1].parent)
+    real, calls = trade.trade_book, []
+
+    def killed(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 4:  # two strategies on the first block are kept, half of the second is not
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(trade, "trade_book", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sg.run(spec, folder=tmp_path / "run")
+    monkeypatch.setattr(trade, "trade_book", real)
+    block = tmp_path / "run" / "blocks" / "base" / "000000" / "done.json"
+    stamp = block.stat().st_mtime_ns
+    again = sg.run(spec, folder=tmp_path / "run")
+    assert block.stat().st_mtime_ns == stamp
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "run" / "metrics.parquet"), pd.read_parquet(done[1] / "metrics.parquet")
+    )
+    assert scenarios(again) == scenarios(done[0])
+    assert [finding.told for finding in again.findings] == [finding.told for finding in done[0].findings]
+
+
+def test_a_block_of_other_numbers_is_traded_anew(done: tuple[sg.StressRun, Path]) -> None:
+    folder = done[1] / "blocks" / "base" / "000001"
+    (folder / "arrays.npz").write_bytes(b"cut off")
+    again = sg.run(spec_in(done[1].parent), folder=done[1])
+    assert scenarios(again) == scenarios(done[0])
+
+
+def test_a_strategy_of_a_book_that_looks_ahead_is_caught(tmp_path: Path) -> None:
+    few = {"count": 8, "seed": 7, "block": 8}
+    run = sg.run(spec_in(tmp_path, ("Clairvoyant",), baselines=[], paths=few), folder=tmp_path / "run")
+    (ahead,) = LOOK_AHEAD.of(run.findings)
+    assert ahead.label == "FAIL"
+    assert "reads the next bars" in ahead.told
+
+
+def test_a_future_whose_candles_are_refused_in_one_asset_is_left_out_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scenario_gen.pipeline import blocks
+
+    def broken(prepared: Any, block: Any, sampled: Any) -> Any:
+        raw = blocks.sample_block(prepared, block, sampled)
+        if prepared.scenario.asset == "ndx":
+            raw.values[3, 2, 1] = raw.values[3, 2, 2] / 2  # a high below its low
+        return blocks.checked_candles(prepared, raw, 0)
+
+    monkeypatch.setattr("scenario_gen.pipeline.stages.draw_of", lambda *_: broken)
+    few = {"count": 8, "seed": 7, "block": 8, "keep": True}
+    checks = {"facts": False, "calibration": False, "on_invalid": "reject"}
+    run = sg.run(spec_in(tmp_path, ("Hold",), baselines=[], paths=few, checks=checks), folder=tmp_path / "run")
+    (book,) = scenarios(run)
+    assert (book.paths, book.dropped) == (7, 1)
+    assert sorted(pd.read_parquet(tmp_path / "run" / "metrics.parquet")["path_id"]) == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_the_coupling_is_part_of_what_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_in(tmp_path, ("Hold",), baselines=[], paths={"count": 4, "seed": 7, "block": 4})
+    first = sg.run(spec, folder=tmp_path / "run").identity
+
+    def dated(grounds: Any, *_: Any, **__: Any) -> Any:
+        return Dated(), CouplingReport([ground.scenario.asset for ground in grounds], "dated", 0)
+
+    monkeypatch.setattr(coupling, "_fit", dated)
+    second = sg.run(spec, folder=tmp_path / "other").identity
+    assert {key for key in first if first[key] != second[key]} == {"weights"}
+
+
+def test_a_strategy_that_raises_on_a_book_is_named_with_its_line(tmp_path: Path) -> None:
+    spec = spec_in(tmp_path, ("Hold",), baselines=[], paths={"count": 4, "seed": 7, "block": 4})
+    (tmp_path / "rules.py").write_text(RULES.replace("1.0 / len(bars.assets)", "1.0 / bars.nothing"))
+    with pytest.raises(StrategyError, match="nothing"):
+        sg.run(spec, folder=tmp_path / "run")
+
+
+def test_the_result_of_a_book_is_read_back_from_run_json(done: tuple[sg.StressRun, Path]) -> None:
+    kept = decode(sg.StressRun, json.loads((done[1] / "run.json").read_text()))
+    assert kept.book == done[0].book
