@@ -39,7 +39,7 @@ def bugs_of(file: str, tests: str, *bugs: tuple[str, str, str]) -> tuple[Bug, ..
 BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "backtest/book_losses.py",
-        "backtest/test_book_risk.py",
+        "backtest/book/test_book_risk.py",
         (
             "a book's deepest fall starts at the first visit to its peak",
             "peak = equity.shape[1] - 1 - high[:, ::-1].argmax(axis=1)",
@@ -55,7 +55,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     *bugs_of(
         "backtest/book_risk.py",
-        "backtest/test_book_risk.py",
+        "backtest/book/test_book_risk.py",
         (
             "a contribution to the shortfall is not centred at the VaR",
             "inside[:, None] * (lost.parts - at)",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import binom, norm
 
+from scenario_gen.backtest import Bars
+from scenario_gen.backtest.book import trade_book
 from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
 from scenario_gen.backtest.book_risk import LEVELS, BookRisk, book_risk
+from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.tail import summarise_drawdowns, tail_losses, terminal_returns, worst_bar
+from scenario_gen.market.export import returns_of
+from scenario_gen.stats.estimate import conditional_value_at_risk, value_at_risk
 from scenario_gen.stats.weights import Weights
 from scenario_gen.values import decode_json, encode
 
@@ -65,9 +72,9 @@ def test_contributions_of_a_normal_book_are_those_of_the_closed_form():
 
 
 def test_intervals_of_contributions_cover_as_often_as_they_say():
-    # 80 books of 1000 paths, 50 of them in the tail; a normal interval of so few may cost two points of the 95 (as for
-    # the whole's in test_tail_losses), and three errors of 80 runs are 8.6 points: errors a third too small are seen.
-    runs, level = 80, 0.95
+    # 60 books of 1000 paths, 50 of them in the tail; a normal interval of so few may cost two points of the 95 (as for
+    # the whole's in test_tail_losses), and three errors of 60 runs are 9.9 points: errors half as large are seen (67 %).
+    runs, level = 60, 0.95
     deviation = np.sqrt(HELD @ COVARIANCE @ HELD)
     truth = HELD * (COVARIANCE @ HELD) / deviation
     factor = norm.pdf(norm.ppf(level)) / (1 - level)
@@ -81,7 +88,7 @@ def test_intervals_of_contributions_cover_as_often_as_they_say():
         covered[:3] += [figure.low <= target <= figure.high for figure, target in zip(figures, targets, strict=True)]
         ratio = deviation / (np.abs(HELD) * DEVIATIONS).sum()
         covered[3] += tail.diversification.low <= ratio <= tail.diversification.high
-    assert (covered / runs >= 0.93 - 0.086).all(), covered / runs
+    assert (covered / runs >= 0.93 - 0.099).all(), covered / runs
 
 
 @pytest.mark.parametrize(("sense", "level"), list(product(SENSES, LEVELS)))
@@ -164,6 +171,32 @@ def test_whole_weights_are_copies_of_paths():
     assert whole.joint.loss.value == pytest.approx(copied.joint.loss.value, rel=1e-9)
     assert whole.joint.bars.value == pytest.approx(copied.joint.bars.value, rel=1e-9)
     assert whole.weighting.paths == len(PROFIT)
+
+
+@dataclass(frozen=True)
+class Levered:
+    """Long of the first asset on credit, short of the second."""
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        shares = np.array([1.6, -0.4])[np.tile([0, 1], bars.close.shape[1] // 2)]
+        return bars.close * 0.0 + shares
+
+
+def test_the_risk_of_a_traded_book_is_that_of_its_account(make_book, loaded):
+    # Costs, interest on what is borrowed and a short leg: all of it is in the profits, and the tail is the account's.
+    brokers = {name: Broker(fees=fees, leverage=2, borrow=0.05) for name, fees in (("spx", 1e-4), ("ndx", 1e-3))}
+    book = make_book(brokers, paths=400, bars=15)
+    traded = trade_book(loaded(Levered()), book.ground, book.paths)
+    returns = returns_of(book.paths.closes, "simple")
+    losses = BookLosses.of(traded.profit, traded.result.equity, traded.assets, holding=traded.holding, returns=returns)
+    tail = book_risk(losses, levels=(0.95,)).tail("terminal", 0.95)
+    account = traded.result.metrics["total_return"].to_numpy()
+    # The account's equity at the end is a float64 behind the metrics: sums of 30 profits differ by rounding alone.
+    assert tail.var.value == pytest.approx(value_at_risk(account, 0.95).value, rel=1e-9)
+    assert tail.es.value == pytest.approx(conditional_value_at_risk(account, 0.95, seed=0).value, rel=1e-9)
+    assert sum(part.es.value for part in tail.parts) == pytest.approx(tail.es.value, rel=1e-12)
+    # Held are 1.6 and .4 of equity at each open, and at each close what the bar made of that.
+    assert [part.es.value / part.marginal.value for part in tail.parts] == pytest.approx([1.6, 0.4], rel=0.05)
 
 
 def test_a_tail_of_few_paths_is_refused_and_says_how_many_it_needs():
