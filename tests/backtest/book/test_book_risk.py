@@ -73,7 +73,7 @@ def test_contributions_of_a_normal_book_are_those_of_the_closed_form():
 
 def test_intervals_of_contributions_cover_as_often_as_they_say():
     # 60 books of 1000 paths, 50 of them in the tail; a normal interval of so few may cost two points of the 95 (as for
-    # the whole's in test_tail_losses), and three errors of 60 runs are 9.9 points: errors half as large are seen (67 %).
+    # the whole in test_tail_losses), and three errors of 60 runs are 9.9: errors half as large (67 %) are seen.
     runs, level = 60, 0.95
     deviation = np.sqrt(HELD @ COVARIANCE @ HELD)
     truth = HELD * (COVARIANCE @ HELD) / deviation
