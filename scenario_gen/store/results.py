@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.agreement import Agreement
-from scenario_gen.backtest.book_risk import BookRisk
 from scenario_gen.backtest.result import Fan, RepairEffect, ShockReport, StrategyResult
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
@@ -97,7 +96,6 @@ class BookScenario:
     paths: int  # futures that every asset has: the strategies trade these
     dropped: int  # futures that are left out, since a candle of some asset broke a rule
     strategies: list[StrategyResult]
-    risk: list[BookRisk] = field(default_factory=list)  # of each strategy, in their order, by asset
     dependence: FactsReport | None = None  # of the assets on each other, against history; None where not asked for
     dependence_by_origin: FactsReport | None = None  # the same by what came at past origins; of the base scenario
     ranks: BookCalibration | None = None  # of its portfolios' gains among those of the paths; of the base scenario

@@ -58,7 +58,7 @@ def spec_in(folder: Path, rules: tuple[str, ...] = ("Hold", "Trend"), **changes:
         "scenarios": [{"name": "base"}],
         "baselines": ["gbm"],
         "strategies": [{"use": f"{folder / 'rules.py'}:{rule}"} for rule in rules],
-        "limits": {"max_drawdown": 0.001},
+        "limits": {"max_drawdown": 0.001, "book_es_975": 0.2, "contribution": 0.8},
         **changes,
     }
 
@@ -112,15 +112,21 @@ def test_a_held_book_is_worth_what_both_halves_are_on_the_same_future(done: tupl
 
 def test_what_a_book_risks_is_shared_out_among_its_assets(done: tuple[sg.StressRun, Path]) -> None:
     for book in scenarios(done[0]):
-        assert [risk.names for risk in book.risk] == [("spx", "ndx")] * 2
-        assert all(risk.paths == PATHS for risk in book.risk)
+        risks = [strategy.risk for strategy in book.strategies]
+        assert [risk.names for risk in risks] == [("spx", "ndx")] * 2
+        assert all(risk.paths == PATHS for risk in risks)
 
 
 def test_limits_and_probes_speak_of_the_scenario_as_it_is_written(done: tuple[sg.StressRun, Path]) -> None:
     findings = done[0].findings
-    broken = LIMITS.of(findings)
-    assert {(finding.scenario, finding.strategy) for finding in broken} == {("base", "Hold"), ("base", "Trend")}
-    assert {finding.label for finding in broken} == {"FAIL"}  # a fall of a thousandth in six bars
+    judged = LIMITS.of(findings)
+    assert {(finding.scenario, finding.strategy) for finding in judged} == {("base", "Hold"), ("base", "Trend")}
+    assert {(finding.name, finding.label) for finding in judged} == {
+        ("limits: max_drawdown", "FAIL"),  # a fall of a thousandth in six bars
+        ("limits: book_es_975", "UNTESTABLE"),
+        ("limits: contribution", "UNTESTABLE"),
+    }
+    assert all("needs N >= 800" in finding.measured for finding in judged if finding.label == "UNTESTABLE")
     ahead = LOOK_AHEAD.of(findings)
     assert [(finding.scenario, finding.label) for finding in ahead] == [("base", "PASS"), ("base", "PASS")]
     assert all(strategy.warm_up is not None for strategy in scenarios(done[0])[0].strategies)

@@ -29,6 +29,7 @@ from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.book import BookPaths
+from scenario_gen.market.export import returns_of
 from scenario_gen.pipeline.blocks import block_indices, block_paths, paths_of, reads_of
 from scenario_gen.pipeline.named import named_futures, ranked
 from scenario_gen.pipeline.stages import alike, side_by_side
@@ -218,13 +219,8 @@ def hard_falls(book: Book, store: RunFolder) -> Floats:
     edges = []
     for ground in book.grounds.values():
         closes = [part.select(of).closes for part, of in zip(paths_of(ground, store), ids, strict=True) if len(of)]
-        edges.append(fall_edges(np.concatenate([simple_returns(each) for each in closes])[:, :, None]))
+        edges.append(fall_edges(np.concatenate([returns_of(each[:, :, None], "simple") for each in closes])))
     return np.concatenate(edges)
-
-
-def simple_returns(closes: Floats) -> Floats:
-    """Return what a price gained at each bar, [path, bar + 1, ...] -> [path, bar, ...]."""
-    return np.asarray(closes[:, 1:] / closes[:, :-1] - 1)
 
 
 def _common_ids(book: Book, store: RunFolder, index: int) -> NDArray[np.int64]:
@@ -256,9 +252,7 @@ def _traded(
     """Trade one block; ``edges`` is the return below which each asset falls hard."""
     fan, then = fan_bars(paths.horizon), len(book.later)
     rows, equity, equity_then, losses = [], [], [], []
-    anchors = np.array([part.anchor_close for part in paths.parts.values()])
-    closes = np.insert(paths.on_grid("close"), 0, anchors, axis=1)  # [path, bar + 1, asset]
-    returns = simple_returns(closes)
+    returns = returns_of(paths.closes, "simple")  # [path, bar, asset]
     for place, strategy in enumerate(strategies):
         traded = trade_book(strategy, book.ground, paths)
         result = traded.result
@@ -332,7 +326,6 @@ def _scenario(book: Book, study: Study, merged: MergedBook, *, named: bool) -> B
             _strategy(book, study, merged, place, strategy, named=named)
             for place, strategy in enumerate(study.strategies)
         ],
-        risk=[book_risk(losses) for losses in merged.losses],
     )
 
 
@@ -341,7 +334,7 @@ def _strategy(
 ) -> StrategyResult:
     metrics = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
     rows = np.array(ranked(metrics["total_return"].to_numpy(dtype=np.float64)))
-    return strategy_result(
+    result = strategy_result(
         strategy,
         metrics,
         merged.equity[place],
@@ -352,6 +345,7 @@ def _strategy(
         named=_named(book, strategy, study.store, merged, rows) if named else (),
         rules=book.ground.account,
     )
+    return replace(result, risk=book_risk(merged.losses[place]))
 
 
 def _realised(book: Book, strategy: LoadedStrategy, place: int, merged: MergedBook) -> Realised | None:

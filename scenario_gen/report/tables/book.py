@@ -262,10 +262,10 @@ def _laws_table(book: Ref) -> Table:
 
 
 def _tail(book: Ref) -> Answer | None:
-    risks = book.each("risk")
-    if not risks:
+    traded = [strategy for strategy in book.each("strategies") if strategy.value.risk is not None]
+    if not traded:
         return None
-    strategies = [strategy.name for strategy in book.value.strategies]
+    strategies, risks = [strategy.value.name for strategy in traded], [strategy.find("risk") for strategy in traded]
     told: list[Sentence] = []
     tables = []
     for strategy, risk in zip(strategies, risks, strict=True):
