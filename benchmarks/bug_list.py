@@ -736,8 +736,8 @@ BUGS: tuple[Bug, ...] = (
         ("a bar is named by its row, the context counted in", "bar=self.row - bars.context_bars", "bar=self.row"),
         (
             "only every other path may be read unnoticed",
-            "np.arange(columns) % 2 == parity",
-            "np.arange(columns) % 2 == 2",
+            "np.arange(self.paths) % 2 == parity",
+            "np.arange(self.paths) % 2 == 2",
         ),
     ),
     *bugs_of(
