@@ -11,24 +11,23 @@ from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
 from scenario_gen.report.stress import answer_tables
 from scenario_gen.report.table import Column, Placed, Ref, Table, choose_base, of_texts, place, to_rich
-from scenario_gen.report.tables import dials, terminal
+from scenario_gen.report.tables import dials, forecasts, realism, terminal
 from scenario_gen.report.tables.accounts import endings_tables
 from scenario_gen.report.tables.robustness import regimes_table
-from scenario_gen.report.tables.terminal import WIDE
+from scenario_gen.report.words import text_of
 from scenario_gen.store.results import StressRun
 
 if TYPE_CHECKING:
     from scenario_gen.candles.account import FactShift
     from scenario_gen.forecasts.checkpoint_figures import Evaluation
-    from scenario_gen.forecasts.exceedances import Exceedances
     from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
     from scenario_gen.kronos.registry import KnownModel
     from scenario_gen.pipeline.book.couple import CouplingsReport
     from scenario_gen.pipeline.stress.one_event import EventReport
-    from scenario_gen.realism.results import FactVerdict, LongFigure, ScoreVerdict
-    from scenario_gen.stats.ranks import Coverage
+    from scenario_gen.realism.results import FactVerdict, ScoreVerdict
     from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport
 
+ORIGINS = "Stylized facts by origin, mode A"
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
 WIDTH_OF_A_CHECK = 190
 WIDTH_OF_A_CALIBRATION = 170
@@ -88,7 +87,6 @@ def show_backtest(report: BacktestReport, console: Console | None = None) -> Non
 def show_event(report: EventReport, console: Console | None = None) -> None:
     """Print how rare an event is, beside what, how it was found, and every finding that is not a PASS."""
     from scenario_gen.report.tables.events import curve_table, event_row, events_table, how_sampled
-    from scenario_gen.report.words import text_of
 
     row, console = event_row(report.scenario, report.event), console or make_console(WIDTH_OF_A_CHECK)
     show(console, events_table([row]), curve_table(report.event))
@@ -119,26 +117,27 @@ def show_check(report: CheckReport, console: Console | None = None) -> None:
         for group, label in report.verdicts.items()
     ]
     show(console, head_lines(report), terminal.groups_table(rows))
-    wide = console.width >= WIDE
+    wide, whole = console.width >= realism.WIDE, Ref(report, "")
+    facts = whole.each("facts")
     if report.mode == "A":
-        show(console, terminal.ranked_facts_table(report.facts))
+        show(console, realism.origins_table(facts, ORIGINS))
     else:
         title = f"Stylized facts, mode {report.mode}"
-        show(console, terminal.facts_table(report.facts, title, wide=wide), light=not wide)
+        show(console, realism.compared_table(facts, report.mode, title, wide=wide), light=not wide)
+    tables = [realism.shown_table(facts, "Facts that are shown and never judged")]
     if report.calibration is not None:
         title = f"The paths beside what came: {report.calibration.label}"
-        show(console, terminal.functionals_table(report.calibration, title))
-    if report.scores:
-        show(console, terminal.scores_table(report.scores))
-    if report.long:
-        show(console, terminal.long_table(report.long, wide=wide), light=not wide)
+        tables.append(forecasts.functionals_table(whole.each("calibration/functionals"), title))
+    tables.append(realism.scores_table(whole.each("scores"), "The ensemble as a whole"))
+    tables.append(realism.long_table(whole.each("long"), "A long sample's facts, shown and never judged"))
+    show(console, *filter(None, tables))
     show(console, _foot(report))
 
 
 def show_assets(report: AssetsReport, console: Console | None = None) -> None:
     """Print the labels of every asset, how the assets move together, and what a reader must know."""
     console = console or make_console(WIDTH_OF_A_CHECK)
-    together, wide = report.cross_asset, console.width >= WIDE
+    together, wide = report.cross_asset, console.width >= realism.WIDE
     labels = {name: asset.verdicts for name, asset in report.assets.items()}
     show(
         console,
@@ -146,7 +145,8 @@ def show_assets(report: AssetsReport, console: Console | None = None) -> None:
         terminal.assets_table(labels, report.verdicts, report.reasons),
     )
     title = f"Assets together, mode {together.mode}"
-    show(console, terminal.facts_table(together.facts, title, wide=wide), light=not wide)
+    facts = Ref(together, "").each("facts")
+    show(console, realism.compared_table(facts, together.mode, title, wide=wide), light=not wide)
     show(console, _assets_foot(report))
 
 
@@ -158,12 +158,13 @@ def show_calibration(report: CalibrationReport, console: Console | None = None) 
     if report.dial is not None:
         search = report.dial
         show(console, dials.search_table(Ref(search, ""), title=f"Choosing {search.searched}", caption=search.rule))
-    title = f"{generator.name} on {calibration.instrument}: {generator.label}"
-    show(console, terminal.functionals_table(generator, title, calibration.baselines))
-    if generator.skills:
-        show(console, terminal.skills_table(calibration))
+    whole, title = Ref(calibration, ""), f"{generator.name} on {calibration.instrument}: {generator.label}"
+    show(console, forecasts.functionals_table(whole.each("generator/functionals"), title))
+    tails = forecasts.tails(whole)
+    show(console, forecasts.generators_table(whole), forecasts.scores_table(whole, "Scores"))
+    show(console, *([tails["table"]] if tails else []))
     if calibration.facts is not None:
-        show(console, terminal.ranked_facts_table(calibration.facts.facts))
+        show(console, realism.origins_table(whole.each("facts/facts"), ORIGINS))
     if report.recalibration is not None:
         fit = report.recalibration
         show(console, dials.knots_table(Ref(fit, ""), f"Recalibration, {fit.status}, by {fit.origins} forecasts"))
@@ -232,7 +233,6 @@ def head_lines(report: CheckReport) -> Iterator[str]:
 def _foot(report: CheckReport) -> Iterator[str]:
     yield from _candle_lines(report)
     yield from untestable_lines(report.facts, report.scores)
-    yield from lacking_lines(report.long)
     for cap in report.design.caps:
         yield f"FAIL of a fact is called WARN here: {cap}"
     if report.design.paths < report.design.paths_given:
@@ -277,32 +277,15 @@ def _repair_line(facts: Sequence[FactShift]) -> str:
     )
 
 
-def untestable_lines(facts: Sequence[FactVerdict], scores: Sequence[ScoreVerdict]) -> Iterator[str]:
+def untestable_lines(facts: Iterable[FactVerdict], scores: Iterable[ScoreVerdict] = ()) -> Iterator[str]:
     """Say which facts and scores could not be judged, those with one reason together."""
-    reasons: dict[str, list[str]] = {}
-    for fact in facts:
-        if fact.label == "UNTESTABLE":
-            reasons.setdefault(fact.reason, []).append(fact.fact)
-    for score in scores:
-        if score.label == "UNTESTABLE":
-            reasons.setdefault(score.reason, []).append(score.score)
-    for reason, names in reasons.items():
+    for reason, verdicts in realism.untestable((*facts, *scores)).items():
+        names = (str(getattr(each, "fact", getattr(each, "score", ""))) for each in verdicts)
         yield f"UNTESTABLE   {', '.join(names)}: {reason}"
 
 
 def _day(stamp: str) -> str:
     return stamp.removesuffix("T00:00:00")
-
-
-def lacking_lines(figures: Sequence[LongFigure]) -> Iterator[str]:
-    """Say why facts of a long sample have no value, those with one reason together."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for one in figures:
-        for side, reason in (("reference", one.real_reason), ("paths", one.synthetic_reason)):
-            if reason:
-                reasons.setdefault((side, reason), []).append(one.fact)
-    for (side, reason), names in reasons.items():
-        yield f"no value for the {side}: {', '.join(names)}: {reason}"
 
 
 def _assets_foot(report: AssetsReport) -> Iterator[str]:
@@ -321,81 +304,24 @@ def _assets_foot(report: AssetsReport) -> Iterator[str]:
 
 
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:
-    """Yield what stands in no table: bands of whole paths, tails, drift, training dates, notes."""
+    """Yield what stands in no table: what was found in sentences, bands of whole paths, notes."""
     from scenario_gen.forecasts.judge import MENDED_BY
     from scenario_gen.forecasts.recalibrate import recalibration_finding
 
     ours = calibration.generator
-    yield f"all bars of a path inside its band: {_bands(ours.band)}"
+    yield f"all bars of a path inside its band: {', '.join(f'{b.share:.0%} of {b.level:.0%}' for b in ours.band)}"
     yield f"{ours.value_at_risk:<12} value at risk, both tails together"
-    for one in ours.exceedances:
-        if one.judged:
-            yield _tail(one)
-    undecided = sum(not one.judged for one in ours.exceedances)
-    if undecided:
+    if undecided := sum(not test.judged for test in ours.exceedances):
         yield f"INCONCLUSIVE {undecided} of {len(ours.exceedances)} value-at-risk tests: too few forecasts (--one-step)"
-    drift = ours.drift
-    yield (
-        f"{drift.label:<12} drift: {drift.generated:+.2f} [{drift.generated_low:+.2f}, {drift.generated_high:+.2f}] "
-        f"context deviations over the horizon; the market: {drift.realised:+.2f} "
-        f"[{drift.realised_low:+.2f}, {drift.realised_high:+.2f}]"
-    )
-    yield from _foresight(ours)
-    yield f"{ours.contamination.label:<12} training data: {ours.contamination.reason}"
-    yield from _untestable_facts(calibration)
+    yield from map(text_of, forecasts.sentences(calibration, "calibration"))
+    yield from untestable_lines(calibration.facts.facts if calibration.facts is not None else ())
     yield from _omissions(ours, *calibration.baselines)
-    for other in calibration.baselines:
-        yield f"{other.label:<12} {other.name}, as a whole"
     if calibration.raw:
         finding = recalibration_finding("", calibration)
         yield f"{finding.label:<12} recalibration: {finding.measured}"
     yield from calibration.notes
     if ours.label == "FAIL" and not calibration.raw:
         yield f"what may mend it: {MENDED_BY}; --recalibrate shows by how much"
-    yield f"a PIT mean off by {calibration.smallest_mean:.2f} would be found with a power of 80 %"
-
-
-def _foresight(ours: GeneratorCalibration) -> Iterator[str]:
-    """Yield how forecasts of volatility move with what came, beside the baselines'."""
-    seen = ours.foresight
-    if seen is None or seen.correlation is None:
-        return
-    than = "; ".join(f"{one.difference:+.2f} to {one.baseline} (p {one.p:.2g})" for one in seen.beside)
-    yield (
-        f"follows volatility: correlation {seen.correlation:.2f} [{seen.low:.2f}, {seen.high:.2f}] of forecasts with "
-        f"what came{'; ' + than if than else ''}"
-    )
-
-
-def _untestable_facts(calibration: Calibration) -> Iterator[str]:
-    """Yield which facts these forecasts cannot judge, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for fact in calibration.facts.facts if calibration.facts is not None else ():
-        if fact.label == "UNTESTABLE":
-            reasons.setdefault(fact.reason, []).append(fact.fact)
-    for reason, names in reasons.items():
-        yield f"UNTESTABLE   {', '.join(names)}: {reason}"
-
-
-def _tail(exceedances: Exceedances) -> str:
-    from scenario_gen.forecasts.exceedances import BASEL_BARS  # loaded already where there is one to show
-
-    count = f"{exceedances.hits} of {exceedances.forecasts} beyond ({exceedances.expected:g} expected)"
-    sums = (
-        ""
-        if exceedances.z2 is None or exceedances.p_shortfall is None
-        else f"; shortfall Z2 {exceedances.z2:+.2f} (p {exceedances.p_shortfall:.2g})"
-    )
-    light = (
-        ""
-        if exceedances.light is None
-        else f"; Basel {exceedances.light}, {exceedances.exceptions} of the last {BASEL_BARS}"
-    )
-    return f"{exceedances.label:<12} value at risk, {exceedances.title}: {count}{sums}{light}; {exceedances.reason}"
-
-
-def _bands(bands: list[Coverage]) -> str:
-    return ", ".join(f"{band.share:.0%} of {band.level:.0%}" for band in bands)
 
 
 def _omissions(*generators: GeneratorCalibration) -> Iterator[str]:

@@ -277,17 +277,17 @@ def _sections(
 def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:
     """Return what section 3 shows: the base scenario's facts, or the first that has some."""
     own = base if base.scenario.facts else next((one for one in placed if one.scenario.facts), base)
-    beside = realism.beside_base(own, placed)
+    beside = pictures.beside_base(own, placed)
     found = own.scenario.facts
     return {
         "facts_of": own,
         "facts_beside": [(mark, one.title) for one, mark in beside],
         "facts_sentences": realism.facts_sentences(own),
         "facts_table": realism.facts_table(own, beside),
-        "facts_shown": realism.shown_table(own),
-        "facts_long": realism.long_table(own),
+        "facts_shown": realism.shown_table(own.each("facts/facts")),
+        "facts_long": realism.long_table(own.each("facts/long")),
         "facts_untestable": realism.untestable_lines(found) if found else [],
-        "scores_table": realism.scores_table(own),
+        "scores_table": realism.scores_table(own.each("facts/scores")),
         "groups_table": realism.groups_table(placed),
     }
 

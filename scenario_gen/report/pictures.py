@@ -6,6 +6,7 @@ scenario. Does not draw.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -126,3 +127,32 @@ def _drill(placed: Placed, entry: int, base: PlacedScenario) -> dict[str, Any]:
         "hidden": max(len(path.trades) - MOST_TRADES, 0),
         "window": drill.window(path) if len(path.close) > drill.MOST_BARS else None,
     }
+
+
+def beside_base(base: PlacedScenario, scenarios: Sequence[PlacedScenario]) -> list[tuple[PlacedScenario, str]]:
+    """Return the coolest and the hottest scenario of the base's context and horizon, each with its mark."""
+    kin = [p for p in scenarios if p is not base and p.scenario.facts is not None and _alike(p, base)]
+    own = _heat(base)
+    if own is None:
+        return []
+    heats = [(heat, p) for p in kin if (heat := _heat(p)) is not None]
+    cooler = min((entry for entry in heats if entry[0] < own), key=lambda entry: entry[0], default=None)
+    hotter = max((entry for entry in heats if entry[0] > own), key=lambda entry: entry[0], default=None)
+    return [(entry[1], mark) for entry, mark in ((cooler, "low"), (hotter, "high")) if entry is not None]
+
+
+def _heat(placed: PlacedScenario) -> float | None:
+    """Return temperature times the dial of volatility; None for a generator without temperature."""
+    temperature = placed.scenario.generator.get("temperature")
+    louder = float(placed.scenario.generator.get("volatility", 1.0))
+    return float(temperature) * louder if isinstance(temperature, int | float) else None
+
+
+def _alike(placed: PlacedScenario, other: PlacedScenario) -> bool:
+    mine, theirs = placed.scenario, other.scenario
+    return (
+        mine.generator.get("kind") == "kronos"
+        and mine.generator.get("model") == theirs.generator.get("model")
+        and mine.context.sha256 == theirs.context.sha256
+        and mine.horizon == theirs.horizon
+    )

@@ -25,9 +25,10 @@ from scenario_gen.realism.results import FactsReport
 from scenario_gen.report import cards
 from scenario_gen.report.drawing.strips import REACH
 from scenario_gen.report.page import build_page
+from scenario_gen.report.pictures import beside_base
 from scenario_gen.report.table import Ref, place
 from scenario_gen.report.tables.forecasts import tails
-from scenario_gen.report.tables.realism import beside_base, facts_table, origin_facts
+from scenario_gen.report.tables.realism import facts_table, origin_facts
 from scenario_gen.report.words import FORBIDDEN, text_of
 from scenario_gen.store.results import StressRun
 

@@ -19,7 +19,7 @@ from scenario_gen.report.drawing.closeups import coverage_figure, rank_figure
 from scenario_gen.report.drawing.figures import CURVE_NARROW, CURVE_WIDE
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Table, show, tabulate
-from scenario_gen.report.tables.realism import origin_facts
+from scenario_gen.report.tables.realism import LABEL, origin_facts
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.stats.ranks import TITLES
 
@@ -28,7 +28,6 @@ MAIN = "log_volatility"  # the number by which generators are compared in one li
 SKILL = "crps_log_volatility"
 
 DIGITS, MOST_DECIMALS = 3, 6  # of the smallest score in a row
-LABEL = Column("Label", "label", "label", left=True, css="l vd")
 
 
 def calibrations(scenarios: Sequence[PlacedScenario]) -> list[dict[str, Any]]:
@@ -54,11 +53,11 @@ def _shown(placed: PlacedScenario, calibration: Calibration) -> dict[str, Any]:
     return {
         "title": placed.title,
         "label": calibration.generator.label,
-        "sentences": _sentences(calibration, at),
-        "generators": _generators_table(ref),
+        "sentences": sentences(calibration, at),
+        "generators": generators_table(ref),
         "tails": tails(ref),
-        "scores": _scores_table(ref),
-        "functionals": _functionals_table(ref),
+        "scores": scores_table(ref),
+        "functionals": functionals_table(ref.each("generator/functionals")),
         "names": names,
         "coverage": [coverage_figure(calibration, layout) for layout in (CURVE_WIDE, CURVE_NARROW)],
         "ranks": [
@@ -73,7 +72,8 @@ def _shown(placed: PlacedScenario, calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _sentences(calibration: Calibration, at: str) -> list[Sentence]:
+def sentences(calibration: Calibration, at: str) -> list[Sentence]:
+    """Return what a calibration found, with its drift and what is known of the training data."""
     ours = calibration.generator
     tested = [one for one in ours.functionals if one.label != "UNTESTABLE"]
     first = say(
@@ -125,7 +125,7 @@ def _generators(calibration: Ref) -> list[Ref]:
     return [calibration.find("generator"), *calibration.each("baselines")]
 
 
-def _generators_table(calibration: Ref) -> Table:
+def generators_table(calibration: Ref) -> Table:
     """Return one row per generator: coverage, spread of ranks, skill, drift and label."""
     main = f"functionals/functional={MAIN}"
     columns = (
@@ -178,7 +178,7 @@ def _skill(calibration: Ref, row: Ref) -> Cell:
     return Cell(ABSENT)
 
 
-def _functionals_table(calibration: Ref) -> Table:
+def functionals_table(functionals: Sequence[Ref], title: str = "") -> Table:
     """Return one row per number of a path: mean rank, spread, four coverages, q and label."""
     columns = (
         Column("Mean rank", mean_rank, unit="½ calibrated"),
@@ -190,8 +190,9 @@ def _functionals_table(calibration: Ref) -> Table:
     return tabulate(
         "Number of a path",
         (columns[0], *judged, LABEL),
-        calibration.each("generator/functionals"),
+        functionals,
         lambda row: f"{row.value.title[:1].upper()}{row.value.title[1:]}",
+        title=title,
         caption="Mean rank of what came among the paths with its 95% interval, mean distance of that rank to ½, share "
         "of forecasts inside four central bands, and q adjusted for all rows.",
     )
@@ -322,7 +323,7 @@ def _title(score: str) -> str:
     return f"{title[:1].upper()}{title[1:]}"
 
 
-def _scores_table(calibration: Ref) -> Table:
+def scores_table(calibration: Ref, title: str = "") -> Table:
     """Return one row per score: the generator's mean, and each baseline's with Diebold and Mariano's t."""
     generators = _generators(calibration)
     t = {(skill.baseline, skill.score): skill.t for skill in calibration.value.generator.skills}
@@ -341,6 +342,7 @@ def _scores_table(calibration: Ref) -> Table:
         columns,
         generators[0].value.scores,
         _title,
+        title=title,
         caption="Means over the forecasts, lower is better; the variogram scores see how bars hang together. t "
         "(Diebold and Mariano, where both forecast): below −2 this generator is surely better than that one, above 2 "
         "surely worse.",

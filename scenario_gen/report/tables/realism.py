@@ -6,7 +6,7 @@ question asks for. Does not judge: labels come from the run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from scenario_gen.forecasts.origins import PATHS, WANTED
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.realism.by_origin import MIN_ORIGINS
 from scenario_gen.realism.facts import FACTS
-from scenario_gen.realism.results import Comparison, FactsReport, FactVerdict, LongFigure
+from scenario_gen.realism.results import Comparison, FactsReport, FactVerdict, LongFigure, ScoreVerdict
 from scenario_gen.report import numbers, words
 from scenario_gen.report.drawing.strips import REACH, Tick, fact_strip
 from scenario_gen.report.numbers import NOT_APPLICABLE, plain
@@ -26,7 +26,8 @@ from scenario_gen.spec.models import MAX_CALIBRATED
 LABELS: tuple[Label, ...] = ("FAIL", "WARN", "INCONCLUSIVE", "UNTESTABLE", "PASS")
 
 LEAST_BARS = {fact.id: fact.min_bars for fact in FACTS}
-LABEL = Column("Label", "label", "label", left=True, css="l vd")
+LABEL = Column("Label", "label", "label", left=True, css="l vd", wrap=False)
+WIDE = 170  # columns of a terminal from which on it has room for what a narrow screen hides
 
 
 def _fact(head: str, path: str, unit: str = "") -> Column:
@@ -50,6 +51,10 @@ def _capital(text: str) -> str:
 def fact_head(fact: Ref) -> tuple[str, str]:
     """Return the head of a fact's row: its title and its id."""
     return _capital(name(fact.value.title, 90)), fact.value.fact
+
+
+def _fact_id(fact: Ref) -> str:
+    return str(fact.value.fact)
 
 
 def _by_group(facts: Sequence[Ref]) -> list[Row | Ref]:
@@ -77,8 +82,26 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
         css="gcell c1",
         ticks=ticks,
     )
-    columns = (
-        strips,
+    caption = f"Scenario {base.title}. {_compared(base.scenario.facts.mode)}"
+    rows = _by_group(base.each("facts/facts"))
+    heads = (strips, *_facts_columns())
+    return tabulate("Fact", heads, rows, fact_head, title="Fact by fact.", caption=caption, css="stack factt")
+
+
+def compared_table(facts: Sequence[Ref], mode: str, title: str, *, wide: bool) -> Table:
+    """Return the judged facts of a check group by group, without drawings.
+
+    A narrow terminal gets the columns that a narrow screen gets, and is told so: names and numbers are never cut.
+    """
+    columns = [column for column in _facts_columns() if wide or "hide-s" not in column.css]
+    fewer = f"A terminal of {WIDE} columns, or a file, gets q, the smallest difference to be found and the controls."
+    caption = _compared(mode) if wide else fewer
+    first, head = Column("Fact", left=True, wrap=wide), fact_head if wide else _fact_id
+    return tabulate(first, columns, _by_group(facts), head, title=title, caption=caption)
+
+
+def _facts_columns() -> tuple[Column, ...]:
+    return (
         _fact("Real mean", "real_mean"),
         Column("Paths", lambda fact: mean_of(fact, "synthetic_mean"), note=_outside),
         Column("Difference", lambda fact: difference(fact, "comparison"), unit="AUC − ½"),
@@ -87,7 +110,11 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
         Column("Real halves", lambda fact: difference(fact, "halves"), unit="AUC − ½", css="hide-s"),
         LABEL,
     )
-    single = base.scenario.facts.mode == "C"
+
+
+def _compared(mode: str) -> str:
+    """Say how to read facts beside real windows."""
+    single = mode == "C"
     what = (
         "mean rank of the paths among real windows, less where the next stretch of real time is expected to stand; "
         "brackets hold 95% of what it may do"
@@ -96,29 +123,26 @@ def facts_table(base: PlacedScenario, beside: Sequence[tuple[PlacedScenario, str
         "95% intervals over stretches of time"
     )
     copy = "these paths, broken on purpose, are" if single else "a broken copy of the market is"
-    caption = (
-        f"Scenario {base.title}. Difference: {what}. q is adjusted for all facts. Found "
+    return (
+        f"Difference: {what}. q is adjusted for all facts. Found "
         f"from: the smallest difference that would be found four times in five, and how surely {copy} "
         "caught. Real halves: the later half of the history against the earlier. Out, in grey: share of "
         "paths outside the middle 99% of real windows (of real ones: 1%), a screen of single paths and no verdict."
     )
-    rows = _by_group(base.each("facts/facts"))
-    return tabulate("Fact", columns, rows, fact_head, title="Fact by fact.", caption=caption, css="stack factt")
 
 
-def shown_table(base: PlacedScenario) -> Table | None:
+def shown_table(facts: Sequence[Ref], title: str = "") -> Table | None:
     """Return the facts that are shown and never judged."""
     columns = (
         _fact("Real mean", "real_mean"),
         _fact("Paths", "synthetic_mean"),
         Column("Why", lambda fact: _capital(fact.value.reason), left=True, css="l why"),
     )
-    facts = base.each("facts/facts")
     rows = [fact for fact in facts if fact.value.label is None and fact.value.real_mean is not None]
-    return tabled("Fact", columns, rows, fact_head)
+    return tabled("Fact", columns, rows, fact_head, title=title)
 
 
-def long_table(base: PlacedScenario) -> Table | None:
+def long_table(figures: Sequence[Ref], title: str = "Shown and never judged.") -> Table | None:
     """Return the facts of a long sample, of the history and of the paths pooled; None where none was measured."""
     return tabled(
         "Fact",
@@ -127,9 +151,9 @@ def long_table(base: PlacedScenario) -> Table | None:
             _figure("Paths", "synthetic", "pooled"),
             Column("Why there is no value", lambda figure: _capital(_lacking(figure.value)), left=True, css="l why"),
         ),
-        base.each("facts/long"),
+        figures,
         lambda figure: (_capital(figure.value.title), figure.value.fact),
-        title="Shown and never judged.",
+        title=title,
         caption="The whole history as one stretch, and the paths pooled, never joined end to end. The threshold of a "
         "tail and the range of lags decide these figures, and so does the mix of regimes, of which paths of one "
         "context hold one.",
@@ -151,16 +175,22 @@ def _lacking(figure: LongFigure) -> str:
     return "; ".join(f"{side}: {reason}" for side, reason in sides if reason)
 
 
+def untestable(verdicts: Iterable[FactVerdict | ScoreVerdict]) -> dict[str, list[FactVerdict | ScoreVerdict]]:
+    """Return what the data cannot judge, by reason."""
+    by_reason: dict[str, list[FactVerdict | ScoreVerdict]] = {}
+    for verdict in verdicts:
+        if verdict.label == "UNTESTABLE":
+            by_reason.setdefault(verdict.reason, []).append(verdict)
+    return by_reason
+
+
 def untestable_lines(report: FactsReport) -> list[tuple[str, str]]:
-    """Return which facts the data cannot judge, by reason."""
-    by_reason: dict[str, list[str]] = {}
-    for fact in report.facts:
-        if fact.label == "UNTESTABLE":
-            by_reason.setdefault(fact.reason, []).append(fact.title)
-    return [(_capital(", ".join(titles)), reason) for reason, titles in by_reason.items()]
+    """Return the titles of the facts that the data cannot judge, by reason."""
+    groups = untestable(report.facts).items()
+    return [(_capital(", ".join(verdict.title for verdict in verdicts)), reason) for reason, verdicts in groups]
 
 
-def scores_table(base: PlacedScenario) -> Table | None:
+def scores_table(scores: Sequence[Ref], title: str = "") -> Table | None:
     """Return the scores of the whole ensemble beside real windows against real windows; the judged ones first."""
     label = Column("Label", lambda score: Cell(label=score.value.label) if score.value.label else "shown only",
                    left=True, css="l vd")  # fmt: skip
@@ -172,8 +202,9 @@ def scores_table(base: PlacedScenario) -> Table | None:
             _figure("Limit", "real_limit", "95% of real splits"),
             label,
         ),
-        sorted(base.each("facts/scores"), key=lambda score: score.value.label is None),
+        sorted(scores, key=lambda score: score.value.label is None),
         lambda score: (_capital(name(score.value.title, 100)), score.value.score),
+        title=title,
         caption="Each score beside the same score of real windows against other real windows, over random splits of "
         "the history. One context shows one regime: where a score is beyond the limit, single stretches of real time, "
         "each against all others, say whether that means anything.",
@@ -239,35 +270,6 @@ def _halves_sentence(report: FactsReport) -> Sentence:
     return say(words.HALVES_SOME, facts=", ".join(titles), count=numbers.count(len(titles)))
 
 
-def beside_base(base: PlacedScenario, scenarios: Sequence[PlacedScenario]) -> list[tuple[PlacedScenario, str]]:
-    """Return the coolest and the hottest scenario of the base's context and horizon, each with its mark."""
-    kin = [p for p in scenarios if p is not base and p.scenario.facts is not None and _alike(p, base)]
-    own = _heat(base)
-    if own is None:
-        return []
-    heats = [(heat, p) for p in kin if (heat := _heat(p)) is not None]
-    cooler = min((entry for entry in heats if entry[0] < own), key=lambda entry: entry[0], default=None)
-    hotter = max((entry for entry in heats if entry[0] > own), key=lambda entry: entry[0], default=None)
-    return [(entry[1], mark) for entry, mark in ((cooler, "low"), (hotter, "high")) if entry is not None]
-
-
-def _heat(placed: PlacedScenario) -> float | None:
-    """Return temperature times the dial of volatility; None for a generator without temperature."""
-    temperature = placed.scenario.generator.get("temperature")
-    louder = float(placed.scenario.generator.get("volatility", 1.0))
-    return float(temperature) * louder if isinstance(temperature, int | float) else None
-
-
-def _alike(placed: PlacedScenario, other: PlacedScenario) -> bool:
-    mine, theirs = placed.scenario, other.scenario
-    return (
-        mine.generator.get("kind") == "kronos"
-        and mine.generator.get("model") == theirs.generator.get("model")
-        and mine.context.sha256 == theirs.context.sha256
-        and mine.horizon == theirs.horizon
-    )
-
-
 def _outside(fact: Ref) -> str:
     """Return the share of paths beyond the middle 99% of real windows, in grey: a screen of single paths."""
     outside = fact.value.outside
@@ -325,7 +327,7 @@ def origin_facts(calibration: Calibration, horizon: int, at: str) -> dict[str, A
             labels=label_counts(facts),
         ),
         "limits": [*_too_short(calibration, facts, horizon), *_few_paths(calibration)],
-        "table": _origins_table(Ref(facts, f"{at}/facts")),
+        "table": origins_table(Ref(facts, f"{at}/facts").each("facts")),
         "untestable": untestable_lines(facts),
     }
 
@@ -387,7 +389,7 @@ def _few_paths(calibration: Calibration) -> list[Sentence]:
     ]
 
 
-def _origins_table(facts: Ref) -> Table:
+def origins_table(facts: Sequence[Ref], title: str = "") -> Table:
     """Return what came ranked among the paths of its own context, fact by fact."""
     columns = (
         _fact("What came", "real_mean", "mean"),
@@ -402,4 +404,4 @@ def _origins_table(facts: Ref) -> Table:
         "forecasts. q is adjusted for all facts. Found from: the smallest effect that would be found four times in "
         "five."
     )
-    return tabulate("Fact", columns, _by_group(facts.each("facts")), fact_head, caption=caption)
+    return tabulate("Fact", columns, _by_group(facts), fact_head, title=title, caption=caption)
