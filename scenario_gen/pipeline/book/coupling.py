@@ -26,7 +26,6 @@ from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.study import Book, Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, missing_file
-from scenario_gen.reading.words import nearest
 from scenario_gen.spec.models import ResolvedScenario
 from scenario_gen.stats.estimate import Floats
 from scenario_gen.stress.crises import LIBRARY
@@ -116,14 +115,8 @@ class Couplings:
         asked = joint.calibrate
         if asked.crisis is None:
             return calibration_rows(aligned, asked, place=place)
-        named = {crisis.id: crisis for crisis in LIBRARY}
-        if asked.crisis not in named:
-            raise DataError(
-                f"{place('crisis')}: got {asked.crisis!r}, which is no crisis{nearest(asked.crisis, named)}",
-                expected=f"one of {', '.join(named)}",
-            )
-        crisis = named[asked.crisis]
-        return calibration_rows(aligned, asked, (crisis.before, crisis.until), place)
+        dates = {crisis.id: (crisis.before, crisis.until) for crisis in LIBRARY}
+        return calibration_rows(aligned, asked, dates[asked.crisis], place)
 
     def _given(self, scenario: ResolvedScenario, joint: Joint, assets: list[str]) -> Floats | None:
         if joint.correlation is None:
