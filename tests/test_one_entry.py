@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -90,6 +91,32 @@ report: {folder: run}
 """
 
 
+# all commands in one process of the copy: starting one takes longer than what it is asked
+SHELL = """
+import json, sys
+from typer.testing import CliRunner
+from scenario_gen.cli.app import app
+answers = [CliRunner().invoke(app, words) for words in json.loads(sys.argv[1])]
+print(json.dumps([[answer.exit_code, answer.stdout, answer.stderr] for answer in answers]))
+"""
+KEPT, UNTIL = "run/paths/base.parquet", ("--context-end", "2012-06-29")
+RULE = ("--strategy", "strategies/sma_cross.py:SmaCross", "--params", "fast=5", "slow=20")
+COMMANDS = {
+    "run": ("run", "toys.yaml"),
+    "check": ("check", KEPT, "--reference", "sp500", *UNTIL, "--quiet"),
+    "backtest": ("backtest", KEPT, *RULE, "--context", "sp500", *UNTIL, "--limits", "toy_floor=0.9", "--json"),
+    "help": ("calibrate", "--help"),
+}
+
+
+class Answer(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package and one new entry in each list."""
@@ -127,8 +154,12 @@ def _ask(house: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def ran(house: Path) -> subprocess.CompletedProcess[str]:
-    return _ask(house, "-m", "scenario_gen", "run", "toys.yaml")
+def ran(house: Path) -> dict[str, Answer]:
+    """Every command's answer by its name, asked in this order."""
+    done = _ask(house, "-c", SHELL, json.dumps([*COMMANDS.values()]))
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout.splitlines()[-1])
+    return {name: Answer(*answer) for name, answer in zip(COMMANDS, answers, strict=True)}
 
 
 def test_the_schema_of_specs_has_the_new_generator_and_limit(house: Path) -> None:
@@ -141,13 +172,12 @@ def test_the_schema_of_specs_has_the_new_generator_and_limit(house: Path) -> Non
     assert schema["$defs"]["ToyShock"]["properties"]["kind"]["const"] == "toy"
 
 
-def test_a_run_tells_all_of_them_on_the_terminal_in_json_and_on_the_page(
-    house: Path, ran: subprocess.CompletedProcess[str]
-) -> None:
+def test_a_run_tells_all_of_them_on_the_terminal_in_json_and_on_the_page(house: Path, ran: dict[str, Answer]) -> None:
     """Exit code 3: the toy limit, at least 90 % of bars up, is breached."""
-    assert ran.returncode == 3, ran.stderr
+    told = ran["run"]
+    assert told.code == 3, told.err
     for text in ("limits: toy_floor", "median toy bars up", "toy [base]: toys are odd"):
-        assert text in ran.stdout
+        assert text in told.out
     run = json.loads((house / "run" / "run.json").read_text(encoding="utf-8"))
     (scenario,) = run["scenarios"]
     assert scenario["generator"]["kind"] == "toy"
@@ -161,14 +191,10 @@ def test_a_run_tells_all_of_them_on_the_terminal_in_json_and_on_the_page(
         assert text in page
 
 
-def test_the_commands_on_given_paths_know_them_too(house: Path, ran: subprocess.CompletedProcess[str]) -> None:
-    paths, until = "run/paths/base.parquet", ("--context-end", "2012-06-29")
-    checked = _ask(house, "-m", "scenario_gen", "check", paths, "--reference", "sp500", *until, "--quiet")
-    assert "toy share of rises" in checked.stdout, checked.stderr
-    rule = ("--strategy", "strategies/sma_cross.py:SmaCross", "--params", "fast=5", "slow=20")
-    words = (paths, *rule, "--context", "sp500", *until, "--limits", "toy_floor=0.9", "--json")
-    traded = _ask(house, "-m", "scenario_gen", "backtest", *words)
-    assert traded.returncode == 3, traded.stderr
-    (strategy,) = json.loads(traded.stdout)["strategies"]
+def test_the_commands_on_given_paths_know_them_too(ran: dict[str, Answer]) -> None:
+    assert "toy share of rises" in ran["check"].out, ran["check"].err
+    traded = ran["backtest"]
+    assert traded.code == 3, traded.err
+    (strategy,) = json.loads(traded.out)["strategies"]
     assert "toy_up" in [metric["metric"] for metric in strategy["metrics"]]
-    assert "toy" in _ask(house, "-m", "scenario_gen", "calibrate", "--help").stdout
+    assert "toy" in ran["help"].out

@@ -132,7 +132,7 @@ def test_the_base_scenario_is_calibrated_as_the_command_would(done: Run) -> None
     run, _, spec = done
     assert [scenario.calibration is not None for scenario in run.scenarios] == [False, True, False]
     one = next(found for found in _prepared(spec) if found.name == "base")
-    again = calibrate(one.generator, one.history, Settings(64, 20, paths=39, seed=3, origins=40))
+    again = calibrate(one.generator, one.history, Settings(64, 20, paths=39, seed=3, origins=40, baselines=()))
     found = run.scenarios[1].calibration
     assert found is not None
     assert found.generator.functionals == again.generator.functionals
