@@ -175,7 +175,7 @@ class Aligned:
 
     @cached_property
     def apart(self) -> tuple[ApartCloses, ...]:
-        """Pairs of assets whose returns go together a bar apart more than bar by bar; one in a hundred books by chance.
+        """Pairs of assets whose returns go together a bar apart more than bar by bar: by chance in less than one book in 100.
 
         The correlation one bar apart against that of the same bars, by the influence of each bar on both; lagged
         correlations are the mark of closes of different hours (Burns, Engle and Mezrich 1998, "Correlations and
