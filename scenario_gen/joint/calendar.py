@@ -175,7 +175,7 @@ class Aligned:
 
     @cached_property
     def apart(self) -> tuple[ApartCloses, ...]:
-        """Pairs of assets whose returns go together a bar apart more than bar by bar: by chance in less than one book in 100.
+        """Pairs of assets whose returns go together a bar apart more than bar by bar: by chance in under 1 % of books.
 
         The correlation one bar apart against that of the same bars, by the influence of each bar on both; lagged
         correlations are the mark of closes of different hours (Burns, Engle and Mezrich 1998, "Correlations and
