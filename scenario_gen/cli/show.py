@@ -10,8 +10,8 @@ from rich.console import Console
 from scenario_gen.errors import printable
 from scenario_gen.finding import Finding
 from scenario_gen.report.stress import answer_tables
-from scenario_gen.report.table import Column, Placed, Ref, Table, choose_base, of_texts, place, to_rich
-from scenario_gen.report.tables import dials, forecasts, realism, terminal
+from scenario_gen.report.table import Column, Placed, Ref, Table, choose_base, of_texts, place, place_books, to_rich
+from scenario_gen.report.tables import book, dials, forecasts, realism, terminal
 from scenario_gen.report.tables.accounts import endings_tables
 from scenario_gen.report.tables.robustness import regimes_table
 from scenario_gen.report.words import text_of
@@ -52,11 +52,24 @@ def show(console: Console, *parts: Table | Iterable[str], light: bool = False) -
 
 def show_run(run: StressRun, console: Console | None = None) -> None:
     """Print a row per scenario and strategy, what else was asked, then a line per kind of finding that is no PASS."""
+    if run.book is not None:
+        _show_book(run, console or make_console())
+        return
     placed = place(run)
     base = choose_base(placed)
     regimes = regimes_table(base, base.strategies())
     tables = [terminal.run_table(run), *([] if regimes is None else [regimes]), *answer_tables(run, placed, base)]
     show(console or make_console(), *tables, finding_lines(run.findings))
+
+
+def _show_book(run: StressRun, console: Console) -> None:
+    """Print what a run says of several assets together; what it says of each alone is in the report."""
+    placed = place_books(run)
+    base = next((each for each in placed if each.scenario.name == "base"), placed[0])
+    rules = run.spec.get("account")
+    ends = endings_tables(rules, base.strategies()) if rules else ()
+    show(console, terminal.run_table(run), *ends, *book.terminal_tables(run), book.terminal_lines(run))
+    show(console, finding_lines(run.findings))
 
 
 def show_models(models: Iterable[KnownModel], console: Console | None = None) -> None:

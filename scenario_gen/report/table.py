@@ -80,11 +80,11 @@ class Placed(Ref):
 
 @dataclass(frozen=True)
 class PlacedScenario(Ref):
-    """A scenario with its place in run.json."""
+    """A scenario, or one of several assets together, with its place in run.json."""
 
     @property
     def scenario(self) -> ScenarioResult:
-        """The result."""
+        """The result; of several assets together it has a name, a role and strategies alone."""
         found: ScenarioResult = self.value
         return found
 
@@ -120,6 +120,12 @@ def choose_base(scenarios: Sequence[PlacedScenario]) -> PlacedScenario:
 def place(run: StressRun) -> list[PlacedScenario]:
     """Return every scenario with its place in run.json."""
     return [PlacedScenario(scenario, f"scenarios/{number}") for number, scenario in enumerate(run.scenarios)]
+
+
+def place_books(run: StressRun) -> list[PlacedScenario]:
+    """Return every scenario of several assets together with its place in run.json; none of a run of one asset."""
+    books = () if run.book is None else run.book.scenarios
+    return [PlacedScenario(book, f"book/scenarios/{number}") for number, book in enumerate(books)]
 
 
 def _step(value: Any, step: str) -> tuple[Any, str]:

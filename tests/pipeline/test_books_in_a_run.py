@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from rich.console import Console
 
 import scenario_gen as sg
+from scenario_gen.cli.show import show_run
 from scenario_gen.errors import StrategyError
 from scenario_gen.finding import LIMITS, LOOK_AHEAD
 from scenario_gen.joint.coupling import Dated
@@ -53,6 +56,7 @@ def spec_in(folder: Path, rules: tuple[str, ...] = ("Hold", "Trend"), **changes:
         "bars": {"horizon": HORIZON, "context": 64},
         "paths": {"count": PATHS, "seed": 7, "block": BLOCK, "keep": True},
         "generator": {"kind": "fhs"},
+        "joint": {"copula": "independent"},
         "checks": {"facts": False, "calibration": False},
         "assets": [{"name": "spx", "source": "sp500"}, {"name": "ndx", "source": "nasdaq"}],
         "scenarios": [{"name": "base"}],
@@ -112,9 +116,9 @@ def test_a_held_book_is_worth_what_both_halves_are_on_the_same_future(done: tupl
 
 def test_what_a_book_risks_is_shared_out_among_its_assets(done: tuple[sg.StressRun, Path]) -> None:
     for book in scenarios(done[0]):
-        risks = [strategy.risk for strategy in book.strategies]
-        assert [risk.names for risk in risks] == [("spx", "ndx")] * 2
-        assert all(risk.paths == PATHS for risk in risks)
+        for strategy in book.strategies:
+            assert strategy.risk is not None
+            assert (strategy.risk.names, strategy.risk.paths) == (("spx", "ndx"), PATHS)
 
 
 def test_limits_and_probes_speak_of_the_scenario_as_it_is_written(done: tuple[sg.StressRun, Path]) -> None:
@@ -132,6 +136,32 @@ def test_limits_and_probes_speak_of_the_scenario_as_it_is_written(done: tuple[sg
     assert all(strategy.warm_up is not None for strategy in scenarios(done[0])[0].strategies)
     assert done[0].agreement is not None
     assert [figures.strategy for figures in done[0].agreement.strategies] == ["Hold", "Trend"]
+
+
+def test_the_terminal_shows_the_strategies_of_a_book_how_it_was_coupled_and_what_it_risks(
+    done: tuple[sg.StressRun, Path],
+) -> None:
+    console = Console(width=150, file=StringIO())
+    show_run(done[0], console)
+    told = console.file.getvalue()
+    rows = [line for line in told.splitlines() if line.startswith("│ ")]
+    heads = [row.split("│")[1].strip() for row in rows]
+    assert heads == [
+        "base",
+        "Hold",
+        "Trend",
+        "gbm (baseline)",
+        "Hold",
+        "Trend",
+        "base",
+        "Hold",
+        "Trend",
+        "gbm",
+        "Hold",
+        "Trend",
+    ]
+    assert "What the book risks" in told
+    assert "base of spx, ndx" in told
 
 
 def test_what_really_came_stands_among_the_futures(done: tuple[sg.StressRun, Path]) -> None:

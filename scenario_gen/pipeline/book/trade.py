@@ -334,7 +334,7 @@ def _strategy(
 ) -> StrategyResult:
     metrics = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
     rows = np.array(ranked(metrics["total_return"].to_numpy(dtype=np.float64)))
-    result = strategy_result(
+    known = strategy_result(
         strategy,
         metrics,
         merged.equity[place],
@@ -345,7 +345,7 @@ def _strategy(
         named=_named(book, strategy, study.store, merged, rows) if named else (),
         rules=book.ground.account,
     )
-    return replace(result, risk=book_risk(merged.losses[place]))
+    return replace(known, risk=book_risk(merged.losses[place]))
 
 
 def _realised(book: Book, strategy: LoadedStrategy, place: int, merged: MergedBook) -> Realised | None:

@@ -5,7 +5,8 @@ Owns which number stands in which column, and the sentences beside them. Compute
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,7 +15,7 @@ from scenario_gen.report.numbers import Shown, count, plain
 from scenario_gen.report.table import Answer, Cell, Column, Ref, Row, Table, tabulate
 from scenario_gen.report.tables.forecasts import mean_rank
 from scenario_gen.report.tables.realism import LABEL, difference, fact_head, mean_of
-from scenario_gen.report.words import Badge, Sentence, name, plural, say
+from scenario_gen.report.words import Badge, Sentence, name, plural, say, text_of
 from scenario_gen.store.results import StressRun
 
 MOST_NAMED = 8  # assets in a sentence
@@ -58,6 +59,72 @@ def book_answers(run: StressRun) -> list[Answer]:
 def _base(books: Sequence[Ref]) -> Ref:
     own = [book for book in books if book.value.role == "scenario"] or list(books)
     return next((book for book in own if book.value.name == "base"), own[0])
+
+
+def terminal_tables(run: StressRun) -> list[Table]:
+    """Return what the terminal shows of several assets: the coupling of each scenario, and what their books risk."""
+    if run.book is None:
+        return []
+    books = [Ref(book, f"book/scenarios/{number}") for number, book in enumerate(run.book.scenarios)]
+    pairs = [
+        replace(table, title=f"{name(book.value.name)}: correlation of log returns, {book.value.coupling.copula}")
+        for book in books
+        if (table := _pairs_table(book)).rows
+    ]
+    rows: list[Any] = []
+    for book in books:
+        rows += [Row(name(book.value.name), css="grp"), *book.each("strategies")]
+    risks = tabulate(
+        "Strategy",
+        BOOK_RISKS,
+        rows,
+        lambda strategy: name(strategy.value.name),
+        title="What the book risks",
+        caption=RISKS_CAPTION,
+    )
+    return [*pairs, risks]
+
+
+def terminal_lines(run: StressRun) -> list[str]:
+    """Return how the assets of each scenario were put together, and what is missing in that, a line each."""
+    lines = []
+    for number, book in enumerate(() if run.book is None else run.book.scenarios):
+        lines.append(text_of(_put(Ref(book, f"book/scenarios/{number}"))))
+        lines += [f"  {note}" for note in book.coupling.notes]
+        if book.dropped:
+            futures = plural(book.dropped, "future")
+            lines.append(f"  {book.name}: {futures} left out of all assets, since a candle of some asset broke a rule")
+    return list(dict.fromkeys(lines))
+
+
+def _in_tail(path: str) -> Callable[[Ref], Ref]:
+    """Return where a strategy has a figure of the tail that is shown first."""
+
+    def found(strategy: Ref) -> Ref:
+        tails = () if strategy.value.risk is None else strategy.value.risk.tails
+        number = next((n for n, tail in enumerate(tails) if (tail.sense, tail.level) == (HOLDS, LEVEL)), None)
+        return Ref(None, strategy.at) if number is None else strategy.find(f"risk/tails/{number}/{path}")
+
+    return found
+
+
+def _largest(strategy: Ref) -> str:
+    """Return the part to which the book owes most of that tail, and its share."""
+    parts = [part for part in _in_tail("parts")(strategy).value or () if part.share.value is not None]
+    most = max(parts, key=lambda part: part.share.value, default=None)
+    return "" if most is None else f"{name(most.name)}, {most.share.value:.0%}"
+
+
+BOOK_RISKS = (
+    Column("VaR 97.5%", _in_tail("var"), "percent"),
+    Column("Expected shortfall", _in_tail("es"), "percent"),
+    Column("Diversification", _in_tail("diversification"), "number", decimals=2),
+    Column("Largest part", _largest, left=True),
+)
+RISKS_CAPTION = (
+    "losses at the end; diversification: expected shortfall over the sum of what the assets would have alone; the "
+    "largest part of it"
+)
 
 
 # --- How the assets were put together ---
@@ -262,10 +329,10 @@ def _laws_table(book: Ref) -> Table:
 
 
 def _tail(book: Ref) -> Answer | None:
-    traded = [strategy for strategy in book.each("strategies") if strategy.value.risk is not None]
-    if not traded:
+    placed = [strategy for strategy in book.each("strategies") if strategy.value.risk is not None]
+    if not placed:
         return None
-    strategies, risks = [strategy.value.name for strategy in traded], [strategy.find("risk") for strategy in traded]
+    strategies, risks = [each.value.name for each in placed], [each.find("risk") for each in placed]
     told: list[Sentence] = []
     tables = []
     for strategy, risk in zip(strategies, risks, strict=True):

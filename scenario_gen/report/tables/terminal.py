@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from scenario_gen.backtest.limits import quantile_path
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, Finding, Label
-from scenario_gen.report.table import Column, Placed, Ref, Row, Table, of_texts, place, tabulate
+from scenario_gen.report.table import Column, Placed, Ref, Row, Table, of_texts, place, place_books, tabulate
 from scenario_gen.report.tables.outcomes import LOW, MEDIAN
 from scenario_gen.store.results import StressRun
 
@@ -27,9 +27,9 @@ RESULTS = (
 
 
 def run_table(run: StressRun) -> Table:
-    """Return a row per strategy below each scenario: estimates with their 95 % intervals."""
+    """Return a row per strategy below each scenario, of several assets together: estimates with their intervals."""
     rows: list[Row | Placed] = []
-    for scenario in place(run):
+    for scenario in place(run) if run.book is None else place_books(run):
         rows += [Row(scenario.title, scenario.role), *scenario.strategies()]
     weighted = [(scenario.name, scenario.weighting) for scenario in run.scenarios if scenario.weighting is not None]
     caption = "; ".join([INTERVALS, *(f"{name}: {weighting.in_words}" for name, weighting in weighted)])
