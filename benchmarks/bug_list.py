@@ -1083,11 +1083,7 @@ BUGS: tuple[Bug, ...] = (
         "backtest/ledger.py",
         "backtest/book/test_books.py",
         ("a book buys before it sells", "(asked != 0, asked * price)", "(asked != 0, -asked * price)"),
-        (
-            "debts of a book cost each asset the whole",
-            "self.costs.of_columns(debit) * np.divide(",
-            "debit.max() * np.divide(",
-        ),
+        ("debts of a book are shared alike", "out=alike, where=total > 0", "out=alike, where=total < 0"),
         ("entries of one moment take all their cash", "where=total > left)", "where=total > np.inf)"),
     ),
     *bugs_of(
@@ -1096,7 +1092,7 @@ BUGS: tuple[Bug, ...] = (
         ("a slice of equity is the whole", "size=orders.size / costs.assets", "size=orders.size"),
         ("closed markets are traded", "if not paths.open_bars.all():", "if paths.open_bars.sum() < 0:"),
         ("the first asset's costs are everybody's", "[ground.broker for ground in", "[self.broker for ground in"),
-        ("round trips are another asset's", "[column % len(paths.assets)]", "[column // len(paths)]"),
+        ("round trips are another asset's", "path, asset = np.divmod(", "asset, path = np.divmod("),
     ),
     *bugs_of(
         "backtest/account.py",

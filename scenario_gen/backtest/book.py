@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from scenario_gen.backtest.engine import (
     CHUNK_CELLS,
     COLUMN_CHUNK,
     BacktestResult,
+    bars_of,
     endings_of,
     market_of,
     metrics_of,
@@ -41,6 +42,10 @@ from scenario_gen.errors import SpecError
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
+from scenario_gen.market.paths import PathSet
+
+AnyGround: TypeAlias = "Ground | BookGround"
+AnyPaths: TypeAlias = PathSet | BookPaths
 
 SHARED = ("cash", "fill", "leverage", "position")  # of the broker: what the account of a book has once
 USUAL: Mapping[str, float] = {"cost_times": 1.0, "slippage": 0.0, "ceiling": np.inf, "floor": -np.inf, "missed": 0.0}
@@ -217,6 +222,26 @@ def book_bars(ground: BookGround, paths: BookPaths) -> Bars:
     )
 
 
+def bars_on(ground: AnyGround, paths: AnyPaths, places: NDArray[np.int64] | slice = slice(None)) -> Bars:
+    """Return what a strategy sees of some paths, of one asset or of several.
+
+    Args:
+        ground: of one asset, or of a book.
+        paths: of the same.
+        places: which of them; where they are numbers a path may be there more than once, and is named by its place.
+    """
+    if isinstance(ground, BookGround):
+        assert isinstance(paths, BookPaths)
+        return book_bars(ground, BookPaths({name: _some(part, places) for name, part in paths.parts.items()}))
+    assert isinstance(paths, PathSet)
+    return bars_of(ground, _some(paths, places))
+
+
+def _some(paths: PathSet, places: NDArray[np.int64] | slice) -> PathSet:
+    ids = paths.path_ids[places] if isinstance(places, slice) else np.arange(len(places), dtype=np.int64)
+    return PathSet(paths.values[places], paths.fields, paths.timestamps, ids, paths.anchor_close)
+
+
 def _flat(values: NDArray[Any]) -> NDArray[Any]:
     """Return [path, bar, asset] as [bar, column], the assets of a path together."""
     return np.ascontiguousarray(values.swapaxes(0, 1).reshape(values.shape[1], -1))
@@ -230,17 +255,13 @@ def _chunks(ground: BookGround, paths: BookPaths, width: int | None) -> list[NDA
 
 
 def _run_chunk(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -> BookBacktest:
-    bars = book_bars(ground, paths)
-    seen = BookPaths({name: part.as_seen for name, part in paths.parts.items()})
-    same = all(seen.parts[name] is part for name, part in paths.parts.items())
-    outcome = _fill(strategy, ground, bars, bars if same else book_bars(ground, seen), _market(bars, paths))
-    column = outcome.trades["path_id"].to_numpy()
-    names = np.array(paths.assets, dtype=object)[column % len(paths.assets)]
-    trades = outcome.trades.assign(path_id=column // len(paths.assets))
-    by_path = trades.assign(asset=names).sort_values(["path_id", "entry_bar"], kind="stable", ignore_index=True)
-    numbered = replace(outcome, trades=by_path)
+    bars, seen = book_bars(ground, paths), _seen(ground, paths)
+    outcome = _fill(strategy, ground, bars, bars if seen is None else seen, _market(bars, paths))
+    numbered = by_path(outcome, len(paths.assets))
+    trades = numbered.trades
+    trades = trades.assign(asset=np.array(paths.assets, dtype=object)[trades[ASSET].to_numpy()])
     account = outcome.account
-    trades = by_path.assign(path_id=paths.path_ids[by_path["path_id"].to_numpy()])
+    trades = trades.assign(path_id=paths.path_ids[trades["path_id"].to_numpy()])
     result = BacktestResult(
         metrics=metrics_of(numbered, paths.path_ids, ground.bars_per_year),
         equity=account.equity.astype(np.float32),
@@ -249,6 +270,36 @@ def _run_chunk(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -
         endings=None if ground.account is None else endings_of(ground.account, outcome, bars, ground, paths.path_ids),
     )
     return BookBacktest(result, paths.assets, account.profit, account.holding)
+
+
+def by_path(outcome: Outcome, assets: int) -> Outcome:
+    """Return an outcome whose round trips are numbered by path, and of several assets by ``asset``, in time's order."""
+    path, asset = np.divmod(outcome.trades["path_id"].to_numpy(), assets)
+    trades = outcome.trades.assign(path_id=path, asset=asset)
+    return replace(outcome, trades=trades.sort_values(["path_id", "entry_bar"], kind="stable", ignore_index=True))
+
+
+def signals_on_book(
+    strategy: LoadedStrategy, ground: BookGround, paths: BookPaths
+) -> tuple[Quotes, SignalOrders, Costs]:
+    """Return the bars of a book as the broker sees them, what ``signals`` ask for on them, and what that costs.
+
+    Raises:
+        StrategyError: the strategy raised, or returned something unusable.
+        SpecError: the ground cannot carry a book.
+    """
+    _refuse(ground, paths)
+    bars, seen = book_bars(ground, paths), _seen(ground, paths)
+    costs, shown = ground.costs(len(paths)), bars if seen is None else seen
+    wanted = _wanted(strategy, ask(strategy, "signals", shown.lent()), shown, ground, costs)
+    return _market(bars, paths), wanted.fillable(shorts=costs.shorts), costs
+
+
+def _seen(ground: BookGround, paths: BookPaths) -> Bars | None:
+    """Return the frames that a strategy sees where data are wrong; None where they are not."""
+    parts = {name: part.as_seen for name, part in paths.parts.items()}
+    same = all(parts[name] is part for name, part in paths.parts.items())
+    return None if same else book_bars(ground, BookPaths(parts))
 
 
 def _fill(strategy: LoadedStrategy, ground: BookGround, bars: Bars, seen: Bars, market: Quotes) -> Outcome:

@@ -9,7 +9,7 @@ distributions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -150,7 +150,7 @@ def _sloppily(
     )
 
 
-def chunks(context: Candles, paths: PathSet, width: int | None = None) -> list[slice]:
+def chunks(context: Sized, paths: Horizon, width: int | None = None) -> list[slice]:
     """Return the slices of paths to hold in memory one after the other."""
     most = width or min(COLUMN_CHUNK, max(1, CHUNK_CELLS // (len(context) + paths.horizon)))
     return [slice(start, start + most) for start in range(0, len(paths), most)]
@@ -205,6 +205,14 @@ def _run_chunk(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: 
         trades=outcome.trades.assign(path_id=path_ids[outcome.trades["path_id"].to_numpy()]),
         endings=None if ground.account is None else endings_of(ground.account, outcome, bars, ground, path_ids),
     )
+
+
+class Horizon(Sized, Protocol):
+    """Paths of one asset or of several."""
+
+    @property
+    def horizon(self) -> int:
+        """Bars per path."""
 
 
 class Days(Protocol):
