@@ -60,7 +60,12 @@ if TYPE_CHECKING:
         judge_together as judge_together,
         skill as skill,
     )
-    from scenario_gen.backtest.strategy import Bars as Bars, Signals as Signals, Strategy as Strategy
+    from scenario_gen.backtest.strategy import (
+        Bars as Bars,
+        Signals as Signals,
+        Strategy as Strategy,
+        Targets as Targets,
+    )
     from scenario_gen.backtest.tail import (
         Drawdowns as Drawdowns,
         Marker as Marker,

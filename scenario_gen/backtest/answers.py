@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.loader import LoadedStrategy, method_of, shown, user_error
-from scenario_gen.backtest.orders import SignalOrders
+from scenario_gen.backtest.orders import SignalOrders, WeightOrders
 from scenario_gen.backtest.simulate import is_portfolio
-from scenario_gen.backtest.strategy import Bars, Signals
+from scenario_gen.backtest.strategy import Bars, Signals, Targets
 from scenario_gen.errors import StrategyError
 
 log = logging.getLogger(__name__)
@@ -100,20 +100,28 @@ def usable_signals(
     )
 
 
-def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0) -> Floats:
-    """Return the target weights of ``rows``, float64 [bar, column]; ``most`` is the broker's leverage.
+def usable_weights(
+    strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0
+) -> WeightOrders:
+    """Return the target weights of ``rows``, [bar, column]; ``most`` is the broker's leverage.
 
     Raises:
-        StrategyError: not a frame like ``bars.close``, or not numbers in [-most, most]; or the absolute weights of a
-            book's assets sum to more.
+        StrategyError: not a frame like ``bars.close`` (or ``Targets`` with one), or not numbers in [-most, most]; or
+            the absolute weights of a book's assets sum to more.
     """
-    if not isinstance(answer, pd.DataFrame):
-        raise _refused(strategy, "weights", f"returned {_kind(answer)}", "a DataFrame shaped like bars.close")
+    asked = answer if isinstance(answer, Targets) else Targets(answer)
+    if not isinstance(asked.weights, pd.DataFrame):
+        what = f"returned {_kind(asked.weights)}"
+        raise _refused(strategy, "weights", what, "a DataFrame shaped like bars.close, or Targets with one")
+    if not isinstance(asked.every, int) or asked.every < 1 or not 0 <= asked.band < 1:
+        what = f"returned Targets with every={asked.every} and band={asked.band}"
+        raise _refused(strategy, "weights", what, "a whole number of bars of at least 1, and a band in [0, 1)")
     reader = _Reader(strategy, bars, rows, "weights")
-    weights = reader.numbers("", answer, -most, most)
+    weights = reader.numbers("", asked.weights, -most, most)
     if bars.assets:
         reader.refuse_gross(weights, most, len(bars.assets))
-    return weights
+    due = np.arange(len(weights)) % asked.every == 0
+    return WeightOrders(np.where(due[:, None], weights, np.nan), asked.band)
 
 
 def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
@@ -317,7 +325,7 @@ def decide(strategy: LoadedStrategy, bars: Bars, broker: Broker, *, judged: bool
     if isinstance(answer, Signals):
         fields = {field.name: getattr(answer, field.name) for field in dataclasses.fields(Signals)}
     else:
-        fields = {"weights": answer}
+        fields = {"weights": answer.weights if isinstance(answer, Targets) else answer}
     return {name: _array(strategy, name, value, bars) for name, value in fields.items()}
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.orders import Bools, Costs, Outcome, Quotes, SignalOrders, round_trips
+from scenario_gen.backtest.orders import Bools, Costs, Outcome, Quotes, SignalOrders, WeightOrders, round_trips
 
 
 class Watch:
@@ -304,7 +304,7 @@ class Ledger:
 
 
 def ledger_weights(
-    market: Quotes, weights: Floats, broker: Broker, bars_per_year: float, costs: Costs | None = None
+    market: Quotes, wanted: WeightOrders, broker: Broker, bars_per_year: float, costs: Costs | None = None
 ) -> Outcome:
     """Rebalance to target weights of equity [bar, column], each row at that bar's fill.
 
@@ -317,7 +317,8 @@ def ledger_weights(
         worth = ledger.worth(price)
         equity = ledger.costs.of_columns(worth)
         # an account that a gap has left with less than nothing has no weights to hold: it is ruined at this close
-        asked = np.where(equity > 0, weights[bar] * equity / price - ledger.units, 0.0)
+        off = np.nan_to_num(wanted.weights[bar] * equity / price - ledger.units)  # nothing where it is left alone
+        asked = np.where((equity > 0) & (np.abs(off) * price >= wanted.band * equity), off, 0.0)
         for turn in ledger.costs.turns(asked != 0, asked * price):
             _rebalance(ledger, np.where(turn, asked, 0.0), worth, price, bar)
         ledger.end(bar)

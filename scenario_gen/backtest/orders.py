@@ -199,6 +199,14 @@ class SignalOrders:
 
 
 @dataclass(frozen=True)
+class WeightOrders:
+    """Target weights, one row per bar at which they may be filled."""
+
+    weights: Floats  # shares of equity, float64 [bar, column]; NaN leaves a position as it is
+    band: float = 0.0  # share of equity by which a weight may be off before it is brought back
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What happened to each account, and its round trips (``TRADE_COLUMNS``; path_id is a column number).
 

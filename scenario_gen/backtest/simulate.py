@@ -24,6 +24,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
-from scenario_gen.backtest.orders import TRADE_COLUMNS, Costs, Outcome, Quotes, SignalOrders
+from scenario_gen.backtest.orders import TRADE_COLUMNS, Costs, Outcome, Quotes, SignalOrders, WeightOrders
 
 log = logging.getLogger(__name__)
 
@@ -60,18 +61,19 @@ def run_signals(
 
 
 def run_weights(
-    market: Quotes, weights: Floats, broker: Broker, bars_per_year: float, costs: Costs | None = None
+    market: Quotes, wanted: WeightOrders, broker: Broker, bars_per_year: float, costs: Costs | None = None
 ) -> Outcome:
     """Simulate rebalancing to target weights of equity [bar, column], each row filled at that bar.
 
     Of several assets (``costs``) the columns of a path stand together and share its cash: sales come before purchases.
     """
-    wished, market = np.any(weights != 0, axis=0), market.without_missed()
+    wished, market = np.any(np.nan_to_num(wanted.weights) != 0, axis=0), market.without_missed()
     asks = Costs.of(broker) if costs is None else costs
-    weights = np.where(asks.shorts, weights, np.maximum(weights, 0.0))
-    if asks.simple and broker.leverage == 1.0 and not market.limited:
+    weights = np.where(asks.shorts, wanted.weights, np.maximum(wanted.weights, 0.0))
+    if asks.simple and broker.leverage == 1.0 and not market.limited and wanted.band == 0:
         return _vectorbt_weights(market, weights, broker, asks).of_wishes(wished)
-    return ledger_weights(market, weights, broker, bars_per_year, asks).of_wishes(wished)
+    kept = replace(wanted, weights=weights)
+    return ledger_weights(market, kept, broker, bars_per_year, asks).of_wishes(wished)
 
 
 class _Row(NamedTuple):

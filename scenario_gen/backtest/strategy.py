@@ -5,8 +5,8 @@ one of three methods, looked for in this order:
 
 * ``portfolio(self, bars, broker)`` returns a finished ``vectorbt.Portfolio`` over the generated bars only, and is
   itself responsible for whatever the broker charges and forbids;
-* ``weights(self, bars)`` returns target weights of equity, rebalanced at every bar: in [-1, 1], or as far as the
-  broker's leverage goes;
+* ``weights(self, bars)`` returns target weights of equity, rebalanced at every bar (or as :class:`Targets` say): in
+  [-1, 1], or as far as the broker's leverage goes; those of several assets together;
 * ``signals(self, bars)`` returns :class:`Signals`.
 
 This module knows neither money nor vectorbt, so that a strategy file is imported in no time.
@@ -94,6 +94,15 @@ class Signals:
     take_profit: float | pd.DataFrame | None = None
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Target weights that are not brought back at every bar; who cannot trade then waits for the next time."""
+
+    weights: pd.DataFrame  # shares of equity, shaped like ``bars.close``
+    every: int = 1  # rebalance at the path's bars 0, every, 2 every, ...
+    band: float = 0.0  # leave a position alone whose weight is off by no more than this share of equity
+
+
 class SignalStrategy(Protocol):
     """A strategy that says when to enter and when to leave."""
 
@@ -104,7 +113,7 @@ class SignalStrategy(Protocol):
 class WeightStrategy(Protocol):
     """A strategy that says what share of equity to hold."""
 
-    def weights(self, bars: Bars) -> pd.DataFrame:
+    def weights(self, bars: Bars) -> pd.DataFrame | Targets:
         """Return target weights of equity, decided at the close of each bar."""
 
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings, strategies as st
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.ledger import ledger_signals, ledger_weights
-from scenario_gen.backtest.orders import Quotes, SignalOrders
+from scenario_gen.backtest.orders import Quotes, SignalOrders, WeightOrders
 
 PATHS, BARS = 6, 30
 
@@ -79,6 +79,6 @@ def test_weights(make_market, seed, fill, fees, shorts, volatility):
     market = market_of(make_market(paths=PATHS, bars=BARS, seed=seed, volatility=volatility))
     weights = np.round(rng.uniform(-1, 1, (BARS, PATHS)), 1)
     broker = Broker(cash=1e4, fees=fees, slippage=fees / 2, fill=fill, shorts=shorts)
-    theirs = simulate.run_weights(market, weights, broker, 252)
-    ours = ledger_weights(market, weights if shorts else np.maximum(weights, 0), broker, 252)
+    theirs = simulate.run_weights(market, WeightOrders(weights), broker, 252)
+    ours = ledger_weights(market, WeightOrders(weights if shorts else np.maximum(weights, 0)), broker, 252)
     assert_same(ours, theirs, broker.cash)

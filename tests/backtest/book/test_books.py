@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import vectorbt as vbt
 
-from scenario_gen.backtest import Bars, Signals
+from scenario_gen.backtest import Bars, Signals, Targets
 from scenario_gen.backtest.book import BookGround, book_bars, trade_book
 from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.engine import equity_of, market_of, trade
+from scenario_gen.backtest.orders import WeightOrders
 from scenario_gen.backtest.simulate import run_weights
 from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.market.book import BookPaths
@@ -29,6 +30,16 @@ class Even:
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         return bars.close * 0.0 + self.gross / max(len(bars.assets), 1)
+
+
+@dataclass(frozen=True)
+class Seldom:
+    """Half of equity now and then, where it is off by a percent."""
+
+    band: float = 0.0
+
+    def weights(self, bars: Bars) -> Targets:
+        return Targets(bars.close * 0.0 + 0.5, every=4, band=self.band)
 
 
 @dataclass(frozen=True)
@@ -144,8 +155,8 @@ def test_ledger_and_vectorbt_make_the_same_of_a_book(make_book, seed):
     raw = rng.uniform(-1, 1, (20, 6, 3)) * rng.integers(0, 2, (20, 6, 3))
     weights = (raw / np.maximum(np.abs(raw).sum(axis=2, keepdims=True), 1)).reshape(20, -1)
     costs = replace(book.ground.costs(6), fees=np.tile([0.0, 0.002, 0.01], 6))
-    theirs = run_weights(market, weights, book.ground.broker, 252, costs)
-    ours = run_weights(market, weights, book.ground.broker, 252, replace(costs, lot=np.full(18, np.nan)))
+    theirs = run_weights(market, WeightOrders(weights), book.ground.broker, 252, costs)
+    ours = run_weights(market, WeightOrders(weights), book.ground.broker, 252, replace(costs, lot=np.full(18, np.nan)))
     np.testing.assert_allclose(ours.account.equity, theirs.account.equity, rtol=1e-10)
     np.testing.assert_allclose(ours.account.profit, theirs.account.profit, atol=1e-6)  # 1e-10 of the cash
     np.testing.assert_allclose(ours.account.traded, theirs.account.traded, atol=1e-6)
@@ -157,7 +168,7 @@ def test_ledger_and_vectorbt_make_the_same_of_a_book(make_book, seed):
 FULL = {"fees": 0.001, "fee_minimum": 1.0, "slippage_range": 0.1, "borrow": 0.05, "lot": 0.1, "volume_share": 0.5}
 
 
-@pytest.mark.parametrize("strategy", [Even(), Crossing(), Even(gross=-1.0)])
+@pytest.mark.parametrize("strategy", [Even(), Crossing(), Even(gross=-1.0), Seldom(), Seldom(0.01)])
 @pytest.mark.parametrize("more", [{}, {"fees": 0.002, "slippage": 0.001}, {**FULL}, {**FULL, "position": "carried"}])
 def test_a_book_of_one_asset_is_that_asset_alone(make_book, loaded, strategy, more):
     book = make_book({"spx": Broker(cash=1e4, **more)}, seed=3)
@@ -171,6 +182,28 @@ def test_a_book_of_one_asset_is_that_asset_alone(make_book, loaded, strategy, mo
     pd.testing.assert_frame_equal(ours.result.metrics, alone.metrics, rtol=1e-10, atol=1e-12)
     pd.testing.assert_frame_equal(ours.result.trades.drop(columns="asset"), alone.trades, rtol=1e-10, atol=1e-9)
     pd.testing.assert_frame_equal(ours.result.endings, alone.endings)
+
+
+def test_weights_are_brought_back_at_every_fourth_bar_and_never_between(make_book, loaded):
+    book = make_book({"spx": Broker()}, seed=3)
+    for strategy in (Seldom(), Seldom(0.01)):
+        alone = trade(loaded(strategy), book.ground.grounds["spx"], book.paths.parts["spx"])
+        units = alone.exposure * alone.equity[:, 1:] / book.future("close")[:, :, 0]
+        moved = np.abs(np.diff(units, axis=1)) > 1e-3 * units[:, 1:]  # exposure is float32; orders move some percent
+        assert not np.delete(moved, [3, 7, 11, 15], axis=1).any()
+        assert moved[:, [3, 7, 11, 15]].mean() > (0.8 if strategy.band == 0 else 0.1)
+        assert moved.sum() < 24 or strategy.band == 0
+
+
+def test_answers_that_are_no_targets_are_refused(make_book, loaded):
+    @dataclass(frozen=True)
+    class Never:
+        def weights(self, bars: Bars) -> Targets:
+            return Targets(bars.close * 0.0, every=0)
+
+    book = make_book(PLAIN)
+    with pytest.raises(StrategyError, match=r"returned Targets with every=0 and band=0\.0"):
+        trade_book(loaded(Never()), book.ground, book.paths)
 
 
 def test_signals_entered_once_are_the_even_slices_of_solo_accounts(make_book, loaded):
