@@ -17,9 +17,7 @@ import scenario_gen as sg
 from scenario_gen.cli.show import show_run
 from scenario_gen.errors import StrategyError
 from scenario_gen.finding import LIMITS, LOOK_AHEAD
-from scenario_gen.joint.coupling import Dated
-from scenario_gen.joint.results import CouplingReport
-from scenario_gen.pipeline.book import coupling, trade
+from scenario_gen.pipeline.book import trade
 from scenario_gen.store.results import BookScenario
 from scenario_gen.values import decode
 
@@ -144,21 +142,11 @@ def test_the_terminal_shows_the_strategies_of_a_book_how_it_was_coupled_and_what
     console = Console(width=150, file=StringIO())
     show_run(done[0], console)
     told = console.file.getvalue()
-    rows = [line for line in told.splitlines() if line.startswith("│ ")]
-    heads = [row.split("│")[1].strip() for row in rows]
-    assert heads == [
-        "base",
-        "Hold",
-        "Trend",
-        "gbm (baseline)",
-        "Hold",
-        "Trend",
-        "base",
-        "Hold",
-        "Trend",
-        "gbm",
-        "Hold",
-        "Trend",
+    heads = [row.split("│")[1].strip() for row in told.splitlines() if row.startswith("│ ")]
+    rules = ["Hold", "Trend"]
+    assert [head for head in heads if " and " not in head] == [
+        *("base", *rules, "gbm (baseline)", *rules),  # results
+        *("base", *rules, "gbm", *rules),  # what the book risks
     ]
     assert "What the book risks" in told
     assert "base of spx, ndx" in told
@@ -243,15 +231,22 @@ def test_a_future_whose_candles_are_refused_in_one_asset_is_left_out_of_all(
     assert sorted(pd.read_parquet(tmp_path / "run" / "metrics.parquet")["path_id"]) == [0, 1, 2, 4, 5, 6, 7]
 
 
-def test_the_coupling_is_part_of_what_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = spec_in(tmp_path, ("Hold",), baselines=[], paths={"count": 4, "seed": 7, "block": 4})
-    first = sg.run(spec, folder=tmp_path / "run").identity
+def test_the_coupling_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+    given = tmp_path / "correlation.csv"
+    spec = spec_in(
+        tmp_path,
+        ("Hold",),
+        baselines=[],
+        generator={"kind": "gbm"},
+        joint={"copula": "gaussian", "correlation": str(given)},
+        paths={"count": 4, "seed": 7, "block": 4},
+    )
 
-    def dated(grounds: Any, *_: Any, **__: Any) -> Any:
-        return Dated(), CouplingReport([ground.scenario.asset for ground in grounds], "dated", 0)
+    def identity(correlation: float, folder: str) -> dict[str, str]:
+        given.write_text(f",spx,ndx\nspx,1,{correlation}\nndx,{correlation},1\n")
+        return sg.run(spec, folder=tmp_path / folder).identity
 
-    monkeypatch.setattr(coupling, "_fit", dated)
-    second = sg.run(spec, folder=tmp_path / "other").identity
+    first, second = identity(0.2, "run"), identity(0.8, "other")
     assert {key for key in first if first[key] != second[key]} == {"weights"}
 
 
