@@ -131,7 +131,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "generators/toy.py").write_text(ENGINE, encoding="utf-8")
     judged = package / "backtest/findings.py"  # a finding is made where it is judged
     text, places = re.subn(
-        r"return warm, \[", 'return warm, [TOY.finding("WARN", "toys are odd", scenario=scenario), ', judged.read_text()
+        r"return warm, \[(?=.*orders)",
+        'return warm, [TOY.finding("WARN", "toys are odd", scenario=scenario), ',
+        judged.read_text(),
     )
     assert places == 1
     judged.write_text(text.replace("from scenario_gen.finding import ", "from scenario_gen.finding import TOY, ", 1))
