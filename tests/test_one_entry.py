@@ -194,7 +194,7 @@ def test_a_run_tells_all_of_them_on_the_terminal_in_json_and_on_the_page(house: 
 
 
 def test_the_commands_on_given_paths_know_them_too(ran: dict[str, Answer]) -> None:
-    assert "toy share of rises" in ran["check"].out, ran["check"].err
+    assert "Toy share of rises" in ran["check"].out, ran["check"].err
     traded = ran["backtest"]
     assert traded.code == 3, traded.err
     (strategy,) = json.loads(traded.out)["strategies"]
