@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -46,6 +46,16 @@ def with_own(coupled: Floats, asset: int, draws: Draws, dates: NDArray[np.int64]
     return np.concatenate((coupled, own), axis=-1)
 
 
+def with_rest(coupled: list[Floats], rest: Floats, per_bar: Sequence[int]) -> list[Floats]:
+    """Return each asset's coupled uniforms of a bar [row, level] and, where it takes more, its share of the rest."""
+    out, used = [], 0
+    for uniforms, wanted in zip(coupled, per_bar, strict=True):
+        more = max(0, wanted - uniforms.shape[-1])
+        out.append(np.concatenate((uniforms, rest[:, used : used + more]), axis=-1))
+        used += more
+    return out
+
+
 def digest(*arrays: Floats) -> str:
     """Return what tells one coupling's numbers from another's."""
     content = hashlib.sha256()
@@ -80,13 +90,32 @@ class CopulaCoupling:
     def uniforms(self, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
         """Return the asset's uniforms, float64 [path, bar, per_bar]."""
         numbers = self._numbers(draws, int(dates[-1]) + 1)[:, dates]
+        return with_own(self._of_asset(numbers, asset, per_bar), asset, draws, dates, per_bar)
+
+    def bar(
+        self, numbers: Floats, before: NDArray[np.int64], per_bar: Sequence[int]
+    ) -> tuple[list[Floats], NDArray[np.int64]]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        _, count, _ = self.correlation.shape
+        own = len(self.correlation) * count + 1
+        drawn = self._shaped(np.maximum(numbers[:, :own], SMALLEST))
+        coupled = [self._of_asset(drawn, asset, wanted) for asset, wanted in enumerate(per_bar)]
+        return with_rest(coupled, numbers[:, own:], per_bar), before
+
+    def numbers(self, per_bar: Sequence[int]) -> tuple[int, int]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        levels, count, _ = self.correlation.shape
+        return levels * count + 1 + sum(max(0, wanted - levels) for wanted in per_bar), 0
+
+    def _of_asset(self, numbers: Floats, asset: int, per_bar: int) -> Floats:
+        """Return an asset's coupled uniforms [..., level] from numbers of :meth:`_shaped` [..., level x asset + 1]."""
         levels, count = min(per_bar, len(self.correlation)), self.correlation.shape[1]
-        z = np.zeros((levels, *numbers.shape[:2]))
+        z = np.zeros((levels, *numbers.shape[:-1]))
         for level in range(levels):
             for other in range(asset + 1):  # term by term: sums that depend on no shape
                 z[level] += self.factors[level, asset, other] * numbers[..., level * count + other]
         each = ndtr(z) if self.degrees is None else self._heavy(z, numbers[..., -1], self.degrees)
-        return with_own(np.moveaxis(np.clip(each, 0.0, LARGEST), 0, -1), asset, draws, dates, per_bar)
+        return np.moveaxis(np.clip(each, 0.0, LARGEST), 0, -1)
 
     def _heavy(self, z: Floats, root: Floats, degrees: float) -> Floats:
         """Return uniforms [level, path, bar] of normal numbers over the root of a chi-square by its degrees."""
@@ -105,13 +134,17 @@ class CopulaCoupling:
             self.kept.move_to_end(key)
             return self.kept[key]
         levels, count, _ = self.correlation.shape
-        drawn = np.maximum(stream(draws, dates, levels * count + 1), SMALLEST)
-        drawn[..., :-1] = ndtri(drawn[..., :-1])
-        if self.degrees is not None:
-            drawn[..., -1] = np.sqrt(2 * gammaincinv(self.degrees / 2, drawn[..., -1]) / self.degrees)
+        drawn = self._shaped(np.maximum(stream(draws, dates, levels * count + 1), SMALLEST))
         self.kept[key] = drawn
         while len(self.kept) > 1 and sum(block.size for block in self.kept.values()) > MOST_KEPT:
             self.kept.popitem(last=False)
+        return drawn
+
+    def _shaped(self, drawn: Floats) -> Floats:
+        """Turn uniforms [..., level x asset + 1] into normal numbers and the root of a chi-square, in place."""
+        drawn[..., :-1] = ndtri(drawn[..., :-1])
+        if self.degrees is not None:
+            drawn[..., -1] = np.sqrt(2 * gammaincinv(self.degrees / 2, drawn[..., -1]) / self.degrees)
         return drawn
 
 
@@ -169,6 +202,28 @@ class RankBootstrap:
             lower, width = np.moveaxis(self.cells[drawn, asset, level], -1, 0)
             within[..., level] = np.minimum(lower + width * within[..., level], LARGEST)
         return with_own(within, asset, draws, dates, per_bar)
+
+    def bar(
+        self, numbers: Floats, before: NDArray[np.int64], per_bar: Sequence[int]
+    ) -> tuple[list[Floats], NDArray[np.int64]]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`; what goes on are blocks of dates [row, set of levels]."""
+        count, assets, levels, _ = self.cells.shape
+        sets = max(1, levels - 1)
+        opens = (before < 0) | (numbers[:, 0 : 2 * sets : 2] < 1.0 / self.mean_block)
+        drawn = np.where(opens, (numbers[:, 1 : 2 * sets : 2] * count).astype(np.int64), (before + 1) % count)
+        own = 2 * sets + assets * levels
+        within = numbers[:, 2 * sets : own].reshape(-1, assets, levels).copy()
+        for level in range(levels):
+            cells = self.cells[drawn[:, max(0, level - 1)], :, level]  # [row, asset, 2]
+            within[..., level] = np.minimum(cells[..., 0] + cells[..., 1] * within[..., level], LARGEST)
+        coupled = [within[:, asset, :wanted] for asset, wanted in enumerate(per_bar)]
+        return with_rest(coupled, numbers[:, own:], per_bar), drawn
+
+    def numbers(self, per_bar: Sequence[int]) -> tuple[int, int]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        _, assets, levels, _ = self.cells.shape
+        sets = max(1, levels - 1)
+        return 2 * sets + assets * levels + sum(max(0, wanted - levels) for wanted in per_bar), sets
 
 
 def _places(values: Floats) -> NDArray[np.int64]:

@@ -55,6 +55,16 @@ class Independent:
         """Return what ``Draws`` under the asset's own seed gives: paths are those of the asset alone, to the bit."""
         return Draws(seed_of(draws.seed, asset), draws.path_ids).uniforms(len(dates), per_bar)
 
+    def bar(
+        self, numbers: Floats, before: NDArray[np.int64], per_bar: Sequence[int]
+    ) -> tuple[list[Floats], NDArray[np.int64]]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        return np.split(numbers, np.cumsum(per_bar)[:-1], axis=1), before
+
+    def numbers(self, per_bar: Sequence[int]) -> tuple[int, int]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        return sum(per_bar), 0
+
 
 @dataclass(frozen=True)
 class Dated:
@@ -68,6 +78,16 @@ class Dated:
     def uniforms(self, asset: int, draws: Draws, dates: NDArray[np.int64], per_bar: int) -> Floats:
         """Return the same numbers for every asset, by date."""
         return np.asarray(draws.uniforms(int(dates[-1]) + 1, per_bar)[:, dates])
+
+    def bar(
+        self, numbers: Floats, before: NDArray[np.int64], per_bar: Sequence[int]
+    ) -> tuple[list[Floats], NDArray[np.int64]]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        return [numbers[:, :wanted] for wanted in per_bar], before
+
+    def numbers(self, per_bar: Sequence[int]) -> tuple[int, int]:
+        """See :class:`scenario_gen.joint.walks.BarCoupling`."""
+        return max(per_bar), 0
 
 
 def seed_of(seed: int, asset: int) -> int:
