@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from scenario_gen.errors import DataError
-from scenario_gen.generators.base import Generator, Wrapper
+from scenario_gen.generators.base import Generator, OrderedGenerator, Wrapper
 from scenario_gen.joint.copulas import CopulaCoupling, RankBootstrap
 from scenario_gen.joint.coupling import Coupling, Dated, Independent
 from scenario_gen.joint.notes import MET, ORDERED, notes_of_dated, notes_of_paths
-from scenario_gen.joint.ordered import OrderedGenerator
 from scenario_gen.joint.pilot import BookAsset, BookPilot, run_pilot
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import ENOUGH_FOR_RANKS, FEWEST_COMMON, Joint

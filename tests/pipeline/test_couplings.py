@@ -17,7 +17,7 @@ from scenario_gen.errors import DataError, SpecError
 from scenario_gen.joint.coupling import Coupled
 from scenario_gen.market import load_candles
 from scenario_gen.pipeline.book.coupling import Couplings, couple_books
-from scenario_gen.pipeline.study import Book, identity_of, prepare
+from scenario_gen.pipeline.study import Book, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
 
@@ -90,7 +90,8 @@ def test_what_was_left_out_of_the_common_bars_is_among_the_notes_of_a_coupling(t
         ),
         (
             "{correlation: bad.csv}",
-            "book.yaml:9: scenarios[base].joint.correlation: bad.csv: the number of spx and ndx, 1.5, lies beyond",
+            "book.yaml:9: scenarios[base].joint.correlation: bad.csv: the number of spx and ndx, 1.5, "
+            "lies beyond -1 and 1",
         ),
         ("{calibrate: {end: 1999-03-31}}", "book.yaml:9: scenarios[base].joint.calibrate.end: "),
     ],
@@ -103,15 +104,15 @@ def test_what_cannot_be_coupled_is_told_with_its_line(tmp_path: Path, joint: str
     assert words in str(raised.value)
 
 
-def test_another_given_correlation_is_another_run(tmp_path: Path) -> None:
-    loaded = loaded_from(tmp_path, ("joint: {copula: independent}", "joint: {correlation: given.csv}"))
-    sums = []
+def test_another_given_correlation_is_another_identity_of_what_samples(tmp_path: Path) -> None:
+    changes = [("joint: {copula: independent}", "joint: {correlation: given.csv}"), ("{kind: fhs}", "{kind: gbm}")]
+    loaded, identities = loaded_from(tmp_path, *changes), []
     for rho in (0.5, 0.6):
         (tmp_path / "given.csv").write_text(f"spx,ndx\n1,{rho}\n{rho},1\n")
-        grounds = prepare(loaded.spec.scenarios, loaded.base, SilentProgress())
-        sums.append(identity_of(loaded.spec, grounds, [], loaded.base))
-    assert sums[0]["data"] != sums[1]["data"]
-    assert sums[0]["spec"] == sums[1]["spec"]
+        book = books_of(loaded)["base"]
+        assert book.coupling.reached[0][1] == pytest.approx(rho, abs=0.03)
+        identities.append(book.grounds["spx"].sampler.identity)
+    assert identities[0] != identities[1]
 
 
 def test_the_command_shows_the_fit_and_samples_nothing(tmp_path: Path) -> None:

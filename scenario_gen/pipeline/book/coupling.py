@@ -28,7 +28,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, missing_file
 from scenario_gen.spec.models import ResolvedScenario
 from scenario_gen.stats.estimate import Floats
-from scenario_gen.stress.crises import LIBRARY
+from scenario_gen.stress.crises import BY_ID
 
 
 def with_books(
@@ -115,8 +115,8 @@ class Couplings:
         asked = joint.calibrate
         if asked.crisis is None:
             return calibration_rows(aligned, asked, place=place)
-        dates = {crisis.id: (crisis.before, crisis.until) for crisis in LIBRARY}
-        return calibration_rows(aligned, asked, dates[asked.crisis], place)
+        crisis = BY_ID[asked.crisis]
+        return calibration_rows(aligned, asked, (crisis.before, crisis.until), place)
 
     def _given(self, scenario: ResolvedScenario, joint: Joint, assets: list[str]) -> Floats | None:
         if joint.correlation is None:
