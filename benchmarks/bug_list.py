@@ -1251,4 +1251,65 @@ BUGS: tuple[Bug, ...] = (
             "first = np.clip(0 * places",
         ),
     ),
+    *bugs_of(
+        "stats/copula.py",
+        "stats/test_copula.py",
+        (
+            "the correlation of cells is not made up for what they hide",
+            "/ float(self.shown[first] * self.shown[other])",
+            "",
+        ),
+        ("a cell's own uniforms are taken, not their ranks", "for _ in range(RANKED):", "for _ in range(0):"),
+        ("the t copula keeps the density of its margins", "(degrees + 1) / 2 * np.log1p(x**2", "0 * np.log1p(x**2"),
+        (
+            "a projection is not corrected for the one before",
+            "before, rest = out, out - correction",
+            "before, rest = out, out",
+        ),
+        ("a shift towards 1 goes to none", "if shift > 0 else np.eye", "if shift < 0 else np.eye"),
+    ),
+    *bugs_of(
+        "joint/copulas.py",
+        "joint/test_copulas.py",
+        (
+            "both uniforms of a bar of t are extreme together",
+            "out[level] = stdtr(degrees + level, x[level] * np.sqrt((degrees + level) / seen))",
+            "out[level] = stdtr(degrees, x[level])",
+        ),
+        (
+            "the second uniform has the first one's correlation",
+            "self.factors[level, asset, other]",
+            "self.factors[0, asset, other]",
+        ),
+        ("ranks are drawn without their width", "lower + width * within[..., level]", "lower"),
+        (
+            "the second rank is not ranked among its own stratum",
+            "_places(uniforms[rows, asset, 1]) / len(rows)",
+            "cells[rows, asset, 0, 0]",
+        ),
+        ("a kept block serves more dates than it has", "self.kept[key].shape[1] >= dates", "dates"),
+    ),
+    *bugs_of(
+        "joint/fit.py",
+        "joint/test_fit.py",
+        ("what tokens lose is not made up for", "MOST_PILOTS = 5", "MOST_PILOTS = 1"),
+        ("a given correlation is not aimed at", "seen if correlation is None else correlation", "seen"),
+        ("tokens out of order are coupled harder and harder", " or pilot.order_rank.min() < ORDERED", ""),
+        (
+            "cells are those of the bars before",
+            "cell_bounds(member.history.rows(start, stop))[member.rows - start]",
+            "cell_bounds(member.history.rows(start, stop))[member.rows - start - 1]",
+        ),
+    ),
+    *bugs_of(
+        "joint/given.py",
+        "joint/test_given_correlation.py",
+        ("a given matrix is read in the file's order", "frame.loc[list(assets), list(assets)]", "frame"),
+        ("a matrix that is none is taken", "if least < -ROUNDED:", "if least < -1e9:"),
+    ),
+    *bugs_of(
+        "pipeline/book/coupling.py",
+        "pipeline/test_couplings.py",
+        ("every scenario has the first one's coupling", "if key not in self.kept:", "if not self.kept:"),
+    ),
 )
