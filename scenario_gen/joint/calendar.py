@@ -241,11 +241,10 @@ def align(histories: Mapping[str, Candles], calendar: How = "intersection", *, p
     reference = min(inside, key=lambda asset: inside[asset])
     own = written_alike(stamps, reference, histories[reference].timestamps, size)
     rows = {asset: np.flatnonzero(np.isin(mine, common)) for asset, mine in keys.items()}
-    notes += _before_all(histories, keys, common)
     if calendar == "union":
         parts = {asset: replace(history, timestamps=own[asset]) for asset, history in histories.items()}
     else:
-        parts = {}
+        parts, notes = {}, [*notes, *_before_all(histories, keys, common)]
         for asset, history in histories.items():
             wide = inside[asset] > WIDER * inside[reference]
             part = added_up(history, keys[asset], common) if wide else taken(history, rows[asset])
@@ -292,7 +291,7 @@ def _before_all(histories: Mapping[str, Candles], keys: Mapping[str, Ints], comm
     early = {asset: int(np.sum(mine < common[0])) for asset, mine in keys.items()}
     counts = ", ".join(f"{count:,} of {asset}" for asset, count in early.items() if count)
     last = max(histories, key=lambda asset: histories[asset].timestamps[0].date())
-    return [f"bars before the first that all assets have ({last} begins last): {counts}"] if counts else []
+    return [f"bars before the first that all assets have ({last} begins last) are left out: {counts}"] if counts else []
 
 
 def _longest_gap(stamps: pd.DatetimeIndex) -> list[str]:

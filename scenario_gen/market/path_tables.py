@@ -25,6 +25,7 @@ from scenario_gen.market.frequency import nanoseconds
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.read import RawTable, read_source
 from scenario_gen.market.times import parse_stamps
+from scenario_gen.market.together import taken
 
 ASSET_NAMES = ("asset", "symbol", "ticker", "instrument")
 MOST_ASSETS = 100
@@ -81,7 +82,7 @@ def _part(table: RawTable, frame: pd.DataFrame, rows: NDArray[np.int64], asset: 
 
 
 def shared_bars(histories: Sequence[Candles]) -> list[Candles]:
-    """Return each history with only the bars at stamps that all have; flags go, as their rows no longer stand.
+    """Return each history with only the bars at stamps that all have, as they are written.
 
     Raises:
         DataError: some histories have a time zone and some have none, or not two bars are shared.
@@ -103,14 +104,7 @@ def shared_bars(histories: Sequence[Candles]) -> list[Candles]:
             expected="histories of the same time, with bars at the same stamps",
             fix="bring histories that overlap; stamps must mean the same moment in all of them",
         )
-    return [
-        one if len(common) == len(one) else _at(one, np.flatnonzero(np.isin(ours, common)))
-        for one, ours in zip(histories, stamps, strict=True)
-    ]
-
-
-def _at(history: Candles, rows: NDArray[np.int64]) -> Candles:
-    return replace(history, timestamps=history.timestamps[rows], values=history.values[rows], flags=())
+    return [taken(one, np.flatnonzero(np.isin(ours, common))) for one, ours in zip(histories, stamps, strict=True)]
 
 
 # --- Paths as a table ---
