@@ -124,15 +124,18 @@ class BookLosses:
         )
 
     @classmethod
-    def of_strategies(cls, equity: Mapping[str, NDArray[np.floating[Any]]]) -> BookLosses:
+    def of_strategies(
+        cls, equity: Mapping[str, NDArray[np.floating[Any]]], path_ids: NDArray[np.int64] | None = None
+    ) -> BookLosses:
         """Reduce strategies that run on the same paths, each with an equal part of the capital that it keeps.
 
         Args:
-            equity: strategy to float [path, bar + 1], from the same starting cash.
+            equity: strategy to float [path, bar + 1].
+            path_ids: int64 [path]; None: from 0.
         """
         every = np.stack([values / values[:, :1].astype(np.float64) for values in equity.values()], axis=2)
         every /= len(equity)
-        return cls.of(np.diff(every, axis=1), every.sum(axis=2), tuple(equity))
+        return cls.of(np.diff(every, axis=1), every.sum(axis=2), tuple(equity), path_ids=path_ids)
 
     @classmethod
     def joined(cls, blocks: Sequence[BookLosses]) -> BookLosses:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scenario_gen.backtest.agreement import Agreement
+from scenario_gen.backtest.book_risk import BookRisk
 from scenario_gen.backtest.result import Fan, RepairEffect, ShockReport, StrategyResult
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
@@ -96,6 +97,8 @@ class BookScenario:
     paths: int  # futures that every asset has: the strategies trade these
     dropped: int  # futures that are left out, since a candle of some asset broke a rule
     strategies: list[StrategyResult]
+    # what all strategies risk that share the capital, each with an equal part, and which of them brings it; None of one
+    together: BookRisk | None = None
     dependence: FactsReport | None = None  # of the assets on each other, against history; None where not asked for
     dependence_by_origin: FactsReport | None = None  # the same by what came at past origins; of the base scenario
     ranks: BookCalibration | None = None  # of its portfolios' gains among those of the paths; of the base scenario

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from numpy.testing import assert_allclose
 from rich.console import Console
 
 import scenario_gen as sg
+from scenario_gen.backtest.book_losses import BookLosses
+from scenario_gen.backtest.book_risk import book_risk
 from scenario_gen.cli.show import show_run
 from scenario_gen.errors import StrategyError
 from scenario_gen.finding import LIMITS, LOOK_AHEAD
 from scenario_gen.pipeline.book import trade
-from scenario_gen.store.results import BookScenario
+from scenario_gen.report.tables.book import book_answers
+from scenario_gen.store.results import BookResult, BookScenario
 from scenario_gen.values import decode
 
 PATHS, BLOCK, HORIZON = 48, 24, 6
@@ -114,9 +118,30 @@ def test_a_held_book_is_worth_what_both_halves_are_on_the_same_future(done: tupl
 
 def test_what_a_book_risks_is_shared_out_among_its_assets(done: tuple[sg.StressRun, Path]) -> None:
     for book in scenarios(done[0]):
-        for strategy in book.strategies:
-            assert strategy.risk is not None
-            assert (strategy.risk.names, strategy.risk.paths) == (("spx", "ndx"), PATHS)
+        risks = [strategy.risk for strategy in book.strategies]
+        assert [risk.names for risk in risks] == [("spx", "ndx")] * 2
+        assert all(risk.paths == PATHS for risk in risks)
+        assert book.together.names == ("Hold", "Trend")  # with half of the capital each
+        assert book.together.paths == PATHS
+
+
+def test_the_page_shares_the_tail_out_by_asset_and_by_strategy(done: tuple[sg.StressRun, Path]) -> None:
+    made = np.random.default_rng(1).normal(0, 0.01, (900, 2, 2))  # [path, bar, part], of a cash of 1
+    equity = 1 + np.cumsum(np.insert(made.sum(axis=2), 0, 0, axis=1), axis=1)
+    base, *others = scenarios(done[0])
+    risk = book_risk(BookLosses.of(made, equity, base.assets))
+    together = book_risk(BookLosses.of_strategies({"Hold": equity, "Trend": equity}))
+    held = [replace(strategy, risk=risk) for strategy in base.strategies]
+    book = BookResult([replace(base, strategies=held, together=together), *others])
+    (answer,) = [
+        answer for answer in book_answers(replace(done[0], book=book)) if answer.title == "Whose loss is the tail?"
+    ]
+    tables = answer.tables[:-1]
+    assert [table.title for table in tables] == [
+        "Hold: the worst 2.5% of the futures, asset by asset.",
+        "Trend: the worst 2.5% of the futures, asset by asset.",
+        "All strategies, each with an equal part of the capital: the worst 2.5% of the futures, strategy by strategy.",
+    ]
 
 
 def test_limits_and_probes_speak_of_the_scenario_as_it_is_written(done: tuple[sg.StressRun, Path]) -> None:

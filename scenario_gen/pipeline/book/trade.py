@@ -6,7 +6,7 @@ block of a book leaves. Knows neither how orders are filled (:mod:`scenario_gen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -47,7 +47,7 @@ class BookBlock:
     metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
     equity: NDArray[np.float32]  # [strategy, path, fan point]
     equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
-    losses: list[BookLosses]  # of each strategy, by asset
+    losses: list[BookLosses]  # of each strategy, by asset, and of all of them with equal capital, by strategy
     reads: dict[str, dict[str, str]]  # sums of what each strategy's code has read, by its use and the file's name
 
     def save(self, store: RunFolder, book: str, index: int) -> None:
@@ -62,7 +62,7 @@ class BookBlock:
         store.save_block(book, index, arrays, {"metrics": self.metrics}, {"reads": self.reads})
 
     @classmethod
-    def load(cls, store: RunFolder, book: Book, index: int, strategies: int) -> BookBlock:
+    def load(cls, store: RunFolder, book: Book, index: int, strategies: Sequence[LoadedStrategy]) -> BookBlock:
         """Read a block back.
 
         Raises:
@@ -75,11 +75,8 @@ class BookBlock:
             equity=arrays["equity"],
             equity_then=arrays["equity_then"],
             losses=[
-                BookLosses.of_arrays(
-                    tuple(book.grounds),
-                    {name[len(start) :]: values for name, values in arrays.items() if name.startswith(start)},
-                )
-                for start in map(_lost, range(strategies))
+                BookLosses.of_arrays(parts, _under(_lost(place), arrays))
+                for place, parts in enumerate(_parts(book, strategies))
             ],
             reads=notes["reads"],
         )
@@ -99,7 +96,7 @@ class BookBlock:
             and len(numbers) == many * len(ids)
             and self.equity.shape == (many, len(ids), len(fan_bars(bars)))
             and self.equity_then.shape == (many if len(book.later) else 0, len(ids))
-            and all(np.array_equal(each.path_ids, ids) and _of_assets(each, len(book.grounds)) for each in self.losses)
+            and all(np.array_equal(each.path_ids, ids) and _are_numbers(each) for each in self.losses)
             and (ground.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
             and (ground.account is None or bool(self.metrics[AT].between(0, bars - 1).all()))
         )
@@ -110,10 +107,20 @@ def _lost(place: int) -> str:
     return f"lost{place}_"
 
 
-def _of_assets(losses: BookLosses, assets: int) -> bool:
-    """Return whether every path has losses of every asset, and all are numbers."""
+def _under(start: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name[len(start) :]: values for name, values in arrays.items() if name.startswith(start)}
+
+
+def _parts(book: Book, strategies: Sequence[LoadedStrategy]) -> list[tuple[str, ...]]:
+    """Return whose losses a block keeps: the assets' of each strategy, and the strategies' where there are several."""
+    of_each = [tuple(book.grounds)] * len(strategies)
+    return [*of_each, tuple(strategy.name for strategy in strategies)] if len(strategies) > 1 else of_each
+
+
+def _are_numbers(losses: BookLosses) -> bool:
+    """Return whether every path has a loss of every part, and all are numbers."""
     parts = [of for sense in SENSES for of in vars(getattr(losses, sense)).values()]
-    return all(of.shape == (len(losses), assets) and bool(np.isfinite(of).all()) for of in parts)
+    return all(of.shape == (len(losses), len(losses.names)) and bool(np.isfinite(of).all()) for of in parts)
 
 
 def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -128,7 +135,7 @@ def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]
     keep_named = len(study.books) * len(study.strategies) <= NAMED_LIMIT
     for place, book in enumerate(study.books):
         run_book(book, study)
-        merged = _merged(book, study.store, len(study.strategies))
+        merged = _merged(book, study.store, study.strategies)
         told.append(_scenario(book, study, merged, named=keep_named or not place))
         metrics.append(_named_metrics(book.name, study.strategies, merged.metrics))
         if book.role == "scenario":
@@ -238,7 +245,7 @@ def _is_kept(
     if not store.has_block(book.name, index):
         return False
     try:
-        kept = BookBlock.load(store, book, index, len(strategies))
+        kept = BookBlock.load(store, book, index, strategies)
         reads = {str(use): dict(sums) for use, sums in kept.reads.items()}
         whole = kept.fits(book, strategies, ids)
     except Exception:  # a block that somebody else made can raise nearly anything
@@ -251,12 +258,12 @@ def _traded(
 ) -> BookBlock:
     """Trade one block; ``edges`` is the return below which each asset falls hard."""
     fan, then = fan_bars(paths.horizon), len(book.later)
-    rows, equity, equity_then, losses = [], [], [], []
+    rows, equity, equity_then, losses = [], dict[str, NDArray[np.float32]](), [], []
     returns = returns_of(paths.closes, "simple")  # [path, bar, asset]
     for place, strategy in enumerate(strategies):
         traded = trade_book(strategy, book.ground, paths)
         result = traded.result
-        equity.append(result.equity[:, fan])
+        equity[strategy.name] = result.equity
         equity_then += [result.equity[:, then]] if then else []
         losses.append(
             BookLosses.of(
@@ -276,9 +283,9 @@ def _traded(
     return BookBlock(
         path_ids=paths.path_ids,
         metrics=pd.concat(rows, ignore_index=True),
-        equity=np.stack(equity),
+        equity=np.stack([values[:, fan] for values in equity.values()]),
         equity_then=np.stack(equity_then) if equity_then else np.empty((0, len(paths)), dtype=np.float32),
-        losses=losses,
+        losses=[*losses, BookLosses.of_strategies(equity, paths.path_ids)] if len(equity) > 1 else losses,
         reads=reads_of(strategies),
     )
 
@@ -298,7 +305,7 @@ class MergedBook:
     block_of: NDArray[np.int64]  # the block that each path lies in [path]
 
 
-def _merged(book: Book, store: RunFolder, strategies: int) -> MergedBook:
+def _merged(book: Book, store: RunFolder, strategies: Sequence[LoadedStrategy]) -> MergedBook:
     indices = block_indices(book.first, store)
     parts = [BookBlock.load(store, book, index, strategies) for index in indices]
     return MergedBook(
@@ -326,6 +333,7 @@ def _scenario(book: Book, study: Study, merged: MergedBook, *, named: bool) -> B
             _strategy(book, study, merged, place, strategy, named=named)
             for place, strategy in enumerate(study.strategies)
         ],
+        together=book_risk(merged.losses[-1]) if len(study.strategies) > 1 else None,
     )
 
 

@@ -336,14 +336,24 @@ def _tail(book: Ref) -> Answer | None:
     told: list[Sentence] = []
     tables = []
     for strategy, risk in zip(strategies, risks, strict=True):
-        number = next(n for n, t in enumerate(risk.value.tails) if (t.sense, t.level) == (HOLDS, LEVEL))
-        tail = risk.find(f"tails/{number}")
+        tail = _held_to(risk)
         told += [_diversified(strategy, tail)] if tail.value.parts else []
         told += [_together(strategy, risk)] if risk.value.joint is not None else []
         if tail.value.parts:
-            tables.append(_parts_table(strategy, tail))
+            tables.append(_parts_table("Asset", name(strategy), tail))
+    together = book.find("together")
+    if together.value is not None and _held_to(together).value.parts:
+        tables.append(
+            _parts_table("Strategy", "All strategies, each with an equal part of the capital", _held_to(together))
+        )
     rest = _levels_table(strategies, risks)
     return Answer("Whose loss is the tail?", tuple(told), (*tables, rest))
+
+
+def _held_to(risk: Ref) -> Ref:
+    """Return the tail whose contributions are shown."""
+    number = next(n for n, tail in enumerate(risk.value.tails) if (tail.sense, tail.level) == (HOLDS, LEVEL))
+    return risk.find(f"tails/{number}")
 
 
 def _diversified(strategy: str, tail: Ref) -> Sentence:
@@ -369,7 +379,7 @@ def _together(strategy: str, risk: Ref) -> Sentence:
     )
 
 
-def _parts_table(strategy: str, tail: Ref) -> Table:
+def _parts_table(part: str, whose: str, tail: Ref) -> Table:
     columns = (
         Column("Expected shortfall", "es", "percent", unit="of the starting cash", decimals=2),
         Column("Share", "share", "percent", unit="of the book's"),
@@ -390,13 +400,13 @@ def _parts_table(strategy: str, tail: Ref) -> Table:
     )
     rows: list[Any] = [*tail.each("parts"), whole]
     return tabulate(
-        "Asset",
+        part,
         columns,
         rows,
-        lambda part: name(part.value.name),
-        title=f"{name(strategy)}: the worst {100 * (1 - tail.value.level):g}% of the futures, asset by asset.",
-        caption="Shares add up to the whole (Euler). Alone: if this asset were all that is held. Saved: what the "
-        "book's expected shortfall would fall by without it. Brackets: 95% Monte Carlo errors.",
+        lambda row: name(row.value.name),
+        title=f"{whose}: the worst {100 * (1 - tail.value.level):g}% of the futures, {part.lower()} by {part.lower()}.",
+        caption=f"Shares add up to the whole (Euler). Alone: if this {part.lower()} were all that is held. Saved: what "
+        "the book's expected shortfall would fall by without it. Brackets: 95% Monte Carlo errors.",
     )
 
 
