@@ -118,9 +118,9 @@ def test_a_held_book_is_worth_what_both_halves_are_on_the_same_future(done: tupl
 
 def test_what_a_book_risks_is_shared_out_among_its_assets(done: tuple[sg.StressRun, Path]) -> None:
     for book in scenarios(done[0]):
-        risks = [strategy.risk for strategy in book.strategies]
-        assert [risk.names for risk in risks] == [("spx", "ndx")] * 2
-        assert all(risk.paths == PATHS for risk in risks)
+        for strategy in book.strategies:
+            assert strategy.risk is not None
+            assert (strategy.risk.names, strategy.risk.paths) == (("spx", "ndx"), PATHS)
         assert book.together.names == ("Hold", "Trend")  # with half of the capital each
         assert book.together.paths == PATHS
 
@@ -136,8 +136,7 @@ def test_the_page_shares_the_tail_out_by_asset_and_by_strategy(done: tuple[sg.St
     (answer,) = [
         answer for answer in book_answers(replace(done[0], book=book)) if answer.title == "Whose loss is the tail?"
     ]
-    tables = answer.tables[:-1]
-    assert [table.title for table in tables] == [
+    assert [table.title for table in answer.tables[:-1]] == [
         "Hold: the worst 2.5% of the futures, asset by asset.",
         "Trend: the worst 2.5% of the futures, asset by asset.",
         "All strategies, each with an equal part of the capital: the worst 2.5% of the futures, strategy by strategy.",
