@@ -14,27 +14,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.book import BookGround
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.reruns import IntrabarOrders, WarmUp, intrabar_orders, warm_up
 from scenario_gen.backtest.survey import AnyGround, AnyPaths
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
-from scenario_gen.market.book import BookPaths
-from scenario_gen.market.paths import PathSet
 
 ORDERS_PATHS = 512  # every path is run three times
 Z95 = 1.96
 
 
-def intrabar_finding(strategy: LoadedStrategy, ground: Ground, paths: PathSet, *, scenario: str = "") -> list[Finding]:
+def intrabar_finding(
+    strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths, *, scenario: str = ""
+) -> list[Finding]:
     """Run a strategy with the stop first, the target first and a coin for each bar; an empty list where none matters.
 
     Raises:
         StrategyError: the strategy raised, or returned something unusable.
     """
-    some = paths.select(paths.path_ids[:ORDERS_PATHS])
+    some = paths.first(ORDERS_PATHS)
     found = intrabar_orders(strategy, ground, some)
     if found is None:
         return []
@@ -174,8 +173,6 @@ def ask_strategy(
 ) -> tuple[WarmUp, list[Finding]]:
     """Ask a strategy everything that its code alone answers: causality, warm-up and, with stop and target, their order.
 
-    Of several assets the order of stop and target within bars is not asked.
-
     Args:
         strategy: whom to ask.
         ground: the real bars before the paths, and the account; its seed decides the order within bars by a coin.
@@ -187,8 +184,6 @@ def ask_strategy(
     """
     ahead = look_ahead_finding(strategy, ground, paths, scenario=scenario)
     warm, warming = warm_up_of(strategy, ground, paths, scenario=scenario)
-    if isinstance(ground, BookGround) or isinstance(paths, BookPaths):
-        return warm, [ahead, warming]
     orders = intrabar_finding(strategy, ground, paths, scenario=scenario)
     return warm, [ahead, warming, *orders]
 

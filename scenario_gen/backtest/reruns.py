@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.answers import Decisions, ask, changed, decide
+from scenario_gen.backtest.book import BookGround, by_path, signals_on_book
 from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of, seen_bars, wanted_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
-from scenario_gen.backtest.orders import Quotes, SignalOrders
+from scenario_gen.backtest.orders import Costs, Quotes, SignalOrders
 from scenario_gen.backtest.survey import AnyGround, AnyPaths, frames_of
 from scenario_gen.errors import StrategyError
+from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
@@ -50,13 +52,13 @@ class IntrabarOrders:
         return self.ambiguous / self.trades if self.trades else None
 
 
-def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> IntrabarOrders | None:
+def intrabar_orders(strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths) -> IntrabarOrders | None:
     """Backtest a strategy with the stop first, with the target first, and with a coin for each bar.
 
     Args:
         strategy: what to run.
-        ground: the real bars before the paths and the account; its seed is that of the coins.
-        paths: the generated bars.
+        ground: the real bars before the paths and the account, of one asset or of several; its seed is the coins'.
+        paths: the generated bars of the same.
 
     Returns:
         None where the order cannot matter: the strategy is none of signals, or sets no stop or no target.
@@ -82,7 +84,9 @@ def intrabar_orders(strategy: LoadedStrategy, ground: Ground, paths: PathSet) ->
     )
 
 
-def worst_fills(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def worst_fills(
+    strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Backtest a strategy with its stops filled at their levels, and at the worst price of the bar that reaches them.
 
     Returns:
@@ -95,41 +99,49 @@ def worst_fills(strategy: LoadedStrategy, ground: Ground, paths: PathSet) -> tup
         return None
     pieces: list[list[pd.DataFrame]] = []
     for chunk in chunks(ground.context, paths):
-        market, wanted = _asked(strategy, ground, paths, chunk)
+        market, wanted, costs = _asked(strategy, ground, paths, chunk)
         if np.isnan(wanted.stop_loss).all():
             continue
         ledgers = [
-            ledger_signals(market, wanted, ground.broker, ground.bars_per_year, at_worst=at_worst)[0]
+            ledger_signals(market, wanted, ground.broker, ground.bars_per_year, at_worst=at_worst, costs=costs)[0]
             for at_worst in (False, True)
         ]
         ids = paths.path_ids[chunk]
-        pieces.append([metrics_of(ledger.outcome(), ids, ground.bars_per_year) for ledger in ledgers])
+        outcomes = [by_path(ledger.outcome(), costs.assets) for ledger in ledgers]
+        pieces.append([metrics_of(outcome, ids, ground.bars_per_year) for outcome in outcomes])
     if not pieces:
         return None
     level, worst = (pd.concat(list(each)) for each in zip(*pieces, strict=True))
     return level, worst
 
 
-def _asked(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> tuple[Quotes, SignalOrders]:
-    """Return the bars of some paths as the broker sees them, and what the strategy wants on them."""
+def _asked(
+    strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths, chunk: slice
+) -> tuple[Quotes, SignalOrders, Costs]:
+    """Return the bars of some paths as the broker sees them, what the strategy wants on them, and what that costs."""
+    if isinstance(ground, BookGround):
+        assert isinstance(paths, BookPaths)
+        return signals_on_book(strategy, ground, paths.select(paths.path_ids[chunk]))
+    assert isinstance(paths, PathSet)
     bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
     shown = bars if seen is None else seen
     terms = None if paths.terms is None else paths.terms.rows(chunk)
     wanted = wanted_of(strategy, ask(strategy, "signals", shown.lent()), shown, ground.broker)
-    return market_of(bars, slice(bars.context_bars, None), terms), wanted.fillable(shorts=ground.broker.shorts)
+    market = market_of(bars, slice(bars.context_bars, None), terms)
+    return market, wanted.fillable(shorts=ground.broker.shorts), Costs.of(ground.broker)
 
 
 def _all_orders(
-    market: Quotes, wanted: SignalOrders, ground: Ground, path_ids: NDArray[np.int64]
+    market: Quotes, wanted: SignalOrders, costs: Costs, ground: AnyGround, path_ids: NDArray[np.int64]
 ) -> IntrabarOrders | None:
     broker = ground.broker
     if np.isnan(wanted.stop_loss).all() or np.isnan(wanted.take_profit).all():
         return None
-    coins = _coins(path_ids, len(market.close), ground.seed) < 0.5
+    coins = _coins(path_ids, len(market.close), ground.seed, costs.assets) < 0.5
     metrics, trades, ambiguous = [], 0, 0
     for target_first in (None, np.ones_like(coins), coins):
-        ledger, watch = ledger_signals(market, wanted, broker, ground.bars_per_year, target_first)
-        outcome = ledger.outcome()
+        ledger, watch = ledger_signals(market, wanted, broker, ground.bars_per_year, target_first, costs=costs)
+        outcome = by_path(ledger.outcome(), costs.assets)
         metrics.append(metrics_of(outcome, path_ids, ground.bars_per_year))
         if target_first is None:
             trades, ambiguous = len(outcome.trades), int(watch.both.sum())
@@ -137,10 +149,10 @@ def _all_orders(
     return IntrabarOrders(trades, ambiguous, worst, best, chance)
 
 
-def _coins(path_ids: NDArray[np.int64], bars: int, seed: int) -> Floats:
-    """Return uniforms, float64 [bar, path]: a path's are the same in whatever company."""
-    draws = [np.random.default_rng([STREAM, seed, int(path_id)]).random(bars) for path_id in path_ids]
-    return np.stack(draws, axis=1)
+def _coins(path_ids: NDArray[np.int64], bars: int, seed: int, assets: int) -> Floats:
+    """Return uniforms, float64 [bar, column]: a path's are the same in whatever company."""
+    draws = [np.random.default_rng([STREAM, seed, int(path_id)]).random((bars, assets)) for path_id in path_ids]
+    return np.concatenate(draws, axis=1)
 
 
 # --- Less, or more, history ---

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from scenario_gen.backtest import Bars, Signals
-from scenario_gen.backtest.book import BookGround, bars_on, trade_book
+from scenario_gen.backtest.book import BookGround, trade_book
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.findings import ask_strategy
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.probe import probe_causality
 from scenario_gen.backtest.reruns import intrabar_orders, warm_up
-from scenario_gen.market.book import BookPaths
 
 ASSETS = ("spx", "ndx", "btc")
 
@@ -114,11 +112,3 @@ def test_a_book_gets_the_findings_of_one_asset(book, loaded):
     assert [finding.name for finding in findings] == ["look_ahead", "warm_up"]
     assert [finding.label for finding in findings] == ["PASS", "PASS"]
     assert warm.paths == 24
-
-
-def test_paths_are_shown_by_place_as_often_as_they_are_asked_for(book):
-    bars = bars_on(book.ground, book.paths, np.array([5, 5, 2]))
-    assert [*bars.close.columns.get_level_values("path_id")] == [0] * 3 + [1] * 3 + [2] * 3
-    assert bars.close[0].equals(bars.close[1])
-    assert (bars.close[(2, "ndx")].iloc[40:] == book.paths.parts["ndx"].close[2]).all()
-    assert isinstance(book.paths, BookPaths)
