@@ -1087,6 +1087,18 @@ BUGS: tuple[Bug, ...] = (
         ("entries of one moment take all their cash", "where=total > left)", "where=total > np.inf)"),
     ),
     *bugs_of(
+        "backtest/positions.py",
+        "backtest/book/test_holdings_in_a_table.py",
+        ("quantities are held as weights", 'units=self.unit == "quantity"', "units=False"),
+        ("holdings are bought again at every bar", "every=len(bars)", "every=1"),
+        ("shorts make up for longs beyond the leverage", "gross += abs(amount)", "gross += amount"),
+    ),
+    *bugs_of(
+        "backtest/answers.py",
+        "backtest/book/test_books.py",
+        ("weights are brought back a bar late", "% asked.every == 0", "% asked.every == asked.every - 1"),
+    ),
+    *bugs_of(
         "backtest/book.py",
         "backtest/book/test_books.py",
         ("a slice of equity is the whole", "size=orders.size / costs.assets", "size=orders.size"),

@@ -27,6 +27,7 @@ from scenario_gen.errors import StrategyError
 log = logging.getLogger(__name__)
 
 ROUNDING = 1e-9  # of a sum of weights
+MOST_UNITS = 1e15
 SHOWN = 6  # values of a column level that an error names
 
 
@@ -100,14 +101,13 @@ def usable_signals(
     )
 
 
-def usable_weights(
-    strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, *, most: float = 1.0
-) -> WeightOrders:
-    """Return the target weights of ``rows``, [bar, column]; ``most`` is the broker's leverage.
+def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, broker: Broker) -> WeightOrders:
+    """Return the target weights of ``rows``, [bar, column], within the broker's leverage.
 
     Raises:
-        StrategyError: not a frame like ``bars.close`` (or ``Targets`` with one), or not numbers in [-most, most]; or
-            the absolute weights of a book's assets sum to more.
+        StrategyError: not a frame like ``bars.close`` (or ``Targets`` with one), or not numbers in [-leverage,
+            leverage]; or the absolute weights of a book's assets sum to more. Units are held against the cash at the
+            first of the rows.
     """
     asked = answer if isinstance(answer, Targets) else Targets(answer)
     if not isinstance(asked.weights, pd.DataFrame):
@@ -117,11 +117,15 @@ def usable_weights(
         what = f"returned Targets with every={asked.every} and band={asked.band}"
         raise _refused(strategy, "weights", what, "a whole number of bars of at least 1, and a band in [0, 1)")
     reader = _Reader(strategy, bars, rows, "weights")
+    most = MOST_UNITS if asked.units else broker.leverage
     weights = reader.numbers("", asked.weights, -most, most)
-    if bars.assets:
-        reader.refuse_gross(weights, most, len(bars.assets))
+    if asked.units:
+        worth = weights[:1] * bars.close.to_numpy()[rows][:1] / broker.cash
+        reader.refuse_gross(worth, broker.leverage, max(len(bars.assets), 1), "units are worth shares of the cash that")
+    elif bars.assets:
+        reader.refuse_gross(weights, broker.leverage, len(bars.assets), "the absolute weights")
     due = np.arange(len(weights)) % asked.every == 0
-    return WeightOrders(np.where(due[:, None], weights, np.nan), asked.band)
+    return WeightOrders(np.where(due[:, None], weights, np.nan), asked.band, asked.units)
 
 
 def usable_portfolio(strategy: LoadedStrategy, answer: Any, bars: Bars) -> Any:
@@ -207,14 +211,14 @@ class _Reader:
             )
         return array
 
-    def refuse_gross(self, weights: Floats, most: float, assets: int) -> None:
+    def refuse_gross(self, weights: Floats, most: float, assets: int, what: str) -> None:
         """Refuse weights of a book whose absolute values sum to more than the leverage, but for rounding."""
         gross = np.abs(weights).reshape(len(weights), -1, assets).sum(axis=2)  # [bar, path]
         over = gross > most * (1 + ROUNDING)
         if over.any():
             row, path = np.argwhere(over)[0]
             raise self._refused(
-                f"the absolute weights sum to {gross[row, path]:g} at {self._place(row, path * assets, of_path=True)} "
+                f"{what} sum to {gross[row, path]:g} at {self._place(row, path * assets, of_path=True)} "
                 f"({int(over.sum())} such bars and paths)",
                 f"at most {most:g}, the broker's leverage, over all assets",
                 "divide them by their sum, or raise broker.leverage",
@@ -320,8 +324,11 @@ def decide(strategy: LoadedStrategy, bars: Bars, broker: Broker, *, judged: bool
         return _orders(usable_portfolio(strategy, ask(strategy, method, bars.lent(), broker), bars), bars)
     answer = ask(strategy, method, bars.lent())
     if judged:
-        usable = usable_weights if method == "weights" else usable_signals
-        usable(strategy, answer, bars, slice(bars.context_bars - 1, len(bars)))
+        rows = slice(bars.context_bars - 1, len(bars))
+        if method == "weights":
+            usable_weights(strategy, answer, bars, rows, broker)
+        else:
+            usable_signals(strategy, answer, bars, rows, most=broker.leverage)
     if isinstance(answer, Signals):
         fields = {field.name: getattr(answer, field.name) for field in dataclasses.fields(Signals)}
     else:

@@ -311,7 +311,7 @@ def _fill(strategy: LoadedStrategy, ground: BookGround, bars: Bars, seen: Bars, 
     answer = ask(strategy, method, seen.lent())
     costs = ground.costs(bars.close.shape[1] // assets)
     if method == "weights":
-        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), most=broker.leverage)
+        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), broker)
         return simulate.run_weights(market, weights, broker, bars.bars_per_year, costs)
     wanted = _wanted(strategy, answer, bars, ground, costs)
     return simulate.run_signals(market, wanted, broker, bars.bars_per_year, costs)

@@ -264,7 +264,7 @@ def _fill(strategy: LoadedStrategy, bars: Bars, seen: Bars, terms: TradingTerms 
         return simulate.outcome_of(answer, market.close)
     answer = ask(strategy, method, seen.lent())
     if method == "weights":
-        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), most=broker.leverage)
+        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), broker)
         return simulate.run_weights(market, weights, broker, bars.bars_per_year)
     return simulate.run_signals(market, wanted_of(strategy, answer, bars, broker), broker, bars.bars_per_year)
 

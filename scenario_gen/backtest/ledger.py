@@ -317,7 +317,8 @@ def ledger_weights(
         worth = ledger.worth(price)
         equity = ledger.costs.of_columns(worth)
         # an account that a gap has left with less than nothing has no weights to hold: it is ruined at this close
-        off = np.nan_to_num(wanted.weights[bar] * equity / price - ledger.units)  # nothing where it is left alone
+        target = wanted.weights[bar] if wanted.units else wanted.weights[bar] * equity / price
+        off = np.nan_to_num(target - ledger.units)  # nothing where it is left alone
         asked = np.where((equity > 0) & (np.abs(off) * price >= wanted.band * equity), off, 0.0)
         for turn in ledger.costs.turns(asked != 0, asked * price):
             _rebalance(ledger, np.where(turn, asked, 0.0), worth, price, bar)

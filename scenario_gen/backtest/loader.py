@@ -17,9 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from scenario_gen.backtest.positions import read_positions
 from scenario_gen.backtest.reads import Reads
 from scenario_gen.backtest.strategy import METHODS
-from scenario_gen.backtest.uses import StrategyUse, described, hint, label, names_a_class, sets_of_class, split_use
+from scenario_gen.backtest.uses import (
+    StrategyUse,
+    described,
+    hint,
+    label,
+    names_a_class,
+    names_a_table,
+    sets_of_class,
+    split_use,
+    with_use,
+)
 from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.progress import Progress
 from scenario_gen.reading.places import find_file, places
@@ -130,7 +141,10 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
 
     Raises:
         StrategyError: the class or its parameters are not usable.
+        SpecError: a table of holdings is not usable.
     """
+    if names_a_table(use.use):
+        return Expansion((_holdings(use.name or "", use.use, _find(use.use, base)),))
     path, class_name = _split(use.use)
     file = _find(path, base)
     reads = Reads(file)
@@ -157,6 +171,14 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
             fix=f"correct the params of {use.use}",
         )
     return Expansion(tuple(kept), tuple(dropped), use.listed - len(sets))
+
+
+def _holdings(name: str, use: str, file: Path) -> LoadedStrategy:
+    """Return a table of holdings as a strategy."""
+    reads = Reads(file)
+    with reads.watched():
+        positions = read_positions(file, use)
+    return LoadedStrategy(name or f"Positions({file.name})", use, {}, positions, file, reads)
 
 
 Use: TypeAlias = LoadedStrategy | StrategyUse | Mapping[str, Any] | str
@@ -190,7 +212,7 @@ def load_all(strategies: Use | Sequence[Use], base: Path) -> tuple[list[LoadedSt
 def _use(use: StrategyUse | Mapping[str, Any] | str) -> StrategyUse:
     if isinstance(use, StrategyUse):
         return use
-    return section_of(StrategyUse, {"use": use} if isinstance(use, str) else use, "strategies")
+    return section_of(StrategyUse, {"use": use} if isinstance(use, str) else with_use(use), "strategies")
 
 
 def method_of(strategy: LoadedStrategy) -> str:
@@ -285,6 +307,8 @@ def _instance(cls: type, params: dict[str, Any], reads: Reads) -> Any:
 def _reload(
     name: str, use: str, params: dict[str, Any], file: Path, class_name: str, where: str | None = None
 ) -> LoadedStrategy:
+    if names_a_table(use):
+        return _holdings(name, use, file)
     reads = Reads(file)
     cls = _class_in(reads, class_name)
     return LoadedStrategy(name, use, params, _instance(cls, params, reads), file, reads, where)

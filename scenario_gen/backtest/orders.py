@@ -202,8 +202,9 @@ class SignalOrders:
 class WeightOrders:
     """Target weights, one row per bar at which they may be filled."""
 
-    weights: Floats  # shares of equity, float64 [bar, column]; NaN leaves a position as it is
+    weights: Floats  # shares of equity (or ``units``), float64 [bar, column]; NaN leaves a position as it is
     band: float = 0.0  # share of equity by which a weight may be off before it is brought back
+    units: bool = False  # the numbers are units to hold
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def run_weights(
     asks = Costs.of(broker) if costs is None else costs
     weights = np.where(asks.shorts, wanted.weights, np.maximum(wanted.weights, 0.0))
     if asks.simple and broker.leverage == 1.0 and not market.limited and wanted.band == 0:
-        return _vectorbt_weights(market, weights, broker, asks).of_wishes(wished)
+        return _vectorbt_weights(market, replace(wanted, weights=weights), broker, asks).of_wishes(wished)
     kept = replace(wanted, weights=weights)
     return ledger_weights(market, kept, broker, bars_per_year, asks).of_wishes(wished)
 
@@ -148,14 +148,14 @@ def _vectorbt_signals(market: Quotes, wanted: SignalOrders, broker: Broker) -> O
     return outcome_of(portfolio, market.close, rows_per_bar=len(rows), slippage=costs["slippage"])
 
 
-def _vectorbt_weights(market: Quotes, weights: Floats, broker: Broker, asks: Costs) -> Outcome:
+def _vectorbt_weights(market: Quotes, wanted: WeightOrders, broker: Broker, asks: Costs) -> Outcome:
     costs = _costs(asks, market)
     paths = market.close.shape[1] // asks.assets
     shared = {"group_by": np.repeat(np.arange(paths), asks.assets), "cash_sharing": True, "call_seq": "auto"}
     portfolio = _vectorbt().Portfolio.from_orders(
         market.close,
-        size=weights,
-        size_type="targetpercent",
+        size=wanted.weights,
+        size_type="targetamount" if wanted.units else "targetpercent",
         direction="both",
         price=market.open if broker.fill == "next_open" else market.close,
         **costs,

@@ -98,9 +98,10 @@ class Signals:
 class Targets:
     """Target weights that are not brought back at every bar; who cannot trade then waits for the next time."""
 
-    weights: pd.DataFrame  # shares of equity, shaped like ``bars.close``
+    weights: pd.DataFrame  # shares of equity (or ``units``), shaped like ``bars.close``
     every: int = 1  # rebalance at the path's bars 0, every, 2 every, ...
     band: float = 0.0  # leave a position alone whose weight is off by no more than this share of equity
+    units: bool = False  # the numbers are units to hold of each asset, and no shares of equity
 
 
 class SignalStrategy(Protocol):

@@ -54,6 +54,10 @@ class StrategyUse(Section):
     """One strategy class and the values to try for its parameters."""
 
     use: str = Field(description="file.py:Name, relative to the spec's folder or the current one")
+    positions: str | None = Field(
+        default=None,
+        description="in place of use: a CSV of holdings, columns asset and quantity or weight; negative ones are short",
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="a value, or a list of values: a grid")
     where: str | None = Field(
         default=None, description="condition on the grid, e.g. fast < slow; combinations that break it do not run"
@@ -62,13 +66,23 @@ class StrategyUse(Section):
 
     @property
     def display_name(self) -> str:
-        """What the report calls the strategy: its name, or its class."""
-        return self.name or split_use(self.use)[1]
+        """What the report calls the strategy: its name, its class, or its table."""
+        return self.name or split_use(self.use)[1] or self.use
 
     @property
     def listed(self) -> int:
         """How many combinations the listed values make, those included that break ``where``."""
         return math.prod(len(options(value)) for value in self.params.values())
+
+
+def with_use(written: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a strategy as written whose ``use`` is its table of holdings, where it has one in place of a class."""
+    return {**written, "use": written["positions"]} if "positions" in written and "use" not in written else written
+
+
+def names_a_table(use: str) -> bool:
+    """Return whether a text names a table of holdings and no class."""
+    return use.lower().endswith(".csv")
 
 
 def split_use(use: str) -> tuple[str, str]:

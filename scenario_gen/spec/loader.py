@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from scenario_gen.backtest.broker import COST_TEXT, COSTS, AccountRules
 from scenario_gen.backtest.limits import Limits
-from scenario_gen.backtest.uses import StrategyUse, parameter_sets
+from scenario_gen.backtest.uses import StrategyUse, parameter_sets, with_use
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, GENERATORS
 from scenario_gen.joint.section import ASSET_COSTS, MAX_ASSETS, OF_ITS_DATA
@@ -24,7 +24,7 @@ from scenario_gen.reading.words import shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_name, resolve_scenarios
-from scenario_gen.spec.strategy_list import check_distinct, check_use
+from scenario_gen.spec.strategy_list import check_distinct, check_holdings, check_table, check_use
 from scenario_gen.spec.stress import check_event_limits
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
@@ -145,6 +145,7 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
         check_name(values["name"], ("name",), violations)
     scenarios = resolve_scenarios(values, base, violations)
     strategies = _strategies(values.get("strategies", ()), base, violations)
+    check_holdings(strategies, scenarios, base, violations)
     limits = _optional_section(Limits, values, "limits", violations)
     report = _optional_section(Report, _with_folder(values), "report", violations)
     account = _optional_section(AccountRules, values, "account", violations) if "account" in values else None
@@ -205,10 +206,13 @@ def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[Strate
     for position, item in enumerate(listed):
         if not violations.mapping(item, ("strategies", position), tuple(StrategyUse.model_fields)):
             continue
-        built = violations.section(StrategyUse, item, lambda where, at=position: ("strategies", at, *where))  # type: ignore[misc]
-        check_use(
-            item.get("use"), item.get("params", {}), base, ("strategies", position), violations, item.get("where")
-        )
+        at: Where = ("strategies", position)
+        written = with_use(item)
+        built = violations.section(StrategyUse, written, lambda where, at=at: (*at, *where))  # type: ignore[misc]
+        if "positions" in item:
+            check_table(item, base, at, violations)
+        else:
+            check_use(item.get("use"), item.get("params", {}), base, at, violations, item.get("where"))
         if item.get("name") is not None:
             check_name(item["name"], ("strategies", position, "name"), violations)
         if built is not None:
@@ -294,6 +298,7 @@ def _definitions() -> dict[str, Any]:
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     definitions["Report"].pop("required")  # the loader fills the folder in
+    definitions["StrategyUse"].pop("required")  # and a table of holdings in place of a class
     costs = definitions["Broker"]["properties"]
     for name in COSTS:  # the loader reads 2bp and, in a scenario, x3 as numbers
         bounds = {key: costs[name].pop(key) for key in [*costs[name]] if key not in ("title", "description", "default")}

@@ -14,19 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.backtest.positions import read_positions
 from scenario_gen.backtest.uses import (
     MAX_GRID,
     MAX_PARAMETER_SETS,
     StrategyUse,
     names_a_class,
+    names_a_table,
     options,
     parameter_sets,
     split_use,
 )
+from scenario_gen.errors import SpecError
 from scenario_gen.reading.places import find_file, missing_file
 from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import nearest, shown
 from scenario_gen.reading.yaml import Where
+from scenario_gen.spec.models import ResolvedScenario
 
 MAX_SOURCE_BYTES = 2_000_000
 
@@ -58,6 +62,43 @@ def check_use(use: Any, params: Any, base: Path, where: Where, violations: Viola
     tree = _parse(path, file, (*where, "use"), violations)
     if tree is not None:
         _check_class(tree, use, params, where, violations)
+
+
+def check_table(item: Mapping[str, Any], base: Path, where: Where, violations: Violations) -> None:
+    """Note a table of holdings that is not there or beside keys of a class; its lines are held to the assets later."""
+    for key in ("use", "params", "where"):
+        if key in item:
+            violations.add((*where, key), "stands beside 'positions', which are held as they are; leave it out")
+    file = item["positions"]
+    if not isinstance(file, str):
+        return
+    if not names_a_table(file):
+        violations.add((*where, "positions"), f"got {shown(file)}, expected a CSV file like book.csv")
+    elif find_file(file, base, parent=True) is None:
+        violations.add((*where, "positions"), missing_file(file, base, parent=True))
+
+
+def check_holdings(
+    uses: Sequence[StrategyUse], scenarios: Sequence[ResolvedScenario], base: Path, violations: Violations
+) -> None:
+    """Note what is wrong with tables of holdings: in their lines, or beside the scenarios' assets and leverage."""
+    assets = list(dict.fromkeys(scenario.asset for scenario in scenarios if scenario.asset))
+    if violations.mistakes:
+        return  # the list may lack those that are noted already
+    for place, use in enumerate(uses):
+        file = find_file(use.use, base, parent=True) if use.positions else None
+        if file is None:
+            continue
+        if not assets:
+            words = "holds assets by name, and the spec lists none; add 'assets', or give 'use' in its place"
+            violations.add(("strategies", place, "positions"), words)
+            continue
+        try:
+            held = read_positions(file, use.use)
+            held.refuse_others(assets)
+            held.refuse_beyond(min(scenario.broker.leverage for scenario in scenarios))
+        except SpecError as error:
+            violations.add(("strategies", place, "positions"), f"{error.problem}; {error.expected or error.fix}")
 
 
 def check_distinct(use: StrategyUse, before: Sequence[StrategyUse], where: Where, violations: Violations) -> None:
