@@ -13,6 +13,7 @@ ROOMS = [
     "scenario_gen.backtest",
     "scenario_gen.realism",
     "scenario_gen.kronos",
+    "scenario_gen.market",
     "scenario_gen.training",
 ]
 

@@ -6,22 +6,19 @@ nothing of models, strategies or reports. Nothing heavy is imported until a name
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scenario_gen.lazy import public_names
 
 if TYPE_CHECKING:
-    from scenario_gen.market.calendar import BarCalendar, calendar_flags
-    from scenario_gen.market.candles import FIELDS, PRICE_FIELDS, Candles, Flag
-    from scenario_gen.market.load import load_candles
-    from scenario_gen.market.paths import PathSet
-
-__all__ = ["FIELDS", "PRICE_FIELDS", "BarCalendar", "Candles", "Flag", "PathSet", "calendar_flags", "load_candles"]
-
-_HOMES = {"BarCalendar": "calendar", "calendar_flags": "calendar", "load_candles": "load", "PathSet": "paths"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import the home of a public name when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'candles')}"), name)
+    from scenario_gen.market.calendar import BarCalendar as BarCalendar, calendar_flags as calendar_flags
+    from scenario_gen.market.candles import (
+        FIELDS as FIELDS,
+        PRICE_FIELDS as PRICE_FIELDS,
+        Candles as Candles,
+        Flag as Flag,
+    )
+    from scenario_gen.market.load import load_candles as load_candles
+    from scenario_gen.market.paths import PathSet as PathSet
+else:
+    __getattr__, __dir__ = public_names(__name__)

@@ -168,6 +168,11 @@ def _listed(names: Iterable[object], most: int) -> str:
     return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
 
 
+def percent(share: float, digits: int = 4) -> str:
+    """Return a share in percent with so many digits that mean something: ``12.5 %``."""
+    return f"{100 * share:.{digits}g} %"
+
+
 def number(name: str, value: float, low: float, high: float) -> float:
     """Return a finite number between two bounds, both allowed.
 

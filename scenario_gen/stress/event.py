@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.reading.section import Section
+from scenario_gen.reading.words import percent
 
 MOST_VOLATILITY = 10.0  # per year
 MOST_PATHS, MOST_ISLANDS = 4096, 256  # paths of an island, and islands
@@ -72,7 +73,7 @@ class Event(Section):
     @property
     def in_words(self) -> str:
         """The event as a reader would say it: ``drawdown of 25 % or more``."""
-        size = f"{100 * abs(self.threshold):.4g} %"
+        size = percent(abs(self.threshold))
         fall = self.threshold < 0
         return {
             "max_drawdown": f"drawdown of {size} or more",

@@ -23,6 +23,7 @@ from scenario_gen.finding import (
 )
 from scenario_gen.market.candles import Candles, volatility
 from scenario_gen.market.paths import PathSet
+from scenario_gen.reading.words import percent
 from scenario_gen.stats.estimate import Estimate, t_tail
 from scenario_gen.stats.islands import counted_probability
 from scenario_gen.stress.event import Event
@@ -131,7 +132,7 @@ def _probability(scenario: str, result: EventResult, limit: float | None) -> Fin
         result.sampled,
         f"{result.words} within {result.horizon} bars: {told(result.sampled.probability)}",
     )
-    band = "a probability whose error is known" if limit is None else f"at most {percent(limit)}"
+    band = "a probability whose error is known" if limit is None else f"at most {percent(limit, 2)}"
     label: Label = "PASS" if limit is None else judge_figure(sampled.probability, limit)
     if result.flat > FLAT:
         label, more = "INCONCLUSIVE", f"score flat for {result.flat:.0%} of paths: the account ends where it began"
@@ -231,18 +232,13 @@ def _history(scenario: str, result: EventResult) -> Finding:
 # --- In words ---
 
 
-def percent(probability: float) -> str:
-    """Return a probability in percent with two digits that mean something."""
-    return f"{100 * probability:.2g} %"
-
-
 def odds(probability: float) -> str:
     """Return a probability as ``1 in 420``."""
     if probability <= 0:
         return "never"
     if 0 < probability < RAREST:
         return f"below 1 in {1 / RAREST:,.0f}"
-    return f"1 in {float(f'{1 / probability:.3g}'):,.0f}" if probability <= 0.5 else percent(probability)
+    return f"1 in {float(f'{1 / probability:.3g}'):,.0f}" if probability <= 0.5 else percent(probability, 2)
 
 
 def told(estimate: Estimate) -> str:
@@ -255,9 +251,9 @@ def told(estimate: Estimate) -> str:
     if estimate.value < RAREST:
         return odds(estimate.value)
     rare = estimate.value <= RARE
-    shown = f"{percent(estimate.value)}, {odds(estimate.value)}" if rare else percent(estimate.value)
+    shown = f"{percent(estimate.value, 2)}, {odds(estimate.value)}" if rare else percent(estimate.value, 2)
     if estimate.low is None or estimate.high is None:
         return f"{shown} ({estimate.reason})" if estimate.reason else shown
     if rare:
         return f"{shown} ({odds(estimate.high)} to {odds(estimate.low)})"
-    return f"{shown} ({percent(estimate.low).removesuffix(' %')} to {percent(estimate.high)})"
+    return f"{shown} ({percent(estimate.low, 2).removesuffix(' %')} to {percent(estimate.high, 2)})"

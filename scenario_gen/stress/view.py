@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, create_model, model_validator
 
 from scenario_gen.reading.section import Section
+from scenario_gen.reading.words import percent
 
 MOST_VIEWS = 20
 Functional = Literal[
@@ -104,16 +105,16 @@ class _View(Section):
         of = TITLES[self.functional] + (f" of {self.strategy}" if self.strategy else "")
         if self.kind == "probability":
             side = "at least" if self.at_least is not None else "at most"
-            return f"probability of a {of} of {side} {100 * self.threshold:.4g} %"
+            return f"probability of a {of} of {side} {percent(self.threshold)}"
         named = {"mean": "mean", "std": "standard deviation", "quantile": "quantile", "cvar": "CVaR"}[self.kind]
-        return f"{'' if self.level is None else f'{100 * self.level:.4g} % '}{named} of the {of}"
+        return f"{'' if self.level is None else f'{percent(self.level)} '}{named} of the {of}"
 
     @property
     def in_words(self) -> str:
         """The whole view as a reader would say it: ``mean of the return over the horizon: -5 %``."""
         low, high = self.range
         side = "" if low == high else "at least " if high == float("inf") else "at most "
-        return f"{self.subject}: {side}{100 * (high if low == float('-inf') else low):.4g} %"
+        return f"{self.subject}: {side}{percent(high if low == float('-inf') else low)}"
 
 
 LEVELS = ("equals", "at_least", "at_most")
@@ -167,8 +168,8 @@ def _against(first: View, second: View) -> str:
         return ""
     for (_, near, most, words), (_, far, least, further) in ((ours, theirs), (theirs, ours)):
         if near <= far and most[1] < least[0]:  # what lies beyond ``far`` lies beyond ``near`` as well
-            likely = f"{100 * most[1]:.4g} % of paths have {words}"
-            return f"at most {likely}, so {100 * least[0]:.4g} % cannot have {further}"
+            likely = f"{percent(most[1])} of paths have {words}"
+            return f"at most {likely}, so {percent(least[0])} cannot have {further}"
     return ""
 
 
@@ -179,9 +180,9 @@ def _meet(first: tuple[float, float], second: tuple[float, float]) -> bool:
 def _beyond(view: View) -> tuple[str, float, tuple[float, float], str] | None:
     """Return a share of paths beyond a number: the side, the number that rises with it, the share, in words."""
     if view.kind == "probability" and view.at_least is not None:
-        return "above", view.at_least, view.range, f"at least {100 * view.at_least:.4g} %"
+        return "above", view.at_least, view.range, f"at least {percent(view.at_least)}"
     if view.kind == "probability":
-        return "below", -view.threshold, view.range, f"at most {100 * view.threshold:.4g} %"
+        return "below", -view.threshold, view.range, f"at most {percent(view.threshold)}"
     if view.kind == "quantile" and view.level is not None:
-        return "below", -view.range[0], (view.level, view.level), f"at most {100 * view.range[0]:.4g} %"
+        return "below", -view.range[0], (view.level, view.level), f"at most {percent(view.range[0])}"
     return None

@@ -21,7 +21,7 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import deepest_fall
 from scenario_gen.market.paths import PathSet
 from scenario_gen.reading.section import section_of
-from scenario_gen.reading.words import nearest
+from scenario_gen.reading.words import nearest, percent
 from scenario_gen.stats.estimate import Estimate, mean, quantile
 from scenario_gen.stats.pooling import NotAttained, Wanted, pool
 from scenario_gen.stats.weights import Weighting, Weights
@@ -159,8 +159,8 @@ def _refusal(views: Sequence[View], place: int, outside: NotAttained) -> ViewErr
     low, high = outside.low + 0.0, outside.high + 0.0  # no minus sign before a zero
     if view.kind == "std":
         low, high = (math.sqrt(max(end, 0.0)) for end in (low, high))
-    subject = {"quantile": f"a share of paths at or below {100 * view.range[0]:.4g} %"}.get(view.kind, view.subject)
-    attainable = f"{subject} from {100 * low:.4g} to {100 * high:.4g} %{beside}"
+    subject = {"quantile": f"a share of paths at or below {percent(view.range[0])}"}.get(view.kind, view.subject)
+    attainable = f"{subject} from {100 * low:.4g} to {percent(high)}{beside}"
     if view.kind == "cvar" or math.isnan(low):
         attainable = f"a figure that some of the paths lie on either side of{beside}"
     return ViewError(place, f"no weights of the paths make '{view.in_words}' true{beside}", expected=attainable)
