@@ -22,12 +22,13 @@ from scenario_gen.joint.coupling import Coupling, Dated, Independent
 from scenario_gen.joint.notes import MET, ORDERED, notes_of_dated, notes_of_paths
 from scenario_gen.joint.pilot import BookAsset, BookPilot, run_pilot
 from scenario_gen.joint.results import CouplingReport
-from scenario_gen.joint.section import ENOUGH_FOR_RANKS, FEWEST_COMMON, Joint
+from scenario_gen.joint.section import ENOUGH_FOR_RANKS, Joint
 from scenario_gen.stats.copula import CLOSEST, COARSE, RankCells, correlation_shift, fit_tails, floored, shrunk
 
 Floats = NDArray[np.float64]
 
 MOST_PILOTS = 5
+FEWEST_CELLS = 200  # of the 250 common bars that there are at least, the first only seed forecasts
 SLOPES = (0.3, 2.0)  # what a step of the uniforms' correlation is taken to do to that of the returns, at least and most
 WARM_UP = 512  # bars before the first that is held against a forecast: a context of our own checkpoints
 
@@ -167,14 +168,14 @@ class CellLaw:
         """Read it off the cells of each asset [bar, uniform, 2].
 
         Raises:
-            DataError: fewer than 250 bars have cells in every asset.
+            DataError: fewer than 200 bars have cells in every asset.
         """
         every = np.stack(cells, axis=1)  # [bar, asset, uniform, 2]
         whole = every[np.isfinite(every).all(axis=(1, 2, 3))]
-        if len(whole) < FEWEST_COMMON:
+        if len(whole) < FEWEST_CELLS:
             raise DataError(
                 f"{len(whole)} common bars could be held against a forecast from the bars before them",
-                expected=f"at least {FEWEST_COMMON} bars",
+                expected=f"at least {FEWEST_CELLS} bars",
                 fix="bring longer histories, or raise joint.calibrate.bars",
             )
         levels = [RankCells.of(whole[:, :, level]) for level in range(whole.shape[2])]

@@ -171,9 +171,10 @@ def test_permuted_assets_have_permuted_correlations(histories: list[Candles]) ->
 
 
 def test_bars_without_a_forecast_are_left_out_and_too_few_are_refused(histories: list[Candles]) -> None:
-    short = [history.rows(0, 270) for history in histories]
-    with pytest.raises(DataError, match="238 common bars could be held against a forecast"):
-        fit_coupling(members_of(short, ArGarch(), read=270), Joint(), seed=3)
+    enough, short = ([history.rows(0, bars) for history in histories] for bars in (250, 231))
+    assert fit_coupling(members_of(enough, ArGarch(), read=250), Joint(), seed=3).report.bars == 250 - 32
+    with pytest.raises(DataError, match="199 common bars could be held against a forecast"):
+        fit_coupling(members_of(short, ArGarch(), read=231), Joint(), seed=3)
 
 
 # --- The law of each asset ---
