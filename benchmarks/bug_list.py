@@ -326,7 +326,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "generators/fhs.py",
+        "generators/filtered.py",
         "generators/test_filtered_simulation.py",
         (
             "bars are divided by the volatility that they made themselves",
@@ -345,7 +345,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "generators/garch.py",
+        "generators/filtered.py",
         "generators/test_filtered_simulation.py",
         (
             "omega is scaled back as a deviation, not as a variance",
@@ -370,7 +370,7 @@ BUGS: tuple[Bug, ...] = (
         ("gap and body reuse one draw", "self.body[1] * ndtri(drawn[..., 1])", "self.body[1] * ndtri(drawn[..., 0])"),
     ),
     *bugs_of(
-        "generators/neutral.py",
+        "generators/rescaled.py",
         "generators/test_drift_neutral.py",
         (
             "drift is added instead of taken out",
@@ -1139,7 +1139,7 @@ BUGS: tuple[Bug, ...] = (
         ("a child's bars are taken for decoded anew", "self._decoded[targets] = upto", "self._decoded[targets] = 0"),
     ),
     *bugs_of(
-        "stress/strategy_loss.py",
+        "stress/events.py",
         "stress/test_strategy_loss.py",
         (
             "a loss is counted at its lowest, not at the end",
@@ -1154,7 +1154,7 @@ BUGS: tuple[Bug, ...] = (
         ),
     ),
     *bugs_of(
-        "stress/refresh.py",
+        "stress/unsplit.py",
         "stress/test_refresh.py",
         ("every moved path is taken", "good = np.flatnonzero(taken(fresh))", "good = slots.copy()"),
         (

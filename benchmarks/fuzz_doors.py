@@ -335,9 +335,8 @@ def _require(holds: bool, what: str) -> None:
 def checkpoints(rng: Rng, folder: Path) -> str:
     """Verify a checkpoint folder, open it and sample from it."""
     from scenario_gen.generators.kronos import KronosPaths
-    from scenario_gen.kronos.checkpoint import open_checkpoint
+    from scenario_gen.kronos.checkpoint import open_checkpoint, verify_model
     from scenario_gen.kronos.sampling import SamplingRule
-    from scenario_gen.kronos.verify import verify_model
 
     mine = folder / "mine"
     shutil.copytree(_tiny(), mine)

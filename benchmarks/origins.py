@@ -19,8 +19,7 @@ import pandas as pd
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.garch import GarchPaths
+from scenario_gen.generators.filtered import FilteredPaths, GarchPaths
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.market import Candles, PathSet, load_candles
 from scenario_gen.realism.bars import BarArrays

@@ -40,11 +40,10 @@ from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import BarCalendar, Candles, load_candles
 from scenario_gen.market.candles import continue_ewma
 from scenario_gen.market.paths import Floats
-from scenario_gen.stats.islands import island_probability, standard_error
 from scenario_gen.stress import splitting
-from scenario_gen.stress.events import Outset, drawdown_score
+from scenario_gen.stress.events import Outset, StrategyScore, drawdown_score
+from scenario_gen.stress.exceedance import island_probability, standard_error
 from scenario_gen.stress.splitting import IslandDraws, Plan, Score, Scored, run_island
-from scenario_gen.stress.strategy_loss import StrategyScore
 
 BARS, SIGMA = 60, 0.01
 TOKENS = student.ppf((np.arange(246) + 0.5) / 246, 6) / np.sqrt(1.5)

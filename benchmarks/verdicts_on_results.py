@@ -25,7 +25,9 @@ from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import DEFLATED, MARKER_LABELS, choice_label
 from scenario_gen.backtest.limits import Limits, judge_strategy
 from scenario_gen.backtest.nulls import buy_and_hold, random_entries
-from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability, stepwise
+from scenario_gen.backtest.overfitting.cscv import overfitting_on_paths, overfitting_probability
+from scenario_gen.backtest.overfitting.grids import stepwise
+from scenario_gen.backtest.overfitting.sharpe import deflate_best
 from scenario_gen.backtest.result import Choice
 from scenario_gen.backtest.skill import judge_together, skill
 from scenario_gen.backtest.tail.marker import historical_marker

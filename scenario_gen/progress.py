@@ -1,11 +1,12 @@
 """Long work: how it tells what it is doing, and one thread for numpy's linear algebra where matrices are small.
 
-Owns a protocol and the silent version of it that the Python API uses. Knows nothing of terminals (the bars are drawn in
-:mod:`scenario_gen.cli.terminal`) and nothing of torch, which has threads of its own.
+Owns a protocol and the silent version of it that the Python API uses, and the clock that books seconds. Knows nothing
+of terminals (the bars are drawn in :mod:`scenario_gen.cli.manners`) and nothing of torch, which has threads of its own.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -25,6 +26,20 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Pass on one line that the user should see."""
         ...
+
+
+class Clock:
+    """Wall-clock seconds per stage; laps of one name add up."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Book the time since the last lap under a name."""
+        now = time.monotonic()
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 2)
+        self._last = now
 
 
 class SilentProgress:

@@ -32,15 +32,16 @@ if TYPE_CHECKING:
         buy_and_hold as buy_and_hold,
         random_entries as random_entries,
     )
-    from scenario_gen.backtest.overfitting import (
-        DeflatedSharpe as DeflatedSharpe,
+    from scenario_gen.backtest.overfitting.cscv import (
         Overfitting as Overfitting,
-        Stability as Stability,
-        deflate_best as deflate_best,
         overfitting_on_paths as overfitting_on_paths,
         overfitting_probability as overfitting_probability,
+    )
+    from scenario_gen.backtest.overfitting.grids import (
+        Stability as Stability,
         parameter_stability as parameter_stability,
     )
+    from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe as DeflatedSharpe, deflate_best as deflate_best
     from scenario_gen.backtest.probe import (
         CausalityProbe as CausalityProbe,
         Leak as Leak,
@@ -66,18 +67,16 @@ if TYPE_CHECKING:
         Strategy as Strategy,
         Targets as Targets,
     )
-    from scenario_gen.backtest.tail import (
+    from scenario_gen.backtest.tail.causes import TailCauses as TailCauses, tail_causes as tail_causes
+    from scenario_gen.backtest.tail.losses import (
         Drawdowns as Drawdowns,
-        Marker as Marker,
         RuinCurve as RuinCurve,
-        TailCauses as TailCauses,
         TailLoss as TailLoss,
-        historical_marker as historical_marker,
         ruin_curves as ruin_curves,
         summarise_drawdowns as summarise_drawdowns,
-        tail_causes as tail_causes,
         tail_losses as tail_losses,
     )
+    from scenario_gen.backtest.tail.marker import Marker as Marker, historical_marker as historical_marker
     from scenario_gen.stats.estimate import (
         Estimate as Estimate,
         MetricSummary as MetricSummary,

@@ -18,8 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest import simulate
-from scenario_gen.backtest.account import swings
-from scenario_gen.backtest.account_rules import AT, ENDING, judge_account
+from scenario_gen.backtest.account import AT, ENDING, judge_account, swings
 from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals, usable_weights
 from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.ground import Ground

@@ -20,10 +20,9 @@ from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import bar_returns
 from scenario_gen.backtest.nulls import BUY_AND_HOLD, buy_and_hold, random_entries
-from scenario_gen.backtest.overfitting import deflate_best, overfitting_on_paths, overfitting_probability
-from scenario_gen.backtest.overfitting.cscv import Overfitting
+from scenario_gen.backtest.overfitting.cscv import Overfitting, overfitting_on_paths, overfitting_probability
 from scenario_gen.backtest.overfitting.grids import Stepwise, parameter_stability, stepwise
-from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
+from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe, deflate_best
 from scenario_gen.backtest.result import Choice, StrategyResult, Tail
 from scenario_gen.backtest.skill import (
     PairedComparison,

@@ -33,8 +33,8 @@ from scenario_gen.backtest.uses import (
 )
 from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.progress import Progress
-from scenario_gen.reading.places import find_file, places
 from scenario_gen.reading.section import section_of
+from scenario_gen.reading.words import find_file, places
 
 
 def shown(file: Path) -> str:

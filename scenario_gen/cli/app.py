@@ -15,9 +15,19 @@ from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
-from scenario_gen.cli.manners import Argument, Optional, PoliteGroup, checked_device, command_line, print_version
+from scenario_gen.cli.manners import (
+    Argument,
+    Interruption,
+    Optional,
+    PoliteGroup,
+    checked_device,
+    command_line,
+    print_version,
+    say,
+    told_losses,
+    use_outlets,
+)
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
-from scenario_gen.cli.terminal import Interruption, say, told_losses, use_outlets
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.errors import ScenarioError, StrategyError
 from scenario_gen.spec.loader import LoadedSpec, load_spec
@@ -171,7 +181,7 @@ def pull(
 
       scenario-gen models pull org/model@v2 --tokenizer org/tokenizer@v2
     """
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.cli.training import pull_model
 
     pull_model(name, tokenizer, choose_progress())

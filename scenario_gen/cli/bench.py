@@ -14,8 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from scenario_gen.cli.manners import checked_device
-from scenario_gen.cli.terminal import say
+from scenario_gen.cli.manners import checked_device, say
 from scenario_gen.errors import SpecError
 
 if TYPE_CHECKING:

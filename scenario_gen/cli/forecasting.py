@@ -17,8 +17,9 @@ from scenario_gen.cli.manners import (
     Optional,
     Quiet,
     checked_device,
+    say,
+    say_json,
 )
-from scenario_gen.cli.terminal import say, say_json
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
 from scenario_gen.reading.words import nearest, one_of
@@ -102,7 +103,7 @@ def calibrate(
     loaded = _loaded(spec, data, context, end, model, temperature, top_p)
     section = _section(model, temperature, top_p, device)
     kinds = _baselines(baselines)
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.pipeline.calibrate import Wishes, calibrate_spec
 
     wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step, recalibrate)
@@ -264,7 +265,7 @@ def evaluate(
         raise typer.BadParameter("only a training config says what was held out", param_hint="--part")
     import pandas as pd
 
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.forecasts.checkpoint_figures import HORIZON
     from scenario_gen.forecasts.checkpoints import Contest, Material, evaluate as evaluate_model
     from scenario_gen.forecasts.harness import Sampling

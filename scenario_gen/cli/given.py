@@ -11,8 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet
-from scenario_gen.cli.terminal import say, say_json
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, say, say_json
 from scenario_gen.errors import SpecError
 from scenario_gen.market.section import Market
 from scenario_gen.reading.yaml import parse_yaml
@@ -91,7 +90,7 @@ def check(
       scenario-gen check two.parquet --reference SPX=sp500 --reference IXIC=nasdaq
     """
     market = _market(tick_size=tick_size, lot_size=lot_size, price_limit=price_limit, volume_unit=volume_unit)
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.pipeline.check_assets import check_given
 
     report = check_given(
@@ -259,8 +258,7 @@ def backtest(
 
       scenario-gen backtest paths.parquet --strategy my.py:Rule --limits max_drawdown=0.2 --json
     """
-    from scenario_gen.cli.manners import leave
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress, leave
     from scenario_gen.pipeline.backtest import backtest_paths
 
     report = backtest_paths(

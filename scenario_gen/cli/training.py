@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import USER_MISTAKE, Argument, Optional, Quiet
-from scenario_gen.cli.terminal import say
+from scenario_gen.cli.manners import USER_MISTAKE, Argument, Optional, Quiet, say
 from scenario_gen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from scenario_gen.kronos.verify import Verified
+    from scenario_gen.kronos.checkpoint import Verified
     from scenario_gen.market.candles import Candles
     from scenario_gen.progress import Progress
     from scenario_gen.training.config import VectorbtData
@@ -41,7 +40,7 @@ def train(config: Config, out: Out = None, data: Data = None, resume: Resume = F
 
       torchrun --nproc-per-node 4 -m scenario_gen train nano.yaml --data histories
     """
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.training import train as train_checkpoint
 
     progress = choose_progress(quiet=quiet)
@@ -61,7 +60,7 @@ def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume 
 
       scenario-gen finetune mine.yaml --data my.csv --out checkpoints/mine
     """
-    from scenario_gen.cli.terminal import choose_progress
+    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.training import finetune as finetune_checkpoint
 
     progress = choose_progress(quiet=quiet)
@@ -105,8 +104,8 @@ def pull_model(name: str, tokenizer: str | None, progress: Progress) -> None:
     Raises:
         CheckpointError: there is no such model, it cannot be fetched, or what came does not fit.
     """
+    from scenario_gen.kronos.checkpoint import verify_model
     from scenario_gen.kronos.hub import Revision, places_of, pull
-    from scenario_gen.kronos.verify import verify_model
 
     for place in places_of(name, tokenizer):
         if isinstance(place, Revision):
@@ -123,8 +122,8 @@ def verify_models(names: Sequence[str]) -> int:
     Returns:
         The exit code: 0, or 2 if anything is broken, or named and not here.
     """
+    from scenario_gen.kronos.checkpoint import is_here, verify_model
     from scenario_gen.kronos.registry import known_models
-    from scenario_gen.kronos.verify import is_here, verify_model
 
     code = 0
     for name in names or [known.name for known in known_models() if is_here(known)]:

@@ -22,7 +22,7 @@ from scenario_gen.forecasts.judge import judge_functional
 from scenario_gen.forecasts.origins import Origins
 from scenario_gen.forecasts.results import FunctionalCalibration
 from scenario_gen.generators.base import Generator
-from scenario_gen.generators.fhs import FilteredPaths
+from scenario_gen.generators.filtered import FilteredPaths
 from scenario_gen.joint.coupling import CoupledForecasts, Coupling, Dated
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import Candles

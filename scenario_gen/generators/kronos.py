@@ -20,7 +20,6 @@ from scenario_gen.errors import SpecError
 from scenario_gen.files import user_path
 from scenario_gen.generators.base import Advance, Order, ignore
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.many import sample_from_contexts, stamps_for
 from scenario_gen.generators.windows import bounds_of_history, own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
 from scenario_gen.kronos.decode import FastDecoder
@@ -29,7 +28,7 @@ from scenario_gen.kronos.naive import sample_features
 from scenario_gen.kronos.order import token_order
 from scenario_gen.kronos.representation import Scale, stamp_features, time_marks
 from scenario_gen.kronos.sampling import SamplingRule
-from scenario_gen.kronos.walk import BarWalk, TokenWalk
+from scenario_gen.kronos.walk import BarWalk, TokenWalk, sample_from_contexts, stamps_for
 from scenario_gen.market.candles import FIELDS, Candles
 from scenario_gen.market.paths import PathSet
 

@@ -31,8 +31,14 @@ from scenario_gen.generators.base import (
     to_be_fitted,
 )
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.neutral import DriftNeutral
-from scenario_gen.generators.rescaled import Rescaled, Scaling, log_volatility, log_volume, rescale_ensemble
+from scenario_gen.generators.rescaled import (
+    DriftNeutral,
+    Rescaled,
+    Scaling,
+    log_volatility,
+    log_volume,
+    rescale_ensemble,
+)
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.stats.knots import Knot, fit_knot

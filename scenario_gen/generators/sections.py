@@ -224,7 +224,7 @@ class FhsGenerator(GeneratorSection):
 
     def open(self) -> Generator:
         """Return the simulation with its decay."""
-        from scenario_gen.generators.fhs import FilteredPaths
+        from scenario_gen.generators.filtered import FilteredPaths
 
         return FilteredPaths(self.decay)
 
@@ -239,7 +239,7 @@ class GarchGenerator(GeneratorSection):
 
     def open(self) -> Generator:
         """Return the simulation, to be fitted."""
-        from scenario_gen.generators.garch import GarchPaths
+        from scenario_gen.generators.filtered import GarchPaths
 
         return GarchPaths(asymmetric=False, fit_bars=self.fit_bars)
 
@@ -254,7 +254,7 @@ class GjrGenerator(GeneratorSection):
 
     def open(self) -> Generator:
         """Return the simulation, to be fitted."""
-        from scenario_gen.generators.garch import GarchPaths
+        from scenario_gen.generators.filtered import GarchPaths
 
         return GarchPaths(asymmetric=True, fit_bars=self.fit_bars)
 
@@ -319,7 +319,7 @@ def open_generator(
 
         generator = Rescaled.louder(generator, section.volatility)
     if section.drift == "neutral":
-        from scenario_gen.generators.neutral import DriftNeutral
+        from scenario_gen.generators.rescaled import DriftNeutral
 
         return DriftNeutral(generator)
     return generator

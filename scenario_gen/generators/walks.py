@@ -18,9 +18,8 @@ from scipy.special import ndtri
 
 from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Generator, Walk, WalkingGenerator
-from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.generators.recalibrated import Recalibrated
-from scenario_gen.generators.rescaled import LASTING, PERSISTENCE, Rescaled
+from scenario_gen.generators.rescaled import LASTING, PERSISTENCE, DriftNeutral, Rescaled
 from scenario_gen.market.candles import Candles, shift_bodies
 from scenario_gen.market.paths import Floats
 

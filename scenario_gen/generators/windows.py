@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scenario_gen.generators.many import stamps_for
 from scenario_gen.kronos.checkpoint import Checkpoint
 from scenario_gen.kronos.decode import Chunks
 from scenario_gen.kronos.representation import complete_fields
 from scenario_gen.kronos.sampling import LevelOrder, SamplingRule, weights
+from scenario_gen.kronos.walk import stamps_for
 
 FEWEST_BEFORE = 32  # bars that a forecast bar has before it, at least
 

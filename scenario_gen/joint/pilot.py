@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Coupling
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import Candles

@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account_rules import AT, ENDING, ENDINGS
-from scenario_gen.backtest.before import BEFORE, results_before
+from scenario_gen.backtest.account import AT, ENDING, ENDINGS
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.loader import LoadedStrategy, shown
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
-from scenario_gen.backtest.result import fan_bars
+from scenario_gen.backtest.result import BEFORE, fan_bars, results_before
 from scenario_gen.candles.account import CandleCounts, merge_tallies
 from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, share_of
 from scenario_gen.errors import StrategyError

@@ -37,8 +37,7 @@ from scenario_gen.pipeline.study import Stage, tell
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.realism.admission import MIN_PATHS
 from scenario_gen.realism.bars import BarArrays
-from scenario_gen.realism.check import check_facts
-from scenario_gen.realism.findings import given_findings
+from scenario_gen.realism.check import check_facts, given_findings
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import concatenate
 from scenario_gen.realism.scores import exempted

@@ -40,7 +40,7 @@ from scenario_gen.reading.words import near
 from scenario_gen.realism.admission import MIN_PATHS
 from scenario_gen.realism.assets import check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.realism.bars import BarArrays
-from scenario_gen.realism.findings import facts_check, group_finding, members_of
+from scenario_gen.realism.check import facts_check, group_finding, members_of
 from scenario_gen.realism.panel import ELSEWHERE, SHOWN, Panel, Side, side_by_side, some
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import concatenate

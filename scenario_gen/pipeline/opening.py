@@ -39,8 +39,7 @@ from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.section import Data
 from scenario_gen.pipeline.book.histories import Past, PlaceOf, aligned_book, book_pasts
 from scenario_gen.progress import Progress, SilentProgress
-from scenario_gen.reading.places import find_file
-from scenario_gen.reading.words import whole
+from scenario_gen.reading.words import find_file, whole
 from scenario_gen.spec.models import (
     MAX_BLOCK,
     MAX_HORIZON,

@@ -40,9 +40,8 @@ from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.progress import Progress
 from scenario_gen.realism.bars import BarArrays, spread_rows
-from scenario_gen.realism.check import MOST_PATHS, check_facts
+from scenario_gen.realism.check import MOST_PATHS, check_facts, facts_findings, unjudged_facts_finding
 from scenario_gen.realism.facts import path_statistics
-from scenario_gen.realism.findings import facts_findings, unjudged_facts_finding
 from scenario_gen.realism.gauge import Gauge
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.realism.sample import Once, concatenate

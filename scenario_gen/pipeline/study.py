@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,7 +34,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.book.histories import Past, PlaceOf, over
 from scenario_gen.pipeline.identity import identity_of, still
 from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_of, calibration_settings, named_place
-from scenario_gen.progress import Progress
+from scenario_gen.progress import Clock, Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
@@ -155,20 +154,6 @@ def apart(grounds: Sequence[Prepared]) -> tuple[list[Prepared], list[Book]]:
 
 Base = TypeVar("Base")  # what a command stands on, the same for every stage
 Known = TypeVar("Known")  # what it knows so far
-
-
-class Clock:
-    """Wall-clock seconds per stage; laps of one name add up."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        """Book the time since the last lap under a name."""
-        now = time.monotonic()
-        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 2)
-        self._last = now
 
 
 @dataclass(frozen=True)

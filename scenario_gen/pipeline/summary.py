@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account_rules import account_result
-from scenario_gen.backtest.before import repair_effects
+from scenario_gen.backtest.account import account_result
 from scenario_gen.backtest.broker import AccountRules
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.findings import fills_findings
@@ -20,7 +19,15 @@ from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.regimes import by_regime, courses
-from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, fan_bars, make_fan, rounded
+from scenario_gen.backtest.result import (
+    NamedPath,
+    Realised,
+    StrategyResult,
+    fan_bars,
+    make_fan,
+    repair_effects,
+    rounded,
+)
 from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding

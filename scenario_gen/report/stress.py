@@ -14,8 +14,7 @@ from scenario_gen.report.table import Answer, PlacedScenario, Table
 from scenario_gen.report.tables.accounts import account_answer
 from scenario_gen.report.tables.crises import crises_answer, replays_answer, responses_answer
 from scenario_gen.report.tables.events import events_answer, reverse_answer
-from scenario_gen.report.tables.robustness import jitter_answer
-from scenario_gen.report.tables.shocks import shock_answer
+from scenario_gen.report.tables.robustness import jitter_answer, shock_answer
 from scenario_gen.report.tables.views import views_answer
 from scenario_gen.store.results import StressRun
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from scenario_gen.backtest.broker import in_numbers
 from scenario_gen.joint.section import ASSET_COSTS, ASSET_KEYS, MAX_ASSETS, OF_ITS_DATA
-from scenario_gen.reading.places import bad_name, same_file
 from scenario_gen.reading.section import Violations
-from scenario_gen.reading.words import nearest, one_of, shown
+from scenario_gen.reading.words import bad_name, nearest, one_of, same_file, shown
 from scenario_gen.reading.yaml import Where
 
 # Keys of a scenario that ask something of one asset's paths alone, and why they have no answer for several.

@@ -18,9 +18,8 @@ from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import BASELINES, GENERATORS
 from scenario_gen.joint.section import ASSET_COSTS, MAX_ASSETS, OF_ITS_DATA
 from scenario_gen.market.section import Market
-from scenario_gen.reading.places import nearest_file
 from scenario_gen.reading.section import Section, Violations
-from scenario_gen.reading.words import shown
+from scenario_gen.reading.words import nearest_file, shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
 from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_name, resolve_scenarios

@@ -22,9 +22,8 @@ from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
 from scenario_gen.joint.section import Joint
 from scenario_gen.market.section import Data, Market
-from scenario_gen.reading.places import bad_name, find_file, missing_file, same_file
 from scenario_gen.reading.section import Section, Violations
-from scenario_gen.reading.words import nearest, one_of, shown
+from scenario_gen.reading.words import bad_name, find_file, missing_file, nearest, one_of, same_file, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.book import AssetEntry, check_book, read_assets
 from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario

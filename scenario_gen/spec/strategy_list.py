@@ -26,9 +26,8 @@ from scenario_gen.backtest.uses import (
     split_use,
 )
 from scenario_gen.errors import SpecError
-from scenario_gen.reading.places import find_file, missing_file
 from scenario_gen.reading.section import Violations
-from scenario_gen.reading.words import nearest, shown
+from scenario_gen.reading.words import find_file, missing_file, nearest, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.models import ResolvedScenario
 

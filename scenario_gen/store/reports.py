@@ -20,8 +20,8 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 from scenario_gen.market.paths import PathSet
 from scenario_gen.realism.audit import Audit
+from scenario_gen.realism.check import members_of
 from scenario_gen.realism.facts import FACT
-from scenario_gen.realism.findings import members_of
 from scenario_gen.realism.results import Design, FactsReport, FactVerdict, LongFigure, Mode, ScoreVerdict
 
 

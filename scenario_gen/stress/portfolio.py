@@ -25,11 +25,10 @@ from scenario_gen.reading.section import Section
 from scenario_gen.reading.words import one_of
 from scenario_gen.stats.weights import Weights
 from scenario_gen.stress.event import Sampler
-from scenario_gen.stress.events import drawdown_score
+from scenario_gen.stress.events import drawdown_score, loss_score
 from scenario_gen.stress.exceedance import weights_of
 from scenario_gen.stress.rare import Asked, IslandRecord, Sampled, by_rejection, islands_of, method_of, summed_up
 from scenario_gen.stress.splitting import Island, Scored, slots_of
-from scenario_gen.stress.strategy_loss import loss_score
 
 MOST_GROSS = 10.0  # sum of the sizes of all weights
 

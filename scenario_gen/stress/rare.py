@@ -21,13 +21,21 @@ from scenario_gen.generators.walks import ChainWalk, start_walk
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.stats.estimate import Estimate
-from scenario_gen.stats.islands import counted_probability, island_probability, relative_error
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.events import BarScore
-from scenario_gen.stress.exceedance import CurvePoint, Level, curve_of, levels_of, plain_curve, weights_of
-from scenario_gen.stress.forced import run_forced_island
-from scenario_gen.stress.refresh import FirstRows, rejuvenated, run_refreshed
+from scenario_gen.stress.exceedance import (
+    CurvePoint,
+    Level,
+    counted_probability,
+    curve_of,
+    island_probability,
+    levels_of,
+    plain_curve,
+    relative_error,
+    weights_of,
+)
 from scenario_gen.stress.splitting import Ints, Island, IslandDraws, Killing, Plan, Score, run_island, scored, slots_of
+from scenario_gen.stress.unsplit import FirstRows, rejuvenated, run_forced_island, run_refreshed
 
 PLAIN_HITS = 100  # plain paths in the event that make islands needless: the error is then a tenth
 LED_ALIKE, PILOT = 100.0, 2**14  # stories that led paths are as many as, at least; an island that is none of the run

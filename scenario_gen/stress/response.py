@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.finding import CONTEXT_IN_DISTRIBUTION, SHOCK_RESPONSE, Finding, Label
-from scenario_gen.generators.garch import GarchFit
+from scenario_gen.generators.filtered import GarchFit
 from scenario_gen.market.candles import Candles, Scale, log_steps
 from scenario_gen.market.paths import Floats, PathSet
 from scenario_gen.stats.estimate import Estimate, mean

@@ -25,12 +25,10 @@ from scenario_gen.market.candles import Candles, volatility
 from scenario_gen.market.paths import PathSet
 from scenario_gen.reading.words import percent
 from scenario_gen.stats.estimate import Estimate, t_tail
-from scenario_gen.stats.islands import counted_probability
 from scenario_gen.stress.event import Event
-from scenario_gen.stress.events import Outset, score_of
-from scenario_gen.stress.exceedance import CurvePoint
+from scenario_gen.stress.events import Outset, StrategyScore, score_of
+from scenario_gen.stress.exceedance import CurvePoint, counted_probability
 from scenario_gen.stress.rare import MOST_EXTINCT, Sampled
-from scenario_gen.stress.strategy_loss import StrategyScore
 
 FLAT = 0.9  # share of first paths with one and the same score, from which nothing leads to the event
 APART = 10.0  # times, between the largest and the smallest probability of several generators

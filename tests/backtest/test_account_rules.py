@@ -7,8 +7,20 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from scenario_gen.backtest.account import Account, Orders, Swings, settle, swings
-from scenario_gen.backtest.account_rules import AT, ENDING, IDLE, PASSED, UNFINISHED, account_result, judge_account
+from scenario_gen.backtest.account import (
+    AT,
+    ENDING,
+    IDLE,
+    PASSED,
+    UNFINISHED,
+    Account,
+    Orders,
+    Swings,
+    account_result,
+    judge_account,
+    settle,
+    swings,
+)
 from scenario_gen.backtest.broker import LOSS_RULES, AccountRules, Broker
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.ledger import ledger_signals

@@ -14,9 +14,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scenario_gen.cli.manners import DEFECT_NOTE, lacks_memory, out_of_memory
+from scenario_gen.cli.manners import (
+    DEFECT_NOTE,
+    BarProgress,
+    Interruption,
+    LineProgress,
+    Outlet,
+    lacks_memory,
+    out_of_memory,
+)
 from scenario_gen.cli.show import show
-from scenario_gen.cli.terminal import BarProgress, Interruption, LineProgress, Outlet
 from scenario_gen.errors import DataError, printable
 from scenario_gen.report.table import Column, of_texts
 
@@ -133,7 +140,7 @@ def test_the_commands_print_through_one_door() -> None:
     for path in (ROOT / "scenario_gen" / "cli").glob("*.py"):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         names = {ast.unparse(call) for call in calls}
-        assert not {"typer.echo", "print"} & names or path.name in ("terminal.py", "progress.py"), path
+        assert not {"typer.echo", "print"} & names or path.name in ("manners.py", "progress.py"), path
 
 
 def test_ctrl_c_while_the_command_is_being_loaded_is_one_line_and_130() -> None:

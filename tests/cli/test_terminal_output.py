@@ -4,8 +4,8 @@ from typing import Any
 
 from rich.console import Console
 
+from scenario_gen.cli.manners import BarProgress, LineProgress, NotesOnly
 from scenario_gen.cli.show import finding_lines, show_run
-from scenario_gen.cli.terminal import BarProgress, LineProgress, NotesOnly
 from scenario_gen.finding import Finding
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.numbers import bracketed

@@ -18,10 +18,9 @@ from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Advance, Generator, ignore
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.garch import GarchPaths
+from scenario_gen.generators.filtered import FilteredPaths, GarchPaths
 from scenario_gen.generators.kronos import KronosPaths
-from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet, load_candles

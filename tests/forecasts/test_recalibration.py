@@ -18,9 +18,7 @@ from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.base import Advance, Generator, ignore
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.garch import GarchPaths
-from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.filtered import FilteredPaths, GarchPaths
 from scenario_gen.generators.recalibrated import (
     PastForecasts,
     PastNumber,
@@ -29,7 +27,7 @@ from scenario_gen.generators.recalibrated import (
     past_of,
     stretches_of,
 )
-from scenario_gen.generators.rescaled import Rescaled
+from scenario_gen.generators.rescaled import DriftNeutral, Rescaled
 from scenario_gen.generators.sections import RecalibrationBudget
 from scenario_gen.market import Candles, PathSet
 from scenario_gen.market.candles import chain, log_steps

@@ -12,7 +12,7 @@ from scenario_gen.generators.base import Generator, sample_contexts
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths
-from scenario_gen.generators.neutral import PILOT_PATHS, DriftNeutral
+from scenario_gen.generators.rescaled import DRIFT_PILOTS, DriftNeutral
 from scenario_gen.market import BarCalendar, Candles, PathSet
 from scenario_gen.market.candles import log_steps
 
@@ -40,7 +40,7 @@ def test_the_expected_price_is_the_last_real_one_at_every_bar(rising: Candles) -
     sampled, deviation = _growth(_sample(GbmPaths(), rising, 0, 3000))
     # pilot and sample are independent: standard error s sqrt(1 / 1024 + 1 / 3000) at each bar; the largest of 40
     # strongly correlated bars stays below four of them but once in thousands
-    error = deviation * np.sqrt(1 / PILOT_PATHS + 1 / 3000)
+    error = deviation * np.sqrt(1 / DRIFT_PILOTS + 1 / 3000)
     assert (np.abs(neutral - 1) < 4 * error).all()
     assert sampled[-1] - 1 > 10 * error[-1]  # and without it the drift is plain to see
 
@@ -51,7 +51,7 @@ def test_what_was_removed_and_its_error_are_told(rising: Candles) -> None:
     expected = np.exp(40 * (returns.mean() + returns.var() / 2)) - 1
     assert abs(record["growth_removed"] - expected) < 4 * record["growth_error"]
     assert record["growth_error"] == pytest.approx(
-        (1 + expected) * np.sqrt(np.expm1(40 * returns.var()) / PILOT_PATHS), rel=0.1
+        (1 + expected) * np.sqrt(np.expm1(40 * returns.var()) / DRIFT_PILOTS), rel=0.1
     )  # log-normal; a deviation from 1024 paths is known to 2 %
     assert record["drift"] == "neutral"
 
@@ -133,7 +133,7 @@ def test_the_pilot_is_sampled_once_and_not_by_a_path_of_the_run(rising: Candles)
     for first in (0, 8):
         _sample(generator, rising, first, 8)
     pilot = np.concatenate([ids for ids in seen if ids[0] > 1_000_000])
-    assert len(pilot) == PILOT_PATHS
+    assert len(pilot) == DRIFT_PILOTS
     assert [ids[0] for ids in seen if ids[0] <= 1_000_000] == [0, 8]
 
 

@@ -12,11 +12,18 @@ from arch.univariate import EWMAVariance
 from scipy import stats
 
 from scenario_gen.errors import DataError
-from scenario_gen.generators import garch
+from scenario_gen.generators import filtered as garch
 from scenario_gen.generators.base import relative_bars
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import WARM_UP, FilteredBars, FilteredPaths, VarianceRecursion, filter_bars
-from scenario_gen.generators.garch import GarchPaths, fit_garch
+from scenario_gen.generators.filtered import (
+    WARM_UP,
+    FilteredBars,
+    FilteredPaths,
+    GarchPaths,
+    VarianceRecursion,
+    filter_bars,
+    fit_garch,
+)
 from scenario_gen.market import BarCalendar, Candles, PathSet
 
 

@@ -9,8 +9,7 @@ import pytest
 from scenario_gen.generators import sections
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.gbm import GbmPaths
-from scenario_gen.generators.neutral import DriftNeutral
-from scenario_gen.generators.rescaled import Rescaled
+from scenario_gen.generators.rescaled import DriftNeutral, Rescaled
 from scenario_gen.generators.sections import (
     BASELINES,
     DEFAULT,

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenario_gen.generators import many
 from scenario_gen.generators.base import BatchGenerator, sample_contexts
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.kronos import KronosPaths
-from scenario_gen.kronos import Checkpoint, load_checkpoint
+from scenario_gen.kronos import Checkpoint, load_checkpoint, walk as many
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, PathSet
 

@@ -16,8 +16,7 @@ from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.kronos import KronosPaths
-from scenario_gen.generators.neutral import DriftNeutral
-from scenario_gen.generators.rescaled import Rescaled
+from scenario_gen.generators.rescaled import DriftNeutral, Rescaled
 from scenario_gen.generators.windows import FEWEST_BEFORE, plan_windows
 from scenario_gen.kronos.checkpoint import open_checkpoint
 from scenario_gen.kronos.sampling import LevelOrder, SamplingRule, TokenOrder

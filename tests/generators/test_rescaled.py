@@ -15,11 +15,11 @@ from scenario_gen.generators.base import Advance, Generator, ignore
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.gbm import GbmPaths
-from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.generators.rescaled import (
     HALF_LIFE,
     LASTING,
     PILOT_PATHS,
+    DriftNeutral,
     Rescaled,
     Scaling,
     log_volatility,

@@ -10,11 +10,9 @@ from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.garch import GarchPaths
+from scenario_gen.generators.filtered import FilteredPaths, GarchPaths
 from scenario_gen.generators.gbm import GbmPaths
-from scenario_gen.generators.neutral import DriftNeutral
-from scenario_gen.generators.rescaled import COUNTER, Rescaled, Scaling
+from scenario_gen.generators.rescaled import COUNTER, DriftNeutral, Rescaled, Scaling
 from scenario_gen.generators.walks import sample_walk, start_walk
 from scenario_gen.market import BarCalendar, Candles
 from scenario_gen.stats.knots import Knot

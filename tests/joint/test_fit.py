@@ -13,8 +13,8 @@ from scipy import stats
 from scenario_gen.errors import DataError
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.filtered import FilteredPaths
+from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Dated, Independent
 from scenario_gen.joint.fit import Fit, fit_coupling
 from scenario_gen.joint.pilot import BookAsset, correlation_of_paths

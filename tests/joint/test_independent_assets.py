@@ -5,8 +5,8 @@ import pandas as pd
 from numpy.testing import assert_array_equal
 
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.neutral import DriftNeutral
+from scenario_gen.generators.filtered import FilteredPaths
+from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Dated, Independent, seed_of
 from scenario_gen.market import BarCalendar, load_candles
 

@@ -12,7 +12,7 @@ from scipy.special import ndtri, stdtrit
 from scenario_gen.errors import DataError
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
+from scenario_gen.generators.filtered import FilteredPaths
 from scenario_gen.joint.copulas import CopulaCoupling, RankBootstrap
 from scenario_gen.joint.coupling import Coupled, Coupling, Dated, Independent
 from scenario_gen.joint.response import PILOT_PATHS, Responding, ShockedRank, responding, responds

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from scenario_gen.errors import CheckpointError
-from scenario_gen.kronos.checkpoint import EXTRAS, open_checkpoint
-from scenario_gen.kronos.verify import verify_model
+from scenario_gen.kronos.checkpoint import EXTRAS, open_checkpoint, verify_model
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from scenario_gen.errors import CheckpointError
 from scenario_gen.kronos import Checkpoint, registry, save_checkpoint
+from scenario_gen.kronos.checkpoint import NetworkFacts, is_here, verify_model
 from scenario_gen.kronos.hub import download
 from scenario_gen.kronos.registry import KNOWN_MODELS, KnownModel
-from scenario_gen.kronos.verify import NetworkFacts, is_here, verify_model
 from tests.kronos.hub_server import MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, LoopbackHub
 
 WEIGHTS = "model.safetensors"

@@ -15,7 +15,7 @@ from scenario_gen.candles.check import CandleRules, mend_paths
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.fhs import FilteredPaths
+from scenario_gen.generators.filtered import FilteredPaths
 from scenario_gen.kronos.representation import Levels, Scale
 from scenario_gen.market import load_candles
 from scenario_gen.market.calendar import BarCalendar

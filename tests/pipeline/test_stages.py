@@ -11,7 +11,8 @@ import pytest
 import scenario_gen as sg
 from scenario_gen import pipeline
 from scenario_gen.finding import CANDLES
-from scenario_gen.pipeline.study import Clock, tell
+from scenario_gen.pipeline.study import tell
+from scenario_gen.progress import Clock
 from scenario_gen.store import folder as store
 
 SPEC = {

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from scenario_gen.errors import SpecError
-from scenario_gen.reading.places import bad_name
+from scenario_gen.reading.words import bad_name
 from scenario_gen.reading.yaml import Mark, parse_yaml, plain
 
 BILLION_LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import scenario_gen as sg
-from scenario_gen.backtest.account_rules import ENDINGS
+from scenario_gen.backtest.account import ENDINGS
 from scenario_gen.cli.show import show_run
 from scenario_gen.errors import SpecError
 from scenario_gen.report.page import build_page

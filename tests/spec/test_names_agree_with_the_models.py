@@ -1,4 +1,4 @@
-from scenario_gen.generators.garch import FEWEST
+from scenario_gen.generators.filtered import FEWEST
 from scenario_gen.generators.sections import MIN_FIT, NAMED_MODELS
 from scenario_gen.kronos.registry import known_models
 

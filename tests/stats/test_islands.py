@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from scenario_gen.stats.islands import counted_probability, distance, island_probability, relative_error
+from scenario_gen.stress.exceedance import counted_probability, distance, island_probability, relative_error
 
 
 def test_the_log_t_interval_of_skewed_islands_holds_the_truth_about_as_often_as_it_says() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.stats.wandering import CORRELATIONS, PRIOR, SPREADS, outlook
+from scenario_gen.realism.course import CORRELATIONS, PRIOR, SPREADS, outlook
 
 LEVELS = np.array([0.42, 0.55, 0.61, 0.48, np.nan, 0.35, 0.44, 0.58, 0.52, 0.66])
 NOISE = 0.02

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scenario_gen.backtest.account_rules import AccountResult
+from scenario_gen.backtest.account import AccountResult
 from scenario_gen.backtest.book_risk import BookRisk, BookTail, Contribution
 from scenario_gen.backtest.limits import (
     KNOWN_LIMITS,

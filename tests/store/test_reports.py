@@ -8,7 +8,7 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.finding import CANDLES, FACTS, FACTS_BY_ORIGIN, VALUE_AT_RISK
-from scenario_gen.realism.findings import Member, decisive, group_finding
+from scenario_gen.realism.check import Member, decisive, group_finding
 from scenario_gen.store.reports import Verdicts, reasons_of, verdicts_of
 
 TAILS = FACTS.finding("WARN", "kurtosis: too low", part="tails")

@@ -9,8 +9,8 @@ import pytest
 
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.kronos import KronosPaths
-from scenario_gen.generators.neutral import DriftNeutral
 from scenario_gen.generators.recalibrated import in_units_of
+from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import Candles, load_candles

@@ -9,14 +9,13 @@ from scipy.special import ndtr
 
 from scenario_gen.generators.base import WalkingGenerator
 from scenario_gen.generators.bootstrap import StationaryBootstrap
-from scenario_gen.generators.fhs import FilteredPaths
-from scenario_gen.generators.garch import GarchPaths
+from scenario_gen.generators.filtered import FilteredPaths, GarchPaths
 from scenario_gen.generators.gbm import GbmLaw, GbmPaths
 from scenario_gen.generators.walks import ChainWalk, sample_walk
 from scenario_gen.market import BarCalendar, Candles
-from scenario_gen.stats.islands import standard_error
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.events import BarScore, Outset
+from scenario_gen.stress.exceedance import standard_error
 from scenario_gen.stress.rare import Asked
 
 BARS, SAMPLER = 10, Sampler(island=512, islands=(8, 8))

@@ -9,9 +9,9 @@ from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import BarCalendar, Candles
-from scenario_gen.stats.islands import standard_error
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.events import Outset, score_of
+from scenario_gen.stress.exceedance import standard_error
 from scenario_gen.stress.rare import Asked
 from scenario_gen.stress.splitting import IslandDraws, replay
 

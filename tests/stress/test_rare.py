@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.generators.fhs import FilteredPaths
+from scenario_gen.generators.filtered import FilteredPaths
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.market import BarCalendar, Candles
 from scenario_gen.stress.event import Event, Sampler

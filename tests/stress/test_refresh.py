@@ -8,9 +8,9 @@ from scipy.stats import binom
 
 from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.market.paths import Floats
-from scenario_gen.stats.islands import standard_error
-from scenario_gen.stress.refresh import FirstRows, rejuvenated, run_refreshed, whole
+from scenario_gen.stress.exceedance import standard_error
 from scenario_gen.stress.splitting import Island, IslandDraws, Plan, Score, Scored, replay, run_island
+from scenario_gen.stress.unsplit import FirstRows, rejuvenated, run_refreshed, whole
 
 BARS, STEP = 30, 0.01
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.garch import GarchPaths, fit_garch
+from scenario_gen.generators.filtered import GarchPaths, fit_garch
 from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.calendar import BarCalendar

@@ -14,10 +14,10 @@ from scipy.stats import binom, t as student
 from scenario_gen.errors import CheckError
 from scenario_gen.generators.walks import ChainWalk, sample_walk
 from scenario_gen.market.paths import Floats
-from scenario_gen.stats.islands import standard_error
 from scenario_gen.stress import splitting
 from scenario_gen.stress.event import Event
 from scenario_gen.stress.events import Outset, score_of
+from scenario_gen.stress.exceedance import standard_error
 from scenario_gen.stress.splitting import Island, IslandDraws, Plan, Score, Scored, path_name, path_number, replay
 
 BARS, SIGMA = 60, 0.01

@@ -22,17 +22,19 @@ from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.walks import ChainWalk, sample_walk
 from scenario_gen.market import BarCalendar, Candles, PathSet
 from scenario_gen.market.paths import Floats
-from scenario_gen.stats.islands import relative_error
-from scenario_gen.stress.events import KAPPA, MONITORED, Outset
-from scenario_gen.stress.splitting import IslandDraws, Plan, run_island
-from scenario_gen.stress.strategy_loss import (
+from scenario_gen.stress.events import (
     CALMEST,
+    KAPPA,
+    MONITORED,
     Loss,
+    Outset,
     StrategyScore,
     flat_share,
     strategy_meant,
     unfit_for_splitting,
 )
+from scenario_gen.stress.exceedance import relative_error
+from scenario_gen.stress.splitting import IslandDraws, Plan, run_island
 
 BARS = 40
 

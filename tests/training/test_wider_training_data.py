@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from scenario_gen.errors import DataError
-from scenario_gen.generators.many import stamps_for
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.config import ModelConfig
 from scenario_gen.kronos.model import Kronos
 from scenario_gen.kronos.representation import Increments, stamp_features, time_marks
+from scenario_gen.kronos.walk import stamps_for
 from scenario_gen.training.config import DataConfig, WindowConfig
 from scenario_gen.training.data import WindowSampler, coarser_bars, load_series
 

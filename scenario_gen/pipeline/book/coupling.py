@@ -25,7 +25,7 @@ from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.study import Book, Prepared
 from scenario_gen.progress import Progress
-from scenario_gen.reading.places import find_file, missing_file
+from scenario_gen.reading.words import find_file, missing_file
 from scenario_gen.spec.models import ResolvedScenario
 from scenario_gen.stats.estimate import Floats
 from scenario_gen.stress.crises import BY_ID

@@ -34,8 +34,7 @@ from scenario_gen.pipeline.stages import settings_of
 from scenario_gen.pipeline.study import Book, Results, Study
 from scenario_gen.realism.assets import check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.realism.bars import BarArrays
-from scenario_gen.realism.check import MOST_PATHS
-from scenario_gen.realism.findings import facts_findings, unjudged_facts_finding
+from scenario_gen.realism.check import MOST_PATHS, facts_findings, unjudged_facts_finding
 from scenario_gen.realism.panel import Panel, side_by_side
 from scenario_gen.realism.results import FactsReport
 

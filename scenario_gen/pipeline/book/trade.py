@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account import Floats
-from scenario_gen.backtest.account_rules import AT, ENDING, ENDINGS
+from scenario_gen.backtest.account import AT, ENDING, ENDINGS, Floats
 from scenario_gen.backtest.book import trade_book
 from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
 from scenario_gen.backtest.book_risk import book_risk

@@ -19,7 +19,7 @@ from scenario_gen.errors import DataError, ScenarioError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import Generator, InUnits, Wrapper, sample_blocks, to_be_fitted
 from scenario_gen.generators.draws import Draws
-from scenario_gen.generators.garch import fit_garch
+from scenario_gen.generators.filtered import fit_garch
 from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles, Scale

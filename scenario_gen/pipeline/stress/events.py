@@ -2,12 +2,15 @@
 
 Puts the room of designed stress in order for a run: which case a scenario is, its islands from walks to metrics, and
 the stage that sums them up, asks the baselines the same and counts in history.
+
+Events of a strategy's account: whose account, whether its paths may be split, and what breaks it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,16 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy
+from scenario_gen.backtest.probe import probe_causality
 from scenario_gen.candles.check import none_left
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import BoundedGenerator
-from scenario_gen.generators.draws import Block
+from scenario_gen.generators.draws import Block, Draws
 from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.generators.walks import start_walk
-from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, run_block
+from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, paths_of, run_block
 from scenario_gen.pipeline.book.histories import PlaceOf
-from scenario_gen.pipeline.stress.strategy_events import account_of, fit_sampler, reverse_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.models import Paths
@@ -32,7 +35,16 @@ from scenario_gen.stats.estimate import mean, quantile, share
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.event import Event, Sampler, truncated
-from scenario_gen.stress.events import Outset, refuse_unattainable, score_of
+from scenario_gen.stress.events import (
+    Outset,
+    StrategyScore,
+    flat_share,
+    refuse_unattainable,
+    score_account,
+    score_of,
+    strategy_meant,
+    unfit_for_splitting,
+)
 from scenario_gen.stress.exceedance import weights_of
 from scenario_gen.stress.rare import (
     Asked,
@@ -44,11 +56,73 @@ from scenario_gen.stress.rare import (
     stopped,
     summed_up,
 )
+from scenario_gen.stress.reverse import Reverse, reverse_stress
 from scenario_gen.stress.splitting import Score
-from scenario_gen.stress.strategy_loss import StrategyScore, flat_share
 from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings, in_history
 from scenario_gen.values import cached
 from scenario_gen.version import VERSION
+
+PROBED = 512  # plain paths on which a strategy is looked for look-ahead
+MOST_BLOCKS = 64  # of plain paths are compared: tens of thousands say enough
+
+
+def account_of(ground: Prepared, event: Event, strategies: Sequence[LoadedStrategy]) -> StrategyScore | None:
+    """Return how near the account of an event's strategy is to it; None for an event of the price.
+
+    Raises:
+        SpecError: it is none of the strategies, or several sets of parameters.
+    """
+    if event.strategy is None:
+        return None
+    return score_account(event, strategy_meant(event.strategy, strategies), ground, ground.timestamps)
+
+
+def fit_sampler(ground: Prepared, score: StrategyScore, sampler: Sampler) -> tuple[Sampler, str]:
+    """Return how an account's event may be sampled, and why otherwise than asked.
+
+    Raises:
+        SpecError: splitting is asked for, and the strategy was not seen to decide by past bars alone.
+        StrategyError: the strategy raised, or returned something unusable.
+    """
+    if sampler.method not in ("auto", "splitting"):
+        return sampler, ""
+    draws = Draws.block(ground.seed, 0, min(PROBED, ground.scenario.paths.count))
+    paths = ground.generator.sample(ground.context, ground.timestamps, draws)
+    why = unfit_for_splitting(score.strategy.name, probe_causality(score.strategy, ground, paths))
+    if not why:
+        return sampler, ""
+    if sampler.method == "splitting":
+        raise SpecError(
+            f"{ground.name}: sampler.method is splitting, and {why}",
+            expected="a strategy whose decisions hang on past bars: paths branch where its account first comes near",
+            fix="mend the strategy, or set sampler.method: refresh (slower, and not free of bias), or rejection",
+        )
+    return sampler.model_copy(update={"method": "refresh"}), why
+
+
+def reverse_of(ground: Prepared, case: Case, store: RunFolder, strategy: str) -> Reverse:
+    """Return what the paths share that break a strategy, beside all paths of the scenario.
+
+    Raises:
+        StoreError: a block is not whole.
+    """
+    parts = list(islice(paths_of(ground, store), None if ground.split else MOST_BLOCKS))
+    values = np.concatenate([part.values[..., :4] for part in parts])
+    ids, weights = np.concatenate([part.path_ids for part in parts]), None
+    if ground.split:
+        records = island_records(ground, store)
+        every, hit = (np.concatenate([getattr(record, name) for record in records]) for name in ("ids", "happened"))
+        kept = np.isin(every, ids)  # in one order: block by block, and in each as they were sampled
+        inside, weights = hit[kept], weights_of(records).where(kept)
+    else:
+        inside = np.isin(ids, case.plain.inside)
+    return reverse_stress(
+        values, ground.anchor_close, inside, ids, weights=weights, bars_per_year=ground.bars_per_year, strategy=strategy
+    )
+
+
+# --- Scenarios that ask the probability of an event: plain paths first, islands as blocks ---
+
 
 SILENT = SilentProgress()
 BESIDE = ("garch", "bootstrap")  # generators that are asked the same

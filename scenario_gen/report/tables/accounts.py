@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from scenario_gen.backtest.account_rules import TITLES
+from scenario_gen.backtest.account import TITLES
 from scenario_gen.backtest.broker import LOSS_RULES
 from scenario_gen.report.numbers import plain, share
 from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Row, Table, tabulate

@@ -1,4 +1,4 @@
-"""Does it survive sloppy execution, and in which markets does it live? An answer and tables.
+"""Does it survive sloppy execution, what does each shock cost, and in which markets does it live? Answers and tables.
 
 Owns their words and which number stands in which column. Every difference is of a path and itself, computed by the run.
 """
@@ -6,13 +6,27 @@ Owns their words and which number stands in which column. Every difference is of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from scenario_gen.backtest.regimes import REGIMES
+from scenario_gen.report import words
 from scenario_gen.report.numbers import Shown, plain
-from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabled, tabulate
+from scenario_gen.report.table import (
+    ABSENT,
+    Answer,
+    Column,
+    Placed,
+    PlacedScenario,
+    Ref,
+    Row,
+    Table,
+    show,
+    tabled,
+    tabulate,
+)
 from scenario_gen.report.tables.outcomes import group_row
-from scenario_gen.report.words import Piece, Sentence, say
+from scenario_gen.report.words import Piece, Sentence, name, plural, say
 from scenario_gen.store.results import StressRun
 
 QUESTION = "Does it survive sloppy execution?"
@@ -69,10 +83,10 @@ def _told(run: StressRun, scenario: PlacedScenario) -> list[Sentence]:
     sections = run.spec.get("scenarios", [])
     jitter: Mapping[str, Any] = (sections[number].get("jitter") if number < len(sections) else None) or {}
     drawn: list[Piece] = []
-    for key, words in DRAWN.items():
+    for key, told in DRAWN.items():
         if jitter.get(key):
             level = _level(jitter[key], f"spec/scenarios/{number}/jitter/{key}")
-            drawn += ["; " if drawn else "", *say(words, level=level)]
+            drawn += ["; " if drawn else "", *say(told, level=level)]
     sentences = [say(RULES, scenario=scenario.title, drawn=tuple(drawn))] if drawn else []
     having = [each for each in scenario.strategies() if each.strategy.jitter is not None]
     earning = [each for each in having if (each.find("jitter/plain").value.value or 0.0) > 0]
@@ -129,3 +143,99 @@ def thirds_table(shown: Sequence[Placed]) -> Table | None:
 
 def _mean_on(third: str) -> Any:
     return lambda strategy: strategy.find(f"regimes/name={third}/mean_return")
+
+
+# --- What each shock costs ---
+
+
+MOST_STRATEGIES = 6  # columns of a table; the others stand in run.json
+FIGURES = (
+    ("total_return", "Mean total return, shocked less unshocked."),
+    ("max_drawdown", "Mean deepest drawdown, shocked less unshocked."),
+)
+FILLS = (
+    ("Stops at their level", "at_level"),
+    ("Stops at the worst price of the bar", "at_worst"),
+    ("Targets before stops", "target_first"),
+)
+
+
+def shock_answer(run: StressRun, scenarios: Sequence[PlacedScenario], base: PlacedScenario) -> Answer | None:
+    """Return what each shock costs; None where no scenario has shocks."""
+    asked = [placed for placed in scenarios if placed.scenario.shocks is not None]
+    if not asked:
+        return None
+    tables = [_differences(asked, figure, title) for figure, title in FIGURES]
+    fills = _fills(asked)
+    return Answer(
+        "What does each shock cost?", tuple(_sentences(asked)), (*tables, *([] if fills is None else [fills]))
+    )
+
+
+def _sentences(asked: Sequence[PlacedScenario]) -> list[Sentence]:
+    told = [say(words.SHOCKS_PAIRED, scenarios=plural(len(asked), "scenario"))]
+    costs = [
+        (cost.value.total_return.value, placed, cost)
+        for placed in asked
+        for cost in placed.each("shocks/costs")
+        if cost.value.total_return.value is not None
+    ]
+    if costs:
+        _, placed, cost = min(costs, key=lambda entry: entry[0])
+        difference = show(cost.find("total_return"), "change", half=True)
+        strategy = name(cost.value.strategy)
+        told.append(say(words.SHOCKS_MOST, scenario=placed.title, strategy=strategy, difference=difference))
+    mended = [placed for placed in asked if placed.scenario.shocks is not None and placed.scenario.shocks.bad_bars]
+    told += [
+        say(words.SHOCKS_MENDED, scenario=placed.title, bars=show(placed.find("shocks/bad_bars"), "count"))
+        for placed in mended
+    ]
+    return told
+
+
+def _head(placed: PlacedScenario) -> tuple[str, str]:
+    """Return a scenario's name, and its shocks in words."""
+    report = placed.scenario.shocks
+    return placed.title, "" if report is None else "; ".join(report.shocks)
+
+
+def _differences(asked: Sequence[PlacedScenario], figure: str, title: str) -> Table:
+    """Return one row per shocked scenario and a column per strategy."""
+    names = [strategy.title for strategy in asked[0].strategies()]
+    columns = [
+        Column(strategy, partial(_difference, place, figure), "change", half=True, css="nw")
+        for place, strategy in enumerate(names[:MOST_STRATEGIES])
+    ]
+    hidden = len(names) - MOST_STRATEGIES
+    more = f" {plural(hidden, 'more strategy').replace('ys', 'ies')} in run.json." if hidden > 0 else ""
+    caption = (
+        "Each path less itself, so the luck of the path cancels; after ±, half of the 95% interval, about two paired "
+        f"standard errors.{' Above 0 is deeper.' if figure == 'max_drawdown' else ''}{more}"
+    )
+    return tabulate("Scenario", columns, asked, _head, title=title, caption=caption)
+
+
+def _difference(place: int, figure: str, placed: PlacedScenario) -> Ref:
+    return placed.find(f"shocks/costs/{place}/{figure}")
+
+
+def _fills(asked: Sequence[PlacedScenario]) -> Table | None:
+    """Return what stops would have brought at other prices within the bar; None where no shock is within a bar."""
+    rows = [
+        (placed, cost) for placed in asked for cost in placed.each("shocks/costs") if cost.value.at_level is not None
+    ]
+    columns = [Column(head, partial(_fill, path)) for head, path in FILLS]
+    return tabled(
+        "Strategy",
+        columns,
+        rows,
+        lambda row: (name(row[1].value.strategy), row[0].title),
+        title="Mean total return by what a bar does not tell.",
+        caption="Stops at their level, before targets: what is reported. The worst price is the low of the bar that "
+        "reaches the stop, or its high for a short. Of the first paths of the scenario, at most 512.",
+    )
+
+
+def _fill(path: str, row: tuple[PlacedScenario, Ref]) -> Shown:
+    ref = row[1].find(path)
+    return ABSENT if ref.value is None else plain(ref.value, "signed percent", ref.at)

@@ -16,7 +16,7 @@ from scenario_gen.backtest.book import trade_book
 from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
 from scenario_gen.backtest.book_risk import LEVELS, BookRisk, book_risk
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.tail import summarise_drawdowns, tail_losses, terminal_returns, worst_bar
+from scenario_gen.backtest.tail.losses import summarise_drawdowns, tail_losses, terminal_returns, worst_bar
 from scenario_gen.market.export import returns_of
 from scenario_gen.stats.estimate import conditional_value_at_risk, value_at_risk
 from scenario_gen.stats.weights import Weights

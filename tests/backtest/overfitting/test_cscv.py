@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.backtest.overfitting import overfitting_on_paths, overfitting_probability
-from scenario_gen.backtest.overfitting.cscv import _BlockSums, chosen_in_splits
+from scenario_gen.backtest.overfitting.cscv import (
+    _BlockSums,
+    chosen_in_splits,
+    overfitting_on_paths,
+    overfitting_probability,
+)
 
 
 def noise(bars, sets, seed=0):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from scenario_gen.backtest.overfitting import (
+from scenario_gen.backtest.overfitting.sharpe import (
     SharpeRecord,
     deflate_best,
     deflated_sharpe,
     effective_trials,
     expected_maximum,
+    mean_correlation,
 )
-from scenario_gen.backtest.overfitting.sharpe import mean_correlation
 
 
 def noise(bars, sets, seed=0, correlation=0.0):

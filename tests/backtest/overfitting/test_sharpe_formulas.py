@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import integrate, stats
 
-from scenario_gen.backtest.overfitting import (
+from scenario_gen.backtest.overfitting.sharpe import (
     SharpeRecord,
     annualised,
     deflated_sharpe,

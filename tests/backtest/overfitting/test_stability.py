@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from scenario_gen.backtest.overfitting import parameter_stability
+from scenario_gen.backtest.overfitting.grids import parameter_stability
 
 GRID = [{"fast": fast, "slow": slow} for fast, slow in itertools.product([5, 10, 20, 40, 80], [50, 100, 200, 400, 800])]
 MIDDLE = GRID.index({"fast": 20, "slow": 200})

@@ -9,8 +9,7 @@ from arch.bootstrap import StepM
 from hypothesis import given, settings, strategies as st
 
 from scenario_gen.backtest import evidence
-from scenario_gen.backtest.overfitting import stepped_down, stepwise
-from scenario_gen.backtest.overfitting.grids import Stepwise, _studentised, resampled_bars
+from scenario_gen.backtest.overfitting.grids import Stepwise, _studentised, resampled_bars, stepped_down, stepwise
 
 YEAR = 252
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from scenario_gen.backtest.tail import (
+from scenario_gen.backtest.tail.losses import (
     conditional_drawdown_at_risk,
     expected_shortfall,
     recovery_bars,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from scenario_gen.backtest.tail import historical_marker
+from scenario_gen.backtest.tail.marker import historical_marker
 
 
 def mark(value, values, stretch="context", bars=(20, 20)):

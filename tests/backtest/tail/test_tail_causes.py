@@ -9,8 +9,7 @@ from hypothesis import given, strategies as st
 
 from scenario_gen.backtest import run_backtest
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.tail import CAUSES, Played, costs_by_bar, tail_causes
-from scenario_gen.backtest.tail.causes import booked, unusual_move
+from scenario_gen.backtest.tail.causes import CAUSES, Played, booked, costs_by_bar, tail_causes, unusual_move
 
 # Log returns of +-1 % around a rising line: a standard deviation of 1 %, so an unusual move is one beyond 2 %.
 CONTEXT = 100 * np.exp(np.cumsum(0.001 + 0.01 * np.tile([1.0, -1.0], 20)))

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from scipy import stats
 
 from scenario_gen.backtest.metrics import bar_returns
-from scenario_gen.backtest.tail import expected_shortfall, tail_losses, terminal_returns, worst_bar
+from scenario_gen.backtest.tail.losses import expected_shortfall, tail_losses, terminal_returns, worst_bar
 from scenario_gen.stats.estimate import conditional_value_at_risk, value_at_risk
 
 

@@ -6,17 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scenario_gen.backtest.overfitting import overfitting_on_paths, parameter_stability
+from scenario_gen.backtest.overfitting.cscv import overfitting_on_paths
+from scenario_gen.backtest.overfitting.grids import parameter_stability
 from scenario_gen.backtest.skill import compare, compare_each_other
-from scenario_gen.backtest.tail import (
-    Played,
-    historical_marker,
-    ruin_curves,
-    summarise_drawdowns,
-    tail_causes,
-    tail_losses,
-    worst_bar,
-)
+from scenario_gen.backtest.tail.causes import Played, tail_causes
+from scenario_gen.backtest.tail.losses import ruin_curves, summarise_drawdowns, tail_losses, worst_bar
+from scenario_gen.backtest.tail.marker import historical_marker
 from scenario_gen.stats.weights import Weights
 
 PATHS, BARS = 1200, 30
