@@ -1,15 +1,17 @@
 """Which token is a higher return: the order in which uniforms draw the tokens of a checkpoint.
 
-A tokenizer is asked by itself, without a history: made bars are encoded and decoded, and the returns that come out are
-regressed on the bits of their tokens, on pairs of bits, and on the s1 that they had. Of ``levels`` it is the close:
-for a given close before it, a higher one is a higher return. Returns and volumes go in as normal scores: what counts
-is their order. Depends on the tokenizer and the representation alone; takes half a second and is kept in memory.
+A checkpoint is asked by itself, without a history. One of ``increments`` samples futures of made bars, one of
+``levels`` encodes random walks; the returns that their tokens decode to are regressed on the bits, on pairs of bits,
+and on the s1 that they had. Of ``levels`` it is the close: after a given close, a higher one is a higher return. Returns
+and volumes go in as normal scores: what counts is their order. What nano says of itself lies beside its weights
+(``python -m scenario_gen.kronos.order`` writes it); others are asked once in a process, which takes some seconds.
 
-Shapes: M made bars, B bits of both levels, V1 and V2 tokens.
+Shapes: M bars, B bits of both levels, V1 and V2 tokens.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias
@@ -21,19 +23,24 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.decode import Chunks
-from scenario_gen.kronos.representation import Increments, Representation
-from scenario_gen.kronos.sampling import BINS, LevelOrder, TokenOrder
+from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
+from scenario_gen.kronos.decode import Chunks, FastDecoder
+from scenario_gen.kronos.registry import EMBEDDED
+from scenario_gen.kronos.representation import Increments, Representation, mark_features, stamp_features
+from scenario_gen.kronos.sampling import BINS, LevelOrder, SamplingRule, TokenOrder
 from scenario_gen.kronos.tokenizer import KronosTokenizer
 
 Floats: TypeAlias = NDArray[np.float64]
 Kind: TypeAlias = Literal["return", "nested"]
+Bars: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]  # s1, s2 [M], features [M, d_in]
 
-WINDOWS, BARS, WARM, AT_ONCE = 96, 160, 32, 16  # made windows, bars of each, bars that only seed them, in one pass
-RIDGE, MEMBERS = 1.0, 5.0  # pseudo-bars that hold coefficients near zero, and an s1's return near the regression
+WINDOWS, BARS, WARM, AT_ONCE = 96, 160, 32, 16  # random walks, bars of each, bars that only seed them, in one pass
+CONTEXTS, FUTURES, HORIZON, FORGOTTEN = 8, 16, 200, 5  # made contexts, futures of each, bars; a fifth is not read
+SHIPPED_FUTURES = 128  # of each context, for what is shipped
+RIDGE, MEMBERS = 1.0, 2.0  # pseudo-bars that hold coefficients near zero, and an s1's return near the regression
 MOST_CELLS = 2**22  # pairs of tokens that have an order of their own; beyond, s2 is ordered alike for every s1
 VOLUME = 4  # place of volume among features
+SHIPPED = EMBEDDED / "nano" / "order.json"
 
 _KEPT: WeakKeyDictionary[KronosTokenizer, dict[tuple[Representation, Kind], TokenOrder]] = WeakKeyDictionary()
 
@@ -42,7 +49,7 @@ def token_order(checkpoint: Checkpoint, kind: Kind) -> TokenOrder:
     """Return the order of a checkpoint's tokens, on its device.
 
     Args:
-        checkpoint: whose tokenizer is asked.
+        checkpoint: that is asked.
         kind: ``return``, or ``nested``: 8 bins of return of equal mass (4 of s2), by volume within them.
     """
     kept = _KEPT.setdefault(checkpoint.tokenizer, {})
@@ -59,35 +66,67 @@ def returns_of(representation: Representation, features: NDArray[np.floating]) -
 
 
 def _order(checkpoint: Checkpoint, kind: Kind) -> TokenOrder:
-    tokenizer = checkpoint.tokenizer
-    bits = (tokenizer.config.s1_bits, tokenizer.config.s2_bits)
-    s1, s2, features = _made_bars(checkpoint)
-    regression = _Regression.of(s1, s2, bits)
-    by_return = regression.places(_scores(returns_of(checkpoint.representation, features)))
+    numbers = _shipped(checkpoint) or Ranking.measured(checkpoint)
+    by_return = numbers[0].places()
     if kind == "return":
         first, second = (LevelOrder(torch.from_numpy(order)) for order in by_return)
         return TokenOrder(kind, (first, second))
-    by_volume = regression.places(_scores(features[:, VOLUME].astype(np.float64)))
     levels = []
-    for tokens, louder, bins in zip(by_return, by_volume, BINS, strict=True):
+    for tokens, louder, bins in zip(by_return, numbers[1].places(), BINS, strict=True):
         place = np.argsort(tokens, axis=-1)  # of each token by return
         within = np.take_along_axis(place, louder, axis=-1)
         levels.append(LevelOrder(torch.from_numpy(tokens), torch.from_numpy(within), bins))
     return TokenOrder(kind, (levels[0], levels[1]))
 
 
-def _made_bars(checkpoint: Checkpoint) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return tokens s1 and s2 [M] of made bars, and the features [M, d_in] that they decode to.
+def _shipped(checkpoint: Checkpoint) -> tuple[Ranking, Ranking] | None:
+    """Return what the embedded checkpoint says of itself, where this is it."""
+    if not SHIPPED.is_file():
+        return None
+    raw = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    if any(checkpoint.provenance.get(name) != raw[name] for name in ("model_sha256", "tokenizer_sha256")):
+        return None
+    bits = (checkpoint.tokenizer.config.s1_bits, checkpoint.tokenizer.config.s2_bits)
+    by_return, by_volume = (Ranking(bits, np.array(raw[name]["s1"]), np.array(raw[name]["bits"])) for name in NUMBERS)
+    return by_return, by_volume
+
+
+def _sampled_bars(checkpoint: Checkpoint, futures: int) -> Bars:
+    """Return the bars of futures that a checkpoint samples after made contexts, once these are half forgotten."""
+    config, rng = checkpoint.model.config, np.random.default_rng(0)
+    given = min(48, checkpoint.max_context // 2)
+    horizon = min(HORIZON, checkpoint.max_context - given)
+    device = next(checkpoint.tokenizer.parameters()).device
+    made = rng.standard_normal((CONTEXTS, given, checkpoint.representation.n_features)).astype(np.float32)
+    with torch.no_grad():
+        s1, s2 = checkpoint.tokenizer.encode(torch.from_numpy(made).to(device))
+    days = _weekdays(given + horizon)
+    features = stamp_features(days)[None]
+    if config.marks:
+        features = np.concatenate((features, mark_features(days, np.full(1, 0.01))), axis=-1)
+    stamps = torch.from_numpy(features).to(device).expand(CONTEXTS, -1, -1)
+    uniforms = torch.from_numpy(rng.random((CONTEXTS * futures, horizon, 2))).float().to(device)
+    decoder = FastDecoder(checkpoint, "float32")
+    new = decoder.sample_tokens(s1, s2, stamps[:, :given], stamps[:, given:], uniforms, SamplingRule())
+    decoded = decoder.decode_tokens(s1, s2, *new)
+    first, second, bars = (part[:, horizon // FORGOTTEN :].flatten(0, 1).cpu().numpy() for part in (*new, decoded))
+    return first, second, bars
+
+
+def _weekdays(count: int) -> NDArray[np.int64]:
+    """Return the times of so many days without weekends, in nanoseconds since 1970 [count]."""
+    day = np.arange(count)
+    return (16_440 + day + 2 * (day // 5)) * 86_400_000_000_000  # from a Monday of 2015 on
+
+
+def _encoded_walks(checkpoint: Checkpoint) -> Bars:
+    """Return the tokens of random walks, and the features that they decode to.
 
     Threads make the same sums: each pass has one of its own.
     """
     representation, tokenizer = checkpoint.representation, checkpoint.tokenizer
-    rng = np.random.default_rng(0)
-    if isinstance(representation, Increments):  # standardised over the training data
-        made = rng.standard_normal((WINDOWS, BARS, representation.n_features)).astype(np.float32)
-    else:
-        walks = _random_walks(rng)
-        made = representation.encode(walks, representation.fit(walks))
+    walks = _random_walks(np.random.default_rng(0))
+    made = representation.encode(walks, representation.fit(walks))
     device = next(tokenizer.parameters()).device
 
     @torch.no_grad()  # of each thread
@@ -121,38 +160,78 @@ def _signs(tokens: NDArray[np.int64], bits: int) -> Floats:
     return np.where((tokens[:, None] >> np.arange(bits)) & 1, 1.0, -1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Regression:
-    """Numbers of made bars on the bits of their tokens."""
+NUMBERS = ("return", "volume")
 
-    s1: NDArray[np.int64]  # [M]
-    bits: tuple[int, int]
-    pairs: NDArray[np.int64]  # of bits [pair, 2]
-    design: Floats  # [M, 1 + B + pairs]
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What tokens say of a number of their bar: of s1 its order, of s2 given s1 the weights of all bits."""
+
+    bits: tuple[int, int]  # of s1 and s2
+    first: NDArray[np.int64]  # tokens of s1 from the lowest to the highest [V1]
+    weights: Floats  # of a constant, the bits, and the products of two of them [1 + B + pairs]
 
     @classmethod
-    def of(cls, s1: NDArray[np.int64], s2: NDArray[np.int64], bits: tuple[int, int]) -> _Regression:
-        """Lay out the bits and their products."""
+    def measured(cls, checkpoint: Checkpoint, futures: int = FUTURES) -> tuple[Ranking, Ranking]:
+        """Ask a checkpoint of return and volume, by so many futures of each context where it samples them."""
+        own = isinstance(checkpoint.representation, Increments)
+        s1, s2, features = _sampled_bars(checkpoint, futures) if own else _encoded_walks(checkpoint)
+        bits = (checkpoint.tokenizer.config.s1_bits, checkpoint.tokenizer.config.s2_bits)
         both = np.concatenate((_signs(s1, bits[0]), _signs(s2, bits[1])), axis=1)
-        pairs = np.array(list(combinations(range(sum(bits)), 2)), dtype=np.int64)
+        pairs = _pairs(sum(bits))
         products = both[:, pairs[:, 0]] * both[:, pairs[:, 1]]
-        return cls(s1, bits, pairs, np.concatenate((np.ones((len(both), 1)), both, products), axis=1))
+        design = np.concatenate((np.ones((len(both), 1)), both, products), axis=1)
+        square = design.T @ design + RIDGE * np.eye(design.shape[1])
+        found = []
+        for number in (returns_of(checkpoint.representation, features), features[:, VOLUME].astype(np.float64)):
+            values = _scores(number)
+            weights = np.asarray(np.linalg.solve(square, design.T @ values), dtype=np.float64)
+            fitted = weights[0] + _of_bits(weights, bits)[0]  # pairs across levels are zero on average over s2
+            count, total = (np.bincount(s1, what, minlength=2 ** bits[0]) for what in (None, values))
+            mean = (total + MEMBERS * fitted) / (count + MEMBERS)
+            found.append(cls(bits, np.argsort(mean, kind="stable"), weights))
+        return found[0], found[1]
 
-    def places(self, values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return tokens of s1 [1, V1], and of s2 given s1 [V1 or 1, V2], from the lowest value [M] to the highest."""
-        square = self.design.T @ self.design + RIDGE * np.eye(self.design.shape[1])
-        weights = np.linalg.solve(square, self.design.T @ values)
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return tokens of s1 [1, V1], and of s2 given s1 [V1 or 1, V2], from the lowest to the highest."""
+        _, inner, across = _of_bits(self.weights, self.bits)
         first, second = self.bits
-        single, double = weights[1 : 1 + first + second], np.zeros((first + second, first + second))
-        double[self.pairs[:, 0], self.pairs[:, 1]] = weights[1 + first + second :]
-        ones = [_signs(np.arange(2**bits), bits) for bits in self.bits]
-        inner = [
-            signs @ single[part] + np.einsum("vi,ij,vj->v", signs, double[part, part], signs, optimize=True)
-            for signs, part in zip(ones, (slice(0, first), slice(first, None)), strict=True)
-        ]
-        cross = ones[0] @ double[:first, first:] if 2 ** (first + second) <= MOST_CELLS else np.zeros((1, second))
-        given = inner[1] + cross @ ones[1].T  # [V1 or 1, V2]
-        fitted = weights[0] + inner[0]  # pairs across levels are zero on average over s2
-        count = np.bincount(self.s1, minlength=2**first)
-        mean = (np.bincount(self.s1, values, minlength=2**first) + MEMBERS * fitted) / (count + MEMBERS)
-        return np.argsort(mean, kind="stable")[None], np.argsort(given, axis=1, kind="stable")
+        cross = (
+            _signs(np.arange(2**first), first) @ across if 2 ** sum(self.bits) <= MOST_CELLS else np.zeros((1, second))
+        )
+        given = inner + cross @ _signs(np.arange(2**second), second).T  # [V1 or 1, V2]
+        return self.first[None], np.argsort(given, axis=1, kind="stable")
+
+    def to_mapping(self) -> dict[str, list[float]]:
+        """Return what is stored."""
+        return {"s1": self.first.tolist(), "bits": [round(float(weight), 6) for weight in self.weights]}
+
+
+def _pairs(bits: int) -> NDArray[np.int64]:
+    """Return all pairs of bits [pair, 2]."""
+    return np.array(list(combinations(range(bits), 2)), dtype=np.int64).reshape(-1, 2)
+
+
+def _of_bits(weights: Floats, bits: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+    """Return what s1 alone [V1] and s2 alone [V2] add, and the weights of pairs across both [bit of s1, bit of s2]."""
+    first, whole = bits[0], sum(bits)
+    single, double, pairs = weights[1 : 1 + whole], np.zeros((whole, whole)), _pairs(whole)
+    double[pairs[:, 0], pairs[:, 1]] = weights[1 + whole :]
+    alone = []
+    for size, part in zip(bits, (slice(0, first), slice(first, None)), strict=True):
+        signs = _signs(np.arange(2**size), size)
+        alone.append(signs @ single[part] + ((signs @ double[part, part]) * signs).sum(axis=1))
+    return alone[0], alone[1], double[:first, first:]
+
+
+def main() -> None:
+    """Write what nano says of itself."""
+    nano = open_checkpoint("nano")
+    numbers = dict(zip(NUMBERS, Ranking.measured(nano, SHIPPED_FUTURES), strict=True))
+    record = {name: nano.provenance[name] for name in ("model_sha256", "tokenizer_sha256")}
+    record |= {name: ranking.to_mapping() for name, ranking in numbers.items()}
+    SHIPPED.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from scipy.stats import spearmanr
 
 from scenario_gen.kronos import Checkpoint
 from scenario_gen.kronos.checkpoint import open_checkpoint
-from scenario_gen.kronos.order import Kind, returns_of, token_order
+from scenario_gen.kronos.order import SHIPPED, Kind, Ranking, returns_of, token_order
 from scenario_gen.kronos.sampling import BINS, LevelOrder, SamplingRule, TokenOrder
 from scenario_gen.market import Candles
 
@@ -113,6 +115,20 @@ def test_the_order_of_levels_is_by_close(golden_checkpoint: Checkpoint) -> None:
     first, second = token_order(golden_checkpoint, "return").levels
     assert first.tokens.shape == (1, 32)
     assert second.tokens.shape == (32, 32)
+
+
+def test_a_checkpoint_that_brings_no_order_is_asked_for_it(tiny_checkpoint: Checkpoint) -> None:
+    by_return, by_volume = Ranking.measured(tiny_checkpoint)
+    for ranking in (by_return, by_volume):
+        for tokens in ranking.places():
+            assert np.array_equal(np.sort(tokens, axis=-1), np.broadcast_to(np.arange(16), tokens.shape))
+    assert not np.array_equal(by_return.first, by_volume.first)
+
+
+def test_the_embedded_checkpoint_brings_what_it_says_of_itself(nano: Checkpoint) -> None:
+    shipped = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    assert shipped["tokenizer_sha256"] == nano.provenance["tokenizer_sha256"]
+    assert token_order(nano, "return").levels[0].tokens[0].tolist() == shipped["return"]["s1"]
 
 
 def test_increments_tell_their_return_as_they_decode_it(nano: Checkpoint, sp500: Candles) -> None:
