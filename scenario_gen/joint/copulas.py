@@ -29,8 +29,8 @@ TOGETHER, WITHIN = (0, 0, 0, 2), (0, 0, 0, 3)
 SMALLEST, LARGEST = 2.0**-54, 1 - 2.0**-53  # uniforms that have a quantile
 MOST_KEPT = 2**24  # numbers of blocks that are kept for the next asset: 128 MB
 # Dates of history that are drawn together. Blocks of 5 would keep what leads and lags, and carry into each asset's own
-# paths what its generator lacks: sizes of returns then hang together by .22 deviations more with nano on the S&P 500
-# than they do alone, ranges by .98 with gbm (BENCHMARKS.md).
+# paths what its generator lacks: sizes of returns then hang together by 0.2 deviations more with nano on the S&P 500
+# than they do alone, ranges by 1.0 with gbm (BENCHMARKS.md).
 MEAN_BLOCK = 1.0
 
 
