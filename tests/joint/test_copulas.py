@@ -68,6 +68,7 @@ def test_an_assets_share_is_the_same_alone_on_its_dates_and_in_any_block(couplin
     fresh = CopulaCoupling(coupling.correlation, coupling.degrees) if isinstance(coupling, CopulaCoupling) else coupling
     assert_array_equal(fresh.uniforms(2, few, some, 2), whole[[17, 3]][:, some])
     assert_array_equal(coupling.uniforms(2, DRAWS, DATES[:7], 1), whole[:, :7, :1])
+    assert_array_equal(coupling.uniforms(2, DRAWS, np.arange(25), 2)[:, :20], whole)
 
 
 def test_uniforms_beyond_two_of_a_bar_are_each_assets_own(coupling: Coupling) -> None:
