@@ -1248,6 +1248,11 @@ BUGS: tuple[Bug, ...] = (
         "joint/calendar.py",
         "joint/test_common_dates.py",
         ("the next bars are those of the first market", "if not _alike(other.rule, mine.rule)", "if other is mine"),
+        (
+            "every pair of assets is tested at the level of the book",
+            "holm([p for _, p in seen])",
+            "[p for _, p in seen]",
+        ),
         ("a bar apart is taken for more than bar by bar", "abs(apart.lagged) > abs(apart.same)", "apart.lagged != 0"),
         ("the context's end is not the last bar of all", "last = self.timestamps[-1]", "last = self.ends"),
     ),

@@ -61,13 +61,16 @@ def _pairs(keeps: float = 1.0) -> Ask:
     return ask
 
 
-def _closes(late: float = 0.0) -> Ask:
-    """Return the verdict on three assets, the third of which does so much of what it does a bar after the others."""
+def _closes(late: float = 0.0, together: float = 1.0) -> Ask:
+    """Return the verdict on three assets, the third of which does so much of what it does a bar after the others.
+
+    False alarms are counted where little hangs together at all: there a bar apart may be more than bar by bar.
+    """
 
     def ask(world: World) -> Answers:
         rng, bars = world.rng("closes"), SHARED
         common, own = rng.standard_t(5, (1, bars + 1)), rng.standard_t(5, (ASSETS, bars + 1))
-        returns = 0.01 * (common + 0.8 * own) * world.volatility(bars + 1)
+        returns = 0.01 * (together * common + 0.8 * own) * world.volatility(bars + 1)
         returns[2, 1:] = (1 - late) * returns[2, 1:] + late * returns[2, :-1]
         stamps = pd.date_range("2020-01-01", periods=bars, freq="D")
         histories = {
@@ -97,7 +100,7 @@ STUDIES: tuple[Study, ...] = (
     Study(
         "calendar alignment",
         (Row("closes of different hours", CALENDAR, WARNS),),
-        _closes(),
+        _closes(together=0.1),
         {"two thirds of a bar late": _closes(2 / 3), "a whole bar late": _closes(1.0)},
         repeats=100,
     ),

@@ -257,7 +257,7 @@ COINTEGRATION = Check(
 )
 CALENDAR = Check(
     "calendar_alignment",
-    "no pair of assets whose returns go together a bar apart more than bar by bar (p < .01 after Holm)",
+    "no pair of assets whose returns go together a bar apart (p < .01 after Holm), and more than bar by bar",
     section="book",
 )
 

@@ -29,7 +29,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import DAY, LONG_GAP, nanoseconds
 from scenario_gen.market.times import as_bound
 from scenario_gen.market.together import Ints, Place, added_up, bar_size, comparable, taken, written_alike
-from scenario_gen.stats.means import SeriesCorrelation, holm
+from scenario_gen.stats.means import SeriesCorrelation, holm, mean_test
 
 How = Literal["intersection", "union"]
 
@@ -175,11 +175,12 @@ class Aligned:
 
     @cached_property
     def apart(self) -> tuple[ApartCloses, ...]:
-        """Pairs of assets whose returns go together a bar apart more than bar by bar: by chance in under 1 % of books.
+        """Pairs of assets whose returns go together a bar apart, and more so than bar by bar.
 
-        The correlation one bar apart against that of the same bars, by the influence of each bar on both; lagged
-        correlations are the mark of closes of different hours (Burns, Engle and Mezrich 1998, "Correlations and
-        volatilities of asynchronous data"). Held down over all pairs by Holm.
+        Of closes of one hour the correlation a bar apart is none, and its test, by the influence of each bar, is the
+        one that is made: held down over all pairs by Holm, by chance in at most 1 % of books. Lagged correlations are
+        the mark of closes of different hours (Burns, Engle and Mezrich 1998, "Correlations and volatilities of
+        asynchronous data").
         """
         returns = {asset: np.diff(np.log(part.close))[-LATEST:] for asset, part in self.common.items()}
         tested = [_lagged(*pair, returns) for x, y in combinations(returns, 2) for pair in ((x, y), (y, x))]
@@ -193,11 +194,10 @@ class Aligned:
 
 
 def _lagged(before: str, after: str, returns: Mapping[str, NDArray[np.float64]]) -> tuple[ApartCloses, float]:
-    """Return the correlations of two assets a bar apart and in one bar, and the p that they are of one size."""
+    """Return the correlations of two assets a bar apart and in one bar, and the p that the first is none."""
     x, y = returns[before], returns[after]
     same, lagged = SeriesCorrelation.of(x[1:], y[1:]), SeriesCorrelation.of(x[:-1], y[1:])
-    against = SeriesCorrelation(-same.value, -same.influence) if same.value * lagged.value < 0 else same
-    p = math.nan if math.isnan(same.value * lagged.value) else lagged.less(against, HAC)[1]
+    p = math.nan if math.isnan(same.value * lagged.value) else mean_test(lagged.influence + lagged.value, HAC).p
     return ApartCloses(before, after, same.value, lagged.value, lagged.interval(HAC)), p
 
 

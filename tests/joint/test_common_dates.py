@@ -268,6 +268,12 @@ def test_closes_of_different_hours_are_found_and_said():
     assert "returns of c go with those of a one bar earlier" in seen.in_words and "understated" in seen.in_words
 
 
+def test_what_goes_on_a_bar_later_and_less_is_no_other_hour():
+    x, y = np.random.default_rng(4).standard_t(5, (2, 751))
+    late = np.stack((x[1:], 0.6 * x[1:] + 0.35 * x[:-1] + 0.7 * y[1:]), axis=1)  # correlations of .61 and .35
+    assert align(walks(pd.bdate_range("2015-01-01", periods=750), 0.01 * late)).apart == ()
+
+
 def test_closes_of_one_hour_are_seldom_called_those_of_different_hours():
     """Twenty books of eight assets, 56 tests each, at a level of .01 a book: more than two have a chance of .001."""
     stamps = pd.bdate_range("2015-01-01", periods=400)
