@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
@@ -27,6 +28,12 @@ def test_every_public_name_is_there_and_no_other(room: str) -> None:
         module.nothing  # noqa: B018  # asking for it is the test
     with pytest.raises(ImportError):
         exec(f"from {room} import nothing")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_public_name_is_hidden_by_a_module_of_its_room(room: str) -> None:
+    module = import_module(room)  # whoever imports room.name puts the module in the name's place
+    assert set(module.__all__) & {found.name for found in iter_modules(module.__path__)} == set()
 
 
 def test_a_room_imports_nothing_heavy_until_it_is_asked() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         generators_side_by_side as generators_side_by_side,
     )
     from scenario_gen.backtest.book_losses import BookLosses as BookLosses, fall_edges as fall_edges
-    from scenario_gen.backtest.book_risk import BookRisk as BookRisk, book_risk as book_risk
+    from scenario_gen.backtest.book_risk import BookRisk as BookRisk
     from scenario_gen.backtest.engine import BacktestResult as BacktestResult, run_backtest as run_backtest
     from scenario_gen.backtest.ground import Ground as Ground
     from scenario_gen.backtest.loader import (
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
         compare_each_other as compare_each_other,
         compare_with as compare_with,
         judge_together as judge_together,
-        skill as skill,
     )
     from scenario_gen.backtest.strategy import (
         Bars as Bars,

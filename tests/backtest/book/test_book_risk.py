@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -304,6 +305,15 @@ def test_a_ruined_account_is_shared_out_to_the_end():
     assert_allclose(losses.terminal.parts, [[0.7, 0.3]])
     assert_allclose(losses.drawdown.parts, [[0.7, 0.3]])
     assert_allclose(losses.worst_bar.parts, [[0.25, 0.75]])
+
+
+def test_the_example_of_the_readme_runs():
+    readme = Path(__file__).parents[3] / "README.md"
+    blocks = readme.read_text(encoding="utf-8").split("```python\n")
+    (example,) = [block.split("```")[0] for block in blocks if "book_risk(" in block]
+    names = {"profit": PROFIT[:, :, :2], "equity": equity_of(PROFIT[:, :, :2])}
+    exec(example, names)
+    assert [part.name for part in names["risk"].tail("terminal", 0.975).parts] == ["spx", "ndx"]
 
 
 def test_risk_comes_back_from_json_as_it_went():
