@@ -2,8 +2,8 @@
 
 A checkpoint is asked by itself, without a history. One of ``increments`` samples futures of made bars, one of
 ``levels`` encodes random walks; the returns that their tokens decode to are regressed on the bits, on pairs of bits,
-and on the s1 that they had. Of ``levels`` it is the close: after a given close, a higher one is a higher return. Returns
-and volumes go in as normal scores: what counts is their order. What nano says of itself lies beside its weights
+and on the s1 that they had. Of ``levels`` it is the close: after a given close, a higher one is a higher return.
+Returns and volumes go in as normal scores: what counts is their order. What nano says of itself lies beside its weights
 (``python -m scenario_gen.kronos.order`` writes it); others are asked once in a process, which takes some seconds.
 
 Shapes: M bars, B bits of both levels, V1 and V2 tokens.
