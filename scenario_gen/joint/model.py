@@ -15,6 +15,7 @@ from scenario_gen.joint.given import checked_correlation
 from scenario_gen.joint.pilot import BARS, BookAsset, grid_of
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import Joint
+from scenario_gen.joint.walks import BookGenerator
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.reading.words import whole
@@ -86,12 +87,36 @@ class JointModel:
         """
         horizon = whole("horizon", horizon, 1, MOST_BARS)
         paths, seed = whole("paths", paths, 1, MOST_PATHS), whole("seed", seed, 0, MOST_SEED)
+        out = {}
+        for asset, coupled in self._coupled(horizon).items():
+            context, stamps = self.aligned.parts[asset], coupled.timestamps
+            out[asset] = joined(list(sample_blocks(coupled, context, stamps, seed=seed, count=paths, size=BLOCK)))
+        return out
+
+    def together(self, horizon: int, seed: int = 0) -> BookGenerator:
+        """Return all assets as one generator, whose joint futures can be stepped and branched: for rare events.
+
+        Args:
+            horizon: dates of the book's grid.
+            seed: of the random numbers: plain futures are those of :meth:`sample`.
+
+        Raises:
+            ScenarioError: a number is out of its range, or an asset has no bar within the horizon.
+        """
+        horizon, seed = whole("horizon", horizon, 1, MOST_BARS), whole("seed", seed, 0, MOST_SEED)
+        return BookGenerator(self._coupled(horizon), self.aligned.parts, seed)
+
+    def _coupled(self, horizon: int) -> dict[str, Coupled]:
+        """Return the generator of every asset for the bars to come."""
         ahead = self.aligned.future(horizon)
         grid = grid_of(list(ahead.values()))
-        out = {}
-        for place, (asset, stamps) in enumerate(ahead.items()):
-            dates = np.asarray(grid.get_indexer(stamps), dtype=np.int64)
-            coupled = Coupled(self.fit.generators[asset], self.fit.coupling, place, stamps, dates)
-            blocks = sample_blocks(coupled, self.aligned.parts[asset], stamps, seed=seed, count=paths, size=BLOCK)
-            out[asset] = joined(list(blocks))
-        return out
+        return {
+            asset: Coupled(
+                self.fit.generators[asset],
+                self.fit.coupling,
+                place,
+                stamps,
+                np.asarray(grid.get_indexer(stamps), dtype=np.int64),
+            )
+            for place, (asset, stamps) in enumerate(ahead.items())
+        }

@@ -15,9 +15,12 @@ from scipy.special import ndtr, ndtri
 from scenario_gen.errors import SpecError
 from scenario_gen.generators.base import Advance, ignore, to_path_set
 from scenario_gen.generators.draws import Draws
+from scenario_gen.generators.filtered import FilteredPaths
 from scenario_gen.generators.walks import ChainWalk
 from scenario_gen.joint.copulas import CopulaCoupling, RankBootstrap
 from scenario_gen.joint.coupling import Coupled, Coupling, Independent
+from scenario_gen.joint.model import JointModel
+from scenario_gen.joint.section import Joint
 from scenario_gen.joint.walks import BookGenerator
 from scenario_gen.market import BarCalendar, Candles, load_candles
 from scenario_gen.market.paths import PathSet
@@ -181,3 +184,22 @@ def test_weights_that_mean_nothing_are_refused() -> None:
         sample_portfolio_event(
             book_of(COUPLED), {"functional": "portfolio_loss", "at_least": 0.1, "weights": {"dax": 1.0}}
         )
+
+
+def test_coupled_assets_are_asked_together_for_the_futures_that_they_are_sampled_as() -> None:
+    histories = {name: load_candles(source).context(600) for name, source in (("spx", "sp500"), ("ndx", "nasdaq"))}
+    model = JointModel.of(histories, lambda history: FilteredPaths(), Joint(), seed=0)
+    book = model.together(6, seed=4)
+    asked = sample_portfolio_event(book, {"functional": "portfolio_loss", "at_least": 0.005}, paths=600, block=512)
+    assert asked.sampled.method == "rejection"
+    for name, paths in model.sample(6, 600, seed=4).items():
+        assert np.array_equal(asked.paths.parts[name].values, paths.values)
+    rare = {"functional": "portfolio_loss", "at_least": 0.1}
+    found = sample_portfolio_event(book, rare, sampler=SPLIT, paths=512, block=512).sampled
+    assert found.method == "splitting"
+    assert found.relative_error is not None
+    assert found.probability.value is not None
+    share = plain_share(book, PortfolioEvent.model_validate(rare), 20_000)
+    error = np.hypot(found.probability.value * found.relative_error, np.sqrt(share / 20_000))
+    assert share > 30 / 20_000
+    assert abs(found.probability.value - share) < 4.5 * error
