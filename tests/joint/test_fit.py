@@ -16,7 +16,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.filtered import FilteredPaths
 from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Dated, Independent
-from scenario_gen.joint.fit import Fit, fit_coupling
+from scenario_gen.joint.fit import Fit, cells_of, fit_coupling
 from scenario_gen.joint.pilot import BookAsset, correlation_of_paths
 from scenario_gen.joint.section import Joint
 from scenario_gen.market import BarCalendar, Candles
@@ -168,6 +168,12 @@ def test_permuted_assets_have_permuted_correlations(histories: list[Candles]) ->
     assert reports[1].assets == [reports[0].assets[at] for at in order]
     assert_allclose(np.array(reports[1].target), np.array(reports[0].target)[np.ix_(order, order)])
     assert reports[1].degrees == reports[0].degrees
+
+
+def test_each_bar_is_held_against_its_own_forecast(histories: list[Candles]) -> None:
+    asset = next(iter(members_of(histories, ArGarch(), read=300).values()))
+    whole = ArGarch().cell_bounds(asset.history)[asset.rows]
+    assert_allclose(cells_of(asset), whole, atol=1e-6)  # 512 bars before the first say all that GARCH needs
 
 
 def test_bars_without_a_forecast_are_left_out_and_too_few_are_refused(histories: list[Candles]) -> None:
