@@ -112,13 +112,16 @@ def show_event(report: EventReport, console: Console | None = None) -> None:
 
 def show_couplings(report: CouplingsReport, console: Console | None = None) -> None:
     """Print how the assets of every scenario hang together: aimed at, used and reached, and what is not reproduced."""
-    from scenario_gen.report.tables.couplings import coupling_lines, couplings_table
+    from scenario_gen.report.tables.book import how_put, pairs_table
+    from scenario_gen.report.words import text_of
 
     console = console or make_console(WIDTH_OF_A_CHECK)
-    for scenario in report.scenarios:
-        title = f"{scenario.name}: correlation of log returns, bar by bar"
-        show(console, couplings_table(scenario.coupling, title))
-        show(console, [scenario.generator, *coupling_lines(scenario.coupling)])
+    for number, scenario in enumerate(report.scenarios):
+        put, coupling = Ref(scenario, f"scenarios/{number}"), scenario.coupling
+        ranks = ", ".join(f"{asset} {rank:.2f}" for asset, rank in coupling.order_rank.items())
+        order = f"order of tokens: {coupling.order}; rank correlation of a bar's first uniform and its return: {ranks}"
+        show(console, [f"{text_of(how_put(put))} {scenario.generator}"], pairs_table(put))
+        show(console, [order] if ranks else [], coupling.notes)
     show(console, [f"{report.seconds:.1f} s"])
 
 

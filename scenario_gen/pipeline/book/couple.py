@@ -39,6 +39,7 @@ class CoupledScenario:
     name: str
     role: str  # scenario or baseline
     generator: str  # in words
+    assets: list[str]
     coupling: CouplingReport
 
 
@@ -71,7 +72,7 @@ def couple_spec(loaded: LoadedSpec, progress: Progress, *, device: str | None = 
     scenarios = []
     for book in books:
         lead = next(iter(book.grounds.values())).scenario
-        scenarios.append(CoupledScenario(book.name, lead.role, lead.generator.in_words, book.coupling))
+        scenarios.append(CoupledScenario(book.name, lead.role, lead.generator.in_words, [*book.grounds], book.coupling))
     return CouplingsReport(spec.name, scenarios, round(monotonic() - started, 2))
 
 

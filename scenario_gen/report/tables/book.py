@@ -23,7 +23,7 @@ MOST_PAIRS = 15  # of more, those that missed what was aimed at by most errors a
 HOLDS, LEVEL = "terminal", 0.975  # the tail whose contributions are shown first: Basel's level of expected shortfall
 SENSES = {"terminal": "at the end", "worst_bar": "in the worst bar", "drawdown": "in the deepest drawdown"}
 COPULAS = {
-    "empirical": "ranks of dated bars, drawn again in blocks",
+    "empirical": "ranks of dated bars, drawn again date by date",
     "t": "a t copula",
     "gaussian": "a Gaussian copula",
     "independent": "none: every asset has random numbers of its own",
@@ -69,7 +69,7 @@ def terminal_tables(run: StressRun) -> list[Table]:
     pairs = [
         replace(table, title=f"{name(book.value.name)}: correlation of log returns, {book.value.coupling.copula}")
         for book in books
-        if (table := _pairs_table(book)).rows
+        if (table := pairs_table(book)).rows
     ]
     rows: list[Any] = []
     for book in books:
@@ -89,7 +89,7 @@ def terminal_lines(run: StressRun) -> list[str]:
     """Return how the assets of each scenario were put together, and what is missing in that, a line each."""
     lines = []
     for number, book in enumerate(() if run.book is None else run.book.scenarios):
-        lines.append(text_of(_put(Ref(book, f"book/scenarios/{number}"))))
+        lines.append(text_of(how_put(Ref(book, f"book/scenarios/{number}"))))
         lines += [f"  {note}" for note in book.coupling.notes]
         if book.dropped:
             futures = plural(book.dropped, "future")
@@ -132,12 +132,13 @@ RISKS_CAPTION = (
 
 def _coupling(books: Sequence[Ref], base: Ref) -> Answer:
     notes = [say("{note}", note=_capital(name(note, 400))) for note in base.value.coupling.notes]
-    told = [_put(book) for book in books]
-    pairs = _pairs_table(base)
+    told = [how_put(book) for book in books]
+    pairs = pairs_table(base)
     return Answer("How were the assets put together?", (say(MEANT), *told, *notes), (pairs,) if pairs.rows else ())
 
 
-def _put(book: Ref) -> Sentence:
+def how_put(book: Ref) -> Sentence:
+    """Return what the assets of a scenario were put together by."""
     coupling = book.value.coupling
     degrees = "" if coupling.degrees is None else f" with {coupling.degrees:.3g} degrees of freedom"
     said = {
@@ -155,7 +156,7 @@ def _assets(assets: Sequence[str]) -> str:
     return ", ".join(name(asset) for asset in assets[:MOST_NAMED]) + (", ..." if len(assets) > MOST_NAMED else "")
 
 
-def _pairs_table(book: Ref) -> Table:
+def pairs_table(book: Ref) -> Table:
     """Return the correlation of every pair: aimed at, used, reached."""
     coupling, assets = book.find("coupling"), book.value.assets
     pairs = list(combinations(range(len(assets)), 2)) if coupling.value.reached else []
