@@ -404,6 +404,10 @@ def shocks_of(written: Sequence[Shock | Mapping[str, Any]], horizon: int) -> tup
     plain = [item.model_dump() | {"kind": item.kind} if isinstance(item, Shock) else item for item in written]
     violations = Violations(Document({"shocks": plain}, {}, ""))
     read = read_shocks(plain, horizon, ("shocks",), violations)
+    for place, shock in enumerate(read):
+        if shock.asset is not None:
+            words = f"got {shown(shock.asset)}, and these are paths of one asset; expected the shock without it"
+            violations.add(("shocks", place, "asset"), words)
     violations.raise_any()
     if len(read) != len(plain):
         raise SpecError("a shock was refused without a reason")

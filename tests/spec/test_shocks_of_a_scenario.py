@@ -10,7 +10,7 @@ import pytest
 from scenario_gen.errors import SpecError
 from scenario_gen.spec import LoadedSpec, spec_from_dict
 from scenario_gen.spec.loader import spec_schema
-from scenario_gen.stress.shocks import KINDS, FlashCrashShock, GapShock, HaltShock
+from scenario_gen.stress.shocks import KINDS, FlashCrashShock, GapShock, HaltShock, shocks_of
 
 Mistakes = Callable[[str], list[str]]
 ALL_KINDS = "gap, volatility, drift, liquidity, costs, flash_crash, halt, limit_moves or data_error"
@@ -193,3 +193,8 @@ def test_the_schema_lists_every_kind() -> None:
     names = [reference["$ref"].rpartition("/")[2] for reference in listed]
     assert [schema["$defs"][name]["properties"]["kind"]["const"] for name in names] == [*KINDS]
     assert "shocks" not in schema["properties"]
+
+
+def test_a_shock_on_given_paths_names_no_asset() -> None:
+    with pytest.raises(SpecError, match=r"shocks\[#2\].asset: got 'spx', and these are paths of one asset"):
+        shocks_of([{"kind": "gap", "size": -0.1}, {"kind": "gap", "size": -0.1, "asset": "spx"}], 20)
