@@ -183,7 +183,7 @@ def test_closes_of_different_hours_are_a_note_and_a_finding(folder: Path) -> Non
     for words, label in ((text, "WARN"), (SPEC, "PASS")):
         grounds = _prepared(_loaded(folder, words), progress)
         book = Book("base", {ground.scenario.asset: ground for ground in grounds.values()}, CouplingReport([], "", 0))
-        (finding,) = apart_closes(book)
+        finding = apart_closes(book)
         assert (finding.check.key, finding.label, finding.scenario) == ("calendar_alignment", label, "base")
         assert finding.offenders == (["stock/coin"] if label == "WARN" else [])
     (note,) = [note for note in progress.notes if "WARN" in note]

@@ -48,7 +48,7 @@ def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Find
     Shocked books are left out: they are meant to look like no window of history.
     """
     parts: dict[str, dict[str, Any]] = {}
-    findings: list[Finding] = []
+    findings = _closes(study.books)
     whole = [book for book in study.books if not any(ground.hit for ground in book.grounds.values())]
     asked = [book for book in whole if _checks(book).facts]
     with study.progress.stage("assets together", len(asked)) as advance:
@@ -62,7 +62,7 @@ def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Find
             else:
                 parts[book.name] = {"dependence": report}
                 findings += facts_findings(book.name, report) if judged else []
-            findings += [tied(book), *apart_closes(book)] if judged else []
+            findings += [tied(book)] if judged else []
             advance(1)
     return results.amended_books(parts), findings
 
@@ -192,18 +192,28 @@ def tied(book: Book) -> Finding:
     )
 
 
-def apart_closes(book: Book) -> list[Finding]:
+def _closes(books: Sequence[Book]) -> list[Finding]:
+    """Say it of the first book of each common history: scenarios that share it have the same closes."""
+    first: dict[tuple[Any, ...], Book] = {}
+    for book in books:
+        ground = next(iter(book.grounds.values()))
+        if ground.aligned is not None and ground.scenario.role == "scenario":
+            common = ground.aligned.timestamps
+            first.setdefault((ground.aligned.calendar, len(common), common[-1]), book)
+    return [apart_closes(book) for book in first.values()]
+
+
+def apart_closes(book: Book) -> Finding:
     """Say which assets' returns go together a bar apart, over the common bars up to the end of the context."""
     aligned = next(iter(book.grounds.values())).aligned
-    if aligned is None:
-        return []
+    assert aligned is not None  # of every book that was prepared
     pairs = len(aligned.parts) * (len(aligned.parts) - 1) // 2
     if not aligned.apart:
-        return [CALENDAR.finding("PASS", f"none of {pairs} pairs of the common history", scenario=book.name)]
+        return CALENDAR.finding("PASS", f"none of {pairs} pairs of the common history", scenario=book.name)
     words = "; ".join(apart.in_words for apart in aligned.apart[:2])
     more = f"; and {len(aligned.apart) - 2} more" if len(aligned.apart) > 2 else ""
     offenders = [f"{apart.before}/{apart.after}" for apart in aligned.apart]
-    return [CALENDAR.finding("WARN", f"{words}{more}", scenario=book.name, offenders=offenders)]
+    return CALENDAR.finding("WARN", f"{words}{more}", scenario=book.name, offenders=offenders)
 
 
 def cointegrated(contexts: Mapping[str, Candles]) -> Sequence[tuple[str, str, float]]:
