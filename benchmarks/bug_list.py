@@ -1087,6 +1087,16 @@ BUGS: tuple[Bug, ...] = (
         ("entries of one moment take all their cash", "where=total > left)", "where=total > np.inf)"),
     ),
     *bugs_of(
+        "backtest/book_nulls.py",
+        "backtest/book/test_book_nulls.py",
+        (
+            "shuffled decisions stay where they are",
+            "(owner[rows, draw][:, None]",
+            "(np.arange(rows.start, rows.stop)[:, None]",
+        ),
+        ("equal weight is bought back at every bar", "every=len(bars)", "every=1"),
+    ),
+    *bugs_of(
         "backtest/positions.py",
         "backtest/book/test_holdings_in_a_table.py",
         ("quantities are held as weights", 'units=self.unit == "quantity"', "units=False"),

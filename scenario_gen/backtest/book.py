@@ -183,7 +183,7 @@ def trade_book(
         empty = nothing_of(paths.path_ids, horizon, rules=ground.account is not None)
         empty.trades.insert(1, ASSET, pd.Series(dtype=str))
         return BookBacktest(empty, paths.assets, none, none)
-    pieces = [_run_chunk(strategy, ground, paths.select(ids)) for ids in _chunks(ground, paths, path_chunk)]
+    pieces = [_run_chunk(strategy, ground, paths.select(ids)) for ids in chunks_of(ground, paths, path_chunk)]
     return BookBacktest(
         BacktestResult.joined([piece.result for piece in pieces]),
         paths.assets,
@@ -247,7 +247,7 @@ def _flat(values: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(values.swapaxes(0, 1).reshape(values.shape[1], -1))
 
 
-def _chunks(ground: BookGround, paths: BookPaths, width: int | None) -> list[NDArray[np.int64]]:
+def chunks_of(ground: BookGround, paths: BookPaths, width: int | None) -> list[NDArray[np.int64]]:
     """Return the ids of the paths to hold in memory one after the other."""
     cells = (len(ground.context) + paths.horizon) * len(paths.assets)
     most = width or min(COLUMN_CHUNK, max(1, CHUNK_CELLS // cells))
@@ -256,7 +256,7 @@ def _chunks(ground: BookGround, paths: BookPaths, width: int | None) -> list[NDA
 
 def _run_chunk(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -> BookBacktest:
     bars, seen = book_bars(ground, paths), _seen(ground, paths)
-    outcome = _fill(strategy, ground, bars, bars if seen is None else seen, _market(bars, paths))
+    outcome = _fill(strategy, ground, bars, bars if seen is None else seen, market_on(bars, paths))
     numbered = by_path(outcome, len(paths.assets))
     trades = numbered.trades
     trades = trades.assign(asset=np.array(paths.assets, dtype=object)[trades[ASSET].to_numpy()])
@@ -292,14 +292,13 @@ def signals_on_book(
     bars, seen = book_bars(ground, paths), _seen(ground, paths)
     costs, shown = ground.costs(len(paths)), bars if seen is None else seen
     wanted = _wanted(strategy, ask(strategy, "signals", shown.lent()), shown, ground, costs)
-    return _market(bars, paths), wanted.fillable(shorts=costs.shorts), costs
+    return market_on(bars, paths), wanted.fillable(shorts=costs.shorts), costs
 
 
 def _seen(ground: BookGround, paths: BookPaths) -> Bars | None:
     """Return the frames that a strategy sees where data are wrong; None where they are not."""
-    parts = {name: part.as_seen for name, part in paths.parts.items()}
-    same = all(parts[name] is part for name, part in paths.parts.items())
-    return None if same else book_bars(ground, BookPaths(parts))
+    seen = paths.as_seen
+    return None if seen is paths else book_bars(ground, seen)
 
 
 def _fill(strategy: LoadedStrategy, ground: BookGround, bars: Bars, seen: Bars, market: Quotes) -> Outcome:
@@ -333,7 +332,7 @@ def _wanted(strategy: LoadedStrategy, answer: Any, bars: Bars, ground: BookGroun
     )
 
 
-def _market(bars: Bars, paths: BookPaths) -> Quotes:
+def market_on(bars: Bars, paths: BookPaths) -> Quotes:
     """Return the path's bars as the broker sees them; nobody trades an asset whose market is closed."""
     market = market_of(bars, slice(bars.context_bars, None))
     terms: dict[str, NDArray[Any]] = {}

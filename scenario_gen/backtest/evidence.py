@@ -268,26 +268,32 @@ DRAWING_LOTS = 0.5  # the share of splits in which a set chosen at random ranks 
 
 def evidence_findings(results: Sequence[StrategyResult], scenario: str = "") -> list[Finding]:
     """Return what the evidence says of every strategy, and of every grid of parameters once."""
-    return [*_nulls(results, scenario), *_marker_findings(results, scenario), *_choices(results, scenario)]
+    return [*nulls_findings(results, scenario), *_marker_findings(results, scenario), *_choices(results, scenario)]
 
 
-def _nulls(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding]:
+def nulls_findings(
+    results: Sequence[StrategyResult],
+    scenario: str,
+    beside: str = "random entries",
+    like: str = " with the same trades",
+) -> Iterable[Finding]:
+    """Yield what is known of every strategy's skill ``beside`` a null strategy that is ``like`` it."""
     for one in results:
         if one.nulls is not None:
             yield NULLS.finding(
                 label=SKILL_LABELS[one.nulls.label],
-                measured=_skill_told(one.nulls),
-                band=f"a mean above that of random entries with the same trades; {one.nulls.false_alarms:.1%} of "
-                "strategies without skill get that",
+                measured=_skill_told(one.nulls, beside),
+                band=f"a mean above that of {beside}{like}; {one.nulls.false_alarms:.1%} of strategies without skill "
+                "get that",
                 scenario=scenario,
                 strategy=one.name,
             )
 
 
-def _skill_told(skill: Skill) -> str:
+def _skill_told(skill: Skill, beside: str) -> str:
     if skill.p_adjusted is None:
         return skill.reason
-    return f"{skill.label}: mean return {interval(skill.mean)} beyond random entries, adjusted p {skill.p_adjusted:.3g}"
+    return f"{skill.label}: mean return {interval(skill.mean)} beyond {beside}, adjusted p {skill.p_adjusted:.3g}"
 
 
 def _marker_findings(results: Sequence[StrategyResult], scenario: str) -> Iterable[Finding]:

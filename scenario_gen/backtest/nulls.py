@@ -286,7 +286,7 @@ def random_entries(
             expected="at least 2 paths, better some hundred",
             fix="raise paths.count",
         )
-    owner = _owners(paths.path_ids, seed, draws)
+    owner = partners(paths.path_ids, seed, draws)
     holdings, fills = Holdings.of(result, paths, broker), Fills.of(paths, broker)
     return RandomEntries(place(holdings, fills, owner, Draws(_key(seed, PLACES), paths.path_ids)), owner)
 
@@ -331,7 +331,7 @@ def random_starts(holdings: Holdings, steps: int, uniforms: Floats) -> Ints:
     return np.where(real, np.clip(starts, 0, steps - holdings.bars), 0)
 
 
-def _owners(path_ids: Ints, seed: int, draws: int) -> Ints:
+def partners(path_ids: Ints, seed: int, draws: int) -> Ints:
     """Return in each draw another path for every path, each once: the paths by id, rotated; int64 [path, draw]."""
     paths = len(path_ids)
     rng = np.random.default_rng([_key(seed, PARTNERS), paths])

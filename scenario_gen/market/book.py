@@ -140,6 +140,12 @@ class BookPaths:
         """Return the futures with these ids, in the order of ids."""
         return BookPaths({name: part.select(ids) for name, part in self.parts.items()})
 
+    @property
+    def as_seen(self) -> BookPaths:
+        """The futures as strategies see them: with errors of data where the terms of an asset have some."""
+        parts = {name: part.as_seen for name, part in self.parts.items()}
+        return self if all(parts[name] is part for name, part in self.parts.items()) else BookPaths(parts)
+
     def first(self, count: int) -> BookPaths:
         """Return the first futures."""
         return BookPaths({name: part.first(count) for name, part in self.parts.items()})

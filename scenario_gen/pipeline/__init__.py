@@ -14,7 +14,7 @@ from typing import Any
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import Couplings, with_books
 from scenario_gen.pipeline.book.judge import forecast_the_book, judge_dependence
-from scenario_gen.pipeline.book.trade import compare_books, probe_books, trade_books
+from scenario_gen.pipeline.book.trade import compare_books, hold_books_against, probe_books, trade_books
 from scenario_gen.pipeline.identity import device_of, versions
 from scenario_gen.pipeline.opening import sample
 from scenario_gen.pipeline.stages import (
@@ -63,6 +63,7 @@ BOOK_RUN: tuple[Stage[Study, Results], ...] = (
     booked("summarising", sum_up),
     trade_books,
     probe_books,
+    hold_books_against,
     booked("judging strategies", compare_books),
     compare_with_history,
     judge_dependence,

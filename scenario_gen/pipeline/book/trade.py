@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import AT, ENDING, ENDINGS, Floats
 from scenario_gen.backtest.book import trade_book
 from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
+from scenario_gen.backtest.book_nulls import JUDGED, SHUFFLED, with_book_evidence
 from scenario_gen.backtest.book_risk import book_risk
+from scenario_gen.backtest.evidence import nulls_findings
 from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies, fills_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
@@ -171,6 +173,26 @@ def probe_books(study: Study, results: Results) -> tuple[Results, list[Finding]]
         warm, findings = ask_strategies(study.strategies, stands, advance)
     probed = [replace(known, warm_up=of) for known, of in zip(first.strategies, warm, strict=True)]
     return results.amended_books({first.name: {"strategies": probed}}), findings
+
+
+def hold_books_against(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Hold every strategy of a book against equal weight, and against its own decisions of other futures."""
+    parts: dict[str, dict[str, list[StrategyResult]]] = {}
+    findings: list[Finding] = []
+    known = [] if results.book is None else results.book.scenarios
+    everywhere = len(known) * len(study.strategies) <= NAMED_LIMIT
+    for book, scenario in zip(study.books, known, strict=True):
+        if parts and not everywhere:
+            study.progress.note(f"{book.name}: skill beyond equal weight is judged in {study.books[0].name} alone")
+            continue
+        title = f"{book.name}: strategies beside chance and equal weight"
+        with study.progress.stage(title, len(study.strategies)) as advance:
+            futures = first_futures(book, study.store, JUDGED)
+            judged = with_book_evidence(book.ground, futures, study.strategies, scenario.strategies, advance)
+        parts[book.name] = {"strategies": judged}
+        if book.role == "scenario":
+            findings += nulls_findings(judged, book.name, SHUFFLED, "")
+    return results.amended_books(parts), findings
 
 
 def run_book(book: Book, study: Study) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from scenario_gen.backtest.nulls import Fills, Holdings, RandomEntries, _owners, place, random_starts
+from scenario_gen.backtest.nulls import Fills, Holdings, RandomEntries, partners, place, random_starts
 from scenario_gen.generators.draws import Draws
 
 
@@ -30,7 +30,7 @@ def random_holdings(rng: np.random.Generator, paths: int, bars: int, trades: int
 def null_of(holdings: Holdings, fills: Fills, seed: int, draws: int, *, own: bool = False) -> RandomEntries:
     """Random entries, or with ``own`` the flawed ones that keep every path's own round trips."""
     ids = np.arange(len(fills.price))
-    owner = np.repeat(ids[:, None], draws, axis=1) if own else _owners(ids, seed, draws)
+    owner = np.repeat(ids[:, None], draws, axis=1) if own else partners(ids, seed, draws)
     return RandomEntries(place(holdings, fills, owner, Draws(seed + 1000, ids)), owner)
 
 
