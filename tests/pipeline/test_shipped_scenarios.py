@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scenario_gen.joint.section import FEWEST_COMMON, JointCalibration
 from scenario_gen.pipeline import run_spec
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import write_report
@@ -23,13 +24,16 @@ PATHS = 24
 def _with_small_blocks(loaded: LoadedSpec) -> LoadedSpec:
     """Shrink the blocks: a partial block is computed whole, and 24 paths are enough to see that a spec runs.
 
-    The default calibration takes longer than all the rest: tests of its own look at it.
+    The default calibration takes longer than all the rest: tests of its own look at it. That of a
+    coupling needs no more than its fewest bars.
     """
+    fewest = JointCalibration(bars=FEWEST_COMMON)
     scenarios = tuple(
         s.model_copy(
             update={
                 "paths": s.paths.model_copy(update={"block": PATHS}),
                 "checks": s.checks.model_copy(update={"calibration": False}),
+                "joint": None if s.joint is None else s.joint.model_copy(update={"calibrate": fewest}),
             }
         )
         for s in loaded.spec.scenarios
@@ -90,6 +94,19 @@ def test_the_stress_pack_sets_every_shock_beside_the_base_and_a_deeper_gap_costs
     assert gaps == pytest.approx([-0.05, -0.10, -0.20], rel=0.1)  # of a holder's money, which moves by 10 % at most
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "What does each shock cost?" in page
+
+
+def test_the_book_trades_both_indices_in_one_account_and_assets_that_move_apart_diversify_more(ran: Runs) -> None:
+    run, folder = ran("book.yaml")
+    assert run.book is not None
+    assert [(book.name, book.role, book.paths) for book in run.book.scenarios] == [
+        ("base", "scenario", PATHS), ("apart", "scenario", PATHS), ("fhs", "baseline", PATHS)
+    ]  # fmt: skip
+    assert all(len(book.strategies) == 3 for book in run.book.scenarios)
+    base, apart, _ = (book.coupling for book in run.book.scenarios)
+    assert base.reached[0][1] > apart.reached[0][1] + 0.2
+    assert apart.target[0][1] == pytest.approx(base.target[0][1] / 2)
+    assert (folder / "index.html").stat().st_size < 3_000_000
 
 
 def test_the_page_can_be_rebuilt_from_the_folder_byte_for_byte(ran: Runs) -> None:
