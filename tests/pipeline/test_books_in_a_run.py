@@ -141,6 +141,9 @@ def test_the_page_shares_the_tail_out_by_asset_and_by_strategy(done: tuple[sg.St
         "Trend: the worst 2.5% of the futures, asset by asset.",
         "All strategies, each with an equal part of the capital: the worst 2.5% of the futures, strategy by strategy.",
     ]
+    whole = answer.tables[0].rows[-1]
+    assert (whole.head, whole.css) == ("The book", "")  # a group's row would show no figures
+    assert whole.cells[1].text == "100%"
 
 
 def test_limits_and_probes_speak_of_the_scenario_as_it_is_written(done: tuple[sg.StressRun, Path]) -> None:

@@ -397,7 +397,6 @@ def _parts_table(part: str, whose: str, tail: Ref) -> Table:
             Cell(),
             Cell(),
         ),
-        css="grp",
     )
     rows: list[Any] = [*tail.each("parts"), whole]
     return tabulate(
