@@ -13,7 +13,7 @@ from typing import Any
 
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import Couplings, with_books
-from scenario_gen.pipeline.book.judge import forecast_the_book, judge_dependence
+from scenario_gen.pipeline.book.judge import forecast_the_book, judge_assets, judge_dependence
 from scenario_gen.pipeline.book.trade import compare_books, hold_books_against, probe_books, trade_books
 from scenario_gen.pipeline.identity import device_of, versions
 from scenario_gen.pipeline.opening import sample
@@ -68,6 +68,7 @@ BOOK_RUN: tuple[Stage[Study, Results], ...] = (
     compare_with_history,
     judge_dependence,
     booked("checking realism", forecast_the_past),
+    judge_assets,
     booked("forecasting the book", forecast_the_book),
 )
 

@@ -186,8 +186,8 @@ def forecast_the_past(study: Study, results: Results) -> tuple[Results, list[Fin
 def to_calibrate(prepared: Sequence[Prepared]) -> list[Prepared]:
     """Return the scenarios whose generator is calibrated.
 
-    Those that say ``all``; and the base: the scenario named base, else the first with a Kronos model, else the
-    first. Scenarios that differ from it in nothing that a calibration depends on share its result.
+    Those that say ``all``; and the base, of several assets each: the scenario named base, else the first with a Kronos
+    model, else the first. Scenarios that differ from it in nothing that a calibration depends on share its result.
     """
     asked = [ground for ground in prepared if ground.scenario.role == "scenario" and ground.scenario.checks.calibration]
     first = base_of([ground.scenario for ground in asked])
@@ -195,8 +195,14 @@ def to_calibrate(prepared: Sequence[Prepared]) -> list[Prepared]:
     return [
         ground
         for ground in asked
-        if ground.scenario.checks.calibration == "all" or (base is not None and _same_question(ground, base))
+        if ground.scenario.checks.calibration == "all"
+        or (base is not None and (_same_question(ground, base) or _beside(ground, base)))
     ]
+
+
+def _beside(ground: Prepared, base: Prepared) -> bool:
+    """Return whether a scenario is of another asset of the base's book."""
+    return bool(base.scenario.asset) and ground.scenario.future == base.scenario.future
 
 
 def _same_question(ground: Prepared, other: Prepared) -> bool:

@@ -28,7 +28,7 @@ from scenario_gen.report import numbers, words
 from scenario_gen.report.numbers import plain
 from scenario_gen.report.table import PlacedScenario
 from scenario_gen.report.words import Badge, Sentence, name, say
-from scenario_gen.store.results import StressRun
+from scenario_gen.store.results import BookScenario, StressRun
 
 WIDTH = ("log_volatility", "max_drawdown", "path_range", "mean_log_range")  # numbers that say how far paths go
 
@@ -38,7 +38,7 @@ def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     label = calibration_label(run.findings, base.scenario.name)
     facts = _facts_fault(run, base)
     if label in BAD:
-        told = _calibration_fault(base.scenario.calibration, label)
+        told = _calibration_fault(_calibration_of(run, base), label)
         return say(words.FAULT_BOTH, calibration=told, facts=facts) if facts else say(words.FAULT_ONE, fault=told)
     if label in (None, "UNTESTABLE"):
         return say(words.FAULT_UNJUDGED)
@@ -50,6 +50,16 @@ def generator_fault(run: StressRun, base: PlacedScenario) -> Sentence:
     if account.bad_share >= TOO_MANY_BAD_BARS:
         return say(words.FAULT_CANDLES, bars=numbers.percent(account.bad_share))
     return say(words.FAULT_NONE)
+
+
+def _calibration_of(run: StressRun, base: PlacedScenario) -> Calibration | None:
+    """Return the calibration of a scenario; of several assets the worst."""
+    if not isinstance(base.scenario, BookScenario):
+        return base.scenario.calibration
+    names = {f"{base.scenario.name}.{asset}" for asset in base.scenario.assets}
+    own = [each.calibration for each in run.scenarios if each.name in names and each.calibration is not None]
+    label = worst((each.generator.label for each in own), "PASS")
+    return next((each for each in own if each.generator.label == label), None)
 
 
 def _calibration_fault(calibration: Calibration | None, label: Label) -> Sentence:

@@ -21,7 +21,7 @@ from scenario_gen.finding import LIMITS, Label, in_section, worst
 from scenario_gen.report import cards, faults, pictures, stress, words
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
-from scenario_gen.report.table import Placed, PlacedScenario, Table, choose_base, place
+from scenario_gen.report.table import Placed, PlacedScenario, Table, choose_base, place, place_books
 from scenario_gen.report.tables import (
     book,
     candles,
@@ -112,7 +112,7 @@ def build_page(run: StressRun) -> str:
     Raises:
         StoreError: the page would exceed 3 MB.
     """
-    placed = place(run)
+    placed = [*place_books(run), *place(run)]
     base = choose_base(placed)
     with drawing():
         parts = _parts(run, placed, base)

@@ -125,7 +125,7 @@ def _drill(placed: Placed, entry: int, base: PlacedScenario) -> dict[str, Any]:
         "svg": drill.named_path(path, base.scenario.context),
         "table": trade_table(path) if path.trades else None,
         "hidden": max(len(path.trades) - MOST_TRADES, 0),
-        "window": drill.window(path) if len(path.close) > drill.MOST_BARS else None,
+        "window": drill.window(path) if len(path.exposure) > drill.MOST_BARS else None,
     }
 
 

@@ -81,22 +81,18 @@ class ScenarioResult:
     reverse: Reverse | None = None  # what the paths share that break a strategy; None where no event asks for that
 
 
-@dataclass(frozen=True)
-class BookScenario:
+@dataclass(frozen=True, kw_only=True)
+class BookScenario(ScenarioResult):
     """One scenario of several assets (or one baseline generator), and the strategies that trade them together.
 
-    Its assets stand among the run's scenarios as well, each judged as if it had come alone: ``base.spx``.
+    Its assets stand among the run's scenarios as well, each judged as if it had come alone: ``base.spx``. What a
+    scenario has of one asset, a book has of 100 put into all assets alike at the anchor: context, fan, volatility.
+    Bars are those at which some asset trades, paths the futures that every asset has.
     """
 
-    name: str  # as the spec has it: ``base``
-    role: Literal["scenario", "baseline"]
     assets: list[str]
     coupling: CouplingReport
-    horizon: int  # bars at which some asset trades
-    timestamps: list[str]  # of those
-    paths: int  # futures that every asset has: the strategies trade these
     dropped: int  # futures that are left out, since a candle of some asset broke a rule
-    strategies: list[StrategyResult]
     # what all strategies risk that share the capital, each with an equal part, and which of them brings it; None of one
     together: BookRisk | None = None
     dependence: FactsReport | None = None  # of the assets on each other, against history; None where not asked for

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from scenario_gen.errors import CheckError, DataError
-from scenario_gen.finding import CALENDAR, COINTEGRATION, CROSS_ASSET, JOINT_CALIBRATION, Finding
+from scenario_gen.finding import CALENDAR, COINTEGRATION, CROSS_ASSET, JOINT_CALIBRATION, Finding, worst
 from scenario_gen.forecasts.book import BookCalibration, BookForecast, calibrate_book
 from scenario_gen.forecasts.calibrate import judges_facts
 from scenario_gen.forecasts.harness import Sampling
+from scenario_gen.forecasts.judge import calibration_findings
 from scenario_gen.forecasts.origins import rolling_origins
 from scenario_gen.generators.base import Generator
 from scenario_gen.joint.coupling import Coupling
@@ -38,7 +39,6 @@ from scenario_gen.realism.check import MOST_PATHS, facts_findings, unjudged_fact
 from scenario_gen.realism.panel import Panel, side_by_side
 from scenario_gen.realism.results import FactsReport
 
-LONGEST = 20  # bars that portfolios are held at most: longer forecasts say nothing more of a book
 TIED = 0.05  # of Engle and Granger's test: below it a pair of the context keeps together
 
 
@@ -67,6 +67,26 @@ def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Find
     return results.amended_books(parts), findings
 
 
+def judge_assets(study: Study, results: Results) -> tuple[Results, list[Finding]]:
+    """Say of every book what was found on its assets alone: of each judgement the worst, and whose it is."""
+    seen = {scenario.name: scenario for scenario in results.scenarios}
+    findings: list[Finding] = []
+    for book in study.books:
+        calibrations = {name: seen[ground.name].calibration for name, ground in book.grounds.items()}
+        own: dict[str, Finding] = {}
+        for asset, calibration in calibrations.items():
+            if calibration is None:
+                continue
+            more = calibration_findings(book.name, calibration)
+            more += [] if calibration.facts is None else facts_findings(book.name, calibration.facts)
+            for finding in more:
+                known = own.get(finding.name)
+                if known is None or worst((known.label, finding.label), "PASS") != known.label:
+                    own[finding.name] = replace(finding, measured=f"{asset}: {finding.measured}")
+        findings += own.values() if all(calibrations.values()) else []
+    return results, findings
+
+
 def forecast_the_book(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Forecast the past of the base scenario's book; a history that is too short is told as UNTESTABLE."""
     first = base_of([ground.scenario for ground in study.grounds])
@@ -85,12 +105,12 @@ def forecast_the_book(study: Study, results: Results) -> tuple[Results, list[Fin
 def joint_finding(scenario: str, ranks: BookCalibration) -> Finding:
     """Return what the ranks of portfolios' gains say of a coupling."""
     alike = [number for number in ranks.ours.numbers if number.label == ranks.ours.label]
-    worst = min(alike, key=lambda number: number.q or 0.0)
+    first = min(alike, key=lambda number: number.q or 0.0)
     beside = ", ".join(f"{law.name} {law.label}" for law in ranks.beside)
     return JOINT_CALIBRATION.finding(
         ranks.ours.label,
         f"{len(alike)} of {len(ranks.ours.numbers)} {ranks.ours.label} over {len(ranks.origins)} forecasts; "
-        f"{worst.title}: {worst.reason}; beside: {beside}",
+        f"{first.title}: {first.reason}; beside: {beside}",
         scenario=scenario,
         offenders=[number.functional for number in ranks.ours.numbers if number.label in ("FAIL", "WARN")],
     )
@@ -130,7 +150,7 @@ def _forecasts(book: Book, study: Study) -> tuple[BookCalibration, FactsReport |
     if any(not other.equals(stamps[0]) for other in stamps[1:]):
         raise DataError("the assets have bars at different stamps", expected="joint.calendar: intersection")
     settings = settings_of(grounds[0])
-    horizon = min(LONGEST, len(grounds[0].timestamps), settings.horizon)
+    horizon = min(len(grounds[0].timestamps), settings.horizon)
     origins = rolling_origins(len(stamps[0]), context=settings.context, horizon=horizon, count=settings.origins)
     pairs: list[tuple[Panel, Panel]] = []
 
@@ -143,7 +163,7 @@ def _forecasts(book: Book, study: Study) -> tuple[BookCalibration, FactsReport |
     ranks = calibrate_book(
         generators, coupling, histories, origins, sampling, progress=study.progress, seen=seen, notes=notes
     )
-    judged = judges_facts(pairs) and horizon >= LONGEST
+    judged = judges_facts(pairs)
     facts = check_cross_facts_by_origin(pairs, list(histories.values()), seed=settings.seed) if judged else None
     return ranks, facts
 

@@ -25,19 +25,20 @@ from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies, 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
-from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, fan_bars
+from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, fan_bars, make_fan
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import Advance
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.export import returns_of
 from scenario_gen.pipeline.blocks import block_indices, block_paths, paths_of, reads_of
+from scenario_gen.pipeline.book.worth import Worth, context_of, realised_worth, together
 from scenario_gen.pipeline.named import named_futures, ranked
 from scenario_gen.pipeline.stages import alike, side_by_side
 from scenario_gen.pipeline.study import Book, Results, Study
 from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.results import BookResult, BookScenario
+from scenario_gen.store.results import BookResult, BookScenario, ScenarioResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,9 @@ def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]
     for place, book in enumerate(study.books):
         run_book(book, study)
         merged = _merged(book, study.store, study.strategies)
-        told.append(_scenario(book, study, merged, named=keep_named or not place))
+        own = {ground.name for ground in book.grounds.values()}
+        assets = [scenario for scenario in results.scenarios if scenario.name in own]
+        told.append(_scenario(book, study, merged, assets, named=keep_named or not place))
         metrics.append(_named_metrics(book.name, study.strategies, merged.metrics))
         if book.role == "scenario":
             findings += fills_findings(study.strategies, merged.metrics, book.grounds, book.name)
@@ -339,11 +342,20 @@ def _merged(book: Book, store: RunFolder, strategies: Sequence[LoadedStrategy]) 
     )
 
 
-def _scenario(book: Book, study: Study, merged: MergedBook, *, named: bool) -> BookScenario:
+def _scenario(
+    book: Book, study: Study, merged: MergedBook, assets: Sequence[ScenarioResult], *, named: bool
+) -> BookScenario:
     first = book.first
+    worth = Worth.of(book, (book_block(book, study.store, index) for index in block_indices(first, study.store)))
     return BookScenario(
         name=book.name,
         role=book.role,
+        generator=assets[0].generator,
+        context=context_of(book),
+        candles=together([asset.candles for asset in assets]),
+        volatility_ratio=worth.ratios,
+        price_fan=make_fan(worth.fan, merged.path_ids, len(book.timestamps)),
+        realised_close=realised_worth(book),
         assets=list(book.grounds),
         coupling=book.coupling,
         horizon=len(book.timestamps),

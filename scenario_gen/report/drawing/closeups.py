@@ -21,13 +21,14 @@ from scenario_gen.store.results import ContextView
 
 CONTEXT_BARS = 24
 MOST_BARS = 260
+MOST_LINES = 8  # assets of a book in one picture
 WIDTH, HEIGHT = 940, 420
 LEFT, RIGHT = 56.0, 930.0
 
 
 def window(path: NamedPath) -> tuple[int, int]:
     """Return the first and last bar shown: all of them, or 260 around the deepest drawdown."""
-    bars = len(path.close)
+    bars = len(path.exposure)
     if bars <= MOST_BARS:
         return 0, bars
     peak, trough = _deepest(path.equity)
@@ -39,10 +40,13 @@ def window(path: NamedPath) -> tuple[int, int]:
 def named_path(path: NamedPath, context: ContextView) -> Markup:
     """Draw a named path after the last bars of its context."""
     start, stop = window(path)
-    before = min(CONTEXT_BARS, len(context.close)) if start == 0 else 0
+    before = 0 if start or path.closes else min(CONTEXT_BARS, len(context.close))
     xlim = (start - before - 0.5, stop - 0.5)
     chart = Chart(WIDTH, HEIGHT)
-    _candles(chart, path, context, (start, stop, before), xlim)
+    if path.closes:
+        _assets(chart, path, (start, stop), xlim)
+    else:
+        _candles(chart, path, context, (start, stop, before), xlim)
     _exposure(chart, path, (start, stop), xlim)
     _equity(chart, path, context, (start, stop), xlim)
     chart.text(LEFT - 7, HEIGHT - 5, "bar", "tick", "end")
@@ -67,6 +71,28 @@ def _candles(
     panel.text(start - 0.5, panel.ylim[1], f"generated: {path.label}, path {count(path.path_id)}", "ttl", dx=4, dy=-7)
     _candle_shapes(panel, shown)
     _fills(panel, path, (start, stop))
+
+
+def _assets(chart: Chart, path: NamedPath, rows: tuple[int, int], xlim: tuple[float, float]) -> None:
+    """Draw the closes of several assets, each over its first one of the path; of more than eight, the outermost."""
+    start, stop = rows
+    lines = {
+        name: [math.log(close / closes[0]) for close in closes[start:stop]] for name, closes in path.closes.items()
+    }
+    ends = sorted(lines, key=lambda asset: lines[asset][-1])
+    shown = ends if len(ends) <= MOST_LINES else [*ends[: MOST_LINES // 2], *ends[-MOST_LINES // 2 :]]
+    every = [value for asset in shown for value in lines[asset]]
+    panel = chart.panel((LEFT, 24.0, RIGHT - 80, 250.0), xlim, spread(min(every), max(every), 0.04))
+    panel.rows([(math.log(tick), percent(tick - 1, signed=True)) for tick in _levels(panel)])
+    title = f"{path.label}, path {count(path.path_id)}: closes of the assets, from their first"
+    panel.text(start - 0.5, panel.ylim[1], title, "ttl", dx=4, dy=-7)
+    for place, asset in enumerate(shown):
+        panel.line(range(start, stop), lines[asset], f"ln k{place % 4 + 1}")
+        panel.text(stop - 1, lines[asset][-1], asset[:12], "tick", dx=6, dy=4)
+
+
+def _levels(panel: ChartPanel) -> list[float]:
+    return [*nice_ticks(math.exp(panel.ylim[0]), math.exp(panel.ylim[1]), 5)]
 
 
 def _bars(source: NamedPath | ContextView, xs: range, rows: range) -> list[tuple[float, float, float, float, float]]:
@@ -123,7 +149,7 @@ def _equity(
     start, stop = rows
     first = path.equity[0]
     values = [100 * value / first for value in path.equity]
-    hold = [100.0, *(100 * close / context.anchor_close for close in path.close)]
+    hold = [] if path.closes else [100.0, *(100 * close / context.anchor_close for close in path.close)]
     xs = list(range(start - 1, stop))
     peaks, highest = [], -math.inf
     for value in values:
@@ -134,10 +160,12 @@ def _equity(
     panel = chart.panel((LEFT, 330.0, RIGHT, 396.0), xlim, spread(min(inside), max(inside), 0.04))
     panel.rows([(tick, count(tick)) for tick in nice_ticks(*panel.ylim, 3)])
     panel.area(xs, values[shown], peaks[shown], "dda")
-    panel.line(xs, hold[shown], "ln kref dash")
+    if hold:
+        panel.line(xs, hold[shown], "ln kref dash")
     panel.line(xs, values[shown], "ln ki")
     panel.base(bar_ticks(start, stop - 1, 9))
-    text = "equity, start = 100; dashed: the price itself, held; shaded: below its own peak"
+    held = "dashed: the price itself, held; " if hold else ""
+    text = f"equity, start = 100; {held}shaded: below its own peak"
     chart.text(LEFT, 323.0, text, "tick")
 
 
@@ -155,8 +183,9 @@ def _deepest(equity: Sequence[float]) -> tuple[int, int]:
 def _aria(path: NamedPath) -> str:
     peak, trough = _deepest(path.equity)
     fall = 1 - path.equity[trough] / path.equity[peak]
+    shown = "Closes" if path.closes else "Candles"
     return (
-        f"Candles, exposure and equity of {path.strategy} on path {count(path.path_id)} ({path.label}): "
+        f"{shown}, exposure and equity of {path.strategy} on path {count(path.path_id)} ({path.label}): "
         f"total return {percent(path.total_return)}, deepest drawdown {percent(fall)} from bar {peak} to bar {trough}, "
         f"{count(len(path.trades))} trades."
     )
