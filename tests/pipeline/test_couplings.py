@@ -153,6 +153,17 @@ def test_couple_returns_a_model_of_joint_futures() -> None:
     assert np.corrcoef(closes)[0, 1] > 0.8
 
 
+@pytest.mark.parametrize(("order", "copula"), [("return", "t"), ("nested", "empirical")])
+def test_a_checkpoint_is_coupled_by_the_order_of_its_tokens(tiny_folder: Path, order: str, copula: str) -> None:
+    histories = {"spx": load_candles("sp500").context(400), "ndx": load_candles("nasdaq").context(400)}
+    model = sg.couple(histories, model=str(tiny_folder), order=order, copula=copula, bars=300)
+    assert (model.report.copula, model.report.order, model.report.bars) == (copula, order, 300)
+    assert list(model.report.order_rank) == ["spx", "ndx"]
+    paths = model.sample(6, 24, seed=2)
+    assert_array_equal(model.sample(6, 9, seed=2)["ndx"].path_ids, paths["ndx"].path_ids[:9])
+    assert np.isfinite(paths["ndx"].close).all()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
