@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from scenario_gen import files
+from scenario_gen.backtest.result import Fan
+from scenario_gen.candles.account import CandleAccount
 from scenario_gen.errors import StoreError
 from scenario_gen.files import safe_name, write_bytes
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.market.paths import PathSet
 from scenario_gen.store.folder import PAGE_MARK, RunFolder
-from scenario_gen.store.results import BookResult, BookScenario, StressRun
+from scenario_gen.store.results import BookResult, BookScenario, ContextView, StressRun
 
 IDENTITY = {"spec": "a" * 64, "data": "b" * 64, "weights": "c" * 64, "code": "0.1.0"}
 RUN = StressRun(
@@ -49,7 +51,25 @@ def test_a_run_comes_back_as_it_was_written_and_twice_the_same_bytes(folder: Run
 
 def test_what_a_run_says_of_several_assets_together_comes_back_too(folder: RunFolder) -> None:
     coupling = CouplingReport(["spx", "ndx"], "t", 1000, "2013-07-11", "2017-06-30", [[1.0, 0.9], [0.9, 1.0]])
-    base = BookScenario("base", "scenario", ["spx", "ndx"], coupling, 1, ["2017-07-03"], 99, 1, [])
+    none: list[float] = []
+    candles = CandleAccount(1, 1, 1, 0, 0, 0, 0, 0, [], 0, 0.0, 0.0, 0.0, "repair", "PASS")
+    base = BookScenario(
+        name="base",
+        role="scenario",
+        generator={"kind": "fhs"},
+        context=ContextView("spx, ndx", "", "", "", 1, 100.0, "XNYS", 252.0, [], none, none, none, none, [], ""),
+        horizon=1,
+        timestamps=["2017-07-03"],
+        paths=99,
+        candles=candles,
+        volatility_ratio={"0.5": 1.0},
+        price_fan=Fan([0], {}, {}, none),
+        realised_close=none,
+        strategies=[],
+        assets=["spx", "ndx"],
+        coupling=coupling,
+        dropped=1,
+    )
     run = dataclasses.replace(RUN, book=BookResult([base]))
     folder.write_run(run)
     assert folder.read_run() == run

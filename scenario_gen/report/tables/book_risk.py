@@ -18,8 +18,8 @@ DIVERSIFIED = (
     "{strategy}: the book loses {es} on average in its worst {tail} {sense}, {ratio} of what its parts lose alone."
 )
 TOGETHER = (
-    "{strategy}: on {paths} of the futures most assets fall beyond their own 5% in one bar; that costs {loss} of equity in the mean, "
-    "and happens in {bars} bars of a path where chance alone would have {expected}."
+    "{strategy}: on {paths} of the futures most assets fall beyond their own 5% in one bar; that "
+    "costs {loss} of equity in the mean, and happens in {bars} bars of a path where chance alone would have {expected}."
 )
 
 
