@@ -31,7 +31,7 @@ from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.errors import ScenarioError, StrategyError
 from scenario_gen.spec.loader import LoadedSpec, load_spec
-from scenario_gen.spec.models import MAX_PATHS, ResolvedScenario
+from scenario_gen.spec.models import MAX_PATHS, ResolvedScenario, ScenarioSpec
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a defect of scenario-gen (with a traceback); 2 a mistake in the arguments, the spec, "
@@ -306,14 +306,30 @@ def summary(loaded: LoadedSpec) -> str:
     paths = sum(one.paths.count for one in sampled)
     bars = sum(one.paths.count * one.bars.horizon for one in sampled)
     lines = [f"{loaded.filename}: valid ({spec.name})"]
-    lines += [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios]
+    alone = [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios if not one.asset]
+    lines += alone or _book_lines(spec)
     lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
     tried = f"{sets} parameter set{'s' * (sets != 1)}"
-    lines.append(f"  in all    {paths:,} paths, {bars:,} bars, {paths * sets:,} backtests ({tried})")
+    futures = paths // max(1, len(spec.assets))  # one path of each asset
+    made = f"{paths:,} paths" if alone else f"{paths:,} paths of {futures:,} futures"
+    lines.append(f"  in all    {made}, {bars:,} bars, {futures * sets:,} backtests ({tried})")
     if any(one.event is not None for one in sampled):
         lines.append("            and the branched paths of events that are too rare for plain ones")
     lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
     return "\n".join(lines)
+
+
+def _book_lines(spec: ScenarioSpec) -> list[str]:
+    """Return a line per scenario of several assets, and one per asset."""
+    first = {one.future: one for one in reversed(spec.scenarios)}
+    lines = []
+    for name, one in reversed(first.items()):
+        seen = f"{one.paths.count:,} futures x {one.bars.horizon} bars from {one.bars.context} bars of each asset"
+        words = "; ".join([one.generator.in_words, *(shock.in_words for shock in one.shocks)])
+        lines.append(f"  {one.role:<9} {name}: {seen}, {words}")
+    for asset, data in {one.asset: one.data for one in spec.scenarios[: len(spec.assets)]}.items():
+        lines.append(f"  asset     {asset}: {data.source or data.file}{'' if data.end is None else f' to {data.end}'}")
+    return lines
 
 
 def _scenario_words(scenario: ResolvedScenario) -> str:

@@ -171,12 +171,21 @@ def test_the_terminal_shows_the_strategies_of_a_book_how_it_was_coupled_and_what
     told = console.file.getvalue()
     heads = [row.split("│")[1].strip() for row in told.splitlines() if row.startswith("│ ")]
     rules = ["Hold", "Trend"]
-    assert [head for head in heads if " and " not in head] == [
+    assert heads == [
         *("base", *rules, "gbm (baseline)", *rules),  # results
+        *("base", "spx and ndx", "gbm", "spx and ndx"),  # correlations aimed at and reached
         *("base", *rules, "gbm", *rules),  # what the book risks
     ]
     assert "What the book risks" in told
     assert "base of spx, ndx" in told
+
+
+def test_the_futures_that_a_run_kept_can_be_checked_together(done: tuple[sg.StressRun, Path]) -> None:
+    book = sg.read_book(done[1], "base")
+    histories = {"spx": sg.load_candles("sp500"), "ndx": sg.load_candles("nasdaq")}
+    report = sg.check_assets(dict(book.parts), histories)
+    assert report.verdicts["candles"] == "PASS"
+    assert "cross_asset" in report.verdicts
 
 
 def test_what_really_came_stands_among_the_futures(done: tuple[sg.StressRun, Path]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scenario_gen.cli.app import summary
 from scenario_gen.errors import SpecError
 from scenario_gen.spec import spec_from_dict
 from scenario_gen.spec.book import ALONE_ONLY
@@ -132,6 +133,19 @@ def test_how_assets_hang_together_is_said_of_several_assets_only() -> None:
         SpecError, match=r"scenarios\[x\].joint: says how several assets hang together, and there are no"
     ):
         spec_from_dict(spec)
+
+
+def test_validate_tells_futures_and_assets_of_a_book(repository: Any) -> None:
+    told = summary(parse_spec(BOOK, repository, "demo.yaml")).splitlines()
+    assert [line.split(",")[0] for line in told[1:6]] == [
+        "  scenario  base: 512 futures x 63 bars from 256 bars of each asset",
+        "  scenario  tight: 512 futures x 63 bars from 256 bars of each asset",
+        "  baseline  fhs: 512 futures x 63 bars from 256 bars of each asset",
+        "  asset     spx: sp500 to 2017-06-30",
+        "  asset     ndx: nasdaq to 2017-06-30",
+    ]
+    assert "3,072 paths of 1,536 futures" in told[-2]
+    assert "1,536 backtests" in told[-2]  # a strategy trades a future once, not each asset of it
 
 
 def test_one_asset_is_no_book() -> None:

@@ -58,11 +58,8 @@ def terminal_tables(run: StressRun) -> list[Table]:
     if run.book is None:
         return []
     books = [Ref(book, f"book/scenarios/{number}") for number, book in enumerate(run.book.scenarios)]
-    pairs = [
-        replace(table, title=f"{name(book.value.name)}: correlation of log returns, {book.value.coupling.copula}")
-        for book in books
-        if (table := pairs_table(book)).rows
-    ]
+    pairs = [(book, table) for book in books if (table := pairs_table(book)).rows]
+    coupled = [row for book, table in pairs for row in (Row(name(book.value.name), css="grp"), *table.rows)]
     rows: list[Any] = []
     for book in books:
         rows += [Row(name(book.value.name), css="grp"), *book.each("strategies")]
@@ -74,7 +71,7 @@ def terminal_tables(run: StressRun) -> list[Table]:
         title="What the book risks",
         caption=RISKS_CAPTION,
     )
-    return [*pairs, risks]
+    return [*(replace(table, rows=tuple(coupled)) for _, table in pairs[:1]), risks]
 
 
 def terminal_lines(run: StressRun) -> list[str]:
