@@ -138,6 +138,29 @@ BUGS: tuple[Bug, ...] = (
         ("the second token reuses the first one's uniform", "level = 0 if first is None else 1", "level = 0"),
     ),
     *bugs_of(
+        "kronos/sampling.py",
+        "kronos/test_token_order.py",
+        (
+            "a nested order draws by volume among all tokens, not within the bin of return",
+            "draw(_taken(ordered * inside, within), uniforms[:, 1])",
+            "draw(_taken(ordered, within), uniforms[:, 1])",
+        ),
+        (
+            "bins of return are cut by the number of tokens, not by their mass",
+            "middle = (cumulative - ordered / 2) / cumulative[:, -1:]",
+            "middle = torch.arange(ordered.shape[1]).expand_as(ordered) / ordered.shape[1] + 0 * cumulative",
+        ),
+    ),
+    *bugs_of(
+        "joint/walks.py",
+        "joint/test_book_walks.py",
+        (
+            "a branch does not go on in its parent's block of dates",
+            "self.memory[targets] = self.memory[sources]",
+            "self.memory[targets] = -1",
+        ),
+    ),
+    *bugs_of(
         "kronos/decode.py",
         "kronos/test_fast_equals_naive.py",
         (

@@ -96,6 +96,19 @@ def test_bins_of_a_nested_order_have_equal_mass_and_rise_with_return_and_volume_
         assert spearmanr(uniforms[mine, 1], loudness[mine])[0] > 0.999
 
 
+def test_bins_are_of_equal_mass_where_tokens_are_not_as_likely(nano: Checkpoint) -> None:
+    nested = token_order(nano, "nested").levels[0]
+    unscaled = torch.empty(1, 1024)
+    unscaled[0, nested.tokens[0]] = torch.exp(-torch.arange(1024) / 100)  # the lowest 128 returns have 72 % of the mass
+    uniforms = torch.rand(2000, 2, generator=torch.Generator().manual_seed(6))
+    drawn = nested.drawn(unscaled.expand(2000, -1), uniforms)
+    below = nested.bounds(unscaled.expand(2000, -1), drawn)[:, 0]
+    ordered = unscaled[0, nested.tokens[0]].double() / unscaled.sum()
+    middle = (ordered.cumsum(0) - ordered / 2)[nested.tokens[0].argsort()[drawn]]
+    assert ((middle - uniforms[:, 0]).abs() < 1 / BINS[0] + float(ordered.max())).all()
+    assert ((below[:, 1] - below[:, 0] - 1 / BINS[0]).abs() < float(ordered.max()) + 1e-6).all()
+
+
 def test_higher_places_decode_to_higher_returns_of_real_bars(nano: Checkpoint, sp500: Candles) -> None:
     """Spearman's rho over 20 stretches of 128 bars of the S&P 500; measured .96."""
     bars = np.stack([sp500.values[start : start + 160] for start in range(0, 4000, 200)])
