@@ -15,7 +15,7 @@ HEAVY = ("torch", "vectorbt", "pandas", "matplotlib", "arch", "pyarrow", "scipy"
 PROBE = f"""
 import sys
 from scenario_gen.cli import main
-sys.argv = ["scenario-gen", "validate", "scenarios/quickstart.yaml"]
+sys.argv = ["scenario-gen", "validate", "scenarios/quickstart.yaml", "scenarios/book.yaml"]
 try:
     main()
 except SystemExit as end:
@@ -32,6 +32,7 @@ def test_validate_imports_nothing_heavy() -> None:
     result = python("-c", PROBE)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == "scenarios/quickstart.yaml: valid (quickstart)"
+    assert "scenarios/book.yaml: valid (book)" in result.stdout.splitlines()  # of several assets
     assert result.stdout.splitlines()[-1] == "HEAVY []"
 
 
