@@ -32,7 +32,7 @@ from scenario_gen.report.table import Placed, PlacedScenario
 from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, declared_level, limit_figure, rate
 from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
-from scenario_gen.store.results import ScenarioResult, StressRun
+from scenario_gen.store.results import BookScenario, ScenarioResult, StressRun
 
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
 
@@ -212,7 +212,8 @@ def _allowed(verdict: LimitVerdict) -> Sentence:
 
 
 def candles_card(scenarios: Sequence[PlacedScenario]) -> Card:
-    """Judge the candle accounts by the worst label of any scenario."""
+    """Judge the candle accounts by the worst label of any scenario; a book's is the sum of its assets', which count."""
+    scenarios = [placed for placed in scenarios if not isinstance(placed.scenario, BookScenario)]
     accounts = [placed.scenario.candles for placed in scenarios]
     label = worst(account.label for account in accounts) or "UNTESTABLE"
     bars = sum(account.bars for account in accounts)
@@ -274,7 +275,9 @@ def other_findings(run: StressRun) -> list[Finding]:
 
 def scope(base: ScenarioResult, fill: str) -> list[Sentence]:
     """Return the three things that this page cannot say."""
-    sentences = [say(words.SCOPE_SHARES), say(words.SCOPE_ABSENT, fill=f"the {fill.replace('_', ' ')}")]
+    traded = f"{len(base.assets)} assets in one account" if isinstance(base, BookScenario) else "One asset"
+    absent = say(words.SCOPE_ABSENT, traded=traded, fill=f"the {fill.replace('_', ' ')}")
+    sentences = [say(words.SCOPE_SHARES), absent]
     smallest, paths = BEYOND / base.paths, numbers.count(base.paths)
     if smallest > 0.5:
         sentences.insert(1, say(words.SCOPE_NO_QUANTILE, paths=paths))

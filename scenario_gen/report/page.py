@@ -141,6 +141,7 @@ def _is_reference(use: str) -> bool:
 
 def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:
     limit = run.limits.get("max_drawdown")
+    traded = [p for p in placed if p.scenario.strategies]  # an asset of several is traded in its book alone
     colours = choose_colours(base, limit)
     verdict = cards.cards(run, placed, base)
     drawn = pictures.drawn(base.strategies(colours), limit)
@@ -163,8 +164,9 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "scope": cards.scope(base.scenario, str(pictures.broker(run, base).get("fill", "next_open"))),
         "others": cards.other_findings(run),
         "caps": faults.caps(run, placed),
-        "summary": _summary(run, base, placed),
-        "summary_rest": _summary_rest(run, placed, base),
+        "summary": _summary(run, base, traded),
+        "summary_rest": _summary_rest(run, traded, base),
+        "traded": traded,
         "fans": pictures.fans(run, placed, base),
         "dial": outcomes.dial_table(placed),
         "dial_sentence": cards.dial_sentence(base),
@@ -175,7 +177,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         **_facts_parts(placed, base),
         "provenance": [(p.title, _flat(p.scenario.generator)) for p in placed],
         **_candle_parts(placed),
-        "outcomes": outcomes.outcome_table(run, placed, colours, shown),
+        "outcomes": outcomes.outcome_table(run, traded, colours, shown),
         "equity": pictures.equity(drawn),
         "metric_tables": [(p.title, p.parameters, outcomes.metric_table(p)) for p in tabled],
         "untabled": len(every) - len(tabled),
@@ -184,7 +186,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "curve_key": [(p.title, p.css) for p in drawn],
         "tail": outcomes.tail_table(base, tabled),
         "drawdowns": outcomes.drawdown_table(base, tabled),
-        "across": _across(placed, limit),
+        "across": _across(traded, limit),
         "drills": pictures.drills(drawn, base),
         "undrawn": len(base.scenario.strategies) - len(drawn),
         "sets": sets,
@@ -254,7 +256,7 @@ def _sections(
         absent["params"] = words.ABSENT["params"]
     elif not any(one.overfitting for p in placed for one in p.scenario.strategies):
         absent["params"] = words.ABSENT["params grid"]
-    if len(placed) < 2:
+    if sum(bool(one.scenario.strategies) for one in placed) < 2:
         absent["across"] = words.ABSENT["across"]
     if not stressed:
         absent["stress"] = words.ABSENT["stress"]
@@ -303,7 +305,7 @@ def _strategy_parts(
         "history": strategies.history_table(base),
         "regimes": regimes.regimes_table(base, tabled),
         "thirds": regimes.thirds_table(tabled),
-        "limits": strategies.limits_table(run, placed),
+        "limits": strategies.limits_table(run, [p for p in placed if p.scenario.strategies]),
         "trouble": strategies.trouble_table(base),
         "ruin": strategies.ruin_table(base),
         "causes": strategies.causes_table(base),

@@ -17,7 +17,7 @@ from scenario_gen.report.numbers import count, plain
 from scenario_gen.report.table import Placed, PlacedScenario
 from scenario_gen.report.tables.outcomes import MOST_TRADES, decision_estimate, rate, trade_table
 from scenario_gen.report.words import name
-from scenario_gen.store.results import StressRun
+from scenario_gen.store.results import BookScenario, StressRun
 
 MOST_DRAWN = 8  # strategies whose equity fan and named paths are drawn
 
@@ -40,6 +40,7 @@ def _fan(
     caption = words.say(
         words.FAN_CAPTION,
         instrument=name(fan.scenario.context.instrument),
+        price="100 in all alike" if isinstance(fan.scenario, BookScenario) else "close",
         scenario=fan.title,
         generator=cards.generator_name(fan.scenario),
         seed=str(seed(run, fan)),
@@ -61,19 +62,31 @@ def seed(run: StressRun, placed: PlacedScenario) -> Any:
     return paths.get("seed", 0) if isinstance(paths, dict) else "of the spec"
 
 
-def resolved(run: StressRun, placed: PlacedScenario) -> dict[str, Any]:
-    """Return the spec of one scenario: its own resolved section, or the whole spec where that has the keys."""
-    scenarios = run.spec.get("scenarios")
+def resolved(run: StressRun, placed: PlacedScenario, asset: int = 0) -> dict[str, Any]:
+    """Return the spec of one scenario: its own resolved section, or the whole spec where that has the keys.
+
+    Of several assets together it is that of one of them: they share paths and account, but for costs.
+    """
+    scenarios, wanted = run.spec.get("scenarios"), placed.scenario.name
+    if isinstance(placed.scenario, BookScenario):
+        wanted = f"{wanted}.{placed.scenario.assets[asset]}"
     for entry in scenarios if isinstance(scenarios, list) else []:
-        if isinstance(entry, dict) and entry.get("name") == placed.scenario.name:
+        if isinstance(entry, dict) and entry.get("name") == wanted:
             return {**run.spec, **entry}
     return run.spec
 
 
 def broker(run: StressRun, base: PlacedScenario) -> dict[str, Any]:
-    """Return the broker section in force in the base scenario."""
-    section = resolved(run, base).get("broker")
-    return section if isinstance(section, dict) else {}
+    """Return the broker section in force in the base scenario; asset by asset where several differ in a key."""
+    names = base.scenario.assets if isinstance(base.scenario, BookScenario) else [""]
+    sections = [resolved(run, base, number).get("broker") for number in range(len(names))]
+    whole = [section for section in sections if isinstance(section, dict)]
+    if not whole or len(whole) < len(names):
+        return {}
+    each = {key: dict(zip(names, [one.get(key) for one in whole], strict=True)) for key in whole[0]}
+    return {
+        key: value if any(value[n] != whole[0][key] for n in names) else whole[0][key] for key, value in each.items()
+    }
 
 
 def drawn(every: list[Placed], limit: float | None) -> list[Placed]:

@@ -93,7 +93,7 @@ ABSENT = {
 
 HEADLINE_AHEAD = (
     "Looks ahead: {names}. Such a rule decides by bars that it cannot know yet, so its numbers on this page mean "
-    "nothing; section 4 names bar, path and kind."
+    "nothing; “How did the strategies fare?” names bar, path and kind."
 )
 HEADLINE_UNFILLED = "Of {names} no wanted order could be filled on any path; figures of an idle account say nothing."
 HEADLINE_LIMIT = (
@@ -265,7 +265,7 @@ SCOPE_SHARES = (
 SCOPE_QUANTILE = "Quantiles below {smallest} are not read here: with {paths} paths fewer than 20 lie beyond them."
 SCOPE_NO_QUANTILE = "No quantile is read here: with {paths} paths fewer than 20 lie beyond any of them."
 SCOPE_ABSENT = (
-    "One asset, fills at {fill}, no market impact. Regimes absent from the context and from the training data are "
+    "{traded}, fills at {fill}, no market impact. Regimes absent from the context and from the training data are "
     "absent here."
 )
 
@@ -301,7 +301,7 @@ OTHER_ORDER = (
     "The order of the strategies depends on the scenario. Where two brackets of a column overlap, their order is "
     "not established."
 )
-FAN_CAPTION = "{instrument}, close, log scale, scenario {scenario}, {generator}, seed {seed}. {realised}"
+FAN_CAPTION = "{instrument}, {price}, log scale, scenario {scenario}, {generator}, seed {seed}. {realised}"
 REALISED_SHOWN = "One realised path cannot confirm or refute a generator."
 REALISED_ABSENT = "The history ends with the context, so what really happened is not drawn."
 

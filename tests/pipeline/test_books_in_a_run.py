@@ -21,7 +21,12 @@ from scenario_gen.cli.show import show_run
 from scenario_gen.errors import StrategyError
 from scenario_gen.finding import LIMITS, LOOK_AHEAD
 from scenario_gen.pipeline.book import trade
+from scenario_gen.report.numbers import count
+from scenario_gen.report.page import build_page
+from scenario_gen.report.pictures import broker
+from scenario_gen.report.table import place_books
 from scenario_gen.report.tables.book import book_answers
+from scenario_gen.report.tables.outcomes import MOST_TRADES, trade_table
 from scenario_gen.store.results import BookResult, BookScenario
 from scenario_gen.values import decode
 
@@ -114,6 +119,33 @@ def test_a_held_book_is_worth_what_both_halves_are_on_the_same_future(done: tupl
         equity = sum(units[asset] * closes[asset].iloc[:, bar] for asset in units)
     assert_allclose(held["total_return"], equity - 1, atol=1e-5)  # float32 prices
     assert held["total_return"].std() > 0.003
+
+
+def test_the_page_speaks_of_a_book_where_a_book_is_meant(done: tuple[sg.StressRun, Path]) -> None:
+    """Assets alone have no rows among strategies, bars count once, trades name their asset, fees those who pay them."""
+    run, page = done[0], build_page(done[0])
+    bars = PATHS * HORIZON * 2 * 2  # two assets, base and baseline
+    assert f"No raw bar of {count(bars)} broke a rule, over 4 scenarios" in page
+    assert "range over 2 scenarios" in page
+    assert "The same for the other scenario</summary>" in page
+    assert not [row for row in page.split("<tr") if 'class="grp"' in row and "base.spx" in row]
+    assert "2 assets in one account, fills at the next open" in page and "One asset" not in page
+    assert "spx, ndx, 100 in all alike, log scale, scenario base" in page and "seed of the spec" not in page
+    assert "Beside equal weight of all assets, path by path." in page
+    assert "Beside its own decisions of other futures." in page and "random entries" not in page
+    path = scenarios(run)[0].strategies[1].named_paths[0]
+    table = trade_table(path)
+    assert [row.cells[0].text for row in table.rows] == [trade.asset for trade in path.trades][:MOST_TRADES]
+    assert {"spx", "ndx"} == {trade.asset for trade in path.trades}
+
+
+def test_an_account_names_the_costs_that_differ_asset_by_asset(done: tuple[sg.StressRun, Path]) -> None:
+    run = done[0]
+    spec = json.loads(json.dumps(run.spec))
+    next(entry for entry in spec["scenarios"] if entry["name"] == "base.ndx")["broker"]["fees"] = 0.0002
+    account = broker(replace(run, spec=spec), place_books(run)[0])
+    assert account["fees"] == {"spx": 0.0, "ndx": 0.0002}
+    assert account["cash"] == spec["scenarios"][0]["broker"]["cash"]
 
 
 def test_what_a_book_risks_is_shared_out_among_its_assets(done: tuple[sg.StressRun, Path]) -> None:

@@ -15,6 +15,7 @@ from scenario_gen.realism.facts import FACT
 from scenario_gen.report import numbers, words
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Row, Table, show, tabled
 from scenario_gen.report.words import Sentence, name, say, text_of
+from scenario_gen.store.results import BookScenario
 
 GROUPS = (
     ("Ruled out", ("fault", "breach")),
@@ -270,8 +271,10 @@ def thresholds(scenarios: Sequence[PlacedScenario]) -> list[tuple[str, list[tupl
 
 
 def flag_lines(scenarios: Sequence[PlacedScenario]) -> list[str]:
-    """Return what is odd about the histories, each line once."""
-    return list(dict.fromkeys(name(flag, 400) for placed in scenarios for flag in placed.scenario.context.flags))
+    """Return what is odd about the histories, each line once; of several assets as their book tells it, by name."""
+    contexts = [p.scenario.context for p in scenarios if isinstance(p.scenario, BookScenario)]
+    contexts = contexts or [placed.scenario.context for placed in scenarios]
+    return list(dict.fromkeys(name(flag, 400) for context in contexts for flag in context.flags))
 
 
 def edge_sentences(scenarios: Sequence[PlacedScenario]) -> list[Sentence]:

@@ -217,7 +217,7 @@ def outcome_table(
         rows,
         lambda pair: of_scenario(pair[0]),
         title="Total return and deepest drawdown.",
-        caption="All paths of each scenario, after the costs in section 10. Brackets: 95% Monte Carlo intervals.",
+        caption="All paths of each scenario, after the costs of the account. Brackets: 95% Monte Carlo intervals.",
         css="stack outt",
         axes=(("Total return", few_labels(returns)), ("Deepest drawdown", few_labels(falls))),
     )
@@ -375,9 +375,10 @@ def trade_table(path: NamedPath) -> Table:
           for head, key in (("Size", "size"), ("Fees", "fees"), ("Profit", "pnl"))),
     )  # fmt: skip
     trades = Ref(path, "").each("trades")[:MOST_TRADES]
+    of_asset = (Column("Asset", "asset", name, left=True, css="l"),) if path.closes else ()
     return tabulate(
         "Side",
-        columns,
+        (*of_asset, *columns),
         trades,
         lambda trade: (trade.value.side, "open at the end" if trade.value.open else ""),
         css="tight",

@@ -40,7 +40,7 @@ DRAWN = {
 RULES = "In scenario {scenario}, drawn anew for each path: {drawn}."
 SURVIVES = "{strategy} still earns in the mean there: {after}, {before} as the broker fills it."
 TURNS = "{strategy} earns {before} in the mean as the broker fills it, and {after} there."
-NO_GAIN = "None of the strategies earns in the mean as the broker fills it; section 4 says what they make."
+NO_GAIN = "None of the strategies earns in the mean as the broker fills it; what they make stands above, by strategy."
 CAPTION = (
     "Each path beside itself, executed as the broker says: mean differences with their 95% intervals over pairs. Sets: "
     "of parameters, among which each path has one; those that a strategy or its condition refuses are drawn anew."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scenario_gen.backtest.book_nulls import DRAWS, EQUAL_WEIGHT, JUDGED
 from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, Finding
@@ -16,10 +17,17 @@ from scenario_gen.report.numbers import Shown
 from scenario_gen.report.table import Cell, Column, Placed, PlacedScenario, Ref, Row, Table, show, tabled
 from scenario_gen.report.tables.outcomes import LABEL, LOW, MEDIAN, decision, declared_level, group_row, limit_figure
 from scenario_gen.report.words import name
-from scenario_gen.store.results import StressRun
+from scenario_gen.store.results import BookScenario, StressRun
 
-HELD = "buy and hold"
+HELD = {"buy and hold": "buying and holding", EQUAL_WEIGHT: "equal weight of all assets"}  # what a run holds against
 READINGS = {"skilled": "higher", "worse": "lower", "not told apart": "no difference shown"}
+PLACED_AT_RANDOM = (
+    "round trips (as many, as long, on the same sides, with the same costs) put at random times of other paths, 20 "
+    "draws each"
+)
+SHUFFLED = (
+    f"decisions, made on one future and filled on another of the first {JUDGED}, at the same costs, {DRAWS} draws each"
+)
 PAIRED = {"better": "better", "worse": "worse", "not told apart": "no difference shown"}
 PLACES = {"inside": "within the middle 95%", "low": "lower than nearly all", "high": "higher than nearly all"}
 SHAPES = {
@@ -192,19 +200,21 @@ def causes_table(scenario: PlacedScenario) -> Table | None:
 
 
 def holding_table(scenario: PlacedScenario) -> Table | None:
-    """Return every strategy less buying and holding on the same paths, or None."""
+    """Return every strategy less buying and holding on the same paths, of several assets less equal weight; or None."""
 
     def of(metric: str, path: str, form: str) -> Any:
         def cell(placed: Placed) -> Shown:
-            pairs = {pair.value.metric: pair for pair in placed.each("paired") if pair.value.against == HELD}
+            pairs = {pair.value.metric: pair for pair in placed.each("paired") if pair.value.against in HELD}
             return show(pairs[metric].find(path), form)
 
         return cell
 
     def reading(placed: Placed) -> str:
-        pairs = {pair.metric: pair.label for pair in placed.strategy.paired if pair.against == HELD}
+        pairs = {pair.metric: pair.label for pair in placed.strategy.paired if pair.against in HELD}
         return PAIRED.get(pairs["total_return"], pairs["total_return"])
 
+    held = [p for p in scenario.strategies() if any(pair.against in HELD for pair in p.strategy.paired)]
+    against = next((pair.against for p in held for pair in p.strategy.paired if pair.against in HELD), "")
     return tabled(
         "Strategy",
         (
@@ -215,18 +225,19 @@ def holding_table(scenario: PlacedScenario) -> Table | None:
             Column("Reading", reading, left=True, css="l"),
             Column("Drawdown less holding’s, mean", of("max_drawdown", "mean", "signed percent")),
         ),
-        [p for p in scenario.strategies() if any(pair.against == HELD for pair in p.strategy.paired)],
-        title="Beside buying and holding, path by path.",
+        held,
+        title=f"Beside {HELD.get(against, against)}, path by path.",
         caption=f"Scenario {scenario.title}. Brackets: 95% intervals of the paired difference; p by Student’s t, "
         "adjusted (Holm) for all strategies together.",
     )
 
 
 def chance_table(scenario: PlacedScenario) -> Table | None:
-    """Return every strategy less random entries with its own trades, or None."""
+    """Return every strategy less random entries with its own trades, of a book less its own decisions; or None."""
+    book = isinstance(scenario.scenario, BookScenario)
     columns = (
         Column("Mean return", "nulls/strategy_mean", "signed percent"),
-        Column("Random entries", "nulls/null_mean", "signed percent"),
+        Column("Shuffled decisions" if book else "Random entries", "nulls/null_mean", "signed percent"),
         Column("Difference", "nulls/mean", "signed percent"),
         Column("p, adjusted", "nulls/p_adjusted", "q"),
         Column("Reading", "nulls/label", lambda label: READINGS.get(label, label), left=True, css="l"),
@@ -235,10 +246,9 @@ def chance_table(scenario: PlacedScenario) -> Table | None:
         "Strategy",
         columns,
         _having(scenario, "nulls"),
-        title="Beside random entries.",
-        caption="The strategy’s own round trips (as many, as long, on the same sides, with the same costs) put at "
-        "random times of other paths, 20 draws each. Of strategies without skill 2.5% read “higher” by luck. These "
-        "paths share one context: a difference here is about these paths.",
+        title="Beside its own decisions of other futures." if book else "Beside random entries.",
+        caption=f"The strategy’s own {SHUFFLED if book else PLACED_AT_RANDOM}. Of strategies without "
+        "skill 2.5% read “higher” by luck. These paths share one context: a difference here is about these paths.",
     )
 
 
