@@ -217,6 +217,7 @@ def _item_name(item: Any, position: int) -> str:
     """Name an entry of a list by its name or class, or by its number."""
     if isinstance(item, Mapping):
         for key in ("name", "use"):
-            if isinstance(item.get(key), str) and item[key].strip():
-                return str(item[key]).rpartition(":")[2][:60] or f"#{position + 1}"
+            if isinstance(text := item.get(key), str) and text.strip():
+                label = text.rpartition(":")[2] if key == "use" else " ".join(text.split())
+                return label[:60] or f"#{position + 1}"
     return f"#{position + 1}"

@@ -42,19 +42,20 @@ class AssetEntry:
     def base(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """Return the base's sections with what the asset says of its data, market and costs."""
         data = {key: self.values[key] for key in OF_ITS_DATA if key in self.values}
-        shared = base.get("data")
-        dates = shared if isinstance(shared, Mapping) else {}
+        dates = _mapping(base.get("data"))
         own: dict[str, Any] = {**base, "data": {**dates, **data, "name": self.name}}
         if "market" in self.values:
             own["market"] = self.values["market"]
         if isinstance(broker := self.values.get("broker"), Mapping):
-            plain = in_numbers(base.get("broker", {}))
+            plain = _mapping(in_numbers(base.get("broker", {})))
             own["broker"] = {**plain, **in_numbers(broker, plain)}
         return own
 
     def origin(self, place: Where) -> Where:
         """Return where a value of the asset's base was written: in its entry, or where the base says it."""
         section, *rest = place
+        if place == ("data",):
+            return self.at  # e.g. neither source nor file, or both, which the base cannot say
         keys = (*rest,) if section == "data" else (section, *rest)
         value: Any = self.values
         for key in keys:
@@ -112,7 +113,7 @@ def check_book(values: Mapping[str, Any], violations: Violations) -> None:
                 if shock.get(key) is not None:
                     violations.add((*place, key), "is of a shock on one of several assets, and there are no 'assets'")
         return
-    _of_all_assets(values.get("data"), ("data",), violations)
+    _of_all_assets(values.get("data", {}), ("data",), violations)
     assets = values["assets"] if isinstance(values["assets"], list) else []
     names = [item["name"] for item in assets if isinstance(item, Mapping) and isinstance(item.get("name"), str)]
     scenarios = values.get("scenarios")
@@ -131,7 +132,7 @@ def _check_scenario(item: Mapping[str, Any], at: Where, assets: Sequence[str], v
     for key, why in ALONE_IN_CONTEXT.items():
         if isinstance(context, Mapping) and key in context:
             violations.add((*at, "context", key), f"not with several assets: {why}")
-    _of_all_assets(item.get("data"), (*at, "data"), violations)
+    _of_all_assets(item.get("data", {}), (*at, "data"), violations)
     name, last = item.get("name"), str(item.get("name")).rpartition(".")[2]
     if isinstance(name, str) and "." in name and same_file(last) in {same_file(asset) for asset in assets}:
         words = f"got {shown(name)}, which reads as the asset '{last}' of a scenario; expected another name"
@@ -140,7 +141,7 @@ def _check_scenario(item: Mapping[str, Any], at: Where, assets: Sequence[str], v
 
 def _check_shocks(values: Mapping[str, Any], assets: Sequence[str], violations: Violations) -> None:
     """Note shocks on assets that there are not, and those whose bars are not the same in every asset."""
-    scenarios, answered = values.get("scenarios"), dict[tuple[Where, Any], str]()
+    scenarios, answered = values.get("scenarios"), dict[tuple[Where, int], str]()
     for place, shock in _shocks_of(scenarios):
         at, asset, bar = place[:2], shock.get("asset"), shock.get("bar", 0)
         own = scenarios[place[1]].get("joint", {})  # type: ignore[index]
@@ -151,8 +152,11 @@ def _check_shocks(values: Mapping[str, Any], assets: Sequence[str], violations: 
         if asset is None:
             continue
         if asset not in assets:
-            violations.add((*place, "asset"), f"got {shown(asset)}, expected {one_of(assets)}{nearest(asset, assets)}")
+            words = f"expected {one_of(assets)}{nearest(asset, assets)}" if assets else "and there are no assets"
+            violations.add((*place, "asset"), f"got {shown(asset)}, {words}")
         elif shock.get("kind") == "gap" and shock.get("others") != "as_they_are":
+            if not isinstance(bar, int):
+                continue  # which the shock's own section tells
             if (at, bar) in answered:
                 words = f"others respond at bar {bar} to one gap at a time, and there is one of {answered[at, bar]}"
                 violations.add((*place, "bar"), f"{words}; expected another bar, or others: as_they_are")
@@ -174,6 +178,8 @@ def _shocks_of(scenarios: Any) -> Iterator[tuple[Where, Mapping[str, Any]]]:
 
 def _of_all_assets(data: Any, at: Where, violations: Violations) -> None:
     """Note keys of a data section that one asset alone can have."""
-    if isinstance(data, Mapping) and (wrong := [key for key in data if key not in ("start", "end")]):
+    if not isinstance(data, Mapping):
+        violations.add(at, f"beside 'assets' it holds for all of them: got {shown(data)}, expected start and end")
+    elif wrong := [key for key in data if key not in ("start", "end")]:
         words = f"beside 'assets' it holds for all of them: got {one_of(wrong)}, expected start and end only"
         violations.add(at, words)

@@ -97,7 +97,7 @@ def weighed_by_views(
         if "reweight" not in item:
             violations.add(at, "'reweight' is missing: name the scenario whose paths the views weigh")
         elif not isinstance(source, str) or source not in known:
-            if source in written and violations.mistakes:
+            if isinstance(source, str) and source in written and violations.mistakes:
                 continue  # which could not be resolved, and that is told
             words = f"got {shown(source)}, expected a scenario that samples its own paths: {one_of(known or ['none'])}"
             violations.add((*at, "reweight"), words + nearest(source, known))

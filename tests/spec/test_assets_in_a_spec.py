@@ -1,5 +1,7 @@
 """A spec of several assets: every scenario once for each, and every mistake with its line and field."""
 
+import contextlib
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +27,23 @@ scenarios: [{name: base}, {name: tight, joint: {correlation_shift: 0.5}}]
 baselines: [fhs]
 strategies: [{use: "strategies/buy_and_hold.py:BuyAndHold"}]
 """
+FULL: dict[str, Any] = {  # every section that a book has of its own
+    "name": "book",
+    "data": {"end": "2017-06-30"},
+    "broker": {"fees": "1bp"},
+    "assets": [
+        {"name": "spx", "source": "sp500", "market": {"tick_size": 0.01}, "broker": {"fees": "x2"}},
+        {"name": "ndx", "source": "nasdaq"},
+    ],
+    "joint": {"copula": "t", "correlation_shift": 0.1, "calibrate": {"start": "2010-01-04", "end": "2012-01-03"}},
+    "scenarios": [
+        {"name": "base", "joint": {"calibrate": {"bars": 300}}},
+        {"name": "gap", "shocks": [{"kind": "gap", "size": -0.1, "asset": "spx", "bar": 3, "others": "respond"}]},
+        {"name": "crisis", "context": {"crisis": "lehman"}},
+    ],
+    "strategies": [{"use": USE}],
+    "limits": {"book_es_975": 0.1, "contribution": 0.5},
+}
 
 
 def test_every_scenario_and_baseline_stands_once_for_each_asset(repository: Any) -> None:
@@ -106,6 +125,27 @@ def repository() -> Any:
             "{name: base, joint: {calendar: union}, shocks: [{kind: gap, size: -0.1}]}",
             "demo.yaml:7: scenarios[base].shocks[#1]: bars of a shock are those of all assets, and",
         ),
+        (
+            "{name: base}",
+            "{name: base, shocks: [{kind: gap, size: -0.1, asset: ndx, bar: [1]}]}",
+            "demo.yaml:7: scenarios[base].shocks[#1].bar: got a list of 1, expected a whole number",
+        ),
+        (
+            "{name: base}",
+            "{name: base}, {name: w, reweight: {x: 1}, views: []}",
+            "demo.yaml:7: scenarios[w].reweight: got a mapping with x, expected a scenario",
+        ),
+        (
+            "{end: 2017-06-30}",
+            "[2017-06-30]",
+            "demo.yaml:2: data: beside 'assets' it holds for all of them: got a list",
+        ),
+        ("{name: base}", "{name: base, data: }", "demo.yaml:7: scenarios[base].data: beside 'assets' it holds for all"),
+        ("{fees: 1bp}", "", "demo.yaml:3: broker: got nothing, expected a mapping"),
+        ("{name: spx, source: sp500}", "{name: spx}", "demo.yaml:5: assets[spx]: give exactly one of 'source'"),
+        ("source: sp500}", "source: sp500, file: a.csv}", "demo.yaml:5: assets[spx]: give exactly one of 'source'"),
+        ("name: spx", "name: 'a:b'", "demo.yaml:5: assets[a:b].name: got 'a:b'; expected letters"),
+        ("name: spx", 'name: "a\\nb"', "demo.yaml:5: assets[a b].name: got 'a\\nb'; expected letters"),
         ("{name: base}", "{name: base.NDX}", "demo.yaml:7: scenarios[base.NDX].name: got 'base.NDX', which reads as"),
         ("assets:\n", "joint: {copula: t}\nasets:\n", "joint: says how several assets hang together, and there are no"),
     ],
@@ -115,6 +155,22 @@ def test_a_mistake_in_a_book_has_its_line_and_field(repository: Any, old: str, n
     with pytest.raises(SpecError) as caught:
         parse_spec(BOOK.replace(old, new), repository, "demo.yaml")
     assert words in str(caught.value)
+
+
+def test_anything_anywhere_in_a_book_is_refused_or_is_a_spec(repository: Any) -> None:
+    def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return [at, *(place for key, below in inner for place in places(below, (*at, key)))]
+
+    for *before, last in places(FULL)[1:]:
+        for odd in (None, "x", [1], {"x": 1}):
+            spec: Any = copy.deepcopy(FULL)
+            section = spec
+            for key in before:
+                section = section[key]
+            section[last] = odd
+            with contextlib.suppress(SpecError):  # anything else escapes
+                spec_from_dict(spec, base=repository)
 
 
 @pytest.mark.parametrize("key", [*OWN, *WEIGHED, *ALONE])
