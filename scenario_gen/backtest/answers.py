@@ -113,8 +113,9 @@ def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slic
     if not isinstance(asked.weights, pd.DataFrame):
         what = f"returned {_kind(asked.weights)}"
         raise _refused(strategy, "weights", what, "a DataFrame shaped like bars.close, or Targets with one")
-    if not isinstance(asked.every, int) or asked.every < 1 or not 0 <= asked.band < 1:
-        what = f"returned Targets with every={asked.every} and band={asked.band}"
+    whole = isinstance(asked.every, int | np.integer) and not isinstance(asked.every, bool) and asked.every >= 1
+    if not whole or not isinstance(asked.band, int | float | np.number) or not 0 <= asked.band < 1:
+        what = f"returned Targets with every={asked.every!r} and band={asked.band!r}"
         raise _refused(strategy, "weights", what, "a whole number of bars of at least 1, and a band in [0, 1)")
     reader = _Reader(strategy, bars, rows, "weights")
     most = MOST_UNITS if asked.units else broker.leverage
@@ -233,6 +234,8 @@ class _Reader:
 
     def _array(self, name: str, value: Any) -> Floats:
         frame = self._aligned(name, value)
+        if strange := [str(dtype) for dtype in frame.dtypes.unique() if dtype.kind == "c"]:
+            raise self._refused(f"{name} holds {', '.join(strange)}", "real numbers")
         try:
             return np.ascontiguousarray(frame.iloc[self.rows].to_numpy(dtype=np.float64, na_value=np.nan))
         except (TypeError, ValueError) as error:
@@ -245,7 +248,7 @@ class _Reader:
         value = self._of_paths(name, value)
         if value.shape != close.shape:
             raise self._refused(
-                f"{name} has {value.shape[0]} bars x {value.shape[1]} paths",
+                f"{name} has {value.shape[0]} bars x {value.shape[1]} {'columns' if self.bars.assets else 'paths'}",
                 f"{close.shape[0]} x {close.shape[1]}, like bars.close (the context included)",
             )
         if not (value.index.equals(close.index) and value.columns.equals(close.columns)):

@@ -1,6 +1,8 @@
 """Several assets in one account: by hand, against vectorbt, and against what is known of one asset."""
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -195,15 +197,55 @@ def test_weights_are_brought_back_at_every_fourth_bar_and_never_between(make_boo
         assert moved.sum() < 24 or strategy.band == 0
 
 
-def test_answers_that_are_no_targets_are_refused(make_book, loaded):
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"every": 0}, r"every=0 and band=0\.0"),
+        ({"every": True}, "every=True"),
+        ({"band": "x"}, "every=1 and band='x'"),
+        ({"band": None}, "every=1 and band=None"),
+        ({"band": math.nan}, "every=1 and band=nan"),
+    ],
+)
+def test_answers_that_are_no_targets_are_refused(make_book, loaded, more, words):
     @dataclass(frozen=True)
     class Never:
+        more: Any
+
         def weights(self, bars: Bars) -> Targets:
-            return Targets(bars.close * 0.0, every=0)
+            return Targets(bars.close * 0.0, **self.more)
 
     book = make_book(PLAIN)
-    with pytest.raises(StrategyError, match=r"returned Targets with every=0 and band=0\.0"):
-        trade_book(loaded(Never()), book.ground, book.paths)
+    with pytest.raises(StrategyError, match=rf"returned Targets with {words}"):
+        trade_book(loaded(Never(more)), book.ground, book.paths)
+
+
+def test_every_so_many_bars_may_be_a_whole_number_of_numpys(make_book, loaded):
+    @dataclass(frozen=True)
+    class Seldom:
+        def weights(self, bars: Bars) -> Targets:
+            return Targets(bars.close * 0.0, every=np.int64(4), band=np.float32(0.1))
+
+    book = make_book(PLAIN)
+    assert (trade_book(loaded(Seldom()), book.ground, book.paths).holding == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda bars: bars.close.xs("spx", axis=1, level="asset") * 0.0, r"has \d+ bars x \d+ columns"),
+        (lambda bars: bars.close * 0.0 + 0.1j, "holds complex128"),
+    ],
+)
+def test_weights_of_another_shape_or_of_no_real_numbers_are_refused(make_book, loaded, answer, words):
+    @dataclass(frozen=True)
+    class Odd:
+        def weights(self, bars: Bars) -> pd.DataFrame:
+            return answer(bars)
+
+    book = make_book(PLAIN)
+    with pytest.raises(StrategyError, match=words):
+        trade_book(loaded(Odd()), book.ground, book.paths)
 
 
 def test_signals_entered_once_are_the_even_slices_of_solo_accounts(make_book, loaded):
