@@ -313,7 +313,7 @@ def summary(loaded: LoadedSpec) -> str:
     futures = paths // max(1, len(spec.assets))  # one path of each asset
     made = f"{paths:,} paths" if alone else f"{paths:,} paths of {futures:,} futures"
     lines.append(f"  in all    {made}, {bars:,} bars, {futures * sets:,} backtests ({tried})")
-    if any(one.event is not None for one in sampled):
+    if any(one.event is not None or one.portfolio is not None for one in sampled):
         lines.append("            and the branched paths of events that are too rare for plain ones")
     lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
     return "\n".join(lines)
@@ -326,6 +326,7 @@ def _book_lines(spec: ScenarioSpec) -> list[str]:
     for name, one in reversed(first.items()):
         seen = f"{one.paths.count:,} futures x {one.bars.horizon} bars from {one.bars.context} bars of each asset"
         words = "; ".join([one.generator.in_words, *(shock.in_words for shock in one.shocks)])
+        words += "" if one.portfolio is None else f"; how rare: {one.portfolio.in_words}"
         lines.append(f"  {one.role:<9} {name}: {seen}, {words}")
     for asset, data in {one.asset: one.data for one in spec.scenarios[: len(spec.assets)]}.items():
         lines.append(f"  asset     {asset}: {data.source or data.file}{'' if data.end is None else f' to {data.end}'}")

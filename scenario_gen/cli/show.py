@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from scenario_gen.report.stress import answer_tables
 from scenario_gen.report.table import Column, Placed, Ref, Table, choose_base, of_texts, place, place_books, to_rich
 from scenario_gen.report.tables import book, dials, forecasts, realism, terminal
 from scenario_gen.report.tables.accounts import endings_tables
+from scenario_gen.report.tables.events import curve_table, event_row, events_answer, events_table, how_sampled
 from scenario_gen.report.tables.robustness import regimes_table
 from scenario_gen.report.words import text_of
 from scenario_gen.store.results import StressRun
@@ -68,7 +70,9 @@ def _show_book(run: StressRun, console: Console) -> None:
     base = next((each for each in placed if each.scenario.name == "base"), placed[0])
     rules = run.spec.get("account")
     ends = endings_tables(rules, base.strategies()) if rules else ()
-    show(console, terminal.run_table(run), *ends, *book.terminal_tables(run), book.terminal_lines(run))
+    asked = events_answer(run, placed, base)
+    rare = () if asked is None else tuple(replace(table, title=asked.title) for table in asked.tables)
+    show(console, terminal.run_table(run), *ends, *book.terminal_tables(run), *rare, book.terminal_lines(run))
     show(console, finding_lines(run.findings))
 
 
@@ -99,8 +103,6 @@ def show_backtest(report: BacktestReport, console: Console | None = None) -> Non
 
 def show_event(report: EventReport, console: Console | None = None) -> None:
     """Print how rare an event is, beside what, how it was found, and every finding that is not a PASS."""
-    from scenario_gen.report.tables.events import curve_table, event_row, events_table, how_sampled
-
     row, console = event_row(report.scenario, report.event), console or make_console(WIDTH_OF_A_CHECK)
     show(console, events_table([row]), curve_table(report.event))
     lines = [

@@ -13,6 +13,7 @@ from typing import Any
 
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import Couplings, with_books
+from scenario_gen.pipeline.book.events import judge_book_events, refuse_book_events
 from scenario_gen.pipeline.book.judge import forecast_the_book, judge_assets, judge_dependence
 from scenario_gen.pipeline.book.trade import compare_books, hold_books_against, probe_books, trade_books
 from scenario_gen.pipeline.identity import device_of, versions
@@ -62,6 +63,7 @@ BOOK_RUN: tuple[Stage[Study, Results], ...] = (
     sample_and_trade,
     booked("summarising", sum_up),
     trade_books,
+    booked("judging events", judge_book_events),
     probe_books,
     hold_books_against,
     booked("judging strategies", compare_books),
@@ -123,6 +125,7 @@ def run_spec(
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
         couple = partial(with_books, couplings=Couplings(loaded.base, loaded.place), progress=progress)
         opened = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple)
+        refuse_book_events(opened)
         study = with_cases(opened)
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)

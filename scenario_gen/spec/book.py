@@ -19,8 +19,6 @@ from scenario_gen.reading.yaml import Where
 # Keys of a scenario that ask something of one asset's paths alone, and why they have no answer for several.
 ALONE_ONLY: Mapping[str, str] = {
     "replay": "a replay is told in the bars of one asset",
-    "event": "events of several assets, such as a loss of the book, are not sampled",
-    "sampler": "a sampler finds the paths of an event, and there are none of several assets",
     "reweight": "views weigh the paths of one asset, and would part each future from that of the others",
     "views": "views weigh the paths of one asset, and would part each future from that of the others",
     "jitter": "sloppy execution is measured in the orders of one asset",
@@ -133,6 +131,11 @@ def _check_scenario(item: Mapping[str, Any], at: Where, assets: Sequence[str], v
         if isinstance(context, Mapping) and key in context:
             violations.add((*at, "context", key), f"not with several assets: {why}")
     _of_all_assets(item.get("data", {}), (*at, "data"), violations)
+    event = _mapping(item.get("event"))
+    for asset in _mapping(event.get("weights")):
+        if asset not in assets:
+            words = f"got {shown(asset)}, expected {one_of(assets)}{nearest(asset, assets)}"
+            violations.add((*at, "event", "weights", asset), words)
     name, last = item.get("name"), str(item.get("name")).rpartition(".")[2]
     if isinstance(name, str) and "." in name and same_file(last) in {same_file(asset) for asset in assets}:
         words = f"got {shown(name)}, which reads as the asset '{last}' of a scenario; expected another name"

@@ -22,7 +22,7 @@ from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest_file, shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
 from scenario_gen.spec.models import Report, ResolvedScenario, ScenarioSpec
-from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN, SECTIONS, check_name, resolve_scenarios
+from scenario_gen.spec.overlay import ALONE, OF_BOOKS, OVERRIDABLE, OWN, SECTIONS, check_name, resolve_scenarios
 from scenario_gen.spec.strategy_list import check_distinct, check_holdings, check_table, check_use
 from scenario_gen.spec.stress import check_event_limits
 from scenario_gen.stress.shocks import SHOCKS
@@ -261,6 +261,7 @@ def spec_schema() -> dict[str, Any]:
     overridable: dict[str, Any] = {key: _reference(model) for key, model in SECTIONS.items()}
     overridable["generator"] = {"anyOf": [_reference(model) for model in GENERATORS.values()]}
     alone: dict[str, Any] = {key: _reference(model) for key, model in OWN.items()}
+    alone |= {key: {"anyOf": [_reference(OWN[key]), _reference(model)]} for key, model in OF_BOOKS.items()}
     alone |= {"reweight": _NAME, "views": {"type": "array", "minItems": 1, "items": _reference(View)}}
     alone |= {"shocks": {"type": "array", "minItems": 1, "items": {"anyOf": [_reference(model) for model in SHOCKS]}}}
     scenario = _closed({"name": _NAME, **overridable, **alone}, required=["name"])
@@ -292,7 +293,7 @@ def _asset() -> dict[str, Any]:
 
 
 def _definitions() -> dict[str, Any]:
-    sections = (*SECTIONS.values(), *OWN.values(), *GENERATORS.values(), *SHOCKS)
+    sections = (*SECTIONS.values(), *OWN.values(), *OF_BOOKS.values(), *GENERATORS.values(), *SHOCKS)
     models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules, View]
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]

@@ -19,7 +19,7 @@ from scenario_gen.joint.section import Joint
 from scenario_gen.market.section import Data, Market
 from scenario_gen.reading.section import Section
 from scenario_gen.stress.crises import ContextStress, Replay
-from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.event import Event, PortfolioEvent, Sampler
 from scenario_gen.stress.shock import Shock
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
@@ -123,6 +123,7 @@ class ResolvedScenario(Section):
     jitter: Jitter | None = None
     asset: str = ""  # of a book, whose bars these are; empty where there is one asset alone
     joint: Joint | None = None  # how the assets of the book hang together
+    portfolio: PortfolioEvent | None = None  # of the assets of the book together: what ``event`` says there
 
     @property
     def future(self) -> str:

@@ -29,7 +29,7 @@ from scenario_gen.spec.book import AssetEntry, check_book, read_assets
 from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.spec.stress import WEIGHED, check_event, is_weighed, weighed_by_views
 from scenario_gen.stress.crises import BY_ID, ContextStress, Replay, unknown_crisis
-from scenario_gen.stress.event import Event, Sampler
+from scenario_gen.stress.event import Event, PortfolioEvent, Sampler
 from scenario_gen.stress.shock import Shock
 from scenario_gen.stress.shocks import read_shocks
 
@@ -102,6 +102,7 @@ OWN: dict[str, type[Section]] = {  # keys of a scenario alone: the base has none
     "sampler": Sampler,
     "jitter": Jitter,
 }
+OF_BOOKS: dict[str, type[Section]] = {"event": PortfolioEvent}  # the same keys where there are several assets
 ALONE = ("shocks",)  # such keys that hold a list
 MAX_SCENARIOS = 200
 
@@ -328,7 +329,7 @@ def _resolve(
     if "data" not in merged.values:
         violations.add((), "'data' is missing: say where the history comes from, e.g. data: {source: sp500}")
     keys = [key for key in (*OVERRIDABLE, *OWN) if key in merged.values]
-    parts: dict[str, Any] = {key: _section(key, merged, violations) for key in keys}
+    parts: dict[str, Any] = {key: _section(key, merged, violations, asset is not None) for key in keys}
     if isinstance(data := parts.get("data"), Data):
         check_data(data, lambda where: merged.place(("data", *where)), violations)
     history = merged.values.get("data")
@@ -349,12 +350,14 @@ def _resolve(
     if asset is not None:
         own = tuple(shock for shock in parts.get("shocks", ()) if shock.asset in (None, asset.name))
         name, parts = f"{name}.{asset.name}", {"joint": Joint(), **parts, "asset": asset.name, "shocks": own}
+        parts["portfolio"] = parts.pop("event", None)
     return ResolvedScenario.model_validate({"name": name, "role": role, **parts})
 
 
-def _section(key: str, merged: Overlay, violations: Violations) -> Section | None:
+def _section(key: str, merged: Overlay, violations: Violations, in_book: bool = False) -> Section | None:
     values = merged.values[key]
-    model = _generator_model(values, merged, violations) if key == "generator" else (SECTIONS | OWN)[key]
+    known = SECTIONS | OWN | (OF_BOOKS if in_book else {})
+    model = _generator_model(values, merged, violations) if key == "generator" else known[key]
     if model is None:
         return None
     if not isinstance(values, Mapping):

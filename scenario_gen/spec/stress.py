@@ -13,7 +13,7 @@ from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.models import ResolvedScenario
-from scenario_gen.stress.event import FEWEST_ISLANDS, Event, truncated
+from scenario_gen.stress.event import FEWEST_ISLANDS, Event, PortfolioEvent, truncated
 from scenario_gen.stress.view import MOST_VIEWS, View, contradictions
 
 NO_EVENT_BESIDE = ("shocks", "replay", "reweight", "views", "jitter")  # what changes paths after they are scored
@@ -35,7 +35,7 @@ def check_event(
             words = f"an event and {key} in one scenario: the probability would be of paths that are changed afterwards"
             violations.add(place((key,)), f"{words}; give each a scenario of its own")
     event, generator = parts["event"], parts.get("generator")
-    if not isinstance(event, Event) or not isinstance(generator, KronosGenerator | None):
+    if not isinstance(event, Event | PortfolioEvent) or not isinstance(generator, KronosGenerator | None):
         return
     if words := truncated(event, generator or KronosGenerator()):
         key = next((key for key in ("top_p", "top_k") if key in values.get("generator", {})), "kind")
@@ -47,6 +47,7 @@ def check_event_limits(
 ) -> None:
     """Note limits on the probability of events that are no scenario's, or that would have no interval."""
     asked = {scenario.name: scenario for scenario in scenarios if scenario.event and not scenario.reweight}
+    asked |= {scenario.future: scenario for scenario in scenarios if scenario.portfolio}
     for name, allowed in limits.items():
         where: Where = ("limits", "event_probability", name)
         if isinstance(allowed, bool) or not isinstance(allowed, float | int) or not 0.0 < allowed < 1.0:

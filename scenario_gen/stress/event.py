@@ -1,17 +1,18 @@
-"""What a spec may say of an event whose probability is asked, and of how its paths are found.
+"""What a spec may say of an event whose probability is asked, of one asset or several, and of how its paths are found.
 
-Owns both sections. Samples nothing, scores nothing and imports nothing heavy: a spec is read with it.
+Owns these sections. Samples nothing, scores nothing and imports nothing heavy: a spec is read with it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from scenario_gen.errors import SpecError
 from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.reading.section import Section
-from scenario_gen.reading.words import percent
+from scenario_gen.reading.words import one_of, percent, shown
 
 MOST_VOLATILITY = 10.0  # per year
 MOST_PATHS, MOST_ISLANDS = 4096, 256  # paths of an island, and islands
@@ -20,6 +21,9 @@ Functional = Literal[
     "max_drawdown", "terminal_return", "realised_vol", "bar_return", "strategy_loss", "strategy_drawdown"
 ]
 OF_STRATEGIES = ("strategy_loss", "strategy_drawdown")
+OfPortfolio = Literal["portfolio_loss", "portfolio_drawdown"]
+MOST_GROSS = 10.0  # of a portfolio: sum of the sizes of all weights
+TRUNCATED = "take top_p or top_k of a model, which cut the tail off: the probability is too low"
 
 
 class Event(Section):
@@ -36,9 +40,14 @@ class Event(Section):
     )
     at_least: float | None = Field(default=None, description="0.25 is 25 %")
     at_most: float | None = Field(default=None, description="of a return: -0.3 is a fall by 30 %")
-    allow_truncated: bool = Field(
-        default=False, description="take top_p or top_k of a model, which cut the tail off: the probability is too low"
-    )
+    allow_truncated: bool = Field(default=False, description=TRUNCATED)
+
+    @field_validator("functional", mode="before")
+    @classmethod
+    def _of_one_asset(cls, value: Any) -> Any:
+        if value in get_args(OfPortfolio):
+            raise ValueError(f"{value} is of several assets, and there are no 'assets'")
+        return value
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Event:
@@ -102,6 +111,67 @@ def _outside(functional: str, at_least: float | None, at_most: float | None) -> 
     return "" if at_least > 0.0 else f"at_least is {at_least:g}, expected a gain above 0; for a fall write at_most"
 
 
+class PortfolioEvent(Section):
+    """What is to happen to a portfolio of several assets, bought at their last real closes and kept."""
+
+    functional: OfPortfolio = Field(
+        description="portfolio_loss: from its start to the last bar; portfolio_drawdown: the deepest fall from its "
+        "highest close so far, the start included"
+    )
+    at_least: float = Field(gt=0.0, lt=1.0, description="share of its start, or of its highest: 0.1 is 10 %")
+    weights: dict[str, float] | Literal["equal"] = Field(
+        default="equal", description="share of equity in each asset at the start, negative where it is sold short"
+    )
+    allow_truncated: bool = Field(default=False, description=TRUNCATED)
+
+    @field_validator("functional", mode="before")
+    @classmethod
+    def _of_several_assets(cls, value: Any) -> Any:
+        if value in get_args(Functional):
+            names = one_of(get_args(OfPortfolio))
+            raise ValueError(f"{value} is of one asset alone, expected of several {names}")
+        return value
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _held(cls, value: Any) -> Any:
+        if value == "equal":
+            return value
+        if not isinstance(value, dict) or any(
+            isinstance(weight, bool) or not isinstance(weight, int | float) for weight in value.values()
+        ):
+            raise ValueError(f"got {shown(value)}, expected equal, or a number for each asset like {{spx: 0.5}}")
+        gross = sum(min(abs(weight), 1e300) for weight in value.values())  # a whole number may be beyond any float
+        if not 0.0 < gross <= MOST_GROSS:
+            raise ValueError(f"weights of size {gross:g} in all, expected more than 0 and at most {MOST_GROSS:g}")
+        return value
+
+    @property
+    def in_words(self) -> str:
+        """The event as a reader would say it."""
+        size = percent(self.at_least)
+        held = "of equal weights"
+        if isinstance(self.weights, dict):
+            held = f"of {', '.join(f'{weight:g} {asset}' for asset, weight in self.weights.items())}"
+        if self.functional == "portfolio_loss":
+            return f"the portfolio {held} loses {size} or more"
+        return f"the portfolio {held} falls by {size} or more from its highest"
+
+    def shares(self, assets: tuple[str, ...]) -> tuple[float, ...]:
+        """Return the weights in the order of the assets; an asset that is not named is not held.
+
+        Raises:
+            SpecError: a name that is none of the assets.
+        """
+        if not isinstance(self.weights, dict):
+            return (1.0 / len(assets),) * len(assets)
+        if strangers := [name for name in self.weights if name not in assets]:
+            raise SpecError(
+                f"event.weights names {one_of(strangers)}, no asset of the book", expected=f"among {one_of(assets)}"
+            )
+        return tuple(self.weights.get(name, 0.0) for name in assets)
+
+
 class Sampler(Section):
     """How the paths of an event are found."""
 
@@ -136,7 +206,7 @@ class Sampler(Section):
         return self
 
 
-def truncated(event: Event, generator: KronosGenerator) -> str:
+def truncated(event: Event | PortfolioEvent, generator: KronosGenerator) -> str:
     """Return what is wrong with the probability of an event under a model whose tail is cut off, or nothing."""
     top_p, top_k = generator.top_p, generator.top_k
     cut = [f"top_p {top_p:g}"] if isinstance(top_p, float | int) and top_p < 1.0 else []

@@ -9,72 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from scenario_gen.backtest.account import RUINED
-from scenario_gen.errors import SpecError
 from scenario_gen.joint.walks import BookGenerator
 from scenario_gen.market.book import BookPaths
-from scenario_gen.market.candles import continue_ewma, running_volatility
+from scenario_gen.market.candles import Candles, continue_ewma, running_volatility, volatility
 from scenario_gen.market.paths import Floats, PathSet, joined
-from scenario_gen.reading.section import Section
-from scenario_gen.reading.words import one_of
+from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.weights import Weights
-from scenario_gen.stress.event import Sampler
+from scenario_gen.stress.event import PortfolioEvent, Sampler
 from scenario_gen.stress.events import drawdown_score, loss_score
 from scenario_gen.stress.exceedance import weights_of
 from scenario_gen.stress.rare import Asked, IslandRecord, Sampled, by_rejection, islands_of, method_of, summed_up
 from scenario_gen.stress.splitting import Island, Scored, slots_of
-
-MOST_GROSS = 10.0  # sum of the sizes of all weights
-
-
-class PortfolioEvent(Section):
-    """What is to happen to a portfolio, counted at the close of its bars."""
-
-    functional: Literal["portfolio_loss", "portfolio_drawdown"] = Field(
-        description="portfolio_loss: from its start to the last bar; portfolio_drawdown: the deepest fall from its "
-        "highest close so far, the start included"
-    )
-    at_least: float = Field(gt=0.0, lt=1.0, description="share of its start, or of its highest: 0.1 is 10 %")
-    weights: dict[str, float] | Literal["equal"] = Field(
-        default="equal", description="share of equity in each asset at the start, negative where it is sold short"
-    )
-
-    @model_validator(mode="after")
-    def _held(self) -> PortfolioEvent:
-        if not isinstance(self.weights, dict):
-            return self
-        gross = sum(abs(weight) for weight in self.weights.values())
-        if not 0.0 < gross <= MOST_GROSS:
-            raise ValueError(f"weights of size {gross:g} in all, expected more than 0 and at most {MOST_GROSS:g}")
-        return self
-
-    @property
-    def in_words(self) -> str:
-        """The event as a reader would say it."""
-        size = f"{100 * self.at_least:.4g} %"
-        if self.functional == "portfolio_loss":
-            return f"the portfolio loses {size} or more"
-        return f"the portfolio falls by {size} or more from its highest"
-
-    def shares(self, assets: tuple[str, ...]) -> Floats:
-        """Return the weights in the order of the assets [asset]; an asset that is not named is not held.
-
-        Raises:
-            SpecError: a name that is none of the assets.
-        """
-        if not isinstance(self.weights, dict):
-            return np.full(len(assets), 1.0 / len(assets))
-        if strangers := [name for name in self.weights if name not in assets]:
-            raise SpecError(
-                f"event.weights names {one_of(strangers)}, no asset of the book", expected=f"among {one_of(assets)}"
-            )
-        return np.array([self.weights.get(name, 0.0) for name in assets])
+from scenario_gen.stress.verdicts import FEWEST_BEFORE, began_alike, counted_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +46,15 @@ class PortfolioScore:
         Raises:
             SpecError: the event names an asset that the book has not.
         """
-        weights = event.shares(tuple(book.parts))
+        weights = np.array(event.shares(tuple(book.parts)))
         contexts = list(book.contexts.values())
         common = contexts[0].timestamps
         for context in contexts[1:]:
             common = common.intersection(context.timestamps)
         closes = np.stack([each.close[each.timestamps.isin(common)] for each in contexts], axis=1)
-        returns = np.log1p(np.maximum((closes[1:] / closes[:-1] - 1.0) @ weights, RUINED - 1.0))
         anchors = np.array([float(context.close[-1]) for context in contexts])
-        return cls(event, weights, anchors, book.closes, float(running_volatility(returns)[-1] ** 2))
+        variance = float(running_volatility(_returns(closes, weights))[-1] ** 2)
+        return cls(event, weights, anchors, book.closes, variance)
 
     def __call__(self, values: NDArray[np.float32]) -> Scored:
         """Score whole joint futures [row, bar, field of any asset]; the measure is the loss as a share."""
@@ -119,6 +71,37 @@ class PortfolioScore:
         """Return the portfolio in shares of its start after each bar [row, bar]; NaN where a price is no number."""
         gained = values[..., self.closes].astype(np.float64) / self.anchors - 1.0
         return np.asarray(1.0 + gained @ self.weights)
+
+
+def portfolio_in_history(
+    event: PortfolioEvent, histories: Mapping[str, Candles], horizon: int
+) -> tuple[Estimate, Estimate]:
+    """Count the windows of common history that hold an event, as :func:`scenario_gen.stress.verdicts.in_history`.
+
+    Args:
+        event: counted at closes, as on paths; each window's holdings are bought at the close before it.
+        histories: each asset's bars at the stamps that all have, up to the context's end.
+        horizon: bars of a window.
+
+    Raises:
+        SpecError: the event names an asset that is not there.
+    """
+    weights = np.array(event.shares(tuple(histories)))
+    closes = np.stack([each.close for each in histories.values()], axis=1)  # [bar, asset]
+    level = np.exp(np.concatenate(([0.0], np.cumsum(_returns(closes, weights)))))
+    places, held = np.arange(len(weights)), list[tuple[bool, bool]]()
+    now = float(volatility(level[-FEWEST_BEFORE:]))
+    for end in range(len(closes), FEWEST_BEFORE + horizon - 1, -horizon):
+        start = end - horizon
+        score = PortfolioScore(event, weights, closes[start - 1], places, 0.0)
+        happened = bool(score(closes[None, start:end].astype(np.float32)).happened[0])
+        held.append((happened, began_alike(float(volatility(level[start - FEWEST_BEFORE : start])), now)))
+    return counted_windows(held)
+
+
+def _returns(closes: Floats, weights: Floats) -> Floats:
+    """Return log returns of a portfolio that is brought back to its weights at each close [bar - 1]."""
+    return np.asarray(np.log1p(np.maximum((closes[1:] / closes[:-1] - 1.0) @ weights, RUINED - 1.0)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,7 +101,21 @@ def in_history(
         score = score_of(event, outset) if account is None else account.on(before, window.timestamps)
         happened = bool(score(PathSet.from_history(window, outset.anchor).values).happened[0])
         then = float(volatility(before.close[-FEWEST_BEFORE:]))
-        held.append((happened, now / ABOUT <= then <= now * ABOUT))
+        held.append((happened, began_alike(then, now)))
+    return counted_windows(held)
+
+
+def began_alike(then: float, now: float) -> bool:
+    """Say whether the volatility before a window is about that before the paths."""
+    return now / ABOUT <= then <= now * ABOUT
+
+
+def counted_windows(held: Sequence[tuple[bool, bool]]) -> tuple[Estimate, Estimate]:
+    """Return the share of windows that hold an event, of all and of those that began alike.
+
+    Args:
+        held: of each window, whether it holds the event and whether it began alike.
+    """
     hits = [happened for happened, alike in held if alike]
     every = counted_probability(sum(happened for happened, _ in held), len(held))
     return every, counted_probability(sum(hits), len(hits))

@@ -9,10 +9,13 @@ import pytest
 
 from scenario_gen.cli.app import summary
 from scenario_gen.errors import SpecError
+from scenario_gen.pipeline.stress.one_event import ask_event
+from scenario_gen.progress import SilentProgress
 from scenario_gen.spec import spec_from_dict
 from scenario_gen.spec.book import ALONE_ONLY
 from scenario_gen.spec.loader import parse_spec
-from scenario_gen.spec.overlay import ALONE, OWN
+from scenario_gen.spec.models import ScenarioSpec
+from scenario_gen.spec.overlay import ALONE, OF_BOOKS, OWN
 from scenario_gen.spec.stress import WEIGHED
 
 USE = "strategies/buy_and_hold.py:BuyAndHold"
@@ -82,7 +85,38 @@ def repository() -> Any:
         (
             "{name: base}",
             "{name: base, event: {functional: max_drawdown, at_least: 0.2}}",
-            "demo.yaml:7: scenarios[base].event: not with several assets: events of several assets, such as",
+            "demo.yaml:7: scenarios[base].event.functional: max_drawdown is of one asset alone, expected of several "
+            "portfolio_loss or portfolio_drawdown",
+        ),
+        *(
+            ("{name: base}", f"{{name: base, event: {{functional: portfolio_loss, {more}}}}}", f"demo.yaml:7: {words}")
+            for more, words in (
+                ("at_least: 10", "scenarios[base].event.at_least: got 10, expected a number above 0 and below 1"),
+                (
+                    "at_least: 0.1, weights: {dax: 1}",
+                    "scenarios[base].event.weights.dax: got 'dax', expected spx or ndx",
+                ),
+                ("at_least: 0.1, weights: {spx: 0}", "scenarios[base].event.weights: weights of size 0 in all"),
+                ("at_least: 0.1, weights: {spx: .nan}", "scenarios[base].event.weights: weights of size nan in all"),
+                (
+                    "at_least: 0.1, weights: {spx: -.inf}",
+                    "scenarios[base].event.weights: weights of size 1e+300 in all",
+                ),
+                (
+                    "at_least: 0.1, weights: {spx: all}",
+                    "scenarios[base].event.weights: got a mapping with spx, expected",
+                ),
+                ("at_least: 0.1}, shocks: [{kind: gap, size: -0.1}], joint: {", "scenarios[base].shocks: an event and"),
+                (
+                    "at_least: 0.1}, generator: {top_p: 0.9",
+                    "scenarios[base].generator.top_p: got top_p 0.9 with an event",
+                ),
+            )
+        ),
+        (
+            "baselines: [fhs]",
+            "limits: {event_probability: {tight: 0.1}}",
+            "demo.yaml:8: limits.event_probability.tight: got 'tight', expected a scenario with an event",
         ),
         (
             "{name: base}",
@@ -175,7 +209,40 @@ def test_anything_anywhere_in_a_book_is_refused_or_is_a_spec(repository: Any) ->
 
 @pytest.mark.parametrize("key", [*OWN, *WEIGHED, *ALONE])
 def test_what_a_scenario_alone_may_say_is_allowed_or_refused_of_several_assets_and_never_ignored(key: str) -> None:
-    assert key in ALONE_ONLY or key in ("context", "shocks")  # a crisis has dates of all; a shock names an asset
+    of_several = ("context", "shocks", *OF_BOOKS, "sampler")  # dates of all; an asset that is named; all together
+    assert key in ALONE_ONLY or key in of_several
+
+
+def test_an_event_of_a_book_is_of_all_its_assets_and_no_asset_alone(repository: Any) -> None:
+    event = (
+        "event: {functional: portfolio_drawdown, at_least: 0.1, weights: {spx: 1, ndx: -0.5}}, sampler: {island: 64}"
+    )
+    limits = "limits: {event_probability: {rare: 0.1}}\nstrategies"
+    text = BOOK.replace("{name: base}", f"{{name: base}}, {{name: rare, {event}}}").replace("strategies", limits, 1)
+    loaded = parse_spec(text, repository, "demo.yaml")
+    asked = {scenario.name: scenario.portfolio for scenario in loaded.spec.scenarios if scenario.portfolio}
+    assert list(asked) == ["rare.spx", "rare.ndx"]
+    assert asked["rare.spx"] == asked["rare.ndx"]
+    assert asked["rare.spx"].shares(("ndx", "spx")) == (-0.5, 1.0)
+    assert all(scenario.event is None for scenario in loaded.spec.scenarios)
+    again = ScenarioSpec.model_validate_json(loaded.spec.model_dump_json())
+    assert again == loaded.spec
+    told = summary(loaded).splitlines()[2]
+    assert told.endswith("how rare: the portfolio of 1 spx, -0.5 ndx falls by 10 % or more from its highest")
+    with pytest.raises(SpecError, match="rare asks for an event of several assets"):
+        ask_event(loaded, "rare", SilentProgress())
+
+
+@pytest.mark.parametrize("functional", ["portfolio_loss", "portfolio_drawdown"])
+def test_an_event_of_several_assets_is_refused_of_one(functional: str) -> None:
+    spec = {
+        "name": "a",
+        "data": {"source": "sp500"},
+        "scenarios": [{"name": "x", "event": {"functional": functional, "at_least": 0.1}}],
+        "strategies": [{"use": USE}],
+    }
+    with pytest.raises(SpecError, match=rf"scenarios\[x\].event.functional: {functional} is of several assets, and"):
+        spec_from_dict(spec)
 
 
 def test_how_assets_hang_together_is_said_of_several_assets_only() -> None:

@@ -24,8 +24,8 @@ from scenario_gen.joint.section import Joint
 from scenario_gen.joint.walks import BookGenerator
 from scenario_gen.market import BarCalendar, Candles, load_candles
 from scenario_gen.market.paths import PathSet
-from scenario_gen.stress.event import Sampler
-from scenario_gen.stress.portfolio import PortfolioEvent, PortfolioScore, sample_portfolio_event
+from scenario_gen.stress.event import PortfolioEvent, Sampler
+from scenario_gen.stress.portfolio import PortfolioScore, sample_portfolio_event
 
 BARS, MEAN, SPREAD = 12, 0.0002, 0.01
 MATRIX = np.array([[1.0, 0.7], [0.7, 1.0]])

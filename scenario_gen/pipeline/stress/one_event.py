@@ -82,6 +82,8 @@ def ask_event(loaded: LoadedSpec, name: str, progress: Progress, *, device: str 
     asking = {scenario.name: scenario for scenario in spec.scenarios if scenario.event and not scenario.reweight}
     if name not in asking:
         there = f"one of {', '.join(asking)}" if asking else "a scenario with event: {functional: max_drawdown, ...}"
+        if any(scenario.portfolio is not None and scenario.future == name for scenario in spec.scenarios):
+            raise SpecError(f"{name} asks for an event of several assets", fix="see it with scenario-gen run")
         raise SpecError(f"{loaded.filename or 'the spec'} has no event called {name}", expected=there)
     prepared = prepare([asking[name]], loaded.base, progress, among=spec.scenarios)[0]
     asked = asking[name].event
