@@ -32,6 +32,7 @@ from scenario_gen.backtest.engine import (
     metrics_of,
     nothing_of,
     rows_filled,
+    trade,
 )
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import with_carried
@@ -39,7 +40,7 @@ from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.orders import Bools, Costs, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.strategy import ASSET, PATH, Bars
 from scenario_gen.errors import SpecError
-from scenario_gen.market.book import BookPaths
+from scenario_gen.market.book import BookPaths, all_stamps
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet
@@ -108,6 +109,27 @@ class BookGround:
     def real(self, bars: Mapping[str, Candles]) -> BookPaths:
         """Return real bars after the context as a book of one path."""
         return BookPaths({name: ground.real(bars[name]) for name, ground in self.grounds.items()})
+
+    def record(self, most: int) -> tuple[BookGround, BookPaths] | None:
+        """Return the last bars of all histories as a book of one path, and this ground as it lay before them.
+
+        Args:
+            most: bars at most, of the stamps of all assets.
+
+        Returns:
+            None where some asset has no bar behind as many as its context has.
+        """
+        stamps = all_stamps([ground.history.timestamps for ground in self.grounds.values()])
+        warm = [ground.history.timestamps[len(ground.context) :] for ground in self.grounds.values()]
+        if not all(len(of) for of in warm):
+            return None
+        start = max(stamps[max(0, len(stamps) - most)], *(of[0] for of in warm))
+        contexts, bars = {}, {}
+        for name, ground in self.grounds.items():
+            at, history = int(ground.history.timestamps.searchsorted(start)), ground.history
+            contexts[name], bars[name] = history.rows(at - len(ground.context), at), history.rows(at, len(history))
+        before = self.behind(contexts)
+        return (before, before.real(bars)) if all(len(of) for of in bars.values()) else None
 
     def trading_days(self, timestamps: pd.DatetimeIndex) -> NDArray[np.int64]:
         """Return each bar's trading day, counted from 0, int64 [bar]."""
@@ -190,6 +212,15 @@ def trade_book(
         np.concatenate([piece.profit for piece in pieces]),
         np.concatenate([piece.holding for piece in pieces]),
     )
+
+
+def traded_on(strategy: LoadedStrategy, ground: AnyGround, paths: AnyPaths) -> BacktestResult:
+    """Backtest one strategy on paths of one asset, or of several in one account; as :func:`trade_book`."""
+    if isinstance(ground, BookGround):
+        assert isinstance(paths, BookPaths)
+        return trade_book(strategy, ground, paths).result
+    assert isinstance(paths, PathSet)
+    return trade(strategy, ground, paths)
 
 
 def book_bars(ground: BookGround, paths: BookPaths) -> Bars:

@@ -1,4 +1,4 @@
-"""Strategies of a book beside those that know nothing: equal weight that is held, and their own decisions shuffled.
+"""Strategies of a book held against something: equal weight that is held, their own decisions shuffled, history.
 
 Shuffled decisions are those that the strategy makes on *another* future, filled at the same bars of this one: as many,
 as large, on the same sides and assets, at the same costs, but without a look at this future. Where moves do not hang on
@@ -8,6 +8,7 @@ nothing apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scenario_gen.backtest import simulate
 from scenario_gen.backtest.account import Floats, Ints
@@ -29,20 +31,31 @@ from scenario_gen.backtest.book import (
     trade_book,
 )
 from scenario_gen.backtest.engine import rows_filled
+from scenario_gen.backtest.evidence import (
+    MAX_PATHS,
+    SHORTEST_CONTEXT,
+    markers,
+    simple_returns,
+    tail_of,
+    tried_paths,
+    with_choices,
+)
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import total_return
 from scenario_gen.backtest.nulls import RandomEntries, partners
 from scenario_gen.backtest.orders import Quotes, SignalOrders, WeightOrders
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.backtest.skill import Skill, compare_with, judge_together, not_judged, skill
-from scenario_gen.backtest.strategy import Bars, Targets
+from scenario_gen.backtest.strategy import ASSET, Bars, Targets
+from scenario_gen.backtest.tail.causes import Played, TailCauses, costs_by_bar, tail_causes
 from scenario_gen.errors import SpecError
 from scenario_gen.market.book import BookPaths
 
 EQUAL_WEIGHT = "equal weight"
 SHUFFLED = "its own decisions of other futures"
 DRAWS = 5
-JUDGED = 512  # futures at most: each is traded once more for every draw
+JUDGED = 512  # futures at most whose decisions are shuffled: each is traded once more for every draw
+CELLS = 20_000_000  # path x bar x asset: 160 MB each of what assets earned and what was held
 SAME = 1e-12  # returns that differ by less are the same
 OWN_ORDERS = "it fills its own orders (portfolio), which cannot be put on another future"
 ALIKE = "its decisions are the same on all futures: there is nothing to shuffle"
@@ -104,26 +117,36 @@ def with_book_evidence(
     strategies: Sequence[LoadedStrategy],
     results: Sequence[StrategyResult],
     advance: Callable[[int], None],
+    later: BookPaths | None = None,
 ) -> list[StrategyResult]:
-    """Return the results with skill beyond shuffled decisions, and beside equal weight path by path.
+    """Return the results with skill, beside equal weight path by path, tail, markers and the luck of the choice.
 
     Args:
         ground: of the book.
-        paths: joint futures; the first 512 are looked at.
+        paths: joint futures, see :func:`most_futures`; decisions of the first 512 are shuffled.
         strategies: in the order of the results.
         results: what is known so far.
-        advance: is told of each strategy.
+        advance: is told of each strategy twice.
+        later: what came after the context, as a book of one future; None where nothing is known.
 
     Raises:
         StrategyError: a strategy raised, or answered something unusable.
     """
-    some = paths.first(JUDGED)
-    weights = next(iter(some.parts.values())).weighting
+    some, weights = paths.first(JUDGED), paths.weighting
     metrics: dict[str, pd.DataFrame] = {}
+    tried: dict[str, list[NDArray[np.float32]]] = {}  # by use
+    sets = Counter(strategy.use for strategy in strategies)
     skills: dict[str, Skill] = {}
-    for strategy in strategies:
-        metrics[strategy.name] = trade_book(strategy, ground, some).result.metrics
-        made = metrics[strategy.name]["total_return"].to_numpy(dtype=np.float64)
+    judged = []
+    for strategy, known in zip(strategies, results, strict=True):
+        traded = trade_book(strategy, ground, paths)
+        ran = traded.result
+        metrics[strategy.name] = ran.metrics
+        few = tried_paths(sets[strategy.use], paths.horizon)
+        tried.setdefault(strategy.use, []).append(simple_returns(ran.equity[:few]))
+        tail = tail_of(ran, weights, _causes(ground, paths, traded))
+        judged.append(replace(known, tail=tail, marker=markers(ground, strategy, ran, later, weights)))
+        made = ran.metrics["total_return"].to_numpy(dtype=np.float64)[: len(some)]
         if weights is not None or method_of(strategy) == "portfolio":
             skills[strategy.name] = not_judged(len(some), OWN_ORDERS if weights is None else WEIGHED)
         elif len(some) > 1:
@@ -131,12 +154,38 @@ def with_book_evidence(
             alike = bool((np.abs(null.returns - made[:, None]) <= SAME).all())
             skills[strategy.name] = not_judged(len(some), ALIKE) if alike else skill(made, null)
         advance(1)
-    beside = {**metrics, EQUAL_WEIGHT: equal_weight(ground, some).result.metrics}
+    chosen = with_choices(ground, tried, strategies, judged, metrics, advance, weights)
+    beside = {**metrics, EQUAL_WEIGHT: equal_weight(ground, paths).result.metrics}
     pairs, together = compare_with(beside, EQUAL_WEIGHT, weights=weights), judge_together(skills)
     return [
         replace(known, nulls=together.get(known.name), paired=[pair for pair in pairs if pair.strategy == known.name])
-        for known in results
+        for known in chosen
     ]
+
+
+def most_futures(assets: int, horizon: int) -> int:
+    """Return how many futures of a book are held in memory with what every asset earned in every bar."""
+    return min(MAX_PATHS, max(JUDGED, CELLS // (assets * horizon)))
+
+
+def _causes(ground: BookGround, paths: BookPaths, traded: BookBacktest) -> TailCauses | None:
+    """Book the losses of the worst paths, each asset's by its own prices."""
+    if min(len(asset.context) for asset in ground.grounds.values()) < SHORTEST_CONTEXT:
+        return None
+    ran, opened, closes = traded.result, paths.on_grid("open"), paths.on_grid("close")
+    played = [
+        Played(
+            equity=ran.equity,
+            exposure=traded.holding[:, :, place],
+            costs=costs_by_bar(ran.trades[ran.trades[ASSET] == name], paths.path_ids, paths.horizon),
+            opened=opened[:, :, place],
+            close=closes[:, :, place],
+            context_close=ground.grounds[name].context.close,
+            profit=traded.profit[:, :, place],
+        )
+        for place, name in enumerate(traded.assets)
+    ]
+    return tail_causes(played, weights=paths.weighting)
 
 
 def _asked(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -> Iterator[tuple[Quotes, Wanted]]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.book import AnyGround, AnyPaths, traded_on
 from scenario_gen.backtest.engine import BacktestResult, trade
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
@@ -33,13 +34,12 @@ from scenario_gen.backtest.skill import (
     not_judged,
     skill,
 )
-from scenario_gen.backtest.tail.causes import Played, costs_by_bar, tail_causes
+from scenario_gen.backtest.tail.causes import Played, TailCauses, costs_by_bar, tail_causes
 from scenario_gen.backtest.tail.losses import ruin_curves, summarise_drawdowns, tail_losses, terminal_returns, worst_bar
 from scenario_gen.backtest.tail.marker import Marker, Stretch, historical_marker
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.finding import MARKER, NULLS, OVERFITTING, Finding, Label
 from scenario_gen.generators.base import Advance
-from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import Estimate
@@ -52,30 +52,26 @@ MOST_PATHS = 200  # each path is a record of its own; so many give a mean with a
 
 
 def choices(
-    sets: Sequence[LoadedStrategy], ground: Ground, tried: NDArray[np.float32], *, weighted: bool = False
+    sets: Sequence[LoadedStrategy], ground: AnyGround, tried: NDArray[np.float32], *, weighted: bool = False
 ) -> Choice:
     """Judge the choice of one of these parameter sets.
 
     Args:
         sets: of one strategy.
-        ground: as many bars as its context has warm every set up on history too.
+        ground: of one asset or of a book; as many bars as its context has warm every set up on history too.
         tried: simple returns of each set on the same paths, [path, bar, set]; see :func:`tried_paths`.
         weighted: these paths do not all stand for as much, and are no records to cross-validate.
 
     Raises:
         StrategyError: a set raised, or answered something unusable.
     """
-    seen, bars = len(ground.context), len(ground.history)
-    real = ground.history.rows(max(0, bars - seen - HISTORY), bars)
-    before, record = ground.behind(real.rows(0, seen)), real.rows(seen, len(real))
-    made = np.empty((0, len(sets)))
-    if len(record):
-        alone = before.real(record)
-        made = np.stack([simple_returns(trade(each, before, alone).equity)[0] for each in sets], axis=1)
+    made, record = np.empty((0, len(sets))), ground.record(HISTORY)
+    if record is not None:
+        made = np.stack([simple_returns(traded_on(each, *record).equity)[0] for each in sets], axis=1)
     deflated, stepped, history = _judged(made.astype(np.float64), ground)
     return Choice(
         sets=len(sets),
-        history_bars=len(record),
+        history_bars=len(made),
         deflated=deflated,
         stepwise=stepped,
         history=history,
@@ -86,7 +82,7 @@ def choices(
 _JUDGED: dict[tuple[str, int, float, int], tuple[DeflatedSharpe, Stepwise, Overfitting]] = {}
 
 
-def _judged(made: NDArray[np.float64], ground: Ground) -> tuple[DeflatedSharpe, Stepwise, Overfitting]:
+def _judged(made: NDArray[np.float64], ground: AnyGround) -> tuple[DeflatedSharpe, Stepwise, Overfitting]:
     """Judge the real record of all sets, [bar, set]: once, however many scenarios begin where it ends.
 
     The three are functions of these numbers alone, and the thousand resamples of one record take as long as trading.
@@ -146,6 +142,7 @@ def with_evidence(
     sets = Counter(strategy.use for strategy in strategies)
     skills: dict[str, Skill] = {}
     weights = paths.weighting
+    later = ground.real(ground.later) if len(ground.later) else None
     with progress.stage(title, 2 * len(strategies)) as advance:
         for strategy, known in zip(strategies, results, strict=True):
             ran = trade(strategy, ground, paths)
@@ -157,9 +154,10 @@ def with_evidence(
             elif len(paths) > 1:
                 null = random_entries(ran, paths, ground.broker, seed=ground.seed)
                 skills[strategy.name] = skill(ran.metrics["total_return"].to_numpy(), null)
-            judged.append(replace(known, tail=_tail(ground, paths, ran), marker=_markers(ground, paths, strategy, ran)))
+            tail = tail_of(ran, weights, _causes(ground, paths, ran))
+            judged.append(replace(known, tail=tail, marker=markers(ground, strategy, ran, later, weights)))
             advance(1)
-        found = _with_choices(ground, tried, strategies, judged, metrics, advance, weights)
+        found = with_choices(ground, tried, strategies, judged, metrics, advance, weights)
     together, pairs = judge_together(skills), _pairs(ground, paths, metrics)
     return [
         replace(one, nulls=together.get(one.name), paired=[pair for pair in pairs if pair.strategy == one.name])
@@ -167,8 +165,8 @@ def with_evidence(
     ]
 
 
-def _with_choices(
-    ground: Ground,
+def with_choices(
+    ground: AnyGround,
     tried: dict[str, list[NDArray[np.float32]]],
     strategies: Sequence[LoadedStrategy],
     results: Sequence[StrategyResult],
@@ -176,6 +174,17 @@ def _with_choices(
     advance: Advance,
     weights: Weights | None,
 ) -> list[StrategyResult]:
+    """Return the results with how lucky the choice of parameters was, each grid judged once.
+
+    Args:
+        ground: of one asset or of a book.
+        tried: by use, simple returns of each set on the first paths, [path, bar] each; emptied.
+        strategies: in the order of the results.
+        results: what is known so far.
+        metrics: of every path, by the strategy's name.
+        advance: is told of each grid's sets.
+        weights: of the paths, where they do not all stand for as much.
+    """
     by_use: dict[str, list[LoadedStrategy]] = {}
     for strategy in strategies:
         by_use.setdefault(strategy.use, []).append(strategy)
@@ -197,53 +206,60 @@ def _pairs(ground: Ground, paths: PathSet, metrics: dict[str, pd.DataFrame]) -> 
     return [*beside, *(compare_each_other(metrics, weights=weights) if len(metrics) <= MAX_EACH_OTHER else ())]
 
 
-def _tail(ground: Ground, paths: PathSet, ran: BacktestResult) -> Tail:
-    closes, weights = ground.context.close, paths.weighting
-    causes = None
-    if len(closes) >= SHORTEST_CONTEXT:
-        costs = costs_by_bar(ran.trades, paths.path_ids, paths.horizon)
-        played = Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes)
-        causes = tail_causes(played, weights=weights)
+def tail_of(ran: BacktestResult, weights: Weights | None, causes: TailCauses | None) -> Tail:
+    """Return how bad it gets on every path of a backtest."""
     return Tail(
         worst_bar=tail_losses(worst_bar(ran.equity), weights=weights),
         drawdowns=summarise_drawdowns(ran.equity, weights),
         ruin=ruin_curves(ran.equity, weights=weights),
         causes=causes,
-        paths=len(paths),
+        paths=len(ran.equity),
     )
 
 
-def _markers(ground: Ground, paths: PathSet, strategy: LoadedStrategy, ran: BacktestResult) -> list[Marker]:
-    """Place what the strategy really made: on the bars before the paths, and on those that came after."""
-    markers, seen, horizon, weights = [], len(ground.context), paths.horizon, paths.weighting
-    before = len(ground.history) - horizon
-    if before >= seen:
-        warm, last = ground.history.rows(before - seen, before), ground.history.rows(before, before + horizon)
-        markers.append(_marker(ground.behind(warm), strategy, ran.equity, last, "context", weights))
-    if len(ground.later):
-        markers.append(_marker(ground, strategy, ran.equity, ground.later, "continuation", weights))
-    return markers
+def _causes(ground: Ground, paths: PathSet, ran: BacktestResult) -> TailCauses | None:
+    closes = ground.context.close
+    if len(closes) < SHORTEST_CONTEXT:
+        return None
+    costs = costs_by_bar(ran.trades, paths.path_ids, paths.horizon)
+    played = Played(ran.equity, ran.exposure, costs, paths.column("open"), paths.close, closes)
+    return tail_causes(played, weights=paths.weighting)
 
 
-def _marker(
-    ground: Ground,
-    strategy: LoadedStrategy,
-    equity: NDArray[np.float32],
-    real: Candles,
-    stretch: Stretch,
-    weights: Weights | None,
-) -> Marker:
-    bars = len(real)
-    made = trade(strategy, ground, ground.real(real))
-    return historical_marker(
-        float(made.metrics["total_return"].iloc[0]),
-        terminal_returns(equity[:, : bars + 1]),
-        stretch=stretch,
-        metric="Total return",
-        real_bars=bars,
-        path_bars=bars,
-        weights=weights,
-    )
+def markers(
+    ground: AnyGround, strategy: LoadedStrategy, ran: BacktestResult, later: AnyPaths | None, weights: Weights | None
+) -> list[Marker]:
+    """Place what the strategy really made: on the bars before the paths, and on those that came after.
+
+    Args:
+        ground: of one asset or of a book.
+        strategy: that traded.
+        ran: what it made of every path.
+        later: what came after the context, as one path of at most as many bars; None where nothing is known.
+        weights: of the paths, where they do not all stand for as much.
+
+    Raises:
+        StrategyError: the strategy raised on real bars, or answered something unusable.
+    """
+    horizon = ran.exposure.shape[1]
+    record = ground.record(horizon)
+    stretches: list[tuple[Stretch, AnyGround, AnyPaths]] = []
+    if record is not None and record[1].horizon == horizon:
+        stretches.append(("context", *record))
+    if later is not None:
+        stretches.append(("continuation", ground, later))
+    return [
+        historical_marker(
+            float(traded_on(strategy, before, real).metrics["total_return"].iloc[0]),
+            terminal_returns(ran.equity[:, : real.horizon + 1]),
+            stretch=stretch,
+            metric="Total return",
+            real_bars=real.horizon,
+            path_bars=real.horizon,
+            weights=weights,
+        )
+        for stretch, before, real in stretches
+    ]
 
 
 # --- Findings on skill ---
@@ -266,17 +282,24 @@ DEFLATED = 0.95  # the deflated Sharpe ratio is a probability
 DRAWING_LOTS = 0.5  # the share of splits in which a set chosen at random ranks below the median
 
 
-def evidence_findings(results: Sequence[StrategyResult], scenario: str = "") -> list[Finding]:
-    """Return what the evidence says of every strategy, and of every grid of parameters once."""
-    return [*nulls_findings(results, scenario), *_marker_findings(results, scenario), *_choices(results, scenario)]
-
-
-def nulls_findings(
+def evidence_findings(
     results: Sequence[StrategyResult],
-    scenario: str,
+    scenario: str = "",
     beside: str = "random entries",
     like: str = " with the same trades",
-) -> Iterable[Finding]:
+) -> list[Finding]:
+    """Return what the evidence says of every strategy, and of every grid of parameters once.
+
+    ``beside`` and ``like`` as in :func:`nulls_findings`.
+    """
+    return [
+        *nulls_findings(results, scenario, beside, like),
+        *_marker_findings(results, scenario),
+        *_choices(results, scenario),
+    ]
+
+
+def nulls_findings(results: Sequence[StrategyResult], scenario: str, beside: str, like: str) -> Iterable[Finding]:
     """Yield what is known of every strategy's skill ``beside`` a null strategy that is ``like`` it."""
     for one in results:
         if one.nulls is not None:

@@ -98,3 +98,16 @@ class Ground:
     def real(self, bars: Candles) -> PathSet:
         """Return real bars after the context as a path set of one path."""
         return PathSet.from_history(bars, self.anchor_close)
+
+    def record(self, most: int) -> tuple[Ground, PathSet] | None:
+        """Return the last bars of history as one path, and this ground as it lay before them; None where there is none.
+
+        Args:
+            most: bars at most; fewer where history has no more behind as many as the context has.
+        """
+        seen, bars = len(self.context), len(self.history)
+        start = max(seen, bars - most)
+        if start == bars:
+            return None
+        before = self.behind(self.history.rows(start - seen, start))
+        return before, before.real(self.history.rows(start, bars))

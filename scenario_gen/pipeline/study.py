@@ -121,6 +121,15 @@ class Book:
         """What strategies stand on that trade all assets together."""
         return BookGround.of(self.grounds)
 
+    @property
+    def undisturbed(self) -> BookGround:
+        """The same with history as it was, where a shock stands on the context."""
+        grounds = {
+            name: ground if ground.calm is None else replace(ground, history=ground.calm[1])
+            for name, ground in self.grounds.items()
+        }
+        return replace(self.ground, grounds=grounds)
+
     @cached_property
     def timestamps(self) -> pd.DatetimeIndex:
         """All stamps at which some asset has a generated bar, in order [bar]."""

@@ -19,7 +19,7 @@ from scenario_gen.backtest.book_losses import BookLosses
 from scenario_gen.backtest.book_risk import book_risk
 from scenario_gen.cli.show import show_run
 from scenario_gen.errors import StrategyError
-from scenario_gen.finding import LIMITS, LOOK_AHEAD
+from scenario_gen.finding import LIMITS, LOOK_AHEAD, MARKER, OVERFITTING
 from scenario_gen.pipeline.book import trade
 from scenario_gen.report.numbers import count
 from scenario_gen.report.page import build_page
@@ -228,6 +228,26 @@ def test_what_really_came_stands_among_the_futures(done: tuple[sg.StressRun, Pat
     # Rebalancing two indices that move together moves six bars' return by less than a thousandth.
     by_hand = np.mean([real.close[-1] / real.column("open")[0] - 1 for real in (nd, sp)])
     assert hold.realised.metrics["total_return"] == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_strategies_of_a_book_are_held_against_history_and_their_choice(done: tuple[sg.StressRun, Path]) -> None:
+    run = done[0]
+    for book in scenarios(run):
+        for strategy in book.strategies:
+            assert [marker.stretch for marker in strategy.marker] == ["context", "continuation"]
+            assert strategy.tail is not None
+            assert strategy.tail.causes is not None
+            assert strategy.overfitting is not None
+            assert (strategy.overfitting.sets, strategy.overfitting.history_bars) == (1, 2520)
+        hold = book.strategies[0]
+        assert hold.realised is not None
+        assert hold.marker[1].value == hold.realised.metrics["total_return"]
+    assert {(found.part, found.strategy) for found in MARKER.of(run.findings)} == {
+        (stretch, rule) for stretch in ("context", "continuation") for rule in ("Hold", "Trend")
+    }
+    assert [found.strategy for found in OVERFITTING.of(run.findings)] == ["Hold", "Trend"]
+    page = (done[1] / "index.html").read_text(encoding="utf-8")
+    assert "--overwrite" not in page
 
 
 def test_named_futures_have_the_closes_of_every_asset_and_say_what_was_traded(done: tuple[sg.StressRun, Path]) -> None:

@@ -10,12 +10,13 @@ Every change of a path's equity is booked under one cause, so the causes add up 
 
 An unusual move is one beyond two standard deviations of the context's log returns: close to close, so it is unusual
 for a part of a bar. The amounts are signed: what a trend follower earns with the trend is set against what reversals
-cost it. The definitions are ours; there is no standard for them. Knows arrays; knows neither strategies nor generators.
+cost it. Of several assets each position is booked by its own prices, and the causes add up over them. The definitions
+are ours; there is no standard for them. Knows arrays; knows neither strategies nor generators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,9 @@ class Played:
     opened: NDArray[np.floating]  # float [path, bar]; opening prices
     close: NDArray[np.floating]  # float [path, bar]; closing prices
     context_close: Floats  # float64 [bar]; closes of the real bars before the paths, at least three
+    # float [path, bar]; what the position earned in each bar, all costs in, where the account holds others beside it;
+    # None where all change of equity is its own
+    profit: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,23 +77,26 @@ class TailCauses:
     worst: int  # how many these are
     loss: Estimate  # their mean loss, the sum of the causes' losses
     causes: tuple[Cause, ...]  # the largest first; empty where ``reason`` says why
-    unusual_move: float  # absolute log return beyond which a move is unusual
+    unusual_move: float  # absolute log return beyond which a move is unusual; of several assets the mean of theirs
     reason: str = ""  # why there are none
 
 
-def tail_causes(played: Played, fraction: float = FRACTION, weights: Weights | None = None) -> TailCauses:
+def tail_causes(
+    played: Played | Sequence[Played], fraction: float = FRACTION, weights: Weights | None = None
+) -> TailCauses:
     """Book the losses of the worst paths under their causes, beside those of all other paths.
 
     Args:
-        played: equity, exposure, costs and prices.
+        played: equity, exposure, costs and prices; of several assets one of each, with what it earned.
         fraction: share of paths that are called the worst; at least 10 paths are needed there.
         weights: of the paths, where they do not all stand for as much; those called the worst stand for the fraction.
 
     Raises:
         ValueError: the context has fewer than three closes, which have no standard deviation.
     """
-    unusual = unusual_move(played.context_close)
-    amounts = booked(played)
+    positions = [played] if isinstance(played, Played) else played
+    unusual = float(np.mean([unusual_move(each.context_close) for each in positions]))
+    amounts = np.sum([booked(each) for each in positions], axis=0)
     in_tail, reason = _worst(amounts.sum(axis=1), fraction, weights)
     worst = int(in_tail.sum())
     if reason:
@@ -122,7 +129,7 @@ def _worst(losses: Floats, fraction: float, weights: Weights | None) -> tuple[ND
 def booked(played: Played) -> Floats:
     """Return what each cause took, as shares of the starting cash, float64 [path, cause] in the order of CAUSES.
 
-    A row's sum is the path's loss, the starting cash less the last equity.
+    A row's sum is the path's loss, the starting cash less the last equity; of one asset among several, its part.
     """
     pieces = [_booked(part) for part in _pieces(played)]
     return np.concatenate([np.empty((0, len(CAUSES))), *pieces])
@@ -179,6 +186,7 @@ def _pieces(played: Played) -> Iterator[Played]:
             opened=played.opened[part].astype(np.float64),
             close=played.close[part].astype(np.float64),
             context_close=played.context_close,
+            profit=None if played.profit is None else played.profit[part].astype(np.float64),
         )
 
 
@@ -188,7 +196,8 @@ def _booked(played: Played) -> Floats:
     held = _shifted(played.exposure, 0.0)  # at the last close; the account starts without a position
     jumped = np.abs(np.log(played.opened / last)) > unusual
     gap = np.where(jumped, -held * before * (played.opened / last - 1), 0.0)  # losses are positive
-    rest = before - played.equity[:, 1:] - played.costs - gap
+    profit = np.diff(played.equity, axis=1) if played.profit is None else played.profit
+    rest = -profit - played.costs - gap
     spiked = np.abs(np.log(played.close / played.opened)) > unusual
     position = np.sign(np.where(held != 0, held, played.exposure))
     with_trend = (position * _trend(played) > 0) & ~spiked

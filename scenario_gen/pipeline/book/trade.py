@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.account import AT, ENDING, ENDINGS, Floats
 from scenario_gen.backtest.book import trade_book
 from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
-from scenario_gen.backtest.book_nulls import JUDGED, SHUFFLED, with_book_evidence
+from scenario_gen.backtest.book_nulls import SHUFFLED, most_futures, with_book_evidence
 from scenario_gen.backtest.book_risk import book_risk
-from scenario_gen.backtest.evidence import nulls_findings
+from scenario_gen.backtest.evidence import evidence_findings
 from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies, fills_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
@@ -179,22 +179,26 @@ def probe_books(study: Study, results: Results) -> tuple[Results, list[Finding]]
 
 
 def hold_books_against(study: Study, results: Results) -> tuple[Results, list[Finding]]:
-    """Hold every strategy of a book against equal weight, and against its own decisions of other futures."""
+    """Hold every strategy of a book against equal weight, its own decisions of other futures, and history."""
     parts: dict[str, dict[str, list[StrategyResult]]] = {}
     findings: list[Finding] = []
-    known = [] if results.book is None else results.book.scenarios
-    everywhere = len(known) * len(study.strategies) <= NAMED_LIMIT
-    for book, scenario in zip(study.books, known, strict=True):
+    scenarios = [] if results.book is None else results.book.scenarios
+    everywhere = len(scenarios) * len(study.strategies) <= NAMED_LIMIT
+    for book, scenario in zip(study.books, scenarios, strict=True):
         if parts and not everywhere:
-            study.progress.note(f"{book.name}: skill beyond equal weight is judged in {study.books[0].name} alone")
+            study.progress.note(f"{book.name}: skill, pairs and tails are judged in {study.books[0].name} alone")
             continue
-        title = f"{book.name}: strategies beside chance and equal weight"
-        with study.progress.stage(title, len(study.strategies)) as advance:
-            futures = first_futures(book, study.store, JUDGED)
-            judged = with_book_evidence(book.ground, futures, study.strategies, scenario.strategies, advance)
+        with study.progress.stage(f"{book.name}: beside chance and history", 2 * len(study.strategies)) as advance:
+            futures = first_futures(book, study.store, most_futures(len(book.grounds), len(book.timestamps)))
+            on = (book.undisturbed, futures, study.strategies, scenario.strategies)
+            judged = with_book_evidence(*on, advance, book.real if len(book.later) else None)
+        if any(asset.hit for asset in book.grounds.values()):  # what really came was not shocked
+            judged = [replace(each, marker=[]) for each in judged]
         parts[book.name] = {"strategies": judged}
         if book.role == "scenario":
-            findings += nulls_findings(judged, book.name, SHUFFLED, "")
+            known = {(finding.name, finding.told) for finding in findings}  # a grid on one history: once
+            more = evidence_findings(judged, book.name, SHUFFLED, "")
+            findings += [each for each in more if (each.name, each.told) not in known]
     return results.amended_books(parts), findings
 
 

@@ -1,6 +1,6 @@
 """A book beside equal weight and beside its own decisions of other futures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -104,7 +104,7 @@ def test_only_a_book_that_knows_the_next_bar_beats_its_shuffled_decisions(book, 
 def known(strategy):
     """A result of which nothing but the name is known."""
     nothing = Estimate(None)
-    return StrategyResult(strategy.name, "", {}, [], nothing, [], {}, {}, None, None, [])
+    return StrategyResult(strategy.name, strategy.use, {}, [], nothing, [], {}, {}, None, None, [])
 
 
 def test_every_strategy_of_a_book_stands_beside_both(book, loaded):
@@ -118,7 +118,59 @@ def test_every_strategy_of_a_book_stands_beside_both(book, loaded):
     assert {pair.against for each in (rising, still, own) for pair in each.paired} == {EQUAL_WEIGHT}
     assert rising.paired[0].label == "better"
     assert rising.paired[0].win_share.value > 0.9  # fills at opens: the gap before them is not earned
-    assert told == [1, 1, 1]
+    assert sum(told) == 6  # each is traded and shuffled, and its choice of parameters judged
+
+
+def test_a_book_has_a_record_as_long_as_every_asset_is_warm(make_book):
+    whole = make_book({name: Broker() for name in "ab"}, paths=1, bars=8, seed=3)
+    past = {name: asset.context for name, asset in whole.ground.grounds.items()}  # 40 bars of each
+    kept = np.delete(np.arange(40), [20, 38])  # a market that was closed twice
+    past["b"] = replace(past["b"], timestamps=past["b"].timestamps[kept], values=past["b"].values[kept])
+    ground = replace(
+        whole.ground,
+        grounds={
+            name: replace(asset, history=past[name], context=past[name].rows(len(past[name]) - 10, len(past[name])))
+            for name, asset in whole.ground.grounds.items()
+        },
+    )
+    before, record = ground.record(12)
+    assert list(record.timestamps) == list(past["a"].timestamps[-12:])
+    assert {name: len(asset.context) for name, asset in before.grounds.items()} == {"a": 10, "b": 10}
+    assert all(asset.context.timestamps[-1] < record.timestamps[0] for asset in before.grounds.values())
+    assert ground.record(1000)[1].horizon == 30  # the first ten bars of each warm a strategy up
+    assert whole.ground.record(12) is None  # no bars behind the context
+
+
+def test_the_grid_of_a_book_is_judged_on_its_real_record(make_book, loaded):
+    whole = make_book({name: Broker() for name in "ab"}, paths=60, bars=12, seed=4)
+    ground = whole.ground.behind({name: asset.context.rows(30, 40) for name, asset in whole.ground.grounds.items()})
+    sets = [replace(loaded(Rising(n)), name=f"r{n}", use="r", params={"ahead": n}) for n in (0, 1)]
+    judged = with_book_evidence(ground, whole.paths, sets, [known(each) for each in sets], lambda many: None)
+    choice = judged[0].overfitting
+    assert (choice.sets, choice.history_bars) == (2, 30)
+    made = [trade_book(each, *ground.record(30)).result.equity[0].astype(float) for each in sets]
+    best = max(np.mean(r) / np.std(r, ddof=1) * 252**0.5 for r in (np.diff(of) / of[:-1] for of in made))
+    assert choice.deflated.sharpe == pytest.approx(best, rel=1e-4)  # float32 equity; the year of these bars is 252
+    assert judged[1].overfitting == choice
+    # The last twelve real bars are a future of their own: what was made there stands among what the paths make.
+    (marker,) = judged[0].marker
+    real = trade_book(sets[0], *ground.record(12)).result.metrics["total_return"].iloc[0]
+    assert (marker.stretch, marker.value, marker.percentile.n) == ("context", pytest.approx(real), 60)
+
+
+def test_what_the_worst_futures_of_a_book_lost_is_booked_in_full(make_book, loaded):
+    many = make_book({name: Broker(fees=0.0005, borrow=0.02) for name in ASSETS}, paths=1000, bars=6, seed=9)
+    strategy = loaded(Dipped())
+    (judged,) = with_book_evidence(many.ground, many.paths, [strategy], [known(strategy)], lambda number: None)
+    metrics = trade_book(strategy, many.ground, many.paths).result.metrics
+    worst = metrics.nsmallest(10, "total_return")  # the worst hundredth
+    causes = judged.tail.causes
+    assert judged.tail.paths == 1000
+    # Equity is in single precision: relative errors of 6e-8.
+    assert causes.loss.value == pytest.approx(-worst["total_return"].mean(), abs=1e-6)
+    assert sum(cause.loss.value for cause in causes.causes) == pytest.approx(causes.loss.value, abs=1e-9)
+    (fees,) = [cause for cause in causes.causes if cause.name == "costs"]
+    assert fees.loss.value == pytest.approx(worst["fees"].mean(), abs=1e-9)
 
 
 def test_what_cannot_be_shuffled_is_said_to_be_not_judged(book, loaded):
