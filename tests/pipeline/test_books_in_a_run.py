@@ -248,6 +248,10 @@ def test_strategies_of_a_book_are_held_against_history_and_their_choice(done: tu
     assert [found.strategy for found in OVERFITTING.of(run.findings)] == ["Hold", "Trend"]
     page = (done[1] / "index.html").read_text(encoding="utf-8")
     assert "--overwrite" not in page
+    assert "Beside equal weight that is bought and held, path by path." in page
+    assert "Beside its own decisions of other futures." in page
+    assert "buying and holding, path" not in page  # of one asset alone
+    assert "random times of other paths" not in page
 
 
 def test_named_futures_have_the_closes_of_every_asset_and_say_what_was_traded(done: tuple[sg.StressRun, Path]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from scenario_gen.backtest.book_nulls import DRAWS, EQUAL_WEIGHT, JUDGED
 from scenario_gen.backtest.limits import BY_KEY, LimitVerdict, judge_strategy
+from scenario_gen.backtest.nulls import BUY_AND_HOLD
 from scenario_gen.backtest.uses import class_name
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, Finding
 from scenario_gen.report import numbers
@@ -19,15 +20,27 @@ from scenario_gen.report.tables.outcomes import LABEL, LOW, MEDIAN, decision, de
 from scenario_gen.report.words import name
 from scenario_gen.store.results import BookScenario, StressRun
 
-HELD = {"buy and hold": "buying and holding", EQUAL_WEIGHT: "equal weight of all assets"}  # what a run holds against
+HELD = {
+    BUY_AND_HOLD: "Beside buying and holding, path by path.",
+    EQUAL_WEIGHT: "Beside equal weight that is bought and held, path by path.",
+}
+OF_ONE_ASSET = (
+    "Beside random entries.",
+    "Random entries",
+    "The strategy’s own round trips (as many, as long, on the same sides, with the same costs) put at random times of "
+    "other paths, 20 draws each.",
+)
+OF_A_BOOK = (
+    "Beside its own decisions of other futures.",
+    "Decisions of other futures",
+    f"What the strategy decides on another future, filled at the same bars of this one at the same costs, on {JUDGED} "
+    f"futures at most, {DRAWS} draws each.",
+)
+LIKE_THESE = (
+    "Of strategies without skill 2.5% read “higher” by luck. These paths share one context: a difference here is about "
+    "these paths."
+)
 READINGS = {"skilled": "higher", "worse": "lower", "not told apart": "no difference shown"}
-PLACED_AT_RANDOM = (
-    "round trips (as many, as long, on the same sides, with the same costs) put at random times of other paths, 20 "
-    "draws each"
-)
-SHUFFLED = (
-    f"decisions, made on one future and filled on another of the first {JUDGED}, at the same costs, {DRAWS} draws each"
-)
 PAIRED = {"better": "better", "worse": "worse", "not told apart": "no difference shown"}
 PLACES = {"inside": "within the middle 95%", "low": "lower than nearly all", "high": "higher than nearly all"}
 SHAPES = {
@@ -200,56 +213,49 @@ def causes_table(scenario: PlacedScenario) -> Table | None:
 
 
 def holding_table(scenario: PlacedScenario) -> Table | None:
-    """Return every strategy less buying and holding on the same paths, of several assets less equal weight; or None."""
+    """Return every strategy less holding on the same paths, of a book all assets by equal parts, or None."""
+    held = EQUAL_WEIGHT if isinstance(scenario.scenario, BookScenario) else BUY_AND_HOLD
+    short = "equal weight’s" if held == EQUAL_WEIGHT else "holding’s"
 
     def of(metric: str, path: str, form: str) -> Any:
         def cell(placed: Placed) -> Shown:
-            pairs = {pair.value.metric: pair for pair in placed.each("paired") if pair.value.against in HELD}
+            pairs = {pair.value.metric: pair for pair in placed.each("paired") if pair.value.against == held}
             return show(pairs[metric].find(path), form)
 
         return cell
 
     def reading(placed: Placed) -> str:
-        pairs = {pair.metric: pair.label for pair in placed.strategy.paired if pair.against in HELD}
+        pairs = {pair.metric: pair.label for pair in placed.strategy.paired if pair.against == held}
         return PAIRED.get(pairs["total_return"], pairs["total_return"])
 
-    held = [p for p in scenario.strategies() if any(pair.against in HELD for pair in p.strategy.paired)]
-    against = next((pair.against for p in held for pair in p.strategy.paired if pair.against in HELD), "")
     return tabled(
         "Strategy",
         (
-            Column("Return less holding’s, mean", of("total_return", "mean", "signed percent")),
+            Column(f"Return less {short}, mean", of("total_return", "mean", "signed percent")),
             Column("… median", of("total_return", "median", "signed percent")),
             Column("Ahead on", of("total_return", "win_share", "share")),
             Column("p, adjusted", of("total_return", "p_mean_adjusted", "q")),
             Column("Reading", reading, left=True, css="l"),
-            Column("Drawdown less holding’s, mean", of("max_drawdown", "mean", "signed percent")),
+            Column(f"Drawdown less {short}, mean", of("max_drawdown", "mean", "signed percent")),
         ),
-        held,
-        title=f"Beside {HELD.get(against, against)}, path by path.",
+        [p for p in scenario.strategies() if any(pair.against == held for pair in p.strategy.paired)],
+        title=HELD[held],
         caption=f"Scenario {scenario.title}. Brackets: 95% intervals of the paired difference; p by Student’s t, "
         "adjusted (Holm) for all strategies together.",
     )
 
 
 def chance_table(scenario: PlacedScenario) -> Table | None:
-    """Return every strategy less random entries with its own trades, of a book less its own decisions; or None."""
-    book = isinstance(scenario.scenario, BookScenario)
+    """Return every strategy less one that knows nothing of the path but trades like it, or None."""
+    title, beside, caption = OF_A_BOOK if isinstance(scenario.scenario, BookScenario) else OF_ONE_ASSET
     columns = (
         Column("Mean return", "nulls/strategy_mean", "signed percent"),
-        Column("Shuffled decisions" if book else "Random entries", "nulls/null_mean", "signed percent"),
+        Column(beside, "nulls/null_mean", "signed percent"),
         Column("Difference", "nulls/mean", "signed percent"),
         Column("p, adjusted", "nulls/p_adjusted", "q"),
         Column("Reading", "nulls/label", lambda label: READINGS.get(label, label), left=True, css="l"),
     )
-    return tabled(
-        "Strategy",
-        columns,
-        _having(scenario, "nulls"),
-        title="Beside its own decisions of other futures." if book else "Beside random entries.",
-        caption=f"The strategy’s own {SHUFFLED if book else PLACED_AT_RANDOM}. Of strategies without "
-        "skill 2.5% read “higher” by luck. These paths share one context: a difference here is about these paths.",
-    )
+    return tabled("Strategy", columns, _having(scenario, "nulls"), title=title, caption=f"{caption} {LIKE_THESE}")
 
 
 def history_table(scenario: PlacedScenario) -> Table | None:
