@@ -1108,10 +1108,12 @@ BUGS: tuple[Bug, ...] = (
         ("a book buys before it sells", "(asked != 0, asked * price)", "(asked != 0, -asked * price)"),
         ("debts of a book are shared alike", "out=alike, where=total > 0", "out=alike, where=total < 0"),
         ("entries of one moment take all their cash", "where=total > left)", "where=total > np.inf)"),
+        ("a book of shorts goes beyond its net", "None else (1.0, -1.0):", "None else (1.0,):"),
     ),
     *bugs_of(
         "backtest/book_nulls.py",
         "backtest/book/test_book_nulls.py",
+        ("each asset of a book is booked with all fees", "ran.trades[ran.trades[ASSET] == name]", "ran.trades"),
         (
             "shuffled decisions stay where they are",
             "(owner[rows, draw][:, None]",

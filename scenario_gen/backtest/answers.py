@@ -101,12 +101,28 @@ def usable_signals(
     )
 
 
-def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slice, broker: Broker) -> WeightOrders:
-    """Return the target weights of ``rows``, [bar, column], within the broker's leverage.
+def usable_weights(
+    strategy: LoadedStrategy,
+    answer: Any,
+    bars: Bars,
+    rows: slice,
+    broker: Broker,
+    shorts: NDArray[np.bool_] | bool | None = None,
+) -> WeightOrders:
+    """Return the target weights of ``rows``, [bar, column], within the broker's leverage and net.
+
+    Args:
+        strategy: whose answer it is.
+        answer: what it returned.
+        bars: what it was shown.
+        rows: the decisions to read.
+        broker: of the account.
+        shorts: bool [column], whether shorts are opened, which else count for nothing in the net; None: the broker's.
 
     Raises:
         StrategyError: not a frame like ``bars.close`` (or ``Targets`` with one), or not numbers in [-leverage,
-            leverage]; or the absolute weights of a book's assets sum to more. Units are held against the cash at the
+            leverage]; or the absolute weights of a book's assets sum to more, or longs less shorts to more than
+            the broker's net. Units are held against the cash at the
             first of the rows.
     """
     asked = answer if isinstance(answer, Targets) else Targets(answer)
@@ -120,11 +136,15 @@ def usable_weights(strategy: LoadedStrategy, answer: Any, bars: Bars, rows: slic
     reader = _Reader(strategy, bars, rows, "weights")
     most = MOST_UNITS if asked.units else broker.leverage
     weights = reader.numbers("", asked.weights, -most, most)
+    worth = weights
     if asked.units:
         worth = weights[:1] * bars.close.to_numpy()[rows][:1] / broker.cash
         reader.refuse_gross(worth, broker.leverage, max(len(bars.assets), 1), "units are worth shares of the cash that")
     elif bars.assets:
         reader.refuse_gross(weights, broker.leverage, len(bars.assets), "the absolute weights")
+    if broker.net is not None:
+        held = np.where(broker.shorts if shorts is None else shorts, worth, np.maximum(worth, 0.0))
+        reader.refuse_net(held, broker.net, max(len(bars.assets), 1))
     due = np.arange(len(weights)) % asked.every == 0
     return WeightOrders(np.where(due[:, None], weights, np.nan), asked.band, asked.units)
 
@@ -223,6 +243,19 @@ class _Reader:
                 f"({int(over.sum())} such bars and paths)",
                 f"at most {most:g}, the broker's leverage, over all assets",
                 "divide them by their sum, or raise broker.leverage",
+            )
+
+    def refuse_net(self, weights: Floats, most: float, assets: int) -> None:
+        """Refuse weights whose longs less shorts are further from 0 than the broker's net, but for rounding."""
+        net = np.nan_to_num(weights).reshape(len(weights), -1, assets).sum(axis=2)  # [bar, path]
+        over = np.abs(net) > most + ROUNDING * max(most, 1.0)
+        if over.any():
+            row, path = np.argwhere(over)[0]
+            raise self._refused(
+                f"longs less shorts come to {net[row, path]:g} at {self._place(row, path * assets, of_path=True)} "
+                f"({int(over.sum())} such bars and paths)",
+                f"between {-most:g} and {most:g}, the broker's net",
+                "set shorts against longs, hold less, or raise broker.net",
             )
 
     def _place(self, row: int, column: int, *, of_path: bool = False) -> str:

@@ -48,7 +48,7 @@ from scenario_gen.market.paths import PathSet
 AnyGround: TypeAlias = "Ground | BookGround"
 AnyPaths: TypeAlias = PathSet | BookPaths
 
-SHARED = ("cash", "fill", "leverage", "position")  # of the broker: what the account of a book has once
+SHARED = ("cash", "fill", "leverage", "net", "position")  # of the broker: what the account of a book has once
 USUAL: Mapping[str, float] = {"cost_times": 1.0, "slippage": 0.0, "ceiling": np.inf, "floor": -np.inf, "missed": 0.0}
 
 
@@ -341,7 +341,7 @@ def _fill(strategy: LoadedStrategy, ground: BookGround, bars: Bars, seen: Bars, 
     answer = ask(strategy, method, seen.lent())
     costs = ground.costs(bars.close.shape[1] // assets)
     if method == "weights":
-        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), broker)
+        weights = usable_weights(strategy, answer, bars, rows_filled(bars, broker), broker, costs.shorts)
         return simulate.run_weights(market, weights, broker, bars.bars_per_year, costs)
     wanted = _wanted(strategy, answer, bars, ground, costs)
     return simulate.run_signals(market, wanted, broker, bars.bars_per_year, costs)

@@ -67,17 +67,22 @@ Wanted: TypeAlias = WeightOrders | SignalOrders
 
 @dataclass(frozen=True)
 class _EqualWeight:
+    share: float  # of equity, all assets together
+
     def weights(self, bars: Bars) -> Targets:
-        return Targets(bars.close * 0.0 + 1 / len(bars.assets), every=len(bars))
+        return Targets(bars.close * 0.0 + self.share / len(bars.assets), every=len(bars))
 
 
 def equal_weight(ground: BookGround, paths: BookPaths) -> BookBacktest:
     """Backtest buying an even slice of every asset at the first fill and never selling, by the same broker.
 
+    Where the broker limits the net to less than all equity, as much is bought.
+
     Raises:
         SpecError: the ground cannot carry a book.
     """
-    return trade_book(LoadedStrategy(EQUAL_WEIGHT, "", {}, _EqualWeight(), Path(__file__)), ground, paths)
+    rule = _EqualWeight(1.0 if ground.broker.net is None else min(1.0, ground.broker.net))
+    return trade_book(LoadedStrategy(EQUAL_WEIGHT, "", {}, rule, Path(__file__)), ground, paths)
 
 
 def shuffled_decisions(
@@ -198,8 +203,8 @@ def _asked(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -> It
             continue
         bars, seen = book_bars(ground, some), book_bars(ground, some.as_seen)
         answer = ask(strategy, "weights", seen.lent())
-        rows = rows_filled(bars, ground.broker)
-        yield market_on(bars, some), usable_weights(strategy, answer, bars, rows, ground.broker)
+        rows, shorts = rows_filled(bars, ground.broker), ground.costs(len(some)).shorts
+        yield market_on(bars, some), usable_weights(strategy, answer, bars, rows, ground.broker, shorts)
 
 
 def _filled(ground: BookGround, market: Quotes, wanted: Wanted) -> Floats:

@@ -55,6 +55,12 @@ class Broker(Section):
     leverage: float = Field(
         default=1.0, ge=1.0, le=MAX_LEVERAGE, description="largest size and weight, in shares of equity"
     )
+    net: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=MAX_LEVERAGE,
+        description="largest net, longs less shorts, in shares of equity: weights beyond it are refused, entries cut",
+    )
     lot: float | None = Field(
         default=None, gt=0.0, le=1e12, description="orders are rounded down to multiples of it, e.g. 1 or 100 shares"
     )

@@ -63,7 +63,7 @@ class Watch:
             return
         size = wanted.size[since]
         fill = ledger.fill_price(price, side, bar)
-        units = ledger.affordable(ledger.budget(np.where(side == 0, 0.0, size), price), fill, bar)
+        units = ledger.affordable(np.abs(ledger.budget(side * size, price)), fill, bar)
         ledger.order(side * units, price, bar, refused=(side != 0) & (size > 0) & (units == 0))
         opened = (side != 0) & (ledger.units != 0)
         self.entry = np.where(opened, fill, self.entry)
@@ -168,17 +168,27 @@ class Ledger:
         return np.asarray(self.cash + self.costs.of_accounts(self.units * price))
 
     def budget(self, size: Floats, price: Floats) -> Floats:
-        """Return the money that each column's entry may take, [column]: its share of equity (0 where none enters).
+        """Return the money that each column's entry takes, [column]: its share of equity, negative for a short's.
 
         All positions of an account are worth its leverage in shares of equity, at most: entries of one moment that
-        would go beyond are cut alike. A single asset that enters is flat.
+        would go beyond are cut alike. A single asset that enters is flat. Beyond the broker's net those of the side
+        that is too large are cut alike; before costs.
         """
         worth = self.worth(price)
-        wanted = size * self.costs.of_columns(worth)
+        signed = self._within_leverage(size * self.costs.of_columns(np.maximum(worth, 0.0)), worth, price)
+        most, now = (self.broker.net or 0.0) * worth, self.costs.of_accounts(self.units * price)
+        for side in () if self.broker.net is None else (1.0, -1.0):
+            total = self.costs.of_accounts(np.maximum(side * signed, 0.0))
+            room = np.maximum(most - side * (now + self.costs.of_accounts(signed)) + total, 0.0)
+            cut = np.divide(room, total, out=np.ones_like(total), where=total > room)
+            signed = np.where(side * signed > 0, signed * self.costs.of_columns(cut), signed)
+        return np.asarray(signed)
+
+    def _within_leverage(self, wanted: Floats, worth: Floats, price: Floats) -> Floats:
         if self.costs.assets == 1:
-            return np.asarray(wanted)
+            return wanted
         left = np.maximum(self.broker.leverage * worth - self.costs.of_accounts(np.abs(self.units) * price), 0.0)
-        total = self.costs.of_accounts(wanted)
+        total = self.costs.of_accounts(np.abs(wanted))
         cut = np.divide(left, total, out=np.ones_like(total), where=total > left)
         return np.asarray(wanted * self.costs.of_columns(cut))
 
@@ -396,7 +406,7 @@ def with_carried(
     """
     lag = len(context.close) - len(before.entries)  # the first bars have no decision before them
     bars = Quotes(*(getattr(context, name)[lag:] for name in ("open", "high", "low", "close")))
-    held = Broker(fill=broker.fill, leverage=broker.leverage)
+    held = Broker(fill=broker.fill, leverage=broker.leverage, net=broker.net)
     costs = Costs.of(broker) if costs is None else costs
     before, first = (each.fillable(shorts=costs.shorts) for each in (before, wanted))
     free = replace(Costs.of(held), assets=costs.assets)

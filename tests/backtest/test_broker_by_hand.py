@@ -57,6 +57,19 @@ def test_slippage_by_the_range_is_a_share_of_high_less_low(make_market, told, lo
     assert (trade.entry_price, trade.exit_price, trade["size"]) == pytest.approx((110, 97.5, 10))
 
 
+def test_an_entry_of_one_asset_is_cut_to_the_net_and_weights_beyond_it_are_refused(make_market, told, loaded):
+    market = toy(make_market, FLAT, (100, 110, 100, 110, 1000))
+    result = backtest(loaded(told(wish(2, 2), wish(2))), market, cash=1000, net=0.5)
+    assert result.equity[0].tolist() == [1000, 1000, 1050]  # 5 units
+
+    class Whole:
+        def weights(self, bars):
+            return bars.close * 0 + 1.0
+
+    with pytest.raises(StrategyError, match="longs less shorts come to 1 at"):
+        backtest(loaded(Whole()), market, net=0.5)
+
+
 def test_a_short_pays_for_what_it_borrows_at_each_close(make_market, told, loaded):
     market = toy(make_market, (100, 110, 100, 110, 1000), (110, 120, 110, 120, 1000), (120, 120, 100, 100, 1000))
     none = wish(3)

@@ -69,6 +69,13 @@ def test_equal_weight_is_bought_once_and_held(book):
     assert (held.result.metrics["trades"] == 3).all()
 
 
+def test_equal_weight_is_bought_as_far_as_the_net_goes(make_book):
+    half = make_book({name: Broker(net=0.5) for name in ASSETS}, paths=20, bars=5, seed=21)
+    whole = equal_weight(replace(half.ground, broker=Broker()), half.paths).result.metrics["total_return"]
+    made = equal_weight(half.ground, half.paths).result.metrics["total_return"]
+    np.testing.assert_allclose(made, whole / 2, atol=1e-6)  # float32 equity
+
+
 @pytest.mark.parametrize("strategy", [Rising(), Dipped()])
 def test_decisions_of_other_futures_make_what_they_make_here(book, loaded, strategy):
     few = book.paths.first(6)

@@ -389,6 +389,58 @@ def test_weights_beyond_the_leverage_are_refused_with_their_place(make_book, loa
     assert trade_book(loaded(Even(gross=1.5)), book.ground, book.paths).holding.sum(axis=2).max() < 1.6
 
 
+def test_weights_beyond_the_net_are_refused_and_a_long_against_a_short_is_not(make_book, loaded, given_weights):
+    book = make_book({name: Broker(net=0.5) for name in "ab"}, paths=4, bars=5)
+    even = loaded(given_weights(np.full((5, 4, 2), 0.3)))
+    with pytest.raises(StrategyError) as error:
+        trade_book(even, book.ground, book.paths)
+    assert "longs less shorts come to 0.6" in str(error.value)
+    assert "(20 such bars and paths)" in str(error.value)
+    assert "between -0.5 and 0.5, the broker's net" in str(error.value)
+    opposed = loaded(given_weights(np.full((5, 4, 2), [0.7, -0.3])))  # 0.4 net, all of the leverage
+    held = trade_book(opposed, book.ground, book.paths).holding
+    np.testing.assert_allclose(held[:, 0].sum(axis=1), 0.4, atol=0.06)  # a bar of 2 % later
+    # Where no shorts are opened the long stands alone: 0.7.
+    alone = make_book({name: Broker(net=0.5, shorts=False) for name in "ab"}, paths=4, bars=5)
+    with pytest.raises(StrategyError, match=r"longs less shorts come to 0\.7"):
+        trade_book(opposed, alone.ground, alone.paths)
+    with pytest.raises(SpecError, match=r"broker\.net is None for a and 0\.5 for b"):
+        make_book({"a": Broker(), "b": Broker(net=0.5)})
+
+
+@dataclass(frozen=True)
+class Entering:
+    """Enters asset a, then b, at given bars of the path, long (1) or short (-1), each with its whole slice."""
+
+    at: tuple[int, int]
+    sides: tuple[int, int]
+
+    def signals(self, bars: Bars) -> Signals:
+        none = bars.close * 0 > 1
+        long, short = none.copy(), none.copy()
+        for place, (bar, side) in enumerate(zip(self.at, self.sides, strict=True)):
+            (long if side > 0 else short).iloc[bars.context_bars - 1 + bar, place] = True
+        return Signals(long, none, short, none)
+
+
+@pytest.mark.parametrize(
+    ("at", "sides", "held"),
+    [
+        ((0, 0), (1, 1), [0.25, 0.25]),  # half of the equity each: cut alike to half of it together
+        ((0, 0), (-1, -1), [-0.25, -0.25]),
+        ((0, 0), (1, -1), [0.5, -0.5]),  # no net at all
+        ((0, 1), (1, 1), [0.5, 0.0]),  # nothing is left for the second
+        ((0, 1), (1, -1), [0.5, -0.5]),
+    ],
+)
+def test_entries_beyond_the_net_are_cut(make_book, loaded, at, sides, held):
+    flat = np.full((1, 3, 4), 100.0)
+    brokers = {name: Broker(cash=1000, net=0.5) for name in "ab"}
+    book = make_book(brokers, values={"a": flat, "b": flat}, context=np.full((3, 4), 100.0))
+    made = trade_book(loaded(Entering(at, sides)), book.ground, book.paths)
+    np.testing.assert_allclose(made.holding[0, -1], held, atol=1e-12)
+
+
 def test_what_cannot_be_a_book_is_refused(make_book, loaded):
     with pytest.raises(SpecError, match=r"broker\.leverage is 1\.0 for spx and 2\.0 for ndx"):
         make_book({"spx": Broker(), "ndx": Broker(leverage=2)})
