@@ -140,7 +140,7 @@ ONE_MISTAKE = [
     (
         "broker: {fee: 0.5}",
         "broker.fee: unknown key; did you mean 'fees'? Allowed here: cash, fees, fee_per_order, fee_minimum, "
-        "slippage, slippage_range, fill, shorts, borrow, leverage, lot, volume_share, position",
+        "slippage, slippage_range, fill, shorts, borrow, leverage, net, lot, volume_share, position",
     ),
     (
         "broker: {slippage: x3}",
