@@ -145,7 +145,7 @@ def test_what_a_strategy_writes_is_no_input(tmp_path: Path) -> None:
 def test_versions_of_packages_belong_to_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "a")
     run(folder)
-    monkeypatch.setattr("scenario_gen.pipeline.study.version", lambda name: "0.0.1")
+    monkeypatch.setattr("scenario_gen.pipeline.identity.version", lambda name: "0.0.1")
     with pytest.raises(StoreError, match="differs in packages"):
         run(folder)
 
