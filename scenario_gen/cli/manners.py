@@ -152,7 +152,10 @@ class BarProgress:
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar of ``total`` steps while the stage lasts."""
+        """Show a bar of ``total`` steps while the stage lasts; none of a stage without steps."""
+        if total <= 0:
+            yield _unshown
+            return
         outermost = self._live is None
         live = self._live or _bars(self._console)
         self._live = live
@@ -180,14 +183,17 @@ class LineProgress:
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Write a line at the start, at each quarter of ``total`` and at the end."""
+        """Write a line at the start, at each quarter of ``total`` and at the end; none of a stage without steps."""
+        if total <= 0:
+            yield _unshown
+            return
         began, done, told = self._clock(), 0, 0
         self.note(f"{title} ...")
 
         def advance(steps: int) -> None:
             nonlocal done, told
             done += steps
-            quarter = 4 * done // total if total > 0 else 4
+            quarter = 4 * done // total
             if told < quarter < 4:
                 told = quarter
                 self.note(f"{title}: {done} of {total}")
@@ -207,11 +213,16 @@ class NotesOnly:
     def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """Open a stage that shows nothing."""
         del title, total
-        yield lambda steps: None
+        yield _unshown
 
     def note(self, text: str) -> None:
         """Write the line to stderr."""
         print(printable(text), file=sys.stderr, flush=True)
+
+
+def _unshown(steps: int) -> None:
+    """Take the number of steps done and show nothing of it."""
+    del steps
 
 
 def choose_progress(*, quiet: bool = False) -> Progress:

@@ -26,7 +26,7 @@ from scenario_gen.finding import (
 )
 from scenario_gen.generators.sections import name_of
 from scenario_gen.report import numbers, words
-from scenario_gen.report.faults import calibration_card, facts_card, generator_fault
+from scenario_gen.report.faults import calibration_card, capital, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import Placed, PlacedScenario
 from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, declared_level, limit_figure, rate
@@ -260,7 +260,7 @@ def _finding_card(check: Check, absent: str, findings: Sequence[Finding]) -> Car
     top = next(finding for finding in found if finding.label == label)
     where = f" ({name(top.scenario)})" if top.scenario else ""
     band = f"; looked for: {top.band}" if top.band else ""
-    return Card(check, label, (f"{top.told[:1].upper()}{top.told[1:]}{where}{band}.",))
+    return Card(check, label, (f"{capital(top.told)}{where}{band}.",))
 
 
 def _sets_in_words(base: PlacedScenario) -> str:

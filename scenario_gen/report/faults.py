@@ -229,7 +229,12 @@ def _tail_sentence(tail: Exceedances, placed: PlacedScenario, label: Label) -> S
 
 def _sentence_of(finding: Finding) -> str:
     where = f" ({name(finding.scenario)})" if finding.scenario else ""
-    return f"{finding.told[:1].upper()}{finding.told[1:]}{where}."
+    return f"{capital(finding.told)}{where}."
+
+
+def capital(text: str) -> str:
+    """Return the text with a capital letter, but for a name that it begins with, such as ``eurusd: ...``."""
+    return text if text.partition(" ")[0].endswith(":") else f"{text[:1].upper()}{text[1:]}"
 
 
 def caps(run: StressRun, scenarios: Sequence[PlacedScenario]) -> list[Sentence]:

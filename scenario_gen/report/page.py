@@ -79,6 +79,10 @@ def moment(stamp: str) -> str:
 
 MOST_TABLED = 40  # strategies; of a larger grid, the tables of all would outweigh the page
 BUDGET = 3_000_000
+STRESSED_BOOK = (
+    "Not judged: what a shock or another correlation costs a book is not measured future by future. How its scenarios "
+    "fared stands beside base in “How did the strategies fare?”."
+)
 COLOURS = ("1", "2", "3", "4")
 
 
@@ -259,7 +263,7 @@ def _sections(
     if sum(bool(one.scenario.strategies) for one in placed) < 2:
         absent["across"] = words.ABSENT["across"]
     if not stressed:
-        absent["stress"] = words.ABSENT["stress"]
+        absent["stress"] = STRESSED_BOOK if _book_is_stressed(run) else words.ABSENT["stress"]
     listed = [*words.SECTIONS]
     if run.book is not None:
         listed.insert([key for key, _ in listed].index("facts") + 1, words.BOOK_SECTION)
@@ -274,6 +278,13 @@ def _sections(
         )
         for number, (key, heading) in enumerate(listed, 1)
     }
+
+
+def _book_is_stressed(run: StressRun) -> bool:
+    """Whether a scenario of several assets has shocks, or hangs together less or more than history does."""
+    scenarios = run.spec.get("scenarios") if run.book is not None else None
+    entries = [one for one in scenarios if isinstance(one, dict)] if isinstance(scenarios, list) else []
+    return any(one.get("shocks") or (one.get("joint") or {}).get("correlation_shift") for one in entries)
 
 
 def _facts_parts(placed: list[PlacedScenario], base: PlacedScenario) -> dict[str, Any]:

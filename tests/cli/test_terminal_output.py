@@ -80,6 +80,8 @@ def test_a_stage_that_fails_is_not_told_as_done() -> None:
 def test_bars_stay_on_the_screen_and_may_be_nested() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     progress = BarProgress(console)
+    with progress.stage("backtesting an asset that its book trades", total=0) as none:
+        none(0)
     with progress.stage("scenario [hot]", total=2) as outer:
         with progress.stage("sampling", total=3) as inner:
             inner(3)

@@ -21,6 +21,7 @@ from scenario_gen.cli.show import show_run
 from scenario_gen.errors import StrategyError
 from scenario_gen.finding import LIMITS, LOOK_AHEAD, MARKER, OVERFITTING
 from scenario_gen.pipeline.book import trade
+from scenario_gen.report.faults import capital
 from scenario_gen.report.numbers import count
 from scenario_gen.report.page import build_page
 from scenario_gen.report.pictures import broker
@@ -137,6 +138,20 @@ def test_the_page_speaks_of_a_book_where_a_book_is_meant(done: tuple[sg.StressRu
     table = trade_table(path)
     assert [row.cells[0].text for row in table.rows] == [trade.asset for trade in path.trades][:MOST_TRADES]
     assert {"spx", "ndx"} == {trade.asset for trade in path.trades}
+
+
+def test_a_page_of_shocks_on_a_book_does_not_say_that_there_are_none(done: tuple[sg.StressRun, Path]) -> None:
+    plain = "no scenario of this run stresses the market by design"
+    assert plain in build_page(done[0])
+    spec = json.loads(json.dumps(done[0].spec))
+    spec["scenarios"][0]["shocks"] = [{"kind": "gap", "asset": "spx", "bar": 2, "size": -0.1}]
+    page = build_page(replace(done[0], spec=spec))
+    assert plain not in page and "is not measured future by future" in page
+
+
+def test_a_card_keeps_the_name_of_an_asset_as_it_is_written() -> None:
+    assert capital("eurusd: 1 of 11 numbers FAIL") == "eurusd: 1 of 11 numbers FAIL"
+    assert capital("the context ends: late") == "The context ends: late"
 
 
 def test_an_account_names_the_costs_that_differ_asset_by_asset(done: tuple[sg.StressRun, Path]) -> None:

@@ -53,8 +53,9 @@ def account_answer(run: StressRun, placed: Sequence[PlacedScenario], base: Place
     if rules is None:
         return None
     rows: list[Any] = []
-    for scenario in placed:
-        rows += [group_row(scenario)] if len(placed) > 1 else []
+    own = [scenario for scenario in placed if scenario.scenario.strategies]  # an asset of several has none
+    for scenario in own:
+        rows += [group_row(scenario)] if len(own) > 1 else []
         rows += [strategy for strategy in scenario.strategies() if strategy.strategy.account is not None]
     if all(isinstance(row, Row) for row in rows):
         return None
