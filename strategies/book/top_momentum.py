@@ -44,7 +44,7 @@ class TopMomentum:
         """Return 1 / top for what is held from the last context bar on; nothing while the rise is not known."""
         assets = max(len(bars.assets), 1)
         if self.top > assets:
-            raise ValueError(f"top={self.top} of {assets} assets")
+            raise ValueError(f"top={self.top} of {assets} assets, expected {assets} at most: set params: {{top: ...}}")
         rise = bars.close.shift(self.skip) / bars.close.shift(self.lookback)
         scores = rise.to_numpy().reshape(len(bars), -1, assets)
         held, start = np.zeros(scores.shape, dtype=bool), bars.context_bars - 1
