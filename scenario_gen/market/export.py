@@ -106,9 +106,9 @@ def scenarios_of(
         index = pd.MultiIndex.from_product((path_ids, np.arange(bars)), names=("path_id", "bar"))
         frame = pd.DataFrame(returns.reshape(-1, len(assets)), index=index, columns=list(assets))
         return Scenarios(frame, None if shares is None else np.repeat(shares / bars, bars))
-    if not 1 <= horizon <= bars:
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or not 1 <= horizon <= bars:
         raise DataError(
-            f"scenarios at a horizon of {horizon} bars, of paths of {bars}",
+            f"scenarios at a horizon of {horizon!r} bars, of paths of {bars}",
             expected=f"1 to {bars} bars, or None for every bar of every path",
             fix="sample longer paths, or ask for a nearer horizon",
         )

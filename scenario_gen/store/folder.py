@@ -7,7 +7,7 @@
     metrics.parquet                     one row per scenario, strategy and path
     candles.parquet                     one row per scenario and path, rejected ones too: counts of every candle rule
     facts.parquet                       one row per scenario and kept path: every statistic of the stylized facts
-    SHA256SUMS                          of run.json and the tables, as sha256sum writes and checks them
+    SHA256SUMS                          of run.json, the tables and kept paths, as sha256sum writes and checks them
     facts/, calibration/                finished checks, read again when the run is resumed
     paths/<scenario>.parquet            every path, where the spec says paths.keep
     index.html                          the report
@@ -197,7 +197,8 @@ class RunFolder:
         content = _json_bytes(encode(run))
         self.claim(self.path / RUN, self.path / SUMS, self.path / PAGE)  # the page is made of it
         write_bytes(self.path / RUN, content)
-        write_sums(self.path, [name for name in (RUN, METRICS, CANDLES, FACTS) if (self.path / name).is_file()])
+        kept = [self.paths_path(scenario.name).relative_to(self.path).as_posix() for scenario in run.scenarios]
+        write_sums(self.path, [name for name in (RUN, METRICS, CANDLES, FACTS, *kept) if (self.path / name).is_file()])
         return self.path / RUN
 
     def read_run(self) -> StressRun:
@@ -214,7 +215,7 @@ class RunFolder:
                 fix="run the spec again with --overwrite, or use the version that wrote it",
             )
         run = decode(StressRun, data)
-        require_as_written(self.path / RUN)
+        require_as_written(self.path, RUN)
         return run
 
     def write_metrics(self, metrics: pd.DataFrame) -> Path:

@@ -8,6 +8,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.path_tables import read_path_table
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.manifest import require_as_written
 
 
 def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
@@ -20,8 +21,7 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
         scenario: as the spec calls it, without the asset.
 
     Raises:
-        StoreError: there is no such run or scenario, or its paths were not kept.
-        DataError: a file of paths was cut off or edited.
+        StoreError: there is no such run or scenario, its paths were not kept, or a file is not what was written.
     """
     store = RunFolder(folder)
     run = store.read_run()
@@ -31,7 +31,7 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
         name, _, asset = result.name.rpartition(".")
         if asset in assets:
             books.setdefault(name, {})[asset] = result.context.anchor_close
-    if scenario not in books:
+    if scenario not in [*books]:  # a list: what is no name cannot be looked up
         raise StoreError(
             f"the run in {store.path} has no scenario {scenario!r} of several assets",
             expected=" or ".join(books) or "a run whose spec has a list 'assets'",
@@ -46,6 +46,8 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
             expected="a run whose spec says paths: {keep: true}",
             fix="add it to the spec and run it again with --overwrite",
         )
+    for path in files.values():  # another asset's file reads as well as its own, and so does one with a path fewer
+        require_as_written(store.path, path.relative_to(store.path).as_posix())
     return BookPaths.common(
         {asset: read_path_table(path).path_set(books[scenario][asset]) for asset, path in files.items()}
     )

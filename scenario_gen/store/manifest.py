@@ -196,15 +196,15 @@ def other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str])
     )
 
 
-def require_as_written(path: Path) -> None:
-    """See that a file has the sum that SHA256SUMS beside it gives; folders of before have none.
+def require_as_written(folder: Path, name: str) -> None:
+    """See that a file of a folder has the sum that SHA256SUMS there gives; folders of before have none.
 
     Raises:
         StoreError: it has not.
     """
-    if (sums := read_sums(path.parent)) and sums.get(path.name) != sha256_of(path):
+    if (sums := read_sums(folder)) and sums.get(name) != sha256_of(folder / name):
         raise StoreError(
-            f"{path} is not what was written: it was edited, or its sum in {SUMS} was",
+            f"{folder / name} is not what was written: it was edited, or its sum in {SUMS} was",
             expected="a file that is left as it is: its parts must fit together",
             fix="run the spec again; finished blocks are kept",
         )

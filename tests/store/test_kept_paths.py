@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from numpy.testing import assert_allclose, assert_array_equal
 
 import scenario_gen as sg
-from scenario_gen.errors import StoreError
+from scenario_gen.errors import DataError, StoreError
 
 ROOT = Path(__file__).parent.parent.parent
 SPEC = {
@@ -49,6 +50,33 @@ def test_the_paths_of_a_book_come_back_with_the_closes_from_which_they_set_out(f
 def test_a_scenario_that_the_run_has_not_is_refused_by_the_names_that_it_has(folder):
     with pytest.raises(StoreError, match=r"no scenario 'crash'(.|\n)*expected: base"):
         sg.read_book(folder, "crash")
+
+
+@pytest.mark.parametrize("scenario", [["base"], None, 3])
+def test_what_is_no_name_of_a_scenario_is_refused(folder, scenario):
+    with pytest.raises(StoreError, match=r"has no scenario .* of several assets(.|\n)*expected: base"):
+        sg.read_book(folder, scenario)
+
+
+@pytest.mark.parametrize("change", ["another asset's", "a path fewer", "cut off", "empty"])
+def test_paths_that_are_not_what_was_written_are_refused(folder, tmp_path, change):
+    copy = tmp_path / "book"
+    shutil.copytree(folder, copy)
+    (spx,), (ndx,) = (list((copy / "paths").glob(f"base-{name}*")) for name in ("spx", "ndx"))
+    if change == "a path fewer":
+        rows = pd.read_parquet(ndx)
+        rows[rows["path_id"] != 3].to_parquet(ndx, index=False)
+    else:
+        whole = spx.read_bytes()
+        ndx.write_bytes({"another asset's": whole, "cut off": whole[:-100], "empty": b""}[change])
+    with pytest.raises(StoreError, match=rf"paths/{ndx.name} is not what was written"):
+        sg.read_book(copy)
+
+
+@pytest.mark.parametrize("horizon", [0, 6, 2.5, "5", True, np.float64(5)])
+def test_a_horizon_that_is_no_bar_of_the_paths_is_refused(folder, horizon):
+    with pytest.raises(DataError, match="of paths of 5"):
+        sg.read_book(folder).scenarios(horizon)
 
 
 def test_paths_that_were_not_kept_are_asked_for(folder, tmp_path):
