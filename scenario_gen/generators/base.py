@@ -292,7 +292,7 @@ def require_movement(context: Candles) -> None:
     """
     if context.volatility < STILL:
         raise DataError(
-            f"the close moves by less than {STILL:g} per bar over the whole context",
+            f"the close of {context.name} moves by less than {STILL:g} per bar over the whole context",
             expected="a context with price changes: its volatility is the unit of every generated bar",
             fix="choose another data.end or a longer bars.context",
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import SpecError
 from scenario_gen.files import user_path
-from scenario_gen.generators.base import Advance, Order, ignore
+from scenario_gen.generators.base import Advance, Order, ignore, require_movement
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.windows import bounds_of_history, own_history, plan_segments
 from scenario_gen.kronos.checkpoint import Checkpoint, open_checkpoint
@@ -181,6 +181,7 @@ class KronosPaths:
         Raises:
             DataError: the context never moves, so that it has no unit of volatility.
         """
+        require_movement(context)
         horizon = len(timestamps)
         stamps = _stamps(context.timestamps.append(timestamps))
         uniforms = (

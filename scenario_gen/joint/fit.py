@@ -56,10 +56,11 @@ def fit_coupling(members: Mapping[str, BookAsset], joint: Joint, seed: int, corr
         is how their bars hang together.
 
     Raises:
-        DataError: too few bars could be held against a forecast.
+        DataError: too few bars could be held against a forecast, or an asset does not move in them.
     """
     every = list(members.values())
     returns = np.stack([member.returns for member in every], axis=-1)
+    _refuse_still(members)
     seen = np.asarray(np.corrcoef(returns[np.isfinite(returns).all(axis=1)].T), dtype=np.float64)
     np.fill_diagonal(seen, 1.0)  # but for rounding
     aim = correlation_shift(seen if correlation is None else correlation, joint.correlation_shift)
@@ -80,6 +81,23 @@ def fit_coupling(members: Mapping[str, BookAsset], joint: Joint, seed: int, corr
         dated = replace(blank, copula="dated", target=lists(seen), notes=notes)
         return _told(Dated(), plain, dated, members, run_pilot(every, Dated(), seed))
     return _fitted(members, joint, seed, blank, seen)
+
+
+def _refuse_still(members: Mapping[str, BookAsset]) -> None:
+    """Refuse bars in which the close of an asset stays where it is: it has no correlation with anything.
+
+    A coin of constant price, or a feed that hung: without this its correlations are no numbers.
+    """
+    still = [asset for asset, member in members.items() if not np.any(member.returns[np.isfinite(member.returns)])]
+    if still:
+        member = members[still[0]]
+        first, last = (stamp.date() for stamp in member.history.timestamps[member.rows[[0, -1]]])
+        raise DataError(
+            f"the close of {', '.join(still)} does not move in the {len(member.rows):,} common bars from {first} to "
+            f"{last} that dependence is read from",
+            expected="prices that change: what stands still hangs together with nothing",
+            fix=f"correct the history of {still[0]}, leave it out, or read other bars (joint.calibrate)",
+        )
 
 
 def lists(matrix: Floats) -> list[list[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,10 @@ def test_a_checkpoint_is_coupled_by_the_order_of_its_tokens(tiny_folder: Path, o
         ({"bars": 100}, "expected a whole number from 250"),
         ({"correlation": np.eye(3)}, "is 3 x 3, and there are 2 assets"),
         ({"correlation": pd.DataFrame(np.eye(2), ["a", "b"], ["a", "b"])}, "the correlation names a, b"),
+        ({"correlation": "m.csv"}, "the correlation holds something else than numbers: could not convert"),
+        ({"correlation": [[1.0], [0.5, 1.0]]}, "the correlation holds something else than numbers: "),
+        ({"correlation": np.eye(2) * 1j}, "the correlation holds something else than numbers: complex"),
+        ({"copula": "independent", "correlation": np.eye(2)}, "leaves no correlation to set"),
         ({"correlation": np.array([[1, 0.5], [0.4, 1]])}, "differs from the number on the other side"),
     ],
 )
@@ -181,9 +186,21 @@ def test_settings_that_couple_cannot_use_are_refused(settings: dict[str, object]
     assert words in str(raised.value)
 
 
-def test_assets_are_two_or_more() -> None:
+def test_assets_are_two_or_more_each_of_its_own_name() -> None:
     with pytest.raises(SpecError, match="got 1 for assets"):
         sg.couple({"spx": "sp500"})
+    with pytest.raises(SpecError, match="two assets are called '1'"):
+        sg.couple({1: "sp500", "1": "nasdaq"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("model", ["gbm", "bootstrap"])
+def test_an_asset_that_stands_still_where_dependence_is_read_is_refused_by_name(model: str) -> None:
+    history = load_candles("sp500").context(400)
+    still = history.rows(0, 400).values.copy()
+    still[-300:, :4] = still[-301, 3]
+    histories = {"spx": history, "peg": replace(history, values=still)}
+    with pytest.raises(DataError, match=r"the close of peg does not move in the 250 common bars from .* to 2018-12-31"):
+        sg.couple(histories, model=model, bars=250)
 
 
 def test_an_independent_model_has_the_paths_of_each_asset_alone() -> None:

@@ -122,15 +122,29 @@ def couple(
     values: dict[str, Any] = {"copula": copula, "order": order, "calendar": calendar}
     values |= {"correlation_shift": correlation_shift, "calibrate": {"bars": bars}}
     joint = section_of(Joint, values, "couple")
-    histories = {
-        str(name): history if isinstance(history, Candles) else load_candles(history, name=str(name))
-        for name, history in assets.items()
-    }
+    if joint.copula == "independent" and correlation is not None:
+        raise SpecError(
+            "copula is independent, which leaves no correlation to set",
+            expected="a correlation with another copula, or none",
+            fix="leave 'correlation' or 'copula' out",
+        )
+    histories = _loaded(assets)
     section = named_generator({"model": model, "temperature": temperature, "top_p": top_p, "device": device})
     given = None if correlation is None else _matrix(correlation, list(histories))
     return JointModel.of(
         histories, lambda history: open_generator(section, history), joint, seed=seed, correlation=given
     )
+
+
+def _loaded(assets: Mapping[str, Candles | pd.DataFrame | str | Path]) -> dict[str, Candles]:
+    """Return the candles of each asset, named by text."""
+    names = [str(name) for name in assets]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SpecError(f"two assets are called {twice!r}", expected="a name of its own for each", fix="rename one")
+    return {
+        name: history if isinstance(history, Candles) else load_candles(history, name=name)
+        for name, history in zip(names, assets.values(), strict=True)
+    }
 
 
 def _matrix(correlation: pd.DataFrame | Floats, assets: list[str]) -> Floats:
@@ -143,4 +157,14 @@ def _matrix(correlation: pd.DataFrame | Floats, assets: list[str]) -> Floats:
             )
         named = correlation.set_axis(map(str, correlation.index)).set_axis(map(str, correlation.columns), axis=1)
         correlation = named.loc[assets, assets].to_numpy()
-    return np.asarray(correlation, dtype=np.float64)
+    try:
+        numbers = np.asarray(correlation)
+        if numbers.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        return np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the correlation holds something else than numbers: {error}",
+            expected=f"an array or a frame of numbers, one row and one column for each of {', '.join(assets)}",
+            fix="pd.read_csv(file, index_col=0) reads one from a file",
+        ) from None
