@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -286,7 +286,8 @@ class PoliteGroup(TyperGroup):
             if Interruption.came:  # a library that was being imported made an error of its own of it
                 raise _interrupted(ctx) from None
             if isinstance(quoted := getattr(error, "message", None), str):  # wrong usage, which quotes what was given
-                error.message = printable(quoted)  # type: ignore[attr-defined]
+                with suppress(AttributeError):  # a library's own error, whose message cannot be set
+                    error.message = printable(quoted)  # type: ignore[attr-defined]
             error.add_note(DEFECT_NOTE)
             raise
 

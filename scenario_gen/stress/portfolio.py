@@ -19,6 +19,8 @@ from scenario_gen.joint.walks import BookGenerator
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import Candles, continue_ewma, running_volatility, volatility
 from scenario_gen.market.paths import Floats, PathSet, joined
+from scenario_gen.reading.section import section_of
+from scenario_gen.reading.words import whole
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.weights import Weights
 from scenario_gen.stress.event import PortfolioEvent, Sampler
@@ -119,7 +121,7 @@ def sample_portfolio_event(
     book: BookGenerator,
     event: PortfolioEvent | Mapping[str, Any],
     *,
-    sampler: Sampler | None = None,
+    sampler: Sampler | Mapping[str, Any] | None = None,
     paths: int = 2000,
     block: int = 512,
     name: str = "portfolio",
@@ -137,12 +139,14 @@ def sample_portfolio_event(
         name: of the scenario; other names have other islands.
 
     Raises:
-        SpecError: the event names an asset that the book has not.
+        SpecError: event, sampler or a number cannot be used, or the event names an asset that the book has not.
         DataError: a generator cannot be walked, or refuses its context.
         CheckError: a price is no number.
     """
-    wanted = event if isinstance(event, PortfolioEvent) else PortfolioEvent.model_validate(event)
-    how, score = sampler or Sampler(), PortfolioScore.of(wanted, book)
+    wanted = section_of(PortfolioEvent, event, "event")
+    paths, block = whole("paths", paths), whole("block", block)
+    how = Sampler() if sampler is None else section_of(Sampler, sampler, "sampler")
+    score = PortfolioScore.of(wanted, book)
     context = next(iter(book.contexts.values()))
     asked = Asked(book, context, book.timestamps, book.seed, name)
     plain = asked.plain(paths, block, score)

@@ -222,6 +222,21 @@ def test_a_defect_keeps_its_traceback_and_asks_for_a_report(
     assert result.exception.__notes__ == [DEFECT_NOTE]
 
 
+def test_a_defect_whose_message_cannot_be_set_keeps_its_own_traceback(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any]
+) -> None:
+    class UndefinedError(Exception):  # as jinja2's errors are
+        message = property(lambda self: "'x' is undefined")
+
+    def acts(progress: Any) -> None:
+        raise UndefinedError
+
+    pipeline["acts"] = acts
+    result = invoke("run", spec)
+    assert isinstance(result.exception, UndefinedError)
+    assert result.exception.__notes__ == [DEFECT_NOTE]
+
+
 @pytest.mark.parametrize("words", [("--paths", "0"), ("--paths", "many"), ("--device", "gpu"), ("--nonsense",)])
 def test_wrong_options_leave_with_2(spec: Path, invoke: Invoke, words: tuple[str, ...]) -> None:
     assert invoke("run", spec, *words).exit_code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -184,6 +185,24 @@ def test_weights_that_mean_nothing_are_refused() -> None:
         sample_portfolio_event(
             book_of(COUPLED), {"functional": "portfolio_loss", "at_least": 0.1, "weights": {"dax": 1.0}}
         )
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({"functional": "portfolio_loss", "at_least": 2}, "event.at_least: got 2, expected a number above 0"),
+        ({"functional": "loss", "at_least": 0.1}, "event.functional: got 'loss', expected portfolio_loss or"),
+        ({"functional": "portfolio_loss"}, "event.at_least: missing"),
+        ({"functional": "portfolio_loss", "at_least": 0.1, "weights": {"spx": np.nan}}, "event.weights"),
+        ({"functional": "portfolio_loss", "at_least": 0.1, "weights": [1.0]}, "event.weights: got a list of 1"),
+        ({"functional": "portfolio_loss", "at_least": 0.1, "weights": {"spx": 0.0}}, "event: weights of size 0 in all"),
+        (None, "event: got nothing, expected a mapping"),
+    ],
+)
+def test_an_event_that_is_none_is_refused_as_in_a_spec(event: Any, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        sample_portfolio_event(book_of(COUPLED), event)
+    assert words in str(caught.value)
 
 
 def test_coupled_assets_are_asked_together_for_the_futures_that_they_are_sampled_as() -> None:
