@@ -258,7 +258,7 @@ COLUMNS = ("total_return", "max_drawdown")
 def results_before(
     ground: Ground, strategies: Sequence[LoadedStrategy], paths: PathSet | None, *, or_nothing: bool = False
 ) -> pd.DataFrame:
-    """Return the columns of BEFORE, one row per strategy (its place) and path; none where there are no paths.
+    """Return the columns of BEFORE, one row per strategy (its place) and path; none where either is missing.
 
     Args:
         ground: of the paths.
@@ -269,7 +269,7 @@ def results_before(
     Raises:
         StrategyError: a strategy cannot be run, and ``or_nothing`` is not said.
     """
-    if paths is None or not len(paths):
+    if paths is None or not len(paths) or not strategies:  # of several assets no strategy trades one alone
         return pd.DataFrame(columns=[*BEFORE])
     rows = []
     for place, strategy in enumerate(strategies):

@@ -358,6 +358,23 @@ def test_the_coupling_is_part_of_what_a_run_is(tmp_path: Path) -> None:
     assert {key for key in first if first[key] != second[key]} == {"weights"}
 
 
+def test_a_shock_without_a_base_beside_it_and_repaired_candles_leave_nothing_to_trade_alone(tmp_path: Path) -> None:
+    gap = {"kind": "gap", "asset": "spx", "bar": 1, "size": -0.2}
+    spec = spec_in(
+        tmp_path,
+        ("Hold",),
+        scenarios=[{"name": "gap", "shocks": [gap]}],
+        baselines=[],
+        paths={"count": 8, "seed": 7},
+        market={"tick_size": 0.5},  # so that candles are rounded, and stand beside what they were
+        limits={},
+    )
+    (book,) = sg.run(spec, folder=tmp_path / "run").book.scenarios  # type: ignore[union-attr]
+    assert (book.name, book.paths) == ("gap", 8)
+    returns = pd.read_parquet(tmp_path / "run" / "metrics.parquet")["total_return"]
+    assert (len(returns), (returns < 0).all()) == (8, True), returns  # half of equity falls by a fifth
+
+
 def test_a_strategy_that_raises_on_a_book_is_named_with_its_line(tmp_path: Path) -> None:
     spec = spec_in(tmp_path, ("Hold",), baselines=[], paths={"count": 4, "seed": 7, "block": 4})
     (tmp_path / "rules.py").write_text(RULES.replace("1.0 / len(bars.assets)", "1.0 / bars.nothing"))
