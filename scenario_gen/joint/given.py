@@ -54,7 +54,17 @@ def read_correlation(file: Path, assets: Sequence[str], place: str = "") -> Floa
         named = f"names {', '.join(dict.fromkeys(other))}" if other else "names an asset twice"
         raise DataError(f"{where} {named}, and the assets are {', '.join(assets)}", expected=_form(assets))
     frame.index = pd.Index(rows)
-    numbers = frame.loc[list(assets), list(assets)].apply(pd.to_numeric, errors="coerce")
+    texts = frame.loc[list(assets), list(assets)]
+    numbers = texts.apply(pd.to_numeric, errors="coerce")
+    if numbers.isna().to_numpy().any():
+        row, column = np.argwhere(numbers.isna().to_numpy())[0]
+        came = texts.iat[row, column]
+        raise DataError(
+            f"{where}: got {repr(came) if isinstance(came, str) and came else 'nothing'} for {assets[row]} and "
+            f"{assets[column]}, which is no number",
+            expected=_form(assets),
+            fix="write each number with a decimal point",
+        )
     return checked_correlation(np.asarray(numbers.to_numpy(dtype=np.float64)), assets, where)
 
 

@@ -41,7 +41,8 @@ def test_a_matrix_is_read_by_its_names_whatever_their_order(tmp_path: Path, text
         ("spx,ndx,gold\n1,.8,.1\n.9,1,.2\n.1,.2,1\n", "the number of spx and ndx, 0.8, differs"),
         ("spx,ndx,gold\n1,.9,.1\n.9,2,.2\n.1,.2,1\n", "the number of ndx and ndx, 2, stands on the diagonal"),
         ("spx,ndx,gold\n1,1.2,.1\n1.2,1,.2\n.1,.2,1\n", "the number of spx and ndx, 1.2, lies beyond -1 and 1"),
-        ("spx,ndx,gold\n1,x,.1\n.9,1,.2\n.1,.2,1\n", "the number of spx and ndx, nan, is no number"),
+        ("spx,ndx,gold\n1,x,.1\n.9,1,.2\n.1,.2,1\n", "got 'x' for spx and ndx, which is no number"),
+        ("spx,ndx,gold\n1,.9,.1\n.9,1,\n.1,.2,1\n", "got nothing for ndx and gold, which is no number"),
         ("", "cannot be read"),
     ],
 )
