@@ -34,7 +34,6 @@ from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
 from scenario_gen.store.results import BookScenario, ScenarioResult, StressRun
 
-BOOK_SETS = "Not judged: parameter sets of strategies that trade several assets are not tried on history yet."
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read
 
 
@@ -265,8 +264,6 @@ def _finding_card(check: Check, absent: str, findings: Sequence[Finding]) -> Car
 
 
 def _sets_in_words(base: PlacedScenario) -> str:
-    if isinstance(base.scenario, BookScenario):
-        return BOOK_SETS
     sets = plural(len(base.scenario.strategies), "parameter set")
     return words.text_of(say(words.ABSENT["overfitting"], sets=sets))
 

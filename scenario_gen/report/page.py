@@ -259,7 +259,7 @@ def _sections(
     if not grid:
         absent["params"] = words.ABSENT["params"]
     elif not any(one.overfitting for p in placed for one in p.scenario.strategies):
-        absent["params"] = words.ABSENT["params grid"] if run.book is None else cards.BOOK_SETS
+        absent["params"] = words.ABSENT["params grid"]
     if sum(bool(one.scenario.strategies) for one in placed) < 2:
         absent["across"] = words.ABSENT["across"]
     if not stressed:

@@ -132,8 +132,8 @@ def test_the_page_speaks_of_a_book_where_a_book_is_meant(done: tuple[sg.StressRu
     assert not [row for row in page.split("<tr") if 'class="grp"' in row and "base.spx" in row]
     assert "2 assets in one account, fills at the next open" in page and "One asset" not in page
     assert "spx, ndx, 100 in all alike, log scale, scenario base" in page and "seed of the spec" not in page
-    assert "are not tried on history yet" in page and "Run the spec again" not in page
-    assert "Beside equal weight of all assets, path by path." in page
+    assert "on 2,520 real bars" in page and "Run the spec again" not in page
+    assert "Beside equal weight that is bought and held, path by path." in page
     assert "Beside its own decisions of other futures." in page and "random entries" not in page
     path = scenarios(run)[0].strategies[1].named_paths[0]
     table = trade_table(path)
