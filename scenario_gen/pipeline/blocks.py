@@ -106,12 +106,13 @@ class FinishedBlock:
             and self.volatility_ratio.shape == (len(ids),)
             and self.equity.shape == (many, len(ids), len(fan_bars(horizon)))
             and self.equity_then.shape == (many if len(prepared.later) else 0, len(ids))
-            and np.array_equal(
-                self.metrics[["strategy", "path_id"]], [(place, path) for place in places for path in ids]
+            and np.array_equal(  # no rows where a book trades the paths
+                self.metrics[["strategy", "path_id"]],
+                np.array([(place, path) for place in places for path in ids], dtype=np.int64).reshape(-1, 2),
             )
             and len(numbers) == many * len(ids)
-            and (prepared.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
-            and (prepared.account is None or bool(self.metrics[AT].between(0, horizon - 1).all()))
+            and (not many or prepared.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
+            and (not many or prepared.account is None or bool(self.metrics[AT].between(0, horizon - 1).all()))
             and all({*BEFORE} <= set(frame) for frame in (self.unrepaired, self.unshocked))
             and len(self.unshocked) in (0, many * len(ids))
         )

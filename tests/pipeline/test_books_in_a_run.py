@@ -294,9 +294,12 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
         sg.run(spec, folder=tmp_path / "run")
     monkeypatch.setattr(trade, "trade_book", real)
     block = tmp_path / "run" / "blocks" / "base" / "000000" / "done.json"
-    stamp = block.stat().st_mtime_ns
+    sampled = sorted((tmp_path / "run" / "blocks").glob("base-*/*/done.json"))  # of assets, which no strategy trades
+    assert len(sampled) == 4
+    stamp, stamps = block.stat().st_mtime_ns, [file.stat().st_mtime_ns for file in sampled]
     again = sg.run(spec, folder=tmp_path / "run")
     assert block.stat().st_mtime_ns == stamp
+    assert [file.stat().st_mtime_ns for file in sampled] == stamps
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "run" / "metrics.parquet"), pd.read_parquet(done[1] / "metrics.parquet")
     )
