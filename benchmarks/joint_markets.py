@@ -3,7 +3,7 @@
     python -m benchmarks.joint_markets DATA [--only NAME ...] [--origins 40] [--paths 99]
 
 DATA is a folder of Parquet files such as ``equity_daily__AAPL.parquet``; S&P 500 and NASDAQ come from arch. Prints a
-Markdown row per group and way: the mean correlation of log returns over all pairs (history; 256 paths of 63 bars after
+Markdown row per group and way: the mean size of the correlation of log returns over all pairs (history; 256 paths of 63 bars after
 its end), the mean share of joint falls beyond the own 5 % quantile over 5 % ("co-crash": 1 where falls coincide, .05
 where they are independent), labels of the facts of dependence beside real windows, and of the gains of a long-only and
 a long-short portfolio over 1, 5 and 20 bars at past origins, coupled by bars before the first of them.
@@ -53,11 +53,11 @@ WAYS: tuple[tuple[str, Joint], ...] = (
     ("nano", Joint(copula="independent")),
     ("fhs", Joint()),
 )
-BARS, PATHS, CONTEXT, AHEAD, CRASH, MOST = 63, 256, 256, 20, 0.05, 6000
+BARS, PATHS, CONTEXT, AHEAD, CRASH, MOST = 63, 256, 256, 20, 0.05, 3000
 
 
 def histories(data: Path, files: Mapping[str, str]) -> dict[str, Candles]:
-    """Return the histories of a group at stamps that all have, the last 6,000 bars at most."""
+    """Return the histories of a group at stamps that all have, the last 3,000 bars at most."""
     read = {
         name: load_candles(file if file in ("sp500", "nasdaq") else data / f"{file}.parquet", name=name)
         for name, file in files.items()
@@ -67,9 +67,9 @@ def histories(data: Path, files: Mapping[str, str]) -> dict[str, Candles]:
 
 
 def correlation(returns: Floats) -> float:
-    """Return the mean correlation of log returns [bar, asset] over all pairs."""
+    """Return the mean size of the correlation of log returns [bar, asset] over all pairs."""
     matrix = np.corrcoef(returns.T)
-    return float(matrix[np.triu_indices(len(matrix), 1)].mean())
+    return float(np.abs(matrix[np.triu_indices(len(matrix), 1)]).mean())
 
 
 def co_crash(returns: Floats) -> float:
@@ -131,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", nargs="*", default=list(GROUPS))
+    parser.add_argument("--ways", nargs="*", type=int, default=list(range(len(WAYS))), help="places in the list WAYS")
     parser.add_argument("--origins", type=int, default=40)
     parser.add_argument("--paths", type=int, default=99)
     asked = parser.parse_args()
@@ -140,7 +141,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for group in asked.only:
         parts = histories(asked.data, GROUPS[group])
-        for model, joint in WAYS:
+        for model, joint in (WAYS[place] for place in asked.ways):
             print(row(group, parts, model, joint, asked.origins, asked.paths), flush=True)
 
 
