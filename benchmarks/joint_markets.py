@@ -3,10 +3,10 @@
     python -m benchmarks.joint_markets DATA [--only NAME ...] [--origins 40] [--paths 99]
 
 DATA is a folder of Parquet files such as ``equity_daily__AAPL.parquet``; S&P 500 and NASDAQ come from arch. Prints a
-Markdown row per group and way: the mean size of the correlation of log returns over all pairs (history; 256 paths of 63 bars after
-its end), the mean share of joint falls beyond the own 5 % quantile over 5 % ("co-crash": 1 where falls coincide, .05
-where they are independent), labels of the facts of dependence beside real windows, and of the gains of a long-only and
-a long-short portfolio over 1, 5 and 20 bars at past origins, coupled by bars before the first of them.
+Markdown row per group and way: the mean size of the correlation of log returns over all pairs (history; 256 paths of
+63 bars after its end), the mean share of joint falls beyond the own 5 % quantile over 5 % ("co-crash": 1 where falls
+coincide, .05 where they are independent), labels of the facts of dependence beside real windows, and of the gains of a
+long-only and a long-short portfolio over 1, 5 and 20 bars at past origins, coupled by bars before the first of them.
 """
 
 from __future__ import annotations
