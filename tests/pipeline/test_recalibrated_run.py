@@ -152,7 +152,7 @@ def test_the_command_shows_both_on_the_same_forecasts() -> None:
     shown = CliRunner().invoke(app, words)
     text = re.sub(r"\s+", " ", shown.stdout)
     assert "gbm, recalibrated on S&P 500" in text
-    assert "skill against gbm (t)" in text
+    assert "gbm (baseline)" in text and "Beside simpler generators." in text
     assert "Recalibration, calibrated, by 91 forecasts" in text
     assert "as sampled, on the same 31 forecasts; CRPS of log volatility" in text
     found = json.loads(CliRunner().invoke(app, [*words, "--json", "--quiet"]).stdout)
