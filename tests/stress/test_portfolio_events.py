@@ -195,7 +195,10 @@ def test_weights_that_mean_nothing_are_refused() -> None:
         ({"functional": "portfolio_loss"}, "event.at_least: missing"),
         ({"functional": "portfolio_loss", "at_least": 0.1, "weights": {"spx": np.nan}}, "event.weights"),
         ({"functional": "portfolio_loss", "at_least": 0.1, "weights": [1.0]}, "event.weights: got a list of 1"),
-        ({"functional": "portfolio_loss", "at_least": 0.1, "weights": {"spx": 0.0}}, "event: weights of size 0 in all"),
+        (
+            {"functional": "portfolio_loss", "at_least": 0.1, "weights": {"spx": 0.0}},
+            "event.weights: weights of size 0 in all",
+        ),
         (None, "event: got nothing, expected a mapping"),
     ],
 )
