@@ -149,7 +149,7 @@ def summarise(
             merged = merge_blocks(one, store)
             named = keep_named or place == 0
             scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
-            metrics.append(_named_metrics(one.name, strategies, merged))
+            metrics.append(_weighed_metrics(one.name, strategies, merged))
             candles.append(merged.candles.assign(scenario=one.name))
             end = one.context.timestamps[-1].date().isoformat()
             overlap = overlap_finding(one.name, end, one.generator.trained_until)
@@ -211,11 +211,16 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
-def _named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], merged: Merged) -> pd.DataFrame:
+def _weighed_metrics(scenario: str, strategies: Sequence[LoadedStrategy], merged: Merged) -> pd.DataFrame:
     """Return the metrics with their scenario, the strategy's name and what each path stands for, of sum 1."""
     metrics, paths = merged.metrics, len(merged.path_ids)
     shares = np.full(paths, 1 / paths) if merged.weights is None else merged.weights.shares
     metrics = metrics.assign(weight=metrics["path_id"].map(pd.Series(shares, index=merged.path_ids)))
+    return named_metrics(scenario, strategies, metrics)
+
+
+def named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return metrics of strategies by their place with the scenario and the strategy's name, keys first."""
     names = np.array([strategy.name for strategy in strategies], dtype=object)
     named = metrics.assign(scenario=scenario, strategy=names[metrics["strategy"].to_numpy()])
     first = ["scenario", "strategy", "path_id"]

@@ -25,7 +25,7 @@ from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies, 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
-from scenario_gen.backtest.result import NamedPath, Realised, StrategyResult, fan_bars, make_fan
+from scenario_gen.backtest.result import Realised, StrategyResult, fan_bars, make_fan
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import Advance
@@ -36,7 +36,7 @@ from scenario_gen.pipeline.book.worth import Worth, context_of, realised_worth, 
 from scenario_gen.pipeline.named import named_futures, ranked
 from scenario_gen.pipeline.stages import alike, side_by_side
 from scenario_gen.pipeline.study import Book, Results, Study
-from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
+from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, named_metrics, realised_figures, strategy_result
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import BookResult, BookScenario, ScenarioResult
 
@@ -141,7 +141,7 @@ def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]
         own = {ground.name for ground in book.grounds.values()}
         assets = [scenario for scenario in results.scenarios if scenario.name in own]
         told.append(_scenario(book, study, merged, assets, named=keep_named or not place))
-        metrics.append(_named_metrics(book.name, study.strategies, merged.metrics))
+        metrics.append(named_metrics(book.name, study.strategies, merged.metrics))
         if book.role == "scenario":
             findings += fills_findings(study.strategies, merged.metrics, book.grounds, book.name)
         if told[-1].dropped:
@@ -332,6 +332,10 @@ class MergedBook:
     losses: list[BookLosses]  # of each strategy
     block_of: NDArray[np.int64]  # the block that each path lies in [path]
 
+    def of(self, place: int) -> pd.DataFrame:
+        """Return one strategy's metrics, a row per path, index path_id."""
+        return self.metrics[self.metrics["strategy"] == place].set_index("path_id")
+
 
 def _merged(book: Book, store: RunFolder, strategies: Sequence[LoadedStrategy]) -> MergedBook:
     indices = block_indices(book.first, store)
@@ -350,7 +354,9 @@ def _scenario(
     book: Book, study: Study, merged: MergedBook, assets: Sequence[ScenarioResult], *, named: bool
 ) -> BookScenario:
     first = book.first
-    worth = Worth.of(book, (book_block(book, study.store, index) for index in block_indices(first, study.store)))
+    ranks = [np.array(ranked(merged.of(place)["total_return"].to_numpy())) for place in range(len(study.strategies))]
+    shown = _shown(book, study.store, merged, np.unique(ranks)) if named else None
+    worth = Worth.of(book, book_blocks(book, study.store))
     return BookScenario(
         name=book.name,
         role=book.role,
@@ -367,27 +373,27 @@ def _scenario(
         paths=len(merged.path_ids),
         dropped=first.scenario.paths.count - len(merged.path_ids),
         strategies=[
-            _strategy(book, study, merged, place, strategy, named=named)
-            for place, strategy in enumerate(study.strategies)
+            _strategy(book, study, merged, place, (merged.path_ids[ranks[place]], shown))
+            for place in range(len(study.strategies))
         ],
         together=book_risk(merged.losses[-1]) if len(study.strategies) > 1 else None,
     )
 
 
 def _strategy(
-    book: Book, study: Study, merged: MergedBook, place: int, strategy: LoadedStrategy, *, named: bool
+    book: Book, study: Study, merged: MergedBook, place: int, five: tuple[NDArray[np.int64], BookPaths | None]
 ) -> StrategyResult:
-    metrics = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
-    rows = np.array(ranked(metrics["total_return"].to_numpy(dtype=np.float64)))
+    """Sum one strategy up; ``five`` are its futures at five ranks, and those of all strategies where they are shown."""
+    strategy, (ids, shown) = study.strategies[place], five
     known = strategy_result(
         strategy,
-        metrics,
+        merged.of(place),
         merged.equity[place],
         len(book.timestamps),
         study.spec.limits,
         seed=book.first.scenario.paths.seed % 2**32,
         realised=_realised(book, strategy, place, merged),
-        named=_named(book, strategy, study.store, merged, rows) if named else (),
+        named=() if shown is None else named_futures(strategy, book.ground, ids, shown.select(np.unique(ids))),
         rules=book.ground.account,
     )
     return replace(known, risk=book_risk(merged.losses[place]))
@@ -401,20 +407,9 @@ def _realised(book: Book, strategy: LoadedStrategy, place: int, merged: MergedBo
     return realised_figures(real.metrics, len(book.later), merged.equity_then[place], book.ground.broker.cash)
 
 
-def _named(
-    book: Book, strategy: LoadedStrategy, store: RunFolder, merged: MergedBook, rows: NDArray[np.int64]
-) -> list[NamedPath]:
-    """Return the futures at five ranks, traded once more to have every trade."""
+def _shown(book: Book, store: RunFolder, merged: MergedBook, rows: NDArray[np.int64]) -> BookPaths:
+    """Return the futures that some strategy has at one of five ranks, from every block once."""
     blocks, ids = merged.block_of[rows], merged.path_ids[rows]
-    shown = BookPaths.joined(
+    return BookPaths.joined(
         [book_block(book, store, int(at)).select(np.unique(ids[blocks == at])) for at in np.unique(blocks)]
     )
-    return named_futures(strategy, book.ground, ids, shown)
-
-
-def _named_metrics(book: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return the metrics with their scenario and the strategy's name, keys first."""
-    names = np.array([strategy.name for strategy in strategies], dtype=object)
-    named = metrics.assign(scenario=book, strategy=names[metrics["strategy"].to_numpy()])
-    first = ["scenario", "strategy", "path_id"]
-    return named[[*first, *(column for column in named.columns if column not in first)]]

@@ -37,8 +37,7 @@ class Worth:
     @classmethod
     def of(cls, book: Book, blocks: Iterable[BookPaths]) -> Worth:
         """Measure it block by block."""
-        before = np.log(_past(book)["close"].to_numpy())
-        usual = float(np.sqrt(np.mean(np.diff(before) ** 2)))
+        usual = volatility(_past(book)["close"].to_numpy())
         fans, ratios = [], []
         for paths in blocks:
             worth = worth_of(paths)
