@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.book import AnyGround, AnyPaths
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.reruns import IntrabarOrders, WarmUp, intrabar_orders, warm_up
-from scenario_gen.backtest.survey import AnyGround, AnyPaths
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
 
 ORDERS_PATHS = 512  # every path is run three times

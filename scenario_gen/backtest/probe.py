@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats, Ints
 from scenario_gen.backtest.answers import Decisions, changed, decide
+from scenario_gen.backtest.book import AnyGround, AnyPaths
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars
-from scenario_gen.backtest.survey import AnyGround, AnyPaths, frames_of, survey, width_of
+from scenario_gen.backtest.survey import frames_of, survey, width_of
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import chain, log_steps

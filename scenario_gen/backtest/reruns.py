@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.answers import Decisions, ask, changed, decide
-from scenario_gen.backtest.book import BookGround, by_path, signals_on_book
+from scenario_gen.backtest.book import AnyGround, AnyPaths, BookGround, by_path, signals_on_book
 from scenario_gen.backtest.engine import bars_of, chunks, market_of, metrics_of, seen_bars, wanted_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.ledger import ledger_signals
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.orders import Costs, Quotes, SignalOrders
-from scenario_gen.backtest.survey import AnyGround, AnyPaths, frames_of
+from scenario_gen.backtest.survey import frames_of
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import Candles

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import Ints
 from scenario_gen.backtest.answers import ORDER_FIELDS, Decisions, decide, is_idle
-from scenario_gen.backtest.book import BookGround, book_bars
+from scenario_gen.backtest.book import AnyGround, AnyPaths, BookGround, book_bars
 from scenario_gen.backtest.engine import CHUNK_CELLS, bars_of
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
@@ -64,10 +63,6 @@ class Survey:
         chosen = {name: _spread(turns, most, self.context, rng) for name, turns in self.turns.items()}
         at = np.concatenate([np.column_stack([even, np.repeat(rng.permutation(picked), 2)]), *chosen.values()])
         return at[:, 1], at[:, 0], {name: len(np.unique(turns, axis=0)) for name, turns in chosen.items()}
-
-
-AnyGround: TypeAlias = Ground | BookGround
-AnyPaths: TypeAlias = PathSet | BookPaths
 
 
 def frames_of(ground: AnyGround, paths: AnyPaths, chunk: slice = slice(None)) -> Bars:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scenario_gen.generators.base import Advance, Generator, ignore, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws
+from scenario_gen.market.book import all_stamps
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
@@ -115,14 +116,12 @@ class AssetDraws(Draws):
 
 
 @dataclass(frozen=True, eq=False)
-class Coupled:
-    """A generator whose paths are one asset's of a book."""
+class OfBook:
+    """A generator that samples one asset of a book."""
 
     inner: Generator
     coupling: Coupling
     asset: int  # its place in the book
-    timestamps: pd.DatetimeIndex  # of the bars to generate
-    dates: NDArray[np.int64]  # where they stand on the book's grid [bar]
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -133,6 +132,14 @@ class Coupled:
     def trained_until(self) -> str | None:
         """Last date of the training data of the generator."""
         return self.inner.trained_until
+
+
+@dataclass(frozen=True, eq=False)
+class Coupled(OfBook):
+    """A generator whose paths are one asset's of a book."""
+
+    timestamps: pd.DatetimeIndex  # of the bars to generate
+    dates: NDArray[np.int64]  # where they stand on the book's grid [bar]
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore
@@ -147,23 +154,26 @@ class Coupled:
         return self.inner.sample(context, timestamps, mine, advance)
 
 
+def coupled_on(
+    stamps: Mapping[str, pd.DatetimeIndex], generators: Mapping[str, Generator], coupling: Coupling
+) -> dict[str, Coupled]:
+    """Return the coupled generator of every asset, by name in the book's order.
+
+    Args:
+        stamps: asset to the stamps of its bars to generate; all of them make the book's grid.
+        generators: asset to its generator.
+        coupling: of their uniforms.
+    """
+    grid = all_stamps([*stamps.values()])
+    return {
+        asset: Coupled(generators[asset], coupling, place, own, np.asarray(grid.get_indexer(own), dtype=np.int64))
+        for place, (asset, own) in enumerate(stamps.items())
+    }
+
+
 @dataclass(frozen=True, eq=False)
-class CoupledForecasts:
+class CoupledForecasts(OfBook):
     """A generator whose forecasts of any bars are one asset's of a book: bar by bar, all assets on the same dates."""
-
-    inner: Generator
-    coupling: Coupling
-    asset: int  # its place in the book
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the generator and that of the coupling."""
-        return {**self.inner.identity, "joint": {**self.coupling.identity, "asset": self.asset}}
-
-    @property
-    def trained_until(self) -> str | None:
-        """Last date of the training data of the generator."""
-        return self.inner.trained_until
 
     def sample(
         self, context: Candles, timestamps: pd.DatetimeIndex, draws: Draws, advance: Advance = ignore

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from scenario_gen.generators.base import Generator, sample_blocks
 from scenario_gen.joint.calendar import Aligned, align, calibration_rows, refuse_unfit
-from scenario_gen.joint.coupling import Coupled
+from scenario_gen.joint.coupling import Coupled, coupled_on
 from scenario_gen.joint.fit import Fit, fit_coupling
 from scenario_gen.joint.given import checked_correlation
-from scenario_gen.joint.pilot import BARS, BookAsset, grid_of
+from scenario_gen.joint.pilot import BARS, BookAsset
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import Joint
 from scenario_gen.joint.walks import BookGenerator
@@ -108,15 +106,4 @@ class JointModel:
 
     def _coupled(self, horizon: int) -> dict[str, Coupled]:
         """Return the generator of every asset for the bars to come."""
-        ahead = self.aligned.future(horizon)
-        grid = grid_of(list(ahead.values()))
-        return {
-            asset: Coupled(
-                self.fit.generators[asset],
-                self.fit.coupling,
-                place,
-                stamps,
-                np.asarray(grid.get_indexer(stamps), dtype=np.int64),
-            )
-            for place, (asset, stamps) in enumerate(ahead.items())
-        }
+        return coupled_on(self.aligned.future(horizon), self.fit.generators, self.fit.coupling)

@@ -1,4 +1,4 @@
-"""BookPilot runs of a book: a few hundred short futures, and how the bars of its assets hang together in them.
+"""Pilot runs of a book: a few hundred short futures, and how the bars of its assets hang together in them.
 
 What is measured is what a reader sees: log returns of decoded bars, their ranges and volumes. Fits nothing.
 """
@@ -17,14 +17,13 @@ from scenario_gen.generators.base import Generator
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.joint.coupling import Coupled, Coupling
-from scenario_gen.market.book import BookPaths
-from scenario_gen.market.candles import Candles
+from scenario_gen.market.book import BookPaths, all_stamps
+from scenario_gen.market.candles import LEAST_RANGE, Candles
 
 Floats = NDArray[np.float64]
 
 PATHS, BARS = 512, 8  # of a pilot: a correlation has an error of about .01
 FIRST_ID = 2**62 + 8192  # beyond every path of a run, and beside the pilots of drift and recalibration
-LEAST_RANGE = 1e-9  # stands for no range under the logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def run_pilot(members: Sequence[BookAsset], coupling: Coupling, seed: int) -> Bo
         coupling: of their uniforms.
         seed: of the book.
     """
-    grid = grid_of([member.timestamps for member in members])[:BARS]
+    grid = all_stamps([member.timestamps for member in members])[:BARS]
     draws = Draws.block(seed, FIRST_ID, PATHS)
     parts, ranks = {}, []
     for place, member in enumerate(members):
@@ -103,14 +102,6 @@ def correlation_of_paths(values: Floats) -> tuple[Floats, Floats]:
     np.fill_diagonal(reached, 1.0)  # but for rounding
     np.fill_diagonal(error, 0.0)
     return reached, np.asarray(error)
-
-
-def grid_of(stamps: Sequence[pd.DatetimeIndex]) -> pd.DatetimeIndex:
-    """Return all stamps at which some asset has a bar."""
-    grid = stamps[0]
-    for other in stamps[1:]:
-        grid = pd.DatetimeIndex(grid.union(other))
-    return grid
 
 
 def range_correlation(members: Sequence[BookAsset]) -> Floats:

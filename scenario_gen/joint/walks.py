@@ -19,7 +19,7 @@ from scenario_gen.generators.base import Advance, Walk, ignore
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.joint.coupling import Coupled, Coupling, seed_of
-from scenario_gen.market.book import BookPaths
+from scenario_gen.market.book import BookPaths, all_stamps
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
 
@@ -69,10 +69,7 @@ class BookGenerator:
     @cached_property
     def timestamps(self) -> pd.DatetimeIndex:
         """Of the book's grid [bar]."""
-        first, *others = (part.timestamps for part in self.parts.values())
-        for stamps in others:
-            first = first.union(stamps)
-        return pd.DatetimeIndex(first)
+        return all_stamps([part.timestamps for part in self.parts.values()])
 
     @property
     def widths(self) -> list[int]:

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.backtest.answers import rehearse
+from scenario_gen.backtest.book import AnyGround, AnyPaths
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.survey import AnyGround, AnyPaths, frames_of
+from scenario_gen.backtest.survey import frames_of
 from scenario_gen.generators.base import Generator
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import ScenarioSpec

@@ -12,11 +12,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import pandas as pd
 
 from scenario_gen.backtest.agreement import Agreement
-from scenario_gen.backtest.book import BookGround
+from scenario_gen.backtest.book import AnyGround, AnyPaths, BookGround
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.loader import LoadedStrategy, load_strategies
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
-from scenario_gen.backtest.survey import AnyGround, AnyPaths
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import SpecError
 from scenario_gen.finding import Finding

@@ -71,7 +71,7 @@ def couple_spec(loaded: LoadedSpec, progress: Progress, *, device: str | None = 
     books = couple_books(grounds, Couplings(loaded.base, loaded.place), progress)
     scenarios = []
     for book in books:
-        lead = next(iter(book.grounds.values())).scenario
+        lead = book.first.scenario
         scenarios.append(CoupledScenario(book.name, lead.role, lead.generator.in_words, [*book.grounds], book.coupling))
     return CouplingsReport(spec.name, scenarios, round(monotonic() - started, 2))
 

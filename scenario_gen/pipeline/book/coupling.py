@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from scenario_gen.errors import DataError
 from scenario_gen.joint.calendar import Aligned, CalibrationBars, calibration_rows
-from scenario_gen.joint.coupling import Coupled
+from scenario_gen.joint.coupling import coupled_on
 from scenario_gen.joint.fit import Fit, fit_coupling
 from scenario_gen.joint.given import read_correlation
 from scenario_gen.joint.pilot import BookAsset
 from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import Joint
-from scenario_gen.market.book import all_stamps
 from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.study import Book, Prepared
@@ -131,10 +128,6 @@ class Couplings:
 def couple_grounds(grounds: Sequence[Prepared], couplings: Couplings) -> tuple[list[Prepared], CouplingReport]:
     """Return the assets of one scenario with coupled numbers, and what is known of that."""
     fit = couplings.of(grounds)
-    grid = all_stamps([ground.timestamps for ground in grounds])
-    coupled = []
-    for place, ground in enumerate(grounds):
-        dates = np.asarray(grid.get_indexer(ground.timestamps), dtype=np.int64)
-        inner = fit.generators[ground.scenario.asset]
-        coupled.append(replace(ground, coupled=Coupled(inner, fit.coupling, place, ground.timestamps, dates)))
-    return with_responses(coupled, fit.report)
+    stamps = {ground.scenario.asset: ground.timestamps for ground in grounds}
+    coupled = coupled_on(stamps, fit.generators, fit.coupling)
+    return with_responses([replace(ground, coupled=coupled[ground.scenario.asset]) for ground in grounds], fit.report)

@@ -50,10 +50,10 @@ def judge_dependence(study: Study, results: Results) -> tuple[Results, list[Find
     parts: dict[str, dict[str, Any]] = {}
     findings = _closes(study.books)
     whole = [book for book in study.books if not any(ground.hit for ground in book.grounds.values())]
-    asked = [book for book in whole if _checks(book).facts]
+    asked = [book for book in whole if book.first.scenario.checks.facts]
     with study.progress.stage("assets together", len(asked)) as advance:
         for book in asked:
-            judged = next(iter(book.grounds.values())).scenario.role == "scenario"
+            judged = book.role == "scenario"
             try:
                 report = _dependence(book, study)
             except (CheckError, DataError) as error:
@@ -91,7 +91,7 @@ def forecast_the_book(study: Study, results: Results) -> tuple[Results, list[Fin
     """Forecast the past of the base scenario's book; a history that is too short is told as UNTESTABLE."""
     first = base_of([ground.scenario for ground in study.grounds])
     book = next((book for book in study.books if first is not None and book.name == first.future), None)
-    if book is None or not _checks(book).calibration:
+    if book is None or not book.first.scenario.checks.calibration:
         return results, []
     try:
         ranks, facts = _forecasts(book, study)
@@ -116,10 +116,6 @@ def joint_finding(scenario: str, ranks: BookCalibration) -> Finding:
     )
 
 
-def _checks(book: Book) -> Any:
-    return next(iter(book.grounds.values())).scenario.checks
-
-
 def _dependence(book: Book, study: Study) -> FactsReport:
     """Lay the paths of all assets side by side, and hold them against the shared bars of their histories."""
     grounds = book.grounds
@@ -138,7 +134,7 @@ def _dependence(book: Book, study: Study) -> FactsReport:
         whole,
         context_ids=np.zeros(len(bars[0]), dtype=np.int64),
         timestamps=sides[0].paths[0].paths.timestamps,
-        seed=next(iter(grounds.values())).scenario.paths.seed,
+        seed=book.first.scenario.paths.seed,
     )
     return replace(report, notes=[*report.notes, *notes])
 
@@ -173,7 +169,7 @@ def coupled_before(book: Book, row: int, horizon: int) -> tuple[Mapping[str, Gen
 
     A coupling that has seen the futures flatters itself: one that draws dated bars again would draw them.
     """
-    ground = next(iter(book.grounds.values()))
+    ground = book.first
     joint, context = ground.scenario.joint or Joint(), len(ground.context)
     if row < context + FEWEST_COMMON:
         coupled = {name: ground.coupled for name, ground in book.grounds.items() if ground.coupled is not None}
@@ -216,7 +212,7 @@ def _closes(books: Sequence[Book]) -> list[Finding]:
     """Say it of the first book of each common history: scenarios that share it have the same closes."""
     first: dict[tuple[Any, ...], Book] = {}
     for book in books:
-        ground = next(iter(book.grounds.values()))
+        ground = book.first
         if ground.aligned is not None and ground.scenario.role == "scenario":
             common = ground.aligned.timestamps
             first.setdefault((ground.aligned.calendar, len(common), common[-1]), book)
@@ -225,7 +221,7 @@ def _closes(books: Sequence[Book]) -> list[Finding]:
 
 def apart_closes(book: Book) -> Finding:
     """Say which assets' returns go together a bar apart, over the common bars up to the end of the context."""
-    aligned = next(iter(book.grounds.values())).aligned
+    aligned = book.first.aligned
     assert aligned is not None  # of every book that was prepared
     pairs = len(aligned.parts) * (len(aligned.parts) - 1) // 2
     if not aligned.apart:

@@ -15,7 +15,7 @@ from scenario_gen.report.numbers import Shown, count, plain
 from scenario_gen.report.table import Answer, Column, Ref, Row, Table, tabulate
 from scenario_gen.report.tables.book_risk import BOOK_RISKS, RISKS_CAPTION, tail_answer
 from scenario_gen.report.tables.forecasts import mean_rank
-from scenario_gen.report.tables.realism import LABEL, difference, fact_head, mean_of
+from scenario_gen.report.tables.realism import LABEL, capitalised, difference, fact_head, mean_of
 from scenario_gen.report.words import Badge, Sentence, name, plural, say, text_of
 from scenario_gen.store.results import StressRun
 
@@ -90,7 +90,7 @@ def terminal_lines(run: StressRun) -> list[str]:
 
 
 def _coupling(books: Sequence[Ref], base: Ref) -> Answer:
-    notes = [say("{note}", note=_capital(name(note, 400))) for note in base.value.coupling.notes]
+    notes = [say("{note}", note=capitalised(name(note, 400))) for note in base.value.coupling.notes]
     told = [how_put(book) for book in books]
     pairs = pairs_table(base)
     return Answer("How were the assets put together?", (say(MEANT), *told, *notes), (pairs,) if pairs.rows else ())
@@ -165,7 +165,7 @@ def _dependence(run: StressRun, books: Sequence[Ref], base: Ref) -> Answer | Non
     told = [_judged(book) for book in books if book.value.dependence is not None]
     for check in (COINTEGRATION, CALENDAR):
         for pair in [finding for finding in check.of(run.findings) if finding.label == "WARN"][:1]:
-            told.append(say("{badge} {words}", badge=Badge(pair.label), words=_capital(name(pair.measured, 300))))
+            told.append(say("{badge} {words}", badge=Badge(pair.label), words=capitalised(name(pair.measured, 300))))
     if not tables and by_origin is None:
         return None
     return Answer(
@@ -240,7 +240,7 @@ def _portfolios(book: Ref) -> Answer | None:
         "Gain of a portfolio",
         columns,
         book.each("ranks/ours/numbers"),
-        lambda row: _capital(row.value.title),
+        lambda row: capitalised(row.value.title),
         caption="Rank of what a portfolio gained among what it gains on the paths, with its 95% interval; share of "
         "forecasts inside the 90% band; q adjusted for all rows.",
     )
@@ -251,7 +251,7 @@ def _portfolios(book: Ref) -> Answer | None:
         assets=_assets(ranks.assets),
         bars=plural(ranks.horizon, "bar"),
     )
-    notes = [say("{note}", note=_capital(name(note, 400))) for note in ranks.notes]
+    notes = [say("{note}", note=capitalised(name(note, 400))) for note in ranks.notes]
     return Answer("Do portfolios of them rank as what came?", (told, *notes), (numbers, _laws_table(book)))
 
 
@@ -278,12 +278,8 @@ def _laws_table(book: Ref) -> Table:
         "Futures put together",
         columns,
         laws,
-        lambda law: _capital(law.value.name),
+        lambda law: capitalised(law.value.name),
         title="Beside other ways.",
         caption="Drawn apart: the same paths of each asset, from different futures. Schaake shuffle: the same bars, "
         "ranked as windows of history were. Vector FHS: bars of one date drawn for all assets, scaled by volatility.",
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -19,7 +19,7 @@ from scenario_gen.report.drawing.closeups import coverage_figure, rank_figure
 from scenario_gen.report.drawing.figures import CURVE_NARROW, CURVE_WIDE
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Table, show, tabulate
-from scenario_gen.report.tables.realism import LABEL, origin_facts
+from scenario_gen.report.tables.realism import LABEL, capitalised, origin_facts
 from scenario_gen.report.words import Badge, Sentence, name, plural, say
 from scenario_gen.stats.ranks import TITLES
 
@@ -191,7 +191,7 @@ def functionals_table(functionals: Sequence[Ref], title: str = "") -> Table:
         "Number of a path",
         (columns[0], *judged, LABEL),
         functionals,
-        lambda row: f"{row.value.title[:1].upper()}{row.value.title[1:]}",
+        lambda row: capitalised(row.value.title),
         title=title,
         caption="Mean rank of what came among the paths with its 95% interval, mean distance of that rank to ½, share "
         "of forecasts inside four central bands, and q adjusted for all rows.",
@@ -320,7 +320,7 @@ def _beside(baseline: Ref, row: Ref) -> Cell:
 
 def _title(score: str) -> str:
     title = TITLES.get(score, score)
-    return f"{title[:1].upper()}{title[1:]}"
+    return capitalised(title)
 
 
 def scores_table(calibration: Ref, title: str = "") -> Table:

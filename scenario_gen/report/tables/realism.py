@@ -44,13 +44,14 @@ def _digits(value: float | None) -> int:
     return 3 if value is not None and abs(value) < 0.095 else 2
 
 
-def _capital(text: str) -> str:
+def capitalised(text: str) -> str:
+    """Return text that begins with a capital letter."""
     return text[:1].upper() + text[1:]
 
 
 def fact_head(fact: Ref) -> tuple[str, str]:
     """Return the head of a fact's row: its title and its id."""
-    return _capital(name(fact.value.title, 90)), fact.value.fact
+    return capitalised(name(fact.value.title, 90)), fact.value.fact
 
 
 def _fact_id(fact: Ref) -> str:
@@ -136,7 +137,7 @@ def shown_table(facts: Sequence[Ref], title: str = "") -> Table | None:
     columns = (
         _fact("Real mean", "real_mean"),
         _fact("Paths", "synthetic_mean"),
-        Column("Why", lambda fact: _capital(fact.value.reason), left=True, css="l why"),
+        Column("Why", lambda fact: capitalised(fact.value.reason), left=True, css="l why"),
     )
     rows = [fact for fact in facts if fact.value.label is None and fact.value.real_mean is not None]
     return tabled("Fact", columns, rows, fact_head, title=title)
@@ -149,10 +150,10 @@ def long_table(figures: Sequence[Ref], title: str = "Shown and never judged.") -
         (
             _figure("History", "real", "all of it"),
             _figure("Paths", "synthetic", "pooled"),
-            Column("Why there is no value", lambda figure: _capital(_lacking(figure.value)), left=True, css="l why"),
+            Column("Why there is no value", lambda figure: capitalised(_lacking(figure.value)), left=True, css="l why"),
         ),
         figures,
-        lambda figure: (_capital(figure.value.title), figure.value.fact),
+        lambda figure: (capitalised(figure.value.title), figure.value.fact),
         title=title,
         caption="The whole history as one stretch, and the paths pooled, never joined end to end. The threshold of a "
         "tail and the range of lags decide these figures, and so does the mix of regimes, of which paths of one "
@@ -187,7 +188,7 @@ def untestable(verdicts: Iterable[FactVerdict | ScoreVerdict]) -> dict[str, list
 def untestable_lines(report: FactsReport) -> list[tuple[str, str]]:
     """Return the titles of the facts that the data cannot judge, by reason."""
     groups = untestable(report.facts).items()
-    return [(_capital(", ".join(verdict.title for verdict in verdicts)), reason) for reason, verdicts in groups]
+    return [(capitalised(", ".join(verdict.title for verdict in verdicts)), reason) for reason, verdicts in groups]
 
 
 def scores_table(scores: Sequence[Ref], title: str = "") -> Table | None:
@@ -203,7 +204,7 @@ def scores_table(scores: Sequence[Ref], title: str = "") -> Table | None:
             label,
         ),
         sorted(scores, key=lambda score: score.value.label is None),
-        lambda score: (_capital(name(score.value.title, 100)), score.value.score),
+        lambda score: (capitalised(name(score.value.title, 100)), score.value.score),
         title=title,
         caption="Each score beside the same score of real windows against other real windows, over random splits of "
         "the history. One context shows one regime: where a score is beyond the limit, single stretches of real time, "
@@ -251,7 +252,7 @@ def facts_sentences(base: PlacedScenario) -> list[Sentence]:
     ]
     if design.caps:
         told.append(say(words.FACTS_CAPPED, why="; ".join(design.caps)))
-    return told + [(f"{_capital(note)}.",) for note in found.notes]
+    return told + [(f"{capitalised(note)}.",) for note in found.notes]
 
 
 def label_counts(report: FactsReport) -> Sentence:
