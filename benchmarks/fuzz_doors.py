@@ -39,7 +39,7 @@ import pyarrow as pa
 
 from scenario_gen.backtest.broker import Broker
 from scenario_gen.candles.check import mend_paths
-from scenario_gen.cli.app import summary
+from scenario_gen.cli.specs import summary
 from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws

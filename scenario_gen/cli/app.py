@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
@@ -23,15 +19,13 @@ from scenario_gen.cli.manners import (
     checked_device,
     command_line,
     print_version,
-    say,
     told_losses,
     use_outlets,
 )
+from scenario_gen.cli.specs import init, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
-from scenario_gen.errors import ScenarioError, StrategyError
-from scenario_gen.spec.loader import LoadedSpec, load_spec
-from scenario_gen.spec.models import MAX_PATHS, ResolvedScenario, ScenarioSpec
+from scenario_gen.spec.models import MAX_PATHS
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a defect of scenario-gen (with a traceback); 2 a mistake in the arguments, the spec, "
@@ -105,49 +99,6 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command(epilog=EXIT_CODES)
-def validate(
-    specs: Annotated[list[Path] | None, Argument(metavar="SPEC", help="YAML specs.")] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a spec.")] = False,
-) -> None:
-    """Check specs without running them, and say what they would run.
-
-    Takes a moment: neither data nor a model is loaded. Strategy files are imported, so their code runs.
-    Every mistake is listed, with its file, line and field.
-
-    For example:
-
-      scenario-gen validate scenarios/*.yaml
-
-      scenario-gen validate --schema > spec.schema.json
-    """
-    if schema:
-        print_schema()
-    elif not specs:
-        raise typer.BadParameter("name at least one spec, or give --schema", param_hint="SPEC")
-    raise typer.Exit(validate_all(specs or []))
-
-
-@app.command(epilog=EXIT_CODES)
-def init(
-    what: Annotated[str, typer.Argument(metavar="[spec|strategy]", help="What to write.", show_default=True)] = "spec",
-    name: Annotated[
-        str | None, Argument(metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.")
-    ] = None,
-) -> None:
-    """Write a commented spec and a commented strategy to start from; nothing is overwritten.
-
-    For example:
-
-      scenario-gen init                      scenario.yaml and my_strategy.py, here
-
-      scenario-gen init demo                 the same, in the folder demo
-
-      scenario-gen init strategy MeanRevert  only a strategy: mean_revert.py, here
-    """
-    say(write_start(what, name))
-
-
 @models_app.command("list")
 def list_models() -> None:
     """List the checkpoints that have a name, and which of them are here already.
@@ -208,6 +159,8 @@ def verify(
     raise typer.Exit(verify_models(names or []))
 
 
+app.command(epilog=EXIT_CODES)(validate)
+app.command(epilog=EXIT_CODES)(init)
 app.command(epilog=CALIBRATE_EXIT_CODES)(calibrate)
 app.command(epilog=EXIT_CODES)(train)
 app.command(epilog=EXIT_CODES)(finetune)
@@ -228,192 +181,3 @@ def main() -> None:
         app(prog_name="scenario-gen")
     except SystemExit as leaving:
         raise SystemExit(told_losses(leaving.code)) from None
-
-
-# --- The ``validate`` command's work ---
-
-
-def validate_all(specs: Iterable[Path]) -> int:
-    """Print a summary of each spec, or its mistakes (to stderr); return the exit code: 0, or 2 if any is wrong."""
-    code = 0
-    for path in specs:
-        try:
-            loaded = load_spec(path)
-            _try_strategies(loaded)
-            say(summary(loaded))
-        except ScenarioError as error:
-            say(str(error), err=True)
-            code = 2
-    return code
-
-
-TRY = """
-import json, sys
-given = json.load(sys.stdin)
-sys.path[:] = given["path"]
-from pathlib import Path
-from scenario_gen.backtest.loader import expand
-from scenario_gen.backtest.uses import StrategyUse
-from scenario_gen.errors import ScenarioError
-try:
-    for use in given["uses"]:
-        expand(StrategyUse.model_validate(use), Path(given["base"]))
-except ScenarioError as error:
-    sys.exit(json.dumps([error.problem, error.expected, error.fix]))
-print("tried")
-"""
-
-
-def _try_strategies(loaded: LoadedSpec) -> None:
-    """Import every strategy of a spec, in a process of its own: this one stays light, and whole whatever they do.
-
-    Raises:
-        StrategyError: a strategy does not import, or refuses its parameters.
-    """
-    import json
-    import subprocess
-    import sys
-
-    uses = [use.model_dump(mode="json") for use in loaded.spec.strategies]
-    given = json.dumps({"path": sys.path, "uses": uses, "base": str(loaded.base)})
-    tried = subprocess.run(
-        [sys.executable, "-c", TRY], input=given, capture_output=True, encoding="utf-8", errors="replace", check=False
-    )
-    if tried.returncode == 0 and tried.stdout.rstrip().endswith("tried"):
-        return
-    try:
-        problem, expected, fix = json.loads(tried.stderr.strip().splitlines()[-1])
-    except (ValueError, IndexError):  # it left the process, or something native crashed
-        problem = f"importing the strategies of {loaded.filename} ended the process with exit code {tried.returncode}"
-        expected, fix = "strategies that leave the process alone", "look for os._exit, or a library that crashes"
-    raise StrategyError(f"{loaded.filename}: {problem}", expected=expected, fix=fix)
-
-
-def print_schema() -> None:
-    """Print the JSON schema of a spec file."""
-    import json
-
-    from scenario_gen.spec.loader import spec_schema
-
-    say(json.dumps(spec_schema(), indent=2))
-
-
-def summary(loaded: LoadedSpec) -> str:
-    """Return what a spec would run: its scenarios, strategies and sizes."""
-    spec = loaded.spec
-    sets = sum(use.listed for use in spec.strategies)
-    sampled = [one for one in spec.scenarios if one.replay is None and one.reweight is None]
-    paths = sum(one.paths.count for one in sampled)
-    bars = sum(one.paths.count * one.bars.horizon for one in sampled)
-    lines = [f"{loaded.filename}: valid ({spec.name})"]
-    alone = [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios if not one.asset]
-    lines += alone or _book_lines(spec)
-    lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
-    tried = f"{sets} parameter set{'s' * (sets != 1)}"
-    futures = paths // max(1, len(spec.assets))  # one path of each asset
-    made = f"{paths:,} paths" if alone else f"{paths:,} paths of {futures:,} futures"
-    lines.append(f"  in all    {made}, {bars:,} bars, {futures * sets:,} backtests ({tried})")
-    if any(one.event is not None or one.portfolio is not None for one in sampled):
-        lines.append("            and the branched paths of events that are too rare for plain ones")
-    lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
-    return "\n".join(lines)
-
-
-def _book_lines(spec: ScenarioSpec) -> list[str]:
-    """Return a line per scenario of several assets, and one per asset."""
-    first = {one.future: one for one in reversed(spec.scenarios)}
-    lines = []
-    for name, one in reversed(first.items()):
-        seen = f"{one.paths.count:,} futures x {one.bars.horizon} bars from {one.bars.context} bars of each asset"
-        words = "; ".join([one.generator.in_words, *(shock.in_words for shock in one.shocks)])
-        words += "" if one.portfolio is None else f"; how rare: {one.portfolio.in_words}"
-        lines.append(f"  {one.role:<9} {name}: {seen}, {words}")
-    for asset, data in {one.asset: one.data for one in spec.scenarios[: len(spec.assets)]}.items():
-        lines.append(f"  asset     {asset}: {data.source or data.file}{'' if data.end is None else f' to {data.end}'}")
-    return lines
-
-
-def _scenario_words(scenario: ResolvedScenario) -> str:
-    if scenario.reweight is not None:
-        views = "; ".join(view.in_words for view in scenario.views)
-        return f"the paths of {scenario.reweight}, weighed by views: {views}"
-    end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
-    if scenario.context is not None:
-        end = f"{'' if scenario.context.moves_end else end} {scenario.context.in_words}"
-    history = f"{scenario.data.source or scenario.data.file}{end}"
-    if scenario.replay is not None:
-        return f"{scenario.replay.in_words} after {history}, {scenario.generator.in_words}"
-    seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"
-    shocks = "".join(f"; {shock.in_words}" for shock in scenario.shocks)
-    event = "" if scenario.event is None else f"; how rare: {scenario.event.in_words}"
-    jitter = "" if scenario.jitter is None else "; sloppy execution"
-    return f"{scenario.paths.count:,} paths x {seen}, {scenario.generator.in_words}{shocks}{event}{jitter}"
-
-
-def _grid_words(use: StrategyUse) -> str:
-    values = ", ".join(f"{name}={value}" for name, value in use.params.items())
-    many = f": {use.listed} parameter sets" if use.listed > 1 else ""
-    return (f" ({values})" if values else "") + many
-
-
-# The ``init`` command's work: copying the templates, and never over a file that is there
-
-
-def write_start(what: str, name: str | None) -> str:
-    """Write a spec with a strategy, or a strategy alone; return what to do next.
-
-    Args:
-        what: ``spec``, ``strategy``, or a folder (then ``name`` is None).
-        name: the spec's folder (default: the current one), or the strategy's name.
-
-    Raises:
-        ScenarioError: a file is there already, or the name cannot be a class.
-    """
-    if what == "strategy":
-        return _write_strategy(name)
-    if what != "spec" and name is not None:
-        raise ScenarioError(
-            f"got {what!r} {name!r}",
-            expected="spec [FOLDER], strategy NAME, or a folder alone",
-            fix="scenario-gen init --help shows examples",
-        )
-    folder = Path((name or ".") if what == "spec" else what)
-    spec, strategy = folder / "scenario.yaml", folder / "my_strategy.py"
-    _write({spec: _template("scenario.yaml"), strategy: _template("strategy.py")})
-    return f"wrote {spec} and {strategy}\nnext: scenario-gen run {spec}"
-
-
-def _write_strategy(name: str | None) -> str:
-    class_name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_\s-]+", name or ""))
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", class_name):
-        raise ScenarioError(
-            f"got {name!r} as the strategy's name",
-            expected="a name like MeanRevert or mean_revert",
-            fix="scenario-gen init strategy MeanRevert",
-        )
-    file = Path(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower() + ".py")
-    _write({file: _template("strategy.py").replace("MyStrategy", class_name)})
-    return f"wrote {file}\nnext: name it in a spec as {file}:{class_name}"
-
-
-def _template(name: str) -> str:
-    return files("scenario_gen.cli").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _write(texts: dict[Path, str]) -> None:
-    """Write all files or none of them."""
-    for path in texts:
-        if path.exists():
-            raise ScenarioError(
-                f"{path} is there already",
-                expected="a folder without it: init overwrites nothing",
-                fix="name another folder, or move the file away",
-            )
-    for path, text in texts.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ScenarioError(
-                f"{path} cannot be written: {error.strerror}", fix="name a folder that can be written"
-            ) from None

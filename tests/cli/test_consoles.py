@@ -172,7 +172,7 @@ def test_an_interruption_that_a_library_turned_into_an_error_is_no_defect(
     def broken(*_: object) -> None:
         raise ImportError("initialization failed")  # what numpy makes of a KeyboardInterrupt in its C code
 
-    monkeypatch.setattr("scenario_gen.cli.app.validate_all", broken)
+    monkeypatch.setattr("scenario_gen.cli.specs.validate_all", broken)
     assert invoke("validate", "x.yaml").exit_code == 1
     monkeypatch.setattr(Interruption, "came", True)
     result = invoke("validate", "x.yaml")
@@ -194,7 +194,7 @@ def test_memory_that_is_not_there_is_told_with_what_was_needed(
     def greedy(*_: object) -> None:
         raise MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,)")
 
-    monkeypatch.setattr("scenario_gen.cli.app.validate_all", greedy)
+    monkeypatch.setattr("scenario_gen.cli.specs.validate_all", greedy)
     result = invoke("validate", "x.yaml")
     assert result.exit_code == 2
     assert "there is not enough memory: Unable to allocate 7.45 GiB" in result.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scenario_gen.cli.app import summary
+from scenario_gen.cli.specs import summary
 from scenario_gen.errors import SpecError
 from scenario_gen.pipeline.stress.one_event import ask_event
 from scenario_gen.progress import SilentProgress
