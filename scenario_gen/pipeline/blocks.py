@@ -22,14 +22,13 @@ from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
 from scenario_gen.backtest.result import BEFORE, fan_bars, results_before
 from scenario_gen.candles.account import CandleCounts, merge_tallies
-from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, none_left, share_of
+from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, share_of
 from scenario_gen.errors import StrategyError
 from scenario_gen.generators.base import Advance, sample_block as sampled_block
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.market.candles import volatility
 from scenario_gen.market.paths import BELONGS, PathSet, joined
 from scenario_gen.pipeline.study import Prepared
-from scenario_gen.progress import Progress
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
 from scenario_gen.stress.shocked import terms_of
@@ -264,48 +263,6 @@ def checked_candles(prepared: Prepared, raw: PathSet, measured: int, island: Isl
     checked = prepared.rules.check(raw, prepared.scenario.checks.on_invalid, measured=measured)
     made = {**raw.provenance, "fields": list(raw.fields)}
     return Drawn(checked.paths, checked.tally, made, checked, island=island)
-
-
-def run_blocks(
-    prepared: Prepared,
-    strategies: Sequence[LoadedStrategy],
-    store: RunFolder,
-    progress: Progress,
-    draw: Draw = draw_block,
-) -> None:
-    """Compute every block of a scenario that the folder does not hold yet.
-
-    Args:
-        prepared: the scenario.
-        strategies: to run on every path.
-        store: where blocks are kept.
-        progress: who hears of stages.
-        draw: what makes the paths of a block.
-
-    Raises:
-        CheckError: candles break a rule and the spec says ``fail``, or no path is left.
-        StrategyError: a strategy raised or answered something unusable.
-        StoreError: the disk refuses.
-    """
-    paths = prepared.scenario.paths
-    blocks = plan_blocks(paths.count, paths.block)
-    horizon = len(prepared.timestamps)
-    with (
-        progress.stage(f"{prepared.name}: sampling {paths.count} paths", len(blocks) * horizon) as sampled,
-        progress.stage(f"{prepared.name}: backtesting", len(blocks) * len(strategies)) as tested,
-    ):
-        kept = resumed = 0
-        for block in blocks:
-            if is_kept(prepared, strategies, store, block):
-                sampled(horizon)
-                tested(len(strategies))
-                resumed += 1
-                continue
-            finished = run_block(prepared, draw(prepared, block, sampled), strategies, tested)
-            kept += len(finished.paths)
-            finished.save(store, prepared.name, block.index)
-    if not kept and not resumed:  # a resumed scenario is judged when its blocks are merged
-        raise none_left(paths.count, prepared.name)
 
 
 def reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]:
