@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from scenario_gen.generators.filtered import fit_garch
+from scenario_gen.market import load_candles
 from scenario_gen.progress import one_blas_thread
 
 
@@ -23,3 +25,11 @@ def test_linear_algebra_has_one_thread_inside_and_its_own_number_after() -> None
         with pytest.raises(RuntimeError, match="stop"), one_blas_thread():
             raise RuntimeError("stop")
         assert threads() == before
+
+
+def test_the_fit_of_a_garch_model_does_not_hang_on_the_number_of_threads() -> None:
+    fits = []
+    for count in (1, 2):
+        with threadpool_limits(limits=count, user_api="blas"):
+            fits.append(fit_garch(load_candles("sp500"), asymmetric=False, most=1000))
+    assert fits[0].filtered.recursion == fits[1].filtered.recursion  # to the last bit

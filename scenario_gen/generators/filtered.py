@@ -37,6 +37,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.walks import BarTail, ChainWalk, DrawnTail
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import Floats, PathSet
+from scenario_gen.progress import one_blas_thread
 
 WARM_UP = 10  # bars whose mean square starts the recursion; they are not resampled themselves
 # A bar's variance is expected to grow by so much a bar: one of some 50 deviations among 256 does that to EWMA. Drawn
@@ -307,7 +308,8 @@ def _maximum_likelihood(returns: Floats, asymmetric: bool) -> tuple[VarianceRecu
     unit = float(np.sqrt(np.mean(returns**2)))  # the optimiser wants numbers near one
     model = arch_model(returns / unit, mean="Zero", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)
     for start in STARTS:
-        result = model.fit(disp="off", show_warning=False, starting_values=_start(start, asymmetric))
+        with one_blas_thread():  # the last digits of a fit hang on how many add up
+            result = model.fit(disp="off", show_warning=False, starting_values=_start(start, asymmetric))
         parameters = result.params.to_numpy()
         deviation = np.asarray(result.conditional_volatility, dtype=np.float64)
         if result.convergence_flag == 0 and np.isfinite(parameters).all() and (deviation > 0).all():
