@@ -22,6 +22,7 @@ from scenario_gen.cli.manners import (
     told_losses,
     use_outlets,
 )
+from scenario_gen.cli.runs import DIFF_EXIT_CODES, diff
 from scenario_gen.cli.specs import init, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
@@ -170,6 +171,7 @@ app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 app.command(epilog=EXIT_CODES)(crises)
 app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)
+app.command(epilog=DIFF_EXIT_CODES)(diff)
 
 
 def main() -> None:
