@@ -53,7 +53,7 @@ def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
     Raises:
         CheckpointError: bfloat16 is asked for where the hardware would only emulate it.
     """
-    capable = _has_bfloat16(device)
+    capable = has_bfloat16(device)
     if wanted == "auto":
         return torch.bfloat16 if capable and device.type == "cuda" else torch.float32
     if wanted == "bfloat16" and not capable:
@@ -65,7 +65,8 @@ def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
     return torch.float32 if wanted == "float32" else torch.bfloat16
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether the device has instructions for products in bfloat16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and packs(device) and bool(torch.cpu._is_avx512_bf16_supported())

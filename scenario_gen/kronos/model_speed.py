@@ -68,14 +68,33 @@ def flops_per_bar(checkpoint: Checkpoint, context: float) -> float:
     Counted are the products that the fast decoder cannot do without: two operations per multiply-add; attention over
     ``context`` bars on average; embeddings, the fusing projection and the sibling's query are lookups.
     """
+    return sum(flops_parts(checkpoint, context))
+
+
+def flops_parts(checkpoint: Checkpoint, context: float) -> tuple[float, float]:
+    """Return the operations of one bar of one path in the decoder's own dtype, and those that are always float32.
+
+    The first are those of the blocks; the second of the dependency layer, the heads and the tokenizer's ends.
+    """
     model, tokenizer = checkpoint.model.config, checkpoint.tokenizer.config
     d = model.d_model
-    token = model.n_layers * _block(d, model.ff_dim, context)
+    blocks = model.n_layers * _block(d, model.ff_dim, context)
+    blocks += (tokenizer.n_dec_layers - 1) * _block(tokenizer.d_model, tokenizer.ff_dim, context)
     dependency = 3 * d * d + 2 * context * d  # k, v and out; scores and values
     heads = d * (2**model.s1_bits + 2**model.s2_bits)
-    features = (tokenizer.n_dec_layers - 1) * _block(tokenizer.d_model, tokenizer.ff_dim, context)
-    features += tokenizer.d_model * (tokenizer.s1_bits + tokenizer.s2_bits + tokenizer.d_in)
-    return 2.0 * (token + dependency + heads + features)
+    ends = tokenizer.d_model * (tokenizer.s1_bits + tokenizer.s2_bits + tokenizer.d_in)
+    return 2.0 * blocks, 2.0 * (dependency + heads + ends)
+
+
+def bytes_per_bar(checkpoint: Checkpoint, dtype: torch.dtype, horizon: int) -> float:
+    """Return what one bar of one path cannot but read: keys and values of the path's own bars, horizon / 2 on average.
+
+    Weights and the context are read once for all paths of a chunk and count nothing. A GPU keeps keys and values in
+    the products' ``dtype``, a processor, and the dependency layer everywhere, in float32.
+    """
+    config = checkpoint.model.config
+    size = 4 if checkpoint.model.embedding.emb_s1.weight.device.type == "cpu" else dtype.itemsize
+    return 2 * config.d_model * (config.n_layers * size + 4) * horizon / 2
 
 
 def _block(width: int, inner: int, context: float) -> float:
@@ -87,7 +106,7 @@ def _block(width: int, inner: int, context: float) -> float:
 
 
 NAIVE_PATHS, NAIVE_BARS = 8, 2
-CEILING_SIZES = (1024, 2048)
+CEILING_SIZES = {False: (1024, 2048), True: (2048, 8192)}  # by whether on a GPU, which small products leave idle
 Say = Callable[[str], None]
 
 
@@ -179,17 +198,17 @@ def measure(
     for turn in range(rounds):
         say(f"round {turn + 1} of {rounds}: {size.paths:,} paths x {size.horizon} bars")
         fast.append(_seconds(decoder, size))
-        peak = _peak_memory(decoder.device)  # before the naive decoder, which needs more
+        peak = peak_memory(decoder.device)  # before the naive decoder, which needs more
         say(f"round {turn + 1} of {rounds}: the naive decoder, {NAIVE_PATHS} paths x {NAIVE_BARS} bars")
         naive.append(_naive_seconds(checkpoint, size.context))
-        ceiling.append(_ceiling(decoder.device, decoder.dtype))
+        ceiling.append(matmul_ceiling(decoder.device, decoder.dtype))
     ours = _timing(size, min(fast))
     theirs = NAIVE_PATHS * NAIVE_BARS / min(naive)
     flops = flops_per_bar(checkpoint, size.context + size.horizon / 2) * ours.path_bars_per_second
     return BenchResult(
         model=checkpoint.name,
         weights=weights,
-        device=_device_name(decoder.device),
+        device=device_name(decoder.device),
         dtype=str(decoder.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         size=ours,
@@ -239,22 +258,23 @@ def inputs(checkpoint: Checkpoint, size: Size, seed: int = 1) -> tuple[Tensor, T
 
 def _seconds(decoder: FastDecoder, size: Size) -> float:
     s1, s2, *rest = inputs(decoder.checkpoint, size)
-    start = _now(decoder.device)
+    start = now(decoder.device)
     decoder.decode_tokens(s1, s2, *decoder.sample_tokens(s1, s2, rest[0], rest[1], rest[2], SamplingRule()))
-    return _now(decoder.device) - start
+    return now(decoder.device) - start
 
 
 def _naive_seconds(checkpoint: Checkpoint, context: int) -> float:
     """Return the naive decoder's time, which also decodes its tokens to features."""
     s1, s2, *rest = inputs(checkpoint, Size(NAIVE_PATHS, context, NAIVE_BARS))
-    start = _now(s1.device)
+    start = now(s1.device)
     new1, new2 = sample_tokens_naively(checkpoint, s1, s2, rest[0], rest[1], rest[2], SamplingRule())
     whole = [torch.cat((old.expand(NAIVE_PATHS, -1), new), 1) for old, new in ((s1, new1), (s2, new2))]
     decode_tokens_naively(checkpoint, whole[0], whole[1], NAIVE_BARS)
-    return _now(s1.device) - start
+    return now(s1.device) - start
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Return the seconds of a clock once the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -265,10 +285,10 @@ def _timing(size: Size, seconds: float) -> Timing:
 
 
 @torch.no_grad()
-def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
+def matmul_ceiling(device: torch.device, dtype: torch.dtype, sides: tuple[int, ...] = ()) -> float:
     """Return the most operations per second that a large square product reaches, by any kernel we know."""
     best = 0.0
-    for n in CEILING_SIZES:
+    for n in sides or CEILING_SIZES[device.type == "cuda"]:
         x, weight = (torch.randn(n, n, device=device) for _ in range(2))
         packed, plain = Dense(weight, dtype=dtype), (x.to(dtype), weight.to(dtype))
         for product in (lambda p=packed, a=plain[0]: p(a), lambda a=plain: F.linear(*a)):
@@ -277,12 +297,12 @@ def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _timed(work: Callable[[], object], device: torch.device) -> float:
-    start = _now(device)
+    start = now(device)
     work()
-    return _now(device) - start
+    return now(device) - start
 
 
-def _peak_memory(device: torch.device) -> int:
+def peak_memory(device: torch.device) -> int:
     """Return the most memory so far: of the process on a processor, of its tensors on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -290,7 +310,8 @@ def _peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return what a device is called."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

@@ -34,7 +34,7 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_form_of_a_product_is_pytorchs(kernels: bool, dtype: torch.dtype) -> None:
-    if dtype == torch.bfloat16 and not dense._has_bfloat16(CPU):
+    if dtype == torch.bfloat16 and not dense.has_bfloat16(CPU):
         pytest.skip("no bfloat16 instructions")
     x, weight, bias, other = _numbers()
     layer, expected = Dense(weight, bias, dtype), F.linear(x, weight, bias)
@@ -59,7 +59,7 @@ def test_auto_is_float32_on_a_processor() -> None:
 
 
 def test_bfloat16_without_instructions_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "_has_bfloat16", lambda device: False)
+    monkeypatch.setattr(dense, "has_bfloat16", lambda device: False)
     with pytest.raises(CheckpointError, match="bfloat16") as error:
         choose_dtype("bfloat16", CPU)
     assert "float32" in str(error.value.fix)

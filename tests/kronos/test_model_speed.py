@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.kronos import Checkpoint
-from scenario_gen.kronos.device import _has_bfloat16
+from scenario_gen.kronos.device import has_bfloat16
 from scenario_gen.kronos.model import Block
 from scenario_gen.kronos.model_speed import (
     Closeness,
@@ -78,7 +78,7 @@ def test_a_published_model_that_is_not_here_is_timed_with_random_weights(
         random_checkpoint("huge", 512)
 
 
-@pytest.mark.skipif(not _has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
 def test_bfloat16_stays_near_float32_on_the_embedded_model() -> None:
     checkpoint, _ = model_for_timing("nano")
     found = agreement(checkpoint, Size(64, 128, 16))
