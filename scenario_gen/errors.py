@@ -6,7 +6,8 @@
     ├── CheckpointError   a model cannot be found, read or trusted
     ├── CheckError        generated paths break a rule and the spec says ``fail``
     ├── StrategyError     the user's strategy raised or returned something unusable
-    └── StoreError        a run folder cannot be read or written
+    ├── StoreError        a run folder cannot be read or written
+    └── ExecuteError      workers cannot be had, or are lost over a piece of work
 
 Every message says what came, what was expected and what to do. The CLI prints it without a traceback and
 exits with 2. Anything outside this tree is a defect of ours and keeps its traceback. Messages quote names and values
@@ -73,3 +74,7 @@ class StrategyError(ScenarioError):
 
 class StoreError(ScenarioError):
     """A run folder cannot be read or written."""
+
+
+class ExecuteError(ScenarioError):
+    """The place where work is done cannot be used, or every worker that was given a piece of it was lost."""

@@ -8,6 +8,7 @@ the unit alone, so neither the place nor the order changes a bit.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -52,3 +53,8 @@ class Here:
         """Yield each unit's place and answer, in the order of the units."""
         for place, unit in enumerate(units):
             yield place, work(unit)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
