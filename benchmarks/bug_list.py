@@ -998,11 +998,15 @@ BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "backtest/result.py",
         "pipeline/test_summary.py",
-        ("example paths are named by their rank", "examples={str(int(path_ids[row]))", "examples={str(int(row))"),
+        (
+            "example paths are named by their rank",
+            "path_ids[examples], np.transpose(shown)",
+            "examples, np.transpose(shown)",
+        ),
         (
             "example paths are chosen by where they set out",
-            "order = np.argsort(values[:, -1]",
-            "order = np.argsort(values[:, 0]",
+            "last = np.asarray(values[len(values) - 1])",
+            "last = np.asarray(values[0])",
         ),
     ),
     *bugs_of(
@@ -1367,7 +1371,7 @@ BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "pipeline/book/trade.py",
         "pipeline/test_books_in_a_run.py",
-        ("futures that an asset lacks are not counted", "first.scenario.paths.count - len(merged.path_ids)", "0"),
+        ("futures that an asset lacks are not counted", "first.scenario.paths.count - len(merged.columns)", "0"),
     ),
     *bugs_of(
         "spec/book.py",

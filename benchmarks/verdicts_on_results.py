@@ -85,7 +85,8 @@ def _limits(factor: float = 1.0, shift: float = 0.0, paths: int = 2000) -> Ask:
         result = strategy_result(
             LoadedStrategy("holding", "", {}, None, Path(__file__)),
             ran.metrics,
-            ran.equity[:, :1],
+            ran.equity[:, :1].T,
+            made.path_ids,
             LENGTH,
             Limits(**_true_figures()),
             seed=world.number,

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.broker import LOSS_RULES, AccountRules, Rule
-from scenario_gen.stats.estimate import Estimate, quantile, share
+from scenario_gen.stats.estimate import ByName, Estimate, quantile, share
 from scenario_gen.stats.weights import Weights
 
 Floats = NDArray[np.float64]
@@ -262,8 +262,6 @@ def _first_true(mask: NDArray[np.bool_]) -> Ints:
 
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     pass
 
 Ending: TypeAlias = Literal["passed", "daily_loss", "max_loss", "trailing_drawdown", "idle", "unfinished"]
@@ -374,7 +372,7 @@ def _first(mask: NDArray[np.bool_], otherwise: int) -> Ints:
 ENDING, AT = "account", "account_bar"  # columns beside the metrics of every path
 
 
-def account_result(rules: AccountRules, paths: pd.DataFrame, weights: Weights | None = None) -> AccountResult:
+def account_result(rules: AccountRules, paths: ByName, weights: Weights | None = None) -> AccountResult:
     """Sum up how the paths of one strategy end.
 
     Args:
@@ -382,7 +380,7 @@ def account_result(rules: AccountRules, paths: pd.DataFrame, weights: Weights | 
         paths: one row per path, with the columns of :data:`ENDING` and :data:`AT`.
         weights: of the paths, where they do not all stand for as much.
     """
-    ending, bar = paths[ENDING].to_numpy(), paths[AT].to_numpy(dtype=np.float64) + 1
+    ending, bar = np.asarray(paths[ENDING]), np.asarray(paths[AT], dtype=np.float64) + 1
     passed, lost = ending == PASSED, np.isin(ending, [*rules.declared])
 
     def median(which: NDArray[np.bool_]) -> Estimate:

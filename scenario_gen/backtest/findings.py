@@ -6,12 +6,11 @@ Owns how the causality probe and the warm-up become findings. Both look at a few
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.backtest.book import AnyGround, AnyPaths
@@ -20,6 +19,7 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import CausalityProbe, Leak, probe_causality
 from scenario_gen.backtest.reruns import IntrabarOrders, WarmUp, intrabar_orders, warm_up
 from scenario_gen.finding import FILLS, INTRABAR, LOOK_AHEAD, WARM_UP, Finding, Label
+from scenario_gen.stats.estimate import ByName
 
 ORDERS_PATHS = 512  # every path is run three times
 Z95 = 1.96
@@ -91,20 +91,16 @@ MOST_UNFILLED = 0.05  # of the orders that were wanted
 
 
 def fills_findings(
-    strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame, grounds: Mapping[str, Ground], scenario: str
+    metrics: Iterable[tuple[LoadedStrategy, ByName]], grounds: Mapping[str, Ground], scenario: str
 ) -> list[Finding]:
-    """Return a finding on every strategy of which the account cut or refused an order; ``strategy`` is its place."""
-    rows = dict(list(metrics.groupby("strategy")))
+    """Return a finding on every strategy of which the account cut or refused an order, by the metrics of each."""
     return [
-        finding
-        for place, strategy in enumerate(strategies)
-        if place in rows
-        for finding in fills_finding(strategy.name, rows[place], grounds, scenario=scenario)
+        finding for strategy, of in metrics for finding in fills_finding(strategy.name, of, grounds, scenario=scenario)
     ]
 
 
 def fills_finding(
-    strategy: str, metrics: pd.DataFrame, grounds: Mapping[str, Ground], *, scenario: str = ""
+    strategy: str, metrics: ByName, grounds: Mapping[str, Ground], *, scenario: str = ""
 ) -> list[Finding]:
     """Say how many of its orders a strategy did not get; an empty list where none was cut or refused.
 
@@ -114,7 +110,7 @@ def fills_finding(
         grounds: whose brokers and last closes say why, by asset; "" where there is one alone.
         scenario: name, for the finding.
     """
-    unfilled, trades = (metrics[name].to_numpy(dtype=np.float64) for name in ("unfilled", "trades"))
+    unfilled, trades = (np.asarray(metrics[name], dtype=np.float64) for name in ("unfilled", "trades"))
     wanted = ~np.isnan(unfilled)
     if not (unfilled[wanted] > 0).any():
         return []

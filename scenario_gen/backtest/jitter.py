@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 COUNTER = (0, 0, 0, 2)  # of the jitter's Philox stream, beside the sampler's own and the noise's of the same path
+COMPARED = ("total_return", "max_drawdown")  # metrics of both runs that are set side by side
 TRIES = 50  # draws of a set of parameters before the strategy's own is taken
 
 
@@ -133,7 +134,7 @@ def cost_of(jittered_run: pd.DataFrame, plain_run: pd.DataFrame, sets: Sequence[
         plain_run: the same of the plain run.
         sets: the strategy with each set of parameters; none where parameters stay.
     """
-    columns = ["total_return", "max_drawdown"]
+    columns = [*COMPARED]
     before = plain_run[columns].rename(columns=lambda name: f"{name}_plain")
     both = jittered_run[columns].join(before, how="inner")
     values = {str(name): both[name].to_numpy(dtype=np.float64) for name in both}

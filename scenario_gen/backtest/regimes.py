@@ -7,15 +7,14 @@ when they come. Knows closes and metrics; knows neither strategies nor files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.market.paths import PathSet
-from scenario_gen.stats.estimate import Estimate, mean, quantile, share, t_interval
+from scenario_gen.stats.estimate import ByName, Estimate, mean, quantile, share, t_interval
 from scenario_gen.stats.weights import Weights
 
 Floats = NDArray[np.float64]
@@ -82,9 +81,7 @@ def courses(paths: PathSet) -> dict[str, Floats]:
     return {regime.key: regime.function(returns) for regime in REGIMES}
 
 
-def by_regime(
-    numbers: Mapping[str, Floats], metrics: pd.DataFrame, weights: Weights | None = None
-) -> list[RegimeResult]:
+def by_regime(numbers: ByName, metrics: ByName, weights: Weights | None = None) -> list[RegimeResult]:
     """Return one strategy's results on each third of the paths; a number that is the same on all paths has none.
 
     Args:
@@ -92,14 +89,18 @@ def by_regime(
         metrics: one row per path in the same order, with total_return and max_drawdown.
         weights: of the paths, where they do not all stand for as much; thirds are then thirds of what they stand for.
     """
-    returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
-    return [
-        _third(regime, place, numbers[regime.key], inside, returns, falls, weights)
-        for regime in REGIMES
-        if len(returns) and np.ptp(numbers[regime.key]) > 0
-        for place, inside in enumerate(thirds(numbers[regime.key], weights))
-        if inside.any()
-    ]
+    returns, falls = (np.asarray(metrics[name], dtype=np.float64) for name in ("total_return", "max_drawdown"))
+    told = []
+    for regime in REGIMES:
+        number = np.asarray(numbers[regime.key])
+        if not len(returns) or not np.ptp(number) > 0:
+            continue
+        told += [
+            _third(regime, place, number, inside, returns, falls, weights)
+            for place, inside in enumerate(thirds(number, weights))
+            if inside.any()
+        ]
+    return told
 
 
 def thirds(values: Floats, weights: Weights | None = None) -> list[NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ from scenario_gen.backtest.tail.losses import Drawdowns, RuinCurve, TailLoss
 from scenario_gen.backtest.tail.marker import Marker
 from scenario_gen.errors import StrategyError
 from scenario_gen.market.paths import PathSet
-from scenario_gen.stats.estimate import Estimate, MetricSummary, mean, quantile
+from scenario_gen.stats.estimate import ByName, Estimate, MetricSummary, mean, quantile
 from scenario_gen.stats.weights import Weights
 
 NO_SURFACE = Estimate(None, reason="not asked")
@@ -217,27 +217,49 @@ def fan_bars(horizon: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, horizon, min(horizon + 1, FAN_POINTS)).round().astype(np.int64))
 
 
-def make_fan(
-    values: NDArray[np.float64], path_ids: NDArray[np.int64], horizon: int, weights: Weights | None = None
-) -> Fan:
-    """Return quantiles at each fan point of values [path, fan point], three single paths and 50 dots.
+class FanPoints(Protocol):
+    """Numbers at each point of a fan, of which one point at a time is read: float64 [path]."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, point: int, /) -> Any: ...
+
+
+def make_fan(values: FanPoints, path_ids: NDArray[np.int64], horizon: int, weights: Weights | None = None) -> Fan:
+    """Return quantiles at each fan point, three single paths and 50 dots.
 
     A dot stands for a fiftieth of the paths, or of what weighted paths stand for.
+
+    Args:
+        values: at each fan point, float64 [path]; an array is [fan point, path].
+        path_ids: of the paths [path].
+        horizon: bars of a path.
+        weights: of the paths, where they do not all stand for as much.
     """
-    shown = (np.arange(DOTS) + 0.5) / DOTS
+
+    def at_levels(levels: tuple[float, ...], of: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.quantile(of, levels) if weights is None else weights.quantiles(of[:, None], levels)[:, 0]
+
+    last = np.asarray(values[len(values) - 1])
+    dots = at_levels(tuple((np.arange(DOTS) + 0.5) / DOTS), last)
     if weights is None:
-        quantiles = np.quantile(values, FAN_LEVELS, axis=0)
-        order = np.argsort(values[:, -1], kind="stable")
+        order = np.argsort(last, kind="stable")
         examples = [int(order[min(int(rank * len(order)), len(order) - 1)]) for rank in EXAMPLE_RANKS]
-        dots = np.quantile(values[:, -1], shown)
+        del order
     else:
-        quantiles = weights.quantiles(values, FAN_LEVELS)
-        examples = weights.rows_at(values[:, -1], EXAMPLE_RANKS)
-        dots = weights.quantiles(values[:, -1:], tuple(shown))[:, 0]
+        examples = weights.rows_at(last, EXAMPLE_RANKS)
+    del last
+    quantiles, shown = [], []  # at each point
+    for point in range(len(values)):
+        of = np.asarray(values[point])
+        quantiles.append(at_levels(FAN_LEVELS, of))
+        shown.append(of[examples])
     return Fan(
         bars=[int(bar) for bar in fan_bars(horizon)],
-        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, quantiles, strict=True)},
-        examples={str(int(path_ids[row])): rounded(values[row]) for row in examples},
+        quantiles={str(level): rounded(row) for level, row in zip(FAN_LEVELS, np.transpose(quantiles), strict=True)},
+        examples={
+            str(int(path)): rounded(row) for path, row in zip(path_ids[examples], np.transpose(shown), strict=True)
+        },
         dots=rounded(dots),
     )
 
@@ -283,46 +305,31 @@ def results_before(
     return pd.concat(rows).reset_index()
 
 
-def repair_effects(
-    strategies: Sequence[LoadedStrategy],
-    metrics: pd.DataFrame,
-    unrepaired: pd.DataFrame,
-    weights: Weights | None = None,
-) -> list[RepairEffect]:
-    """Return each strategy's figures with and without repair; an empty list where nothing was repaired.
+@dataclass(frozen=True, eq=False)
+class BeforeRepair:
+    """One strategy on the kept paths as they were before repair, changed or not."""
+
+    figures: ByName  # COLUMNS [path], NaN where the strategy could not be run
+    changed: int  # how many paths the repair changed
+    failed: int  # on how many of these the strategy could not be run
+
+
+def repair_effect(name: str, repaired: ByName, before: BeforeRepair, weights: Weights | None = None) -> RepairEffect:
+    """Return a strategy's figures with and without repair.
 
     Args:
-        strategies: in the order of their places.
-        metrics: one row per strategy (its place) and kept path.
-        unrepaired: one row per strategy and changed path.
-        weights: of the kept paths, in the order of each strategy's metrics, where they do not all stand for as much.
+        name: of the strategy.
+        repaired: its metrics on the kept paths [path].
+        before: the same without repair.
+        weights: of the kept paths, where they do not all stand for as much.
     """
-    if unrepaired.empty:
-        return []
-    return [
-        _effect(
-            strategy.name, metrics[metrics["strategy"] == place], unrepaired[unrepaired["strategy"] == place], weights
-        )
-        for place, strategy in enumerate(strategies)
-    ]
-
-
-def _effect(name: str, metrics: pd.DataFrame, unrepaired: pd.DataFrame, weights: Weights | None) -> RepairEffect:
-    repaired = metrics.set_index("path_id")[list(COLUMNS)]
-    before = unrepaired.set_index("path_id")[list(COLUMNS)]
-    raw = repaired.copy()
-    raw.loc[before.index] = before
     figures = [
         RepairedFigure(
-            metric, level, *(quantile(frame[metric].to_numpy(), level, weights) for frame in (raw, repaired))
+            metric, level, *(quantile(np.asarray(of[metric]), level, weights) for of in (before.figures, repaired))
         )
         for metric, level in FIGURES
     ]
-    moved = (repaired - raw)["total_return"].to_numpy()
+    moved = np.asarray(repaired["total_return"]) - np.asarray(before.figures["total_return"])
     return RepairEffect(
-        strategy=name,
-        paths=len(before),
-        failed=int(before["total_return"].isna().sum()),
-        figures=figures,
-        difference=mean(moved, weights),
+        strategy=name, paths=before.changed, failed=before.failed, figures=figures, difference=mean(moved, weights)
     )

@@ -7,7 +7,7 @@ label. Knows flags and prices, not how a rule is judged.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from scenario_gen.candles.breaches import Suspects
 from scenario_gen.candles.rules import RULE, RuleCount
 from scenario_gen.finding import CANDLES, Finding, Label
 from scenario_gen.market.paths import PathSet
-from scenario_gen.stats.estimate import t_quantile
+from scenario_gen.stats.estimate import ByName, t_quantile
 from scenario_gen.values import decode, encode
 
 BAD_BARS_WARN, BAD_BARS_FAIL = 0.01, 0.05
@@ -277,32 +277,48 @@ def _spread(values: NDArray[Any], rows: NDArray[np.int64], length: int) -> NDArr
 
 def merge_tallies(tallies: Sequence[CandleCounts]) -> CandleAccount:
     """Add up the tallies of a scenario's blocks and label the whole."""
-    first = tallies[0]
+    changed = [tally.facts for tally in tallies if len(tally.facts)]
+    facts = pd.concat(changed) if changed else pd.DataFrame()
     counts = pd.concat([tally.counts for tally in tallies])
-    paths, bars = len(counts), len(counts) * first.horizon
-    rules = [_counted(row, counts) for row in first.rules]
-    kept = counts[~counts["rejected"]]
-    mended = kept["bad_bars"] > 0
-    changes, ranged = int(kept["changes"].sum()), int(kept["changes_in_range"].sum())
+    return account_of(tallies[0], counts, {str(name): facts[name].to_numpy() for name in facts})
+
+
+def account_of(notes: CandleNotes, counts: ByName, facts: Mapping[str, NDArray[Any]]) -> CandleAccount:
+    """Label all paths of a scenario by their counts, of which one column at a time is read.
+
+    Args:
+        notes: of any of its blocks.
+        counts: of every raw path, the columns of :class:`CandleCounts` [path].
+        facts: of every measured path that the repair changed, by name [path].
+    """
+    gone = np.asarray(counts["rejected"], dtype=np.bool_)
+    paths, bars, left = len(gone), len(gone) * notes.horizon, int((~gone).sum())
+    rules = [_counted(row, counts) for row in notes.rules]
+
+    def kept(name: str) -> NDArray[Any]:
+        return np.asarray(counts[name])[~gone]
+
+    bad, touched, mended = np.asarray(counts["bad_bars"]), kept("touched").astype(np.bool_), kept("bad_bars") > 0
+    changes, ranged = int(kept("changes").sum()), int(kept("changes_in_range").sum())
     return CandleAccount(
         paths=paths,
         bars=bars,
-        untouched=int((~kept["touched"]).sum()),
-        rounded=int((kept["touched"] & ~mended).sum()),
-        repaired=int((kept["touched"] & mended).sum()),
-        rejected=paths - len(kept),
-        bad_bars=int(counts["bad_bars"].sum()),
-        bad_paths=int((counts["bad_bars"] > 0).sum()),
+        untouched=int((~touched).sum()),
+        rounded=int((touched & ~mended).sum()),
+        repaired=int((touched & mended).sum()),
+        rejected=paths - left,
+        bad_bars=int(bad.sum()),
+        bad_paths=int((bad > 0).sum()),
         rules=rules,
-        changed_bars=int(kept["changed_bars"].sum()),
-        mean_change_bp=float(kept["change_bp"].sum()) / changes if changes else 0.0,
-        max_change_bp=float(kept["change_bp_max"].max()) if changes else 0.0,
-        mean_change_range=float(kept["change_range"].sum()) / ranged if ranged else 0.0,
-        policy=first.policy,
-        label=candle_label(float(counts["bad_bars"].sum()) / bars, 1 - len(kept) / paths, bars, paths, rules),
-        wickless=[_wickless_side(side, kept, first) for side in SIDES],
-        facts=_fact_shifts([tally.facts for tally in tallies]),
-        rejection=_rejection(counts) if len(kept) < paths else None,
+        changed_bars=int(kept("changed_bars").sum()),
+        mean_change_bp=float(np.nansum(kept("change_bp"))) / changes if changes else 0.0,
+        max_change_bp=float(np.nanmax(kept("change_bp_max"))) if changes else 0.0,
+        mean_change_range=float(np.nansum(kept("change_range"))) / ranged if ranged else 0.0,
+        policy=notes.policy,
+        label=candle_label(float(bad.sum()) / bars, 1 - left / paths, bars, paths, rules),
+        wickless=[_wickless_side(side, kept, notes) for side in SIDES],
+        facts=_fact_shifts(facts),
+        rejection=_rejection(counts) if left < paths else None,
     )
 
 
@@ -336,30 +352,26 @@ def _t_interval(centre: float, error: float, freedom: float, n: int) -> Interval
     return Interval(centre, centre - margin, centre + margin, n)
 
 
-def _counted(row: RuleCount, counts: pd.DataFrame) -> RuleCount:
+def _counted(row: RuleCount, counts: ByName) -> RuleCount:
     if not row.is_judged:
         return row
     parts = {"bars": "raw", "paths": "path_raw", "left_bars": "left", "left_paths": "path_left"}
-    sums = {name: int(counts[f"{row.rule}_{part}"].sum()) for name, part in parts.items()}
+    sums = {name: int(np.asarray(counts[f"{row.rule}_{part}"]).sum()) for name, part in parts.items()}
     return replace(row, **sums, action=row.action if sums["paths"] else "none needed")  # type: ignore[arg-type]
 
 
-def _wickless_side(side: Side, kept: pd.DataFrame, tally: CandleCounts) -> Wickless:
+def _wickless_side(side: Side, kept: Callable[[str], NDArray[Any]], notes: CandleNotes) -> Wickless:
     raw, repaired = (
-        mean_interval(kept[f"{side}_{when}"].to_numpy(dtype=np.float64) / tally.horizon) for when in ("raw", "left")
+        mean_interval(kept(f"{side}_{when}").astype(np.float64) / notes.horizon) for when in ("raw", "left")
     )
-    return Wickless(side, raw, repaired, tally.wickless[SIDES.index(side)])
+    return Wickless(side, raw, repaired, notes.wickless[SIDES.index(side)])
 
 
-def _fact_shifts(tables: Sequence[pd.DataFrame]) -> list[FactShift]:
+def _fact_shifts(measured: Mapping[str, NDArray[Any]]) -> list[FactShift]:
     """Return what repair did to every fact that a changed path has before and after it."""
-    changed = [table for table in tables if len(table)]
-    if not changed:
-        return []
-    measured = pd.concat(changed)
     shifts = []
     for fact in (name.removesuffix("_raw") for name in measured if name.endswith("_raw")):
-        raw, after = (measured[f"{fact}_{when}"].to_numpy(dtype=np.float64) for when in ("raw", "left"))
+        raw, after = (np.asarray(measured[f"{fact}_{when}"], dtype=np.float64) for when in ("raw", "left"))
         both = np.isfinite(raw) & np.isfinite(after)
         if both.any():
             shifts.append(_fact_shift(fact, raw[both], after[both]))
@@ -372,9 +384,9 @@ def _fact_shift(fact: str, raw: NDArray[np.float64], after: NDArray[np.float64])
     return FactShift(fact, float(raw.mean()), float(after.mean()), shift)
 
 
-def _rejection(counts: pd.DataFrame) -> Rejection:
-    gone = counts["rejected"].to_numpy()
-    log_sd, log_last = (counts[name].to_numpy(dtype=np.float64) for name in ("log_sd", "log_last"))
+def _rejection(counts: ByName) -> Rejection:
+    gone = np.asarray(counts["rejected"], dtype=np.bool_)
+    log_sd, log_last = (np.asarray(counts[name], dtype=np.float64) for name in ("log_sd", "log_last"))
     return Rejection(
         rejected=int(gone.sum()),
         measured=int(np.isfinite(log_last[gone]).sum()),

@@ -152,7 +152,7 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         replays=list(results.replays),
         book=results.book,
     )
-    store.write_metrics(results.metrics)
+    store.write_metrics([*results.metrics.values()])
     store.write_run(result)
     with study.progress.stage("writing the report", 1) as advance:
         write_report(store)

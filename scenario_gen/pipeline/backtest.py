@@ -173,7 +173,15 @@ def _backtest(strategy: LoadedStrategy, given: GivenPaths, limits: Limits) -> tu
     fan = ran.equity[:, fan_bars(paths.horizon)]
     metrics = ran.metrics if ran.endings is None else ran.metrics.join(ran.endings)
     found = strategy_result(
-        strategy, metrics, fan, paths.horizon, limits, seed=given.seed, weights=paths.weighting, rules=given.account
+        strategy,
+        metrics,
+        fan.T.astype(np.float64),
+        paths.path_ids,
+        paths.horizon,
+        limits,
+        seed=given.seed,
+        weights=paths.weighting,
+        rules=given.account,
     )
     result = replace(found, warm_up=warm)
     judged = strategy_findings(result, limits.declared())

@@ -6,8 +6,8 @@ Owns which scenarios and strategies a stage is about, and what is kept for a res
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from scenario_gen.backtest.agreement import StrategyAgreement, generators_side_b
 from scenario_gen.backtest.engine import trade
 from scenario_gen.backtest.evidence import MAX_PATHS, evidence_findings, with_evidence
 from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies
-from scenario_gen.backtest.jitter import cost_of
+from scenario_gen.backtest.jitter import COMPARED, cost_of
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.finding import AGREEMENT, Finding, Label
@@ -50,6 +50,7 @@ from scenario_gen.realism.scores import exempted
 from scenario_gen.realism.verdicts import assemble
 from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.stats.weights import FEWEST_ISLANDS
+from scenario_gen.store.columns import Columns, MetricTable, NamedTable, Scratch
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.values import cached
 
@@ -90,14 +91,15 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
     """
     usual = [ground for ground in study.grounds if ground.case is None and not ground.hit]
     asked = [ground for ground in usual if ground.scenario.checks.facts]
-    once, frames = Once(), []
+    once, tables, scratch = Once(), list[NamedTable](), Scratch(study.store.path)
     weighted = {scenario.name for scenario in results.scenarios if scenario.weighting is not None}
     parts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     findings: list[Finding] = []
     with study.progress.stage("stylized facts", len(asked)) as advance:
         for ground in asked:
-            bars, statistics, last = measure_paths(ground, study.store, once)
-            frames.append(statistics)
+            statistics = Columns(scratch)
+            bars, last = measure_paths(ground, study.store, once, statistics)
+            tables.append(NamedTable(ground.name, statistics, first=True))
             judged = ground.scenario.role == "scenario"
             if ground.name in weighted:
                 advance(1)
@@ -114,30 +116,37 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
                 parts[ground.name]["facts"] = report
                 findings += facts_findings(ground.name, report) if judged else []
             advance(1)
-    if frames:
-        study.store.write_facts(pd.concat(frames, ignore_index=True))
+    if tables:
+        study.store.write_facts(tables)
+    scratch.close()
     return results.amended(parts), findings
 
 
 def measure_paths(
-    ground: Prepared, store: RunFolder, once: Once
-) -> tuple[BarArrays, pd.DataFrame, NDArray[np.float64]]:
-    """Return the paths to judge and the statistics of all, block by block.
+    ground: Prepared, store: RunFolder, once: Once, statistics: Columns
+) -> tuple[BarArrays, NDArray[np.float64]]:
+    """Return the paths to judge and the last close of all; measure all of them block by block.
+
+    Args:
+        ground: whose paths they are.
+        store: where these are.
+        once: what was computed before.
+        statistics: takes a row per kept path: path_id and every statistic.
 
     Returns:
-        At most 2000 of the kept paths, evenly spread; a row per kept path: scenario, path_id and statistics; and the
-        last close of every kept path.
+        At most 2000 of the kept paths, evenly spread; and the last close of every kept path [path].
     """
     gauge = once.of([ground.history], ground.scenario.paths.seed).measured("gauge", lambda: Gauge.of(ground.history))
     chosen = spread_rows(ground.scenario.paths.count, MOST_PATHS)
-    parts, frames, last = [], [], []
+    parts, last = list[BarArrays](), []
     for paths in paths_of(ground, store):
         bars = BarArrays.of_paths(paths, tick=gauge.tick, clock=gauge.clock)
         measured = path_statistics(bars, gauge=gauge)
-        frames.append(pd.DataFrame({"scenario": ground.name, "path_id": paths.path_ids, **measured}))
-        parts.append(bars.select(np.isin(paths.path_ids, chosen)))
-        last.append(bars.close[:, -1])
-    return concatenate(parts), pd.concat(frames, ignore_index=True), np.concatenate(last)
+        statistics.append({"path_id": paths.path_ids, **measured})
+        if (inside := np.isin(paths.path_ids, chosen)).any() or not parts:
+            parts.append(bars.select(inside))
+        last.append(bars.close[:, -1].copy())
+    return concatenate(parts), np.concatenate(last)
 
 
 def _judged(
@@ -254,11 +263,7 @@ def side_by_side(study: Study, results: Results, beside: Sequence[str]) -> tuple
     """Compare what scenarios of different generators say of every strategy, by name; the first is the base."""
     if len(beside) < 2 or not study.strategies:
         return results, []
-    of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
-    returns = {
-        name: {strategy.name: _returns(of_scenario[name], strategy.name) for strategy in study.strategies}
-        for name in beside
-    }
+    returns = {name: Returns(results.metrics[name]) for name in beside}
     agreement = generators_side_by_side(returns)
     findings = [_finding(strategy, beside[0]) for strategy in agreement.strategies]
     return replace(results, agreement=agreement), findings
@@ -288,8 +293,20 @@ def alike(base: Prepared, other: Prepared) -> bool:
     )
 
 
-def _returns(rows: pd.DataFrame, strategy: str) -> Floats:
-    return np.asarray(rows.loc[rows["strategy"] == strategy, "total_return"], dtype=np.float64)
+@dataclass(frozen=True, eq=False)
+class Returns(Mapping[str, Floats]):
+    """Total returns by strategy, float64 [path], each read when it is asked for."""
+
+    table: MetricTable
+
+    def __getitem__(self, strategy: str) -> Floats:
+        return np.asarray(self.table.of(strategy)["total_return"], dtype=np.float64)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table.strategies)
+
+    def __len__(self) -> int:
+        return len(self.table.strategies)
 
 
 def _finding(strategy: StrategyAgreement, scenario: str) -> Finding:
@@ -322,14 +339,13 @@ def cost_of_jitter(study: Study, results: Results) -> tuple[Results, list[Findin
     if not asked:
         return results, []
     strategies_of, parts_of = {scenario.name: scenario.strategies for scenario in results.scenarios}, {}
-    of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
     with study.progress.stage("what sloppy execution costs", len(asked) * len(study.strategies)) as advance:
         for ground in asked:
-            sloppy_results, parts = list[StrategyResult](), list(paths_of(ground, study.store))
+            sloppy_results, plain_ground = list[StrategyResult](), replace(ground, jitter=None)
             for strategy, result in zip(study.strategies, strategies_of[ground.name], strict=True):
-                plain = pd.concat([trade(strategy, replace(ground, jitter=None), part).metrics for part in parts])
-                rows = of_scenario[ground.name]
-                sloppy = rows[rows["strategy"] == strategy.name].set_index("path_id")
+                runs = (trade(strategy, plain_ground, part) for part in paths_of(ground, study.store))
+                plain = pd.concat([run.metrics[[*COMPARED]] for run in runs])
+                sloppy = results.metrics[ground.name].frame(strategy.name, *COMPARED)
                 sloppy_results.append(replace(result, jitter=cost_of(sloppy, plain, ground.variants(strategy))))
                 advance(1)
             parts_of[ground.name] = {"strategies": sloppy_results}

@@ -36,6 +36,7 @@ from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_o
 from scenario_gen.progress import Clock, Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
+from scenario_gen.store.columns import MetricTable
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import BookResult, ScenarioResult
 from scenario_gen.stress.moves import Setting
@@ -257,7 +258,7 @@ class Results:
     """What is known so far: it grows as the story goes on."""
 
     scenarios: tuple[ScenarioResult, ...] = ()  # in the order of the study's grounds
-    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row per scenario, strategy and path
+    metrics: Mapping[str, MetricTable] = field(default_factory=dict)  # of every strategy and path, by scenario
     agreement: Agreement | None = None
     reweighed: Mapping[str, Reweighed] = field(default_factory=dict)  # what views did, by the scenario that has them
     replays: tuple[ReplayResult, ...] = ()

@@ -1,11 +1,9 @@
-"""From stored blocks to a ScenarioResult: accounts added up, distributions, fans, findings."""
+"""From merged blocks to a ScenarioResult: distributions, fans, findings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,28 +16,37 @@ from scenario_gen.backtest.findings import fills_findings
 from scenario_gen.backtest.limits import Limits, strategy_findings
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
-from scenario_gen.backtest.regimes import by_regime, courses
+from scenario_gen.backtest.regimes import by_regime
 from scenario_gen.backtest.result import (
+    FanPoints,
     NamedPath,
     Realised,
     StrategyResult,
     fan_bars,
     make_fan,
-    repair_effects,
+    repair_effect,
     rounded,
 )
-from scenario_gen.candles.account import CandleAccount, candle_finding, merge_tallies
-from scenario_gen.candles.check import none_left
+from scenario_gen.candles.account import candle_finding
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
-from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.pipeline.blocks import FinishedBlock, block_indices, some_paths
+from scenario_gen.market.paths import PathSet
+from scenario_gen.pipeline.blocks import some_paths
+from scenario_gen.pipeline.merged import COURSE, FanColumns, Merged, Scratches, merge_blocks
 from scenario_gen.pipeline.named import named_paths, ranked
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.progress import Progress
-from scenario_gen.stats.estimate import conditional_value_at_risk, percentile_of, share, summarise_metric, value_at_risk
+from scenario_gen.stats.estimate import (
+    ByName,
+    conditional_value_at_risk,
+    percentile_of,
+    share,
+    summarise_metric,
+    value_at_risk,
+)
 from scenario_gen.stats.weights import Weights
+from scenario_gen.store.columns import MetricTable, NamedTable, Scratch, Under
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import BookScenario, ContextView, ScenarioResult
 from scenario_gen.stress.search import ContextInCrisis
@@ -54,8 +61,9 @@ TAIL_LEVELS = ("0.95", "0.99")
 
 def strategy_result(
     strategy: LoadedStrategy,
-    metrics: pd.DataFrame,
-    equity: NDArray[np.float32],
+    metrics: ByName,
+    equity: FanPoints,
+    path_ids: NDArray[np.int64],
     horizon: int,
     limits: Limits,
     *,
@@ -69,8 +77,9 @@ def strategy_result(
 
     Args:
         strategy: what was run.
-        metrics: one row per path, index path_id, one column per entry of ``METRICS``.
-        equity: at the fan points, float32 [path, fan point], in the order of ``metrics``.
+        metrics: one number per path for every entry of ``METRICS``.
+        equity: at each fan point, float64 [path], in the order of ``metrics``.
+        path_ids: in that order [path].
         horizon: bars of a path.
         limits: the drawdown that the user declares is counted beside the curve's own steps.
         seed: of the bootstrap of CVaR.
@@ -79,55 +88,30 @@ def strategy_result(
         rules: of the account, where its endings are columns of ``metrics``.
         weights: of the paths, where they do not all stand for as much.
     """
-    returns, falls = (metrics[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
+    returns, falls = (np.asarray(metrics[name], dtype=np.float64) for name in ("total_return", "max_drawdown"))
     steps = sorted({*DRAWDOWN_STEPS, *filter(None, [limits.declared().get("max_drawdown")])})
     return StrategyResult(
         name=strategy.name,
         use=strategy.use,
         params=strategy.params,
-        metrics=[summarise_metric(metrics[metric.name].to_numpy(), metric.name, weights) for metric in METRICS],
+        metrics=[summarise_metric(np.asarray(metrics[metric.name]), metric.name, weights) for metric in METRICS],
         probability_of_loss=share(returns < 0, weights),
         drawdown_beyond=[(step, share(falls >= step, weights)) for step in steps],
         var={level: value_at_risk(returns, float(level), weights) for level in TAIL_LEVELS},
         cvar={
             level: conditional_value_at_risk(returns, float(level), seed=seed, weights=weights) for level in TAIL_LEVELS
         },
-        equity_fan=make_fan(equity.astype(np.float64), metrics.index.to_numpy(), horizon, weights),
+        equity_fan=make_fan(equity, path_ids, horizon, weights),
         realised=realised,
         named_paths=list(named),
         account=None if rules is None else account_result(rules, metrics, weights),
     )
 
 
-# --- From stored blocks to a ScenarioResult ---
+# --- From merged blocks to a ScenarioResult ---
 
 
-# Counts of paths; the others are of the context, once per scenario.
-ADDED_UP = {"pinned_bars", "pinned_paths", "clipped_own_bars", "shocked_bad_bars"}
 NAMED_LIMIT = 60  # strategies x scenarios for which five paths each are kept bar by bar
-
-
-@dataclass(frozen=True)
-class Merged:
-    """All blocks of one scenario, without the whole paths."""
-
-    path_ids: NDArray[np.int64]  # [path] of the kept paths
-    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
-    unrepaired: pd.DataFrame  # total return and drawdown before repair, one row per strategy (its place), changed path
-    candles: pd.DataFrame  # the counts of every candle rule, one row per raw path
-    equity: NDArray[np.float32]  # [strategy, path, fan point]
-    equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
-    close: NDArray[np.float64]  # [path, fan point], the anchor first
-    volatility_ratio: NDArray[np.float64]  # [path]
-    account: CandleAccount  # of the candles
-    provenance: dict[str, Any]  # of the first block; counts are added up
-    block_of: NDArray[np.int64]  # the block that each kept path lies in [path]
-    courses: dict[str, NDArray[np.float64]]  # the numbers by which regimes tell paths apart, [path] each
-    weights: Weights | None = None  # of the kept paths; None where all stand for as much
-
-    def returns(self, place: int) -> NDArray[np.float64]:
-        """Return the total returns of the strategy at this place [path]."""
-        return np.asarray(self.metrics.loc[self.metrics["strategy"] == place, "total_return"], dtype=np.float64)
 
 
 def summarise(
@@ -136,100 +120,44 @@ def summarise(
     limits: Limits,
     store: RunFolder,
     progress: Progress,
-) -> tuple[list[ScenarioResult], pd.DataFrame, list[Finding]]:
-    """Merge every scenario's blocks; return the results, all per-path metrics and the findings.
+) -> tuple[list[ScenarioResult], dict[str, MetricTable], list[Finding]]:
+    """Merge every scenario's blocks; return the results, every path's metrics by scenario, and the findings.
 
     Raises:
         CheckError: every path of a scenario was rejected.
     """
-    scenarios, metrics, candles, findings = [], [], [], []
+    scenarios, candles, findings = [], list[NamedTable](), list[Finding]()
+    tables: dict[str, MetricTable] = {}
     keep_named = len(prepared) * len(strategies) <= NAMED_LIMIT
+    names = [strategy.name for strategy in strategies]
+    kept, counted = Scratch(store.path), Scratch(store.path)
     with progress.stage("summarising", len(prepared)) as advance:
         for place, one in enumerate(prepared):
-            merged = merge_blocks(one, store)
-            named = keep_named or place == 0
-            scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
-            metrics.append(_weighed_metrics(one.name, strategies, merged))
-            candles.append(merged.candles.assign(scenario=one.name))
-            end = one.context.timestamps[-1].date().isoformat()
-            overlap = overlap_finding(one.name, end, one.generator.trained_until)
-            findings += [candle_finding(one.name, merged.account), overlap]
-            findings += edge_finding(one.name, merged.provenance, merged.account.paths)
-            findings += (
-                fills_findings(strategies, merged.metrics, {"": one}, one.name)
-                if one.scenario.role == "scenario"
-                else []
-            )
+            with Scratch(store.path) as passing:
+                merged = merge_blocks(one, names, store, Scratches(kept, counted, passing))
+                named = keep_named or place == 0
+                scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
+                findings += _scenario_findings(one, strategies, merged)
+            tables[one.name] = merged.table
+            candles.append(merged.candles)
             advance(1)
-    store.write_candles(pd.concat(candles, ignore_index=True))
+    store.write_candles(candles)
+    counted.close()
     findings += limit_findings(scenarios, limits.declared())
-    return scenarios, _without_equal_weights(pd.concat(metrics, ignore_index=True), scenarios), findings
+    weighed = any(scenario.weighting for scenario in scenarios)
+    return scenarios, {name: replace(table, weighed=weighed) for name, table in tables.items()}, findings
 
 
-def merge_blocks(prepared: Prepared, store: RunFolder) -> Merged:
-    """Read a scenario's blocks one after the other; whole paths pass through and, if asked, to Parquet."""
-    paths = prepared.scenario.paths
-    fan = fan_bars(len(prepared.timestamps))[1:] - 1
-    parts: list[FinishedBlock] = []
-    closes, numbers, block_of = [], [], []
-    writer = store.paths_writer(prepared.name) if paths.keep else nullcontext()
-    with writer as out:
-        for index in block_indices(prepared, store):
-            part = FinishedBlock.load(prepared, store, index)
-            if out is not None:
-                out.write(part.paths)
-            closes.append(part.paths.close[:, fan])
-            numbers.append(courses(part.paths))
-            block_of.append(np.full(len(part.paths), index))
-            parts.append(part.without_bars())
-    path_ids = np.concatenate([part.paths.path_ids for part in parts])
-    if not len(path_ids):
-        raise none_left(paths.count, prepared.name)
-    anchor = np.full((len(path_ids), 1), prepared.anchor_close)
-    provenance = parts[0].provenance
-    for name in ADDED_UP & provenance.keys():
-        provenance[name] = sum(part.provenance[name] for part in parts)
-    return Merged(
-        path_ids=path_ids,
-        metrics=_joined([part.metrics for part in parts]),
-        unrepaired=_joined([part.unrepaired for part in parts]),
-        candles=pd.concat([part.tally.counts for part in parts]).reset_index(),
-        equity=np.concatenate([part.equity for part in parts], axis=1),
-        equity_then=np.concatenate([part.equity_then for part in parts], axis=1),
-        close=np.concatenate((anchor, np.concatenate(closes)), axis=1),
-        courses={key: np.concatenate([each[key] for each in numbers]) for key in numbers[0]},
-        volatility_ratio=np.concatenate([part.volatility_ratio for part in parts]),
-        account=merge_tallies([part.tally for part in parts]),
-        provenance=provenance,
-        block_of=np.concatenate(block_of),
-        weights=joined([part.paths for part in parts]).weighting,
-    )
-
-
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return frames one below the other; empty ones, which know no types, are left out where there are others."""
-    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-
-
-def _weighed_metrics(scenario: str, strategies: Sequence[LoadedStrategy], merged: Merged) -> pd.DataFrame:
-    """Return the metrics with their scenario, the strategy's name and what each path stands for, of sum 1."""
-    metrics, paths = merged.metrics, len(merged.path_ids)
-    shares = np.full(paths, 1 / paths) if merged.weights is None else merged.weights.shares
-    metrics = metrics.assign(weight=metrics["path_id"].map(pd.Series(shares, index=merged.path_ids)))
-    return named_metrics(scenario, strategies, metrics)
-
-
-def named_metrics(scenario: str, strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return metrics of strategies by their place with the scenario and the strategy's name, keys first."""
-    names = np.array([strategy.name for strategy in strategies], dtype=object)
-    named = metrics.assign(scenario=scenario, strategy=names[metrics["strategy"].to_numpy()])
-    first = ["scenario", "strategy", "path_id"]
-    return named[[*first, *(column for column in named.columns if column not in first)]]
-
-
-def _without_equal_weights(metrics: pd.DataFrame, scenarios: Sequence[ScenarioResult]) -> pd.DataFrame:
-    """Leave out the column of weights where no scenario of the run has any."""
-    return metrics if any(scenario.weighting for scenario in scenarios) else metrics.drop(columns="weight")
+def _scenario_findings(ground: Prepared, strategies: Sequence[LoadedStrategy], merged: Merged) -> list[Finding]:
+    """Return what is found on the paths of a scenario, before any limit."""
+    end = ground.context.timestamps[-1].date().isoformat()
+    overlap = overlap_finding(ground.name, end, ground.generator.trained_until)
+    findings = [candle_finding(ground.name, merged.account), overlap]
+    findings += edge_finding(ground.name, merged.provenance, merged.account.paths)
+    if ground.scenario.role == "scenario":
+        of_each = ((strategy, merged.metrics(place)) for place, strategy in enumerate(strategies))
+        findings += fills_findings(of_each, {"": ground}, ground.name)
+    return findings
 
 
 def _scenario_result(
@@ -245,7 +173,7 @@ def _scenario_result(
     results = [
         _strategy_result(prepared, strategy, place, merged, limits, shown) for place, strategy in enumerate(strategies)
     ]
-    ratio, weights, ranks = merged.volatility_ratio, merged.weights, (0.05, 0.5, 0.95)
+    ratio, weights, ranks = merged.columns["volatility_ratio"], merged.weights, (0.05, 0.5, 0.95)
     levels = np.quantile(ratio, ranks) if weights is None else weights.quantiles(ratio[:, None], ranks)[:, 0]
     return ScenarioResult(
         name=prepared.name,
@@ -262,7 +190,11 @@ def _scenario_result(
         strategies=results,
         dial=prepared.dial,
         recalibration=prepared.recalibration,
-        repair=repair_effects(strategies, merged.metrics, merged.unrepaired, weights),
+        repair=[
+            repair_effect(strategy.name, merged.metrics(place), merged.before(place), weights)
+            for place, strategy in enumerate(strategies)
+            if any(merged.changed)
+        ],
         crisis=_ranked_crisis(prepared, merged),
         weighting=None if weights is None else weights.summary,
     )
@@ -275,7 +207,7 @@ def _ranked_crisis(prepared: Prepared, merged: Merged) -> ContextInCrisis | None
     if prepared.crisis is None or len(bars) < 2:
         return prepared.crisis
     happened = np.concatenate(([prepared.anchor_close], prepared.later.close))[bars]
-    return prepared.crisis.ranked(int(bars[-1]), merged.close[:, : len(bars)], happened)
+    return prepared.crisis.ranked(int(bars[-1]), [merged.close[point] for point in range(len(bars))], happened)
 
 
 def _shown_paths(prepared: Prepared, strategies: Sequence[LoadedStrategy], merged: Merged, store: RunFolder) -> PathSet:
@@ -288,11 +220,12 @@ def _strategy_result(
     prepared: Prepared, strategy: LoadedStrategy, place: int, merged: Merged, limits: Limits, shown: PathSet | None
 ) -> StrategyResult:
     ids = merged.path_ids[ranked(merged.returns(place), merged.weights)]
-    metrics = merged.metrics[merged.metrics["strategy"] == place].set_index("path_id")
+    metrics = merged.metrics(place)
     known = strategy_result(
         strategy,
         metrics,
-        merged.equity[place],
+        FanColumns(merged.columns, f"equity{place}"),
+        merged.path_ids,
         len(prepared.timestamps),
         limits,
         seed=prepared.scenario.paths.seed % 2**32,
@@ -301,7 +234,7 @@ def _strategy_result(
         rules=prepared.account,
         weights=merged.weights,
     )
-    return replace(known, regimes=by_regime(merged.courses, metrics, merged.weights))
+    return replace(known, regimes=by_regime(Under(merged.columns, COURSE), metrics, merged.weights))
 
 
 def _realised(prepared: Prepared, strategy: LoadedStrategy, place: int, merged: Merged) -> Realised | None:
@@ -310,7 +243,7 @@ def _realised(prepared: Prepared, strategy: LoadedStrategy, place: int, merged: 
         return None
     result = trade(strategy, prepared, prepared.real(prepared.later))
     return realised_figures(
-        result.metrics, len(prepared.later), merged.equity_then[place], prepared.broker.cash, merged.weights
+        result.metrics, len(prepared.later), merged.columns[f"then{place}"], prepared.broker.cash, merged.weights
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,12 @@ BEYOND = 20  # paths that a quantile must have beyond it
 HITS = 10  # paths that a share must count to be called a rate
 RESAMPLES = 1000
 RESAMPLED_AT_ONCE = 4_000_000  # numbers held by the bootstrap: 32 MB
+
+
+class ByName(Protocol):
+    """One number per path under each name: a data frame, or columns that are read where they are asked for."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 @dataclass(frozen=True)

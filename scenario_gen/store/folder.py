@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from scenario_gen.files import (
     write_sums,
 )
 from scenario_gen.market.path_tables import PathsWriter
+from scenario_gen.store.columns import Frames, write_frames
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, require_as_written, unlisted
 from scenario_gen.store.results import StressRun
 from scenario_gen.values import BROKEN, decode, encode
@@ -218,30 +219,27 @@ class RunFolder:
         require_as_written(self.path, RUN)
         return run
 
-    def write_metrics(self, metrics: pd.DataFrame) -> Path:
-        """Write metrics.parquet: one row per scenario, strategy and path.
+    def write_metrics(self, tables: Sequence[Frames]) -> Path:
+        """Write metrics.parquet: one row per scenario, strategy and path; each table is read part by part.
 
         Raises:
             StoreError: the disk refuses.
             ValueError: a key column is missing (a defect of the caller).
         """
-        missing = [key for key in METRIC_KEYS if key not in metrics.columns]
-        if missing:
-            raise ValueError(f"metrics lack the columns {missing}")
-        return self._write_table(METRICS, metrics)
+        return self._write_tables(METRICS, tables, METRIC_KEYS)
 
-    def write_candles(self, counts: pd.DataFrame) -> Path:
+    def write_candles(self, counts: Sequence[Frames]) -> Path:
         """Write candles.parquet: one row per scenario and generated path, rejected ones included; as the metrics."""
-        return self._write_table(CANDLES, counts)
+        return self._write_tables(CANDLES, counts)
 
-    def write_facts(self, statistics: pd.DataFrame) -> Path:
+    def write_facts(self, statistics: Sequence[Frames]) -> Path:
         """Write facts.parquet: one row per scenario and kept path; as the metrics."""
-        return self._write_table(FACTS, statistics)
+        return self._write_tables(FACTS, statistics)
 
-    def _write_table(self, name: str, table: pd.DataFrame) -> Path:
+    def _write_tables(self, name: str, tables: Sequence[Frames], keys: Sequence[str] = ()) -> Path:
         self.claim(self.path / name)
         with atomic(self.path / name) as partial:
-            table.to_parquet(partial, index=False)
+            write_frames(partial, tables, keys)
         return self.path / name
 
     def read_metrics(self) -> pd.DataFrame:

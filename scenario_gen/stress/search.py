@@ -354,22 +354,27 @@ class ContextInCrisis:
     return_rank: Estimate | None = None  # share of paths that end lower
     drawdown_rank: Estimate | None = None  # share of paths that fall less deep
 
-    def ranked(self, bars: int, closes: Floats, happened: Floats) -> ContextInCrisis:
+    def ranked(self, bars: int, closes: Sequence[Floats], happened: Floats) -> ContextInCrisis:
         """Return this with what happened ranked among paths, both at the same bars, the anchor first.
 
         Args:
             bars: how many these are.
-            closes: of the paths [path, point].
+            closes: of the paths at each point, float64 [path]; one point at a time is read.
             happened: what happened [point].
         """
-        falls = deepest_fall(closes)
+        first = top = closes[0]
+        falls = np.zeros(len(first))
+        for point in range(1, len(closes)):
+            last = closes[point]
+            top = np.maximum(top, last)
+            np.maximum(falls, 1 - last / top, out=falls)
         total, fall = float(happened[-1] / happened[0] - 1), float(deepest_fall(happened[None])[0])
         return replace(
             self,
             bars=bars,
             total_return=total,
             drawdown=fall,
-            return_rank=percentile_of(total, closes[:, -1] / closes[:, 0] - 1),
+            return_rank=percentile_of(total, last / first - 1),
             drawdown_rank=percentile_of(fall, falls),
         )
 

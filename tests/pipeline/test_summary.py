@@ -20,8 +20,8 @@ def _result(returns: np.ndarray, falls: np.ndarray, limits: Limits) -> StrategyR
     metrics = pd.DataFrame(dict.fromkeys([metric.name for metric in METRICS], np.zeros(PATHS)))
     metrics = metrics.assign(total_return=returns, max_drawdown=falls)
     strategy = SimpleNamespace(name="rule", use="rule.py:Rule", params={"n": 5})
-    equity = np.stack((np.ones(PATHS), 1 + returns), axis=1).astype(np.float32)
-    return strategy_result(strategy, metrics, equity, 1, limits, seed=1)
+    equity = np.stack((np.ones(PATHS), 1 + returns))
+    return strategy_result(strategy, metrics, equity, np.arange(PATHS), 1, limits, seed=1)
 
 
 def test_losing_is_below_zero_and_a_drawdown_reaches_its_limit() -> None:
@@ -50,7 +50,7 @@ def test_value_at_risk_is_of_losses_and_its_tail_is_the_worst_paths() -> None:
 def test_a_fan_has_quantiles_of_every_point_and_paths_by_their_last_value() -> None:
     last = np.random.default_rng(1).permutation(101.0 + np.arange(101))
     values = np.stack((np.full(101, 100.0), last), axis=1)
-    fan = make_fan(values, 1000 + np.arange(101), 1)
+    fan = make_fan(values.T, 1000 + np.arange(101), 1)
     assert fan.bars == [0, 1]
     assert fan.quantiles == {
         "0.05": [100, 106], "0.25": [100, 126], "0.5": [100, 151], "0.75": [100, 176], "0.95": [100, 196]

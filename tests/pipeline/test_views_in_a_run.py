@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import scenario_gen as sg
@@ -174,7 +175,8 @@ def test_views_on_an_event_weigh_every_island_and_ask_for_no_event_of_their_own(
         results, more_findings = stage(study, results)
         findings += more_findings
     of_crash, sad = results.scenarios
-    rows = results.metrics.groupby(["scenario", "strategy"], observed=True)["weight"].sum()
+    every = pd.concat([rows for table in results.metrics.values() for rows in table])
+    rows = every.groupby(["scenario", "strategy"], observed=True)["weight"].sum()
     assert sad.weighting.paths == of_crash.weighting.paths >= 8 * 32
     assert rows.to_numpy() == pytest.approx(1.0, abs=1e-9), "each scenario's paths stand for the whole law"
     assert sad.reweighed.views[0].posterior == pytest.approx(-0.02, abs=1e-9)

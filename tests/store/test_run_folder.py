@@ -280,10 +280,10 @@ def test_a_paths_file_that_failed_half_way_does_not_appear(folder: RunFolder) ->
 
 def test_metrics_come_back_and_need_their_keys(folder: RunFolder) -> None:
     frame = pd.DataFrame({"scenario": ["base"], "strategy": ["a"], "path_id": [0], "total_return": [0.1]})
-    folder.write_metrics(frame)
+    folder.write_metrics([[frame]])
     pd.testing.assert_frame_equal(folder.read_metrics(), frame)
     with pytest.raises(ValueError, match="path_id"):
-        folder.write_metrics(frame.drop(columns="path_id"))
+        folder.write_metrics([[frame.drop(columns="path_id")]])
 
 
 def test_damaged_metrics_are_a_store_error(folder: RunFolder) -> None:

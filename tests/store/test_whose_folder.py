@@ -37,7 +37,7 @@ def _made(path: Path, identity: dict[str, str] = IDENTITY) -> RunFolder:
     for index in range(2):
         frames = {"metrics": pd.DataFrame({"x": [float(index)]})}
         folder.save_block("base", index, {"x": np.full(3, index)}, frames, {"index": index})
-    folder.write_facts(pd.DataFrame({"x": [1.0]}))
+    folder.write_facts([[pd.DataFrame({"x": [1.0]})]])
     folder.claim(path / "facts" / "kept.json", path / "paths" / "base.parquet")
     for name in ("facts/kept.json", "paths/base.parquet"):
         (path / name).parent.mkdir()
@@ -134,7 +134,7 @@ def test_a_folder_that_goes_while_a_run_is_at_work_is_told(tmp_path: Path, how: 
             _made(folder.path, OTHER)
             (folder.path / LOCK).write_text("")
         with pytest.raises(StoreError, match="deleted, moved or replaced"):
-            folder.write_facts(pd.DataFrame({"x": [2.0]}))
+            folder.write_facts([[pd.DataFrame({"x": [2.0]})]])
     assert (folder.path / "facts.parquet").exists() is (how == "replaced")
 
 
@@ -219,7 +219,7 @@ def test_the_output_may_be_a_link_of_the_users_once_the_run_had_made_it(tmp_path
     mine.write_text("mine")
     (folder.path / "facts.parquet").unlink()
     (folder.path / "facts.parquet").symlink_to(mine)
-    folder.write_facts(pd.DataFrame({"x": [2.0]}))
+    folder.write_facts([[pd.DataFrame({"x": [2.0]})]])
     assert not (folder.path / "facts.parquet").is_symlink()
     assert mine.read_text() == "mine"
 

@@ -33,10 +33,12 @@ from scenario_gen.market.book import BookPaths
 from scenario_gen.market.export import returns_of
 from scenario_gen.pipeline.blocks import block_indices, block_paths, paths_of, reads_of
 from scenario_gen.pipeline.book.worth import Worth, context_of, realised_worth, together
+from scenario_gen.pipeline.merged import FanColumns, MergedBook
 from scenario_gen.pipeline.named import named_futures, ranked
 from scenario_gen.pipeline.stages import alike, side_by_side
 from scenario_gen.pipeline.study import Book, Results, Study
-from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, named_metrics, realised_figures, strategy_result
+from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
+from scenario_gen.store.columns import Columns, MetricTable, Scratch, metric_columns
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import BookResult, BookScenario, ScenarioResult
 
@@ -133,23 +135,25 @@ def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]
         StrategyError: a strategy raised, or answered something unusable.
         StoreError: the disk refuses.
     """
-    told, metrics, findings = [], [], list[Finding]()
+    told, findings, scratch = [], list[Finding](), Scratch(study.store.path)
+    tables: dict[str, MetricTable] = {}
     keep_named = len(study.books) * len(study.strategies) <= NAMED_LIMIT
     for place, book in enumerate(study.books):
         run_book(book, study)
-        merged = _merged(book, study.store, study.strategies)
+        merged = _merged(book, study.store, study.strategies, scratch)
         own = {ground.name for ground in book.grounds.values()}
         assets = [scenario for scenario in results.scenarios if scenario.name in own]
         told.append(_scenario(book, study, merged, assets, named=keep_named or not place))
-        metrics.append(named_metrics(book.name, study.strategies, merged.metrics))
+        tables[book.name] = merged.table
         if book.role == "scenario":
-            findings += fills_findings(study.strategies, merged.metrics, book.grounds, book.name)
+            of_each = ((strategy, merged.of(place)) for place, strategy in enumerate(study.strategies))
+            findings += fills_findings(of_each, book.grounds, book.name)
         if told[-1].dropped:
             lost = f"{told[-1].dropped:,} of {told[-1].paths + told[-1].dropped:,} futures are left out of all assets"
             study.progress.note(f"{book.name}: {lost}, since a candle of some asset broke a rule")
         study.clock.lap(f"trading {book.name}")
     findings += limit_findings(told, study.spec.limits.declared())
-    return replace(results, book=BookResult(told), metrics=pd.concat(metrics, ignore_index=True)), findings
+    return replace(results, book=BookResult(told), metrics=tables), findings
 
 
 def compare_books(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -321,32 +325,23 @@ def _traded(
 # --- From stored blocks to a BookScenario ---
 
 
-@dataclass(frozen=True, eq=False)
-class MergedBook:
-    """All blocks of one book."""
-
-    path_ids: NDArray[np.int64]  # [path]
-    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
-    equity: NDArray[np.float32]  # [strategy, path, fan point]
-    equity_then: NDArray[np.float32]  # [strategy, path]
-    losses: list[BookLosses]  # of each strategy
-    block_of: NDArray[np.int64]  # the block that each path lies in [path]
-
-    def of(self, place: int) -> pd.DataFrame:
-        """Return one strategy's metrics, a row per path, index path_id."""
-        return self.metrics[self.metrics["strategy"] == place].set_index("path_id")
-
-
-def _merged(book: Book, store: RunFolder, strategies: Sequence[LoadedStrategy]) -> MergedBook:
-    indices = block_indices(book.first, store)
-    parts = [BookBlock.load(store, book, index, strategies) for index in indices]
+def _merged(book: Book, store: RunFolder, strategies: Sequence[LoadedStrategy], scratch: Scratch) -> MergedBook:
+    metrics, columns, losses = Columns(scratch), Columns(scratch), []
+    for index in block_indices(book.first, store):
+        part = BookBlock.load(store, book, index, strategies)
+        losses.append(part.losses)
+        if not len(part.path_ids):
+            continue
+        of_each = metric_columns(part.metrics, len(strategies))
+        metrics.append({"path_id": part.path_ids, "block": np.full(len(part.path_ids), index), **of_each})
+        columns.append(
+            {f"equity{place}": equity for place, equity in enumerate(part.equity)}
+            | {f"then{place}": then for place, then in enumerate(part.equity_then)}
+        )
     return MergedBook(
-        path_ids=np.concatenate([part.path_ids for part in parts]),
-        metrics=pd.concat([part.metrics for part in parts if len(part.metrics)], ignore_index=True),
-        equity=np.concatenate([part.equity for part in parts], axis=1),
-        equity_then=np.concatenate([part.equity_then for part in parts], axis=1),
-        losses=[BookLosses.joined(list(each)) for each in zip(*(part.losses for part in parts), strict=True)],
-        block_of=np.repeat(indices, [len(part.path_ids) for part in parts]),
+        table=MetricTable(book.name, tuple(strategy.name for strategy in strategies), metrics),
+        columns=columns,
+        losses=[BookLosses.joined(list(each)) for each in zip(*losses, strict=True)],
     )
 
 
@@ -354,7 +349,7 @@ def _scenario(
     book: Book, study: Study, merged: MergedBook, assets: Sequence[ScenarioResult], *, named: bool
 ) -> BookScenario:
     first = book.first
-    ranks = [np.array(ranked(merged.of(place)["total_return"].to_numpy())) for place in range(len(study.strategies))]
+    ranks = [np.array(ranked(merged.of(place)["total_return"])) for place in range(len(study.strategies))]
     shown = _shown(book, study.store, merged, np.unique(ranks)) if named else None
     worth = Worth.of(book, book_blocks(book, study.store))
     return BookScenario(
@@ -364,14 +359,14 @@ def _scenario(
         context=context_of(book),
         candles=together([asset.candles for asset in assets]),
         volatility_ratio=worth.ratios,
-        price_fan=make_fan(worth.fan, merged.path_ids, len(book.timestamps)),
+        price_fan=make_fan(worth.fan.T, merged.path_ids, len(book.timestamps)),
         realised_close=realised_worth(book),
         assets=list(book.grounds),
         coupling=book.coupling,
         horizon=len(book.timestamps),
         timestamps=[stamp.isoformat() for stamp in book.timestamps],
-        paths=len(merged.path_ids),
-        dropped=first.scenario.paths.count - len(merged.path_ids),
+        paths=len(merged.columns),
+        dropped=first.scenario.paths.count - len(merged.columns),
         strategies=[
             _strategy(book, study, merged, place, (merged.path_ids[ranks[place]], shown))
             for place in range(len(study.strategies))
@@ -388,7 +383,8 @@ def _strategy(
     known = strategy_result(
         strategy,
         merged.of(place),
-        merged.equity[place],
+        FanColumns(merged.columns, f"equity{place}"),
+        merged.path_ids,
         len(book.timestamps),
         study.spec.limits,
         seed=book.first.scenario.paths.seed % 2**32,
@@ -404,12 +400,12 @@ def _realised(book: Book, strategy: LoadedStrategy, place: int, merged: MergedBo
     if not len(book.later):
         return None
     real = trade_book(strategy, book.ground, book.real).result
-    return realised_figures(real.metrics, len(book.later), merged.equity_then[place], book.ground.broker.cash)
+    return realised_figures(real.metrics, len(book.later), merged.columns[f"then{place}"], book.ground.broker.cash)
 
 
 def _shown(book: Book, store: RunFolder, merged: MergedBook, rows: NDArray[np.int64]) -> BookPaths:
     """Return the futures that some strategy has at one of five ranks, from every block once."""
-    blocks, ids = merged.block_of[rows], merged.path_ids[rows]
+    blocks, ids = merged.table.columns["block"][rows], merged.path_ids[rows]
     return BookPaths.joined(
         [book_block(book, store, int(at)).select(np.unique(ids[blocks == at])) for at in np.unique(blocks)]
     )

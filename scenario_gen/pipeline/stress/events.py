@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import probe_causality
@@ -33,6 +32,7 @@ from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.models import Paths
 from scenario_gen.stats.estimate import mean, quantile, share
 from scenario_gen.stats.weights import Weights
+from scenario_gen.store.columns import MetricTable
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.event import Event, Sampler, truncated
 from scenario_gen.stress.events import (
@@ -322,7 +322,7 @@ def judge_events(study: Study, results: Results) -> tuple[Results, list[Finding]
         for ground in asked:
             records = island_records(ground, study.store) if ground.split else []
             result = event_result(ground, summary_of(ground, records), kept_events(study.store))
-            result = replace(result, given=_given(ground, study, results.metrics))
+            result = replace(result, given=_given(ground, study, results.metrics[ground.name]))
             broken = None
             if isinstance(account := case_of(ground).score, StrategyScore):
                 broken = reverse_of(ground, case_of(ground), study.store, account.strategy.name)
@@ -386,9 +386,9 @@ def _other(kind: str, ground: Prepared, kept: Path | None) -> OtherModel:
     return OtherModel(kind, found.probability, found.method)
 
 
-def _given(ground: Prepared, study: Study, metrics: pd.DataFrame) -> list[GivenEvent]:
+def _given(ground: Prepared, study: Study, metrics: MetricTable) -> list[GivenEvent]:
     """Return what each strategy returns on the paths in the event."""
-    case, rows = case_of(ground), metrics[metrics["scenario"] == ground.name]
+    case = case_of(ground)
     if ground.split:
         records = island_records(ground, study.store)
         ids, hit = (np.concatenate([getattr(record, name) for record in records]) for name in ("ids", "happened"))
@@ -398,7 +398,7 @@ def _given(ground: Prepared, study: Study, metrics: pd.DataFrame) -> list[GivenE
         hit = np.isin(ids, case.plain.inside)
     out = []
     for strategy in study.strategies:
-        returns = rows.loc[rows["strategy"] == strategy.name].set_index("path_id")["total_return"]
+        returns = metrics.frame(strategy.name, "total_return")["total_return"]
         inside = hit & np.isin(ids, returns.index)
         values = returns.reindex(ids[inside]).to_numpy(dtype=np.float64)
         own = None if weights is None else weights.where(inside)

@@ -18,7 +18,7 @@ import pandas as pd
 from scenario_gen.backtest.findings import ORDERS_PATHS
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.reruns import intrabar_orders, worst_fills
-from scenario_gen.backtest.result import ShockCost, ShockReport
+from scenario_gen.backtest.result import COLUMNS, ShockCost, ShockReport
 from scenario_gen.candles.check import mend_paths
 from scenario_gen.candles.rules import RULE
 from scenario_gen.errors import CheckError, SpecError
@@ -34,6 +34,7 @@ from scenario_gen.reading.words import whole
 from scenario_gen.spec.models import MAX_SEED
 from scenario_gen.stats.estimate import Estimate, Floats
 from scenario_gen.stats.means import MeanTest
+from scenario_gen.store.columns import Columns, MetricTable, Scratch, metric_columns
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.moves import Setting
 from scenario_gen.stress.shock import Shock
@@ -162,15 +163,15 @@ def cost_of_shocks(study: Study, results: Results) -> tuple[Results, list[Findin
     asked = [ground for ground in study.grounds if ground.scenario.shocks and ground.scenario.reweight is None]
     if not asked:
         return results, []
-    of_scenario = dict(list(results.metrics.groupby("scenario", sort=False)))
     known, parts = {scenario.name: scenario.generator for scenario in results.scenarios}, {}
     with study.progress.stage("what shocks cost", len(asked) * len(study.strategies)) as advance:
         for ground in asked:
             twin = twin_of(ground, study.grounds)
-            before = _unshocked(ground, study) if twin is None else of_scenario[twin.name]
-            after = of_scenario[ground.name]
-            few = first_paths(ground, study.store, ORDERS_PATHS)
-            costs = [_cost(strategy, before, after, ground, few, advance) for strategy in study.strategies]
+            few, costs = first_paths(ground, study.store, ORDERS_PATHS), []
+            unshocked = _unshocked(ground, study) if twin is None else results.metrics[twin.name]
+            for strategy in study.strategies:
+                pair = [of.frame(strategy.name, *COLUMNS) for of in (unshocked, results.metrics[ground.name])]
+                costs.append(_cost(strategy, pair, ground, few, advance))
             parts[ground.name] = {
                 "shocks": _report(ground, "" if twin is None else twin.name, costs, known[ground.name])
             }
@@ -188,26 +189,19 @@ def _report(ground: Prepared, beside: str, costs: list[ShockCost], record: Mappi
     )
 
 
-def _unshocked(ground: Prepared, study: Study) -> pd.DataFrame:
+def _unshocked(ground: Prepared, study: Study) -> MetricTable:
     """Return what the blocks of a scenario without a twin kept of its paths before the shocks."""
-    plan = ground.scenario.paths
-    names = np.array([strategy.name for strategy in study.strategies], dtype=object)
-    parts = [
-        FinishedBlock.load(ground, study.store, block.index).unshocked for block in plan_blocks(plan.count, plan.block)
-    ]
-    frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    return frame.assign(strategy=names[frame["strategy"].to_numpy(dtype=np.int64)])
+    plan, columns = ground.scenario.paths, Columns(Scratch(study.store.path))
+    for block in plan_blocks(plan.count, plan.block):
+        part = FinishedBlock.load(ground, study.store, block.index)
+        if len(part.unshocked):
+            columns.append({"path_id": part.paths.path_ids, **metric_columns(part.unshocked, len(study.strategies))})
+    return MetricTable(ground.name, tuple(strategy.name for strategy in study.strategies), columns)
 
 
 def _cost(
-    strategy: LoadedStrategy,
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    ground: Prepared,
-    few: PathSet,
-    advance: Advance,
+    strategy: LoadedStrategy, pair: Sequence[pd.DataFrame], ground: Prepared, few: PathSet, advance: Advance
 ) -> ShockCost:
-    pair = [frame[frame["strategy"] == strategy.name].set_index("path_id") for frame in (before, after)]
     gained, error = _difference(pair, "total_return")
     deeper, drawdown_error = _difference(pair, "max_drawdown")
     within = any(shock.within_bar for shock in ground.scenario.shocks)
