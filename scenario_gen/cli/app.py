@@ -22,7 +22,7 @@ from scenario_gen.cli.manners import (
     told_losses,
     use_outlets,
 )
-from scenario_gen.cli.runs import DIFF_EXIT_CODES, diff
+from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
 from scenario_gen.cli.specs import init, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
@@ -172,6 +172,7 @@ app.command(epilog=EXIT_CODES)(crises)
 app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)
 app.command(epilog=DIFF_EXIT_CODES)(diff)
+app.command(epilog=CLEAN_EXIT_CODES)(clean)
 
 
 def main() -> None:

@@ -143,7 +143,7 @@ Rows = tuple[pd.DataFrame | None, pd.DataFrame | None]
 def _by_strategy(table: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
     if table is None:
         return {}
-    groups = table.groupby(["scenario", "strategy"], sort=False)
+    groups = table.groupby(["scenario", "strategy"], sort=False, observed=True)
     return {(str(key[0]), str(key[1])): rows.sort_values("path_id") for key, rows in groups}
 
 

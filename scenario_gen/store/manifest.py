@@ -89,19 +89,50 @@ class Manifest:
             StoreError: the disk refuses.
         """
         self.sweep()
-        names = [PurePosixPath(name) for name in self._names if name != but]
         with disk_trouble("clear", self._folder):
-            for name in names:
-                self._clear_the_way(name)
-                path = self._folder / name
-                if path.is_symlink() or path.is_file():
-                    path.unlink()
-            around = {inner for name in names for inner in name.parents if inner.parts}
-            for inner in sorted(around, key=lambda inner: len(inner.parts), reverse=True):
-                with suppress(OSError):  # somebody's own file is in it
-                    (self._folder / inner).rmdir()
+            self._unlink(name for name in self._names if name != but)
             for last in (but, MANIFEST):  # a removal cut short can be repeated
                 (self._folder / last).unlink(missing_ok=True)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Remove some of the files that are named, the folders that are left empty, and then their names.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        gone = {name for name in names if name in self._names}
+        self.sweep()
+        with disk_trouble("clear", self._folder):
+            self._unlink(gone)
+        self._names = {name: None for name in self._names if name not in gone}
+        self._write()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every file that the run named, whether it is there or not."""
+        return tuple(self._names)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every file that is named and there; of what lies behind a link nothing.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with disk_trouble("read", self._folder):
+            own = [name for name in self._names if not self._links_to(PurePosixPath(name).parent)]
+            return {name: (self._folder / name).lstat().st_size for name in own if (self._folder / name).is_file()}
+
+    def _unlink(self, names: Iterable[str]) -> None:
+        inner = {PurePosixPath(name) for name in names}
+        for name in inner:
+            self._clear_the_way(name)
+            path = self._folder / name
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+        around = {folder for name in inner for folder in name.parents if folder.parts}
+        for folder in sorted(around, key=lambda folder: len(folder.parts), reverse=True):
+            with suppress(OSError):  # somebody's own file is in it
+                (self._folder / folder).rmdir()
 
     def sweep(self) -> None:
         """Remove what killed writes of the named files left, and what a kill left of the manifest's last line.

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scenario_gen.backtest.metrics import METRICS
+from scenario_gen.backtest.metrics import METRICS as MEASURED
 from scenario_gen.backtest.result import Fan, StrategyResult
 from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import Finding
 from scenario_gen.stats.estimate import conditional_value_at_risk, share, summarise_metric, value_at_risk
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.folder import METRICS, RunFolder
 from scenario_gen.store.results import ContextView, ScenarioResult, StressRun
 
 Metrics = Mapping[str, Mapping[str, pd.DataFrame]]  # scenario, strategy: a row per path
@@ -41,7 +41,7 @@ def strategy_of(name: str, metrics: pd.DataFrame) -> StrategyResult:
         name=name,
         use=f"rules.py:{name}",
         params={},
-        metrics=[summarise_metric(metrics[m.name].to_numpy(), m.name) for m in METRICS if m.name in metrics],
+        metrics=[summarise_metric(metrics[m.name].to_numpy(), m.name) for m in MEASURED if m.name in metrics],
         probability_of_loss=share(returns < 0),
         drawdown_beyond=[],
         var={level: value_at_risk(returns, float(level)) for level in ("0.95", "0.99")},
@@ -106,6 +106,7 @@ def written(folder: Path, run: StressRun, metrics: Metrics | None) -> RunFolder:
     store = RunFolder(folder)
     store.prepare(run.identity)
     if metrics is not None:
-        store.write_metrics(table_of(metrics))
+        store.claim(store.path / METRICS)
+        table_of(metrics).to_parquet(store.path / METRICS, index=False)
     store.write_run(run)
     return store
