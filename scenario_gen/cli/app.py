@@ -23,6 +23,7 @@ from scenario_gen.cli.manners import (
     use_outlets,
 )
 from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
+from scenario_gen.cli.shards import merge, run_part
 from scenario_gen.cli.specs import init, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
@@ -78,6 +79,9 @@ def run(
     paths: Annotated[
         int | None, Optional(min=1, max=MAX_PATHS, help="Paths per scenario instead of paths.count.")
     ] = None,
+    shard: Annotated[
+        str | None, Optional(metavar="NUMBER/COUNT", help="Compute only this part of the blocks; see merge.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
 ) -> None:
@@ -92,7 +96,12 @@ def run(
       scenario-gen run scenarios/quickstart.yaml --paths 64 --folder reports/try
 
       scenario-gen run my.yaml --device cuda --overwrite
+
+      scenario-gen run my.yaml --shard 2/8
     """
+    if shard is not None:
+        run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet)
+        raise typer.Exit
     from scenario_gen.cli.manners import run_and_show
 
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite)
@@ -162,6 +171,7 @@ def verify(
 
 app.command(epilog=EXIT_CODES)(validate)
 app.command(epilog=EXIT_CODES)(init)
+app.command(epilog=BACKTEST_EXIT_CODES)(merge)
 app.command(epilog=CALIBRATE_EXIT_CODES)(calibrate)
 app.command(epilog=EXIT_CODES)(train)
 app.command(epilog=EXIT_CODES)(finetune)

@@ -255,6 +255,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON."
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
+    "merge": "run the same command again to go on",
     "models": "run the same command again to resume",
     "train": "add --resume to the same command to go on",
     "finetune": "add --resume to the same command to go on",
@@ -345,9 +346,9 @@ def checked_moment(value: datetime | None) -> datetime | None:
 Moment = partial(Optional, formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], callback=checked_moment)  # an option
 
 
-def command_line(command: str, spec: Path, **options: object) -> str:
+def command_line(command: str, *files: Path, **options: object) -> str:
     """Return the command as it could be typed again; options that were not given are left out."""
-    words = ["scenario-gen", command, str(spec)]
+    words = ["scenario-gen", command, *map(str, files)]
     for name, value in options.items():
         if value is True:
             words.append(f"--{name}")

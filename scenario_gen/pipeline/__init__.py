@@ -123,12 +123,19 @@ def run_spec(
     with store.at_work() as lock:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
-        couple = partial(with_books, couplings=Couplings(loaded.base, loaded.place), progress=progress)
-        opened = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple)
-        refuse_book_events(opened)
-        study = with_cases(opened)
+        study = with_cases(open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
+
+
+def open_study(
+    loaded: LoadedSpec, store: RunFolder, progress: Progress, *, device: str | None, paths: int | None, overwrite: bool
+) -> Study:
+    """Return a study before its first path, with the books of several assets; as :meth:`Study.of`."""
+    couple = partial(with_books, couplings=Couplings(loaded.base, loaded.place), progress=progress)
+    study = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple)
+    refuse_book_events(study)
+    return study
 
 
 def _finish(study: Study, results: Results, findings: list[Finding], loaded: LoadedSpec, command: str) -> StressRun:

@@ -46,19 +46,24 @@ def identity_of(
         shown: bars that are no path, which each strategy is asked about once, so that the files which it opens while
             it trades are known; see :mod:`scenario_gen.backtest.reads`.
     """
-    settings = spec.model_dump(mode="json", exclude={"report", "name"})
     data = [one.history.sha256() + one.later.sha256() for one in grounds]
     generators = [dict(one.identity) for one in samplers]
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
     read = _read_by(*shown, strategies)
     return {
-        "spec": _sha256(json.dumps(settings, sort_keys=True).encode()),
+        "spec": spec_sum(spec),
         "data": _sha256("".join(data).encode()),
         "weights": _sha256(json.dumps(generators, sort_keys=True).encode()),
         "strategies": _sha256(b"".join(name.encode() + content for name, content in files) + read),
         "code": VERSION,
         "packages": _sha256(json.dumps(versions(), sort_keys=True).encode()),
     }
+
+
+def spec_sum(spec: ScenarioSpec) -> str:
+    """Return the hash of a resolved spec without the report's folder and title and its name."""
+    settings = spec.model_dump(mode="json", exclude={"report", "name"})
+    return _sha256(json.dumps(settings, sort_keys=True).encode())
 
 
 def _read_by(ground: AnyGround, paths: AnyPaths, strategies: Sequence[LoadedStrategy]) -> bytes:
