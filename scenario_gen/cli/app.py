@@ -22,6 +22,7 @@ from scenario_gen.cli.manners import (
     told_losses,
     use_outlets,
 )
+from scenario_gen.cli.proof import VERIFY_EXIT_CODES, verify as verify_run
 from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
 from scenario_gen.cli.shards import merge, run_part
 from scenario_gen.cli.specs import init, validate
@@ -183,6 +184,7 @@ app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)
 app.command(epilog=DIFF_EXIT_CODES)(diff)
 app.command(epilog=CLEAN_EXIT_CODES)(clean)
+app.command("verify", epilog=VERIFY_EXIT_CODES)(verify_run)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,19 +52,23 @@ def identity_of(
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
     read = _read_by(*shown, strategies)
     return {
-        "spec": spec_sum(spec),
+        "spec": hash_of(settings_of_spec(spec)),
         "data": _sha256("".join(data).encode()),
-        "weights": _sha256(json.dumps(generators, sort_keys=True).encode()),
+        "weights": hash_of(generators),
         "strategies": _sha256(b"".join(name.encode() + content for name, content in files) + read),
         "code": VERSION,
-        "packages": _sha256(json.dumps(versions(), sort_keys=True).encode()),
+        "packages": hash_of(versions()),
     }
 
 
-def spec_sum(spec: ScenarioSpec) -> str:
-    """Return the hash of a resolved spec without the report's folder and title and its name."""
-    settings = spec.model_dump(mode="json", exclude={"report", "name"})
-    return _sha256(json.dumps(settings, sort_keys=True).encode())
+def settings_of_spec(spec: ScenarioSpec) -> dict[str, Any]:
+    """Return everything of a spec that decides a number of its run, as JSON has it."""
+    return spec.model_dump(mode="json", exclude={"report", "name"})
+
+
+def hash_of(values: Any) -> str:
+    """Return the hash of plain values, by which an identity knows them."""
+    return _sha256(json.dumps(values, sort_keys=True).encode())
 
 
 def _read_by(ground: AnyGround, paths: AnyPaths, strategies: Sequence[LoadedStrategy]) -> bytes:

@@ -225,7 +225,7 @@ def run_book(book: Book, study: Study) -> None:
                 tested(len(strategies))
                 continue
             edges = hard_falls(book, store) if edges is None else edges  # of all blocks, and the same in each
-            _traded(book, strategies, book_block(book, store, index), edges, tested).save(store, book.name, index)
+            traded_block(book, strategies, book_block(book, store, index), edges, tested).save(store, book.name, index)
     if not left:
         raise none_left(first.scenario.paths.count, book.name)
 
@@ -285,7 +285,7 @@ def _is_kept(
     return whole and all(unchanged(strategy.file, reads.get(strategy.use, {})) for strategy in strategies)
 
 
-def _traded(
+def traded_block(
     book: Book, strategies: Sequence[LoadedStrategy], paths: BookPaths, edges: Floats, tested: Advance
 ) -> BookBlock:
     """Trade one block; ``edges`` is the return below which each asset falls hard."""

@@ -82,6 +82,17 @@ def weigh_by_views(study: Study, results: Results) -> tuple[Results, list[Findin
 
 def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder) -> Reweighed:
     """Weigh the paths of one scenario for another, block by block: once to measure them, once to copy them."""
+    reweighed, after = weighed(ground, source, strategies, store)
+    if after.weights is None or after.held is None:
+        raise AssertionError("views give weights")
+    _copy(ground, source, store, after.weights, after.held)
+    return reweighed
+
+
+def weighed(
+    ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder
+) -> tuple[Reweighed, PathSet]:
+    """Return what a scenario's views do to the paths of another, and these without bars, weighed by them."""
     parts, measured, metrics = [], [], []
     for index in block_indices(source, store):
         part = FinishedBlock.load(source, store, index)
@@ -95,8 +106,7 @@ def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrate
     views = ground.scenario.views
     weights, held = reweighted(views, numbers, prior)
     after = replace(paths, weights=weights, held=held)
-    _copy(ground, source, store, weights, held)
-    return Reweighed(
+    reweighed = Reweighed(
         base=source.name,
         views=reached(views, numbers, prior, weights),
         moved=moved(every, paths.weighting, after.weighting),
@@ -104,6 +114,7 @@ def _weigh(ground: Prepared, source: Prepared, strategies: Sequence[LoadedStrate
         weighting=weighting_of(after),
         alike_before=weighting_of(paths).alike,
     )
+    return reweighed, after
 
 
 def _copy(ground: Prepared, source: Prepared, store: RunFolder, weights: Floats, held: Floats) -> None:
