@@ -129,15 +129,9 @@ def run_spec(
 
 
 def open_study(
-    loaded: LoadedSpec,
-    store: RunFolder,
-    progress: Progress,
-    *,
-    device: str | None = None,
-    paths: int | None = None,
-    overwrite: bool = False,
+    loaded: LoadedSpec, store: RunFolder, progress: Progress, *, device: str | None, paths: int | None, overwrite: bool
 ) -> Study:
-    """Return what a run stands on before its first path, the books of several assets coupled; as :meth:`Study.of`."""
+    """Return a study before its first path, with the books of several assets; as :meth:`Study.of`."""
     couple = partial(with_books, couplings=Couplings(loaded.base, loaded.place), progress=progress)
     study = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple)
     refuse_book_events(study)

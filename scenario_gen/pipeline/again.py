@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.errors import ScenarioError, StoreError
-from scenario_gen.generators.base import Advance
+from scenario_gen.generators.base import Advance, ignore
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.pipeline.blocks import Draw, FinishedBlock, block_indices, checked_candles, run_block
@@ -34,7 +35,6 @@ from scenario_gen.pipeline.stress.answers import replay_crises, weighed
 from scenario_gen.pipeline.stress.events import case_of
 from scenario_gen.pipeline.stress.shocks import draw_of, twin_of
 from scenario_gen.pipeline.study import Book, Prepared, Results, Study
-from scenario_gen.pipeline.summary import named_metrics
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import path_statistics
 from scenario_gen.realism.gauge import Gauge
@@ -154,8 +154,8 @@ class Again:
             if ground.name not in self._draws:
                 self._draws[ground.name] = draw_of(ground, self.study.grounds, store)
             plan = ground.scenario.paths
-            drawn = self._draws[ground.name](ground, plan_blocks(plan.count, plan.block)[index], _unheard)
-        run_block(ground, drawn, self.study.alone, _unheard).save(store, ground.name, index)
+            drawn = self._draws[ground.name](ground, plan_blocks(plan.count, plan.block)[index], ignore)
+        run_block(ground, drawn, self.study.alone, ignore).save(store, ground.name, index)
 
     def make_book(self, book: Book, index: int) -> None:
         """Trade one block of a book whose assets' blocks are made, and write it to the study's folder.
@@ -165,7 +165,7 @@ class Again:
         """
         store, strategies = self.study.store, self.study.strategies
         edges = hard_falls(book, self.kept)
-        made = traded_block(book, strategies, book_block(book, store, index), edges, _unheard)
+        made = traded_block(book, strategies, book_block(book, store, index), edges, ignore)
         made.save(store, book.name, index)
 
     # --- Holding them against the run ---
@@ -232,8 +232,8 @@ class Again:
     def _rows(self, ground: Prepared, made: FinishedBlock) -> Iterator[tuple[str, list[str], pd.DataFrame]]:
         """Yield the rows that each table of the run must have of a block, and the columns that tell them apart."""
         if self.study.alone:
-            metrics = named_metrics(ground.name, self.study.alone, made.metrics)
-            yield "metrics.parquet", ["strategy", "path_id"], metrics.drop(columns="scenario")
+            metrics = _named(self.study.alone, made.metrics)
+            yield "metrics.parquet", ["strategy", "path_id"], metrics
         yield "candles.parquet", ["path_id"], made.tally.counts.reset_index()
         facts = self.tables.get("facts.parquet")
         if facts is not None and len(made.paths) and (facts["scenario"] == ground.name).any():
@@ -273,7 +273,7 @@ class Again:
             away |= (off > NEAR).any(axis=(1, 2))
         table = self.tables.get("metrics.parquet")
         if table is not None and self.study.alone:
-            metrics = named_metrics(name, self.study.alone, made.metrics).drop(columns="scenario")
+            metrics = _named(self.study.alone, made.metrics)
             keys, names = ["strategy", "path_id"], [metric.name for metric in METRICS]
             own = _own_rows(table, name, metrics).set_index(keys).reindex(pd.MultiIndex.from_frame(metrics[keys]))
             a, b = (frame[names].to_numpy(dtype=np.float64) for frame in (metrics, own))
@@ -291,7 +291,7 @@ class Again:
         ]
         table = self.tables.get("metrics.parquet")
         if table is not None:
-            rows = named_metrics(book.name, self.study.strategies, made[1]["metrics"]).drop(columns="scenario")
+            rows = _named(self.study.strategies, made[1]["metrics"])
             own = _own_rows(table, book.name, rows)
             wrong += [f"metrics.parquet {book.name}: {what}" for what in _unlike(rows, own, ["strategy", "path_id"])]
         return wrong
@@ -396,6 +396,12 @@ def _same_frame(a: pd.DataFrame | None, b: pd.DataFrame | None) -> bool:
     return [*a.columns] == [*b.columns] and len(a) == len(b) and a.equals(b)
 
 
+def _named(strategies: Sequence[LoadedStrategy], metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return metrics with strategies by their names, as the table has them."""
+    names = np.array([strategy.name for strategy in strategies], dtype=object)
+    return metrics.assign(strategy=names[metrics["strategy"].to_numpy()])
+
+
 def _own_rows(table: pd.DataFrame, scenario: str, rows: pd.DataFrame) -> pd.DataFrame:
     return table[(table["scenario"] == scenario) & table["path_id"].isin(rows["path_id"])]
 
@@ -412,7 +418,3 @@ def _same_column(a: pd.Series[Any], b: pd.Series[Any]) -> bool:
     if pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b):
         return bool(np.array_equal(a.to_numpy(np.float64), b.to_numpy(np.float64), equal_nan=True))
     return [*a] == [*b]
-
-
-def _unheard(steps: int) -> None:
-    del steps

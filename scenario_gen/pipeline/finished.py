@@ -407,7 +407,12 @@ def belongs(certificate: Certificate, folder: Path) -> Proof:
         for name, kept in certificate.sums.items()
         if name in here and here[name] != kept
     ]
-    wrong += [f"{name} was proved and is not here" for name in certificate.sums if name not in here]
     wrong += [f"{name} is here and was not proved" for name in here if name not in certificate.sums]
     wrong += [] if certificate.identity == finished.run.identity else ["it is the certificate of another run"]
+    gone = [name for name in certificate.sums if name not in here]
+    if gone and not wrong:
+        told = (
+            f"{', '.join(gone)}: proved then and not here any more; the other {len(here)} files are those it is about"
+        )
+        return Proof("certificate: of this run", "UNTESTABLE", told, gone)
     return verdict("certificate: of this run", wrong, f"{len(here)} files are those that it is about")

@@ -52,7 +52,7 @@ def identity_of(
     files = sorted({str(one.use): one.file.read_bytes() for one in strategies}.items())
     read = _read_by(*shown, strategies)
     return {
-        "spec": hash_of(settings_of_spec(spec)),
+        "spec": spec_sum(spec),
         "data": _sha256("".join(data).encode()),
         "weights": hash_of(generators),
         "strategies": _sha256(b"".join(name.encode() + content for name, content in files) + read),
@@ -61,9 +61,9 @@ def identity_of(
     }
 
 
-def settings_of_spec(spec: ScenarioSpec) -> dict[str, Any]:
-    """Return everything of a spec that decides a number of its run, as JSON has it."""
-    return spec.model_dump(mode="json", exclude={"report", "name"})
+def spec_sum(spec: ScenarioSpec) -> str:
+    """Return the hash of a resolved spec without the report's folder and title and its name."""
+    return hash_of(spec.model_dump(mode="json", exclude={"report", "name"}))
 
 
 def hash_of(values: Any) -> str:

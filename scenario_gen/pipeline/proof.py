@@ -35,7 +35,7 @@ from scenario_gen.pipeline.finished import (
     sums_of,
     verdict,
 )
-from scenario_gen.pipeline.identity import device_of, hash_of, settings_of_spec, versions
+from scenario_gen.pipeline.identity import device_of, hash_of, spec_sum, versions
 from scenario_gen.pipeline.stress.events import kept_events, with_cases
 from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import Progress, SilentProgress
@@ -93,7 +93,7 @@ def open_again(
         if kept.is_dir():
             shutil.copytree(kept, new)
     try:
-        study = with_cases(open_study(loaded, scratch, progress, device=device or again, paths=count))
+        study = with_cases(open_study(loaded, scratch, progress, device=device or again, paths=count, overwrite=False))
     except ScenarioError as error:
         rest = [
             Proof(f"identity: {key}", "UNTESTABLE", f"the spec cannot be opened here: {_short(error)}")
@@ -128,10 +128,9 @@ def _as_ran(loaded: LoadedSpec, run: StressRun) -> tuple[str | None, int | None]
 
 
 def _spec(loaded: LoadedSpec, device: str | None, paths: int | None, run: StressRun) -> Proof:
-    settings = settings_of_spec(override(loaded.spec, device=device, paths=paths))
     kept = {key: value for key, value in run.spec.items() if key not in ("report", "name")}
     wrong = []
-    if hash_of(settings) != run.identity["spec"]:
+    if spec_sum(override(loaded.spec, device=device, paths=paths)) != run.identity["spec"]:
         wrong.append(
             "the text of the spec in run.json is not that of the run: another seed, setting or scenario was run"
         )

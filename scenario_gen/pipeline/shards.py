@@ -18,7 +18,7 @@ from scenario_gen.errors import SpecError, StoreError
 from scenario_gen.files import locked
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.pipeline import open_study, run_spec
-from scenario_gen.pipeline.identity import hash_of, settings_of_spec
+from scenario_gen.pipeline.identity import spec_sum
 from scenario_gen.pipeline.stress.shocks import draw_of, twin_of
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.pipeline.work import run_blocks
@@ -183,8 +183,7 @@ def merge_shards(
 
 def _refuse_changed_spec(loaded: LoadedSpec, shard: StoredShard) -> None:
     """Refuse a spec other than that of the shards before anything is read; what else differs is told by the run."""
-    again = override(loaded.spec, device=shard.note.device, paths=shard.note.paths)
-    if hash_of(settings_of_spec(again)) != shard.identity.get("spec"):
+    if spec_sum(override(loaded.spec, device=shard.note.device, paths=shard.note.paths)) != shard.identity.get("spec"):
         raise SpecError(
             f"{loaded.filename or 'the spec'} is not what {shard.note.name} in {shard.store.path} was made of",
             expected="the spec as it was when the shards were run",
