@@ -59,6 +59,32 @@ class SilentProgress:
         self.notes.append(text)
 
 
+class Steps:
+    """A stage's steps: told one by one where the work is done here, and unit by unit where it is done elsewhere."""
+
+    def __init__(self, advance: Callable[[int], None] | None = None) -> None:
+        """Take what hears of steps."""
+        self._advance, self._here = advance or _ignore, 0
+
+    def __call__(self, steps: int) -> None:
+        """Tell of steps of the unit at work."""
+        self._here += steps
+        self._advance(steps)
+
+    def leave_out(self, steps: int) -> None:
+        """Tell of steps that need not be done."""
+        self._advance(steps)
+
+    def finish(self, steps: int) -> None:
+        """Tell of a finished unit of so many steps, as far as they were not told."""
+        self._advance(max(0, steps - self._here))
+        self._here = 0
+
+    def __reduce__(self) -> tuple[type[Steps], tuple[()]]:
+        """In another process nobody hears."""
+        return Steps, ()
+
+
 def _ignore(steps: int) -> None:
     """Take the number of steps done and do nothing with it."""
     del steps

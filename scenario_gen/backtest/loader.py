@@ -79,7 +79,7 @@ def _last_line_in(file: Path, error: BaseException) -> tuple[int | None, str]:
 class LoadedStrategy:
     """One strategy with one set of parameters, ready to run.
 
-    Pickles as its reference and parameters: another process executes the user's file again.
+    Pickles as its reference and parameters: another process executes the user's file again, once for all sets.
     """
 
     name: str  # for a person to read, e.g. ``SmaCross(fast=10, slow=50)``; unique within a grid.
@@ -92,7 +92,8 @@ class LoadedStrategy:
     where: str | None = None  # the condition that its entry puts on parameters
 
     def __reduce__(self) -> tuple[Callable[..., LoadedStrategy], tuple[Any, ...]]:
-        return _reload, (self.name, self.use, self.params, self.file, type(self.instance).__name__, self.where)
+        reads = self.reads if self.reads.file == self.file else Reads(self.file)
+        return _reload, (self.name, self.use, self.params, reads, type(self.instance).__name__, self.where)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
         SpecError: a table of holdings is not usable.
     """
     if names_a_table(use.use):
-        return Expansion((_holdings(use.name or "", use.use, _find(use.use, base)),))
+        return Expansion((_holdings(use.name or "", use.use, Reads(_find(use.use, base))),))
     path, class_name = _split(use.use)
     file = _find(path, base)
     reads = Reads(file)
@@ -173,12 +174,11 @@ def expand(use: StrategyUse, base: Path) -> Expansion:
     return Expansion(tuple(kept), tuple(dropped), use.listed - len(sets))
 
 
-def _holdings(name: str, use: str, file: Path) -> LoadedStrategy:
+def _holdings(name: str, use: str, reads: Reads) -> LoadedStrategy:
     """Return a table of holdings as a strategy."""
-    reads = Reads(file)
     with reads.watched():
-        positions = read_positions(file, use)
-    return LoadedStrategy(name or f"Positions({file.name})", use, {}, positions, file, reads)
+        positions = read_positions(reads.file, use)
+    return LoadedStrategy(name or f"Positions({reads.file.name})", use, {}, positions, reads.file, reads)
 
 
 Use: TypeAlias = LoadedStrategy | StrategyUse | Mapping[str, Any] | str
@@ -305,13 +305,26 @@ def _instance(cls: type, params: dict[str, Any], reads: Reads) -> Any:
 
 
 def _reload(
-    name: str, use: str, params: dict[str, Any], file: Path, class_name: str, where: str | None = None
+    name: str, use: str, params: dict[str, Any], reads: Reads, class_name: str, where: str | None = None
 ) -> LoadedStrategy:
     if names_a_table(use):
-        return _holdings(name, use, file)
-    reads = Reads(file)
-    cls = _class_in(reads, class_name)
-    return LoadedStrategy(name, use, params, _instance(cls, params, reads), file, reads, where)
+        again = _holdings(name, use, reads)
+    else:
+        cls = reads.classes.get(class_name) or _class_in(reads, class_name)
+        reads.classes[class_name] = cls
+        again = LoadedStrategy(name, use, params, _instance(cls, params, reads), reads.file, reads, where)
+    if changed := reads.adopt():
+        raise changed_meanwhile(name, changed[0])
+    return again
+
+
+def changed_meanwhile(name: str, file: Path) -> StrategyError:
+    """Return the refusal of a strategy that read a file which is not as it was: one run would be of two strategies."""
+    return StrategyError(
+        f"{name} read {shown(file)}, which was changed while the run was going on",
+        expected="files that stay as they are until the run ends",
+        fix="run again",
+    )
 
 
 def load_strategies(uses: Sequence[StrategyUse], base: Path, progress: Progress) -> list[LoadedStrategy]:

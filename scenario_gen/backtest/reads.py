@@ -44,6 +44,23 @@ class Reads:
     _seen: set[Path] = field(default_factory=set)  # not summed yet
     _written: set[Path] = field(default_factory=set)  # its own output is no input
     _moved_to: Path | None = None  # the current folder that its code has chosen for itself
+    classes: dict[str, type] = field(default_factory=dict)  # that its file was executed for again, in another process
+    _elsewhere: dict[Path, str] = field(default_factory=dict)  # sums of what it had read before it was sent here
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"file": self.file, "_elsewhere": self.sums | self._elsewhere}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # its modules and stamps are another process's
+
+    def adopt(self) -> list[Path]:
+        """Count what it read before it was sent here as read; return the files that are no longer as they were."""
+        before, self._elsewhere = self._elsewhere, {}
+        now = {path: self.sums.get(path) or _sum(path) for path in before}
+        for path, digest in before.items():
+            self._stamps.setdefault(path, _stamp(path))
+            self.sums.setdefault(path, digest)
+        return [path for path, digest in before.items() if now[path] != digest and not path.is_dir()]
 
     def identity(self) -> dict[str, str]:
         """Return the sum of everything read so far, by its path from the strategy's folder."""

@@ -10,7 +10,7 @@ import typer
 
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
-from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, PairsCommand, backtest, check
+from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, On, PairsCommand, backtest, check
 from scenario_gen.cli.manners import (
     Argument,
     Interruption,
@@ -84,6 +84,7 @@ def run(
         str | None, Optional(metavar="NUMBER/COUNT", help="Compute only this part of the blocks; see merge.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    on: On = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
 ) -> None:
     """Run a spec: sample its paths, run its strategies over them, write the report.
@@ -99,14 +100,15 @@ def run(
       scenario-gen run my.yaml --device cuda --overwrite
 
       scenario-gen run my.yaml --shard 2/8
+      scenario-gen run my.yaml --on processes:4
     """
     if shard is not None:
         run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet)
         raise typer.Exit
     from scenario_gen.cli.manners import run_and_show
 
-    command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite)
-    code = run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command)
+    command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite, on=on)
+    code = run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command, on=on)
     raise typer.Exit(code)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scenario_gen.cli.given import On
 from scenario_gen.cli.manners import (
     GATE_FAILED,
     USER_MISTAKE,
@@ -21,11 +22,13 @@ from scenario_gen.cli.manners import (
     say_json,
 )
 from scenario_gen.errors import SpecError
+from scenario_gen.execute.section import Execute, open_queue, place_of
 from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
 from scenario_gen.reading.words import nearest, one_of
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
 
 if TYPE_CHECKING:
+    from scenario_gen.execute.queue import Queue
     from scenario_gen.forecasts.checkpoint_figures import Evaluation
     from scenario_gen.generators.sections import GeneratorSection
     from scenario_gen.pipeline.calibrate import Wishes
@@ -77,6 +80,7 @@ def calibrate(
     recalibrate: AlsoRecalibrated = False,
     seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,
     device: Annotated[str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = None,
+    on: On = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -108,10 +112,12 @@ def calibrate(
 
     wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step, recalibrate)
     progress = choose_progress(quiet=quiet or as_json)
-    if loaded is not None:
-        report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress)
-    else:
-        report = _of_data(str(data), end, section, wishes, progress)
+    execute = place_of(on) if on is not None else Execute() if loaded is None else loaded.spec.execute
+    with open_queue(execute) as queue:
+        if loaded is not None:
+            report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress, queue=queue)
+        else:
+            report = _of_data(str(data), end, section, wishes, progress, queue)
     _show(report, as_json=as_json)
     raise typer.Exit(_exit_code(report))
 
@@ -135,7 +141,7 @@ def _loaded(
 
 
 def _of_data(
-    data: str, end: datetime | None, section: GeneratorSection, wishes: Wishes, progress: Progress
+    data: str, end: datetime | None, section: GeneratorSection, wishes: Wishes, progress: Progress, queue: Queue
 ) -> CalibrationReport:
     from scenario_gen.market.load import load_candles
     from scenario_gen.pipeline.calibrate import calibrate_history
@@ -145,7 +151,7 @@ def _of_data(
     history = load_candles(data, end=last)
     for text in history.flag_texts():
         progress.note(f"{history.name}: {text}")
-    return calibrate_history(history, section, wishes, progress=progress)
+    return calibrate_history(history, section, wishes, progress=progress, queue=queue)
 
 
 def _section(model: str, temperature: str, top_p: str, device: str | None) -> GeneratorSection:

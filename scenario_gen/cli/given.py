@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, say, say_json
 from scenario_gen.errors import SpecError
+from scenario_gen.execute.section import place_of
 from scenario_gen.market.section import Market
 from scenario_gen.reading.yaml import parse_yaml
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
@@ -47,6 +48,23 @@ AccountPairs = Annotated[
     list[str] | None, Optional(metavar="NAME=VALUE ...", help="Its rules, as in a spec: target=0.1 max_loss=0.1.")
 ]
 BrokerPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.")]
+
+
+def checked_place(value: str | None) -> str | None:
+    """Refuse what names no place where work can be done.
+
+    Raises:
+        typer.BadParameter: with what names one.
+    """
+    try:
+        return value if value is None or place_of(value) else None
+    except SpecError as error:
+        raise typer.BadParameter(f"{error.problem}, expected {error.expected}") from None
+
+
+On = Annotated[
+    str | None, Optional(help="Where to compute: local, processes, processes:4, ray or ray:8.", callback=checked_place)
+]
 
 
 def check(

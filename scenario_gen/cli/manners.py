@@ -376,6 +376,7 @@ def run_and_show(
     overwrite: bool,
     quiet: bool,
     command: str,
+    on: str | None = None,
 ) -> int:
     """Run a spec file, print its results and the report's place, and return the exit code; ``quiet``: only the place.
 
@@ -395,6 +396,7 @@ def run_and_show(
         overwrite=overwrite,
         command=command,
         progress=choose_progress(quiet=quiet),
+        on=on,
     )
     if not quiet:
         show_run(result)

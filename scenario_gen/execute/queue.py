@@ -55,6 +55,20 @@ class Here:
             yield place, work(unit)
 
 
+HERE = Here()
+
+
+def in_order(answers: Iterator[tuple[int, Answer]]) -> Iterator[Answer]:
+    """Yield answers in the order of their units: one that comes early waits for those before it."""
+    waiting: dict[int, Answer] = {}
+    following = 0
+    for place, answer in answers:
+        waiting[place] = answer
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

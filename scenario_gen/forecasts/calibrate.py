@@ -8,12 +8,14 @@ kept under the hash of all that decides it, so asking again is free.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from scenario_gen.errors import CheckError, DataError
+from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.forecasts.harness import (
     Forecast,
     NextBars,
@@ -23,6 +25,7 @@ from scenario_gen.forecasts.harness import (
     next_bars,
     observe,
     reading,
+    same,
     ties,
 )
 from scenario_gen.forecasts.judge import contamination, judge_generator, with_skills
@@ -53,13 +56,6 @@ TOO_FEW = (
     f"it from {FACTS_FROM} contexts on, and by windows of history here"
 )
 
-Witness = Callable[[Forecast], None]
-
-
-def unseen(forecast: Forecast) -> None:
-    """Look at a forecast and do nothing."""
-    del forecast
-
 
 def calibrate(
     generator: Generator,
@@ -68,6 +64,7 @@ def calibrate(
     *,
     cache: Path | None = None,
     progress: Progress | None = None,
+    queue: Queue = HERE,
 ) -> Calibration:
     """Calibrate a generator and its baselines on rolling origins of a history.
 
@@ -77,6 +74,7 @@ def calibrate(
         settings: how.
         cache: folder of finished calibrations.
         progress: who hears of stages.
+        queue: where the forecasts are made.
 
     Raises:
         DataError: the history has no room for two origins, or the generator can be run at fewer than two.
@@ -96,7 +94,7 @@ def calibrate(
     progress = progress or SilentProgress()
 
     def compute() -> Calibration:
-        return _calibrate([generator, *others], history, origins, settings, progress)
+        return _calibrate([generator, *others], history, origins, settings, progress, queue)
 
     key = {
         "what": "calibration",
@@ -121,17 +119,22 @@ def _judged(generator: Generator, origins: Origins, history: Candles) -> Origins
 
 
 def _calibrate(
-    generators: Sequence[Generator], history: Candles, rolling: Origins, settings: Settings, progress: Progress
+    generators: Sequence[Generator],
+    history: Candles,
+    rolling: Origins,
+    settings: Settings,
+    progress: Progress,
+    queue: Queue,
 ) -> Calibration:
     began = time.monotonic()
     origins = rolling.of(history)
     stamps = [origin.stamp for origin in origins]
     facts = _RankedFacts(history, settings.seed)
-    shown = [facts.look, *[unseen] * (len(generators) - 1)]
-    tails = [next_bars(one, history, settings, progress) for one in generators]
+    ranked_by = [facts, *[None] * (len(generators) - 1)]
+    tails = [next_bars(one, history, settings, progress, queue) for one in generators]
     ours, *others = [
-        _run_and_judge(generator, origins, settings, tail, witness, progress)
-        for generator, tail, witness in zip(generators, tails, shown, strict=True)
+        _run_and_judge(generator, origins, settings, tail, own, progress, queue)
+        for generator, tail, own in zip(generators, tails, ranked_by, strict=True)
     ]
     ranked, more = facts.report()
     return Calibration(
@@ -157,21 +160,46 @@ def _calibrate(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is kept of a forecast: its numbers, and its bars and those that came, where facts are ranked by them."""
+
+    observation: Observation
+    bars: tuple[BarArrays, BarArrays] | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a worker looks at in a forecast."""
+
+    functionals: tuple[str, ...]
+    bars: bool  # whether they are asked for
+    clock: SessionClock | None  # that they are measured by, where they are intraday
+
+    def __call__(self, forecast: Forecast, rng: np.random.Generator) -> Seen:
+        """Return the numbers, and the bars of an ensemble with enough paths."""
+        observation = reading(self.functionals)(forecast, rng)
+        if not self.bars or len(forecast.paths) < FEWEST_RANKED:
+            return Seen(observation, None)
+        paths, real = (BarArrays.of_paths(each, clock=self.clock) for each in (forecast.paths, forecast.real))
+        return Seen(observation, (paths, real))
+
+
 class _RankedFacts:
     """Stylized facts of the forecasts that it is shown: mode A, whose yardstick is what came true."""
 
     def __init__(self, history: Candles, seed: int) -> None:
-        self._clock = SessionClock.of(history.timestamps)
+        self.clock = SessionClock.of(history.timestamps)
         self._found = FactsByOrigin(reference=history, seed=seed)
         self._too_few = 0
 
-    def look(self, forecast: Forecast) -> None:
+    def take(self, seen: Seen) -> Seen:
         """Rank the facts of what came among those of the paths; an ensemble with too few paths is counted only."""
-        if len(forecast.paths) < FEWEST_RANKED:
+        if seen.bars is None:
             self._too_few += 1
-            return
-        paths, real = (BarArrays.of_paths(one, clock=self._clock) for one in (forecast.paths, forecast.real))
-        self._found.add(paths, real)
+        else:
+            self._found.add(*seen.bars)
+        return replace(seen, bars=None)
 
     def report(self) -> tuple[FactsReport | None, list[str]]:
         """Return the verdicts, None where no origin could be ranked, and what a reader must know of that."""
@@ -184,19 +212,16 @@ def _run_and_judge(
     origins: Sequence[Origin],
     settings: Settings,
     tail: NextBars,
-    witness: Witness,
+    facts: _RankedFacts | None,
     progress: Progress,
+    queue: Queue,
 ) -> GeneratorCalibration:
     name, history = generator_label(generator), origins[0].history
     asked, silent = testable(history, settings.horizon)
-    read = reading(asked)
-
-    def look(forecast: Forecast, rng: np.random.Generator) -> Observation:
-        witness(forecast)
-        return read(forecast, rng)
-
+    look = Look(tuple(asked), facts is not None, None if facts is None else facts.clock)
+    take = same if facts is None else facts.take
     with progress.stage(f"calibrating {name}", len(origins)) as advance:
-        kept = observe(generator, origins, look, settings, advance)
+        kept = observe(generator, origins, look, settings, advance, queue, take)
     if len(kept.seen) < 2:
         raise DataError(
             f"{name} could be run at {len(kept.seen)} of {len(origins)} origins: {_first(kept.omitted)}",
@@ -206,7 +231,7 @@ def _run_and_judge(
     return judge_generator(
         name,
         generator.identity,
-        [*kept.seen.values()],
+        [seen.observation for seen in kept.seen.values()],
         silent,
         contamination(generator.trained_until, [origin.first for origin in origins]),
         omitted={origins[place].stamp: why for place, why in kept.omitted.items()},

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError, SpecError
+from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.forecasts.harness import Settings, observe, reading
 from scenario_gen.forecasts.judge import FAIL_COVERAGE, FAIL_MEAN, JUDGED_LEVEL
 from scenario_gen.forecasts.numbers import BY_ID, Observation
@@ -144,12 +145,18 @@ Try = Callable[[float, float], Trial]
 
 
 def settle(
-    section: GeneratorSection, history: Candles, settings: Settings, *, cache: Path | None, progress: Progress
+    section: GeneratorSection,
+    history: Candles,
+    settings: Settings,
+    *,
+    cache: Path | None,
+    progress: Progress,
+    queue: Queue = HERE,
 ) -> tuple[GeneratorSection, DialSearch | None]:
     """Return a section whose temperature and top_p are numbers, and the search where one was ``auto``."""
     if not isinstance(section, KronosGenerator) or "auto" not in (section.temperature, section.top_p):
         return section, None
-    search = search_dial(section, history, settings, cache=cache, progress=progress)
+    search = search_dial(section, history, settings, cache=cache, progress=progress, queue=queue)
     progress.note(
         f"chosen by calibration on {search.origins} forecasts of {search.horizon} bars: temperature "
         f"{search.temperature:g}, top_p {search.top_p:g}{'; ' + search.note if search.note else ''}"
@@ -159,7 +166,13 @@ def settle(
 
 
 def search_dial(
-    section: KronosGenerator, history: Candles, settings: Settings, *, cache: Path | None, progress: Progress
+    section: KronosGenerator,
+    history: Candles,
+    settings: Settings,
+    *,
+    cache: Path | None,
+    progress: Progress,
+    queue: Queue = HERE,
 ) -> DialSearch:
     """Choose what is ``auto`` in a section, on rolling origins of a history.
 
@@ -172,6 +185,7 @@ def search_dial(
         settings: context, horizon, origins and seed; paths are 49.
         cache: folder of finished searches.
         progress: who hears of stages.
+        queue: where the forecasts are made.
 
     Raises:
         SpecError: the horizon is too short to have a volatility.
@@ -184,7 +198,7 @@ def search_dial(
     plain = section.model_copy(update={"temperature": 1.0, "top_p": 1.0})
 
     def compute() -> DialSearch:
-        return _search(section, plain, history, origins, settings, progress)
+        return _search(section, plain, history, origins, settings, progress, queue)
 
     if cache is None:
         return compute()
@@ -225,6 +239,7 @@ def _search(
     origins: Origins,
     settings: Settings,
     progress: Progress,
+    queue: Queue,
 ) -> DialSearch:
     hot, wide = section.temperature == "auto", section.top_p == "auto"
     steps = len(origins) * ((len(TEMPERATURES) + 2 if hot else 1) + (len(TOP_PS) - 1 if wide else 0))
@@ -232,7 +247,7 @@ def _search(
 
         def attempt(temperature: float, top_p: float) -> Trial:
             tried = plain.model_copy(update={"temperature": temperature, "top_p": top_p})
-            return _try(tried, history, origins, settings, advance)
+            return _try(tried, history, origins, settings, advance, queue)
 
         top_p = 1.0 if section.top_p == "auto" else section.top_p
         if section.temperature == "auto":
@@ -264,13 +279,18 @@ def beside(grid: Sequence[float], best: int) -> list[float]:
 
 
 def _try(
-    section: KronosGenerator, history: Candles, origins: Origins, settings: Settings, advance: Callable[[int], None]
+    section: KronosGenerator,
+    history: Candles,
+    origins: Origins,
+    settings: Settings,
+    advance: Callable[[int], None],
+    queue: Queue,
 ) -> Trial:
     temperature, top_p = section.temperature, section.top_p
     if temperature == "auto" or top_p == "auto":
         raise ValueError("a trial has numbers")
     look = reading((SCORE, ALSO_COVERED))
-    kept = observe(open_generator(section), origins.of(history), look, settings, advance)
+    kept = observe(open_generator(section), origins.of(history), look, settings, advance, queue)
     return Trial(temperature, top_p, [*kept.seen.values()])
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
 from scenario_gen.candles.check import mend_paths
 from scenario_gen.errors import DataError
+from scenario_gen.execute.queue import HERE, Queue, in_order
 from scenario_gen.forecasts.exceedances import NEXT_BAR
 from scenario_gen.forecasts.numbers import Observation, measure
 from scenario_gen.forecasts.origins import (
@@ -33,7 +34,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.recalibrated import past_of
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
-from scenario_gen.progress import Progress
+from scenario_gen.progress import Progress, Steps
 from scenario_gen.realism.by_origin import MIN_PATHS
 
 USUAL_BASELINES = ("bootstrap", "fhs")  # kinds that a generator is compared with, where nothing else is asked for
@@ -105,27 +106,78 @@ class Observations(Generic[T]):
     dropped: int  # paths that are in no ensemble
 
 
+@dataclass(frozen=True)
+class Sight(Generic[T]):
+    """What was kept of one forecast, or why there is none."""
+
+    place: int  # of the origin
+    kept: T | None
+    dropped: int  # paths that are not in the ensemble
+    omitted: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks(Generic[T]):
+    """What is done at origins that are sampled together; travels once to each worker."""
+
+    generator: Generator
+    origins: Sequence[Origin]
+    look: Look[T]
+    sampling: Sampling
+    advance: Steps
+
+    def __call__(self, batch: Sequence[int]) -> list[Sight[T]]:
+        """Forecast from each of these origins, and keep what the look makes of it."""
+        sights = []
+        for place, forecast in _forecast(self.generator, self.origins, batch, self.sampling):
+            if isinstance(forecast, str):
+                sights.append(Sight[T](place, None, 0, forecast))
+            else:
+                kept = self.look(forecast, ties(self.sampling.seed, place))
+                sights.append(Sight(place, kept, forecast.dropped))
+            self.advance(1)
+        return sights
+
+
+def same(kept: T) -> T:
+    """Return what a look has kept as it is."""
+    return kept
+
+
 def observe(
-    generator: Generator, origins: Sequence[Origin], look: Look[T], sampling: Sampling, advance: Callable[[int], None]
+    generator: Generator,
+    origins: Sequence[Origin],
+    look: Look[T],
+    sampling: Sampling,
+    advance: Callable[[int], None],
+    queue: Queue = HERE,
+    take: Callable[[T], T] = same,
 ) -> Observations[T]:
     """Let a generator forecast from every origin, keep what ``look`` makes of it, and forget the paths.
 
     Args:
         generator: samples them.
         origins: oldest first; a history's futures do not overlap where anything is to be tested.
-        look: reduces a forecast.
+        look: reduces a forecast, where it is made.
         sampling: context, horizon, paths and seed. Every origin has draws and ties of its own, the same for every
             generator.
         advance: hears of origins.
+        queue: where they are made; origins that are sampled together are one unit.
+        take: is given what the look has kept, here and in the order of origins, and returns what of it stays.
     """
     seen: dict[int, T] = {}
-    omitted: dict[int, str] = {}
-    dropped = 0
-    for forecast in forecasts(generator, origins, sampling, omitted):
-        seen[forecast.place] = look(forecast, ties(sampling.seed, forecast.place))
-        dropped += forecast.dropped
-        advance(1)
-    advance(len(omitted))
+    batches, omitted = batches_of(origins, sampling)
+    dropped, steps = 0, Steps(advance)
+    steps.leave_out(len(omitted))
+    work = Looks(generator, origins, look, sampling, steps)
+    for sights in in_order(queue.answers(work, batches)):
+        for sight in sights:
+            dropped += sight.dropped
+            if sight.omitted:
+                omitted[sight.place] = sight.omitted
+            else:
+                seen[sight.place] = take(cast("T", sight.kept))
+        steps.finish(len(sights))
     return Observations(seen, omitted, dropped)
 
 
@@ -153,17 +205,33 @@ def forecasts(
         omitted: is told the places of origins that the generator refuses, and why.
     """
     omitted = {} if omitted is None else omitted
-    name, context = generator_label(generator), sampling.context
-    alive = [place for place, at in enumerate(origins) if moves(at.history, at.row - context, at.row)]
-    omitted |= dict.fromkeys(sorted(set(range(len(origins))) - set(alive)), "the context never moves")
-    kinds = [len(origins[place].history.fields) for place in alive]  # those sampled together have the same fields
-    for run in _batches(kinds, max(1, PATHS_AT_ONCE // sampling.paths)):
-        for place, sampled in _sample(generator, origins, [alive[n] for n in run], sampling):
-            forecast = sampled if isinstance(sampled, str) else _beside(name, place, origins[place], sampled, sampling)
+    batches, still = batches_of(origins, sampling)
+    omitted |= still
+    for batch in batches:
+        for place, forecast in _forecast(generator, origins, batch, sampling):
             if isinstance(forecast, str):
                 omitted[place] = forecast
             else:
                 yield forecast
+
+
+def batches_of(origins: Sequence[Origin], sampling: Sampling) -> tuple[list[tuple[int, ...]], dict[int, str]]:
+    """Return the places of origins that are sampled together, and of those at which nothing can be, with the reason."""
+    context = sampling.context
+    alive = [place for place, at in enumerate(origins) if moves(at.history, at.row - context, at.row)]
+    still = dict.fromkeys(sorted(set(range(len(origins))) - set(alive)), "the context never moves")
+    kinds = [len(origins[place].history.fields) for place in alive]  # those sampled together have the same fields
+    runs = _batches(kinds, max(1, PATHS_AT_ONCE // sampling.paths))
+    return [tuple(alive[n] for n in run) for run in runs], still
+
+
+def _forecast(
+    generator: Generator, origins: Sequence[Origin], batch: Sequence[int], sampling: Sampling
+) -> Iterator[tuple[int, Forecast | str]]:
+    """Yield the forecasts of origins that are sampled together, by place; or why there is none."""
+    name = generator_label(generator)
+    for place, sampled in _sample(generator, origins, batch, sampling):
+        yield place, sampled if isinstance(sampled, str) else _beside(name, place, origins[place], sampled, sampling)
 
 
 def _beside(name: str, place: int, origin: Origin, sampled: PathSet, sampling: Sampling) -> Forecast | str:
@@ -239,7 +307,9 @@ class NextBars:
     notes: Sequence[str] = ()  # where there are fewer than were asked for
 
 
-def next_bars(generator: Generator, history: Candles, settings: Settings, progress: Progress) -> NextBars:
+def next_bars(
+    generator: Generator, history: Candles, settings: Settings, progress: Progress, queue: Queue = HERE
+) -> NextBars:
     """Forecast each of the last ``settings.one_step`` bars of a history from the bars before it.
 
     The one test whose forecasts may follow each other: one-bar futures do not overlap, so every bar can be an origin,
@@ -251,6 +321,7 @@ def next_bars(generator: Generator, history: Candles, settings: Settings, progre
         history: bars up to the context's end.
         settings: number of forecasts, context, paths and seed.
         progress: who hears of stages.
+        queue: where the forecasts are made.
 
     Raises:
         DataError: the history has no room for two forecasts.
@@ -262,7 +333,7 @@ def next_bars(generator: Generator, history: Candles, settings: Settings, progre
     origins = later_origins(generator, rolling, history).of(history)
     with progress.stage(f"{name}: value at risk of the next bar", len(origins)) as advance:
         next_bar = replace(settings, horizon=1)
-        kept = observe(generator, origins, reading((NEXT_BAR,)), next_bar, advance)
+        kept = observe(generator, origins, reading((NEXT_BAR,)), next_bar, advance, queue)
     return NextBars([*kept.seen.values()], kept.omitted, _fewer(name, len(kept.seen), kept.omitted, settings.one_step))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from scenario_gen.errors import DataError
+from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.finding import RECALIBRATION, Finding, Label
 from scenario_gen.forecasts.harness import Forecast, Settings, generator_label, observe
 from scenario_gen.forecasts.numbers import NO_RANGE
@@ -40,6 +41,7 @@ def past_forecasts(
     *,
     cache: Path | None,
     progress: Progress,
+    queue: Queue = HERE,
 ) -> PastForecasts:
     """Let a generator forecast the past, and keep of it what a recalibration is fitted to.
 
@@ -50,6 +52,7 @@ def past_forecasts(
         budget: how many origins only fit, and how few are too few.
         cache: folder of finished passes.
         progress: who hears of stages.
+        queue: where the forecasts are made.
 
     Raises:
         DataError: there is room for fewer origins than the budget's fewest, or the generator can be run at fewer.
@@ -62,7 +65,7 @@ def past_forecasts(
     )
 
     def compute() -> PastForecasts:
-        return _look_back(generator, history, origins, sampling, budget, progress)
+        return _look_back(generator, history, origins, sampling, budget, progress, queue)
 
     if cache is None:
         return compute()
@@ -96,6 +99,7 @@ def _look_back(
     sampling: Settings,
     budget: RecalibrationBudget,
     progress: Progress,
+    queue: Queue,
 ) -> PastForecasts:
     origins = rolling.of(history)
     ranged = float(np.mean(history.column("high") <= history.column("low"))) <= NO_RANGE
@@ -106,7 +110,7 @@ def _look_back(
         return Numbers.of(forecast.paths, forecast.real, scale, sampling.horizon, ranged=ranged)
 
     with progress.stage(f"recalibrating {generator_label(generator)}", len(origins)) as advance:
-        kept = observe(generator, origins, look, sampling, advance)
+        kept = observe(generator, origins, look, sampling, advance, queue)
     seen = [*kept.seen.values()]
     if len(seen) < budget.fewest:
         reason = next(iter(kept.omitted.values()), "no reason was given")

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.execute.queue import HERE, Queue
+from scenario_gen.execute.section import open_queue, place_of
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import Couplings, with_books
 from scenario_gen.pipeline.book.events import judge_book_events, refuse_book_events
@@ -76,9 +78,19 @@ BOOK_RUN: tuple[Stage[Study, Results], ...] = (
 
 
 def run(
-    spec: str | Path | Mapping[str, Any], *, folder: str | Path | None = None, overwrite: bool = False
+    spec: str | Path | Mapping[str, Any],
+    *,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    on: str | None = None,
 ) -> StressRun:
     """Run a spec from a YAML file or a mapping, write its run folder and return the result.
+
+    Args:
+        spec: the file, or what would stand in it.
+        folder: run folder instead of the spec's own.
+        overwrite: replace another run that lives in the folder.
+        on: where it is computed instead of the spec's ``execute``, such as ``processes:4``; it changes no number.
 
     Raises:
         ScenarioError: spec, data, model, strategy or folder cannot be used; the message says what to do.
@@ -92,6 +104,7 @@ def run(
         overwrite=overwrite,
         command=f"scenario_gen.run({loaded.filename!r})",
         progress=SilentProgress(),
+        on=on,
     )
 
 
@@ -104,6 +117,7 @@ def run_spec(
     overwrite: bool,
     command: str,
     progress: Progress,
+    on: str | None = None,
 ) -> StressRun:
     """Run a loaded spec: sample, check and backtest every block that is not there yet, then report.
 
@@ -115,25 +129,37 @@ def run_spec(
         overwrite: replace another run that lives in the folder.
         command: what the user typed, for the report.
         progress: who hears of stages and notes.
+        on: where it is computed instead of the spec's own.
 
     Raises:
         ScenarioError: something the user can mend.
     """
+    execute = loaded.spec.execute if on is None else place_of(on)
     store = RunFolder(folder or loaded.spec.report.folder)
-    with store.at_work() as lock:
+    with store.at_work() as lock, open_queue(execute) as queue:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
-        study = with_cases(open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
+        opened = open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, queue=queue)
+        study = with_cases(opened)
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 
 
 def open_study(
-    loaded: LoadedSpec, store: RunFolder, progress: Progress, *, device: str | None, paths: int | None, overwrite: bool
+    loaded: LoadedSpec,
+    store: RunFolder,
+    progress: Progress,
+    *,
+    device: str | None,
+    paths: int | None,
+    overwrite: bool,
+    queue: Queue = HERE,
 ) -> Study:
     """Return a study before its first path, with the books of several assets; as :meth:`Study.of`."""
     couple = partial(with_books, couplings=Couplings(loaded.base, loaded.place), progress=progress)
-    study = Study.of(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple)
+    study = Study.of(
+        loaded, store, progress, device=device, paths=paths, overwrite=overwrite, couple=couple, queue=queue
+    )
     refuse_book_events(study)
     return study
 
@@ -146,7 +172,7 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         title=spec.report.title or spec.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
-        spec=spec.model_dump(mode="json"),
+        spec=spec.model_dump(mode="json", exclude={"execute"}),
         spec_text=loaded.text,
         limits=spec.limits.declared(),
         identity=study.identity,

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.backtest.account import AT, ENDING, ENDINGS
 from scenario_gen.backtest.engine import trade
-from scenario_gen.backtest.loader import LoadedStrategy, shown
+from scenario_gen.backtest.loader import LoadedStrategy, changed_meanwhile
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
 from scenario_gen.backtest.result import BEFORE, fan_bars, results_before
 from scenario_gen.candles.account import CandleCounts, merge_tallies
 from scenario_gen.candles.check import MOST_MEASURED, CheckedPaths, share_of
-from scenario_gen.errors import StrategyError
 from scenario_gen.generators.base import Advance, sample_block as sampled_block
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.market.candles import volatility
@@ -37,6 +36,7 @@ HELD = "held"  # numbers of the paths whose weighted means are given
 NO_METRICS = pd.DataFrame({name: [] for name in ("strategy", "path_id", *(metric.name for metric in METRICS))}).astype(
     {"strategy": np.int64, "path_id": np.int64}
 )
+FRAMES = ("metrics", "candles", "repaired", "unrepaired", "unshocked")  # that a block leaves
 WEIGHTS = "weights"  # of the paths, in a block whose paths do not all stand for as much
 
 
@@ -70,13 +70,8 @@ class FinishedBlock:
             "equity": self.equity,
             "equity_then": self.equity_then,
         }
-        frames = {
-            "metrics": self.metrics,
-            "candles": self.tally.counts,
-            "repaired": self.tally.facts,
-            "unrepaired": self.unrepaired,
-            "unshocked": self.unshocked,
-        }
+        tables = (self.metrics, self.tally.counts, self.tally.facts, self.unrepaired, self.unshocked)
+        frames = dict(zip(FRAMES, tables, strict=True))
         notes = {"account": self.tally.notes(), "provenance": self.provenance, "reads": self.reads}
         if self.island is not None:
             arrays |= self.island.arrays()
@@ -149,12 +144,13 @@ def island_records(prepared: Prepared, store: RunFolder) -> list[IslandRecord]:
     Raises:
         StoreError: one is not whole.
     """
-    return [
-        IslandRecord.stored(
-            store.load_arrays(prepared.name, index, *ISLAND_ARRAYS), store.load_notes(prepared.name, index)["island"]
-        )
-        for index in block_indices(prepared, store)
-    ]
+    return [island_record(prepared, store, index) for index in block_indices(prepared, store)]
+
+
+def island_record(prepared: Prepared, store: RunFolder, index: int) -> IslandRecord:
+    """Return one island of a scenario; as :func:`island_records`."""
+    arrays = store.load_arrays(prepared.name, index, *ISLAND_ARRAYS)
+    return IslandRecord.stored(arrays, store.load_notes(prepared.name, index)["island"])
 
 
 def block_indices(prepared: Prepared, store: RunFolder) -> list[int]:
@@ -273,11 +269,7 @@ def reads_of(strategies: Sequence[LoadedStrategy]) -> dict[str, dict[str, str]]:
     """
     for strategy in strategies:
         if changed := strategy.reads.changed():
-            raise StrategyError(
-                f"{strategy.name} read {shown(changed[0])}, which was changed while the run was going on",
-                expected="files that stay as they are until the run ends",
-                fix="run again",
-            )
+            raise changed_meanwhile(strategy.name, changed[0])
     return {one.use: one.reads.identity() for one in strategies}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenario_gen.errors import SpecError
+from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.finding import FACTS_BY_ORIGIN, Finding
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.dial import DialSearch, settle
@@ -70,6 +71,7 @@ class CalibrationStudy:
     short: list[str]  # where the history is too short for the horizon, in words
     kept: Path | None  # folder of finished calibrations; None keeps none
     progress: Progress
+    queue: Queue  # where forecasts are made
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Calibrated:
 
 def forecast(study: CalibrationStudy, known: Calibrated) -> tuple[Calibrated, list[Finding]]:
     """Let the generator and its baselines forecast the past; judge ranks, value at risk and facts by origin."""
-    found = calibrate(study.generator, study.history, study.settings, cache=study.kept, progress=study.progress)
+    own, queue = (study.generator, study.history, study.settings), study.queue
+    found = calibrate(*own, cache=study.kept, progress=study.progress, queue=queue)
     same = [] if study.dial is None else [SAME_ORIGINS]
     found = replace(found, notes=[*found.notes, *study.short, *same])
     facts = {} if found.facts is None else found.facts.groups
@@ -103,7 +106,13 @@ CALIBRATE: tuple[Stage[CalibrationStudy, Calibrated], ...] = (forecast, weigh_re
 
 
 def calibrate_spec(
-    loaded: LoadedSpec, scenario: str | None, wishes: Wishes, *, device: str | None, progress: Progress
+    loaded: LoadedSpec,
+    scenario: str | None,
+    wishes: Wishes,
+    *,
+    device: str | None,
+    progress: Progress,
+    queue: Queue = HERE,
 ) -> CalibrationReport:
     """Calibrate one scenario of a spec on the history up to its context's end.
 
@@ -115,6 +124,7 @@ def calibrate_spec(
         wishes: instead of the spec's numbers.
         device: instead of the spec's.
         progress: who hears of stages.
+        queue: where forecasts are made.
 
     Raises:
         SpecError: there is no such scenario.
@@ -129,18 +139,25 @@ def calibrate_spec(
         return wishes.settings(bars, asked.bars.context, asked.bars.horizon, asked.paths.seed)
 
     (ready,) = prepare(
-        [chosen], loaded.base, progress, kept=kept, among=scenarios, settings_for=settings_for, place=loaded.place
+        [chosen],
+        loaded.base,
+        progress,
+        kept=kept,
+        among=scenarios,
+        settings_for=settings_for,
+        place=loaded.place,
+        queue=queue,
     )
     settings = settings_for(chosen, len(ready.history))
     short = wishes.short(len(ready.history), len(ready.context), len(ready.timestamps))
     study = CalibrationStudy(
-        ready.generator, ready.history, settings, ready.dial, ready.recalibration, short, kept, progress
+        ready.generator, ready.history, settings, ready.dial, ready.recalibration, short, kept, progress, queue
     )
     return _report(study)
 
 
 def calibrate_history(
-    history: Candles, section: GeneratorSection, wishes: Wishes, *, progress: Progress
+    history: Candles, section: GeneratorSection, wishes: Wishes, *, progress: Progress, queue: Queue = HERE
 ) -> CalibrationReport:
     """Calibrate a generator on a history, up to its last bar; nothing is kept.
 
@@ -149,16 +166,16 @@ def calibrate_history(
     """
     usual = BarCounts()
     settings = wishes.settings(len(history), usual.context, usual.horizon, 0)
-    settled, dial = settle(section, history, settings, cache=None, progress=progress)
+    settled, dial = settle(section, history, settings, cache=None, progress=progress, queue=queue)
     budget = RecalibrationBudget() if wishes.recalibrate else settled.recalibration
     past = None
     if budget is not None:
         raw = open_generator(settled.alone())
-        past = past_forecasts(raw, history, settings, budget, cache=None, progress=progress)
+        past = past_forecasts(raw, history, settings, budget, cache=None, progress=progress, queue=queue)
     generator = open_generator(settled, past=past)
     short = wishes.short(len(history), usual.context, usual.horizon)
     recalibration = recalibration_of(generator, history)
-    return _report(CalibrationStudy(generator, history, settings, dial, recalibration, short, None, progress))
+    return _report(CalibrationStudy(generator, history, settings, dial, recalibration, short, None, progress, queue))
 
 
 def _recalibrated(scenario: ResolvedScenario) -> ResolvedScenario:

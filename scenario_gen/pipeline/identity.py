@@ -37,7 +37,7 @@ def identity_of(
 ) -> dict[str, str]:
     """Return the hashes that decide every number of a run: spec, data, weights, strategies, code.
 
-    The report's folder and title are left out: they change no number.
+    The report's folder and title are left out, and where the run is computed: they change no number.
 
     Args:
         spec: resolved.
@@ -63,7 +63,7 @@ def identity_of(
 
 def spec_sum(spec: ScenarioSpec) -> str:
     """Return the hash of a resolved spec without the report's folder and title and its name."""
-    return hash_of(spec.model_dump(mode="json", exclude={"report", "name"}))
+    return hash_of(spec.model_dump(mode="json", exclude={"report", "name", "execute"}))
 
 
 def hash_of(values: Any) -> str:

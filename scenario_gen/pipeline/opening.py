@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from scenario_gen.errors import DataError, SpecError
+from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.origins import default_horizon
@@ -98,6 +99,7 @@ class Opener:
     kept: Path | None  # folder of finished searches and passes; None keeps none
     progress: Progress
     settings_for: SettingsFor  # how forecasts are made that recalibrate a scenario, by the bars of its history
+    queue: Queue = HERE  # where they are made
 
     def open(self, scenario: ResolvedScenario, history: Candles) -> Opened:
         """Open a scenario's generator on its history, which ends with the context.
@@ -112,9 +114,8 @@ class Opener:
             return Opened(open_generator(section, history), section, dial, None)
         source, fitted_on = self._source(scenario, section, history)
         settings = self.settings_for(scenario, len(history))
-        past = past_forecasts(
-            open_generator(source.alone()), history, settings, budget, cache=self.kept, progress=self.progress
-        )
+        raw, kept = open_generator(source.alone()), self.kept
+        past = past_forecasts(raw, history, settings, budget, cache=kept, progress=self.progress, queue=self.queue)
         generator = open_generator(section, history, past)
         return Opened(generator, section, dial, recalibration_of(generator, history, fitted_on))
 
@@ -122,7 +123,8 @@ class Opener:
         self, scenario: ResolvedScenario, section: GeneratorSection, history: Candles
     ) -> tuple[GeneratorSection, DialSearch | None]:
         settings = Settings.of_run(history, scenario.bars.context, scenario.bars.horizon, scenario.paths.seed)
-        return settle(beside_the_spec(section, self.folder), history, settings, cache=self.kept, progress=self.progress)
+        beside = beside_the_spec(section, self.folder)
+        return settle(beside, history, settings, cache=self.kept, progress=self.progress, queue=self.queue)
 
     def _source(
         self, scenario: ResolvedScenario, section: GeneratorSection, history: Candles

@@ -23,6 +23,7 @@ from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies
 from scenario_gen.backtest.jitter import COMPARED, cost_of
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.errors import CheckError, DataError
+from scenario_gen.execute.queue import Queue
 from scenario_gen.finding import AGREEMENT, Finding, Label
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.foresight import drift_finding, ensemble_drift
@@ -34,11 +35,9 @@ from scenario_gen.forecasts.results import Calibration
 from scenario_gen.pipeline.blocks import first_paths, paths_of
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.opening import base_of, calibration_settings
-from scenario_gen.pipeline.stress.events import run_islands
-from scenario_gen.pipeline.stress.shocks import draw_of
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.pipeline.summary import summarise
-from scenario_gen.pipeline.work import run_blocks
+from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import Progress
 from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.check import MOST_PATHS, check_facts, facts_findings, unjudged_facts_finding
@@ -57,15 +56,7 @@ from scenario_gen.values import cached
 
 def sample_and_trade(study: Study, results: Results) -> tuple[Results, list[Finding]]:
     """Sample, check and backtest every block that is not there yet."""
-    for ground in sorted(study.grounds, key=lambda ground: bool(ground.scenario.shocks)):  # shocks take others' paths
-        if ground.scenario.reweight is not None:
-            continue  # its paths are those of another scenario
-        if ground.split:
-            run_islands(ground, study.alone, study.store, study.progress)
-        else:
-            draw = draw_of(ground, study.grounds, study.store)
-            run_blocks(ground, study.alone, study.store, study.progress, draw)
-        study.clock.lap(f"scenario {ground.name}")
+    compute_blocks(study)
     return results, []
 
 
@@ -180,7 +171,7 @@ def forecast_the_past(study: Study, results: Results) -> tuple[Results, list[Fin
     parts, findings = {}, list[Finding]()
     for ground in to_calibrate(study.grounds):
         try:
-            calibration = _calibrated(ground, study.store, study.progress)
+            calibration = _calibrated(ground, study.store, study.progress, study.queue)
         except (CheckError, DataError) as error:
             findings.append(uncalibrated_finding(ground.name, str(error.problem)))
             study.progress.note(f"{ground.name}: not calibrated: {error.problem}")
@@ -233,9 +224,10 @@ def _not_as_far(ground: Prepared) -> list[str]:
     return not_as_far(len(ground.history), len(ground.context), len(ground.timestamps), fits=fits)
 
 
-def _calibrated(ground: Prepared, store: RunFolder, progress: Progress) -> Calibration:
+def _calibrated(ground: Prepared, store: RunFolder, progress: Progress, queue: Queue) -> Calibration:
     kept = calibration_folder(store.path)
-    found = calibrate(ground.generator, ground.history, settings_of(ground), cache=kept, progress=progress)
+    settings = settings_of(ground)
+    found = calibrate(ground.generator, ground.history, settings, cache=kept, progress=progress, queue=queue)
     asked = ground.scenario.checks.calibration
     own = isinstance(asked, CalibrationBudget) and asked.horizon is not None
     short = [] if own else _not_as_far(ground)

@@ -18,6 +18,7 @@ from scenario_gen.backtest.loader import LoadedStrategy, load_strategies
 from scenario_gen.backtest.metrics import LEAST_YEARS, shortest_horizon
 from scenario_gen.candles.check import CandleRules
 from scenario_gen.errors import SpecError
+from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Recalibration
@@ -179,6 +180,7 @@ class Study:
     place: PlaceOf  # says where a value stands in the spec
     replays: tuple[Prepared, ...] = ()  # of which each has one path, told beside the scenarios
     books: tuple[Book, ...] = ()  # of a spec of several assets, whose grounds are these; strategies trade them together
+    queue: Queue = HERE  # where blocks and forecasts are computed
 
     @property
     def alone(self) -> tuple[LoadedStrategy, ...]:
@@ -196,6 +198,7 @@ class Study:
         paths: int | None = None,
         overwrite: bool = False,
         couple: Couple = apart,
+        queue: Queue = HERE,
     ) -> Study:
         """Prepare a spec with the command line's own device and number of paths; refuse what cannot run.
 
@@ -207,6 +210,7 @@ class Study:
             paths: instead of the spec's own number.
             overwrite: replace another run that lives in the folder.
             couple: makes books of the scenarios of a spec of several assets, before the run has its identity.
+            queue: where blocks and forecasts are computed.
 
         Raises:
             ScenarioError: spec, data, model, strategy or folder cannot be used; the message says what to do.
@@ -217,7 +221,7 @@ class Study:
         kept = calibration_folder(store.path)
         sampled = [scenario for scenario in spec.scenarios if scenario.replay is None]
         once = [scenario for scenario in spec.scenarios if scenario.replay is not None]
-        opened = prepare(sampled, loaded.base, progress, kept=kept, place=loaded.place)
+        opened = prepare(sampled, loaded.base, progress, kept=kept, place=loaded.place, queue=queue)
         grounds = [replace(ground, account=spec.account, jitter=ground.scenario.jitter) for ground in opened]
         for ground in grounds:
             ground.refuse_days_beyond(ground.timestamps, ground.name, partial(loaded.place, "", "account"))
@@ -232,18 +236,8 @@ class Study:
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
         store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
-        return cls(
-            spec,
-            tuple(grounds),
-            tuple(strategies),
-            store,
-            identity,
-            progress,
-            clock,
-            loaded.place,
-            tuple(replays),
-            tuple(books),
-        )
+        late = tuple(replays), tuple(books), queue
+        return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place, *late)
 
 
 def _shown(grounds: Sequence[Prepared], books: Sequence[Book]) -> tuple[AnyGround, AnyPaths]:
@@ -310,6 +304,7 @@ def prepare(
     among: Sequence[ResolvedScenario] | None = None,
     settings_for: SettingsFor = calibration_settings,
     place: PlaceOf = named_place,
+    queue: Queue = HERE,
 ) -> list[Prepared]:
     """Load histories and models, cut contexts and lay out the future stamps of every scenario.
 
@@ -321,6 +316,7 @@ def prepare(
         among: all scenarios of the spec, where these are some of them.
         settings_for: how forecasts are made that recalibrate a scenario.
         place: says where a value of a scenario stands in the spec, by the scenario's name and the value's keys.
+        queue: where forecasts are made.
 
     Raises:
         DataError: a history cannot be used or is too short, or has no crisis where a context is to end.
@@ -328,7 +324,7 @@ def prepare(
     """
     every = {scenario.name: scenario for scenario in (*(among or ()), *scenarios)}
     histories = Histories(base, place, tuple(every.values()), progress.note)
-    opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for)
+    opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for, queue)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:

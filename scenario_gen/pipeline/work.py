@@ -1,20 +1,29 @@
-"""Which blocks of a run are still to be computed, and computing them.
+"""The blocks that a run has still to compute, through its queue: which they are, what is sent, what comes back.
 
-Owns the choice of blocks. Does not know how a block is made (:mod:`scenario_gen.pipeline.blocks`).
+Blocks of scenarios that need nothing of each other wait in the queue together; shocked ones follow, since they take the
+paths of others. Workers write blocks; their names are claimed in the manifest here, before any is handed out. Does not
+know how a block is made (:mod:`scenario_gen.pipeline.blocks`), nor where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import none_left
+from scenario_gen.execute.queue import HERE
 from scenario_gen.generators.draws import Block, plan_blocks
-from scenario_gen.pipeline.blocks import Draw, draw_block, is_kept, run_block
-from scenario_gen.pipeline.study import Prepared
-from scenario_gen.progress import Progress
+from scenario_gen.pipeline.blocks import FRAMES, Draw, Drawn, checked_candles, is_kept, island_record, run_block
+from scenario_gen.pipeline.stress.events import case_of
+from scenario_gen.pipeline.stress.shocks import draw_of
+from scenario_gen.pipeline.study import Prepared, Study
+from scenario_gen.progress import Progress, Steps
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.stress.rare import IslandRecord, stopped
 
 Wanted: TypeAlias = Callable[[Prepared, Block], bool]
 
@@ -34,43 +43,160 @@ def missing_blocks(
     return [block for block in asked if not is_kept(prepared, strategies, store, block)]
 
 
-def run_blocks(
-    prepared: Prepared,
-    strategies: Sequence[LoadedStrategy],
-    store: RunFolder,
-    progress: Progress,
-    draw: Draw = draw_block,
-    wanted: Wanted = every,
-) -> None:
-    """Compute every wanted block of a scenario that the folder does not hold yet.
+# --- What is sent to a worker, and what it does there ---
 
-    Args:
-        prepared: the scenario.
-        strategies: to run on every path.
-        store: where blocks are kept.
-        progress: who hears of stages.
-        draw: what makes the paths of a block.
-        wanted: which blocks are asked for.
+
+@dataclass(frozen=True)
+class Piece:
+    """One block of one scenario."""
+
+    scenario: str
+    block: Block
+
+    def __str__(self) -> str:
+        return f"block {self.block.index} of {self.scenario}"
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """What all blocks of a run are made of; travels once to each worker."""
+
+    grounds: Sequence[Prepared]  # those whose blocks are asked for
+    among: Sequence[Prepared]  # all scenarios of the run: shocked ones take the paths of others
+    strategies: Sequence[LoadedStrategy]
+    store: RunFolder  # where blocks go
+    sampled: Steps
+    tested: Steps
+    draws: dict[str, Draw] = field(default_factory=dict)  # as they are first asked for
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "draws": {}}
+
+    def __call__(self, piece: Piece) -> int:
+        """Sample, check, backtest and save one block; return how many paths are kept.
+
+        Raises:
+            ScenarioError: candles, a strategy, or the disk.
+        """
+        ground = next(ground for ground in self.grounds if ground.name == piece.scenario)
+        finished = run_block(ground, self._drawn(ground, piece.block), self.strategies, self.tested)
+        finished.save(self.store, ground.name, piece.block.index)
+        return len(finished.paths)
+
+    def _drawn(self, ground: Prepared, block: Block) -> Drawn:
+        if ground.split:
+            case = case_of(ground)
+            island = case.asked.island(block.index, case.score, case.sampler)
+            self.sampled(1)
+            return checked_candles(ground, case.asked.paths_of(island), 0, IslandRecord.of(island))
+        if ground.name not in self.draws:
+            self.draws[ground.name] = draw_of(ground, self.among, self.store)
+        return self.draws[ground.name](ground, block, self.sampled)
+
+
+# --- Handing out ---
+
+
+def compute_blocks(study: Study, wanted: Wanted = every) -> None:
+    """Compute every wanted block of a run that its folder does not hold yet.
 
     Raises:
-        CheckError: candles break a rule and the spec says ``fail``, or no path is left.
+        CheckError: candles break a rule and the spec says ``fail``, no path is left, or a score looks ahead.
         StrategyError: a strategy raised or answered something unusable.
         StoreError: the disk refuses.
+        ExecuteError: the workers are lost.
     """
-    paths = prepared.scenario.paths
-    every_block = plan_blocks(paths.count, paths.block)
-    horizon, kept = len(prepared.timestamps), 0
+    own = [ground for ground in study.grounds if ground.scenario.reweight is None]  # others' paths are weighed
+    for shocks in (False, True):  # shocks take the paths of other scenarios
+        wave = [ground for ground in own if bool(ground.scenario.shocks) == shocks]
+        plain = [ground for ground in wave if not ground.split]
+        for together in [[ground] for ground in plain] if study.queue is HERE else [plain]:
+            run_blocks(study, together, wanted)
+        for ground in (ground for ground in wave if ground.split):
+            run_islands(study, ground)
+
+
+def run_blocks(study: Study, grounds: Sequence[Prepared], wanted: Wanted = every) -> None:
+    """Compute the wanted blocks of scenarios that need nothing of each other; as :func:`compute_blocks`."""
+    if not grounds:
+        return
+    plans = {ground.name: ground.scenario.paths for ground in grounds}
+    bars = {ground.name: len(ground.timestamps) for ground in grounds}
+    planned = [Piece(name, block) for name, plan in plans.items() for block in plan_blocks(plan.count, plan.block)]
+    total, many = sum(bars[piece.scenario] for piece in planned), len(study.alone)
+    what = grounds[0].name if len(grounds) == 1 else f"{len(grounds)} scenarios"
+    doing = f"sampling {sum(plan.count for plan in plans.values())} paths"
+    with _stages(study.progress, what, doing, total, many * len(planned)) as (sampled, tested):
+        missing = [
+            Piece(ground.name, block)
+            for ground in grounds
+            for block in missing_blocks(ground, study.alone, study.store, wanted)
+        ]
+        left, kept = Counter(piece.scenario for piece in missing), Counter[str]()
+        whole = {name for name, count in Counter(piece.scenario for piece in planned).items() if count == left[name]}
+        sampled.leave_out(total - sum(bars[piece.scenario] for piece in missing))
+        tested.leave_out(many * (len(planned) - len(missing)))
+        work = Blocks(grounds, study.grounds, study.alone, study.store, sampled, tested)
+        for piece, paths in _computed(study, work, missing):
+            sampled.finish(bars[piece.scenario])
+            tested.finish(many)
+            kept[piece.scenario] += paths
+            left[piece.scenario] -= 1
+            if not left[piece.scenario]:
+                study.clock.lap(f"scenario {piece.scenario}")
+                if piece.scenario in whole and not kept[piece.scenario]:
+                    raise none_left(plans[piece.scenario].count, piece.scenario)
+
+
+def _computed(study: Study, work: Blocks, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int]]:
+    """Yield each piece and how many paths of it are kept, as they are finished."""
+    store = study.store
+    store.claim(*(file for piece in pieces for file in store.block_files(piece.scenario, piece.block.index, FRAMES)))
+    for place, paths in study.queue.answers(work, pieces):
+        yield pieces[place], paths
+
+
+@contextmanager
+def _stages(progress: Progress, what: str, sampling: str, bars: int, tests: int) -> Iterator[tuple[Steps, Steps]]:
     with (
-        progress.stage(f"{prepared.name}: sampling {paths.count} paths", len(every_block) * horizon) as sampled,
-        progress.stage(f"{prepared.name}: backtesting", len(every_block) * len(strategies)) as tested,
+        progress.stage(f"{what}: {sampling}", bars) as sampled,
+        progress.stage(f"{what}: backtesting", tests) as tested,
     ):
-        missing = missing_blocks(prepared, strategies, store, wanted)
-        here = len(every_block) - len(missing)
-        sampled(here * horizon)
-        tested(here * len(strategies))
-        for block in missing:
-            finished = run_block(prepared, draw(prepared, block, sampled), strategies, tested)
-            kept += len(finished.paths)
-            finished.save(store, prepared.name, block.index)
-    if not kept and len(missing) == len(every_block):  # a resumed scenario is judged when its blocks are merged
-        raise none_left(paths.count, prepared.name)
+        yield Steps(sampled), Steps(tested)
+
+
+def run_islands(study: Study, ground: Prepared) -> None:
+    """Compute every island that the folder does not hold yet, until the error asked for is reached.
+
+    As many at once as there are workers, and at first as many as are wanted at least. The islands count in their order,
+    as if one had been run after the other: those beyond the one that stops are removed. As :func:`compute_blocks`.
+    """
+    case, store = case_of(ground), study.store
+    steps, records = len(case.plain.measure) * len(ground.timestamps), list[IslandRecord]()
+    (fewest, most), many, upto, left = case.sampler.islands, len(study.alone), 0, 0
+    with _stages(study.progress, ground.name, f"islands of {case.sampler.island} paths", most, most * many) as (
+        sampled,
+        tested,
+    ):
+        work = Blocks([ground], study.grounds, study.alone, store, sampled, tested)
+        while not stopped(records, case.sampler, steps):
+            upto = min(most, max(fewest, len(records) + study.queue.workers))
+            batch = [Block(index, 0, 0, 0) for index in range(len(records), upto)]
+            absent = [block for block in batch if not is_kept(ground, study.alone, store, block)]
+            sampled.leave_out(len(batch) - len(absent))
+            tested.leave_out(many * (len(batch) - len(absent)))
+            for _ in _computed(study, work, [Piece(ground.name, block) for block in absent]):
+                sampled.finish(1)
+                tested.finish(many)
+            for block in batch:
+                if stopped(records, case.sampler, steps):
+                    break
+                records.append(island_record(ground, store, block.index))
+                left += len(store.load_arrays(ground.name, block.index, "path_ids")["path_ids"])
+        for index in range(len(records), most):
+            store.drop_block(ground.name, index)
+        sampled.leave_out(most - upto)
+        tested.leave_out((most - upto) * many)
+    study.clock.lap(f"scenario {ground.name}")
+    if not left:
+        raise none_left(sum(len(record.ids) for record in records), ground.name)

@@ -15,6 +15,7 @@ from scenario_gen.backtest.broker import COST_TEXT, COSTS, AccountRules
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse, parameter_sets, with_use
 from scenario_gen.errors import SpecError
+from scenario_gen.execute.section import Execute
 from scenario_gen.generators.sections import BASELINES, GENERATORS
 from scenario_gen.joint.section import ASSET_COSTS, MAX_ASSETS, OF_ITS_DATA
 from scenario_gen.market.section import Market
@@ -28,7 +29,8 @@ from scenario_gen.spec.stress import check_event_limits
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 
-KEYS = ("name", *OVERRIDABLE, "scenarios", "baselines", "strategies", "limits", "report", "account", "assets")
+ONCE = ("scenarios", "baselines", "strategies", "limits", "report", "account", "assets", "execute")
+KEYS = ("name", *OVERRIDABLE, *ONCE)
 MAX_STRATEGIES = 100
 
 # One row of metrics per scenario, path and parameter set: at most 32 columns of 8 bytes.
@@ -148,6 +150,7 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     limits = _optional_section(Limits, values, "limits", violations)
     report = _optional_section(Report, _with_folder(values), "report", violations)
     account = _optional_section(AccountRules, values, "account", violations) if "account" in values else None
+    execute = _optional_section(Execute, values, "execute", violations)
     check_account(account, scenarios, limits, violations)
     _judge_sizes(scenarios, strategies, violations)
     if limits is not None:
@@ -163,6 +166,7 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
             "limits": limits,
             "report": report,
             "account": account,
+            "execute": execute,
             "assets": tuple(dict.fromkeys(scenario.asset for scenario in scenarios if scenario.asset)),
         }
     )
@@ -274,6 +278,7 @@ def spec_schema() -> dict[str, Any]:
         "limits": _reference(Limits),
         "report": _reference(Report),
         "account": _reference(AccountRules),
+        "execute": _reference(Execute),
         "assets": {"type": "array", "minItems": 2, "maxItems": MAX_ASSETS, "items": _asset()},
     }
     return {
@@ -294,7 +299,7 @@ def _asset() -> dict[str, Any]:
 
 def _definitions() -> dict[str, Any]:
     sections = (*SECTIONS.values(), *OWN.values(), *OF_BOOKS.values(), *GENERATORS.values(), *SHOCKS)
-    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules, View]
+    models: list[type[Section]] = [*sections, StrategyUse, Limits, Report, AccountRules, View, Execute]
     _, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     definitions["Report"].pop("required")  # the loader fills the folder in

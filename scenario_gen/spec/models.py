@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.limits import Limits
 from scenario_gen.backtest.uses import StrategyUse
+from scenario_gen.execute.section import Execute
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
 from scenario_gen.joint.section import Joint
 from scenario_gen.market.section import Data, Market
@@ -146,6 +147,7 @@ class ScenarioSpec(Section):
     report: Report
     account: AccountRules | None = None  # what ends the account of every strategy in every scenario
     assets: tuple[str, ...] = Field(default=(), strict=False)  # of a book; empty where there is one asset alone
+    execute: Execute = Execute()  # where it is computed, which changes no number
 
 
 def override(spec: ScenarioSpec, *, device: str | None, paths: int | None) -> ScenarioSpec:

@@ -18,11 +18,10 @@ like.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import StoreError
 from scenario_gen.files import (
-    SAFE_NAME,
     SUMS,
     FolderLock,
     atomic,
     disk_trouble,
     locked,
+    remove_partials,
     safe_name,
     sha256_of,
     user_path,
@@ -46,9 +45,10 @@ from scenario_gen.files import (
 )
 from scenario_gen.market.path_tables import PathsWriter
 from scenario_gen.store.columns import Frames, write_frames
+from scenario_gen.store.formats import check_block, json_bytes, read_json, read_parquet
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest, is_strange, other_run, require_as_written, unlisted
 from scenario_gen.store.results import StressRun
-from scenario_gen.values import BROKEN, decode, encode
+from scenario_gen.values import decode, encode
 
 SCHEMA = 1
 PAGE_MARK = b'<meta name="generator" content="scenario-gen">'  # in the head of every report
@@ -74,6 +74,10 @@ class RunFolder:
         self._lock: FolderLock | None = None  # while a run is at work
         self._manifest: Manifest | None = None  # of the run that is at work
         self._run = ""  # hash of the identity of the run that lives here, once it is asked for
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process may know that makes blocks of the same run, whose names are claimed here."""
+        return {"path": self.path.absolute(), "_whole": {}, "_lock": None, "_manifest": None, "_run": self._run}
 
     # --- identity: whose folder is this? ---------------------------------------------------------------
 
@@ -129,7 +133,7 @@ class RunFolder:
         if kept is None:
             self._manifest = Manifest.begin(self.path, self._run)
             self.claim(self.path / IDENTITY)
-            write_bytes(self.path / IDENTITY, _json_bytes(dict(identity)))
+            write_bytes(self.path / IDENTITY, json_bytes(dict(identity)))
         return kept is not None
 
     def refuse_foreign_paths(self, kept: Iterable[str]) -> None:
@@ -162,7 +166,7 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            return {str(key): str(value) for key, value in _read_json(path).items()}
+            return {str(key): str(value) for key, value in read_json(path).items()}
         except StoreError as error:  # whose folder this is cannot be told, so not even --overwrite clears it
             error.fix = "delete this run folder, or choose another report.folder"
             raise
@@ -195,7 +199,7 @@ class RunFolder:
         Raises:
             StoreError: a number is infinite, or the disk refuses.
         """
-        content = _json_bytes(encode(run))
+        content = json_bytes(encode(run))
         self.claim(self.path / RUN, self.path / SUMS, self.path / PAGE)  # the page is made of it
         write_bytes(self.path / RUN, content)
         kept = [self.paths_path(scenario.name).relative_to(self.path).as_posix() for scenario in run.scenarios]
@@ -208,7 +212,7 @@ class RunFolder:
         Raises:
             StoreError: it is missing, cut off, of another schema, breaks a type, or is not what was written.
         """
-        data = _read_json(self.path / RUN)
+        data = read_json(self.path / RUN)
         if data.get("schema") != SCHEMA:
             raise StoreError(
                 f"{self.path / RUN} has schema {data.get('schema')!r}",
@@ -248,7 +252,7 @@ class RunFolder:
         Raises:
             StoreError: it is missing or unreadable.
         """
-        return _read_parquet(self.path / METRICS)
+        return read_parquet(self.path / METRICS)
 
     # --- whole paths -----------------------------------------------------------------------------------
 
@@ -277,6 +281,27 @@ class RunFolder:
         """Return the folder of one block."""
         return self.path / "blocks" / safe_name(scenario) / f"{index:06d}"
 
+    def block_files(self, scenario: str, index: int, frames: Iterable[str]) -> list[Path]:
+        """Return the files of a block with these frames; the last one makes it count."""
+        names = (ARRAYS, NOTES, *(f"{name}.parquet" for name in frames), DONE)
+        return [self.block_path(scenario, index) / name for name in names]
+
+    def drop_block(self, scenario: str, index: int) -> None:
+        """Remove the files of a block that this run made, where there is one.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        folder = self.block_path(scenario, index)
+        if not self.has_block(scenario, index):
+            return
+        names = [DONE, *self._sums(scenario, index)]
+        with disk_trouble("clear", folder):
+            for name in names:
+                (folder / name).unlink()
+            with suppress(OSError):  # something of somebody else's is in it
+                folder.rmdir()
+
     def has_block(self, scenario: str, index: int) -> bool:
         """Say whether a block is there, whole and this run's; one cut off, altered or from elsewhere is not."""
         folder = self.block_path(scenario, index)
@@ -301,7 +326,7 @@ class RunFolder:
 
     def _sums(self, scenario: str, index: int) -> dict[str, str]:
         """Return the sums of a block's files; none where it was made for another run or another place."""
-        done = _read_json(self.block_path(scenario, index) / DONE)
+        done = read_json(self.block_path(scenario, index) / DONE)
         sums = done.pop("files", None)
         if done != self._address(scenario, index) or not isinstance(sums, dict):
             return {}
@@ -328,10 +353,12 @@ class RunFolder:
             StoreError: the disk refuses.
             ValueError: an array of objects, or a frame name that is no file name (defects of the caller).
         """
-        _check_block(arrays, frames)
+        check_block(arrays, frames)
         folder = self.block_path(scenario, index)
-        names = [ARRAYS, NOTES, *(f"{name}.parquet" for name in frames)]
-        self.claim(*(folder / name for name in (*names, DONE)))
+        *names, _ = [path.name for path in self.block_files(scenario, index, frames)]
+        self.claim(*self.block_files(scenario, index, frames))
+        for name in (*names, DONE) if folder.is_dir() else ():
+            remove_partials(folder / name)  # of a process that was killed while it wrote this block
         with disk_trouble("write", folder):
             (folder / DONE).unlink(missing_ok=True)
         with atomic(folder / ARRAYS) as partial, partial.open("wb") as handle:
@@ -339,9 +366,9 @@ class RunFolder:
         for name, frame in frames.items():
             with atomic(folder / f"{name}.parquet") as partial:
                 frame.to_parquet(partial)
-        write_bytes(folder / NOTES, _json_bytes(dict(notes)))
+        write_bytes(folder / NOTES, json_bytes(dict(notes)))
         sums = {name: sha256_of(folder / name) for name in names}
-        write_bytes(folder / DONE, _json_bytes({**self._address(scenario, index), "files": sums}))
+        write_bytes(folder / DONE, json_bytes({**self._address(scenario, index), "files": sums}))
 
     def load_arrays(self, scenario: str, index: int, *names: str) -> dict[str, NDArray[Any]]:
         """Read arrays of one block, all of them where none is named; a named one that it lacks is left out.
@@ -365,7 +392,7 @@ class RunFolder:
         Raises:
             StoreError: they are missing or unreadable.
         """
-        return _read_json(self.block_path(scenario, index) / NOTES)
+        return read_json(self.block_path(scenario, index) / NOTES)
 
     def load_block(
         self, scenario: str, index: int
@@ -377,39 +404,5 @@ class RunFolder:
         """
         arrays, folder = self.load_arrays(scenario, index), self.block_path(scenario, index)
         names = [Path(name) for name in self._sums(scenario, index) if name.endswith(".parquet")]
-        frames = {name.stem: _read_parquet(folder / name) for name in names}
+        frames = {name.stem: read_parquet(folder / name) for name in names}
         return arrays, frames, self.load_notes(scenario, index)
-
-
-def _check_block(arrays: Mapping[str, NDArray[Any]], frames: Mapping[str, pd.DataFrame]) -> None:
-    objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
-    if objects:
-        raise ValueError(f"arrays of objects would need pickle: {objects}")
-    unsafe = [name for name in frames if not SAFE_NAME.fullmatch(name)]
-    if unsafe:
-        raise ValueError(f"frame names must be plain lower-case names: {unsafe}")
-
-
-def _json_bytes(data: Any) -> bytes:
-    return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode("ascii")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    with disk_trouble("read", path):
-        content = path.read_bytes()
-    try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:  # nested a thousand deep
-        raise StoreError(f"{path} is not valid JSON: {error}", expected="a whole file", fix=BROKEN) from error
-    if not isinstance(data, dict):
-        raise StoreError(f"{path} holds no mapping", expected="a file that a run wrote", fix=BROKEN)
-    return data
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    with disk_trouble("read", path):
-        path.stat()
-        try:
-            return pd.read_parquet(path)
-        except Exception as error:  # pyarrow raises several kinds of its own for a damaged file
-            raise StoreError(f"{path} cannot be read as Parquet: {error}", fix=BROKEN) from error

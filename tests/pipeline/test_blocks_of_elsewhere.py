@@ -18,7 +18,7 @@ from scenario_gen.files import sha256_of
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.pipeline.blocks import is_kept
 from scenario_gen.pipeline.study import Study
-from scenario_gen.pipeline.work import run_blocks
+from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
@@ -42,8 +42,7 @@ def _spec(folder: Path, seed: int = 3) -> dict[str, Any]:
 
 def _study(folder: Path, seed: int = 3) -> Study:
     study = Study.of(spec_from_dict(_spec(folder, seed)), RunFolder(folder), SilentProgress())
-    for ground in study.grounds:
-        run_blocks(ground, study.strategies, study.store, study.progress)
+    compute_blocks(study)
     return study
 
 

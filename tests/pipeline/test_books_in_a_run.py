@@ -333,7 +333,7 @@ def test_a_future_whose_candles_are_refused_in_one_asset_is_left_out_of_all(
             raw.values[3, 2, 1] = raw.values[3, 2, 2] / 2  # a high below its low
         return blocks.checked_candles(prepared, raw, 0)
 
-    monkeypatch.setattr("scenario_gen.pipeline.stages.draw_of", lambda *_: broken)
+    monkeypatch.setattr("scenario_gen.pipeline.work.draw_of", lambda *_: broken)
     few = {"count": 8, "seed": 7, "block": 8, "keep": True}
     checks = {"facts": False, "calibration": False, "on_invalid": "reject"}
     run = sg.run(spec_in(tmp_path, ("Hold",), baselines=[], paths=few, checks=checks), folder=tmp_path / "run")

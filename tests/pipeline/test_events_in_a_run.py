@@ -13,9 +13,10 @@ import scenario_gen
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline import blocks, stages
-from scenario_gen.pipeline.stress.events import judge_events, run_islands, summary_of, with_cases
+from scenario_gen.pipeline.stress.events import judge_events, summary_of, with_cases
 from scenario_gen.pipeline.stress.one_event import replay_path
 from scenario_gen.pipeline.study import Results, Study
+from scenario_gen.pipeline.work import run_islands
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
@@ -106,7 +107,7 @@ def test_a_run_on_islands_is_resumed_island_by_island_with_the_same_bits(
     kept = store.block_path("crash", 2).stat().st_mtime_ns
     shutil.rmtree(store.block_path("crash", 5))
     study = with_cases(Study.of(spec_from_dict(SPEC), RunFolder(folder), SilentProgress()))
-    run_islands(study.grounds[0], study.strategies, study.store, study.progress)
+    run_islands(study, study.grounds[0])
     after = RunFolder(folder).load_arrays("crash", 5)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert run[0].scenarios[0].event is not None

@@ -176,6 +176,14 @@ ONE_MISTAKE = [
         "limits: {contribution: 0.5}",
         "limits.contribution: is about several assets in one account, and the spec has no list 'assets'",
     ),
+    ("execute: {kind: cluster}", "execute.kind: got 'cluster', expected local, processes or ray"),
+    ("execute: {kind: ray, workers: 0}", "execute.workers: got 0, expected a whole number from 1 to 4096"),
+    (
+        "execute: {workers: 2}",
+        "execute: got workers: 2 and kind: local, which is one process; expected kind: processes or ray",
+    ),
+    ("execute: {cores: 2}", "execute.cores: unknown key Allowed here: kind, workers"),
+    ("execute: processes", "execute: got 'processes', expected a mapping with the keys kind or workers"),
     ("account: {target: 0, max_loss: 0.1}", "account.target: got 0, expected a number above 0 and at most 10"),
     ("account: {target: -0.1, max_loss: 0.1}", "account.target: got -0.1, expected a number above 0 and at most 10"),
     ("account: {daily_loss: 5}", "account.daily_loss: got 5, expected a number above 0 and below 1"),
@@ -310,7 +318,7 @@ def test_every_mistake_is_listed_in_the_order_of_the_lines(mistakes: Mistakes, s
     assert mistakes(text.replace("name: demo", "nam: demo")) == [
         "demo.yaml:1: 'name' is missing",
         "demo.yaml:1: nam: unknown key; did you mean 'name'? Allowed here: name, data, bars, paths, generator, "
-        "checks, market, broker, joint, scenarios, baselines, strategies, limits, report, account, assets",
+        "checks, market, broker, joint, scenarios, baselines, strategies, limits, report, account, assets, execute",
         "demo.yaml:5: bars.context: got 8, expected a whole number from 32 to 8192",
         "demo.yaml:6: bars.horizn: unknown key; did you mean 'horizon'? Allowed here: context, horizon",
         "demo.yaml:8: paths.count: got 'many', expected a whole number from 1 to 1000000",

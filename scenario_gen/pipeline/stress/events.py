@@ -18,14 +18,13 @@ import numpy as np
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.probe import probe_causality
-from scenario_gen.candles.check import none_left
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import BoundedGenerator
-from scenario_gen.generators.draws import Block, Draws
+from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.generators.walks import start_walk
-from scenario_gen.pipeline.blocks import FinishedBlock, checked_candles, is_kept, island_records, paths_of, run_block
+from scenario_gen.pipeline.blocks import island_records, paths_of
 from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.study import Prepared, Results, Study
 from scenario_gen.progress import Progress, SilentProgress
@@ -46,16 +45,7 @@ from scenario_gen.stress.events import (
     unfit_for_splitting,
 )
 from scenario_gen.stress.exceedance import weights_of
-from scenario_gen.stress.rare import (
-    Asked,
-    Case,
-    IslandRecord,
-    PlainRun,
-    Sampled,
-    sample_probability,
-    stopped,
-    summed_up,
-)
+from scenario_gen.stress.rare import Asked, Case, IslandRecord, PlainRun, Sampled, sample_probability, summed_up
 from scenario_gen.stress.reverse import Reverse, reverse_stress
 from scenario_gen.stress.splitting import Score
 from scenario_gen.stress.verdicts import EventResult, GivenEvent, OtherModel, event_findings, in_history
@@ -263,42 +253,6 @@ def _tell_method(case: Case, name: str, progress: Progress) -> None:
     hits, count = case.plain.hits, len(case.plain.measure)
     way = "plain paths are enough" if case.method == "rejection" else "islands of branched paths are sampled"
     progress.note(f"{name}: {case.event.in_words} on {hits} of {count} plain paths: {way}")
-
-
-def run_islands(prepared: Prepared, strategies: Sequence[LoadedStrategy], store: RunFolder, progress: Progress) -> None:
-    """Compute every island that the folder does not hold yet, until the error asked for is reached.
-
-    Raises:
-        CheckError: candles break a rule and the spec says ``fail``, no path is left, or a score looks ahead.
-        StrategyError: a strategy raised or answered something unusable.
-        StoreError: the disk refuses.
-    """
-    case = case_of(prepared)
-    steps, records, left = len(case.plain.measure) * len(prepared.timestamps), list[IslandRecord](), 0
-    most = case.sampler.islands[1]
-    with (
-        progress.stage(f"{prepared.name}: islands of {case.sampler.island} paths", most) as sampled,
-        progress.stage(f"{prepared.name}: backtesting", most * len(strategies)) as tested,
-    ):
-        while not stopped(records, case.sampler, steps):
-            index = len(records)
-            if is_kept(prepared, strategies, store, Block(index, 0, 0, 0)):
-                finished = FinishedBlock.load(prepared, store, index)
-                tested(len(strategies))
-            else:
-                island = case.asked.island(index, case.score, case.sampler)
-                raw, record = case.asked.paths_of(island), IslandRecord.of(island)
-                finished = run_block(prepared, checked_candles(prepared, raw, 0, record), strategies, tested)
-                finished.save(store, prepared.name, index)
-            if finished.island is None:
-                raise AssertionError("a block of an event is an island")
-            records.append(finished.island)
-            left += len(finished.paths)
-            sampled(1)
-        sampled(most - len(records))
-        tested((most - len(records)) * len(strategies))
-    if not left:
-        raise none_left(sum(len(record.ids) for record in records), prepared.name)
 
 
 def case_of(prepared: Prepared) -> Case:
