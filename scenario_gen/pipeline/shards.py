@@ -19,7 +19,7 @@ from scenario_gen.files import locked
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.pipeline import open_study, run_spec
 from scenario_gen.pipeline.identity import spec_sum
-from scenario_gen.pipeline.stress.shocks import draw_of, twin_of
+from scenario_gen.pipeline.stress.shocks import twin_of
 from scenario_gen.pipeline.study import Prepared
 from scenario_gen.pipeline.work import run_blocks
 from scenario_gen.progress import Progress
@@ -123,10 +123,10 @@ def run_shard(
             due=due,
         )
         note.save(store)
-        for ground in sorted(study.grounds, key=lambda ground: bool(ground.scenario.shocks)):  # shocks take others'
-            if ground.name in due:
-                draw = draw_of(ground, study.grounds, store)
-                run_blocks(ground, study.alone, store, progress, draw, lambda own, block: block.index in due[own.name])
+        mine = [ground for ground in study.grounds if ground.name in due]
+        for hit in (False, True):  # shocks take the paths of others
+            part = [ground for ground in mine if bool(ground.scenario.shocks) is hit]
+            run_blocks(study, part, lambda own, block: block.index in due[own.name])
         return StoredShard(store, note, study.identity)
 
 
