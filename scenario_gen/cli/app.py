@@ -14,6 +14,7 @@ from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, On, Pa
 from scenario_gen.cli.manners import (
     Argument,
     Interruption,
+    Junit,
     Optional,
     PoliteGroup,
     checked_device,
@@ -85,6 +86,7 @@ def run(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     on: On = None,
+    junit: Junit = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
 ) -> None:
     """Run a spec: sample its paths, run its strategies over them, write the report.
@@ -108,7 +110,9 @@ def run(
     from scenario_gen.cli.manners import run_and_show
 
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite, on=on)
-    code = run_and_show(spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command, on=on)
+    code = run_and_show(
+        spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command, on=on, junit=junit
+    )
     raise typer.Exit(code)
 
 

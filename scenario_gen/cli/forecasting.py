@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.given import On
+from scenario_gen.cli.given import On, tell_ci
 from scenario_gen.cli.manners import (
     GATE_FAILED,
     USER_MISTAKE,
     Argument,
     AsJson,
+    Junit,
     Moment,
     Optional,
     Quiet,
@@ -81,6 +82,7 @@ def calibrate(
     seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,
     device: Annotated[str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps.", callback=checked_device)] = None,
     on: On = None,
+    junit: Junit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -118,6 +120,7 @@ def calibrate(
             report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress, queue=queue)
         else:
             report = _of_data(str(data), end, section, wishes, progress, queue)
+    tell_ci(junit, f"calibrate {spec or data}", report)
     _show(report, as_json=as_json)
     raise typer.Exit(_exit_code(report))
 

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, say, say_json
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Junit, Optional, Quiet, say, say_json
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.section import place_of
 from scenario_gen.market.section import Market
@@ -19,7 +19,7 @@ from scenario_gen.reading.yaml import parse_yaml
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 
 if TYPE_CHECKING:
-    from scenario_gen.store.reports import AssetsReport, BacktestReport, CheckReport
+    from scenario_gen.store.reports import AnyReport, AssetsReport, BacktestReport, CheckReport
 
 CHECK_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 a gate fails; 2 a mistake in the arguments, the paths or the reference, or a "
@@ -47,6 +47,7 @@ LimitPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help
 AccountPairs = Annotated[
     list[str] | None, Optional(metavar="NAME=VALUE ...", help="Its rules, as in a spec: target=0.1 max_loss=0.1.")
 ]
+ContextHistory = Annotated[str | None, Optional(help="The history that the paths continue: a file, sp500 or nasdaq.")]
 BrokerPairs = Annotated[list[str] | None, Optional(metavar="NAME=VALUE ...", help="As in a spec: fees=5bp fill=close.")]
 
 
@@ -81,6 +82,7 @@ def check(
     training: TrainingData = None,
     resamples_history: ResamplesHistory = False,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of random groups, controls and splits.")] = 0,
+    junit: Junit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -122,6 +124,7 @@ def check(
         seed=seed,
         progress=choose_progress(quiet=quiet or as_json),
     )
+    tell_ci(junit, f"check {paths.name}", report)
     _show(report, as_json=as_json)
     raise typer.Exit(_exit_code(report))
 
@@ -134,6 +137,14 @@ def _market(**given: float | None) -> Market:
         first = error.errors()[0]
         option = f"--{str(first['loc'][0]).replace('_', '-')}"
         raise typer.BadParameter(f"got {first['input']:g}: {first['msg'].lower()}", param_hint=option) from None
+
+
+def tell_ci(junit: Path | None, name: str, report: AnyReport) -> None:
+    """Write what a report found as JUnit XML, where a file is named."""
+    if junit is not None:
+        from scenario_gen.report.junit import junit_of_report, write_junit
+
+        write_junit(junit, junit_of_report(name, report))
 
 
 def _show(report: CheckReport | AssetsReport, *, as_json: bool) -> None:
@@ -245,9 +256,7 @@ def backtest(
             help="Its parameters; fast=10,20 tries both. Of several strategies each takes those that it knows.",
         ),
     ] = None,
-    context: Annotated[
-        str | None, Optional(help="The history that the paths continue: a file, sp500 or nasdaq.")
-    ] = None,
+    context: ContextHistory = None,
     context_end: Annotated[str | None, Optional(help="Its last bar to use, where it goes on beside the paths.")] = None,
     context_bars: Annotated[
         int, typer.Option(min=1, max=MAX_CONTEXT, help="How many of its last bars the strategies see.")
@@ -259,6 +268,7 @@ def backtest(
         float | None, Optional(min=1, max=1e7, help="To annualise with; default: the calendar's.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of random entries and bootstrap intervals.")] = 0,
+    junit: Junit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -292,6 +302,7 @@ def backtest(
         seed=seed,
         progress=choose_progress(quiet=quiet or as_json),
     )
+    tell_ci(junit, f"backtest {paths.name}", report)
     _show_backtest(report, as_json=as_json)
     raise typer.Exit(leave(report.findings))
 

@@ -253,6 +253,7 @@ Optional = partial(typer.Option, show_default=False)  # an option whose default 
 Argument = partial(typer.Argument, show_default=False)
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Junit = Annotated[Path | None, Optional(metavar="FILE", dir_okay=False, help="Write findings as JUnit XML, too.")]
 AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
     "merge": "run the same command again to go on",
@@ -377,6 +378,7 @@ def run_and_show(
     quiet: bool,
     command: str,
     on: str | None = None,
+    junit: Path | None = None,
 ) -> int:
     """Run a spec file, print its results and the report's place, and return the exit code; ``quiet``: only the place.
 
@@ -398,6 +400,10 @@ def run_and_show(
         progress=choose_progress(quiet=quiet),
         on=on,
     )
+    if junit is not None:
+        from scenario_gen.report.junit import junit_of_run, write_junit
+
+        write_junit(junit, junit_of_run(result))
     if not quiet:
         show_run(result)
     say(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")

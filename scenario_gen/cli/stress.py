@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from scenario_gen.cli.manners import Argument, AsJson, Optional, Quiet, checked_device, say
+from scenario_gen.cli.manners import Argument, AsJson, Optional, Quiet, checked_device, choose_progress, leave, say
 from scenario_gen.stress.crises import LEAST_WINDOW, MOST_WINDOW, SCORES
 
 
@@ -104,7 +104,6 @@ def event(
     if path is not None:
         _replay(spec, name, path, folder)
         return
-    from scenario_gen.cli.manners import choose_progress, leave
     from scenario_gen.pipeline.stress.one_event import ask_event
     from scenario_gen.spec.loader import load_spec
 
@@ -158,7 +157,6 @@ def couple(
 
       scenario-gen couple my.yaml --json
     """
-    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.pipeline.book.couple import couple_spec
     from scenario_gen.spec.loader import load_spec
 

@@ -23,7 +23,7 @@ from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario, override
 from scenario_gen.store.folder import RunFolder, calibration_folder
-from scenario_gen.store.reports import CalibrationReport, verdicts_of
+from scenario_gen.store.reports import CalibrationReport, reasons_of, verdicts_of
 
 SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
 
@@ -196,4 +196,5 @@ def _named(scenarios: tuple[ResolvedScenario, ...], name: str | None) -> Resolve
 def _report(study: CalibrationStudy) -> CalibrationReport:
     known, findings = tell(CALIBRATE, study, Calibrated())
     assert known.calibration is not None  # the first stage says so, or raises
-    return CalibrationReport(verdicts_of(findings), known.calibration, study.dial, known.recalibration)
+    reasons = reasons_of(findings)
+    return CalibrationReport(verdicts_of(findings), known.calibration, study.dial, known.recalibration, reasons)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.candles.account import CandleAccount
@@ -181,6 +181,7 @@ class CalibrationReport(Verdicts):
     calibration: Calibration  # of the generator and its baselines
     dial: DialSearch | None  # the search, where temperature or top_p was ``auto``
     recalibration: Recalibration | None = None  # what a run would be rescaled by, where the generator is recalibrated
+    reasons: dict[str, str] = field(default_factory=dict)  # group to the reason of its label, in words
 
     @property
     def judged(self) -> bool:
@@ -233,3 +234,6 @@ class BacktestReport:
     dropped: dict[str, str]  # parameter sets that a strategy refused, and why
     notes: list[str]  # what a reader must know of how paths and context fit
     schema: int = 1
+
+
+AnyReport: TypeAlias = CheckReport | AssetsReport | CalibrationReport | BacktestReport

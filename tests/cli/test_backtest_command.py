@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -87,8 +88,10 @@ def test_json_is_one_document_with_findings_and_every_parameter_set(invoke: Invo
 
 
 def test_looking_ahead_is_a_failed_finding_with_bar_column_and_kind(invoke: Invoke) -> None:
-    result = invoke("backtest", "paths.parquet", "--strategy", "ahead.py:Ahead", "--json")
+    result = invoke("backtest", "paths.parquet", "--strategy", "ahead.py:Ahead", "--json", "--junit", "out/junit.xml")
     assert result.exit_code == 4
+    cases = {case.get("name"): case.find("failure") for case in ElementTree.parse("out/junit.xml").iter("testcase")}
+    assert [name for name, failure in cases.items() if failure is not None] == ["look_ahead (Ahead(bars_ahead=1))"]
     (finding,) = [one for one in json.loads(result.stdout)["findings"] if one["name"] == "look_ahead"]
     assert finding["label"] == "FAIL"
     (leak,) = finding["evidence"]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -99,11 +100,15 @@ def test_next_bar_tails_are_judged_when_asked_for(invoke: Invoke) -> None:
     assert re.search(r"Next bar, lower[^\n]+120[ │]+6\.0 ", result.stdout)
 
 
-def test_value_at_risk_that_fails_is_a_failure_of_its_own(invoke: Invoke) -> None:
+def test_value_at_risk_that_fails_is_a_failure_of_its_own(invoke: Invoke, tmp_path: Path) -> None:
     # a year of calm says nothing of the autumn of 2008: 1 % of losses came with 25 of 600 days
     words = ("--model", "bootstrap", "--end", "2009-06-30", "--baselines", "none", "--one-step", "500", *QUICK)
-    result = invoke("calibrate", "--data", "sp500", *words)
+    result = invoke("calibrate", "--data", "sp500", *words, "--junit", tmp_path / "junit.xml")
     assert result.exit_code == 4, result.stderr
+    cases = ElementTree.parse(tmp_path / "junit.xml").iter("testcase")
+    failures = {case.get("name"): case.find("failure") for case in cases if case.find("failure") is not None}
+    assert [*failures] == ["calibration", "value_at_risk"]
+    assert all(failure is not None and failure.get("message") for failure in failures.values())
     assert "FAIL         value at risk, both tails together" in result.stdout
     assert result.stdout.rstrip().endswith("fails: calibration, value_at_risk")
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -60,8 +61,13 @@ def test_held_out_real_windows_leave_with_0(invoke: Invoke, tmp_path: Path) -> N
 
 def test_shuffled_bars_leave_with_4_and_the_tables_say_why(one: OneContext, invoke: Invoke, tmp_path: Path) -> None:
     one.control("shuffle", count=60).to_csv(tmp_path / "shuffled.csv", index=False)
-    result = invoke("check", tmp_path / "shuffled.csv", "--reference", "nasdaq", "--tick-size", "10")
+    junit = tmp_path / "junit.xml"
+    result = invoke("check", tmp_path / "shuffled.csv", "--reference", "nasdaq", "--tick-size", "10", "--junit", junit)
     assert result.exit_code == 4, result.stderr
+    groups = {case.get("name"): case.find("failure") for case in ElementTree.parse(junit).iter("testcase")}
+    assert [name for name, failure in groups.items() if failure is not None] == (
+        result.stdout.split("fails: ")[-1].strip().split(", ")
+    )
     told = " ".join(result.stdout.split())
     assert "shuffled.csv: 60 paths of 60 bars from one context, 2013-01-02 to 2013-03-28" in told
     assert "Verdicts" in told

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -130,6 +131,17 @@ def test_run_passes_on_its_options_and_says_where_the_report_is(
         "scenario-gen run scenario.yaml --folder 'my out' --device cpu --paths 8 --overwrite"
     )
     assert result.stdout.splitlines()[-1] == f"report: {Path('my out') / 'index.html'}"
+
+
+def test_run_writes_its_findings_for_ci_as_well(
+    spec: Path, invoke: Invoke, pipeline: dict[str, Any], finished_run: StressRun
+) -> None:
+    result = invoke("run", spec, "--junit", "ci/junit.xml")
+    root = ElementTree.parse("ci/junit.xml").getroot()
+    assert (result.exit_code, root.get("tests")) == (0, str(len(finished_run.findings)))
+    assert [suite.get("timestamp") for suite in root] == ["2020-01-01T00:00:00"] * 2
+    Path("folder").mkdir()
+    assert invoke("run", spec, "--junit", "folder").exit_code == 2  # before anything is run
 
 
 def test_run_leaves_to_the_spec_what_is_not_asked(spec: Path, invoke: Invoke, pipeline: dict[str, Any]) -> None:
