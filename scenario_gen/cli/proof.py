@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import (
-    GATE_FAILED,
-    USER_MISTAKE,
-    Argument,
-    AsJson,
-    Optional,
-    Quiet,
-    checked_device,
-    say,
-    say_json,
-)
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, checked_device, say
 from scenario_gen.finding import SEVERITY, worst
 
 if TYPE_CHECKING:
-    from scenario_gen.errors import ScenarioError
-    from scenario_gen.store.certificate import Certificate, Choice, Proof
+    from scenario_gen.store.certificate import Certificate, Proof
 
 VERIFY_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 a proof fails; 2 a mistake in the arguments, a folder that is no run, a file that "
     "is no certificate or key, or a machine on which not one path could be made again; 1 a defect of scenario-gen "
     "(with a traceback); 130 interrupted."
 )
-MOST_PROVED, USUAL_PATHS = 1_000_000, 50
+MOST_PROVED = 1_000_000
 
 
 def verify(
@@ -83,102 +70,24 @@ def verify(
 
       scenario-gen verify --certificate mine.json --public pub.pem
     """
-    if run is None:
-        if certificate is None or key is not None:
-            named = "name the folder of a run, or --certificate FILE alone to check it"
-            raise typer.BadParameter(named, param_hint="RUN")
-        from scenario_gen.store.certificate import check_certificate
-
-        raise typer.Exit(_leave(check_certificate(certificate, public)[1], None, as_json=as_json, needs_paths=False))
+    if run is None and (certificate is None or key is not None):
+        named = "name the folder of a run, or --certificate FILE alone to check it"
+        raise typer.BadParameter(named, param_hint="RUN")
     if key is not None and certificate is None:
         raise typer.BadParameter("name the file to sign with --certificate FILE", param_hint="--key")
-    asked = AskedProof(run, paths, path, seed, base, device, elsewhere, quiet or as_json)
-    if certificate is not None and _stands(certificate, key):
-        steps, proved = _checked(asked, certificate, public)
-    else:
-        steps, proved = _proved(asked, certificate, key)
-    raise typer.Exit(_leave(steps, proved, as_json=as_json, needs_paths=True))
+    from scenario_gen.cli.manners import choose_progress
+    from scenario_gen.pipeline.proof import AskedProof, answer
 
-
-@dataclass(frozen=True)
-class AskedProof:
-    """What is to be proved, as the command line has it."""
-
-    run: Path
-    paths: int | None
-    path: int | None
-    seed: int | None
-    base: Path | None
-    device: str | None
-    elsewhere: bool
-    quiet: bool
-
-    def prove(self, kept: Choice | None = None) -> Certificate:
-        """Prove the run; a certificate's choice of paths is repeated where the command line makes none."""
-        from scenario_gen.cli.manners import choose_progress
-        from scenario_gen.pipeline.proof import prove
-        from scenario_gen.store.certificate import Choice
-
-        drawn = kept or Choice(secrets.randbelow(2**32), USUAL_PATHS)
-        choice = Choice(
-            drawn.seed if self.seed is None else self.seed,
-            self.paths or drawn.paths,
-            drawn.path if self.path is None and self.paths is None else self.path,
-        )
-        progress = choose_progress(quiet=self.quiet)
-        return prove(self.run, choice, base=self.base, device=self.device, elsewhere=self.elsewhere, progress=progress)
-
-
-def _stands(certificate: Path, key: Path | None) -> bool:
-    """Return whether a certificate is there to be checked; see that a new one can be signed before the work is done."""
-    if key is None:
-        return certificate.exists()
-    from scenario_gen.store.certificate import private_key, refuse_standing
-
-    refuse_standing(certificate)
-    private_key(key)
-    return False
-
-
-def _checked(asked: AskedProof, certificate: Path, public: Path | None) -> tuple[list[Proof], Certificate | None]:
-    """Check a certificate, and prove the run by the paths that it was proved by."""
-    from scenario_gen.pipeline.finished import BrokenRunError, belongs
-    from scenario_gen.store.certificate import check_certificate
-
-    kept, checks = check_certificate(certificate, public)
-    try:
-        checks += [] if kept is None else [belongs(kept, asked.run)]
-        proved = asked.prove(None if kept is None else kept.choice)
-    except BrokenRunError as error:
-        return [*checks, _broken(error)], None
-    return [*proved.steps, *checks], proved
-
-
-def _proved(asked: AskedProof, certificate: Path | None, key: Path | None) -> tuple[list[Proof], Certificate | None]:
-    """Prove a run and, if asked, write its certificate where nothing fails."""
-    from scenario_gen.pipeline.finished import BrokenRunError
-    from scenario_gen.store.certificate import write_certificate
-
-    try:
-        proved = asked.prove()
-    except BrokenRunError as error:
-        return [_broken(error)], None
-    if certificate is not None and proved.label != "FAIL":
-        write_certificate(certificate, proved, key)
-        say(f"certificate: {certificate}{', signed' if key else ''}", err=True)
-    elif certificate is not None:
-        say("no certificate was written: something fails", err=True)
-    return proved.steps, proved
-
-
-def _broken(error: ScenarioError) -> Proof:
-    from scenario_gen.store.certificate import Proof
-
-    return Proof("run.json", "FAIL", error.problem)
+    asked = AskedProof(run, paths, path, seed, base, device, elsewhere, certificate, key, public)
+    steps, proved, notes = answer(asked, choose_progress(quiet=quiet or as_json))
+    for note in notes:
+        say(note, err=True)
+    raise typer.Exit(_leave(steps, proved, as_json=as_json, needs_paths=run is not None))
 
 
 def _leave(steps: Sequence[Proof], proved: Certificate | None, *, as_json: bool, needs_paths: bool) -> int:
     """Print every step and return the exit code of the worst."""
+    from scenario_gen.cli.manners import say_json
     from scenario_gen.values import encode
 
     label = worst((proof.label for proof in steps), "UNTESTABLE")

@@ -38,7 +38,7 @@ from scenario_gen.pipeline.study import Book, Prepared, Results, Study
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import path_statistics
 from scenario_gen.realism.gauge import Gauge
-from scenario_gen.store.certificate import Choice, Proof, ProvedPaths
+from scenario_gen.store.certificate import ChosenPaths, Proof, ProvedPaths
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import StressRun
 from scenario_gen.stress.rare import IslandRecord
@@ -99,7 +99,7 @@ class Again:
         arrays, _, notes = self.kept.load_block(ground.name, index)
         return IslandRecord.stored(arrays, notes["island"]).ids
 
-    def chosen(self, choice: Choice) -> dict[str, list[int]]:
+    def chosen(self, choice: ChosenPaths) -> dict[str, list[int]]:
         """Return the blocks of each lot that the chosen paths lie in.
 
         Raises:
@@ -331,7 +331,7 @@ class Again:
         return Proof("replays", "FAIL" if wrong else "PASS", told, wrong)
 
 
-def prove_paths(again: Again, choice: Choice) -> tuple[list[Proof], list[ProvedPaths]]:
+def prove_paths(again: Again, choice: ChosenPaths) -> tuple[list[Proof], list[ProvedPaths]]:
     """Make the blocks of chosen paths again, and everything of the run that has no blocks of its own.
 
     Raises:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -28,7 +29,9 @@ from scenario_gen.pipeline import open_study
 from scenario_gen.pipeline.again import Again, prove_paths
 from scenario_gen.pipeline.finished import (
     MOST_SHOWN,
+    BrokenRunError,
     Finished,
+    belongs,
     prove_files,
     prove_page,
     prove_summaries,
@@ -41,16 +44,27 @@ from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
 from scenario_gen.spec.models import override
-from scenario_gen.store.certificate import Certificate, Choice, Proof, ProvedPaths
+from scenario_gen.store.certificate import (
+    Certificate,
+    ChosenPaths,
+    Proof,
+    ProvedPaths,
+    check_certificate,
+    private_key,
+    refuse_standing,
+    write_certificate,
+)
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import StressRun
 from scenario_gen.version import VERSION
+
+USUAL_PATHS = 50  # that are drawn
 
 # --- Identity ---
 
 
 @dataclass(frozen=True)
-class Opened:
+class Reopened:
     """A run's spec opened once more on this machine, as far as that goes."""
 
     proofs: list[Proof]
@@ -68,7 +82,7 @@ def place_of(run: StressRun) -> Path:
 
 def open_again(
     finished: Finished, scratch: RunFolder, base: Path | None, device: str | None, progress: Progress
-) -> Opened:
+) -> Reopened:
     """Open the spec of a run in a new folder and hold every part of its identity against what is here.
 
     What the run found by searches on the past (settings chosen for ``auto``, recalibration, plain paths of events) is
@@ -76,7 +90,7 @@ def open_again(
     """
     run = finished.run
     if run.spec_text == "" or run.identity.keys() != {"spec", "data", "weights", "strategies", "code", "packages"}:
-        return Opened([Proof("identity", "FAIL", "run.json does not say what the run was")])
+        return Reopened([Proof("identity", "FAIL", "run.json does not say what the run was")])
     try:
         loaded = parse_spec(run.spec_text, base or place_of(run), "")
         again, count = _as_ran(loaded, run)
@@ -88,7 +102,7 @@ def open_again(
             Proof(f"identity: {key}", "UNTESTABLE", "not looked at: the text of the spec does not give this run")
             for key in ("data", "weights", "strategies")
         ]
-        return Opened([proof, *rest, *_versions(run)])
+        return Reopened([proof, *rest, *_versions(run)])
     for kept, new in zip(_searched(finished.store), _searched(scratch), strict=True):
         if kept.is_dir():
             shutil.copytree(kept, new)
@@ -99,10 +113,10 @@ def open_again(
             Proof(f"identity: {key}", "UNTESTABLE", f"the spec cannot be opened here: {_short(error)}")
             for key in ("data", "weights", "strategies")
         ]
-        return Opened([proof, *rest, *_versions(run)])
+        return Reopened([proof, *rest, *_versions(run)])
     parts = [_data(study, run), _weights(study, run), _strategies(study, run)]
     same = all(part.label == "PASS" for part in parts)
-    return Opened([proof, *parts, *_versions(run)], study if same else None)
+    return Reopened([proof, *parts, *_versions(run)], study if same else None)
 
 
 def _searched(store: RunFolder) -> tuple[Path, Path]:
@@ -216,7 +230,7 @@ def _versions(run: StressRun) -> list[Proof]:
 
 def prove(
     folder: Path,
-    choice: Choice,
+    choice: ChosenPaths,
     *,
     base: Path | None = None,
     device: str | None = None,
@@ -259,7 +273,7 @@ def prove(
 
 
 def _certificate(
-    finished: Finished, steps: list[Proof], choice: Choice, proved: list[ProvedPaths], here: dict[str, str]
+    finished: Finished, steps: list[Proof], choice: ChosenPaths, proved: list[ProvedPaths], here: dict[str, str]
 ) -> Certificate:
     run, folder = finished.run, finished.store.path
     return Certificate(
@@ -278,3 +292,65 @@ def _certificate(
         verified_by=versions(),
         verified_on=here,
     )
+
+
+# --- What the command asks ---
+
+
+@dataclass(frozen=True)
+class AskedProof:
+    """What is to be proved or checked, and where a certificate stands or goes."""
+
+    run: Path | None  # None where a certificate alone is checked
+    paths: int | None = None
+    path: int | None = None
+    seed: int | None = None
+    base: Path | None = None
+    device: str | None = None
+    elsewhere: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+    public: Path | None = None
+
+    def choice(self, kept: ChosenPaths | None) -> ChosenPaths:
+        """Return which paths are made again: those of a certificate, where nothing else is asked for."""
+        drawn = kept or ChosenPaths(secrets.randbelow(2**32), USUAL_PATHS)
+        return ChosenPaths(
+            drawn.seed if self.seed is None else self.seed,
+            self.paths or drawn.paths,
+            drawn.path if self.path is None and self.paths is None else self.path,
+        )
+
+
+def answer(asked: AskedProof, progress: Progress) -> tuple[list[Proof], Certificate | None, list[str]]:
+    """Check a certificate that stands there, prove a run where one is named, and write a new certificate if asked.
+
+    Returns:
+        All steps, what was proved of the run, and what else the user must know.
+
+    Raises:
+        StoreError: the folder is no finished run, a certificate or key cannot be used, or the disk refuses.
+    """
+    kept, steps, file = None, list[Proof](), asked.certificate
+    if file is not None and asked.key is not None:  # before the work, not after it
+        refuse_standing(file)
+        private_key(asked.key)
+    standing = file is not None and (asked.run is None or file.exists())
+    if file is not None and standing:
+        kept, steps = check_certificate(file, asked.public)
+    if asked.run is None:
+        return steps, None, []
+    try:
+        steps += [] if kept is None else [belongs(kept, asked.run)]
+        choice = asked.choice(None if kept is None else kept.choice)
+        proved = prove(
+            asked.run, choice, base=asked.base, device=asked.device, elsewhere=asked.elsewhere, progress=progress
+        )
+    except BrokenRunError as error:
+        return [*steps, Proof("run.json", "FAIL", error.problem)], None, []
+    if file is None or standing:
+        return [*proved.steps, *steps], proved, []
+    if proved.label == "FAIL":
+        return proved.steps, proved, ["no certificate was written: something fails"]
+    write_certificate(file, proved, asked.key)
+    return proved.steps, proved, [f"certificate: {file}{', signed' if asked.key else ''}"]

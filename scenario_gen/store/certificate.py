@@ -52,7 +52,7 @@ class ProvedPaths:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenPaths:
     """Which paths were made again, so that the choice can be repeated."""
 
     seed: int  # of the choice among all paths
@@ -73,7 +73,7 @@ class Certificate:
     versions: dict[str, str]  # of the run
     device: dict[str, str]  # of the run
     steps: list[Proof]
-    choice: Choice
+    choice: ChosenPaths
     proved: list[ProvedPaths]
     verified: str  # when, ISO, UTC
     verified_by: dict[str, str]  # versions of what proved it

@@ -23,7 +23,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.finished import Finished, prove_files, prove_page, prove_summaries
 from scenario_gen.pipeline.proof import open_again, prove
 from scenario_gen.progress import SilentProgress
-from scenario_gen.store.certificate import Choice, Proof, canonical
+from scenario_gen.store.certificate import ChosenPaths, Proof, canonical
 from scenario_gen.store.folder import RunFolder
 
 STRATEGIES = Path(__file__).parents[2] / "strategies"
@@ -151,7 +151,7 @@ def test_an_untouched_run_is_proved_to_the_last_bit(done: Place, certificate: Pa
 
 def test_the_folder_of_a_run_is_read_and_never_written(done: Place, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.run.rglob("*")}
-    prove(done.run, Choice(1, 1), base=done.folder)
+    prove(done.run, ChosenPaths(1, 1), base=done.folder)
     assert {path: path.stat().st_mtime_ns for path in done.run.rglob("*")} == before
 
 
@@ -250,7 +250,7 @@ def test_a_table_run_json_and_sums_that_were_edited_together_are_not_what_the_pa
     table["fees"] *= 0.5
     table.to_parquet(copy.run / "metrics.parquet", index=False)
     copy.renew()
-    proofs = named(prove(copy.run, Choice(1, 50), base=copy.folder).steps)
+    proofs = named(prove(copy.run, ChosenPaths(1, 50), base=copy.folder).steps)
     assert {"paths: base", "paths: gap", "paths: bootstrap"} <= set(failing(proofs))
     assert "metrics.parquet base: fees" in proofs["paths: base"].offenders
     assert "kept paths base: close" in proofs["paths: base"].offenders
@@ -296,7 +296,7 @@ def test_another_seed_in_the_text_of_the_spec_is_not_the_run(copy: Place, tmp_pa
 
 def test_a_run_whose_blocks_were_cleaned_away_is_proved_by_its_tables(copy: Place) -> None:
     shutil.rmtree(copy.run / "blocks")
-    proofs = named(prove(copy.run, Choice(1, 1), base=copy.folder).steps)
+    proofs = named(prove(copy.run, ChosenPaths(1, 1), base=copy.folder).steps)
     assert failing(proofs) == []
     assert proofs["blocks"].label == "UNTESTABLE"
     passed = [proof.reason for step, proof in proofs.items() if step.startswith("paths: ") and proof.label == "PASS"]
