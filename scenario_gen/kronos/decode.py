@@ -21,7 +21,7 @@ from torch import Tensor
 
 from scenario_gen.kronos.attention import PAGE, NewestBars, NoBars, Prefix, WholeSuffix, attend
 from scenario_gen.kronos.checkpoint import Checkpoint
-from scenario_gen.kronos.device import Dense, Precision, choose_dtype
+from scenario_gen.kronos.device import Dense, Precision, choose_dtype, keep_freed_memory
 from scenario_gen.kronos.fused import FusedBlock, FusedDependency, FusedEmbedding
 from scenario_gen.kronos.model import Block
 from scenario_gen.kronos.sampling import SamplingRule, weights
@@ -163,6 +163,7 @@ class FastDecoder:
         self.device = model.embedding.emb_s1.weight.device
         self.dtype = choose_dtype(dtype, self.device)
         self.paths_at_once = PATHS_AT_ONCE[self.device.type == "cuda"]
+        keep_freed_memory()
         self.embedding = FusedEmbedding(model.embedding)
         self.blocks = [FusedBlock(cast(Block, block), self.dtype) for block in model.transformer]
         self.dependency = FusedDependency(

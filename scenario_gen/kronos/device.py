@@ -44,7 +44,18 @@ def devices_here() -> list[str]:
 
 
 Precision = Literal["auto", "float32", "bfloat16"]
+KEPT = 16 * 2**20  # bytes of the largest passing result whose memory the C library shall keep
 PACKED_ROWS = 512  # the number of rows for which oneDNN lays the weights out
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what passing results give back, instead of asking the system for it anew each time.
+
+    glibc maps a large block apart and gives it back at once, until one as large has been freed: then blocks of that
+    size come from memory that it keeps (``man mallopt``, M_MMAP_THRESHOLD). Memory that is touched for the first time
+    costs as much as the product that is written there. Elsewhere this does nothing.
+    """
+    torch.empty(KEPT, dtype=torch.uint8)
 
 
 def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:

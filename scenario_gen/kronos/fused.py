@@ -26,13 +26,20 @@ class Turns:
 
     def __init__(self, attn: Attention) -> None:
         self.attn = attn
+        self.known = self._angles(0)  # [positions so far, E/2]
 
     def at(self, start: int, steps: int, repeats: int) -> Tensor:
         """Return complex64 [S, repeats * E/2] for positions start to start + S."""
-        device = self.attn.rotary.inv_freq.device
-        cos, sin = self.attn.rotary.angles(torch.arange(start, start + steps, device=device))
-        half = self.attn.head_dim // 2
-        return torch.complex(cos[:, :half], sin[:, :half]).tile(1, repeats)
+        known = self.known
+        if len(known) < start + steps:
+            known = self.known = self._angles(2 * (start + steps))
+        return known[start : start + steps].tile(1, repeats)
+
+    def _angles(self, bars: int) -> Tensor:
+        """Return complex64 [bars, E/2] for positions from 0."""
+        half, rotary = self.attn.head_dim // 2, self.attn.rotary
+        cos, sin = rotary.angles(torch.arange(bars, device=rotary.inv_freq.device))
+        return torch.complex(cos[:, :half], sin[:, :half])
 
 
 def turn(x: Tensor, turns: Tensor) -> None:

@@ -31,6 +31,27 @@ def test_the_last_slice_is_reached_but_not_overrun_at_the_largest_uniform() -> N
     assert draw(probs, torch.tensor([1.0])).tolist() == [1]
 
 
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_of_many_tokens_the_one_is_drawn_whose_slice_holds_the_uniform(seed: int, silenced: float) -> None:
+    """Many are summed in runs; most of them, some runs whole, may have no probability."""
+    g = torch.Generator().manual_seed(seed)
+    unscaled = torch.randn(8, 1024, generator=g).mul_(4).exp_()
+    unscaled[torch.rand(8, 1024, generator=g) < silenced] = 0
+    unscaled[:, 32:64] = 0
+    unscaled[:, 500] = 1e-3  # one at least
+    uniforms = torch.cat((torch.tensor([0.0, 1 - 2**-24]), torch.rand(6, generator=g)))
+    tokens = draw(unscaled, uniforms)
+    drawn = unscaled.double().gather(1, tokens[:, None])[:, 0]
+    ends = unscaled.double().cumsum(-1)
+    upper = ends.gather(1, tokens[:, None])[:, 0] / ends[:, -1]
+    lower = upper - drawn / ends[:, -1]
+    # sums of 32 numbers, of at most 32 sums, and their difference: fewer than 100 roundings of 2^-24, of at most 1 each
+    near = 100 * 2.0**-24
+    assert (drawn > 0).all()
+    assert ((lower <= uniforms + near) & (uniforms - near < upper)).all()
+
+
 @given(logit_rows, st.floats(0.1, 4))
 @settings(max_examples=100, deadline=None)
 def test_equal_cell_volumes_change_nothing(row: list[float], temperature: float) -> None:
