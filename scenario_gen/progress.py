@@ -59,7 +59,7 @@ class SilentProgress:
         self.notes.append(text)
 
 
-class Steps:
+class StageSteps:
     """A stage's steps: told one by one where the work is done here, and unit by unit where it is done elsewhere."""
 
     def __init__(self, advance: Callable[[int], None] | None = None) -> None:
@@ -80,9 +80,9 @@ class Steps:
         self._advance(max(0, steps - self._here))
         self._here = 0
 
-    def __reduce__(self) -> tuple[type[Steps], tuple[()]]:
+    def __reduce__(self) -> tuple[type[StageSteps], tuple[()]]:
         """In another process nobody hears."""
-        return Steps, ()
+        return StageSteps, ()
 
 
 def _ignore(steps: int) -> None:

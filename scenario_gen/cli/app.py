@@ -18,8 +18,11 @@ from scenario_gen.cli.manners import (
     Optional,
     PoliteGroup,
     checked_device,
+    choose_progress,
     command_line,
+    leave,
     print_version,
+    say,
     told_losses,
     use_outlets,
 )
@@ -29,6 +32,7 @@ from scenario_gen.cli.shards import merge, run_part
 from scenario_gen.cli.specs import init, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
+from scenario_gen.spec.loader import load_spec
 from scenario_gen.spec.models import MAX_PATHS
 
 EXIT_CODES = (
@@ -107,8 +111,6 @@ def run(
     if shard is not None:
         run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet)
         raise typer.Exit
-    from scenario_gen.cli.manners import run_and_show
-
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite, on=on)
     code = run_and_show(
         spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command, on=on, junit=junit
@@ -202,3 +204,48 @@ def main() -> None:
         app(prog_name="scenario-gen")
     except SystemExit as leaving:
         raise SystemExit(told_losses(leaving.code)) from None
+
+
+# --- The ``run`` command's work: load the spec, call the pipeline, show what came out ---
+
+
+def run_and_show(
+    spec: Path,
+    folder: Path | None,
+    device: str | None,
+    paths: int | None,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    command: str,
+    on: str | None = None,
+    junit: Path | None = None,
+) -> int:
+    """Run a spec file, print its results and the report's place, and return the exit code; ``quiet``: only the place.
+
+    Raises:
+        ScenarioError: the user can mend what went wrong.
+    """
+    loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
+    from scenario_gen.cli.show import show_run
+    from scenario_gen.pipeline import run_spec
+    from scenario_gen.store.folder import PAGE, RunFolder
+
+    result = run_spec(
+        loaded,
+        folder=folder,
+        device=device,
+        paths=paths,
+        overwrite=overwrite,
+        command=command,
+        progress=choose_progress(quiet=quiet),
+        on=on,
+    )
+    if junit is not None:
+        from scenario_gen.report.junit import junit_of_run, write_junit
+
+        write_junit(junit, junit_of_run(result))
+    if not quiet:
+        show_run(result)
+    say(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")
+    return leave(result.findings)

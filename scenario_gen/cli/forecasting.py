@@ -19,6 +19,7 @@ from scenario_gen.cli.manners import (
     Optional,
     Quiet,
     checked_device,
+    choose_progress,
     say,
     say_json,
 )
@@ -109,17 +110,16 @@ def calibrate(
     loaded = _loaded(spec, data, context, end, model, temperature, top_p)
     section = _section(model, temperature, top_p, device)
     kinds = _baselines(baselines)
-    from scenario_gen.cli.manners import choose_progress
     from scenario_gen.pipeline.calibrate import Wishes, calibrate_spec
 
     wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step, recalibrate)
     progress = choose_progress(quiet=quiet or as_json)
     execute = place_of(on) if on is not None else Execute() if loaded is None else loaded.spec.execute
     with open_queue(execute) as queue:
-        if loaded is not None:
-            report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress, queue=queue)
-        else:
+        if loaded is None:
             report = _of_data(str(data), end, section, wishes, progress, queue)
+        else:
+            report = calibrate_spec(loaded, scenario, wishes, device=device, progress=progress, queue=queue)
     tell_ci(junit, f"calibrate {spec or data}", report)
     _show(report, as_json=as_json)
     raise typer.Exit(_exit_code(report))

@@ -40,7 +40,6 @@ from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.market.section import moment_of
 from scenario_gen.progress import Progress
-from scenario_gen.spec.loader import load_spec
 from scenario_gen.version import VERSION
 
 INTERRUPTED = 130
@@ -363,51 +362,6 @@ def print_version(wanted: bool) -> None:
     if wanted:
         say(f"scenario-gen {VERSION}")
         raise typer.Exit
-
-
-# --- The ``run`` command's work: load the spec, call the pipeline, show what came out ---
-
-
-def run_and_show(
-    spec: Path,
-    folder: Path | None,
-    device: str | None,
-    paths: int | None,
-    *,
-    overwrite: bool,
-    quiet: bool,
-    command: str,
-    on: str | None = None,
-    junit: Path | None = None,
-) -> int:
-    """Run a spec file, print its results and the report's place, and return the exit code; ``quiet``: only the place.
-
-    Raises:
-        ScenarioError: the user can mend what went wrong.
-    """
-    loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
-    from scenario_gen.cli.show import show_run
-    from scenario_gen.pipeline import run_spec
-    from scenario_gen.store.folder import PAGE, RunFolder
-
-    result = run_spec(
-        loaded,
-        folder=folder,
-        device=device,
-        paths=paths,
-        overwrite=overwrite,
-        command=command,
-        progress=choose_progress(quiet=quiet),
-        on=on,
-    )
-    if junit is not None:
-        from scenario_gen.report.junit import junit_of_run, write_junit
-
-        write_junit(junit, junit_of_run(result))
-    if not quiet:
-        show_run(result)
-    say(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")
-    return leave(result.findings)
 
 
 def leave(findings: Sequence[Finding]) -> int:

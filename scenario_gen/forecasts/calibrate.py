@@ -161,7 +161,7 @@ def _calibrate(
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ForecastSeen:
     """What is kept of a forecast: its numbers, and its bars and those that came, where facts are ranked by them."""
 
     observation: Observation
@@ -176,13 +176,13 @@ class Look:
     bars: bool  # whether they are asked for
     clock: SessionClock | None  # that they are measured by, where they are intraday
 
-    def __call__(self, forecast: Forecast, rng: np.random.Generator) -> Seen:
+    def __call__(self, forecast: Forecast, rng: np.random.Generator) -> ForecastSeen:
         """Return the numbers, and the bars of an ensemble with enough paths."""
         observation = reading(self.functionals)(forecast, rng)
         if not self.bars or len(forecast.paths) < FEWEST_RANKED:
-            return Seen(observation, None)
+            return ForecastSeen(observation, None)
         paths, real = (BarArrays.of_paths(each, clock=self.clock) for each in (forecast.paths, forecast.real))
-        return Seen(observation, (paths, real))
+        return ForecastSeen(observation, (paths, real))
 
 
 class _RankedFacts:
@@ -193,7 +193,7 @@ class _RankedFacts:
         self._found = FactsByOrigin(reference=history, seed=seed)
         self._too_few = 0
 
-    def take(self, seen: Seen) -> Seen:
+    def take(self, seen: ForecastSeen) -> ForecastSeen:
         """Rank the facts of what came among those of the paths; an ensemble with too few paths is counted only."""
         if seen.bars is None:
             self._too_few += 1

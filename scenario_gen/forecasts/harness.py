@@ -34,7 +34,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.recalibrated import past_of
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
-from scenario_gen.progress import Progress, Steps
+from scenario_gen.progress import Progress, StageSteps
 from scenario_gen.realism.by_origin import MIN_PATHS
 
 USUAL_BASELINES = ("bootstrap", "fhs")  # kinds that a generator is compared with, where nothing else is asked for
@@ -124,7 +124,7 @@ class Looks(Generic[T]):
     origins: Sequence[Origin]
     look: Look[T]
     sampling: Sampling
-    advance: Steps
+    advance: StageSteps
 
     def __call__(self, batch: Sequence[int]) -> list[Sight[T]]:
         """Forecast from each of these origins, and keep what the look makes of it."""
@@ -167,7 +167,7 @@ def observe(
     """
     seen: dict[int, T] = {}
     batches, omitted = batches_of(origins, sampling)
-    dropped, steps = 0, Steps(advance)
+    dropped, steps = 0, StageSteps(advance)
     steps.leave_out(len(omitted))
     work = Looks(generator, origins, look, sampling, steps)
     for sights in in_order(queue.answers(work, batches)):

@@ -21,7 +21,7 @@ from scenario_gen.pipeline.blocks import FRAMES, Draw, Drawn, checked_candles, i
 from scenario_gen.pipeline.stress.events import case_of
 from scenario_gen.pipeline.stress.shocks import draw_of
 from scenario_gen.pipeline.study import Prepared, Study
-from scenario_gen.progress import Progress, Steps
+from scenario_gen.progress import Progress, StageSteps
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.rare import IslandRecord, stopped
 
@@ -65,8 +65,8 @@ class Blocks:
     among: Sequence[Prepared]  # all scenarios of the run: shocked ones take the paths of others
     strategies: Sequence[LoadedStrategy]
     store: RunFolder  # where blocks go
-    sampled: Steps
-    tested: Steps
+    sampled: StageSteps
+    tested: StageSteps
     draws: dict[str, Draw] = field(default_factory=dict)  # as they are first asked for
 
     def __getstate__(self) -> dict[str, object]:
@@ -157,12 +157,14 @@ def _computed(study: Study, work: Blocks, pieces: Sequence[Piece]) -> Iterator[t
 
 
 @contextmanager
-def _stages(progress: Progress, what: str, sampling: str, bars: int, tests: int) -> Iterator[tuple[Steps, Steps]]:
+def _stages(
+    progress: Progress, what: str, sampling: str, bars: int, tests: int
+) -> Iterator[tuple[StageSteps, StageSteps]]:
     with (
         progress.stage(f"{what}: {sampling}", bars) as sampled,
         progress.stage(f"{what}: backtesting", tests) as tested,
     ):
-        yield Steps(sampled), Steps(tested)
+        yield StageSteps(sampled), StageSteps(tested)
 
 
 def run_islands(study: Study, ground: Prepared) -> None:
