@@ -88,11 +88,10 @@ def verify(
 def _leave(steps: Sequence[Proof], proved: Certificate | None, *, as_json: bool, needs_paths: bool) -> int:
     """Print every step and return the exit code of the worst."""
     from scenario_gen.cli.manners import say_json
-    from scenario_gen.values import encode
 
     label = worst((proof.label for proof in steps), "UNTESTABLE")
     if as_json:
-        say_json({**(encode(proved) if proved is not None else {}), "label": label, "steps": [*steps]})
+        say_json({**(vars(proved) if proved is not None else {}), "label": label, "steps": [*steps]})
     else:
         for proof in steps:
             say(f"{proof.label:<10}  {proof.step}: {proof.reason}")

@@ -25,23 +25,22 @@ from numpy.typing import NDArray
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.errors import ScenarioError, StoreError
-from scenario_gen.generators.base import Advance, ignore
-from scenario_gen.generators.draws import plan_blocks
+from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.market.path_tables import paths_frame
-from scenario_gen.pipeline.blocks import Draw, FinishedBlock, block_indices, checked_candles, run_block
+from scenario_gen.pipeline.blocks import FinishedBlock, block_indices, island_record
 from scenario_gen.pipeline.book.trade import book_block, hard_falls, traded_block
 from scenario_gen.pipeline.named import digits
 from scenario_gen.pipeline.stress.answers import replay_crises, weighed
-from scenario_gen.pipeline.stress.events import case_of
-from scenario_gen.pipeline.stress.shocks import draw_of, twin_of
+from scenario_gen.pipeline.stress.shocks import twin_of
 from scenario_gen.pipeline.study import Book, Prepared, Results, Study
+from scenario_gen.pipeline.work import Blocks, Piece
+from scenario_gen.progress import Steps
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import path_statistics
 from scenario_gen.realism.gauge import Gauge
 from scenario_gen.store.certificate import ChosenPaths, Proof, ProvedPaths
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import StressRun
-from scenario_gen.stress.rare import IslandRecord
 from scenario_gen.values import encode
 
 NEAR = 2e-5  # relative, of prices
@@ -74,8 +73,12 @@ class Again:
     kept: RunFolder  # the run's: it is read and never written
     tables: Mapping[str, pd.DataFrame]  # of the run, by the name of the file; those that are there
     exact: bool  # whether every number must be the same to the last bit
-    _draws: dict[str, Draw] = field(default_factory=dict)
     _gauges: dict[str, Gauge] = field(default_factory=dict)
+
+    @cached_property
+    def _work(self) -> Blocks:
+        study, unheard = self.study, Steps()
+        return Blocks(study.grounds, study.grounds, study.alone, study.store, unheard, unheard)
 
     @cached_property
     def lots(self) -> list[Lot]:
@@ -96,8 +99,7 @@ class Again:
             plan = ground.scenario.paths
             block = plan_blocks(plan.count, plan.block)[index]
             return block.start + np.arange(block.take)
-        arrays, _, notes = self.kept.load_block(ground.name, index)
-        return IslandRecord.stored(arrays, notes["island"]).ids
+        return island_record(ground, self.kept, index).ids
 
     def chosen(self, choice: ChosenPaths) -> dict[str, list[int]]:
         """Return the blocks of each lot that the chosen paths lie in.
@@ -143,19 +145,12 @@ class Again:
         store = self.study.store
         if store.has_block(ground.name, index):
             return
-        if ground.split:
-            case = case_of(ground)
-            island = case.asked.island(index, case.score, case.sampler)
-            drawn = checked_candles(ground, case.asked.paths_of(island), 0, IslandRecord.of(island))
-        else:
-            twin = twin_of(ground, self.study.grounds) if ground.scenario.shocks else None
-            if twin is not None:
-                self.make(twin, index)
-            if ground.name not in self._draws:
-                self._draws[ground.name] = draw_of(ground, self.study.grounds, store)
-            plan = ground.scenario.paths
-            drawn = self._draws[ground.name](ground, plan_blocks(plan.count, plan.block)[index], ignore)
-        run_block(ground, drawn, self.study.alone, ignore).save(store, ground.name, index)
+        twin = twin_of(ground, self.study.grounds) if ground.scenario.shocks else None
+        if twin is not None:
+            self.make(twin, index)
+        plan = ground.scenario.paths
+        block = Block(index, 0, 0, 0) if ground.split else plan_blocks(plan.count, plan.block)[index]
+        self._work(Piece(ground.name, block))
 
     def make_book(self, book: Book, index: int) -> None:
         """Trade one block of a book whose assets' blocks are made, and write it to the study's folder.
@@ -165,12 +160,12 @@ class Again:
         """
         store, strategies = self.study.store, self.study.strategies
         edges = hard_falls(book, self.kept)
-        made = traded_block(book, strategies, book_block(book, store, index), edges, ignore)
+        made = traded_block(book, strategies, book_block(book, store, index), edges, Steps())
         made.save(store, book.name, index)
 
     # --- Holding them against the run ---
 
-    def prove(self, lot: Lot, indices: Sequence[int], advance: Advance) -> tuple[Proof, list[ProvedPaths]]:
+    def prove(self, lot: Lot, indices: Sequence[int], advance: Steps) -> tuple[Proof, list[ProvedPaths]]:
         """Make blocks of a lot and hold them against everything that the run kept of them."""
         step = f"paths: {lot.name}"
         if not indices:
@@ -343,7 +338,7 @@ def prove_paths(again: Again, choice: ChosenPaths) -> tuple[list[Proof], list[Pr
     with again.study.progress.stage("making paths again", count) as advance:
         for lot in again.lots:
             try:
-                proof, more = again.prove(lot, blocks[lot.name], advance)
+                proof, more = again.prove(lot, blocks[lot.name], Steps(advance))
             except ScenarioError as error:
                 proof, more = Proof(f"paths: {lot.name}", "UNTESTABLE", error.problem), []
             proofs.append(proof)

@@ -16,30 +16,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scenario_gen.backtest.account import account_result
 from scenario_gen.backtest.broker import AccountRules
-from scenario_gen.backtest.metrics import METRICS
-from scenario_gen.backtest.result import StrategyResult
 from scenario_gen.candles.account import CandleAccount, CandleCounts, candle_finding, merge_tallies
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.files import SUMS, read_sums, safe_name, sha256_of
 from scenario_gen.finding import LIMITS, Finding
-from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.market.paths import BELONGS
-from scenario_gen.pipeline.summary import TAIL_LEVELS, limit_findings
+from scenario_gen.pipeline.summary import figures_of, limit_findings
 from scenario_gen.realism.check import facts_findings
 from scenario_gen.report.page import build_page
 from scenario_gen.report.readback import misprints
-from scenario_gen.stats.estimate import conditional_value_at_risk, share, summarise_metric, value_at_risk
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.certificate import Certificate, Proof
-from scenario_gen.store.folder import CANDLES, FACTS, IDENTITY, METRICS as METRICS_FILE, PAGE, RUN, SCHEMA, RunFolder
+from scenario_gen.store.folder import CANDLES, FACTS, IDENTITY, METRICS, PAGE, RUN, SCHEMA, RunFolder
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest
 from scenario_gen.store.results import ScenarioResult, StressRun
 from scenario_gen.values import decode, encode
 from scenario_gen.version import VERSION
 
-TABLES = (METRICS_FILE, CANDLES, FACTS)
+TABLES = (METRICS, CANDLES, FACTS)
 MOST_SHOWN = 5  # of what failed
 
 
@@ -106,9 +101,9 @@ class Finished:
         return {str(each["name"]): each for each in self.run.spec.get("scenarios", [])}
 
     def seed_of(self, result: ScenarioResult) -> int:
-        """Return the seed of a scenario's paths; of a book that of its first asset, which all share."""
+        """Return the seed of a scenario's figures; of a book that of its first asset, which all share."""
         assets = getattr(result, "assets", [])
-        return int(self.plans[f"{result.name}.{assets[0]}" if assets else result.name]["paths"]["seed"])
+        return int(self.plans[f"{result.name}.{assets[0]}" if assets else result.name]["paths"]["seed"]) % 2**32
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -128,8 +123,8 @@ class Finished:
         plan = self.plans.get(name)
         if plan is None or plan.get("event") or plan.get("reweight"):  # islands and copies: as many as there are
             return sorted(here)
-        wanted = plan_blocks(int(plan["paths"]["count"]), int(plan["paths"]["block"]))
-        return sorted(here | {block.index for block in wanted})
+        wanted = len(range(0, int(plan["paths"]["count"]), int(plan["paths"]["block"])))
+        return sorted(here | {*range(wanted)})
 
 
 # --- Files ---
@@ -231,25 +226,21 @@ def prove_summaries(finished: Finished) -> list[Proof]:
 
 
 def _metrics(finished: Finished) -> Proof:
-    step, table, wrong, count, left = (
-        f"summaries: {METRICS_FILE}",
-        finished.tables.get(METRICS_FILE),
-        list[str](),
-        0,
-        list[str](),
-    )
+    step, table, wrong, left, count = f"summaries: {METRICS}", finished.tables.get(METRICS), [], [], 0
     if table is None:
-        return _no_table(finished, step, METRICS_FILE)
+        return _no_table(finished, step, METRICS)
+    given, declared = finished.run.spec.get("account"), finished.run.limits.get("max_drawdown")
+    rules = AccountRules.model_validate(given) if given else None
     for result in finished.results:
         try:
             weights = None if result.weighting is None else _weights_of(finished, result)
         except ScenarioError:
             left.append(result.name)
             continue
-        rows = table[table["scenario"] == result.name]
+        rows, seed = table[table["scenario"] == result.name], finished.seed_of(result)
         for strategy in result.strategies:
             own = rows[rows["strategy"] == strategy.name].set_index("path_id")
-            for name, value in _figures(finished, result, own, strategy, weights).items():
+            for name, value in figures_of(own, declared, seed=seed, rules=rules, weights=weights).items():
                 count += 1
                 if encode(value) != encode(getattr(strategy, name)):
                     wrong.append(f"{result.name}: {name} of {strategy.name}")
@@ -264,26 +255,6 @@ def _metrics(finished: Finished) -> Proof:
     return verdict(
         step, wrong, f"{count} summaries of strategies, reckoned again, are run.json's to the last bit", failed
     )
-
-
-def _figures(
-    finished: Finished, result: ScenarioResult, rows: pd.DataFrame, strategy: StrategyResult, weights: Weights | None
-) -> dict[str, Any]:
-    """Return every figure of a strategy that the table gives, by the name of the part of its result."""
-    returns, falls = (rows[name].to_numpy(dtype=np.float64) for name in ("total_return", "max_drawdown"))
-    seed, rules = finished.seed_of(result) % 2**32, finished.run.spec.get("account")
-    figures: dict[str, Any] = {
-        "metrics": [summarise_metric(rows[metric.name].to_numpy(), metric.name, weights) for metric in METRICS],
-        "probability_of_loss": share(returns < 0, weights),
-        "drawdown_beyond": [(step, share(falls >= step, weights)) for step, _ in strategy.drawdown_beyond],
-        "var": {level: value_at_risk(returns, float(level), weights) for level in TAIL_LEVELS},
-        "cvar": {
-            level: conditional_value_at_risk(returns, float(level), seed=seed, weights=weights) for level in TAIL_LEVELS
-        },
-    }
-    if strategy.account is not None and rules:
-        figures["account"] = account_result(AccountRules.model_validate(rules), rows, weights)
-    return figures
 
 
 def _weights_of(finished: Finished, result: ScenarioResult) -> Weights | None:

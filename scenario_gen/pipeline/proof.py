@@ -12,10 +12,8 @@ by itself is :mod:`scenario_gen.pipeline.finished`'s, making paths again :mod:`s
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,38 +23,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from scenario_gen.errors import ScenarioError
-from scenario_gen.pipeline import open_study
+from scenario_gen.pipeline import finished as folder_of, open_study
 from scenario_gen.pipeline.again import Again, prove_paths
-from scenario_gen.pipeline.finished import (
-    MOST_SHOWN,
-    BrokenRunError,
-    Finished,
-    belongs,
-    prove_files,
-    prove_page,
-    prove_summaries,
-    sums_of,
-    verdict,
-)
 from scenario_gen.pipeline.identity import device_of, hash_of, spec_sum, versions
 from scenario_gen.pipeline.stress.events import kept_events, with_cases
 from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
 from scenario_gen.spec.models import override
-from scenario_gen.store.certificate import (
-    Certificate,
-    ChosenPaths,
-    Proof,
-    ProvedPaths,
-    check_certificate,
-    private_key,
-    refuse_standing,
-    write_certificate,
-)
+from scenario_gen.store import certificate as certificates
+from scenario_gen.store.certificate import Certificate, ChosenPaths, Proof, ProvedPaths
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import StressRun
-from scenario_gen.version import VERSION
 
 USUAL_PATHS = 50  # that are drawn
 
@@ -73,15 +51,12 @@ class Reopened:
 
 def place_of(run: StressRun) -> Path:
     """Return the folder that the spec's files are looked for in: that of the spec in the run's command, else this."""
-    words = (
-        shlex.split(run.command) if run.command.startswith("scenario-gen ") else re.findall(r"'([^']*)'", run.command)
-    )
-    files = [Path(word) for word in words if word.endswith((".yaml", ".yml"))]
+    files = [Path(quoted or plain) for quoted, plain in re.findall(r"'([^']+\.ya?ml)'|([^\s']+\.ya?ml)", run.command)]
     return next((file.resolve().parent for file in files if file.is_file()), Path.cwd())
 
 
 def open_again(
-    finished: Finished, scratch: RunFolder, base: Path | None, device: str | None, progress: Progress
+    finished: folder_of.Finished, scratch: RunFolder, base: Path | None, device: str | None, progress: Progress
 ) -> Reopened:
     """Open the spec of a run in a new folder and hold every part of its identity against what is here.
 
@@ -142,7 +117,7 @@ def _as_ran(loaded: LoadedSpec, run: StressRun) -> tuple[str | None, int | None]
 
 
 def _spec(loaded: LoadedSpec, device: str | None, paths: int | None, run: StressRun) -> Proof:
-    kept = {key: value for key, value in run.spec.items() if key not in ("report", "name")}
+    kept = {key: value for key, value in run.spec.items() if key not in ("report", "name", "execute")}
     wrong = []
     if spec_sum(override(loaded.spec, device=device, paths=paths)) != run.identity["spec"]:
         wrong.append(
@@ -150,7 +125,7 @@ def _spec(loaded: LoadedSpec, device: str | None, paths: int | None, run: Stress
         )
     if hash_of(kept) != run.identity["spec"]:
         wrong.append("the resolved spec in run.json is not that of the run")
-    return verdict("identity: spec", wrong, "the text of the spec gives the spec that was run")
+    return folder_of.verdict("identity: spec", wrong, "the text of the spec gives the spec that was run")
 
 
 def _data(study: Study, run: StressRun) -> Proof:
@@ -175,10 +150,8 @@ def _weights(study: Study, run: StressRun) -> Proof:
         for key, value in own.items()
         if ground.name in kept and key in kept[ground.name] and kept[ground.name][key] != value
     ]
-    told = (
-        f"another model file, or generators of other settings: {'; '.join(wrong[:MOST_SHOWN]) or 'their hashes differ'}"
-    )
-    return Proof("identity: weights", "FAIL", told, wrong)
+    listed = "; ".join(wrong[: folder_of.MOST_SHOWN]) or "their hashes differ"
+    return Proof("identity: weights", "FAIL", f"another model file, or generators of other settings: {listed}", wrong)
 
 
 def _on_device(identity: Any, record: Mapping[str, Any]) -> Any:
@@ -219,9 +192,10 @@ def _versions(run: StressRun) -> list[Proof]:
             told if moved else "versions here are those of the run",
             moved,
         )
-    code = Proof("identity: code", "PASS", f"scenario-gen {VERSION} here and there")
-    if run.identity["code"] != VERSION:
-        code = Proof("identity: code", "UNTESTABLE", f"scenario-gen {run.identity['code']} there, {VERSION} here")
+    there, here = run.identity["code"], versions()["scenario-gen"]
+    code = Proof("identity: code", "PASS", f"scenario-gen {here} here and there")
+    if there != here:
+        code = Proof("identity: code", "UNTESTABLE", f"scenario-gen {there} there, {here} here")
     return [code, proof]
 
 
@@ -250,13 +224,13 @@ def prove(
     Raises:
         StoreError: the folder is no finished run, or no scenario has the path.
     """
-    finished, progress = Finished.of(folder), progress or SilentProgress()
-    steps = prove_files(finished)
+    finished, progress = folder_of.Finished.of(folder), progress or SilentProgress()
+    steps = folder_of.prove_files(finished)
     with TemporaryDirectory(prefix="scenario-gen-verify-") as scratch:
         opened = open_again(finished, RunFolder(Path(scratch) / "again"), base, device, progress)
         steps += opened.proofs
-        steps += prove_page(finished)
-        steps += prove_summaries(finished)
+        steps += folder_of.prove_page(finished)
+        steps += folder_of.prove_summaries(finished)
         proved: list[ProvedPaths] = []
         here = {"device": "", "dtype": ""}
         if opened.study is None:
@@ -273,15 +247,18 @@ def prove(
 
 
 def _certificate(
-    finished: Finished, steps: list[Proof], choice: ChosenPaths, proved: list[ProvedPaths], here: dict[str, str]
+    finished: folder_of.Finished,
+    steps: list[Proof],
+    choice: ChosenPaths,
+    proved: list[ProvedPaths],
+    here: dict[str, str],
 ) -> Certificate:
     run, folder = finished.run, finished.store.path
     return Certificate(
         run=run.name,
         created=run.created,
         identity=run.identity,
-        spec_sha256=hashlib.sha256(run.spec_text.encode("utf-8", "surrogatepass")).hexdigest(),
-        sums=sums_of(folder),
+        sums=folder_of.sums_of(folder),
         seeds={name: int(plan["paths"]["seed"]) for name, plan in finished.plans.items()},
         versions=run.versions,
         device=run.device,
@@ -333,24 +310,24 @@ def answer(asked: AskedProof, progress: Progress) -> tuple[list[Proof], Certific
     """
     kept, steps, file = None, list[Proof](), asked.certificate
     if file is not None and asked.key is not None:  # before the work, not after it
-        refuse_standing(file)
-        private_key(asked.key)
+        certificates.refuse_standing(file)
+        certificates.private_key(asked.key)
     standing = file is not None and (asked.run is None or file.exists())
     if file is not None and standing:
-        kept, steps = check_certificate(file, asked.public)
+        kept, steps = certificates.check_certificate(file, asked.public)
     if asked.run is None:
         return steps, None, []
     try:
-        steps += [] if kept is None else [belongs(kept, asked.run)]
+        steps += [] if kept is None else [folder_of.belongs(kept, asked.run)]
         choice = asked.choice(None if kept is None else kept.choice)
         proved = prove(
             asked.run, choice, base=asked.base, device=asked.device, elsewhere=asked.elsewhere, progress=progress
         )
-    except BrokenRunError as error:
+    except folder_of.BrokenRunError as error:
         return [*steps, Proof("run.json", "FAIL", error.problem)], None, []
     if file is None or standing:
         return [*proved.steps, *steps], proved, []
     if proved.label == "FAIL":
         return proved.steps, proved, ["no certificate was written: something fails"]
-    write_certificate(file, proved, asked.key)
+    certificates.write_certificate(file, proved, asked.key)
     return proved.steps, proved, [f"certificate: {file}{', signed' if asked.key else ''}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,24 +89,42 @@ def strategy_result(
         rules: of the account, where its endings are columns of ``metrics``.
         weights: of the paths, where they do not all stand for as much.
     """
-    returns, falls = (np.asarray(metrics[name], dtype=np.float64) for name in ("total_return", "max_drawdown"))
-    steps = sorted({*DRAWDOWN_STEPS, *filter(None, [limits.declared().get("max_drawdown")])})
+    declared = limits.declared().get("max_drawdown")
     return StrategyResult(
         name=strategy.name,
         use=strategy.use,
         params=strategy.params,
-        metrics=[summarise_metric(np.asarray(metrics[metric.name]), metric.name, weights) for metric in METRICS],
-        probability_of_loss=share(returns < 0, weights),
-        drawdown_beyond=[(step, share(falls >= step, weights)) for step in steps],
-        var={level: value_at_risk(returns, float(level), weights) for level in TAIL_LEVELS},
-        cvar={
-            level: conditional_value_at_risk(returns, float(level), seed=seed, weights=weights) for level in TAIL_LEVELS
-        },
+        **figures_of(metrics, declared, seed=seed, rules=rules, weights=weights),
         equity_fan=make_fan(equity, path_ids, horizon, weights),
         realised=realised,
         named_paths=list(named),
-        account=None if rules is None else account_result(rules, metrics, weights),
     )
+
+
+def figures_of(
+    metrics: ByName, drawdown: float | None, *, seed: int, rules: AccountRules | None, weights: Weights | None
+) -> dict[str, Any]:
+    """Return every figure of a strategy that its metrics alone give, by the name of the part of its result.
+
+    Args:
+        metrics: as :func:`strategy_result`.
+        drawdown: that the user declares; it is counted beside the curve's own steps.
+        seed: of the bootstrap of CVaR.
+        rules: of the account, or None.
+        weights: of the paths, or None.
+    """
+    returns, falls = (np.asarray(metrics[name], dtype=np.float64) for name in ("total_return", "max_drawdown"))
+    steps = sorted({*DRAWDOWN_STEPS, *filter(None, [drawdown])})
+    return {
+        "metrics": [summarise_metric(np.asarray(metrics[metric.name]), metric.name, weights) for metric in METRICS],
+        "probability_of_loss": share(returns < 0, weights),
+        "drawdown_beyond": [(step, share(falls >= step, weights)) for step in steps],
+        "var": {level: value_at_risk(returns, float(level), weights) for level in TAIL_LEVELS},
+        "cvar": {
+            level: conditional_value_at_risk(returns, float(level), seed=seed, weights=weights) for level in TAIL_LEVELS
+        },
+        "account": None if rules is None else account_result(rules, metrics, weights),
+    }
 
 
 # --- From merged blocks to a ScenarioResult ---

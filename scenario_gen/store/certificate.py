@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from scenario_gen.errors import StoreError
 from scenario_gen.files import disk_trouble, write_bytes
 from scenario_gen.finding import Label, worst
 from scenario_gen.values import decode, encode
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 CERTIFICATE_SCHEMA = 1
 SIGNATURE = "certificate: signature"  # a step
@@ -67,7 +63,6 @@ class Certificate:
     run: str  # its name
     created: str  # when it ran, ISO, UTC
     identity: dict[str, str]  # as the run has it: hashes of spec, data, weights, strategies, code, packages
-    spec_sha256: str  # of the text of the spec
     sums: dict[str, str]  # sha256 of run.json, its tables, kept paths and page
     seeds: dict[str, int]  # of every scenario
     versions: dict[str, str]  # of the run
@@ -176,12 +171,11 @@ def _read(path: Path) -> dict[str, Any]:
     return whole
 
 
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that stands twice: two readers could take two different values."""
-    listed = [*pairs]
-    if len(dict(listed)) < len(listed):
+    if len(dict(pairs)) < len(pairs):
         raise ValueError("a key stands there twice")
-    return dict(listed)
+    return dict(pairs)
 
 
 def _none(path: Path, problem: str) -> StoreError:
@@ -205,56 +199,58 @@ def sign(content: bytes, key: Path) -> Signature:
     return Signature("ed25519", private.public_key().public_bytes_raw().hex(), private.sign(content).hex())
 
 
-def private_key(path: Path) -> Ed25519PrivateKey:
-    """Return the private key of a PEM file.
+def private_key(path: Path) -> Any:
+    """Return the private key of a PEM file, as the package cryptography has it.
 
     Raises:
-        StoreError: the package cryptography is missing, or the file is no Ed25519 private key without a password.
+        StoreError: that package is missing, or the file is no Ed25519 private key without a password.
     """
-    _need_cryptography("--key signs the certificate")
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+    exceptions, serialization, ed25519 = _needed("--key signs the certificate")
     with disk_trouble("read", path, "key"):
         text = path.read_bytes()
     try:
-        key = load_pem_private_key(text, password=None)
+        key = serialization.load_pem_private_key(text, password=None)
     except TypeError as error:  # a password would be needed
         raise StoreError(f"{path} is protected by a password", expected=GENPKEY, fix="give it without one") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, exceptions.UnsupportedAlgorithm) as error:
         raise StoreError(f"{path} is no private key in PEM", expected=GENPKEY, fix="make one, or name it") from error
-    if not isinstance(key, Ed25519PrivateKey):
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise StoreError(f"{path} is a private key of another kind", expected=GENPKEY, fix="make one of that kind")
     return key
 
 
-def _public_key(path: Path) -> Ed25519PublicKey:
-    _need_cryptography("--public checks the signature")
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
+def _public_key(path: Path) -> Any:
+    exceptions, serialization, ed25519 = _needed("--public checks the signature")
     with disk_trouble("read", path, "key"):
         text = path.read_bytes()
     try:
-        key = load_pem_public_key(text)
-    except (ValueError, UnsupportedAlgorithm) as error:
+        key = serialization.load_pem_public_key(text)
+    except (ValueError, exceptions.UnsupportedAlgorithm) as error:
         raise StoreError(
             f"{path} is no public key in PEM", expected=PUBOUT, fix="ask its owner for that file"
         ) from error
-    if not isinstance(key, Ed25519PublicKey):
+    if not isinstance(key, ed25519.Ed25519PublicKey):
         raise StoreError(f"{path} is a public key of another kind", expected=PUBOUT, fix="ask for the Ed25519 key")
     return key
 
 
-def _need_cryptography(why: str) -> None:
+def _needed(why: str) -> tuple[Any, Any, Any]:
+    """Return the parts of the package cryptography, or say which extra brings it."""
     try:
-        import cryptography  # noqa: F401  # whether it is there
+        return _cryptography()
     except ImportError as error:
         raise StoreError(
             f"{why}, and the package cryptography is not installed", expected="the extra 'sign'", fix=NO_CRYPTOGRAPHY
         ) from error
+
+
+def _cryptography() -> tuple[Any, Any, Any]:
+    """Return exceptions, formats of keys and the kind of signature; only what signs or checks needs the package."""
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    return exceptions, serialization, ed25519
 
 
 def _signature_proof(content: bytes, signature: Any, public: Path | None) -> Proof:
@@ -280,12 +276,10 @@ def _signature_proof(content: bytes, signature: Any, public: Path | None) -> Pro
 
 
 def _is_valid(signed: Signature, content: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+    exceptions, _, ed25519 = _cryptography()
     try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed.public_key))
+        key = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed.public_key))
         key.verify(bytes.fromhex(signed.value), content)
-    except InvalidSignature:
+    except exceptions.InvalidSignature:
         return False
     return True
