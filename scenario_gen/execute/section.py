@@ -18,6 +18,8 @@ Kind = Literal["local", "processes", "ray"]
 MAX_WORKERS = 4096
 PLACES = "local, processes, processes:4, ray or ray:8"  # as they are typed
 
+OF_RAY = ("address", "cpus", "gpus", "wait")  # fields that have a meaning on a cluster alone
+
 
 class Execute(Section):
     """Where blocks of paths and origins of calibrations are computed; it changes no number of a run."""
@@ -26,6 +28,22 @@ class Execute(Section):
     workers: int | None = Field(
         default=None, ge=1, le=MAX_WORKERS, description="side by side; default: as many as cores"
     )
+    address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of a Ray cluster: ray://host:10001, host:6379, auto for this machine's; default: RAY_ADDRESS, "
+        "else a cluster of this machine is started",
+    )
+    cpus: int = Field(default=1, ge=1, le=1024, description="cores of a worker on a Ray cluster, and its threads")
+    gpus: float = Field(default=0, ge=0, le=64, description="GPUs of a worker on a Ray cluster; 0.5: two share one")
+    wait: float = Field(default=60, gt=0, le=86_400, description="seconds to wait for a worker of a Ray cluster")
+
+    @model_validator(mode="after")
+    def _of_ray_alone(self) -> Execute:
+        given = [name for name in OF_RAY if name in self.model_fields_set]
+        if given and self.kind != "ray":
+            raise ValueError(f"got {given[0]} and kind: {self.kind}; expected kind: ray, where alone it has a meaning")
+        return self
 
     @model_validator(mode="after")
     def _workers_elsewhere(self) -> Execute:
@@ -57,10 +75,16 @@ def open_queue(section: Execute) -> Iterator[Queue]:
     """Open the place that a spec names, and leave it when the run ends.
 
     Raises:
-        ExecuteError: it cannot be used.
+        ExecuteError: it cannot be used, or it is a cluster that cannot be reached or lacks what a worker needs.
     """
     if section.kind == "ray":
-        raise NotImplementedError(section.kind)
+        from scenario_gen.execute.cluster import open_cluster
+        from scenario_gen.execute.ray import Terms
+
+        terms = Terms(section.workers, section.cpus, section.gpus, section.wait)
+        with open_cluster(section.address, terms) as cluster:
+            yield cluster
+        return
     if section.kind == "local":
         yield Here()
         return

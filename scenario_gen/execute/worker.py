@@ -95,10 +95,10 @@ def _answer(frame: bytes, work: Callable[[Any], Any] | None) -> tuple[Reply, Cal
             raise RuntimeError("a unit came before its work")
         return Reply("answer", cloudpickle.dumps(work(sent))), work
     except (Exception, SystemExit) as error:
-        return _refusal(error), work
+        return refusal(error), work
 
 
-def _refusal(error: BaseException) -> Reply:
+def refusal(error: BaseException) -> Reply:
     """Return an exception as it can be raised elsewhere; one that cannot be pickled there and back is told in words."""
     text = "".join(traceback.format_exception(error))
     try:

@@ -34,7 +34,7 @@ from scenario_gen.pipeline.stress.answers import replay_crises, weighed
 from scenario_gen.pipeline.stress.shocks import twin_of
 from scenario_gen.pipeline.study import Book, Prepared, Results, Study
 from scenario_gen.pipeline.work import Blocks, Piece
-from scenario_gen.progress import Steps
+from scenario_gen.progress import StageSteps
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import path_statistics
 from scenario_gen.realism.gauge import Gauge
@@ -77,7 +77,7 @@ class Again:
 
     @cached_property
     def _work(self) -> Blocks:
-        study, unheard = self.study, Steps()
+        study, unheard = self.study, StageSteps()
         return Blocks(study.grounds, study.grounds, study.alone, study.store, unheard, unheard)
 
     @cached_property
@@ -160,12 +160,12 @@ class Again:
         """
         store, strategies = self.study.store, self.study.strategies
         edges = hard_falls(book, self.kept)
-        made = traded_block(book, strategies, book_block(book, store, index), edges, Steps())
+        made = traded_block(book, strategies, book_block(book, store, index), edges, StageSteps())
         made.save(store, book.name, index)
 
     # --- Holding them against the run ---
 
-    def prove(self, lot: Lot, indices: Sequence[int], advance: Steps) -> tuple[Proof, list[ProvedPaths]]:
+    def prove(self, lot: Lot, indices: Sequence[int], advance: StageSteps) -> tuple[Proof, list[ProvedPaths]]:
         """Make blocks of a lot and hold them against everything that the run kept of them."""
         step = f"paths: {lot.name}"
         if not indices:
@@ -338,7 +338,7 @@ def prove_paths(again: Again, choice: ChosenPaths) -> tuple[list[Proof], list[Pr
     with again.study.progress.stage("making paths again", count) as advance:
         for lot in again.lots:
             try:
-                proof, more = again.prove(lot, blocks[lot.name], Steps(advance))
+                proof, more = again.prove(lot, blocks[lot.name], StageSteps(advance))
             except ScenarioError as error:
                 proof, more = Proof(f"paths: {lot.name}", "UNTESTABLE", error.problem), []
             proofs.append(proof)
