@@ -38,7 +38,7 @@ from scenario_gen.kronos.model_speed import (
     matmul_ceiling,
     model_for_timing,
     now,
-    peak_memory,
+    peak_on,
 )
 from scenario_gen.kronos.naive import decode_tokens_naively, sample_tokens_naively
 from scenario_gen.kronos.representation import Levels, stamp_features
@@ -346,7 +346,7 @@ def measured(row: Row, decoder: FastDecoder, sizes: Sizes, most: Ceiling, deadli
         replayed_seconds=replayed,
         path_bars_per_second=rate,
         share_of_ceiling=rate * most.seconds_per_bar(decoder.checkpoint, decoder.dtype, sizes),
-        peak_memory_bytes=peak_memory(decoder.device),
+        peak_memory_bytes=peak_on(decoder.device),
         note=" ".join(filter(None, (row.note, note))),
     )
 

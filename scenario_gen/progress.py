@@ -1,11 +1,13 @@
 """Long work: how it tells what it is doing, and one thread for numpy's linear algebra where matrices are small.
 
-Owns a protocol and the silent version of it that the Python API uses, and the clock that books seconds. Knows nothing
-of terminals (the bars are drawn in :mod:`scenario_gen.cli.manners`) and nothing of torch, which has threads of its own.
+Owns a protocol and the silent version of it that the Python API uses, the clock that books seconds, and how much memory
+a process held. Knows nothing of terminals (the bars are drawn in :mod:`scenario_gen.cli.manners`) and nothing of torch,
+which has threads of its own.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -88,6 +90,14 @@ class StageSteps:
 def _ignore(steps: int) -> None:
     """Take the number of steps done and do nothing with it."""
     del steps
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held in memory so far."""
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextmanager

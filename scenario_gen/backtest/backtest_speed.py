@@ -9,8 +9,6 @@ bar, and not one figure asked of the portfolio.
 from __future__ import annotations
 
 import platform
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +24,7 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.strategy import Bars, Signals
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.paths import PathSet
+from scenario_gen.progress import peak_memory
 
 FAST, SLOW = 20, 50
 STOP, TARGET = 0.03, 0.05
@@ -102,7 +101,7 @@ def measure(
     return BacktestBench(
         ratio_to_bare_vectorbt=first.ratio_to_bare_vectorbt,
         seconds=first.seconds,
-        peak_memory_bytes=_peak_memory(),
+        peak_memory_bytes=peak_memory(),
         paths=paths,
         bars=bars,
         context=context,
@@ -194,8 +193,3 @@ def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-def _peak_memory() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

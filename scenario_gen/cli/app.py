@@ -29,7 +29,7 @@ from scenario_gen.cli.manners import (
 from scenario_gen.cli.proof import VERIFY_EXIT_CODES, verify as verify_run
 from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
 from scenario_gen.cli.shards import merge, run_part
-from scenario_gen.cli.specs import init, validate
+from scenario_gen.cli.specs import init, show_plan, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
 from scenario_gen.spec.loader import load_spec
@@ -88,6 +88,10 @@ def run(
     shard: Annotated[
         str | None, Optional(metavar="NUMBER/COUNT", help="Compute only this part of the blocks; see merge.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what the run would do and cost: time, disk, memory; and stop.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     on: On = None,
     junit: Junit = None,
@@ -107,7 +111,14 @@ def run(
 
       scenario-gen run my.yaml --shard 2/8
       scenario-gen run my.yaml --on processes:4
+
+      scenario-gen run my.yaml --paths 1000000 --plan
     """
+    if plan or as_json:
+        show_plan(
+            spec, folder, device, paths, overwrite=overwrite, quiet=quiet, as_json=as_json, shard=shard, plan=plan
+        )
+        raise typer.Exit
     if shard is not None:
         run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet)
         raise typer.Exit

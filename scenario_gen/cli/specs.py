@@ -1,4 +1,4 @@
-"""The commands ``validate`` and ``init``: what a spec would run, and one to start from."""
+"""The commands ``validate`` and ``init``, and ``run --plan``: what a spec would run, and one to start from."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import re
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scenario_gen.backtest.uses import StrategyUse
-from scenario_gen.cli.manners import Argument, say
-from scenario_gen.errors import ScenarioError, StrategyError
+from scenario_gen.cli.manners import Argument, choose_progress, say, say_json
+from scenario_gen.errors import ScenarioError, SpecError, StrategyError
 from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
+
+if TYPE_CHECKING:
+    from scenario_gen.pipeline.foretell import Between
+    from scenario_gen.pipeline.plan import RunPlan
 
 
 def validate(
@@ -182,6 +186,75 @@ def _grid_words(use: StrategyUse) -> str:
     values = ", ".join(f"{name}={value}" for name, value in use.params.items())
     many = f": {use.listed} parameter sets" if use.listed > 1 else ""
     return (f" ({values})" if values else "") + many
+
+
+# --- ``run --plan``: what the run would cost, by trying it in small ---
+
+
+def show_plan(
+    spec: Path,
+    folder: Path | None,
+    device: str | None,
+    paths: int | None,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    shard: str | None,
+    plan: bool,
+) -> None:
+    """Print what a run would do and cost.
+
+    Raises:
+        ScenarioError: as the run itself; or JSON of a run, or a plan of one shard, is asked for.
+    """
+    if not plan:
+        raise SpecError("--json without --plan", expected="both", fix="run.json in the run folder has the results")
+    if shard is not None:
+        raise SpecError(
+            "--plan together with --shard", expected="one of them", fix="plan the whole run: a shard is its share"
+        )
+    loaded = load_spec(spec)
+    from scenario_gen.pipeline import plan_spec
+
+    progress = choose_progress(quiet=quiet)
+    planned = plan_spec(loaded, folder=folder, device=device, paths=paths, overwrite=overwrite, progress=progress)
+    if as_json:
+        say_json(planned)
+    else:
+        say("\n".join(plan_lines(planned)))
+
+
+def plan_lines(plan: RunPlan) -> list[str]:
+    """Return a plan in words."""
+    from scenario_gen.pipeline.foretell import lasting
+
+    lines = [f"{plan.name}: what a run would do{' that goes on' if plan.resumes else ''}, in {plan.folder}"]
+    for each in plan.scenarios:
+        done = f", {each.finished_blocks} of them finished" if each.finished_blocks else ""
+        past = f"; forecasts the past from {each.origins} origins" if each.origins else ""
+        blocks = f"{each.blocks:,} block{'s' * (each.blocks != 1)}"
+        took = f" of {each.seconds_per_block:.2f} s" if each.blocks else ""
+        lines.append(
+            f"  {each.role:<9} {each.name}: {each.paths:,} paths x {each.bars} bars, {blocks}{took}{done}{past}"
+        )
+    lines.append(f"  strategy  {len(plan.strategies)} parameter set{'s' * (len(plan.strategies) != 1)}")
+    device = ", ".join(f"{key} {value}" for key, value in plan.device.items())
+    parts = "; ".join(f"{name} {lasting(span)}" for name, span in plan.seconds_of.items() if span.high >= 0.1)
+    lines += [
+        f"  device    {device}",
+        f"  time      {lasting(plan.seconds)}, on this machine as busy as it is now ({parts})",
+        f"  disk      {_bytes(plan.disk_bytes)} in the end; {plan.free_bytes / 2**30:,.1f} GiB are free",
+        f"  memory    {_bytes(plan.memory_bytes)} at the peak of the process",
+    ]
+    return lines + [f"  note      {note}" for note in plan.notes]
+
+
+def _bytes(size: Between) -> str:
+    unit, name = (2**30, "GiB") if size.high >= 2**30 else (2**20, "MiB")
+    low, high = size.low / unit, size.high / unit
+    digits = 0 if high >= 10 else 1
+    return f"{low:,.{digits}f} to {high:,.{digits}f} {name}"
 
 
 # The ``init`` command's work: copying the templates, and never over a file that is there

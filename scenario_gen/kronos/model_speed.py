@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +21,7 @@ from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.kronos.representation import Levels
 from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.kronos.tokenizer import KronosTokenizer
+from scenario_gen.progress import peak_memory
 
 # layers, d_model, heads, feed-forward; group size of the tokenizer that goes with it
 PUBLISHED = {"mini": (4, 256, 4, 512, 5), "small": (8, 512, 8, 1024, 4), "base": (12, 832, 16, 2048, 4)}
@@ -198,7 +197,7 @@ def measure(
     for turn in range(rounds):
         say(f"round {turn + 1} of {rounds}: {size.paths:,} paths x {size.horizon} bars")
         fast.append(_seconds(decoder, size))
-        peak = peak_memory(decoder.device)  # before the naive decoder, which needs more
+        peak = peak_on(decoder.device)  # before the naive decoder, which needs more
         say(f"round {turn + 1} of {rounds}: the naive decoder, {NAIVE_PATHS} paths x {NAIVE_BARS} bars")
         naive.append(_naive_seconds(checkpoint, size.context))
         ceiling.append(matmul_ceiling(decoder.device, decoder.dtype))
@@ -302,12 +301,9 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
     return now(device) - start
 
 
-def peak_memory(device: torch.device) -> int:
+def peak_on(device: torch.device) -> int:
     """Return the most memory so far: of the process on a processor, of its tensors on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
 
 def device_name(device: torch.device) -> str:

@@ -6,6 +6,7 @@ This room puts the others in order and owns nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ from scenario_gen.pipeline.book.coupling import Couplings, with_books
 from scenario_gen.pipeline.book.events import judge_book_events, refuse_book_events
 from scenario_gen.pipeline.book.judge import forecast_the_book, judge_assets, judge_dependence
 from scenario_gen.pipeline.book.trade import compare_books, hold_books_against, probe_books, trade_books
+from scenario_gen.pipeline.foretell import Foretelling
 from scenario_gen.pipeline.identity import device_of, versions
 from scenario_gen.pipeline.opening import sample
+from scenario_gen.pipeline.plan import LookedAt, RunPlan, plan_of
 from scenario_gen.pipeline.stages import (
     compare_generators,
     compare_with_history,
@@ -141,6 +144,7 @@ def run_spec(
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
         opened = open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, queue=queue)
         study = with_cases(opened)
+        study = replace(study, progress=Foretelling(progress, study.grounds, traded=bool(study.alone)))
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 
@@ -162,6 +166,26 @@ def open_study(
     )
     refuse_book_events(study)
     return study
+
+
+def plan_spec(
+    loaded: LoadedSpec,
+    *,
+    folder: Path | None,
+    device: str | None,
+    paths: int | None,
+    overwrite: bool,
+    progress: Progress,
+) -> RunPlan:
+    """Say what :func:`run_spec` would do and cost, and begin nothing; arguments as there.
+
+    Raises:
+        ScenarioError: as the run itself.
+    """
+    store = LookedAt(folder or loaded.spec.report.folder)
+    study = with_cases(open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
+    stages = BOOK_RUN if study.books else RUN
+    return plan_of(study, stages, lambda tried, results, findings: _finish(tried, results, findings, loaded, ""))
 
 
 def _finish(study: Study, results: Results, findings: list[Finding], loaded: LoadedSpec, command: str) -> StressRun:

@@ -1,3 +1,4 @@
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -340,3 +341,64 @@ def test_validate_says_which_scenarios_ask_for_an_event_are_sloppy_or_have_the_p
     assert "sad: the paths of sloppy, weighed by views: mean of the return over the horizon: -1 %" in result.stdout
     assert "in all    300 paths, 3,000 bars, 300 backtests (1 parameter set)" in result.stdout, "none for the views"
     assert "the branched paths of events" in result.stdout
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline that plans two thousand blocks."""
+    from scenario_gen.pipeline.foretell import Between
+    from scenario_gen.pipeline.plan import PlannedScenario, RunPlan
+
+    made = RunPlan(
+        name="long",
+        folder="reports/long",
+        resumes=True,
+        device={"device": "cpu", "dtype": "float32"},
+        scenarios=[PlannedScenario("base", "scenario", 1_000_000, 63, 1954, 7, 0.25, 90_000, 60)],
+        strategies=["SmaCross"],
+        seconds=Between(420.0, 900.0),
+        seconds_of={"blocks": Between(400.0, 800.0), "page": Between(20.0, 100.0)},
+        disk_bytes=Between(2 * 2**30, 3 * 2**30),
+        free_bytes=64 * 2**30,
+        memory_bytes=Between(400 * 2**20, 600 * 2**20),
+        notes=["the disk is full"],
+    )
+    monkeypatch.setattr("scenario_gen.pipeline.plan_spec", lambda loaded, **options: made)
+
+
+def test_a_plan_says_what_a_run_would_do_and_cost(spec: Path, invoke: Invoke, plan: None) -> None:
+    result = invoke("run", spec, "--plan")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "long: what a run would do that goes on, in reports/long",
+        "  scenario  base: 1,000,000 paths x 63 bars, 1,954 blocks of 0.25 s, 7 of them finished; forecasts the past "
+        "from 60 origins",
+        "  strategy  1 parameter set",
+        "  device    device cpu, dtype float32",
+        "  time      7 to 15 minutes, on this machine as busy as it is now (blocks 7 to 13 minutes; page 20 to 100 "
+        "seconds)",
+        "  disk      2.0 to 3.0 GiB in the end; 64.0 GiB are free",
+        "  memory    400 to 600 MiB at the peak of the process",
+        "  note      the disk is full",
+    ]
+
+
+def test_a_plan_in_json_has_every_figure(spec: Path, invoke: Invoke, plan: None) -> None:
+    given = json.loads(invoke("run", spec, "--plan", "--json").stdout)
+    assert given["seconds"] == {"low": 420.0, "high": 900.0}
+    assert given["scenarios"][0]["finished_blocks"] == 7
+    assert given["notes"] == ["the disk is full"]
+
+
+def test_a_plan_of_a_bad_spec_or_of_a_shard_is_refused(spec: Path, invoke: Invoke) -> None:
+    assert invoke("run", spec, "--plan", "--shard", "2/8").exit_code == 2
+    spec.write_text(spec.read_text(encoding="utf-8").replace("horizon:", "horizn:"), encoding="utf-8")
+    result = invoke("run", spec, "--plan")
+    assert result.exit_code == 2
+    assert "horizn" in result.stderr
+
+
+def test_json_of_a_run_is_refused_without_a_plan(spec: Path, invoke: Invoke) -> None:
+    result = invoke("run", spec, "--json")
+    assert result.exit_code == 2
+    assert "--plan" in result.stderr
