@@ -152,7 +152,7 @@ def specs(rng: Rng, folder: Path) -> str:
         "name": "x",
         "data": {"source": "sp500", "end": "2018-06-29", "start": "2010-01-04"},
         "bars": {"context": 256, "horizon": 63},
-        "paths": {"count": 512, "seed": 1, "block": 256, "keep": False},
+        "paths": {"count": 512, "seed": 1, "block": 256, "keep": "metrics"},
         "generator": {"kind": "kronos", "model": "nano", "temperature": 1.0, "top_p": 0.9},
         "scenarios": [{"name": "base"}, {"name": "dear", "broker": {"fees": "x3", "slippage": "5bp"}}],
         "baselines": ["bootstrap", "garch"],

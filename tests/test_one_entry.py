@@ -81,7 +81,7 @@ SPEC = """
 name: toys
 data: {source: sp500, end: 2012-06-29}
 bars: {context: 128, horizon: 40}
-paths: {count: 64, seed: 1, keep: true}
+paths: {count: 64, seed: 1, keep: paths}
 generator: {kind: toy}
 checks: {calibration: false}
 scenarios: [{name: base}]

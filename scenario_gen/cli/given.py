@@ -89,7 +89,7 @@ def check(
     """Check paths of any generator: valid candles, stylized facts, copies, diversity.
 
     PATHS has the columns path, timestamp, open, high, low, close and, where
-    there is one, volume; what paths.keep writes is read too. All paths have
+    there is one, volume; what paths.keep: paths writes is read too. All paths have
     the same number of bars. They are compared with real windows of the
     reference, none of them after the context's end.
 
@@ -275,7 +275,7 @@ def backtest(
     """Run strategies on given paths of any generator, and judge them.
 
     PATHS has the columns path, timestamp, open, high, low, close and, where
-    there is one, volume; what paths.keep writes is read too. All paths have
+    there is one, volume; what paths.keep: paths writes is read too. All paths have
     the same stamps. Strategies see the last bars of the context before them.
 
     For example:

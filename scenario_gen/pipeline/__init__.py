@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scenario_gen.errors import StoreError
 from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.execute.section import open_queue, place_of
 from scenario_gen.finding import Finding
@@ -40,7 +41,8 @@ from scenario_gen.pipeline.study import Results, Stage, Study, booked, tell
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.clean import drop_blocks
+from scenario_gen.store.folder import RUN as RUN_FILE, RunFolder
 from scenario_gen.store.results import StressRun
 
 __all__ = ["run", "run_spec", "sample", "shocked"]
@@ -143,6 +145,8 @@ def run_spec(
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
         opened = open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, queue=queue)
+        if (known := _finished(opened)) is not None:
+            return known
         study = with_cases(opened)
         study = replace(study, progress=Foretelling(progress, study.grounds, traded=bool(study.alone)))
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
@@ -188,6 +192,27 @@ def plan_spec(
     return plan_of(study, stages, lambda tried, results, findings: _finish(tried, results, findings, loaded, ""))
 
 
+def _finished(study: Study) -> StressRun | None:
+    """Return the run that was finished here before, where its spec keeps no blocks to go on from; else None."""
+    if not study.unkept or not (study.store.path / RUN_FILE).is_file():
+        return None
+    try:
+        known = study.store.read_run()
+    except StoreError:  # not as it was written: all is computed anew
+        return None
+    study.progress.note(f"the run in {study.store.path} is finished and keeps no paths: nothing is computed again")
+    _show(study)
+    return known
+
+
+def _show(study: Study) -> None:
+    """Write the page; then remove what the spec says shall not stay."""
+    with study.progress.stage("writing the report", 1) as advance:
+        write_report(study.store)
+        advance(1)
+    drop_blocks(study.store, study.unkept)
+
+
 def _finish(study: Study, results: Results, findings: list[Finding], loaded: LoadedSpec, command: str) -> StressRun:
     """Write metrics, run.json and the page."""
     spec, store = study.spec, study.store
@@ -209,9 +234,8 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         replays=list(results.replays),
         book=results.book,
     )
-    store.write_metrics([*results.metrics.values()])
+    if tables := [table for name, table in results.metrics.items() if name not in study.unkept]:
+        store.write_metrics(tables)
     store.write_run(result)
-    with study.progress.stage("writing the report", 1) as advance:
-        write_report(store)
-        advance(1)
+    _show(study)
     return result

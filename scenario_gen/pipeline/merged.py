@@ -114,7 +114,7 @@ def merge_blocks(prepared: Prepared, strategies: Sequence[str], store: RunFolder
     """
     paths = prepared.scenario.paths
     parts = _Parts(prepared, len(strategies), scratches)
-    writer = store.paths_writer(prepared.name) if paths.keep else nullcontext()
+    writer = store.paths_writer(prepared.name) if paths.keep == "paths" else nullcontext()
     with writer as out:
         for index in block_indices(prepared, store):
             part = FinishedBlock.load(prepared, store, index)

@@ -90,7 +90,8 @@ def compare_with_history(study: Study, results: Results) -> tuple[Results, list[
         for ground in asked:
             statistics = Columns(scratch)
             bars, last = measure_paths(ground, study.store, once, statistics)
-            tables.append(NamedTable(ground.name, statistics, first=True))
+            if ground.name not in study.unkept:
+                tables.append(NamedTable(ground.name, statistics, first=True))
             judged = ground.scenario.role == "scenario"
             if ground.name in weighted:
                 advance(1)

@@ -183,6 +183,12 @@ class Study:
     queue: Queue = HERE  # where blocks and forecasts are computed
 
     @property
+    def unkept(self) -> set[str]:
+        """The scenarios, and those of several assets, of whose paths nothing stays when the run is finished."""
+        firsts = {ground.name: ground for ground in self.grounds} | {book.name: book.first for book in self.books}
+        return {name for name, first in firsts.items() if first.scenario.paths.keep == "none"}
+
+    @property
     def alone(self) -> tuple[LoadedStrategy, ...]:
         """The strategies that trade each scenario by itself: none of a book."""
         return () if self.spec.assets else self.strategies
@@ -235,9 +241,9 @@ class Study:
         identity = identity_of(spec, every, [ground.sampler for ground in every], strategies, shown)
         if store.prepare(identity, overwrite=overwrite):
             progress.note(f"going on with the run in {store.path}")
-        store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep)
-        late = tuple(replays), tuple(books), queue
-        return cls(spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place, *late)
+        store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep == "paths")
+        given = (spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place)
+        return cls(*given, replays=tuple(replays), books=tuple(books), queue=queue)
 
 
 def _shown(grounds: Sequence[Prepared], books: Sequence[Book]) -> tuple[AnyGround, AnyPaths]:

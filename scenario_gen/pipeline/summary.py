@@ -158,9 +158,10 @@ def summarise(
                 scenarios.append(_scenario_result(one, strategies, merged, limits, store, named=named))
                 findings += _scenario_findings(one, strategies, merged)
             tables[one.name] = merged.table
-            candles.append(merged.candles)
+            candles += [merged.candles] if one.scenario.paths.keep != "none" else []
             advance(1)
-    store.write_candles(candles)
+    if candles:
+        store.write_candles(candles)
     counted.close()
     findings += limit_findings(scenarios, limits.declared())
     weighed = any(scenario.weighting for scenario in scenarios)

@@ -185,6 +185,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "equity": pictures.equity(drawn),
         "metric_tables": [(p.title, p.parameters, outcomes.metric_table(p)) for p in tabled],
         "untabled": len(every) - len(tabled),
+        "kept": {each.get("paths", {}).get("keep") != "none" for each in run.spec.get("scenarios") or [{}]},
         "definitions": words.DEFINITIONS,
         "curve": pictures.curve(drawn, limit),
         "curve_key": [(p.title, p.css) for p in drawn],

@@ -322,14 +322,14 @@ def _reference(model: type[Section]) -> dict[str, str]:
 def check_sizes(scenarios: Sequence[ResolvedScenario], parameter_sets: int, violations: Violations) -> None:
     """Note a run whose results or work are beyond what one run should ask for, before any memory is."""
     rows = sum(one.paths.count for one in scenarios) * parameter_sets
-    kept = sum(one.paths.count * one.bars.horizon for one in scenarios if one.paths.keep)
+    kept = sum(one.paths.count * one.bars.horizon for one in scenarios if one.paths.keep == "paths")
     size = rows * BYTES_PER_RESULT + kept * BYTES_PER_KEPT_BAR
     if size > MAX_KEPT_BYTES:
         violations.add(
             ("paths",),
             f"the results to keep take an estimated {size / 1e9:.0f} GB ({rows:,} rows of metrics and "
             f"{kept:,} bars of paths), expected at most {MAX_KEPT_BYTES / 1e9:.0f} GB: lower paths.count "
-            "or bars.horizon, shorten the lists of params, or set paths.keep: false",
+            "or bars.horizon, shorten the lists of params, or set paths.keep: metrics",
         )
     bars = sum(one.paths.count * one.bars.horizon for one in scenarios) * parameter_sets
     if bars > MAX_SIMULATED_BARS:

@@ -7,9 +7,9 @@ into a message with file, line and field.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.limits import Limits
@@ -25,7 +25,7 @@ from scenario_gen.stress.shock import Shock
 from scenario_gen.stress.shocks import SHOCKS
 from scenario_gen.stress.view import View
 
-MAX_PATHS = 1_000_000
+MAX_PATHS = 10_000_000
 MAX_CONTEXT = 8192
 MAX_HORIZON = 10_000
 MAX_BLOCK = 4096
@@ -47,7 +47,19 @@ class Paths(Section):
     count: int = Field(default=512, ge=1, le=MAX_PATHS)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     block: int = Field(default=512, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity")
-    keep: bool = Field(default=False, description="write every path to paths/<scenario>.parquet")
+    keep: Literal["none", "metrics", "paths"] = Field(
+        default="metrics",
+        description="what stays of every path once a run is finished: metrics (tables and blocks), none (neither), or "
+        "paths (paths/<scenario>.parquet as well)",
+    )
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _a_word(cls, keep: Any) -> Any:
+        if isinstance(keep, bool):
+            came, meant = ("true", "paths") if keep else ("false", "metrics")
+            raise ValueError(f"got {came}, expected none, metrics or paths; write '{meant}' for what it meant")
+        return keep
 
 
 class CalibrationBudget(Section):

@@ -7,13 +7,13 @@ through a link. Does not know what the files hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from scenario_gen.errors import StoreError
-from scenario_gen.files import SUMS, read_sums, write_bytes
+from scenario_gen.files import SUMS, read_sums, safe_name, write_bytes
 from scenario_gen.store.folder import CANDLES, FACTS, METRICS, RUN, RunFolder
 from scenario_gen.store.manifest import Manifest, digest, unlisted
 
@@ -78,6 +78,18 @@ def clean_run(folder: Path | str, keep: Keep = "metrics", *, dry_run: bool = Fal
         freed=freed,
         kept=sum(size for name, size in sizes.items() if name not in going),
     )
+
+
+def drop_blocks(store: RunFolder, scenarios: Collection[str]) -> None:
+    """Remove the blocks of scenarios from the folder of a run that is at work and finished.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    manifest = Manifest.of(store.path, digest(store.identity() or {})) if scenarios else None
+    if manifest is not None:
+        starts = tuple(f"blocks/{safe_name(scenario)}/" for scenario in scenarios)
+        manifest.drop(name for name in manifest.names if name.startswith(starts))
 
 
 def _part(name: str) -> Part | None:

@@ -9,7 +9,7 @@
     facts.parquet                       one row per scenario and kept path: every statistic of the stylized facts
     SHA256SUMS                          of run.json, the tables and kept paths, as sha256sum writes and checks them
     facts/, calibration/                finished checks, read again when the run is resumed
-    paths/<scenario>.parquet            every path, where the spec says paths.keep
+    paths/<scenario>.parquet            every path, where the spec says paths.keep: paths
     index.html                          the report
 
 Owns names, formats, atomic writes and whose folder it is. Does not know how a number came about or what a page looks

@@ -17,7 +17,7 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
     Path k of every asset is the same future; one that was dropped in an asset is dropped in all.
 
     Args:
-        folder: of a run whose spec has several assets and says ``paths: {keep: true}``.
+        folder: of a run whose spec has several assets and says ``paths: {keep: paths}``.
         scenario: as the spec calls it, without the asset.
 
     Raises:
@@ -43,7 +43,7 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StoreError(
             f"the run in {store.path} kept no paths of {scenario!r}: {', '.join(missing)} not in its folder 'paths'",
-            expected="a run whose spec says paths: {keep: true}",
+            expected="a run whose spec says paths: {keep: paths}",
             fix="add it to the spec and run it again with --overwrite",
         )
     for path in files.values():  # another asset's file reads as well as its own, and so does one with a path fewer

@@ -122,7 +122,7 @@ def test_a_run_tells_every_strategy_by_regime_and_can_be_counted_again(tmp_path:
             "name": "regimes",
             "data": {"source": "sp500", "end": "2016-03-31"},
             "bars": {"context": 60, "horizon": 20},
-            "paths": {"count": 90, "seed": 3, "block": 32, "keep": True},
+            "paths": {"count": 90, "seed": 3, "block": 32, "keep": "paths"},
             "generator": {"kind": "bootstrap"},
             "checks": {"facts": False, "calibration": False},
             "strategies": [{"use": f"{ROOT}/strategies/buy_and_hold.py:BuyAndHold"}],

@@ -59,7 +59,7 @@ def spec_of(folder: Path) -> dict[str, Any]:
         "name": "tiny",
         "data": {"source": "sp500", "end": "2016-03-31"},
         "bars": {"context": 40, "horizon": 10},
-        "paths": {"count": 40, "block": 20, "keep": True},
+        "paths": {"count": 40, "block": 20, "keep": "paths"},
         "generator": {"kind": "bootstrap"},
         "checks": {"facts": False, "calibration": False},
         "strategies": [{"use": str(Path(__file__).parents[2] / "strategies" / "buy_and_hold.py:BuyAndHold")}],

@@ -174,7 +174,7 @@ def test_more_paths_keep_the_first_ones_bit_for_bit(tiny_folder: Path, tmp_path:
 
 def test_kept_paths_are_written_whole(tiny_folder: Path, tmp_path: Path) -> None:
     spec = _spec(tmp_path / "kept", tiny_folder)
-    spec["paths"] |= {"keep": True}
+    spec["paths"] |= {"keep": "paths"}
     sg.run(spec)
     frame = pd.read_parquet(tmp_path / "kept" / "paths" / "base.parquet")
     assert len(frame) == 70 * 20

@@ -31,7 +31,7 @@ def spec_of(scenarios: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "name": "book",
         "data": {"end": "2017-06-30"},
         "bars": {"horizon": HORIZON, "context": 64},
-        "paths": {"count": PATHS, "seed": 7, "block": 512, "keep": True},
+        "paths": {"count": PATHS, "seed": 7, "block": 512, "keep": "paths"},
         "generator": {"kind": "fhs"},
         "checks": {"facts": False, "calibration": False},
         "assets": [{"name": "spx", "source": "sp500"}, {"name": "ndx", "source": "nasdaq"}],

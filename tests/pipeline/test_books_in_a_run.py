@@ -62,7 +62,7 @@ def spec_in(folder: Path, rules: tuple[str, ...] = ("Hold", "Trend"), **changes:
         "name": "book",
         "data": {"end": "2017-06-30"},
         "bars": {"horizon": HORIZON, "context": 64},
-        "paths": {"count": PATHS, "seed": 7, "block": BLOCK, "keep": True},
+        "paths": {"count": PATHS, "seed": 7, "block": BLOCK, "keep": "paths"},
         "generator": {"kind": "fhs"},
         "joint": {"copula": "independent"},
         "checks": {"facts": False, "calibration": False},
@@ -334,7 +334,7 @@ def test_a_future_whose_candles_are_refused_in_one_asset_is_left_out_of_all(
         return blocks.checked_candles(prepared, raw, 0)
 
     monkeypatch.setattr("scenario_gen.pipeline.work.draw_of", lambda *_: broken)
-    few = {"count": 8, "seed": 7, "block": 8, "keep": True}
+    few = {"count": 8, "seed": 7, "block": 8, "keep": "paths"}
     checks = {"facts": False, "calibration": False, "on_invalid": "reject"}
     run = sg.run(spec_in(tmp_path, ("Hold",), baselines=[], paths=few, checks=checks), folder=tmp_path / "run")
     (book,) = scenarios(run)

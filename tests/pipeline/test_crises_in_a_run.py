@@ -27,7 +27,7 @@ def spec_of(*scenarios: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "name": "crises",
         "data": {"source": "sp500", "end": "2016-06-30"},
         "bars": {"context": 64, "horizon": 10},
-        "paths": {"count": 60, "seed": 1, "keep": True},
+        "paths": {"count": 60, "seed": 1, "keep": "paths"},
         "generator": {"kind": "bootstrap"},
         "scenarios": [{"name": "base"}, *scenarios],
         "checks": {"facts": False, "calibration": False},

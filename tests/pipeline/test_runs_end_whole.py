@@ -98,7 +98,7 @@ def test_a_foreign_file_where_the_run_would_write_is_told_before_the_first_block
     (folder / "paths").mkdir()
     (folder / name).write_text("mine")
     spec = _spec(str(folder), rule)
-    more = {"paths": {**spec["paths"], "keep": True}, "checks": {"facts": True, "calibration": False}}
+    more = {"paths": {**spec["paths"], "keep": "paths"}, "checks": {"facts": True, "calibration": False}}
     with pytest.raises(StoreError, match=f"{name} is there already, and this run did not make it"):
         sg.run(spec | more, overwrite=True)
     assert (folder / name).read_text() == "mine"

@@ -68,7 +68,7 @@ def _run(spec: dict[str, Any], progress: SilentProgress | None = None, **options
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.StressRun, Path]:
     folder = tmp_path_factory.mktemp("runs") / "shocked"
     spec = _spec(folder)
-    spec["paths"] |= {"keep": True}
+    spec["paths"] |= {"keep": "paths"}
     return sg.run(spec), folder
 
 
@@ -179,7 +179,7 @@ def test_fewer_paths_are_shocked_alike_and_a_resumed_run_ends_the_same(
     for name in ("volatile", "dirty"):
         shutil.rmtree(RunFolder(torn).block_path(name, 1))
     spec = _spec(torn)
-    spec["paths"] |= {"keep": True}
+    spec["paths"] |= {"keep": "paths"}
     assert [one.shocks for one in _run(spec).scenarios] == [one.shocks for one in run.scenarios]
     pd.testing.assert_frame_equal(pd.read_parquet(torn / "metrics.parquet"), many, check_exact=True)
     _run(_spec(tmp_path / "few"), paths=20)
@@ -204,7 +204,7 @@ def test_without_the_same_paths_in_the_run_they_are_computed_beside(
 def test_another_size_is_another_run(done: tuple[sg.StressRun, Path], tmp_path: Path) -> None:
     copy = Path(shutil.copytree(done[1], tmp_path / "copy"))
     spec = _spec(copy)
-    spec["paths"] |= {"keep": True}
+    spec["paths"] |= {"keep": "paths"}
     spec["scenarios"][1]["shocks"] = [{**GAP, "size": -0.11}]
     with pytest.raises(StoreError, match="holds another run"):
         sg.run(spec)
@@ -214,7 +214,7 @@ def test_ticks_hold_after_a_shock_and_bars_beyond_the_markets_limit_are_counted(
     market = {"tick_size": 0.05, "price_limit": 0.08}
     scenarios = [{"name": "gap", "shocks": [GAP]}, {"name": "plain"}]  # the unshocked one is sampled first all the same
     spec = _spec(tmp_path / "run", scenarios=scenarios, market=market)
-    spec["paths"] |= {"keep": True}
+    spec["paths"] |= {"keep": "paths"}
     run = sg.run(spec)
     prices = _paths(tmp_path / "run", "gap")[..., :4].astype(np.float64)
     np.testing.assert_allclose(np.round(prices / 0.05) * 0.05, prices, rtol=1e-7)

@@ -42,7 +42,7 @@ def _spec(folder: Path, **changes: Any) -> dict[str, Any]:
         "name": "asked",
         "data": {"source": "sp500", "end": "2016-03-31"},
         "bars": {"context": 60, "horizon": 20},
-        "paths": {"count": 64, "seed": 3, "block": 32, "keep": True},
+        "paths": {"count": 64, "seed": 3, "block": 32, "keep": "paths"},
         "generator": {"kind": "bootstrap"},
         "scenarios": [{"name": "base"}, {"name": "dear", "broker": {"fees": 0.01}}],
         "checks": {"facts": False, "calibration": False},

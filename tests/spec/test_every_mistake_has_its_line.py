@@ -105,10 +105,15 @@ ONE_MISTAKE = [
     ("bars: {horizon: '63'}", "bars.horizon: got '63', expected a whole number from 1 to 10000 (without quotes)"),
     ("bars: ", "bars: got nothing, expected a mapping with some of: context, horizon"),
     ("bars: [1, 2]", "bars: got a list of 2, expected a mapping with some of: context, horizon"),
-    ("paths: {count: 1e9}", "paths.count: got 1000000000.0, expected a whole number from 1 to 1000000"),
-    ("paths: {count: 9999999}", "paths.count: got 9999999, expected a whole number from 1 to 1000000"),
+    ("paths: {count: 1e9}", "paths.count: got 1000000000.0, expected a whole number from 1 to 10000000"),
+    ("paths: {count: 99999999}", "paths.count: got 99999999, expected a whole number from 1 to 10000000"),
     ("paths: {seed: -1}", "paths.seed: got -1, expected a whole number from 0 to 9223372036854775807"),
-    ("paths: {keep: yes}", "paths.keep: got 'yes', expected true or false"),
+    ("paths: {keep: yes}", "paths.keep: got 'yes', expected none, metrics or paths"),
+    ("paths: {keep: true}", "paths.keep: got true, expected none, metrics or paths; write 'paths' for what it meant"),
+    (
+        "paths: {keep: false}",
+        "paths.keep: got false, expected none, metrics or paths; write 'metrics' for what it meant",
+    ),
     (
         "checks: {on_invalid: repare}",
         "checks.on_invalid: got 'repare', expected repair, reject or fail; did you mean 'repair'?",
@@ -321,7 +326,7 @@ def test_every_mistake_is_listed_in_the_order_of_the_lines(mistakes: Mistakes, s
         "checks, market, broker, joint, scenarios, baselines, strategies, limits, report, account, assets, execute",
         "demo.yaml:5: bars.context: got 8, expected a whole number from 32 to 8192",
         "demo.yaml:6: bars.horizn: unknown key; did you mean 'horizon'? Allowed here: context, horizon",
-        "demo.yaml:8: paths.count: got 'many', expected a whole number from 1 to 1000000",
+        "demo.yaml:8: paths.count: got 'many', expected a whole number from 1 to 10000000",
         "demo.yaml:9: limits.max_drawdown: got 2, expected a number above 0 and below 1",
     ]
 
@@ -409,7 +414,7 @@ def test_results_that_would_not_fit_are_refused_with_their_size(mistakes: Mistak
 
 # 1,000,000 paths x 10,000 bars x 6 fields x 4 bytes = 240 GB of kept paths, and 256 MB of metrics.
 def test_kept_paths_count_towards_the_size(mistakes: Mistakes, start: str) -> None:
-    (message,) = mistakes(start + "paths: {count: 1000000, keep: true}\nbars: {horizon: 10000}\n")
+    (message,) = mistakes(start + "paths: {count: 1000000, keep: paths}\nbars: {horizon: 10000}\n")
     assert "an estimated 240 GB" in message
 
 

@@ -44,7 +44,7 @@ def right_spec() -> dict[str, Any]:
         "name": "demo",
         "data": {"source": "sp500", "end": "2017-06-30"},
         "bars": {"context": 64, "horizon": 5},
-        "paths": {"count": 8, "seed": 1, "block": 4, "keep": False},
+        "paths": {"count": 8, "seed": 1, "block": 4, "keep": "metrics"},
         "generator": {"kind": "kronos", "model": "nano", "temperature": 1.0},
         "checks": {"on_invalid": "reject"},
         "broker": {"cash": 1000, "fees": 0.001},

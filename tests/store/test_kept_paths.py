@@ -20,7 +20,7 @@ SPEC = {
     "data": {"end": "2017-06-30"},
     "assets": [{"name": "spx", "source": "sp500"}, {"name": "ndx", "source": "nasdaq"}],
     "bars": {"context": 128, "horizon": 5},
-    "paths": {"count": 48, "keep": True},
+    "paths": {"count": 48, "keep": "paths"},
     "generator": {"kind": "fhs"},
     "checks": {"facts": False, "calibration": False},
     "strategies": [{"use": str(ROOT / "strategies/buy_and_hold.py:BuyAndHold")}],
@@ -83,7 +83,7 @@ def test_paths_that_were_not_kept_are_asked_for(folder, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare)
     next((bare / "paths").glob("base-ndx*")).unlink()
-    with pytest.raises(StoreError, match=r"kept no paths of 'base': base-ndx(.|\n)*keep: true"):
+    with pytest.raises(StoreError, match=r"kept no paths of 'base': base-ndx(.|\n)*keep: paths"):
         sg.read_book(bare)
 
 
