@@ -33,7 +33,7 @@ SPEC = """
 name: parts
 data: {source: sp500, end: 2016-03-31}
 bars: {context: 40, horizon: 8}
-paths: {count: 70, seed: 3, block: 16, keep: true}
+paths: {count: 70, seed: 3, block: 16, keep: paths}
 generator: {kind: bootstrap}
 checks: {facts: false, calibration: false}
 scenarios:

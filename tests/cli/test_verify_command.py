@@ -31,7 +31,7 @@ SPEC = """
 name: trial
 data: {file: prices.csv, end: 2016-03-31}
 bars: {context: 40, horizon: 12}
-paths: {count: 20, seed: 3, block: 8, keep: true}
+paths: {count: 20, seed: 3, block: 8, keep: paths}
 generator: {kind: kronos, model: tiny, device: cpu}
 checks: {facts: false, calibration: false}
 broker: {fees: 0.001}
