@@ -78,7 +78,7 @@ def scenario_gen(
 @app.command(epilog=BACKTEST_EXIT_CODES)
 def run(
     spec: SpecFile,
-    folder: Annotated[Path | None, Optional(help="Run folder instead of report.folder.")] = None,
+    folder: Annotated[str | None, Optional(help="Run folder, or address, instead of report.folder.")] = None,
     device: Annotated[
         str | None, Optional(help="auto, cpu, cuda, cuda:1 or mps, instead of the spec's.", callback=checked_device)
     ] = None,
@@ -109,8 +109,9 @@ def run(
 
       scenario-gen run my.yaml --device cuda --overwrite
 
-      scenario-gen run my.yaml --shard 2/8
       scenario-gen run my.yaml --on processes:4
+
+      scenario-gen run my.yaml --shard 2/8
 
       scenario-gen run my.yaml --paths 1000000 --plan
     """
@@ -120,7 +121,7 @@ def run(
         )
         raise typer.Exit
     if shard is not None:
-        run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet)
+        run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet, on=on)
         raise typer.Exit
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite, on=on)
     code = run_and_show(
@@ -222,7 +223,7 @@ def main() -> None:
 
 def run_and_show(
     spec: Path,
-    folder: Path | None,
+    folder: str | None,
     device: str | None,
     paths: int | None,
     *,
@@ -240,7 +241,7 @@ def run_and_show(
     loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
     from scenario_gen.cli.show import show_run
     from scenario_gen.pipeline import run_spec
-    from scenario_gen.store.folder import PAGE, RunFolder
+    from scenario_gen.store.remote import page_of
 
     result = run_spec(
         loaded,
@@ -258,5 +259,5 @@ def run_and_show(
         write_junit(junit, junit_of_run(result))
     if not quiet:
         show_run(result)
-    say(f"report: {RunFolder(folder or loaded.spec.report.folder).path / PAGE}")
+    say(f"report: {page_of(folder or loaded.spec.report.folder)}")
     return leave(result.findings)

@@ -346,7 +346,7 @@ def checked_moment(value: datetime | None) -> datetime | None:
 Moment = partial(Optional, formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], callback=checked_moment)  # an option
 
 
-def command_line(command: str, *files: Path, **options: object) -> str:
+def command_line(command: str, *files: str | Path, **options: object) -> str:
     """Return the command as it could be typed again; options that were not given are left out."""
     words = ["scenario-gen", command, *map(str, files)]
     for name, value in options.items():

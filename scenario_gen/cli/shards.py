@@ -8,12 +8,21 @@ from typing import Annotated
 
 import typer
 
+from scenario_gen.cli.given import On
 from scenario_gen.cli.manners import Argument, Optional, choose_progress, command_line, leave, say
 from scenario_gen.spec.loader import load_spec
 
 
 def run_part(
-    spec: Path, text: str, folder: Path | None, device: str | None, paths: int | None, *, overwrite: bool, quiet: bool
+    spec: Path,
+    text: str,
+    folder: str | None,
+    device: str | None,
+    paths: int | None,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    on: str | None,
 ) -> None:
     """Compute the blocks of a shard, and say which they are and what to do when all shards are done.
 
@@ -31,19 +40,20 @@ def run_part(
         paths=paths,
         overwrite=overwrite,
         progress=choose_progress(quiet=quiet),
+        on=on,
     )
     owed = "; ".join(f"{name}: {', '.join(map(str, blocks))}" for name, blocks in done.note.due.items())
     many = sum(map(len, done.note.due.values()))
     if not quiet:
         say(f"{done.note.name}: {many} block{'s' * (many != 1)}{f' ({owed})' * bool(owed)}, no report yet")
         say(f"when all shards are done: scenario-gen merge {shlex.quote(str(done.run))}")
-    say(f"shard: {done.store.path}")
+    say(f"shard: {done.store.place()}")
 
 
 def merge(
-    folders: Annotated[list[Path], Argument(metavar="FOLDER...", help="Run folders that shards were given.")],
+    folders: Annotated[list[str], Argument(metavar="FOLDER...", help="Folders or addresses that shards were given.")],
     folder: Annotated[
-        Path | None,
+        str | None,
         Optional(help="Where the run goes; default: the folder that all shards were given, else report.folder."),
     ] = None,
     spec: Annotated[Path | None, Optional(help="The spec, where it no longer lies where the shards found it.")] = None,
@@ -51,6 +61,7 @@ def merge(
         bool, typer.Option("--compute-missing", help="Compute here what shards or blocks are missing or damaged.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")] = False,
+    on: On = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
 ) -> None:
     """Put the shards of a run together, and complete it: the result is that of one run, to the bit.
@@ -66,9 +77,8 @@ def merge(
     """
     from scenario_gen.cli.show import show_run
     from scenario_gen.pipeline.shards import merge_shards
-    from scenario_gen.store.folder import PAGE
 
-    options = {"folder": folder, "spec": spec, "compute-missing": compute_missing, "overwrite": overwrite}
+    options = {"folder": folder, "spec": spec, "compute-missing": compute_missing, "overwrite": overwrite, "on": on}
     result, place = merge_shards(
         folders,
         folder=folder,
@@ -77,8 +87,9 @@ def merge(
         overwrite=overwrite,
         command=command_line("merge", *folders, **options),
         progress=choose_progress(quiet=quiet),
+        on=on,
     )
     if not quiet:
         show_run(result)
-    say(f"report: {place / PAGE}")
+    say(f"report: {place}")
     raise typer.Exit(leave(result.findings))

@@ -147,7 +147,7 @@ def summary(loaded: LoadedSpec) -> str:
     lines.append(f"  in all    {made}, {bars:,} bars, {futures * sets:,} backtests ({tried})")
     if any(one.event is not None or one.portfolio is not None for one in sampled):
         lines.append("            and the branched paths of events that are too rare for plain ones")
-    lines.append(f"  report    {Path(spec.report.folder) / 'index.html'}")
+    lines.append(f"  report    {spec.report.folder.rstrip('/')}/index.html")
     return "\n".join(lines)
 
 
@@ -193,7 +193,7 @@ def _grid_words(use: StrategyUse) -> str:
 
 def show_plan(
     spec: Path,
-    folder: Path | None,
+    folder: str | None,
     device: str | None,
     paths: int | None,
     *,

@@ -43,6 +43,7 @@ from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
 from scenario_gen.store.clean import drop_blocks
 from scenario_gen.store.folder import RUN as RUN_FILE, RunFolder
+from scenario_gen.store.remote import run_folder
 from scenario_gen.store.results import StressRun
 
 __all__ = ["run", "run_spec", "sample", "shocked"]
@@ -103,7 +104,7 @@ def run(
     loaded = spec_from_dict(spec) if isinstance(spec, Mapping) else load_spec(Path(spec))
     return run_spec(
         loaded,
-        folder=None if folder is None else Path(folder),
+        folder=folder,
         device=None,
         paths=None,
         overwrite=overwrite,
@@ -116,7 +117,7 @@ def run(
 def run_spec(
     loaded: LoadedSpec,
     *,
-    folder: Path | None,
+    folder: str | Path | None,
     device: str | None,
     paths: int | None,
     overwrite: bool,
@@ -128,7 +129,7 @@ def run_spec(
 
     Args:
         loaded: the spec and where it came from.
-        folder: run folder instead of the spec's own.
+        folder: run folder or address instead of the spec's own.
         device: device instead of the spec's own.
         paths: number of paths instead of the spec's own.
         overwrite: replace another run that lives in the folder.
@@ -140,7 +141,7 @@ def run_spec(
         ScenarioError: something the user can mend.
     """
     execute = loaded.spec.execute if on is None else place_of(on)
-    store = RunFolder(folder or loaded.spec.report.folder)
+    store = run_folder(folder or loaded.spec.report.folder, progress.note)
     with store.at_work() as lock, open_queue(execute) as queue:
         if not lock.known:
             progress.note(f"the disk of {store.path} knows no locks: see that no second run writes to it")
@@ -175,7 +176,7 @@ def open_study(
 def plan_spec(
     loaded: LoadedSpec,
     *,
-    folder: Path | None,
+    folder: str | Path | None,
     device: str | None,
     paths: int | None,
     overwrite: bool,
@@ -186,7 +187,7 @@ def plan_spec(
     Raises:
         ScenarioError: as the run itself.
     """
-    store = LookedAt(folder or loaded.spec.report.folder)
+    store = LookedAt(run_folder(folder or loaded.spec.report.folder).path)
     study = with_cases(open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
     stages = BOOK_RUN if study.books else RUN
     return plan_of(study, stages, lambda tried, results, findings: _finish(tried, results, findings, loaded, ""))

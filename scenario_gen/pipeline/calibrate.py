@@ -22,7 +22,8 @@ from scenario_gen.pipeline.study import Stage, prepare, tell
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario, override
-from scenario_gen.store.folder import RunFolder, calibration_folder
+from scenario_gen.store.folder import calibration_folder
+from scenario_gen.store.remote import run_folder
 from scenario_gen.store.reports import CalibrationReport, reasons_of, verdicts_of
 
 SAME_ORIGINS = "temperature and top_p were chosen on forecasts of the same time, which flatters them a little"
@@ -133,7 +134,7 @@ def calibrate_spec(
     spec = override(loaded.spec, device=device, paths=None)
     scenarios = tuple(_recalibrated(one) for one in spec.scenarios) if wishes.recalibrate else spec.scenarios
     chosen = _named(scenarios, scenario)
-    kept = calibration_folder(RunFolder(spec.report.folder).path)
+    kept = calibration_folder(run_folder(spec.report.folder).path)
 
     def settings_for(asked: ResolvedScenario, bars: int) -> Settings:
         return wishes.settings(bars, asked.bars.context, asked.bars.horizon, asked.paths.seed)

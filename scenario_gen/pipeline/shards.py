@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenario_gen.errors import SpecError, StoreError
+from scenario_gen.execute.section import open_queue, place_of
 from scenario_gen.files import locked
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.pipeline import open_study, run_spec
@@ -25,7 +26,8 @@ from scenario_gen.pipeline.work import run_blocks
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import override
-from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.folder import PAGE
+from scenario_gen.store.remote import run_folder
 from scenario_gen.store.results import StressRun
 from scenario_gen.store.shards import ShardNote, StoredShard, adopt, missing_from, shard_folder, shards_of
 
@@ -86,30 +88,32 @@ def run_shard(
     loaded: LoadedSpec,
     shard: Shard,
     *,
-    folder: Path | None,
+    folder: str | Path | None,
     device: str | None,
     paths: int | None,
     overwrite: bool,
     progress: Progress,
+    on: str | None = None,
 ) -> StoredShard:
     """Compute the blocks of one shard that its folder does not hold yet.
 
     Args:
         loaded: the spec and where it came from.
         shard: which part.
-        folder: run folder, below which the shard has its own, instead of the spec's.
+        folder: run folder or address, below which the shard has its own, instead of the spec's.
         device: instead of the spec's own.
         paths: number of paths instead of the spec's own.
         overwrite: replace a shard of another run that lives there.
         progress: who hears of stages and notes.
+        on: where it is computed instead of the spec's own.
 
     Raises:
         ScenarioError: something the user can mend.
     """
-    run = RunFolder(folder or loaded.spec.report.folder).path
-    store = RunFolder(shard_folder(run, shard.number, shard.of))
-    with store.at_work():
-        study = open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite)
+    run = folder or loaded.spec.report.folder
+    store = run_folder(shard_folder(run, shard.number, shard.of), progress.note)
+    with store.at_work(), open_queue(loaded.spec.execute if on is None else place_of(on)) as queue:
+        study = open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite, queue=queue)
         due = shard.due(study.grounds)
         source = Path(loaded.filename) if loaded.filename else None
         note = ShardNote(
@@ -127,19 +131,20 @@ def run_shard(
         for hit in (False, True):  # shocks take the paths of others
             part = [ground for ground in mine if bool(ground.scenario.shocks) is hit]
             run_blocks(study, part, lambda own, block: block.index in due[own.name])
-        return StoredShard(store, note, study.identity)
+        return StoredShard(store, note, study.identity, run)
 
 
 def merge_shards(
-    folders: Sequence[Path],
+    folders: Sequence[str | Path],
     *,
-    folder: Path | None,
+    folder: str | Path | None,
     loaded: LoadedSpec | None = None,
     compute_missing: bool,
     overwrite: bool,
     command: str,
     progress: Progress,
-) -> tuple[StressRun, Path]:
+    on: str | None = None,
+) -> tuple[StressRun, str]:
     """Put the blocks of all shards of a run together, and complete the run as if it were resumed.
 
     Args:
@@ -150,14 +155,15 @@ def merge_shards(
         overwrite: replace another run that lives in the folder.
         command: what the user typed, for the report.
         progress: who hears of stages and notes.
+        on: where it is computed instead of the spec's own.
 
     Returns:
-        The result, the same to the bit as that of one run, and the run's folder.
+        The result, the same to the bit as that of one run, and where its page is.
 
     Raises:
         ScenarioError: something the user can mend.
     """
-    shards = shards_of([RunFolder(folder).path for folder in folders])
+    shards = shards_of(folders)
     note = shards[0].note
     with ExitStack() as locks:
         for shard in shards:
@@ -169,16 +175,23 @@ def merge_shards(
             progress.note(f"computed here: {words}")
         spec = loaded or _spec_of(note)
         _refuse_changed_spec(spec, shards[0])
-        alone = len({shard.run for shard in shards}) == 1
-        target = folder or (shards[0].run if alone else Path(spec.spec.report.folder))
-        store = RunFolder(target)
+        alone = len({str(shard.run) for shard in shards}) == 1
+        target = folder or (shards[0].run if alone else spec.spec.report.folder)
+        store = run_folder(target, progress.note)
         with store.at_work():
             taken = adopt(store, shards, overwrite=overwrite)
-    progress.note(f"{taken} blocks of {len(shards)} shards put together in {store.path}")
+    progress.note(f"{taken} blocks of {len(shards)} shards put together in {store.place()}")
     result = run_spec(
-        spec, folder=target, device=note.device, paths=note.paths, overwrite=False, command=command, progress=progress
+        spec,
+        folder=target,
+        device=note.device,
+        paths=note.paths,
+        overwrite=False,
+        command=command,
+        progress=progress,
+        on=on,
     )
-    return result, store.path
+    return result, store.place(PAGE)
 
 
 def _refuse_changed_spec(loaded: LoadedSpec, shard: StoredShard) -> None:

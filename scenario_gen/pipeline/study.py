@@ -240,7 +240,7 @@ class Study:
         shown = _shown(grounds, books)
         identity = identity_of(spec, every, [ground.sampler for ground in every], strategies, shown)
         if store.prepare(identity, overwrite=overwrite):
-            progress.note(f"going on with the run in {store.path}")
+            progress.note(f"going on with the run in {store.place()}")
         store.refuse_foreign_paths(ground.name for ground in grounds if ground.scenario.paths.keep == "paths")
         given = (spec, tuple(grounds), tuple(strategies), store, identity, progress, clock, loaded.place)
         return cls(*given, replays=tuple(replays), books=tuple(books), queue=queue)

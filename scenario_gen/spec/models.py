@@ -92,7 +92,9 @@ class Checks(Section):
 class Report(Section):
     """Where the run folder goes."""
 
-    folder: str = Field(min_length=1, description="run folder, relative to the current directory")
+    folder: str = Field(
+        min_length=1, description="run folder, relative to the current directory, or an address: s3://bucket/runs/a"
+    )
     title: str | None = None
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from scenario_gen.finding import SEVERITY, Finding, Label
 from scenario_gen.store.figures import LEVEL, FigureChange, SideBySide, figures_of, scenarios_of, section_of
 from scenario_gen.store.folder import METRICS, RunFolder
 from scenario_gen.store.manifest import require_as_written
+from scenario_gen.store.remote import open_folder, place_of
 from scenario_gen.store.results import StressRun
 
 ABSENT = "absent"
@@ -75,15 +76,15 @@ def diff_runs(first: Path | str, second: Path | str) -> RunDiff:
     Raises:
         StoreError: one of them is no finished run, or was edited.
     """
-    stores = RunFolder(first), RunFolder(second)
+    stores = open_folder(first, METRICS), open_folder(second, METRICS)
     old, new = (store.read_run() for store in stores)
     beside, figures = figures_of((old, new), (_metrics_of(stores[0]), _metrics_of(stores[1])))
     relabelled = relabelled_findings(old.findings, new.findings)
     only = [_lacking(old, new), _lacking(new, old)]
     moved = sum(figure.moved for figure in figures)
     return RunDiff(
-        first=str(stores[0].path),
-        second=str(stores[1].path),
+        first=place_of(first),
+        second=place_of(second),
         relabelled=relabelled,
         changes=changes_of(old, new),
         only_first=only[0],

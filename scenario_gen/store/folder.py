@@ -79,6 +79,10 @@ class RunFolder:
         """Return what another process may know that makes blocks of the same run, whose names are claimed here."""
         return {"path": self.path.absolute(), "_whole": {}, "_lock": None, "_manifest": None, "_run": self._run}
 
+    def place(self, name: str = "") -> str:
+        """Return what users are told of where a file lies, or the whole run."""
+        return str(self.path / name)
+
     # --- identity: whose folder is this? ---------------------------------------------------------------
 
     @contextmanager

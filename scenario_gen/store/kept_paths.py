@@ -7,8 +7,8 @@ from pathlib import Path
 from scenario_gen.errors import StoreError
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.path_tables import read_path_table
-from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.manifest import require_as_written
+from scenario_gen.store.remote import open_folder
 
 
 def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
@@ -17,13 +17,13 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
     Path k of every asset is the same future; one that was dropped in an asset is dropped in all.
 
     Args:
-        folder: of a run whose spec has several assets and says ``paths: {keep: paths}``.
+        folder: or address, of a run whose spec has several assets and says ``paths: {keep: paths}``.
         scenario: as the spec calls it, without the asset.
 
     Raises:
         StoreError: there is no such run or scenario, its paths were not kept, or a file is not what was written.
     """
-    store = RunFolder(folder)
+    store = open_folder(folder)
     run = store.read_run()
     assets = set(run.spec.get("assets") or ())
     books: dict[str, dict[str, float]] = {}  # scenario to asset to its last close before the paths
@@ -39,6 +39,8 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
             if books
             else "give the spec 'assets', or read paths/*.parquet of one asset as it is",
         )
+    own = [store.paths_path(f"{scenario}.{asset}") for asset in books[scenario]]
+    store = open_folder(folder, *(path.relative_to(store.path).as_posix() for path in own))
     files = {asset: store.paths_path(f"{scenario}.{asset}") for asset in books[scenario]}
     if missing := [path.name for path in files.values() if not path.is_file()]:
         raise StoreError(

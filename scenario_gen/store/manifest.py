@@ -51,7 +51,7 @@ class Manifest:
             return None
         if first != f"run {run}":
             return None
-        return cls(folder, run, [name for name in names[:-1] if _is_below(name)])  # the last was cut off by a kill
+        return cls(folder, run, [name for name in names[:-1] if is_below(name)])  # the last was cut off by a kill
 
     def claim(self, *paths: Path) -> None:
         """Name files before they are written.
@@ -175,7 +175,7 @@ class Manifest:
                 (self._folder / link).unlink()
 
 
-def _is_below(name: str) -> bool:
+def is_below(name: str) -> bool:
     """Say whether a line names something below the folder, whoever wrote it."""
     return NAME.fullmatch(name) is not None and not {".", ".."} & set(name.split("/"))
 
@@ -214,7 +214,7 @@ def unlisted(path: Path) -> StoreError:
     )
 
 
-def other_run(path: Path, present: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
+def other_run(path: Path | str, present: Mapping[str, str], wanted: Mapping[str, str]) -> StoreError:
     """Return the refusal of a folder in which another run lives."""
     differing = [key for key in sorted({*present, *wanted}) if present.get(key) != wanted.get(key)]
     parts = [

@@ -19,8 +19,10 @@ from pathlib import Path, PurePosixPath
 from pydantic import TypeAdapter, ValidationError
 
 from scenario_gen.errors import StoreError
-from scenario_gen.files import atomic, disk_trouble, sha256_of, write_bytes
+from scenario_gen.files import LOCK, atomic, disk_trouble, sha256_of, write_bytes
+from scenario_gen.store.address import Address, address_of, inside
 from scenario_gen.store.folder import DONE, IDENTITY, RunFolder, calibration_folder
+from scenario_gen.store.remote import open_folder
 
 SHARDS, NOTE = "shards", "shard.json"
 NEVER = "never finished"
@@ -81,25 +83,21 @@ class StoredShard:
     store: RunFolder
     note: ShardNote
     identity: dict[str, str]  # of the run that it is a part of
-
-    @property
-    def run(self) -> Path:
-        """The folder that it was given, where it lies below one."""
-        return self.store.path.parents[1] if self.store.path.parent.name == SHARDS else self.store.path
+    run: str | Path  # the folder or address that it was given, as far as that is known
 
 
-def shard_folder(run: Path, number: int, of: int) -> Path:
+def shard_folder(run: str | Path, number: int, of: int) -> str | Path:
     """Return where a shard of a run keeps what it computes."""
-    return run / SHARDS / f"{number}-of-{of}"
+    return inside(run, f"{SHARDS}/{number}-of-{of}")
 
 
-def shards_of(folders: Iterable[Path]) -> list[StoredShard]:
-    """Return the shards that lie in folders or are folders of shards, in their order.
+def shards_of(folders: Iterable[str | Path]) -> list[StoredShard]:
+    """Return the shards that lie in folders or at addresses, or are such a folder themselves, in their order.
 
     Raises:
         StoreError: a folder is none or holds no shard, shards are of different runs or splits, or one is there twice.
     """
-    shards = [_opened(place) for folder in folders for place in _places(folder)]
+    shards = [_opened(place, folder) for folder in folders for place in _places(_here(folder))]
     first = shards[0]
     for other in shards[1:]:
         _refuse_other_run(first, other)
@@ -118,6 +116,23 @@ def shards_of(folders: Iterable[Path]) -> list[StoredShard]:
                 fix="leave one of the two folders out",
             )
     return [by_number[number] for number in sorted(by_number)]
+
+
+def _here(folder: str | Path) -> Path:
+    """Return a folder; of an address a copy of the shards there, none of which is at work.
+
+    Raises:
+        StoreError: one is at work, or the address cannot be reached.
+    """
+    if (address := address_of(folder)) is None:
+        return RunFolder(folder).path
+    if locks := sorted(name for name in Address(address).names() if PurePosixPath(name).name == LOCK):
+        raise StoreError(
+            f"{address} is in use: there is {locks[0]}",
+            expected="shards that have ended",
+            fix=f"wait until that shard has ended; if it was killed, delete {address}/{locks[0]} and run it again",
+        )
+    return open_folder(address, SHARDS, NOTE, "blocks", "calibration").path
 
 
 def _places(folder: Path) -> list[Path]:
@@ -142,11 +157,12 @@ def _places(folder: Path) -> list[Path]:
     )
 
 
-def _opened(folder: Path) -> StoredShard:
+def _opened(folder: Path, given: str | Path) -> StoredShard:
     store = RunFolder(folder)
     if (identity := store.identity()) is None:
         raise StoreError(f"{folder} has lost its {IDENTITY}", expected="a whole shard", fix="run that shard again")
-    return StoredShard(store, ShardNote.load(folder), identity)
+    inner = folder.parent.name == SHARDS and address_of(given) is None
+    return StoredShard(store, ShardNote.load(folder), identity, folder.parents[1] if inner else given)
 
 
 def _refuse_other_run(first: StoredShard, other: StoredShard) -> None:

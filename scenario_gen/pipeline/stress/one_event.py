@@ -33,6 +33,7 @@ from scenario_gen.reading.words import whole
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import MAX_HORIZON, MAX_PATHS, MAX_SEED, Paths, override
 from scenario_gen.store.folder import RunFolder
+from scenario_gen.store.remote import open_folder
 from scenario_gen.stress.event import Event, Sampler
 from scenario_gen.stress.exceedance import Level
 from scenario_gen.stress.rare import (
@@ -139,7 +140,8 @@ def replay_path(loaded: LoadedSpec, name: str, path: str, folder: Path, progress
     except ValueError as error:
         raise SpecError(str(error)) from None
     index = island_of(number)
-    kept = RunFolder(folder).load_arrays(name, index, *ISLAND_ARRAYS, "path_ids", "values")
+    block = RunFolder("").block_path(name, index).as_posix()
+    kept = open_folder(folder, block).load_arrays(name, index, *ISLAND_ARRAYS, "path_ids", "values")
     rows = np.flatnonzero(kept["event_ids"] == number) if "event_ids" in kept else np.empty(0)
     if not len(rows):
         raise SpecError(f"island {index} of {name} has no path {path}", expected="a path of the island")
