@@ -220,7 +220,15 @@ BUGS: tuple[Bug, ...] = (
     *bugs_of(
         "stats/estimate.py",
         "stats/test_estimate.py",
-        ("the order statistics of a quantile are not sorted", "ordered = np.sort(values)", "ordered = values"),
+        (
+            "the order statistics of a quantile are not sorted",
+            (
+                "the order statistics of a quantile are not sorted",
+                "_quantile_of_ordered(np.sort(values), level)",
+                "_quantile_of_ordered(values, level)",
+            ),
+            "_quantile_of_ordered(values, level)",
+        ),
         (
             "the error of a mean takes the population's deviation",
             "float(values.std(ddof=1)) / math.sqrt(n)",

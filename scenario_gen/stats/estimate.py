@@ -68,11 +68,16 @@ def summarise_metric(values: Floats, metric: str = "", weights: Weights | None =
         weights: of the paths, where they do not all stand for as much.
     """
     defined, weighted = _defined(values, weights)
+    if weighted is None:
+        ordered = np.sort(defined)  # once for all levels: most of the time where paths are many
+        quantiles = {str(level): _quantile_of_ordered(ordered, level) for level in QUANTILES}
+    else:
+        quantiles = {str(level): _weighted_quantile(defined, level, weighted) for level in QUANTILES}
     return MetricSummary(
         metric=metric,
         mean=mean(defined, weighted),
         std=_deviation(defined, weighted),
-        quantiles={str(level): quantile(defined, level, weighted) for level in QUANTILES},
+        quantiles=quantiles,
         not_applicable=len(values) - len(defined),
     )
 
@@ -141,7 +146,11 @@ def quantile(values: Floats, level: float, weights: Weights | None = None) -> Es
     values, weights = _defined(values, weights)
     if weights is not None:
         return _weighted_quantile(values, level, weights)
-    ordered = np.sort(values)
+    return _quantile_of_ordered(np.sort(values), level)
+
+
+def _quantile_of_ordered(ordered: Floats, level: float) -> Estimate:
+    """Return a quantile of numbers that stand in order and are none of them NaN."""
     n = len(ordered)
     refusal = _too_few_beyond(n, level)
     if refusal:
