@@ -222,11 +222,7 @@ BUGS: tuple[Bug, ...] = (
         "stats/test_estimate.py",
         (
             "the order statistics of a quantile are not sorted",
-            (
-                "the order statistics of a quantile are not sorted",
-                "_quantile_of_ordered(np.sort(values), level)",
-                "_quantile_of_ordered(values, level)",
-            ),
+            "_quantile_of_ordered(np.sort(values), level)",
             "_quantile_of_ordered(values, level)",
         ),
         (

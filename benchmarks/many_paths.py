@@ -4,8 +4,8 @@
     python -m benchmarks.many_paths --paths 10000000 --keep none
 
 Bootstrap paths of 63 daily bars of the S&P 500, one strategy, stylized facts, no calibration. Seconds are of the
-processor, so that a busy machine tells the same; memory is the most that the process ever had (ru_maxrss). Disk is what
-is left in the run folder, and before that the most that its disk was fuller by, scratch files without a name included.
+processor, so that a busy machine tells the same; memory is the most that the process ever had (ru_maxrss). Disk is what is
+left in the run folder; scratch is what was written to files without a name, which are gone when the numbers are summed up.
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from scenario_gen import __file__ as package
 from scenario_gen.pipeline import run
+from scenario_gen.store.columns import Array, Scratch
 
 COUNTS = (10_000, 100_000, 1_000_000)
-WATCHED = 1.0  # seconds between two looks at the disk
 
 
 def spec_of(count: int, keep: str, folder: Path) -> dict[str, Any]:
@@ -50,24 +48,19 @@ def spec_of(count: int, keep: str, folder: Path) -> dict[str, Any]:
 
 def one_row(count: int, keep: str, around: Path) -> dict[str, float]:
     """Run so many paths in this process and measure it."""
-    folder, free, most, done = around / "run", shutil.disk_usage(around).free, [0], threading.Event()
+    folder, put, scratch = around / "run", Scratch.put, [0]
 
-    def watch() -> None:
-        while not done.wait(WATCHED):
-            most[0] = max(most[0], free - shutil.disk_usage(around).free)
+    def counted(self: Scratch, values: Array) -> int:
+        scratch[0] += values.nbytes
+        return put(self, values)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        run(spec_of(count, keep, folder), folder=folder)
-    finally:
-        done.set()
-        watcher.join()
+    Scratch.put = counted  # type: ignore[method-assign]
+    run(spec_of(count, keep, folder), folder=folder)
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {
         "seconds": time.process_time(),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        "most": most[0],
+        "scratch": scratch[0],
         "left": sum(file.stat().st_size for file in files),
         "files": len(files),
     }
@@ -83,14 +76,14 @@ def main() -> None:
     if asked.row is not None:
         print(json.dumps(one_row(asked.paths[0], asked.keep, asked.row)))
         return
-    print("| paths | keep | processor seconds | most memory | most disk | disk left | files left |")
+    print("| paths | keep | processor seconds | most memory | scratch | disk left | files left |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for count in asked.paths:
         with tempfile.TemporaryDirectory() as around:
             command = [sys.executable, "-m", "benchmarks.many_paths", "--paths", str(count), "--keep", asked.keep]
             ran = subprocess.run([*command, "--row", around], check=True, stdout=subprocess.PIPE)
         told = json.loads(ran.stdout.splitlines()[-1])
-        sizes = " | ".join(f"{told[name] / 1e9:.2f} GB" for name in ("memory", "most", "left"))
+        sizes = " | ".join(f"{told[name] / 1e9:.2f} GB" for name in ("memory", "scratch", "left"))
         print(f"| {count:,} | {asked.keep} | {told['seconds']:.0f} | {sizes} | {told['files']:,} |", flush=True)
 
 
