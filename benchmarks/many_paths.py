@@ -4,8 +4,8 @@
     python -m benchmarks.many_paths --paths 10000000 --keep none
 
 Bootstrap paths of 63 daily bars of the S&P 500, one strategy, stylized facts, no calibration. Seconds are of the
-processor, so that a busy machine tells the same; memory is the most that the process ever had (ru_maxrss). Disk is what is
-left in the run folder; scratch is what was written to files without a name, which are gone when the numbers are summed up.
+processor, so that a busy machine tells the same; memory is the most that the process ever had (ru_maxrss). Disk is what
+is left in the run folder; scratch is what was written to files without a name, which go when the numbers are summed up.
 """
 
 from __future__ import annotations
