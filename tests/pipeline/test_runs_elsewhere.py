@@ -17,11 +17,18 @@ import scenario_gen as sg
 from scenario_gen import pipeline
 from scenario_gen.errors import StrategyError
 from scenario_gen.execute.processes import Processes
-from scenario_gen.execute.queue import Here, Queue
-from scenario_gen.pipeline import run_spec
+from scenario_gen.execute.queue import HERE, Here, Queue
+from scenario_gen.pipeline import open_study, run_spec
+from scenario_gen.pipeline.book.trade import run_book
+from scenario_gen.pipeline.stress.events import with_cases
+from scenario_gen.pipeline.study import Study
+from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
+from tests.pipeline.test_books_in_a_run import spec_in
+
+ROOT = Path(__file__).parents[2]
 
 Unit = TypeVar("Unit")
 Answer = TypeVar("Answer")
@@ -220,3 +227,39 @@ def test_the_place_is_no_part_of_a_runs_identity(strategy: Path, tmp_path: Path,
     assert spec_from_dict(spec).spec.execute.workers == 2
     known = RunFolder(here).identity()
     assert sg.run(spec, on="local").identity == known
+
+
+def _blocks(of: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(of)): file.read_bytes() for file in (of / "blocks").rglob("*") if file.is_file()}
+
+
+def test_books_traded_on_processes_leave_the_blocks_of_one_process(three: Processes, tmp_path: Path) -> None:
+    spec = spec_from_dict(spec_in(tmp_path / "mine", baselines=[]))
+    folders = {"here": HERE, "there": three}
+    for name, queue in folders.items():
+        store, silent = RunFolder(tmp_path / name), SilentProgress()
+        study = open_study(spec, store, silent, device=None, paths=None, overwrite=False, queue=queue)
+        compute_blocks(study)
+        run_book(study.books[0], study)
+    assert _blocks(tmp_path / "there") == _blocks(tmp_path / "here")
+    assert len({name.split("/")[1] for name in _blocks(tmp_path / "here")}) == 3  # two assets, and their book
+
+
+def test_islands_beyond_the_one_that_stops_are_removed(three: Processes, tmp_path: Path) -> None:
+    """Three are wanted at least and made at once, and then three more: the fourth reaches the error asked for."""
+    sampler = {"method": "splitting", "island": 32, "islands": [3, 12], "relative_error": 0.5, "budget": 100}
+    mapping = {
+        "name": "events",
+        "data": {"source": "sp500", "end": "2016-06-30"},
+        "bars": {"context": 128, "horizon": 10},
+        "paths": {"count": 64, "seed": 1, "block": 64},
+        "generator": {"kind": "fhs"},
+        "checks": {"facts": False, "calibration": False},
+        "scenarios": [{"name": "crash", "event": {"functional": "max_drawdown", "at_least": 0.12}, "sampler": sampler}],
+        "strategies": [{"use": f"{ROOT}/strategies/buy_and_hold.py:BuyAndHold"}],
+    }
+    for name, queue in {"here": HERE, "there": three}.items():
+        study = Study.of(spec_from_dict(mapping), RunFolder(tmp_path / name), SilentProgress(), queue=queue)
+        compute_blocks(with_cases(study))
+    assert _blocks(tmp_path / "there") == _blocks(tmp_path / "here")
+    assert {name.split("/")[2] for name in _blocks(tmp_path / "here")} == {f"{index:06d}" for index in range(4)}

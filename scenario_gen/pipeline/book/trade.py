@@ -6,125 +6,43 @@ block of a book leaves. Knows neither how orders are filled (:mod:`scenario_gen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scenario_gen.backtest.account import AT, ENDING, ENDINGS, Floats
+from scenario_gen.backtest.account import Floats
 from scenario_gen.backtest.book import trade_book
-from scenario_gen.backtest.book_losses import SENSES, BookLosses, fall_edges
+from scenario_gen.backtest.book_losses import BookLosses, fall_edges
 from scenario_gen.backtest.book_nulls import SHUFFLED, most_futures, with_book_evidence
 from scenario_gen.backtest.book_risk import book_risk
 from scenario_gen.backtest.evidence import evidence_findings
 from scenario_gen.backtest.findings import ORDERS_PATHS, Stand, ask_strategies, fills_findings
 from scenario_gen.backtest.loader import LoadedStrategy
-from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.reads import unchanged
 from scenario_gen.backtest.result import Realised, StrategyResult, fan_bars, make_fan
 from scenario_gen.candles.check import none_left
 from scenario_gen.finding import Finding
 from scenario_gen.generators.base import Advance
+from scenario_gen.generators.draws import Block
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.export import returns_of
 from scenario_gen.pipeline.blocks import block_indices, block_paths, paths_of, reads_of
+from scenario_gen.pipeline.book.block import BookBlock
 from scenario_gen.pipeline.book.worth import Worth, context_of, realised_worth, together
 from scenario_gen.pipeline.merged import FanColumns, MergedBook
 from scenario_gen.pipeline.named import named_futures, ranked
 from scenario_gen.pipeline.stages import alike, side_by_side
 from scenario_gen.pipeline.study import Book, Results, Study
 from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
+from scenario_gen.pipeline.work import Piece
+from scenario_gen.progress import StageSteps
 from scenario_gen.store.columns import Columns, MetricTable, Scratch, metric_columns
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import BookResult, BookScenario, ScenarioResult
-
-
-@dataclass(frozen=True, eq=False)
-class BookBlock:
-    """What the strategies made of one block of futures."""
-
-    path_ids: NDArray[np.int64]  # of the futures that every asset has [path]
-    metrics: pd.DataFrame  # one row per strategy (its place in the list) and path
-    equity: NDArray[np.float32]  # [strategy, path, fan point]
-    equity_then: NDArray[np.float32]  # [strategy, path] where the real continuation ends; no rows without one
-    losses: list[BookLosses]  # of each strategy, by asset, and of all of them with equal capital, by strategy
-    reads: dict[str, dict[str, str]]  # sums of what each strategy's code has read, by its use and the file's name
-
-    def save(self, store: RunFolder, book: str, index: int) -> None:
-        """Write the block to its folder.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
-        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ("path_ids", "equity", "equity_then")}
-        for place, losses in enumerate(self.losses):
-            arrays |= {f"{_lost(place)}{name}": values for name, values in losses.arrays().items()}
-        store.save_block(book, index, arrays, {"metrics": self.metrics}, {"reads": self.reads})
-
-    @classmethod
-    def load(cls, store: RunFolder, book: Book, index: int, strategies: Sequence[LoadedStrategy]) -> BookBlock:
-        """Read a block back.
-
-        Raises:
-            StoreError: it is missing or not whole.
-        """
-        arrays, frames, notes = store.load_block(book.name, index)
-        return BookBlock(
-            path_ids=arrays["path_ids"],
-            metrics=frames["metrics"],
-            equity=arrays["equity"],
-            equity_then=arrays["equity_then"],
-            losses=[
-                BookLosses.of_arrays(parts, _under(_lost(place), arrays))
-                for place, parts in enumerate(_parts(book, strategies))
-            ],
-            reads=notes["reads"],
-        )
-
-    def fits(self, book: Book, strategies: Sequence[LoadedStrategy], ids: NDArray[np.int64]) -> bool:
-        """Return whether the block holds what this place in this run makes: every future, strategy and column of it.
-
-        Raises:
-            Exception: of nearly any kind, where somebody else made it.
-        """
-        many, bars, ground = len(strategies), len(book.timestamps), book.ground
-        numbers = self.metrics[[metric.name for metric in METRICS]].to_numpy(dtype=np.float64)
-        rows = [(place, path) for place in range(many) for path in ids]
-        return (
-            np.array_equal(self.path_ids, ids)
-            and np.array_equal(self.metrics[["strategy", "path_id"]], np.reshape(rows, (-1, 2)))
-            and len(numbers) == many * len(ids)
-            and self.equity.shape == (many, len(ids), len(fan_bars(bars)))
-            and self.equity_then.shape == (many if len(book.later) else 0, len(ids))
-            and all(np.array_equal(each.path_ids, ids) and _are_numbers(each) for each in self.losses)
-            and (ground.account is None or bool(self.metrics[ENDING].isin(ENDINGS).all()))
-            and (ground.account is None or bool(self.metrics[AT].between(0, bars - 1).all()))
-        )
-
-
-def _lost(place: int) -> str:
-    """Return what the names of a strategy's arrays of losses begin with."""
-    return f"lost{place}_"
-
-
-def _under(start: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name[len(start) :]: values for name, values in arrays.items() if name.startswith(start)}
-
-
-def _parts(book: Book, strategies: Sequence[LoadedStrategy]) -> list[tuple[str, ...]]:
-    """Return whose losses a block keeps: the assets' of each strategy, and the strategies' where there are several."""
-    of_each = [tuple(book.grounds)] * len(strategies)
-    return [*of_each, tuple(strategy.name for strategy in strategies)] if len(strategies) > 1 else of_each
-
-
-def _are_numbers(losses: BookLosses) -> bool:
-    """Return whether every path has a loss of every part, and all are numbers."""
-    parts = [of for sense in SENSES for of in vars(getattr(losses, sense)).values()]
-    return all(of.shape == (len(losses), len(losses.names)) and bool(np.isfinite(of).all()) for of in parts)
 
 
 def trade_books(study: Study, results: Results) -> tuple[Results, list[Finding]]:
@@ -206,6 +124,23 @@ def hold_books_against(study: Study, results: Results) -> tuple[Results, list[Fi
     return results.amended_books(parts), findings
 
 
+@dataclass(frozen=True, eq=False)
+class Trades:
+    """What all blocks of a book are traded with; travels once to each worker."""
+
+    book: Book
+    strategies: Sequence[LoadedStrategy]
+    store: RunFolder
+    edges: Floats  # the return below which each asset falls hard, of all blocks [asset]
+    tested: StageSteps
+
+    def __call__(self, piece: Piece) -> None:
+        """Trade one block and save it."""
+        index = piece.block.index
+        paths = book_block(self.book, self.store, index)
+        traded_block(self.book, self.strategies, paths, self.edges, self.tested).save(self.store, self.book.name, index)
+
+
 def run_book(book: Book, study: Study) -> None:
     """Trade every block of a book that the folder does not hold yet.
 
@@ -215,19 +150,19 @@ def run_book(book: Book, study: Study) -> None:
         StoreError: the disk refuses.
     """
     store, strategies, first = study.store, study.strategies, book.first
-    indices, edges = block_indices(first, store), None
-    left = 0
-    with study.progress.stage(f"{book.name}: backtesting", len(indices) * len(strategies)) as tested:
-        for index in indices:
-            ids = _common_ids(book, store, index)
-            left += len(ids)
-            if _is_kept(book, strategies, store, index, ids):
-                tested(len(strategies))
-                continue
-            edges = hard_falls(book, store) if edges is None else edges  # of all blocks, and the same in each
-            traded_block(book, strategies, book_block(book, store, index), edges, tested).save(store, book.name, index)
-    if not left:
+    ids = {index: _common_ids(book, store, index) for index in block_indices(first, store)}
+    if not any(len(each) for each in ids.values()):
         raise none_left(first.scenario.paths.count, book.name)
+    missing = [index for index, of in ids.items() if not _is_kept(book, strategies, store, index, of)]
+    with study.progress.stage(f"{book.name}: backtesting", len(ids) * len(strategies)) as advance:
+        tested = StageSteps(advance)
+        tested.leave_out((len(ids) - len(missing)) * len(strategies))
+        if not missing:
+            return
+        store.claim(*(file for index in missing for file in store.block_files(book.name, index, ["metrics"])))
+        work = Trades(book, strategies, store, hard_falls(book, store), tested)
+        for _ in study.queue.answers(work, [Piece(book.name, Block(index, 0, 0, 0)) for index in missing]):
+            tested.finish(len(strategies))
 
 
 def book_block(book: Book, store: RunFolder, index: int) -> BookPaths:
