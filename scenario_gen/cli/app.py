@@ -10,11 +10,19 @@ import typer
 
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
-from scenario_gen.cli.given import BACKTEST_EXIT_CODES, CHECK_EXIT_CODES, On, PairsCommand, backtest, check
+from scenario_gen.cli.given import (
+    BACKTEST_EXIT_CODES,
+    CHECK_EXIT_CODES,
+    Junit,
+    On,
+    PairsCommand,
+    backtest,
+    check,
+    tell_ci,
+)
 from scenario_gen.cli.manners import (
     Argument,
     Interruption,
-    Junit,
     Optional,
     PoliteGroup,
     checked_device,
@@ -120,6 +128,8 @@ def run(
             spec, folder, device, paths, overwrite=overwrite, quiet=quiet, as_json=as_json, shard=shard, plan=plan
         )
         raise typer.Exit
+    if shard is not None and junit is not None:
+        raise typer.BadParameter("a shard judges nothing: give it to scenario-gen merge", param_hint="--junit")
     if shard is not None:
         run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet, on=on)
         raise typer.Exit
@@ -253,10 +263,7 @@ def run_and_show(
         progress=choose_progress(quiet=quiet),
         on=on,
     )
-    if junit is not None:
-        from scenario_gen.report.junit import junit_of_run, write_junit
-
-        write_junit(junit, junit_of_run(result))
+    tell_ci(junit, result.name, result)
     if not quiet:
         show_run(result)
     say(f"report: {page_of(folder or loaded.spec.report.folder)}")

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.given import On, tell_ci
+from scenario_gen.cli.given import Junit, On, tell_ci
 from scenario_gen.cli.manners import (
     GATE_FAILED,
     USER_MISTAKE,
     Argument,
     AsJson,
-    Junit,
     Moment,
     Optional,
     Quiet,

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand
 
-from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Junit, Optional, Quiet, say, say_json
+from scenario_gen.cli.manners import GATE_FAILED, USER_MISTAKE, Argument, AsJson, Optional, Quiet, say, say_json
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.section import place_of
 from scenario_gen.market.section import Market
@@ -20,6 +20,7 @@ from scenario_gen.spec.models import MAX_CONTEXT, MAX_SEED
 
 if TYPE_CHECKING:
     from scenario_gen.store.reports import AnyReport, AssetsReport, BacktestReport, CheckReport
+    from scenario_gen.store.results import StressRun
 
 CHECK_EXIT_CODES = (
     "Exit codes: 0 nothing fails; 4 a gate fails; 2 a mistake in the arguments, the paths or the reference, or a "
@@ -63,6 +64,7 @@ def checked_place(value: str | None) -> str | None:
         raise typer.BadParameter(f"{error.problem}, expected {error.expected}") from None
 
 
+Junit = Annotated[Path | None, Optional(metavar="FILE", dir_okay=False, help="Write findings as JUnit XML, too.")]
 On = Annotated[
     str | None, Optional(help="Where to compute: local, processes, processes:4, ray or ray:8.", callback=checked_place)
 ]
@@ -139,7 +141,7 @@ def _market(**given: float | None) -> Market:
         raise typer.BadParameter(f"got {first['input']:g}: {first['msg'].lower()}", param_hint=option) from None
 
 
-def tell_ci(junit: Path | None, name: str, report: AnyReport) -> None:
+def tell_ci(junit: Path | None, name: str, report: AnyReport | StressRun) -> None:
     """Write what a report found as JUnit XML, where a file is named."""
     if junit is not None:
         from scenario_gen.report.junit import junit_of_report, write_junit

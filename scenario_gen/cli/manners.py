@@ -252,7 +252,6 @@ Optional = partial(typer.Option, show_default=False)  # an option whose default 
 Argument = partial(typer.Argument, show_default=False)
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Junit = Annotated[Path | None, Optional(metavar="FILE", dir_okay=False, help="Write findings as JUnit XML, too.")]
 AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
     "merge": "run the same command again to go on",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scenario_gen.cli.given import On
+from scenario_gen.cli.given import Junit, On, tell_ci
 from scenario_gen.cli.manners import Argument, Optional, choose_progress, command_line, leave, say
 from scenario_gen.spec.loader import load_spec
 
@@ -62,6 +62,7 @@ def merge(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")] = False,
     on: On = None,
+    junit: Junit = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
 ) -> None:
     """Put the shards of a run together, and complete it: the result is that of one run, to the bit.
@@ -89,6 +90,7 @@ def merge(
         progress=choose_progress(quiet=quiet),
         on=on,
     )
+    tell_ci(junit, result.name, result)
     if not quiet:
         show_run(result)
     say(f"report: {place}")

@@ -35,8 +35,10 @@ def junit_of_run(run: StressRun) -> bytes:
     return junit_xml(run.name, run.findings, seconds=sum(run.seconds.values()), stamp=stamp, properties=told)
 
 
-def junit_of_report(name: str, report: AnyReport) -> bytes:
-    """Return what another command found as JUnit XML: its findings, or the verdict of each group with its reason."""
+def junit_of_report(name: str, report: AnyReport | StressRun) -> bytes:
+    """Return what a command found as JUnit XML: its findings, or the verdict of each group with its reason."""
+    if isinstance(report, StressRun):
+        return junit_of_run(report)
     if isinstance(report, BacktestReport):
         return junit_xml(name, report.findings)
     groups = report.verdicts.items()
