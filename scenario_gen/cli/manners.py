@@ -42,8 +42,7 @@ from scenario_gen.market.section import moment_of
 from scenario_gen.progress import Progress
 from scenario_gen.version import VERSION
 
-INTERRUPTED = 130
-OUTPUT_LOST = 2
+INTERRUPTED, OUTPUT_LOST = 130, 2
 
 
 def say(text: str, *, err: bool = False) -> None:
