@@ -1382,4 +1382,60 @@ BUGS: tuple[Bug, ...] = (
         "spec/test_assets_in_a_spec.py",
         ("a scenario may have the name of another's asset", 'if isinstance(name, str) and "." in name', "if False"),
     ),
+    *bugs_of(
+        "stats/compared.py",
+        "stats/test_compared.py",
+        (
+            "a small sample's own error stands beside a large one",
+            "max(math.sqrt(sum(parts)), _pooled(parts, (n, m)))",
+            "math.sqrt(sum(parts))",
+        ),
+        (
+            "pairs are compared as if they were two samples",
+            "MeanTest.of(spread[1] - spread[0])",
+            "MeanTest.of(spread[1] - np.roll(spread[0], 1))",
+        ),
+        ("a figure of fewer paths moves as little as one of all", "(len(every) / len(terms))", "1.0"),
+        ("a quantile's margin is that of its share", 'if self.kind != "quantile":', "if self.kind:"),
+    ),
+    *bugs_of(
+        "store/figures.py",
+        "store/test_diff.py",
+        (
+            "the figures of two runs are tested one by one",
+            "holm([change.p for change in changes])",
+            "[change.p for change in changes]",
+        ),
+        (
+            "runs with other seeds are compared path by path",
+            '"another seed": [each.get("seed") for each in paths]',
+            '"another seed": [0, 0]',
+        ),
+    ),
+    *bugs_of(
+        "store/diff.py",
+        "store/test_diff.py",
+        ("a strategy that is gone changes nothing", "bool(moved or only[0])", "bool(moved)"),
+        ("a finding that fails now is told last", "-after, before", "after, before"),
+    ),
+    *bugs_of(
+        "store/clean.py",
+        "cli/test_runs_commands.py",
+        ("a cleaned run's sums name what went", "if name not in gone]", "if name]"),
+        ("kept paths are cleaned where they shall stay", '"paths": ("blocks",),', '"paths": ("blocks", "paths"),'),
+    ),
+    *bugs_of(
+        "report/junit.py",
+        "report/test_junit.py",
+        (
+            "what nobody could judge passes in CI",
+            'SKIPPED: tuple[Label, ...] = ("INCONCLUSIVE", "UNTESTABLE")',
+            'SKIPPED: tuple[Label, ...] = ("INCONCLUSIVE",)',
+        ),
+        (
+            "two findings of one name are one case",
+            "if names.count(each) > 1 else each",
+            "if names.count(each) > 9 else each",
+        ),
+    ),
 )

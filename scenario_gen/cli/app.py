@@ -123,6 +123,9 @@ def run(
 
       scenario-gen run my.yaml --paths 1000000 --plan
     """
+    if junit is not None and (plan or shard is not None):
+        what = "a plan judges nothing" if plan else "a shard judges nothing: give it to scenario-gen merge"
+        raise typer.BadParameter(what, param_hint="--junit")
     if plan or as_json:
         show_plan(
             spec, folder, device, paths, overwrite=overwrite, quiet=quiet, as_json=as_json, shard=shard, plan=plan

@@ -37,9 +37,7 @@ def commands() -> Iterator[list[str]]:
     prose = re.findall(r"`(scenario-gen [^`]+)`", CI)
     for script in (*SCRIPTS.values(), *gitlab, *prose):
         for line in script.splitlines():
-            words = shlex.split(
-                re.sub(r"\$\{\w+:\+(.*?)\}", r"\1", line)
-            )  # ${PATHS:+...} as if given
+            words = shlex.split(re.sub(r"\$\{\w+:\+(.*?)\}", r"\1", line))  # ${PATHS:+...} as if given
             if words[:1] == ["scenario-gen"]:
                 yield words[1:]
 

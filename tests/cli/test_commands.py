@@ -143,8 +143,9 @@ def test_run_writes_its_findings_for_ci_as_well(
     assert [suite.get("timestamp") for suite in root] == ["2020-01-01T00:00:00"] * 2
     Path("folder").mkdir()
     assert invoke("run", spec, "--junit", "folder").exit_code == 2  # before anything is run
-    refused = invoke("run", spec, "--shard", "1/2", "--junit", "ci/junit.xml")
-    assert refused.exit_code == 2 and "a shard judges nothing" in refused.stderr
+    for words in (("--shard", "1/2"), ("--plan",)):
+        refused = invoke("run", spec, *words, "--junit", "ci/junit.xml")
+        assert refused.exit_code == 2 and "judges nothing" in refused.stderr
 
 
 def test_run_leaves_to_the_spec_what_is_not_asked(spec: Path, invoke: Invoke, pipeline: dict[str, Any]) -> None:
