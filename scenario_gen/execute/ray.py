@@ -201,6 +201,7 @@ class RayWorkers:
             num_cpus=terms.cpus, num_gpus=terms.gpus, max_restarts=0, scheduling_strategy="SPREAD"
         )(worker_class())
         self._failed_starts = 0
+        self._sent: tuple[object, Any] | None = None  # the work of the last call, and where the object store holds it
 
     @property
     def workers(self) -> int:
@@ -219,7 +220,9 @@ class RayWorkers:
         Raises:
             ExecuteError: also where no worker comes within the seconds that the terms allow.
         """
-        held = self._ray.put(cloudpickle.dumps(work))
+        if self._sent is None or self._sent[0] is not work:
+            self._sent = (work, self._ray.put(cloudpickle.dumps(work)))
+        held = self._sent[1]
         call = Round(held.hex(), held, units, deque(range(len(units))))
         most = min(self.workers, len(units))
         since = time.monotonic()
@@ -245,7 +248,7 @@ class RayWorkers:
         """Let all workers go."""
         for worker in (*self._idle, *self._hired.values()):
             self._ray.kill(worker)
-        self._idle, self._hired = [], {}
+        self._idle, self._hired, self._sent = [], {}, None
 
     def refuse_what_is_not_there(self) -> None:
         """Refuse needs that no node of a cluster to which none will be added can meet."""

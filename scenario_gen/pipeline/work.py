@@ -7,21 +7,27 @@ know how a block is made (:mod:`scenario_gen.pipeline.blocks`), nor where.
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.candles.check import none_left
+from scenario_gen.errors import StoreError
 from scenario_gen.execute.queue import HERE
+from scenario_gen.files import write_bytes
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.pipeline.blocks import FRAMES, Draw, Drawn, checked_candles, is_kept, island_record, run_block
 from scenario_gen.pipeline.stress.events import case_of
 from scenario_gen.pipeline.stress.shocks import draw_of
 from scenario_gen.pipeline.study import Prepared, Study
-from scenario_gen.progress import Progress, StageSteps
+from scenario_gen.progress import StageSteps
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.rare import IslandRecord, stopped
 
@@ -94,6 +100,66 @@ class Blocks:
         return self.draws[ground.name](ground, block, self.sampled)
 
 
+SEEN = ".seen-by-workers"  # in the folder of a run at work
+
+
+@dataclass(frozen=True, eq=False)
+class Delivered:
+    """Blocks that come back with their files from a machine which does not see the folder of the run."""
+
+    blocks: Blocks
+    token: str  # that lies in the folder
+
+    @classmethod
+    def of(cls, blocks: Blocks) -> Delivered:
+        """Leave a token in the folder of the run, by which a worker knows it.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        token = secrets.token_hex(16)
+        write_bytes(blocks.store.path / SEEN, token.encode())
+        return cls(blocks, token)
+
+    def __call__(self, piece: Piece) -> tuple[int, dict[str, bytes]] | None:
+        """Return how many paths of a block are kept, and its files where they cannot be saved at their place.
+
+        None where the block takes the paths of others, which lie in the folder too: whoever sees it makes the block.
+        """
+        try:
+            seen = (self.blocks.store.path / SEEN).read_bytes() == self.token.encode()
+        except OSError:
+            seen = False
+        if seen:
+            return self.blocks(piece), {}
+        if any(ground.scenario.shocks for ground in self.blocks.grounds if ground.name == piece.scenario):
+            return None
+        with TemporaryDirectory(prefix="scenario-gen-") as place:
+            store = copy(self.blocks.store)
+            store.path = Path(place)
+            kept = replace(self.blocks, store=store)(piece)
+            folder = store.block_path(piece.scenario, piece.block.index)
+            return kept, {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def _received(store: RunFolder, piece: Piece, files: Mapping[str, bytes]) -> None:
+    """Save the files of a block that was made where the folder is not seen; the one that makes it count comes last.
+
+    Raises:
+        StoreError: the disk refuses, or the block is not whole.
+    """
+    folder = store.block_path(piece.scenario, piece.block.index)
+    *names, last = [file.name for file in store.block_files(piece.scenario, piece.block.index, FRAMES)]
+    for name in (*names, last):
+        write_bytes(folder / name, files.get(name, b""))
+    if not store.has_block(piece.scenario, piece.block.index):
+        raise StoreError(
+            f"{piece} came back from a worker and is not whole",
+            expected="the files that the worker had written",
+            fix="run again: blocks that are there stay",
+        )
+
+
 # --- Handing out ---
 
 
@@ -126,7 +192,7 @@ def run_blocks(study: Study, grounds: Sequence[Prepared], wanted: Wanted = every
     total, many = sum(bars[piece.scenario] for piece in planned), len(study.alone)
     what = grounds[0].name if len(grounds) == 1 else f"{len(grounds)} scenarios"
     doing = f"sampling {sum(plan.count for plan in plans.values())} paths"
-    with _stages(study.progress, what, doing, total, many * len(planned)) as (sampled, tested):
+    with _stages(study, what, doing, total, many * len(planned)) as (sampled, tested):
         missing = [
             Piece(ground.name, block)
             for ground in grounds
@@ -136,7 +202,7 @@ def run_blocks(study: Study, grounds: Sequence[Prepared], wanted: Wanted = every
         whole = {name for name, count in Counter(piece.scenario for piece in planned).items() if count == left[name]}
         sampled.leave_out(total - sum(bars[piece.scenario] for piece in missing))
         tested.leave_out(many * (len(planned) - len(missing)))
-        work = Blocks(grounds, study.grounds, study.alone, study.store, sampled, tested)
+        work = Delivered.of(Blocks(grounds, study.grounds, study.alone, study.store, sampled, tested))
         for piece, paths in _computed(study, work, missing):
             sampled.finish(bars[piece.scenario])
             tested.finish(many)
@@ -148,23 +214,31 @@ def run_blocks(study: Study, grounds: Sequence[Prepared], wanted: Wanted = every
                     raise none_left(plans[piece.scenario].count, piece.scenario)
 
 
-def _computed(study: Study, work: Blocks, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int]]:
+def _computed(study: Study, work: Delivered, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int]]:
     """Yield each piece and how many paths of it are kept, as they are finished."""
-    store = study.store
+    store, noted = study.store, False
     store.claim(*(file for piece in pieces for file in store.block_files(piece.scenario, piece.block.index, FRAMES)))
-    for place, paths in study.queue.answers(work, pieces):
-        yield pieces[place], paths
+    for place, answer in study.queue.answers(work, pieces):
+        piece = pieces[place]
+        if answer is None and not noted:
+            study.progress.note(f"{piece.scenario}: made here, as workers do not see {store.path}")
+            noted = True
+        paths, files = (work.blocks(piece), {}) if answer is None else answer
+        if files:
+            _received(store, piece, files)
+        yield piece, paths
 
 
 @contextmanager
-def _stages(
-    progress: Progress, what: str, sampling: str, bars: int, tests: int
-) -> Iterator[tuple[StageSteps, StageSteps]]:
-    with (
-        progress.stage(f"{what}: {sampling}", bars) as sampled,
-        progress.stage(f"{what}: backtesting", tests) as tested,
-    ):
-        yield StageSteps(sampled), StageSteps(tested)
+def _stages(study: Study, what: str, sampling: str, bars: int, tests: int) -> Iterator[tuple[StageSteps, StageSteps]]:
+    try:
+        with (
+            study.progress.stage(f"{what}: {sampling}", bars) as sampled,
+            study.progress.stage(f"{what}: backtesting", tests) as tested,
+        ):
+            yield StageSteps(sampled), StageSteps(tested)
+    finally:
+        (study.store.path / SEEN).unlink(missing_ok=True)
 
 
 def run_islands(study: Study, ground: Prepared) -> None:
@@ -176,11 +250,8 @@ def run_islands(study: Study, ground: Prepared) -> None:
     case, store = case_of(ground), study.store
     steps, records = len(case.plain.measure) * len(ground.timestamps), list[IslandRecord]()
     (fewest, most), many, upto, left = case.sampler.islands, len(study.alone), 0, 0
-    with _stages(study.progress, ground.name, f"islands of {case.sampler.island} paths", most, most * many) as (
-        sampled,
-        tested,
-    ):
-        work = Blocks([ground], study.grounds, study.alone, store, sampled, tested)
+    with _stages(study, ground.name, f"islands of {case.sampler.island} paths", most, most * many) as (sampled, tested):
+        work = Delivered.of(Blocks([ground], study.grounds, study.alone, store, sampled, tested))
         while not stopped(records, case.sampler, steps):
             upto = min(most, max(fewest, len(records) + study.queue.workers))
             batch = [Block(index, 0, 0, 0) for index in range(len(records), upto)]
