@@ -126,11 +126,7 @@ class Delivered:
 
         None where the block takes the paths of others, which lie in the folder too: whoever sees it makes the block.
         """
-        try:
-            seen = (self.blocks.store.path / SEEN).read_bytes() == self.token.encode()
-        except OSError:
-            seen = False
-        if seen:
+        if self.blocks.store.everywhere or self._sees_folder():
             return self.blocks(piece), {}
         if any(ground.scenario.shocks for ground in self.blocks.grounds if ground.name == piece.scenario):
             return None
@@ -140,6 +136,12 @@ class Delivered:
             kept = replace(self.blocks, store=store)(piece)
             folder = store.block_path(piece.scenario, piece.block.index)
             return kept, {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    def _sees_folder(self) -> bool:
+        try:
+            return (self.blocks.store.path / SEEN).read_text() == self.token
+        except (OSError, ValueError):  # another machine's file may be anything
+            return False
 
 
 def _received(store: RunFolder, piece: Piece, files: Mapping[str, bytes]) -> None:

@@ -68,6 +68,8 @@ def calibration_folder(run: Path) -> Path:
 class RunFolder:
     """A folder that holds one run; ``~`` is the user's home. Constructing it touches nothing."""
 
+    everywhere = False  # whether workers of other machines reach its blocks without this disk
+
     def __init__(self, path: Path | str) -> None:
         self.path = user_path(path)
         self._whole: dict[Path, list[tuple[int, int, int]]] = {}  # blocks whose sums held, by their files' stamps

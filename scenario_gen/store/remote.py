@@ -67,6 +67,8 @@ def mirror_of(address: str, use: str = "runs") -> Path:
 class RemoteFolder(RunFolder):
     """A run folder whose files are a mirror of those at an address."""
 
+    everywhere = True
+
     def __init__(self, address: str, note: Callable[[str], None] | None = None) -> None:
         super().__init__(mirror_of(address))
         self.address = address
