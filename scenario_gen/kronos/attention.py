@@ -15,12 +15,12 @@ from torch import Tensor
 from scenario_gen.kronos.device import Dense, packs
 
 PAGE = 16  # own bars that lie together
+SAFE = (2.0**-100, 2.0**100)  # a sum of exponentials between these has lost nothing to the ends of float32
+ASKED = 64  # of a context's bars are asked how large scores are
 
 
 class Part(Protocol):
     """Some heads of a shared prefix."""
-
-    heads: slice
 
     def scores(self, q: Tensor) -> Tensor:
         """Return float32 scores [h, M, T] of queries [h, M, E]."""
@@ -46,24 +46,36 @@ class Own(Protocol):
 def attend(q: Tensor, prefix: Prefix, own: Own) -> Tensor:
     """Return attention [M, H * E] of queries [H, M, E] over the shared prefix and the paths' own bars.
 
-    One softmax over both: scores are shifted by their common maximum, exponentiated apart and divided by the common
-    sum, so nothing is concatenated and the prefix is never expanded to the paths.
+    One softmax over both: scores are exponentiated apart and divided by the common sum, so nothing is concatenated and
+    the prefix is never expanded to the paths. A prefix that knows how large its scores usually are has taken that off
+    them; what is left needs no shift by its maximum while all sums are ``SAFE``, and is done again with one otherwise.
     """
-    heads, rows, dim = q.shape
-    private = own.scores(q)
-    peak = private.amax(-1, keepdim=True)  # [H, M, 1]
-    total = torch.empty_like(peak)
-    mixed = q.new_empty(heads, rows, dim, dtype=torch.float32)
-    for part in prefix.parts:
-        shared = part.scores(q[part.heads])
-        top = torch.maximum(shared.amax(-1, keepdim=True), peak[part.heads], out=peak[part.heads])
-        shared.sub_(top).exp2_()
-        torch.sum(shared, -1, keepdim=True, out=total[part.heads])
-        mixed[part.heads] = part.mix(shared)
-    private.sub_(peak).exp2_()
-    total += private.sum(-1, keepdim=True)
-    mixed += own.mix(private)
+    mixed, total = _summed(q, prefix, own, shifted=prefix.usual is None)
+    if prefix.usual is not None:
+        least, most = torch.aminmax(total)
+        if not (least > SAFE[0] and most < SAFE[1]):  # also where one is no number
+            mixed, total = _summed(q, prefix, own, shifted=True)
     return mixed.div_(total).transpose(0, 1).flatten(1)
+
+
+def _summed(q: Tensor, prefix: Prefix, own: Own, *, shifted: bool) -> tuple[Tensor, Tensor]:
+    """Return the sum of the values [H, M, E] times the exponentials of their scores, and the sum of those [H, M, 1]."""
+    private = own.scores(q)
+    if prefix.usual is not None:
+        private -= prefix.usual
+    peaks = private.amax(-1, keepdim=True) if shifted else q[..., :1]  # [H, M, 1]; unused without a shift
+    tops, totals, mixed = [], [], []
+    for part, mine, peak in zip(prefix.parts, q.split(prefix.together), peaks.split(prefix.together), strict=True):
+        shared = part.scores(mine)
+        if shifted:
+            tops.append(torch.maximum(shared.amax(-1, keepdim=True), peak))
+            shared -= tops[-1]
+        totals.append(shared.exp2_().sum(-1, keepdim=True))
+        mixed.append(part.mix(shared))
+    if shifted:
+        private -= torch.cat(tops)
+    total = torch.cat(totals).add_(private.exp2_().sum(-1, keepdim=True))
+    return torch.cat(mixed).add_(own.mix(private)), total
 
 
 class Prefix:
@@ -71,24 +83,38 @@ class Prefix:
 
     A single context on a processor is laid out per head for packed products, so that a head's scores are made, turned
     into weights and used while they are in the cache. Otherwise all heads go together.
+
+    Args:
+        k: keys.
+        v: values.
+        queries: the contexts' own [H, P, T, E], from which how large scores usually are is learned; else 0 is taken.
     """
 
-    def __init__(self, k: Tensor, v: Tensor) -> None:
+    def __init__(self, k: Tensor, v: Tensor, queries: Tensor | None = None) -> None:
         heads, contexts = k.shape[:2]
         self.k = k
+        self.usual: Tensor | None = None  # [H, 1, 1], taken off all scores
+        self.together = heads  # in one part
         self.parts: list[Part]
         if contexts == 1 and packs(k.device):
-            self.parts = [_PackedHead(i, k[i, 0], v[i, 0]) for i in range(heads)]
+            self.usual = k.new_zeros(heads, 1, 1) if queries is None else _usual(queries[:, 0, -ASKED:], k[:, 0])
+            self.together = 1
+            self.parts = [_PackedHead(*each) for each in zip(k[:, 0], v[:, 0], self.usual, strict=True)]
         else:
             self.parts = [_AllHeads(k, v)]
 
 
-class _PackedHead:
-    """One head of one context: its keys and values as fixed weights."""
+def _usual(queries: Tensor, k: Tensor) -> Tensor:
+    """Return the middle of the largest scores [H, 1, 1] of queries [H, S, E] over keys [H, T, E]."""
+    largest = (queries @ k.transpose(-1, -2)).amax(-1, keepdim=True)  # [H, S, 1]
+    return (largest.amax(1, keepdim=True) + largest.amin(1, keepdim=True)) / 2
 
-    def __init__(self, head: int, k: Tensor, v: Tensor) -> None:
-        self.heads = slice(head, head + 1)
-        self.keys, self.values = Dense(k), Dense(v.T)
+
+class _PackedHead:
+    """One head of one context: its keys and values as fixed weights, and what is taken off its scores."""
+
+    def __init__(self, k: Tensor, v: Tensor, usual: Tensor) -> None:
+        self.keys, self.values = Dense(k, -usual[0].expand(len(k)).contiguous()), Dense(v.T)
 
     def scores(self, q: Tensor) -> Tensor:
         return self.keys(q[0])[None]
@@ -99,8 +125,6 @@ class _PackedHead:
 
 class _AllHeads:
     """All heads of all contexts as batched products."""
-
-    heads = slice(None)
 
     def __init__(self, k: Tensor, v: Tensor) -> None:
         self.k, self.v = k, v
@@ -170,8 +194,15 @@ class NewestBars:
     def mix(self, weights: Tensor) -> Tensor:
         """See :class:`Own`."""
         rows = weights[..., None, :].to(self.like.dtype)
-        parts = [part @ values for part, (_, values) in zip(rows.split(PAGE, -1), self._filled(), strict=True)]
-        return torch.stack(parts).sum(0).squeeze(-2) if len(parts) > 1 else parts[0].squeeze(-2)
+        parts = list(zip(rows.split(PAGE, -1), (values for _, values in self._filled()), strict=True))
+        if self.like.dtype != torch.float32:  # pages are added up in more digits than they come in
+            return torch.stack([part @ values for part, values in parts]).sum(0).squeeze(-2)
+        first, values = parts[0]
+        mixed = first @ values  # [H, N, 1, E]
+        together = mixed.flatten(0, 1)
+        for part, values in parts[1:]:
+            together.baddbmm_(part.flatten(0, 1), values.flatten(0, 1))
+        return mixed.squeeze(-2)
 
 
 def _lines(rows: Tensor, shape: tuple[int, int, int, int]) -> Tensor:

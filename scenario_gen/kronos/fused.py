@@ -101,7 +101,7 @@ class FusedBlock:
         q, k, v = self.project(x, self.turns.at(0, steps, 2 * self.attn.n_heads))
         q, k, v = (part.unflatten(1, (contexts, steps)).contiguous() for part in (q, k, v))  # [H, P, T, E]
         seen = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1 / LOG2E)
-        return self.finish(x, seen.permute(1, 2, 0, 3).flatten(0, 1).flatten(1)), Prefix(k, v)
+        return self.finish(x, seen.permute(1, 2, 0, 3).flatten(0, 1).flatten(1)), Prefix(k, v, q)
 
 
 def keep_dtype(dense: Dense) -> torch.dtype:
