@@ -92,6 +92,28 @@ def _ignore(steps: int) -> None:
     del steps
 
 
+MOST_NAMED = 3  # in front of a note
+
+
+class SharedNotes:
+    """Notes about scenarios: what is the same of several is passed on once, with their names."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, name: str, text: str) -> None:
+        """Note a line about a scenario."""
+        names = self._names.setdefault(text, [])
+        if name not in names:
+            names.append(name)
+
+    def tell(self, progress: Progress) -> None:
+        """Pass every line on, in the order in which they came."""
+        for text, names in self._names.items():
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            progress.note(f"{', '.join(names[:MOST_NAMED])}{more}: {text}")
+
+
 def peak_memory() -> int:
     """Return the most bytes that this process has held in memory so far."""
     import resource  # not on Windows

@@ -127,12 +127,9 @@ def run(
         what = "a plan judges nothing" if plan else "a shard judges nothing: give it to scenario-gen merge"
         raise typer.BadParameter(what, param_hint="--junit")
     if plan or as_json:
-        show_plan(
-            spec, folder, device, paths, overwrite=overwrite, quiet=quiet, as_json=as_json, shard=shard, plan=plan
-        )
+        given = {"overwrite": overwrite, "quiet": quiet, "as_json": as_json, "plan": plan}
+        show_plan(spec, folder, device, paths, shard=shard, on=on, **given)
         raise typer.Exit
-    if shard is not None and junit is not None:
-        raise typer.BadParameter("a shard judges nothing: give it to scenario-gen merge", param_hint="--junit")
     if shard is not None:
         run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet, on=on)
         raise typer.Exit

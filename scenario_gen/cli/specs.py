@@ -202,6 +202,7 @@ def show_plan(
     as_json: bool,
     shard: str | None,
     plan: bool,
+    on: str | None,
 ) -> None:
     """Print what a run would do and cost.
 
@@ -218,7 +219,9 @@ def show_plan(
     from scenario_gen.pipeline import plan_spec
 
     progress = choose_progress(quiet=quiet)
-    planned = plan_spec(loaded, folder=folder, device=device, paths=paths, overwrite=overwrite, progress=progress)
+    planned = plan_spec(
+        loaded, folder=folder, device=device, paths=paths, overwrite=overwrite, progress=progress, on=on
+    )
     if as_json:
         say_json(planned)
     else:

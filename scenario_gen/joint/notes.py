@@ -38,7 +38,7 @@ def notes_of_paths(members: Mapping[str, BookAsset], coupling: Coupling, pilot: 
         return ["assets draw the same dated bars: they hang together as those bars did, which no target moves"]
     names = list(members)
     return [
-        *_out_of_reach(names, pilot, aim),
+        *_off_the_aim(names, pilot, aim),
         *_out_of_order(names, pilot),
         *_ranges(list(members.values()), pilot),
         "what is joint is joint on one date: a fall of one asset does not lead another's, and raises its volatility "
@@ -72,18 +72,20 @@ def notes_of_dated(members: Mapping[str, BookAsset], joint: Joint, *, given: boo
     return notes
 
 
-def _out_of_reach(names: list[str], pilot: BookPilot, aim: Floats) -> list[str]:
+def _off_the_aim(names: list[str], pilot: BookPilot, aim: Floats) -> list[str]:
     pairs = list(combinations(range(len(names)), 2))
     missed = [pair for pair in pairs if abs(aim[pair] - pilot.reached[pair]) > MET * pilot.error[pair]]
     missed.sort(key=lambda pair: -abs(aim[pair] - pilot.reached[pair]))
     if not missed:
         return []
     worst = ", ".join(
-        f"{names[i]} and {names[j]} {pilot.reached[i, j]:.2f} of {aim[i, j]:.2f}" for i, j in missed[:SHOWN]
+        f"{names[i]} and {names[j]} have {pilot.reached[i, j]:.2f}, "
+        f"{'above' if pilot.reached[i, j] > aim[i, j] else 'below'} {aim[i, j]:.2f}"
+        for i, j in missed[:SHOWN]
     )
     return [
-        f"the correlation of returns aimed at is not reached within {MET:g} errors in {len(missed)} of {len(pairs)} "
-        f"pairs: {worst}"
+        f"the correlation of returns lies more than {MET:g} errors from the one aimed at in {len(missed)} of "
+        f"{len(pairs)} pairs: {worst}"
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.errors import StoreError
-from scenario_gen.execute.queue import HERE, Queue
+from scenario_gen.execute.queue import HERE, Queue, cores
 from scenario_gen.execute.section import open_queue, place_of
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import Couplings, with_books
@@ -149,7 +149,8 @@ def run_spec(
         if (known := _finished(opened)) is not None:
             return known
         study = with_cases(opened)
-        study = replace(study, progress=Foretelling(progress, study.grounds, traded=bool(study.alone)))
+        heard = Foretelling(progress, study.grounds, strategies=len(study.alone), workers=queue.workers)
+        study = replace(study, progress=heard)
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 
@@ -181,16 +182,19 @@ def plan_spec(
     paths: int | None,
     overwrite: bool,
     progress: Progress,
+    on: str | None = None,
 ) -> RunPlan:
     """Say what :func:`run_spec` would do and cost, and begin nothing; arguments as there.
 
     Raises:
         ScenarioError: as the run itself.
     """
+    execute = loaded.spec.execute if on is None else place_of(on)
     store = LookedAt(run_folder(folder or loaded.spec.report.folder).path)
     study = with_cases(open_study(loaded, store, progress, device=device, paths=paths, overwrite=overwrite))
     stages = BOOK_RUN if study.books else RUN
-    return plan_of(study, stages, lambda tried, results, findings: _finish(tried, results, findings, loaded, ""))
+    workers = 1 if execute.kind == "local" else execute.workers or cores()
+    return plan_of(study, stages, lambda tried, known, findings: _finish(tried, known, findings, loaded, ""), workers)
 
 
 def _finished(study: Study) -> StressRun | None:

@@ -43,9 +43,10 @@ class Foretelling:
 
     Args:
         progress: who hears of stages and notes.
-        grounds: of the run, in the order in which they are sampled.
-        traded: whether strategies trade each scenario by itself, so that a block ends with the last of them.
-        long: seconds left from which on it tells.
+        grounds: of the run.
+        strategies: that trade each scenario by itself; a block ends with the last of them, or where there is none with
+            its last bar.
+        workers: that make blocks side by side.
         clock: seconds.
     """
 
@@ -54,37 +55,36 @@ class Foretelling:
         progress: Progress,
         grounds: Sequence[Prepared],
         *,
-        traded: bool,
-        long: float | None = None,
+        strategies: int,
+        workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._progress, self._clock = progress, clock
-        self._long = LONG if long is None else long
-        word = "backtesting" if traded else "sampling"
-        self._grounds = {f"{ground.name}: {word}": ground for ground in grounds if not ground.scenario.reweight}
-        self._quiet = False  # once it has told, or knows that the run is short
+        own = [ground for ground in grounds if ground.scenario.reweight is None and not ground.split]
+        self._progress, self._clock, self._workers = progress, clock, workers
+        self._blocks = sum(map(blocks_of, own))
+        self._each = strategies or (len(own[0].timestamps) if own else 1)
+        word = "backtesting" if strategies else "sampling"
+        self._titles = (*(f"{ground.name}: {word}" for ground in own), f"{len(own)} scenarios: {word}")
+        self._quiet = not own  # once it has told, or knows that the run is short
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """Open a stage; of blocks, look at the clock when their first is done."""
-        asked = next((ground for start, ground in self._grounds.items() if title.startswith(start)), None)
         with self._progress.stage(title, total) as advance:
-            if asked is None or self._quiet or not total:
-                yield advance
-            else:
-                yield self._watching(advance, asked, total)
+            watched = total and not self._quiet and title.startswith(self._titles)
+            yield self._watching(advance) if watched else advance
 
-    def _watching(self, advance: Callable[[int], None], ground: Prepared, total: int) -> Callable[[int], None]:
-        each, began, done, kept = total // blocks_of(ground), 0.0, 0, -1
+    def _watching(self, advance: Callable[[int], None]) -> Callable[[int], None]:
+        began, done, kept = 0.0, 0, -1
 
         def watched(steps: int) -> None:
             nonlocal began, done, kept
             advance(steps)
             if kept < 0:  # the first call says what is there from an earlier run
-                kept, began = steps // each, self._clock()
+                kept, began = steps // self._each, self._clock()
                 return
             done += steps
-            if done >= each and not self._quiet:
+            if done >= self._each and not self._quiet:
                 self._quiet = True
                 self._tell(self._clock() - began, kept)
 
@@ -92,9 +92,9 @@ class Foretelling:
 
     def _tell(self, seconds: float, kept: int) -> None:
         """Say how long the blocks take that are left, where that is long."""
-        left = sum(map(blocks_of, self._grounds.values())) - kept - 1
-        about = Between.about(left * seconds, SURE)
-        if about.high < self._long:
+        left = self._blocks - kept - 1
+        about = Between.about(left * seconds / self._workers, SURE)
+        if about.high < LONG:
             return
         self._progress.note(
             f"the first of {left + 1:,} blocks took {seconds:.1f} s: sampling and backtesting take {lasting(about)} "

@@ -297,7 +297,7 @@ class Histories:
     base: Path  # the spec's folder
     place: PlaceOf = named_place
     among: Sequence[ResolvedScenario] = ()  # all scenarios of the spec: those of one future are a book
-    note: Callable[[str], object] = str  # hears what was left out where histories were laid on common dates
+    note: Callable[[str, str], object] = str.join  # hears, by scenario, what common dates leave out of histories
     read: dict[Data, Candles] = field(default_factory=dict, repr=False)
     aligned: dict[tuple[Any, ...], Aligned] = field(default_factory=dict, repr=False)
     books: dict[str, dict[str, Past]] = field(default_factory=dict, repr=False)
@@ -330,7 +330,7 @@ class Histories:
                 self.aligned[key] = aligned_book(own, [self._whole(each) for each in own], self.place)
             self.books[scenario.future], notes = book_pasts(own, self.aligned[key], self.place)
             for note in notes:
-                self.note(f"{scenario.future}: {note}")
+                self.note(scenario.future, note)
         return self.books[scenario.future]
 
 

@@ -22,6 +22,7 @@ from typing import TypeAlias
 from scenario_gen.backtest.evidence import MAX_PATHS as MAX_EVIDENCE
 from scenario_gen.backtest.findings import ORDERS_PATHS
 from scenario_gen.errors import CheckError, StoreError
+from scenario_gen.execute.queue import HERE
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.origins import rolling_origins
 from scenario_gen.pipeline.foretell import SURE, UNSURE, WEIGHED, Between, blocks_of
@@ -113,13 +114,14 @@ class Tried:
     other_bytes: int  # that everything else takes
 
 
-def plan_of(study: Study, stages: Sequence[Stage[Study, Results]], finish: Finish) -> RunPlan:
+def plan_of(study: Study, stages: Sequence[Stage[Study, Results]], finish: Finish, workers: int = 1) -> RunPlan:
     """Tell the study's story in small and return what the whole of it would take.
 
     Args:
         study: as a run has it, its store a :class:`LookedAt`.
         stages: of the run.
         finish: writes what a finished run leaves, the page included.
+        workers: that would make blocks and forecasts side by side; at best they share the time evenly.
 
     Raises:
         ScenarioError: what would stop the run stops its sample.
@@ -138,13 +140,12 @@ def plan_of(study: Study, stages: Sequence[Stage[Study, Results]], finish: Finis
     scenarios = _scenarios(study, small, whole)
     times = _futures(study) / _futures(small)
     once = sum(max(0.0, first.seconds[name] - quarter.seconds[name]) for name in first.seconds)
+    left = [(planned.blocks - planned.finished_blocks) * planned.seconds_per_block for planned in scenarios]
     parts = {
         "start": Between.about(start + once, SURE),
-        "blocks": Between.about(
-            sum((planned.blocks - planned.finished_blocks) * planned.seconds_per_block for planned in scenarios), SURE
-        ),
+        "blocks": _shared(Between.about(sum(left), SURE), workers),
         "judging": _judging(quarter, whole, count, times),
-        "forecasts of the past": Between.about(_forecasts(small, scenarios, whole), UNSURE),
+        "forecasts of the past": _shared(Between.about(_forecasts(small, scenarios, whole), UNSURE), workers),
         "page": Between.about(whole.seconds[PAGE], UNSURE),
     }
     slope = (whole.other_bytes - quarter.other_bytes) / max(1, block - few)
@@ -165,7 +166,7 @@ def plan_of(study: Study, stages: Sequence[Stage[Study, Results]], finish: Finis
         free_bytes=free,
         memory_bytes=Between.about(peak, WEIGHED),
     )
-    return replace(plan, notes=_notes(plan, study, small))
+    return replace(plan, notes=_notes(plan, study, small, workers))
 
 
 def in_small(study: Study) -> Study:
@@ -203,7 +204,7 @@ def tell_in_small(
             replace(book, grounds={asset: grounds[of.name] for asset, of in book.grounds.items()})
             for book in study.books
         )
-        told = replace(study, grounds=tuple(grounds.values()), books=books, store=store, clock=Clock())
+        told = replace(study, grounds=tuple(grounds.values()), books=books, store=store, clock=Clock(), queue=HERE)
         results, findings, stops = Results(), list[Finding](), [(time.monotonic(), time.process_time())]
         for stage in stages:
             results, more = stage(told, results)
@@ -305,8 +306,18 @@ def _forecasts(small: Study, planned: Sequence[PlannedScenario], whole: Tried) -
     return seconds * sum(scenario.origins for scenario in planned) / tried if tried else 0.0
 
 
-def _notes(plan: RunPlan, study: Study, small: Study) -> list[str]:
+def _shared(seconds: Between, workers: int) -> Between:
+    """Return what is left of the seconds where workers share them: evenly at best, and at worst not at all."""
+    return Between(seconds.low / workers, seconds.high)
+
+
+def _notes(plan: RunPlan, study: Study, small: Study, workers: int) -> list[str]:
     notes = []
+    if workers > 1:
+        notes.append(
+            f"tried in one process: the shorter times are those of {workers} workers with cores of their own, "
+            "and each takes as much memory"
+        )
     if plan.disk_bytes.high > plan.free_bytes:
         notes.append(f"the disk has {plan.free_bytes / 2**30:.1f} GiB free: the run may not fit")
     left_out = [ground.name for ground in study.grounds if ground.scenario.reweight is not None]

@@ -34,7 +34,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.pipeline.book.histories import Past, PlaceOf, over
 from scenario_gen.pipeline.identity import identity_of, still
 from scenario_gen.pipeline.opening import Histories, Opener, SettingsFor, base_of, calibration_settings, named_place
-from scenario_gen.progress import Clock, Progress
+from scenario_gen.progress import Clock, Progress, SharedNotes
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec, override
 from scenario_gen.store.columns import MetricTable
@@ -329,15 +329,17 @@ def prepare(
         CheckpointError: a model cannot be found or read.
     """
     every = {scenario.name: scenario for scenario in (*(among or ()), *scenarios)}
-    histories = Histories(base, place, tuple(every.values()), progress.note)
+    notes = SharedNotes()
+    histories = Histories(base, place, tuple(every.values()), notes.add)
     opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for, queue)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:
         for scenario in scenarios:
             ready = _ready(scenario, histories.of(scenario), opener, place)
-            _tell_ends(ready, progress)
+            _tell_ends(ready, notes)
             prepared.append(ready)
             advance(1)
+    notes.tell(progress)
     _tell(prepared, progress)
     return prepared
 
@@ -389,22 +391,23 @@ def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedS
     return scenario.model_copy(update={"generator": scenario.generator.model_copy(update=chosen)})
 
 
-def _tell_ends(ready: Prepared, progress: Progress) -> None:
+def _tell_ends(ready: Prepared, notes: SharedNotes) -> None:
     """Say what ends too early: a declared exchange's calendar, the history, or paths for figures per year."""
     scenario, calendar, horizon = ready.scenario, ready.calendar, len(ready.timestamps)
     known = calendar.known_until(horizon)
     if 0 < known < horizon:
-        progress.note(
-            f"{ready.name}: {calendar.code} knows the sessions of {known} of {horizon} bars; the rest have no holidays"
+        notes.add(
+            ready.name, f"{calendar.code} knows the sessions of {known} of {horizon} bars; the rest have no holidays"
         )
     end, last = scenario.data.end, ready.context.timestamps[-1].date()
     day = end.date() if isinstance(end, datetime) else end
     if day is not None and day > last and not len(ready.later) and scenario.context is None:
-        progress.note(f"{ready.name}: the history ends on {last}, before data.end {day}")
+        notes.add(ready.name, f"the history ends on {last}, before data.end {day}")
     if horizon < (shortest := shortest_horizon(calendar.bars_per_year)):
-        progress.note(
-            f"{ready.name}: figures per year (return, volatility, Sharpe, Sortino, Calmar, turnover) are not applicable"
-            f" to paths of {horizon} bars, less than {LEAST_YEARS:.1%} of a year; a horizon of {shortest:,} has them"
+        notes.add(
+            ready.name,
+            f"figures per year (return, volatility, Sharpe, Sortino, Calmar, turnover) are not applicable"
+            f" to paths of {horizon} bars, less than {LEAST_YEARS:.1%} of a year; a horizon of {shortest:,} has them",
         )
 
 

@@ -48,7 +48,7 @@ def check_data(data: Data, at: Callable[[Where], Where], violations: Violations)
 
 
 def check_data_file(file: str, folder: Path, where: Where, violations: Violations) -> None:
-    """Note a data file that is not there."""
+    """Note a file of data, a history or a correlation matrix, that is not there."""
     if find_file(file, folder) is None:
         violations.add(where, missing_file(file, folder))
 
@@ -337,6 +337,9 @@ def _resolve(
         check_data_file(history["file"], folder, merged.place(("data", "file")), violations)
     if isinstance(generator := parts.get("generator"), KronosGenerator):
         check_model(generator.model, folder, merged.place(("generator", "model")), violations)
+    matrix = joint.get("correlation") if isinstance(joint := merged.values.get("joint"), Mapping) else None
+    if isinstance(matrix, str):
+        check_data_file(matrix, folder, merged.place(("joint", "correlation")), violations)
     if isinstance(joint := parts.get("joint"), Joint) and (joint.calibrate.crisis or "") not in ("", *BY_ID):
         violations.add(merged.place(("joint", "calibrate", "crisis")), unknown_crisis(joint.calibrate.crisis))
     check_event(parts, merged.values, merged.place, violations)

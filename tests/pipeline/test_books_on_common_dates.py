@@ -256,3 +256,13 @@ def test_a_response_is_told_and_so_is_that_there_can_be_none(folder: Path) -> No
         _, report = with_responses(coupled, CouplingReport(["spx", "ndx"], "", 0))
         (note,) = report.notes
         assert words in note and note.startswith("gap of \u221220% at bar 2 of spx: ")
+
+
+def test_what_common_dates_leave_out_is_told_once_for_all_scenarios(folder: Path) -> None:
+    progress = SilentProgress()
+    base = "  - {name: base}\n"
+    more = "".join(base.replace("base", name) for name in ("base", "apart", "more", "most"))
+    _prepared(_loaded(folder, SPEC, (base, more)), progress)
+    (note,) = [note for note in progress.notes if "coin also trades when stock does not" in note]
+    assert note.startswith("base, apart, more and 1 more: ")
+    assert len(progress.notes) == len({note.split(": ", 1)[1] for note in progress.notes})

@@ -128,7 +128,8 @@ class _Heard(SilentProgress):
 
 def _ground(name: str, count: int) -> Any:
     paths = SimpleNamespace(count=count, block=64)
-    return SimpleNamespace(name=name, scenario=SimpleNamespace(paths=paths, reweight=None))
+    scenario = SimpleNamespace(paths=paths, reweight=None)
+    return SimpleNamespace(name=name, scenario=scenario, split=False, timestamps=range(20))
 
 
 @pytest.mark.parametrize(("seconds", "notes"), [(0.1, 0), (30.0, 1)])
@@ -136,7 +137,7 @@ def test_a_run_tells_once_how_long_it_takes_where_that_is_long(seconds: float, n
     now = [0.0]
     heard = _Heard()
     grounds = [_ground("base", 640), _ground("wild", 640)]
-    progress = Foretelling(heard, grounds, traded=True, clock=lambda: now[0])
+    progress = Foretelling(heard, grounds, strategies=2, clock=lambda: now[0])
     for name in ("base", "wild"):
         with progress.stage(f"{name}: sampling 640 paths", 200), progress.stage(f"{name}: backtesting", 20) as tested:
             tested(4)  # two blocks of two strategies are there
@@ -148,11 +149,24 @@ def test_a_run_tells_once_how_long_it_takes_where_that_is_long(seconds: float, n
         assert "the first of 18 blocks took 30.0 s: sampling and backtesting take 6 to 11 minutes" in heard.notes[0]
 
 
-def test_the_stages_of_a_run_are_those_that_it_listens_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_what_is_left() -> None:
+    now, heard, grounds = [0.0], _Heard(), [_ground("base", 640), _ground("wild", 640)]
+    progress = Foretelling(heard, grounds, strategies=2, workers=4, clock=lambda: now[0])
+    with progress.stage("2 scenarios: backtesting", 40) as tested:
+        tested(0)
+        now[0] = 60.0
+        tested(2)
+    assert "take 3.6 to 6.4 minutes more" in heard.notes[0]  # 19 x 60 s / 4 x .75 to 1.35
+
+
+@pytest.mark.parametrize("on", [None, "processes:2"])
+def test_the_stages_of_a_run_are_those_that_it_listens_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str | None
+) -> None:
     monkeypatch.setattr("scenario_gen.pipeline.foretell.LONG", 0.0)
     heard = SilentProgress()
     spec = spec_from_dict(_spec(tmp_path / "run", paths={"count": 16, "block": 4}))
-    run_spec(spec, folder=None, device=None, paths=None, overwrite=False, command="", progress=heard)
+    run_spec(spec, folder=None, device=None, paths=None, overwrite=False, command="", progress=heard, on=on)
     assert [note for note in heard.notes if note.startswith("the first of 8 blocks took")] != []
 
 

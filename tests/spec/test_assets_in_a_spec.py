@@ -258,6 +258,24 @@ def test_how_assets_hang_together_is_said_of_several_assets_only() -> None:
         spec_from_dict(spec)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line", "field"),
+    [
+        ("broker: {fees: 1bp}", "joint: {correlation: gone.csv}", 3, "joint.correlation"),
+        ("correlation_shift: 0.5", "correlation: gone.csv", 7, "scenarios[tight].joint.correlation"),
+    ],
+)
+def test_a_correlation_file_that_is_not_there_is_a_mistake_of_the_spec_told_once(
+    repository: Any, old: str, new: str, line: int, field: str
+) -> None:
+    assert old in BOOK
+    with pytest.raises(SpecError) as caught:
+        parse_spec(BOOK.replace(old, new), repository, "book.yaml")
+    words = str(caught.value)
+    assert f"book.yaml:{line}: {field}: got" in words
+    assert words.count("gone.csv") == 1
+
+
 def test_validate_tells_futures_and_assets_of_a_book(repository: Any) -> None:
     told = summary(parse_spec(BOOK, repository, "demo.yaml")).splitlines()
     assert [line.split(",")[0] for line in told[1:6]] == [
