@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from scenario_gen.generators.filtered import fit_garch
 from scenario_gen.market import load_candles
+from scenario_gen.pipeline import sample
 from scenario_gen.progress import one_blas_thread
 
 
@@ -33,3 +35,16 @@ def test_the_fit_of_a_garch_model_does_not_hang_on_the_number_of_threads() -> No
         with threadpool_limits(limits=count, user_api="blas"):
             fits.append(fit_garch(load_candles("sp500"), asymmetric=False, most=1000))
     assert fits[0].filtered.recursion == fits[1].filtered.recursion  # to the last bit
+
+
+def test_a_block_of_kronos_paths_does_not_hang_on_the_number_of_threads() -> None:
+    """Workers have fewer threads than one process alone, and must make the same paths."""
+    before, context = torch.get_num_threads(), load_candles("sp500").context(64)
+    blocks = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            blocks.append(sample(context, horizon=2, paths=64, model="nano", seed=7).values)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*blocks)  # to the last bit
