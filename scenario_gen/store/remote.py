@@ -248,6 +248,8 @@ class RemoteFolder(RunFolder):
         for name in [*rest, *LATE]:
             if (self.path / name).is_file():
                 self._there.put(self.path / name, name)
+        if (self.path / RUN).is_file():  # a finished run keeps what paths.keep says, there as here
+            self._there.remove(sorted(name for name in names - {*listed} if _of_block(name)))
 
 
 def _of_block(name: str) -> bool:

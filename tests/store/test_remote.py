@@ -146,6 +146,12 @@ def test_a_block_that_was_edited_at_the_address_is_computed_anew(
     assert there.read("blocks/base/000001/arrays.npz") == content
 
 
+def test_a_finished_run_keeps_at_the_address_what_it_keeps_here() -> None:
+    sg.run(spec(PLACE, paths={"count": 40, "seed": 3, "block": 16, "keep": "none"}))
+    assert {"run.json", "index.html", "manifest.txt"} <= names()
+    assert not any(name.startswith("blocks/") for name in names())
+
+
 def test_a_block_that_could_not_be_sent_is_sent_when_the_run_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     put, notes, down = Address.put, list[str](), [True]  # of what stands for a network
 
