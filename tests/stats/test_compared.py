@@ -56,13 +56,13 @@ def test_medians_are_compared_as_by_moods_test() -> None:
 
 def test_a_margin_of_a_quantile_is_that_of_its_shares_between_quantiles() -> None:
     rng = np.random.default_rng(3)
-    a, b = returns(rng, 5000), returns(rng, 5000)
+    a, b = 10 * returns(rng, 5000), 10 * returns(rng, 5000)
     gap = apart(Statistic("quantile", 0.05), a, b, (np.quantile(a, 0.05), np.quantile(b, 0.05)))
     assert gap.difference.low is not None and gap.difference.high is not None
     half = (gap.difference.high - gap.difference.low) / 2
     # sqrt(2 p (1 - p) / n) / f by the density f of the law; a density read from 250 paths in the tail errs by 1 in 8
     q = stats.t.ppf(0.05, 4)
-    law = 1.96 * np.sqrt(2 * 0.05 * 0.95 / 5000) / (stats.t.pdf(q, 4) / 0.05)
+    law = 1.96 * np.sqrt(2 * 0.05 * 0.95 / 5000) / (stats.t.pdf(q, 4) / 0.5)
     assert half == pytest.approx(law, rel=0.25)
 
 
@@ -133,6 +133,16 @@ def test_a_path_that_one_sample_lacks_adds_to_the_error_of_the_other_alone() -> 
     whole = paired(MEAN, numbered(a), numbered(a + rng.normal(0.001, 0.002, 500)), NOTHING)
     assert whole.difference.low is not None and whole.difference.high is not None
     assert gap.difference.high - gap.difference.low > 2 * (whole.difference.high - whole.difference.low)
+
+
+def test_a_mean_of_half_of_the_paths_has_the_error_of_the_paths_that_it_lacks() -> None:
+    a = returns(np.random.default_rng(11), 500)
+    b = np.where(np.arange(500) % 2, a, np.nan)
+    gap = paired(MEAN, numbered(a), numbered(b), (a.mean(), np.nanmean(b)))
+    assert gap.difference.low is not None and gap.difference.high is not None
+    # var = s^2 / 250 - s^2 / 500 of a mean and that of a half of it; s of either half differs by a tenth or so
+    half = (gap.difference.high - gap.difference.low) / 2
+    assert half == pytest.approx(1.965 * a.std(ddof=1) / np.sqrt(500), rel=0.15)
 
 
 def test_the_same_numbers_in_another_order_of_addition_are_the_same() -> None:
