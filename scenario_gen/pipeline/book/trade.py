@@ -134,9 +134,20 @@ class Trades:
     edges: Floats  # the return below which each asset falls hard, of all blocks [asset]
     tested: StageSteps
 
-    def __call__(self, piece: Piece) -> None:
-        """Trade one block and save it."""
+    def __call__(self, piece: Piece) -> bool:
+        """Trade one block and save it; False where the folder with the futures of its assets is not seen."""
         index = piece.block.index
+        if not all(self.store.has_block(ground.name, index) for ground in self.book.grounds.values()):
+            return False
+        self.trade(index)
+        return True
+
+    def trade(self, index: int) -> None:
+        """Trade one block and save it.
+
+        Raises:
+            StoreError: the futures of an asset are not there.
+        """
         paths = book_block(self.book, self.store, index)
         traded_block(self.book, self.strategies, paths, self.edges, self.tested).save(self.store, self.book.name, index)
 
@@ -161,7 +172,9 @@ def run_book(book: Book, study: Study) -> None:
             return
         store.claim(*(file for index in missing for file in store.block_files(book.name, index, ["metrics"])))
         work = Trades(book, strategies, store, hard_falls(book, store), tested)
-        for _ in study.queue.answers(work, [Piece(book.name, Block(index, 0, 0, 0)) for index in missing]):
+        for place, traded in study.queue.answers(work, [Piece(book.name, Block(index, 0, 0, 0)) for index in missing]):
+            if not traded:  # by a worker of a machine that shares no disk with this
+                work.trade(missing[place])
             tested.finish(len(strategies))
 
 
