@@ -239,7 +239,11 @@ def prove(
             )
         else:
             here = device_of([ground.generator for ground in opened.study.grounds])
-            same = here == finished.run.device and versions() == finished.run.versions
+            there = finished.run.device
+            if here["dtype"] != there["dtype"]:
+                told = f"numbers are {here['dtype']} here and {there['dtype']} there: paths part at their first tokens"
+                return _certificate(finished, [*steps, Proof("paths", "UNTESTABLE", told)], choice, [], here)
+            same = here == there and versions() == finished.run.versions
             again = Again(opened.study, finished.run, finished.store, finished.tables, same and not elsewhere)
             more, proved = prove_paths(again, choice)
             steps += more

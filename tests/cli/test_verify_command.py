@@ -46,6 +46,40 @@ account: {target: 0.02, max_loss: 0.05}
 limits: {max_drawdown: 0.08, probability_of_loss: 0.5}
 """
 
+EVENTS = """
+name: events
+data: {source: sp500, end: 2016-06-30}
+bars: {context: 64, horizon: 8}
+paths: {count: 60, seed: 1, block: 60}
+generator: {kind: fhs}
+checks: {facts: false, calibration: false}
+scenarios:
+  - {name: base}
+  - {name: bearish, reweight: base, views: [{mean: terminal_return, equals: -0.002}]}
+  - name: crash
+    event: {functional: max_drawdown, at_least: 0.25}
+    sampler: {island: 32, islands: [8, 8], relative_error: 0.9}
+  - {name: again, replay: {crisis: lehman}}
+strategies: [{use: buy_and_hold.py:BuyAndHold}]
+"""
+BOOK = """
+name: book
+assets: [{name: spx, source: sp500}, {name: ndx, source: nasdaq}]
+data: {end: 2016-06-30}
+bars: {context: 64, horizon: 6}
+paths: {count: 16, seed: 1, block: 8}
+generator: {kind: fhs}
+checks: {facts: false, calibration: false}
+strategies: [{use: equal_weight.py:EqualWeight}]
+"""
+
+
+def written(folder: Path, spec: str) -> Path:
+    for name in ("buy_and_hold.py", "book/equal_weight.py"):
+        shutil.copy(STRATEGIES / name, folder)
+    (folder / "spec.yaml").write_text(spec)
+    return folder / "spec.yaml"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -322,6 +356,23 @@ def test_elsewhere_paths_are_held_to_roundings_of_float32(done: Place, copy: Pla
     copy.renew()
     told = call("verify", copy.run, "--elsewhere", "--path", "3", "-q", "--base", copy.folder)
     assert "FAIL        paths: base" in told.output
+
+
+def test_islands_weighed_paths_and_replays_are_made_again(tmp_path: Path) -> None:
+    told = call("run", written(tmp_path, EVENTS), "--folder", tmp_path / "run", "--quiet")
+    assert told.exit_code == 0, told.output
+    proofs = named(prove(tmp_path / "run", ChosenPaths(1, 3), base=tmp_path).steps)
+    assert failing(proofs) == []
+    passed = [step for step, proof in proofs.items() if proof.label == "PASS"]
+    assert {"paths: base", "paths: crash", "paths: bearish", "replays"} <= {*passed}
+
+
+def test_a_book_is_sampled_asset_by_asset_and_traded_again_together(tmp_path: Path) -> None:
+    told = call("run", written(tmp_path, BOOK), "--folder", tmp_path / "run", "--quiet")
+    assert told.exit_code == 0, told.output
+    proofs = named(prove(tmp_path / "run", ChosenPaths(1, 1), base=tmp_path).steps)
+    assert failing(proofs) == []
+    assert "what its strategies made of them" in proofs["paths: base"].reason
 
 
 # --- Certificates ---
