@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.queue import Here, Queue, cores
+from scenario_gen.execute.queue import HERE, Queue, cores
 from scenario_gen.reading.section import Section
 from scenario_gen.reading.words import nearest, shown
 
@@ -86,7 +86,7 @@ def open_queue(section: Execute) -> Iterator[Queue]:
             yield cluster
         return
     if section.kind == "local":
-        yield Here()
+        yield HERE
         return
     from scenario_gen.execute.processes import Processes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scenario_gen.errors import SpecError
-from scenario_gen.execute.queue import Here
+from scenario_gen.execute.queue import HERE
 from scenario_gen.execute.section import Execute, open_queue, place_of
 
 
@@ -44,7 +44,7 @@ def test_what_names_no_place_is_refused_in_words(text: str, words: str) -> None:
 
 def test_without_a_word_on_it_work_is_done_here_in_the_order_of_its_units() -> None:
     with open_queue(Execute()) as queue:
-        assert isinstance(queue, Here)
+        assert queue is HERE
         assert [*queue.answers(abs, [-3, 2])] == [(0, 3), (1, 2)]
 
 
