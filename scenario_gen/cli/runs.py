@@ -59,7 +59,7 @@ CLEAN_EXIT_CODES = (
 
 
 def clean(
-    run: Annotated[Path, Argument(metavar="RUN", help="Folder of a finished run.")],
+    run: Annotated[str, Argument(metavar="RUN", help="Folder of a finished run.")],
     keep: Annotated[
         Literal["none", "metrics", "paths"],
         typer.Option(help="What stays beside run.json and the page: tables, tables and kept paths, or neither."),

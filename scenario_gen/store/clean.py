@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from scenario_gen.errors import StoreError
 from scenario_gen.files import SUMS, read_sums, safe_name, write_bytes
+from scenario_gen.store.address import address_of
 from scenario_gen.store.folder import CANDLES, FACTS, METRICS, RUN, RunFolder
 from scenario_gen.store.manifest import Manifest, digest, unlisted
 
@@ -49,9 +50,15 @@ def clean_run(folder: Path | str, keep: Keep = "metrics", *, dry_run: bool = Fal
         dry_run: count and remove nothing.
 
     Raises:
-        StoreError: no run or an unfinished one is there, one is at work, its run.json was edited, its list of files is
+        StoreError: it is an address, holds no finished run, or one is at work; run.json was edited, its list of files is
             missing, or the disk refuses.
     """
+    if address_of(folder) is not None:
+        raise StoreError(
+            f"{folder} is an address, and clean removes files of this machine alone",
+            expected="the folder of a finished run",
+            fix="say paths: {keep: none} in the spec of a run at an address, or remove its blocks there",
+        )
     store = RunFolder(folder)
     identity = store.identity()
     if identity is None or not (store.path / RUN).is_file():

@@ -145,6 +145,7 @@ def test_unfinished_runs_runs_at_work_and_folders_without_one_are_refused(run: P
     nowhere = run.parent / "nowhere"
     assert "holds no run" in invoke("clean", nowhere).stderr
     assert not nowhere.exists()
+    assert "is an address" in invoke("clean", "memory://runs/mine").stderr
 
 
 def test_a_cleaned_run_is_computed_anew_by_its_own_command(run: Path) -> None:
