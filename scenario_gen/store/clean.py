@@ -50,7 +50,7 @@ def clean_run(folder: Path | str, keep: Keep = "metrics", *, dry_run: bool = Fal
         dry_run: count and remove nothing.
 
     Raises:
-        StoreError: it is an address, holds no finished run, or one is at work; run.json was edited, its list of files is
+        StoreError: it is an address, holds no finished run, or one at work; run.json was edited, its list of files is
             missing, or the disk refuses.
     """
     if address_of(folder) is not None:
