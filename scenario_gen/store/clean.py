@@ -96,7 +96,9 @@ def drop_blocks(store: RunFolder, scenarios: Collection[str]) -> None:
     manifest = Manifest.of(store.path, digest(store.identity() or {})) if scenarios else None
     if manifest is not None:
         starts = tuple(f"blocks/{safe_name(scenario)}/" for scenario in scenarios)
-        manifest.drop(name for name in manifest.names if name.startswith(starts))
+        gone = [name for name in manifest.names if name.startswith(starts)]
+        manifest.drop(gone)
+        store.forget(gone)
 
 
 def _part(name: str) -> Part | None:

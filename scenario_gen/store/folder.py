@@ -376,6 +376,9 @@ class RunFolder:
         sums = {name: sha256_of(folder / name) for name in names}
         write_bytes(folder / DONE, json_bytes({**self._address(scenario, index), "files": sums}))
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Hear which files of this folder were removed, so that no copy elsewhere stays."""
+
     def load_arrays(self, scenario: str, index: int, *names: str) -> dict[str, NDArray[Any]]:
         """Read arrays of one block, all of them where none is named; a named one that it lacks is left out.
 

@@ -229,6 +229,10 @@ class RemoteFolder(RunFolder):
             if self._note is not None:
                 self._note(f"{error.problem}: the block is kept in {self.path}, and sent when the run ends")
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove at the address what was removed here; as :meth:`RunFolder.forget`."""
+        self._there.remove(names)
+
     def _send_block(self, folder: Path) -> None:
         names = [path for path in folder.iterdir() if BLOCK_FILE.fullmatch(path.name)]
         for path in sorted(names, key=lambda path: path.name == DONE):

@@ -93,6 +93,12 @@ def test_a_run_at_an_address_is_that_of_a_folder_and_is_read_there(
     assert far.has_block("base", 2)
 
 
+def test_blocks_that_are_not_to_stay_go_at_the_address_too() -> None:
+    sg.run(spec(PLACE, paths={"count": 40, "seed": 3, "block": 16, "keep": "none"}))
+    assert {name.partition("/")[0] for name in names()} >= {"run.json", "index.html"}
+    assert not [name for name in names() if name.startswith("blocks/") or name.endswith(".parquet")]
+
+
 class KilledError(Exception):
     """Stands for a process that is killed."""
 
