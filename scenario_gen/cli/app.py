@@ -117,9 +117,9 @@ def run(
 
       scenario-gen run my.yaml --device cuda --overwrite
 
-      scenario-gen run my.yaml --on processes:4
-
       scenario-gen run my.yaml --shard 2/8
+
+      scenario-gen run my.yaml --on processes:4
 
       scenario-gen run my.yaml --paths 1000000 --plan
     """
