@@ -7,9 +7,8 @@ contract is kept in ``rules``.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -32,9 +31,8 @@ from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spaci
 from scenario_gen.market.inferred import clock_shifts
 from scenario_gen.market.read import BUILT_IN, RawTable, read_source
 from scenario_gen.market.rules import RawBars, judge, off_session_flags, suspicious_bars
-from scenario_gen.market.times import as_bound, epoch_units, parse_stamps, to_timezone
+from scenario_gen.market.times import Bound, as_bound, epoch_units, parse_stamps, to_timezone
 
-Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime
 VolumePolicy = Literal["auto", "drop", "require"]
 PartialPolicy = Literal["drop", "keep"]
 QUANTITIES = ("volume", "amount")

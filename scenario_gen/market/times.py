@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError
 from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS
 
+Bound: TypeAlias = date | datetime | str  # a pandas Timestamp is a datetime
 _OFFSET = re.compile(r"\d:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$|\dT\d{4,6}Z$", re.IGNORECASE)
 _OFFSET_END = re.compile(r"(Z|[+-]\d{2}:?\d{0,2})$", re.IGNORECASE)
 _ISO_BEGINS = re.compile(r"^\d{4}-\d{2}-\d{2}")
@@ -127,7 +128,7 @@ def _is_utc(stamps: pd.DatetimeIndex) -> bool:
     return bool(stamps.tz_localize(None).equals(stamps.tz_convert("UTC").tz_localize(None)))
 
 
-def as_bound(value: date | datetime | str, stamps: pd.DatetimeIndex, *, is_end: bool) -> pd.Timestamp:
+def as_bound(value: Bound, stamps: pd.DatetimeIndex, *, is_end: bool) -> pd.Timestamp:
     """Return a start or end as a stamp comparable with the bars; a date as end means the whole of that day.
 
     Raises:
