@@ -15,7 +15,7 @@ FILES = sorted((ROOT / "scenario_gen").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LONGEST_FILE, LONGEST_FUNCTION = 420, 60  # lines
 CLASSES_OF_ONE_NAME = 3  # pairs at most: Block of a transformer and of paths, Scale of features and of numbers
-MOST_FILES = 313
+MOST_FILES = 314
 MOST_IMPORTS = 0.068  # of all lines
 VAGUE = {"one", "found", "told"}  # a parameter or field bears its type's noun
 

@@ -31,9 +31,10 @@ from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.pipeline.blocks import FinishedBlock, block_indices, island_record
 from scenario_gen.pipeline.book.trade import book_block, hard_falls, traded_block
 from scenario_gen.pipeline.named import digits
+from scenario_gen.pipeline.prepared import Book, Prepared
 from scenario_gen.pipeline.stress.answers import replay_crises, weighed
 from scenario_gen.pipeline.stress.shocks import twin_of
-from scenario_gen.pipeline.study import Book, Prepared, Results, Study
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.work import Blocks, Piece
 from scenario_gen.progress import StageSteps
 from scenario_gen.realism.bars import BarArrays

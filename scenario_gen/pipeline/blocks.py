@@ -27,7 +27,7 @@ from scenario_gen.generators.base import Advance, sample_block as sampled_block
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.market.candles import volatility
 from scenario_gen.market.paths import BELONGS, PathSet, joined
-from scenario_gen.pipeline.study import Prepared
+from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.rare import ISLAND_ARRAYS, IslandRecord
 from scenario_gen.stress.shocked import terms_of

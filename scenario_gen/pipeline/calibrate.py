@@ -18,7 +18,8 @@ from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget, open_generator
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.study import Stage, prepare, tell
+from scenario_gen.pipeline.prepared import prepare
+from scenario_gen.pipeline.study import Stage, tell
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec
 from scenario_gen.spec.models import BarCounts, ResolvedScenario, override

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from scenario_gen.generators.draws import plan_blocks
-from scenario_gen.pipeline.study import Prepared
+from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.progress import Progress
 
 # What a figure is multiplied by at the ends of its range: sampling is the same block again and again, the rest is told

@@ -35,7 +35,8 @@ from scenario_gen.forecasts.results import Calibration
 from scenario_gen.pipeline.blocks import first_paths, paths_of
 from scenario_gen.pipeline.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.opening import base_of, calibration_settings
-from scenario_gen.pipeline.study import Prepared, Results, Study
+from scenario_gen.pipeline.prepared import Prepared
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.summary import summarise
 from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import Progress

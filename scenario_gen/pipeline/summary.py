@@ -36,7 +36,7 @@ from scenario_gen.market.paths import PathSet
 from scenario_gen.pipeline.blocks import some_paths
 from scenario_gen.pipeline.merged import COURSE, FanColumns, Merged, Scratches, merge_blocks
 from scenario_gen.pipeline.named import named_paths, ranked
-from scenario_gen.pipeline.study import Prepared
+from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.stats.estimate import (
     ByName,

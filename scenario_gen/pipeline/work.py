@@ -24,9 +24,10 @@ from scenario_gen.execute.queue import HERE
 from scenario_gen.files import write_bytes
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.pipeline.blocks import FRAMES, Draw, Drawn, checked_candles, is_kept, island_record, run_block
+from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.stress.events import case_of
 from scenario_gen.pipeline.stress.shocks import draw_of
-from scenario_gen.pipeline.study import Prepared, Study
+from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import StageSteps
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.rare import IslandRecord, stopped

@@ -20,8 +20,8 @@ from scenario_gen.pipeline.book.coupling import Couplings, couple_grounds
 from scenario_gen.pipeline.book.judge import apart_closes
 from scenario_gen.pipeline.book.shocks import with_responses
 from scenario_gen.pipeline.opening import Histories
+from scenario_gen.pipeline.prepared import Book, Prepared, prepare
 from scenario_gen.pipeline.stress.shocks import twin_of
-from scenario_gen.pipeline.study import Book, Prepared, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
 from tests.joint.given import coin, exchange

@@ -15,7 +15,7 @@ import scenario_gen as sg
 from scenario_gen.errors import StoreError
 from scenario_gen.kronos import load_checkpoint
 from scenario_gen.pipeline.identity import identity_of, still
-from scenario_gen.pipeline.study import prepare
+from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 

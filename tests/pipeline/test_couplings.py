@@ -18,7 +18,7 @@ from scenario_gen.errors import DataError, SpecError
 from scenario_gen.joint.coupling import Coupled
 from scenario_gen.market import load_candles
 from scenario_gen.pipeline.book.coupling import Couplings, couple_books
-from scenario_gen.pipeline.study import Book, prepare
+from scenario_gen.pipeline.prepared import Book, prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import LoadedSpec, parse_spec
 

@@ -12,8 +12,9 @@ import pytest
 
 import scenario_gen as sg
 from scenario_gen.errors import DataError
+from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.pipeline.stages import hold_against, sample_and_trade, sum_up
-from scenario_gen.pipeline.study import Results, Study, prepare
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec import parse_spec, spec_from_dict
 from scenario_gen.store.folder import RunFolder

@@ -17,8 +17,8 @@ from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
 from scenario_gen.pipeline.blocks import block_paths
+from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.pipeline.stages import settings_of, to_calibrate
-from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import FACTS, path_statistics

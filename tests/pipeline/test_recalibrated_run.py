@@ -17,7 +17,7 @@ from scenario_gen.cli.app import app
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import RECALIBRATION
 from scenario_gen.generators.recalibrated import past_of
-from scenario_gen.pipeline.study import prepare
+from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.progress import SilentProgress
 from scenario_gen.report.page import build_page
 from scenario_gen.spec.loader import spec_from_dict

@@ -15,7 +15,7 @@ from scenario_gen.backtest.book_losses import SENSES, BookLosses
 from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.result import fan_bars
-from scenario_gen.pipeline.study import Book
+from scenario_gen.pipeline.prepared import Book
 from scenario_gen.store.folder import RunFolder
 
 

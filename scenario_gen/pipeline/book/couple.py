@@ -23,7 +23,7 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import load_candles
 from scenario_gen.pipeline.book.coupling import Couplings, couple_books
 from scenario_gen.pipeline.opening import named_generator
-from scenario_gen.pipeline.study import prepare
+from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.progress import Progress
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import whole

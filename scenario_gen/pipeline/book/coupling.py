@@ -20,7 +20,7 @@ from scenario_gen.joint.results import CouplingReport
 from scenario_gen.joint.section import Joint
 from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.book.shocks import with_responses
-from scenario_gen.pipeline.study import Book, Prepared
+from scenario_gen.pipeline.prepared import Book, Prepared
 from scenario_gen.progress import Progress
 from scenario_gen.reading.words import find_file, missing_file
 from scenario_gen.spec.models import ResolvedScenario

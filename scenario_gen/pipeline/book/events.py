@@ -13,9 +13,10 @@ from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.generators.sections import KronosGenerator
 from scenario_gen.joint.walks import BookGenerator
+from scenario_gen.pipeline.prepared import Book
 from scenario_gen.pipeline.stages import alike
 from scenario_gen.pipeline.stress.events import kept_events
-from scenario_gen.pipeline.study import Book, Results, Study
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.stress.event import PortfolioEvent, Sampler, truncated
 from scenario_gen.stress.portfolio import PortfolioScore, portfolio_in_history
 from scenario_gen.stress.rare import Asked, Sampled, sample_probability

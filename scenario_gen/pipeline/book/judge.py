@@ -31,8 +31,9 @@ from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.path_tables import shared_bars
 from scenario_gen.pipeline.blocks import first_paths
 from scenario_gen.pipeline.opening import base_of
+from scenario_gen.pipeline.prepared import Book
 from scenario_gen.pipeline.stages import settings_of
-from scenario_gen.pipeline.study import Book, Results, Study
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.realism.assets import check_cross_facts, check_cross_facts_by_origin
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.check import MOST_PATHS, facts_findings, unjudged_facts_finding

@@ -12,7 +12,7 @@ from dataclasses import replace
 from scenario_gen.joint.coupling import Independent
 from scenario_gen.joint.response import PILOT_PATHS, ShockedRank, responding
 from scenario_gen.joint.results import CouplingReport
-from scenario_gen.pipeline.study import Prepared
+from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.stress.shocks import GapShock
 
 TELL_BEYOND = 0.01  # share of paths whose shocked bar is beyond every pilot path, from which on it is told

@@ -35,8 +35,9 @@ from scenario_gen.pipeline.book.block import BookBlock
 from scenario_gen.pipeline.book.worth import Worth, context_of, realised_worth, together
 from scenario_gen.pipeline.merged import FanColumns, MergedBook
 from scenario_gen.pipeline.named import named_futures, ranked
+from scenario_gen.pipeline.prepared import Book
 from scenario_gen.pipeline.stages import alike, side_by_side
-from scenario_gen.pipeline.study import Book, Results, Study
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
 from scenario_gen.pipeline.work import Piece
 from scenario_gen.progress import StageSteps

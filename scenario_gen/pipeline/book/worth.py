@@ -19,7 +19,7 @@ from scenario_gen.candles.rules import RuleCount
 from scenario_gen.finding import worst
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.candles import volatility
-from scenario_gen.pipeline.study import Book
+from scenario_gen.pipeline.prepared import Book
 from scenario_gen.pipeline.summary import context_view
 from scenario_gen.store.results import ContextView
 

@@ -25,7 +25,8 @@ from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.pipeline.blocks import FinishedBlock, block_indices
-from scenario_gen.pipeline.study import Prepared, Results, Study
+from scenario_gen.pipeline.prepared import Prepared
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.stats.estimate import mean, quantile
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.stress.replay import Replayed, ReplayedStrategy, ReplayResult, together

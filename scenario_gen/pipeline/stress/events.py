@@ -26,7 +26,8 @@ from scenario_gen.generators.sections import KronosGenerator, default_section, o
 from scenario_gen.generators.walks import start_walk
 from scenario_gen.pipeline.blocks import island_records, paths_of
 from scenario_gen.pipeline.book.histories import PlaceOf
-from scenario_gen.pipeline.study import Prepared, Results, Study
+from scenario_gen.pipeline.prepared import Prepared
+from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.spec.models import Paths
 from scenario_gen.stats.estimate import mean, quantile, share

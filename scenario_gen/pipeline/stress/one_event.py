@@ -25,8 +25,8 @@ from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import history_of
 from scenario_gen.market.paths import Floats, PathSet, joined
 from scenario_gen.pipeline.opening import named_generator
+from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.pipeline.stress.events import case_of, event_result, open_case, summary_of, with_case
-from scenario_gen.pipeline.study import prepare
 from scenario_gen.progress import Progress
 from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import whole
