@@ -1,4 +1,4 @@
-"""A scenario ready to run, and several coupled to a book: what can go wrong with files, dates and models before a path."""
+"""A scenario ready to run, or several coupled to a book: what can go wrong with files, dates and models comes first."""
 
 from __future__ import annotations
 
