@@ -46,7 +46,7 @@ from scenario_gen.generators.draws import Draws
 from scenario_gen.market import load_candles
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles, columns_of, invalid
-from scenario_gen.pipeline.backtest import given_paths
+from scenario_gen.pipeline.given.backtest import given_paths
 from scenario_gen.spec.loader import load_spec
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.training.config import load_config

@@ -16,7 +16,7 @@ from pathlib import Path
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
 from scenario_gen.generators.sections import BASELINES, GeneratorSection, KronosGenerator, default_section
 from scenario_gen.market import load_candles
-from scenario_gen.pipeline.calibrate import Wishes, calibrate_history
+from scenario_gen.pipeline.given.calibrate import Wishes, calibrate_history
 from scenario_gen.progress import SilentProgress
 
 MAIN, SCORE = "log_volatility", "crps_log_volatility"

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from scenario_gen.market.load import load_candles as load_candles
     from scenario_gen.market.paths import PathSet as PathSet
     from scenario_gen.pipeline import run as run, sample as sample, shocked as shocked
-    from scenario_gen.pipeline.backtest import backtest_paths as backtest_paths
     from scenario_gen.pipeline.book.couple import couple as couple
-    from scenario_gen.pipeline.check import check as check
-    from scenario_gen.pipeline.check_assets import check_assets as check_assets
+    from scenario_gen.pipeline.given.backtest import backtest_paths as backtest_paths
+    from scenario_gen.pipeline.given.check import check as check
+    from scenario_gen.pipeline.given.check_assets import check_assets as check_assets
     from scenario_gen.pipeline.stress.one_event import sample_event as sample_event
     from scenario_gen.store.kept_paths import read_book as read_book
     from scenario_gen.store.results import StressRun as StressRun

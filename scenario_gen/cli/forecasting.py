@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scenario_gen.execute.queue import Queue
     from scenario_gen.forecasts.checkpoint_figures import Evaluation
     from scenario_gen.generators.sections import GeneratorSection
-    from scenario_gen.pipeline.calibrate import Wishes
+    from scenario_gen.pipeline.given.calibrate import Wishes
     from scenario_gen.progress import Progress
     from scenario_gen.spec.loader import LoadedSpec
     from scenario_gen.store.reports import CalibrationReport
@@ -109,7 +109,7 @@ def calibrate(
     loaded = _loaded(spec, data, context, end, model, temperature, top_p)
     section = _section(model, temperature, top_p, device)
     kinds = _baselines(baselines)
-    from scenario_gen.pipeline.calibrate import Wishes, calibrate_spec
+    from scenario_gen.pipeline.given.calibrate import Wishes, calibrate_spec
 
     wishes = Wishes(context, horizon, origins, paths, seed, kinds, one_step, recalibrate)
     progress = choose_progress(quiet=quiet or as_json)
@@ -146,7 +146,7 @@ def _of_data(
     data: str, end: datetime | None, section: GeneratorSection, wishes: Wishes, progress: Progress, queue: Queue
 ) -> CalibrationReport:
     from scenario_gen.market.load import load_candles
-    from scenario_gen.pipeline.calibrate import calibrate_history
+    from scenario_gen.pipeline.given.calibrate import calibrate_history
 
     # midnight means the whole of that day, as in a spec
     last = end.date() if end is not None and end == datetime.combine(end.date(), datetime.min.time()) else end

@@ -113,7 +113,7 @@ def check(
     """
     market = _market(tick_size=tick_size, lot_size=lot_size, price_limit=price_limit, volume_unit=volume_unit)
     from scenario_gen.cli.manners import choose_progress
-    from scenario_gen.pipeline.check_assets import check_given
+    from scenario_gen.pipeline.given.check_assets import check_given
 
     report = check_given(
         paths,
@@ -289,7 +289,7 @@ def backtest(
       scenario-gen backtest paths.parquet --strategy my.py:Rule --limits max_drawdown=0.2 --json
     """
     from scenario_gen.cli.manners import choose_progress, leave
-    from scenario_gen.pipeline.backtest import backtest_paths
+    from scenario_gen.pipeline.given.backtest import backtest_paths
 
     report = backtest_paths(
         paths,

@@ -76,7 +76,7 @@ def verify(
     if key is not None and certificate is None:
         raise typer.BadParameter("name the file to sign with --certificate FILE", param_hint="--key")
     from scenario_gen.cli.manners import choose_progress
-    from scenario_gen.pipeline.proof import AskedProof, answer
+    from scenario_gen.pipeline.proof.steps import AskedProof, answer
 
     asked = AskedProof(run, paths, path, seed, base, device, elsewhere, certificate, key, public)
     steps, proved, notes = answer(asked, choose_progress(quiet=quiet or as_json))

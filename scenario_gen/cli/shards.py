@@ -30,7 +30,7 @@ def run_part(
         ScenarioError: the user can mend what went wrong.
     """
     loaded = load_spec(spec)
-    from scenario_gen.pipeline.shards import Shard, run_shard
+    from scenario_gen.pipeline.blocks.shards import Shard, run_shard
 
     done = run_shard(
         loaded,
@@ -77,7 +77,7 @@ def merge(
       scenario-gen merge part1 part2 part3 --folder reports/mine
     """
     from scenario_gen.cli.show import show_run
-    from scenario_gen.pipeline.shards import merge_shards
+    from scenario_gen.pipeline.blocks.shards import merge_shards
 
     options = {"folder": folder, "spec": spec, "compute-missing": compute_missing, "overwrite": overwrite, "on": on}
     result, place = merge_shards(

@@ -17,8 +17,8 @@ from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 
 if TYPE_CHECKING:
-    from scenario_gen.pipeline.foretell import Between
-    from scenario_gen.pipeline.plan import RunPlan
+    from scenario_gen.pipeline.plan.foretell import Between
+    from scenario_gen.pipeline.plan.plan import RunPlan
 
 
 def validate(
@@ -230,7 +230,7 @@ def show_plan(
 
 def plan_lines(plan: RunPlan) -> list[str]:
     """Return a plan in words."""
-    from scenario_gen.pipeline.foretell import lasting
+    from scenario_gen.pipeline.plan.foretell import lasting
 
     lines = [f"{plan.name}: what a run would do{' that goes on' if plan.resumes else ''}, in {plan.folder}"]
     for each in plan.scenarios:

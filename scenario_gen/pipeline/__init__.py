@@ -20,10 +20,10 @@ from scenario_gen.pipeline.book.coupling import Couplings, with_books
 from scenario_gen.pipeline.book.events import judge_book_events, refuse_book_events
 from scenario_gen.pipeline.book.judge import forecast_the_book, judge_assets, judge_dependence
 from scenario_gen.pipeline.book.trade import compare_books, hold_books_against, probe_books, trade_books
-from scenario_gen.pipeline.foretell import Foretelling
 from scenario_gen.pipeline.identity import device_of, versions
 from scenario_gen.pipeline.opening import sample
-from scenario_gen.pipeline.plan import LookedAt, RunPlan, plan_of
+from scenario_gen.pipeline.plan.foretell import Foretelling
+from scenario_gen.pipeline.plan.plan import LookedAt, RunPlan, plan_of
 from scenario_gen.pipeline.stages import (
     compare_generators,
     compare_with_history,

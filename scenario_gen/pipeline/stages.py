@@ -32,13 +32,13 @@ from scenario_gen.forecasts.judge import calibration_findings, uncalibrated_find
 from scenario_gen.forecasts.origins import not_as_far
 from scenario_gen.forecasts.recalibrate import judged, recalibration_finding
 from scenario_gen.forecasts.results import Calibration
-from scenario_gen.pipeline.blocks import first_paths, paths_of
-from scenario_gen.pipeline.calibrate import SAME_ORIGINS
+from scenario_gen.pipeline.blocks.block import first_paths, paths_of
+from scenario_gen.pipeline.blocks.work import compute_blocks
+from scenario_gen.pipeline.given.calibrate import SAME_ORIGINS
 from scenario_gen.pipeline.opening import base_of, calibration_settings
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.summary import summarise
-from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import Progress
 from scenario_gen.realism.bars import BarArrays, spread_rows
 from scenario_gen.realism.check import MOST_PATHS, check_facts, facts_findings, unjudged_facts_finding

@@ -33,8 +33,8 @@ from scenario_gen.finding import Finding
 from scenario_gen.forecasts.judge import overlap_finding
 from scenario_gen.generators.base import edge_finding
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.blocks import some_paths
-from scenario_gen.pipeline.merged import COURSE, FanColumns, Merged, Scratches, merge_blocks
+from scenario_gen.pipeline.blocks.block import some_paths
+from scenario_gen.pipeline.blocks.merged import COURSE, FanColumns, Merged, Scratches, merge_blocks
 from scenario_gen.pipeline.named import named_paths, ranked
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.progress import Progress

@@ -349,8 +349,8 @@ def test_validate_says_which_scenarios_ask_for_an_event_are_sloppy_or_have_the_p
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipeline that plans two thousand blocks."""
-    from scenario_gen.pipeline.foretell import Between
-    from scenario_gen.pipeline.plan import PlannedScenario, RunPlan
+    from scenario_gen.pipeline.plan.foretell import Between
+    from scenario_gen.pipeline.plan.plan import PlannedScenario, RunPlan
 
     made = RunPlan(
         name="long",

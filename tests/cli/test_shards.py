@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from scenario_gen.cli.app import app
 from scenario_gen.files import locked
 from scenario_gen.pipeline import open_study
-from scenario_gen.pipeline.shards import Shard, dealt
+from scenario_gen.pipeline.blocks.shards import Shard, dealt
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import load_spec
 from scenario_gen.store.folder import RunFolder

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from scenario_gen.cli.app import app
 from scenario_gen.files import read_sums, write_sums
 from scenario_gen.market.candles import Candles
-from scenario_gen.pipeline.finished import Finished, prove_files, prove_page, prove_summaries
-from scenario_gen.pipeline.proof import open_again, prove
+from scenario_gen.pipeline.proof.finished import Finished, prove_files, prove_page, prove_summaries
+from scenario_gen.pipeline.proof.steps import open_again, prove
 from scenario_gen.progress import SilentProgress
 from scenario_gen.store.certificate import ChosenPaths, Proof, canonical
 from scenario_gen.store.folder import RunFolder

@@ -16,9 +16,9 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.files import sha256_of
 from scenario_gen.generators.draws import plan_blocks
-from scenario_gen.pipeline.blocks import is_kept
+from scenario_gen.pipeline.blocks.block import is_kept
+from scenario_gen.pipeline.blocks.work import compute_blocks
 from scenario_gen.pipeline.study import Study
-from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder

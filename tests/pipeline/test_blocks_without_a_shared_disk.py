@@ -15,7 +15,7 @@ import pytest
 import scenario_gen as sg
 from scenario_gen import pipeline
 from scenario_gen.errors import StoreError
-from scenario_gen.pipeline.work import SEEN, Delivered
+from scenario_gen.pipeline.blocks.work import SEEN, Delivered
 from scenario_gen.store.folder import RunFolder
 
 HOLD = Path(__file__).parents[2] / "strategies" / "buy_and_hold.py"

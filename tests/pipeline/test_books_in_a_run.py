@@ -325,7 +325,7 @@ def test_a_strategy_of_a_book_that_looks_ahead_is_caught(tmp_path: Path) -> None
 def test_a_future_whose_candles_are_refused_in_one_asset_is_left_out_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scenario_gen.pipeline import blocks
+    from scenario_gen.pipeline.blocks import block as blocks
 
     def broken(prepared: Any, block: Any, sampled: Any) -> Any:
         raw = blocks.sample_block(prepared, block, sampled)
@@ -333,7 +333,7 @@ def test_a_future_whose_candles_are_refused_in_one_asset_is_left_out_of_all(
             raw.values[3, 2, 1] = raw.values[3, 2, 2] / 2  # a high below its low
         return blocks.checked_candles(prepared, raw, 0)
 
-    monkeypatch.setattr("scenario_gen.pipeline.work.draw_of", lambda *_: broken)
+    monkeypatch.setattr("scenario_gen.pipeline.blocks.work.draw_of", lambda *_: broken)
     few = {"count": 8, "seed": 7, "block": 8, "keep": "paths"}
     checks = {"facts": False, "calibration": False, "on_invalid": "reject"}
     run = sg.run(spec_in(tmp_path, ("Hold",), baselines=[], paths=few, checks=checks), folder=tmp_path / "run")

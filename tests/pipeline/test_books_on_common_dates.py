@@ -15,7 +15,7 @@ from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.joint.copulas import CopulaCoupling
 from scenario_gen.joint.coupling import Coupled, Coupling, Independent
 from scenario_gen.joint.results import CouplingReport
-from scenario_gen.pipeline.blocks import sample_block
+from scenario_gen.pipeline.blocks.block import sample_block
 from scenario_gen.pipeline.book.coupling import Couplings, couple_grounds
 from scenario_gen.pipeline.book.judge import apart_closes
 from scenario_gen.pipeline.book.shocks import with_responses

@@ -14,7 +14,7 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.errors import CheckError, DataError
 from scenario_gen.market import Candles
-from scenario_gen.pipeline.check_assets import check_given, read_references
+from scenario_gen.pipeline.given.check_assets import check_given, read_references
 from scenario_gen.realism.assets import cross_control
 from scenario_gen.realism.panel import Panel
 from scenario_gen.store.reports import AssetsReport

@@ -12,11 +12,12 @@ import pytest
 import scenario_gen
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
-from scenario_gen.pipeline import blocks, stages
+from scenario_gen.pipeline import stages
+from scenario_gen.pipeline.blocks import block as blocks
+from scenario_gen.pipeline.blocks.work import run_islands
 from scenario_gen.pipeline.stress.events import judge_events, summary_of, with_cases
 from scenario_gen.pipeline.stress.one_event import replay_path
 from scenario_gen.pipeline.study import Results, Study
-from scenario_gen.pipeline.work import run_islands
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder

@@ -16,7 +16,7 @@ from scenario_gen.backtest.overfitting.cscv import Overfitting
 from scenario_gen.backtest.overfitting.sharpe import DeflatedSharpe
 from scenario_gen.backtest.result import Choice, StrategyResult
 from scenario_gen.finding import Label
-from scenario_gen.pipeline.backtest import backtest_paths
+from scenario_gen.pipeline.given.backtest import backtest_paths
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.results import StressRun

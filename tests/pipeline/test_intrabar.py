@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import scenario_gen as sg
-from scenario_gen.pipeline.backtest import backtest_paths
+from scenario_gen.pipeline.given.backtest import backtest_paths
 
 BOTH = """
 from dataclasses import dataclass

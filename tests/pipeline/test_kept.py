@@ -111,7 +111,9 @@ def test_an_interrupted_run_is_resumed_from_blocks_whatever_is_kept_in_the_end(
     assert {path.name for path in (tmp_path / "run" / "blocks").iterdir()} == {"base", "gap", "fhs"}
     assert not [*(tmp_path / "run").glob("*tmp*")]  # scratch files have no name
     with monkeypatch.context() as patch:
-        patch.setattr("scenario_gen.pipeline.work.run_block", lambda *_: pytest.fail("a block was computed again"))
+        patch.setattr(
+            "scenario_gen.pipeline.blocks.work.run_block", lambda *_: pytest.fail("a block was computed again")
+        )
         sg.run(spec("none"), folder=tmp_path / "run")
     assert _numbers(tmp_path / "run") == _numbers(runs["none"][0])
     assert not (tmp_path / "run" / "blocks").exists()

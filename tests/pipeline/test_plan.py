@@ -12,8 +12,8 @@ import pytest
 
 from scenario_gen.errors import DataError, StoreError
 from scenario_gen.pipeline import plan_spec, run_spec
-from scenario_gen.pipeline.foretell import Between, Foretelling, lasting
-from scenario_gen.pipeline.plan import RunPlan, size_of
+from scenario_gen.pipeline.plan.foretell import Between, Foretelling, lasting
+from scenario_gen.pipeline.plan.plan import RunPlan, size_of
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
@@ -163,7 +163,7 @@ def test_workers_share_what_is_left() -> None:
 def test_the_stages_of_a_run_are_those_that_it_listens_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str | None
 ) -> None:
-    monkeypatch.setattr("scenario_gen.pipeline.foretell.LONG", 0.0)
+    monkeypatch.setattr("scenario_gen.pipeline.plan.foretell.LONG", 0.0)
     heard = SilentProgress()
     spec = spec_from_dict(_spec(tmp_path / "run", paths={"count": 16, "block": 4}))
     run_spec(spec, folder=None, device=None, paths=None, overwrite=False, command="", progress=heard, on=on)

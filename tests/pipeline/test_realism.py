@@ -16,7 +16,7 @@ from scenario_gen.finding import BY_KEY, Finding, Label, cap, worst
 from scenario_gen.forecasts.calibrate import calibrate
 from scenario_gen.forecasts.harness import Settings
 from scenario_gen.pipeline import run_spec
-from scenario_gen.pipeline.blocks import block_paths
+from scenario_gen.pipeline.blocks.block import block_paths
 from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.pipeline.stages import settings_of, to_calibrate
 from scenario_gen.progress import SilentProgress

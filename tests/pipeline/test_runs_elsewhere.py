@@ -19,10 +19,10 @@ from scenario_gen.errors import StrategyError
 from scenario_gen.execute.processes import Processes
 from scenario_gen.execute.queue import HERE, Here, Queue
 from scenario_gen.pipeline import open_study, run_spec
+from scenario_gen.pipeline.blocks.work import compute_blocks
 from scenario_gen.pipeline.book.trade import run_book
 from scenario_gen.pipeline.stress.events import with_cases
 from scenario_gen.pipeline.study import Study
-from scenario_gen.pipeline.work import compute_blocks
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder

@@ -16,7 +16,7 @@ from scenario_gen.cli.manners import leave
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
 from scenario_gen.market.path_tables import paths_frame
-from scenario_gen.pipeline.backtest import backtest_paths
+from scenario_gen.pipeline.given.backtest import backtest_paths
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.reports import BacktestReport
 from scenario_gen.store.results import StressRun

@@ -13,7 +13,8 @@ import scenario_gen as sg
 from scenario_gen.cli.show import make_console, show_run
 from scenario_gen.errors import DataError
 from scenario_gen.market.path_tables import paths_frame
-from scenario_gen.pipeline import blocks, stages
+from scenario_gen.pipeline import stages
+from scenario_gen.pipeline.blocks import block as blocks
 from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict

@@ -29,7 +29,7 @@ from scenario_gen.market.anchor import Ensemble
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.path_tables import shared_bars
-from scenario_gen.pipeline.blocks import first_paths
+from scenario_gen.pipeline.blocks.block import first_paths
 from scenario_gen.pipeline.opening import base_of
 from scenario_gen.pipeline.prepared import Book
 from scenario_gen.pipeline.stages import settings_of

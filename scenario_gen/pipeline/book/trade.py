@@ -30,16 +30,16 @@ from scenario_gen.generators.base import Advance
 from scenario_gen.generators.draws import Block
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.export import returns_of
-from scenario_gen.pipeline.blocks import block_indices, block_paths, paths_of, reads_of
+from scenario_gen.pipeline.blocks.block import block_indices, block_paths, paths_of, reads_of
+from scenario_gen.pipeline.blocks.merged import FanColumns, MergedBook
+from scenario_gen.pipeline.blocks.work import Piece
 from scenario_gen.pipeline.book.block import BookBlock
 from scenario_gen.pipeline.book.worth import Worth, context_of, realised_worth, together
-from scenario_gen.pipeline.merged import FanColumns, MergedBook
 from scenario_gen.pipeline.named import named_futures, ranked
 from scenario_gen.pipeline.prepared import Book
 from scenario_gen.pipeline.stages import alike, side_by_side
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.pipeline.summary import NAMED_LIMIT, limit_findings, realised_figures, strategy_result
-from scenario_gen.pipeline.work import Piece
 from scenario_gen.progress import StageSteps
 from scenario_gen.store.columns import Columns, MetricTable, Scratch, metric_columns
 from scenario_gen.store.folder import RunFolder

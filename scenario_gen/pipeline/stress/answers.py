@@ -24,7 +24,7 @@ from scenario_gen.generators.sections import MIN_FIT
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.pipeline.blocks import FinishedBlock, block_indices
+from scenario_gen.pipeline.blocks.block import FinishedBlock, block_indices
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.stats.estimate import mean, quantile

@@ -24,7 +24,7 @@ from scenario_gen.generators.base import BoundedGenerator
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.generators.walks import start_walk
-from scenario_gen.pipeline.blocks import island_records, paths_of
+from scenario_gen.pipeline.blocks.block import island_records, paths_of
 from scenario_gen.pipeline.book.histories import PlaceOf
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.study import Results, Study

@@ -28,7 +28,7 @@ from scenario_gen.generators.draws import Block, Draws, plan_blocks
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.load import history_of
 from scenario_gen.market.paths import PathSet
-from scenario_gen.pipeline.blocks import Draw, Drawn, FinishedBlock, draw_block, first_paths, with_terms
+from scenario_gen.pipeline.blocks.block import Draw, Drawn, FinishedBlock, draw_block, first_paths, with_terms
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.reading.words import whole

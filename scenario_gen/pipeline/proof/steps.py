@@ -7,7 +7,8 @@
     paths        whole blocks sampled, checked and backtested again
 
 Owns the order of the steps, what a run's identity is held against, and what its certificate says. What the folder shows
-by itself is :mod:`scenario_gen.pipeline.finished`'s, making paths again :mod:`scenario_gen.pipeline.again`'s.
+by itself is asked in :mod:`scenario_gen.pipeline.proof.finished`, paths are made in
+:mod:`scenario_gen.pipeline.proof.again`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from scenario_gen.errors import ScenarioError
-from scenario_gen.pipeline import finished as folder_of, open_study
-from scenario_gen.pipeline.again import Again, prove_paths
+from scenario_gen.pipeline import open_study
 from scenario_gen.pipeline.identity import device_of, hash_of, spec_sum, versions
+from scenario_gen.pipeline.proof import finished as folder_of
+from scenario_gen.pipeline.proof.again import Again, prove_paths
 from scenario_gen.pipeline.stress.events import kept_events, with_cases
 from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import Progress, SilentProgress

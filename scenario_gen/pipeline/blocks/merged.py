@@ -21,7 +21,7 @@ from scenario_gen.backtest.result import COLUMNS, BeforeRepair, fan_bars
 from scenario_gen.candles.account import CandleAccount, account_of
 from scenario_gen.candles.check import none_left
 from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.pipeline.blocks import FinishedBlock, block_indices
+from scenario_gen.pipeline.blocks.block import FinishedBlock, block_indices
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.stats.weights import Weights
 from scenario_gen.store.columns import Columns, MetricTable, NamedTable, Scratch, Under, metric_columns

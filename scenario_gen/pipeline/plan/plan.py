@@ -25,12 +25,12 @@ from scenario_gen.errors import CheckError, StoreError
 from scenario_gen.execute.queue import HERE
 from scenario_gen.finding import Finding
 from scenario_gen.forecasts.origins import rolling_origins
-from scenario_gen.pipeline.foretell import SURE, UNSURE, WEIGHED, Between, blocks_of
+from scenario_gen.pipeline.blocks.work import missing_blocks
 from scenario_gen.pipeline.identity import device_of
+from scenario_gen.pipeline.plan.foretell import SURE, UNSURE, WEIGHED, Between, blocks_of
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.stages import settings_of, to_calibrate
 from scenario_gen.pipeline.study import Results, Stage, Study
-from scenario_gen.pipeline.work import missing_blocks
 from scenario_gen.progress import Clock, SilentProgress, peak_memory
 from scenario_gen.realism.check import MOST_PATHS as MOST_JUDGED
 from scenario_gen.spec.models import CalibrationBudget

@@ -2,7 +2,7 @@
 
 Blocks of scenarios that need nothing of each other wait in the queue together; shocked ones follow, since they take the
 paths of others. Workers write blocks; their names are claimed in the manifest here, before any is handed out. Does not
-know how a block is made (:mod:`scenario_gen.pipeline.blocks`), nor where.
+know how a block is made (:mod:`scenario_gen.pipeline.blocks.block`), nor where.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.execute.queue import HERE
 from scenario_gen.files import write_bytes
 from scenario_gen.generators.draws import Block, plan_blocks
-from scenario_gen.pipeline.blocks import FRAMES, Draw, Drawn, checked_candles, is_kept, island_record, run_block
+from scenario_gen.pipeline.blocks.block import FRAMES, Draw, Drawn, checked_candles, is_kept, island_record, run_block
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.stress.events import case_of
 from scenario_gen.pipeline.stress.shocks import draw_of

@@ -1,7 +1,8 @@
 """The folder of a finished run, and what it shows by itself: files, page and summaries that must fit together.
 
 Needs neither data nor model nor strategies. The folder is read and never written, and nothing in it is trusted. What
-cannot be tried is UNTESTABLE and says why. Whether the run can be made again is :mod:`scenario_gen.pipeline.proof`'s.
+cannot be tried is UNTESTABLE and says why. Whether the run can be made again is asked in
+:mod:`scenario_gen.pipeline.proof.steps`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Whole blocks are made, since a block is the unit of shape: products of matrices of another shape end in other last
 digits. They go to a folder of their own; the run's is read alone. Owns which blocks are made and what of them is
-compared. Whether the same spec, data, model and code stand here is :mod:`scenario_gen.pipeline.proof`'s to say.
+compared. Whether the same spec, data, model and code stand here is :mod:`scenario_gen.pipeline.proof.steps`'s to say.
 
 On the device and with the versions of the run every number is the same to the last bit. Elsewhere float32 sums differ
 by their roundings, 6e-8 each. With nano, 512 paths of 40 bars, a processor's vector instructions beside none: 4 paths
@@ -28,14 +28,14 @@ from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.market.path_tables import paths_frame
-from scenario_gen.pipeline.blocks import FinishedBlock, block_indices, island_record
+from scenario_gen.pipeline.blocks.block import FinishedBlock, block_indices, island_record
+from scenario_gen.pipeline.blocks.work import Blocks, Piece
 from scenario_gen.pipeline.book.trade import book_block, hard_falls, traded_block
 from scenario_gen.pipeline.named import digits
 from scenario_gen.pipeline.prepared import Book, Prepared
 from scenario_gen.pipeline.stress.answers import replay_crises, weighed
 from scenario_gen.pipeline.stress.shocks import twin_of
 from scenario_gen.pipeline.study import Results, Study
-from scenario_gen.pipeline.work import Blocks, Piece
 from scenario_gen.progress import StageSteps
 from scenario_gen.realism.bars import BarArrays
 from scenario_gen.realism.facts import path_statistics

@@ -19,10 +19,10 @@ from scenario_gen.execute.section import open_queue, place_of
 from scenario_gen.files import locked
 from scenario_gen.generators.draws import plan_blocks
 from scenario_gen.pipeline import open_study, run_spec
+from scenario_gen.pipeline.blocks.work import run_blocks
 from scenario_gen.pipeline.identity import spec_sum
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.stress.shocks import twin_of
-from scenario_gen.pipeline.work import run_blocks
 from scenario_gen.progress import Progress
 from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import override

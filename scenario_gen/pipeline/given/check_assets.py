@@ -24,7 +24,7 @@ from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.load import history_of
 from scenario_gen.market.path_tables import PathTable, read_path_tables, shared_bars, split_assets
 from scenario_gen.market.read import read_source
-from scenario_gen.pipeline.check import (
+from scenario_gen.pipeline.given.check import (
     CHECK,
     CONTEXT,
     CheckAsked,
