@@ -17,8 +17,9 @@ MAX_ASSETS = 50
 FEWEST_COMMON = 250  # bars that all assets share: fewer show no dependence worth calibrating
 ENOUGH_FOR_RANKS = 500  # from here on dated ranks are the default
 
+OF_ALL_DATA = ("start", "end", "as_of")  # what ``data`` says for all assets together
 # Keys of an asset: its name, where its history comes from, what its exchange allows, what its orders cost.
-OF_ITS_DATA = tuple(key for key in Data.model_fields if key not in ("name", "start", "end"))
+OF_ITS_DATA = tuple(key for key in Data.model_fields if key not in ("name", *OF_ALL_DATA))
 ASSET_KEYS = ("name", *OF_ITS_DATA, "market", "broker")
 ASSET_COSTS = (*COSTS, "lot", "shorts", "volume_share")  # of the broker: what may differ by asset; cash is shared
 

@@ -5,13 +5,16 @@ Owns both sections. Opens no file and imports nothing heavy: a spec is read with
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from scenario_gen.market.sources import SOURCES
+from scenario_gen.market.sources.base import SYMBOL, minutes_of
 from scenario_gen.reading.section import Section
-from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, shown
+from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, nearest, one_of, shown
 
 
 def moment_of(value: Any) -> Any:
@@ -33,11 +36,37 @@ def moment_of(value: Any) -> Any:
 
 Moment = Annotated[date | datetime | None, BeforeValidator(moment_of)]
 
+if TYPE_CHECKING:
+    SourceName = str
+else:  # one of the registry
+    SourceName = Literal[tuple(SOURCES)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A key of ``data`` that says where the bars are: exactly one of these is given."""
+
+    key: str
+    words: str  # what it holds
+    # fields that mean something beside it, of those that do not beside every other; of a source, its entry says them
+    takes: tuple[str, ...] = ()
+
+
+PLACES = (
+    Place("source", ", ".join(SOURCES)),
+    Place("file", "a CSV or Parquet file", takes=("symbol", "adjusted")),
+)  # fmt: skip
+
+INSTRUMENT = (*(place.key for place in PLACES), "symbol", "exchange")  # fields of ``data`` that say whose bars they are
+
 
 class Data(Section):
     """Where the history comes from and where the context ends."""
 
-    source: Literal["sp500", "nasdaq"] | None = Field(default=None, description="built-in daily history 1999-2018")
+    # ``source`` and the other places come first: what comes after them is judged beside them.
+    source: SourceName | None = Field(
+        default=None, description="a vendor of bars, or a built-in daily history 1999-2018: sp500, nasdaq"
+    )
     file: str | None = Field(default=None, description="CSV or Parquet file, relative to the spec's folder")
     end: Moment = Field(default=None, description="last bar of the context; default: the last bar there is")
     start: Moment = Field(default=None, description="first bar to read")
@@ -49,7 +78,16 @@ class Data(Section):
         default=False, description="scale prices by Adj Close / Close where the file has that column"
     )
     symbol: str | None = Field(
-        default=None, description="whose bars to take from a file that holds several instruments"
+        default=None,
+        description="whose bars to fetch, in the source's own words, or to take from a file of several instruments",
+    )
+    exchange: str | None = Field(default=None, description="of a source that knows many: binance, kraken, ...")
+    timeframe: str | None = Field(
+        default=None, description="how long a bar of a source is: 5m, 1h, 1d, 1w, 1mo, ...; default: 1d"
+    )
+    as_of: Moment = Field(
+        default=None,
+        description="nothing that was not known then reaches a context or a reference; fetched bars are kept as of it",
     )
     partial: Literal["drop", "keep"] = Field(
         default="drop", description="drop leaves out a last bar that is still forming, and says so; keep takes it"
@@ -63,9 +101,72 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if (self.source is None) == (self.file is None):
-            raise ValueError("give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)")
+        if sum(getattr(self, place.key) is not None for place in PLACES) != 1:
+            listed = [f"'{place.key}' ({place.words})" for place in PLACES]
+            raise ValueError(f"give exactly one of {', '.join(listed[:-1])} and {listed[-1]}")
+        if self.source is not None:
+            lacking = [name for name in SOURCES[self.source].needs if getattr(self, name) is None]
+            if lacking:
+                example = f", e.g. {{{SOURCES[self.source].example}}}" if SOURCES[self.source].example else ""
+                raise ValueError(f"{' and '.join(lacking)} missing, which source {self.source} needs{example}")
         return self
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_this_place(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a field that means nothing beside the source, or the file, that is named."""
+        name, given = str(info.field_name), info.data
+        place = next((place for place in PLACES if given.get(place.key) is not None), None)
+        if value in (None, False) or place is None or name not in OF_SOME:
+            return value
+        if place.key != "source":
+            if name not in place.takes:
+                raise ValueError(f"got {shown(value)} beside '{place.key}', expected it with {_those_with(name)} only")
+            return value
+        source = SOURCES[given["source"]]
+        if name == "adjusted":
+            if source.adjusts == "no":
+                raise ValueError(f"got true, and source {source.name} has no adjusted prices; leave it out")
+        elif name not in source.fields:
+            raise ValueError(f"source {source.name} takes no {name}; {_those_with(name)} do")
+        return value
+
+    @field_validator("symbol")
+    @classmethod
+    def _a_symbol(cls, symbol: str | None, info: ValidationInfo) -> str | None:
+        if symbol is not None and info.data.get("source") is not None and not SYMBOL.fullmatch(symbol):
+            raise ValueError(f"got {shown(symbol)}, expected a symbol of letters, digits and .^=:/&@-")
+        return symbol
+
+    @field_validator("timeframe")
+    @classmethod
+    def _a_timeframe(cls, timeframe: str | None, info: ValidationInfo) -> str | None:
+        source = SOURCES.get(info.data.get("source") or "")
+        if timeframe is None or source is None:
+            return timeframe
+        known = source.timeframes
+        if known and timeframe not in known:
+            words = f"expected {one_of(known)} of source {source.name}"
+            raise ValueError(f"got {shown(timeframe)}, {words}{nearest(timeframe, known)}")
+        try:
+            minutes_of(timeframe)
+        except KeyError:
+            raise ValueError(f"got {shown(timeframe)}, expected such as 5m, 1h, 1d, 1w or 1mo") from None
+        return timeframe
+
+
+# Fields that some places know and others do not.
+OF_SOME = frozenset(
+    name
+    for names in (*(source.fields for source in SOURCES.values()), *(place.takes for place in PLACES))
+    for name in names
+)
+
+
+def _those_with(name: str) -> str:
+    """Name the sources and other places that know a field."""
+    sources = [source.name for source in SOURCES.values() if name in source.fields]
+    return one_of([*sources, *(place.key for place in PLACES if name in place.takes)])
 
 
 class Market(Section):

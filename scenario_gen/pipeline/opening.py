@@ -35,12 +35,13 @@ from scenario_gen.joint.calendar import Aligned
 from scenario_gen.kronos.registry import KNOWN_MODELS
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.load import history_of, load_candles
+from scenario_gen.market.load import history_of
+from scenario_gen.market.opened import candles_of
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.market.section import Data
 from scenario_gen.pipeline.book.histories import Past, PlaceOf, aligned_book, book_pasts
 from scenario_gen.progress import Progress, SilentProgress
-from scenario_gen.reading.words import find_file, whole
+from scenario_gen.reading.words import whole
 from scenario_gen.spec.models import (
     MAX_BLOCK,
     MAX_HORIZON,
@@ -298,6 +299,7 @@ class Histories:
     place: PlaceOf = named_place
     among: Sequence[ResolvedScenario] = ()  # all scenarios of the spec: those of one future are a book
     note: Callable[[str, str], object] = str.join  # hears, by scenario, what common dates leave out of histories
+    progress: Progress = field(default_factory=SilentProgress, repr=False)  # hears of bars that are fetched
     read: dict[Data, Candles] = field(default_factory=dict, repr=False)
     aligned: dict[tuple[Any, ...], Aligned] = field(default_factory=dict, repr=False)
     books: dict[str, dict[str, Past]] = field(default_factory=dict, repr=False)
@@ -318,7 +320,7 @@ class Histories:
     def _whole(self, scenario: ResolvedScenario) -> Candles:
         data = scenario.data.model_copy(update={"end": None})
         if data not in self.read:
-            self.read[data] = _candles(data, self.base)
+            self.read[data] = candles_of(data, self.base, self.progress)
         return self.read[data]
 
     def _book(self, scenario: ResolvedScenario) -> Mapping[str, Past]:
@@ -332,21 +334,6 @@ class Histories:
             for note in notes:
                 self.note(scenario.future, note)
         return self.books[scenario.future]
-
-
-def _candles(data: Data, base: Path) -> Candles:
-    """Return all bars of a history from ``data.start`` on."""
-    return load_candles(
-        data.source or find_file(str(data.file), base) or Path(str(data.file)),
-        name=data.name,
-        calendar=data.calendar,
-        timezone=data.timezone,
-        adjusted=data.adjusted,
-        start=data.start,
-        volume=data.volume,
-        symbol=data.symbol,
-        partial=data.partial,
-    )
 
 
 def _history(candles: Candles, data: Data) -> Past:

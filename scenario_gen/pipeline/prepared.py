@@ -181,7 +181,7 @@ def prepare(
     """
     every = {scenario.name: scenario for scenario in (*(among or ()), *scenarios)}
     notes = SharedNotes()
-    histories = Histories(base, place, tuple(every.values()), notes.add)
+    histories = Histories(base, place, tuple(every.values()), notes.add, progress)
     opener = Opener(base_of(scenarios if among is None else among), base, kept, progress, settings_for, queue)
     prepared = []
     with progress.stage("reading history and model", len(scenarios)) as advance:

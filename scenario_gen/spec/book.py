@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenario_gen.backtest.broker import in_numbers
-from scenario_gen.joint.section import ASSET_COSTS, ASSET_KEYS, MAX_ASSETS, OF_ITS_DATA
+from scenario_gen.joint.section import ASSET_COSTS, ASSET_KEYS, MAX_ASSETS, OF_ALL_DATA, OF_ITS_DATA
+from scenario_gen.market.section import INSTRUMENT
 from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import bad_name, nearest, one_of, same_file, shown
 from scenario_gen.reading.yaml import Where
 
+OF_ALL = " and ".join((", ".join(OF_ALL_DATA[:-1]), OF_ALL_DATA[-1]))
 # Keys of a scenario that ask something of one asset's paths alone, and why they have no answer for several.
 ALONE_ONLY: Mapping[str, str] = {
     "replay": "a replay is told in the bars of one asset",
@@ -87,7 +89,7 @@ def read_assets(values: Mapping[str, Any], violations: Violations) -> list[Asset
         if same_file(name) in taken:
             violations.add((*at, "name"), f"the name '{name}' is taken by another asset; give each its own")
         taken[same_file(name)] = number
-        history = tuple(repr(item.get(key)) for key in ("source", "file", "symbol"))
+        history = tuple(repr(item.get(key)) for key in INSTRUMENT)
         if history in sources:
             words = f"'{name}' has the history of '{sources[history]}': two such assets are one, of correlation 1"
             violations.add(at, f"{words}; leave one out")
@@ -182,7 +184,7 @@ def _shocks_of(scenarios: Any) -> Iterator[tuple[Where, Mapping[str, Any]]]:
 def _of_all_assets(data: Any, at: Where, violations: Violations) -> None:
     """Note keys of a data section that one asset alone can have."""
     if not isinstance(data, Mapping):
-        violations.add(at, f"beside 'assets' it holds for all of them: got {shown(data)}, expected start and end")
-    elif wrong := [key for key in data if key not in ("start", "end")]:
-        words = f"beside 'assets' it holds for all of them: got {one_of(wrong)}, expected start and end only"
+        violations.add(at, f"beside 'assets' it holds for all of them: got {shown(data)}, expected {OF_ALL}")
+    elif wrong := [key for key in data if key not in OF_ALL_DATA]:
+        words = f"beside 'assets' it holds for all of them: got {one_of(wrong)}, expected {OF_ALL} only"
         violations.add(at, words)

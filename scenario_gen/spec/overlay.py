@@ -1,8 +1,8 @@
 """From one base and a list of overrides to resolved scenarios, remembering where every value was written.
 
 A scenario overrides what it names and keeps the rest of the base. Three things replace instead of merging: a
-generator of another kind, data of another source or file (of the base's data, only start and end stay), and with
-such data the market: ticks and lots belong to an instrument.
+generator of another kind, data of another source or file (of the base's data, only the dates stay), and with such data
+the market: ticks and lots belong to an instrument.
 A baseline is the base with another generator; shocks belong to one scenario alone. Knows nothing of YAML text beyond
 the places of values.
 """
@@ -20,8 +20,8 @@ from typing import Any
 from scenario_gen.backtest.broker import Broker, Jitter, in_numbers, problem
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
-from scenario_gen.joint.section import Joint
-from scenario_gen.market.section import Data, Market
+from scenario_gen.joint.section import OF_ALL_DATA, Joint
+from scenario_gen.market.section import PLACES, Data, Market
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import bad_name, find_file, missing_file, nearest, one_of, same_file, shown
 from scenario_gen.reading.yaml import Where
@@ -38,9 +38,10 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 def check_data(data: Data, at: Callable[[Where], Where], violations: Violations) -> None:
     """Note dates out of order and an unknown time zone."""
-    if data.start is not None and data.end is not None and _day(data.start) > _day(data.end):
-        words = f"start {data.start} is after end {data.end}, expected start before end"
-        violations.add(at(("start",)), words)
+    for first, last in (("start", "end"), ("start", "as_of"), ("end", "as_of")):
+        early, late = getattr(data, first), getattr(data, last)
+        if early is not None and late is not None and _day(early) > _day(late):
+            violations.add(at((first,)), f"{first} {early} is after {last} {late}, expected {first} before {last}")
     if data.timezone is not None and not _is_timezone(data.timezone):
         hint = nearest(data.timezone, zoneinfo.available_timezones())
         words = f"got {data.timezone[:60]!r}, expected a time zone like America/New_York or UTC{hint}"
@@ -165,7 +166,7 @@ def _kept_beside(key: str, base: Any, override: Any) -> Any:
     if key == "generator" and override.get("kind", base.get("kind", DEFAULT)) != base.get("kind", DEFAULT):
         return None
     if key == "data" and _other_history(base, override):
-        return {name: base[name] for name in ("start", "end") if name in base}
+        return {name: base[name] for name in OF_ALL_DATA if name in base}
     return base
 
 
@@ -173,7 +174,7 @@ def _other_history(base: Any, override: Any) -> bool:
     """Return whether an override of the data section names another source or file."""
     if not isinstance(base, Mapping) or not isinstance(override, Mapping):
         return False
-    return any(name in override and override[name] != base.get(name) for name in ("source", "file"))
+    return any(name in override and override[name] != base.get(name) for name in (place.key for place in PLACES))
 
 
 def _merge(base: Any, override: Any, key: Where, at: Where, origin: dict[Where, Where]) -> Any:

@@ -277,7 +277,7 @@ DATA_MISTAKES = [
     (
         "{source: sp500, ticker: SPY}",
         "data.ticker: unknown key. Allowed here: source, file, end, start, calendar, timezone, adjusted, "
-        "symbol, partial, volume, name",
+        "symbol, exchange, timeframe, as_of, partial, volume, name",
     ),
     (
         "{source: sp500, file: prices.csv}",

@@ -1,0 +1,17 @@
+"""Sources of bars, one entry each: vendors that are asked over the network, and what is built in.
+
+To add one: a file with its ``Vendor``, a place in ``SOURCES``, a test. Fields that it alone knows are fields of
+:class:`scenario_gen.market.section.Data`. Clients are imported when bars are fetched, and only then.
+"""
+
+from __future__ import annotations
+
+from scenario_gen.market.sources.base import Vendor
+
+BUILT_IN = (
+    Vendor("sp500", "S&P 500 daily 1999-2018", needs=(), takes=(), adjusts="column", example="source: sp500"),
+    Vendor(
+        "nasdaq", "NASDAQ Composite daily 1999-2018", needs=(), takes=(), adjusts="column", example="source: nasdaq"
+    ),
+)
+SOURCES: dict[str, Vendor] = {entry.name: entry for entry in BUILT_IN}
