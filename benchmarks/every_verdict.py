@@ -8,17 +8,24 @@ turns; in half of the cases nothing is wrong, in each of the others there is one
 lines of ``--cells``: a run goes on where another stopped, the same world first in all cases, and the table is of what
 is there. Delete the file after a change of a verdict. Prints Markdown: counts of worlds in which the label was raised,
 FAIL before FAIL or WARN where both are looked at, with the interval of Clopper and Pearson.
+
+    python -m benchmarks.every_verdict --keep
+
+takes the tables of verdicts that stand in BENCHMARKS.md into the package, where ``scenario-gen explain`` quotes them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     verdicts_on_books,
@@ -38,6 +45,7 @@ STUDIES: tuple[Study, ...] = (
     *verdicts_on_stress.STUDIES,
     *verdicts_on_books.STUDIES,
 )
+KEPT = Path("scenario_gen/cli/explained/rates.json")
 COLUMNS = (
     "verdict", "right, stationary", "right, drifting", "what is wrong", "found, stationary", "found, drifting"
 )  # fmt: skip
@@ -115,6 +123,30 @@ def _rows_of(study: Study, row: Row, seen: Mapping[tuple[str, str, str, str], li
         yield f"| {' | '.join([*first, *found])} |"
 
 
+def kept(benchmarks: str) -> dict[str, Any]:
+    """Return the rates that BENCHMARKS.md prints as the package keeps them: of verdicts, of facts on real windows."""
+    checks = {row.verdict: row.check.key if row.check else None for study in STUDIES for row in study.rows}
+    verdicts: dict[str, dict[str, Any]] = {}
+    for cells in _printed(benchmarks, " | ".join(COLUMNS)):
+        if cells[0]:
+            rates = {"check": checks[cells[0]], "right": {"stationary": cells[1], "drifting": cells[2]}, "wrong": []}
+            verdicts[cells[0]] = rates
+        rates["wrong"].append({"planted": cells[3], "stationary": cells[4], "drifting": cells[5]})
+    facts = {cells[0]: f"{cells[1]} %" for cells in _printed(benchmarks, "fact | REAL held-out | copy")}
+    titles = _printed(benchmarks, "candidate | tails", head=True)[0]
+    real = next(cells for cells in _printed(benchmarks, "candidate | tails") if cells[0] == "REAL held-out")
+    pairs = zip(titles[1:-1], (cell.split("\\|") for cell in real[1:-1]), strict=True)  # the last is of all groups
+    groups = {title: f"{failed} % FAIL, {raised} % FAIL or WARN" for title, (failed, raised) in pairs}
+    return {"verdicts": verdicts, "facts": facts, "groups": groups}
+
+
+def _printed(benchmarks: str, head_of: str, *, head: bool = False) -> list[list[str]]:
+    """Return the rows of the table whose head begins so, or its head alone; a bar within a cell stays."""
+    after = benchmarks[benchmarks.index(f"| {head_of}") :].splitlines()
+    rows = list(takewhile(lambda line: line.startswith("|"), after))
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in (rows[:1] if head else rows[2:])]
+
+
 def main() -> None:
     """Measure what is asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,7 +154,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="worlds of each case and truth; default: each study's own number")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no new world is begun")
     parser.add_argument("--cells", type=Path, default=Path("every_verdict.jsonl"), help="file of finished worlds")
+    parser.add_argument("--keep", action="store_true", help="measure nothing; take BENCHMARKS.md into the package")
     options = parser.parse_args()
+    if options.keep:
+        printed = kept(Path("BENCHMARKS.md").read_text(encoding="utf-8"))
+        KEPT.write_text(json.dumps(printed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return
     studies = [study for study in STUDIES if not options.only or study.key in options.only]
     cells = measure(studies, options.repeats, options.cells, 60 * options.minutes)
     print(f"{len(cells):,} worlds; {STATIONARY} and {DRIFTING} truths\n\n{table(studies, cells)}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scenario_gen.cli.bench import bench_app
+from scenario_gen.cli.explain import explain
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import (
     BACKTEST_EXIT_CODES,
@@ -214,6 +215,7 @@ app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)
 app.command(epilog=DIFF_EXIT_CODES)(diff)
 app.command(epilog=CLEAN_EXIT_CODES)(clean)
+app.command(epilog=EXIT_CODES)(explain)
 app.command("verify", epilog=VERIFY_EXIT_CODES)(verify_run)
 
 
