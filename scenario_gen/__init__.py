@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scenario_gen.market.book import BookPaths as BookPaths
     from scenario_gen.market.candles import Candles as Candles
     from scenario_gen.market.load import load_candles as load_candles
+    from scenario_gen.market.opened import fetch as fetch
     from scenario_gen.market.paths import PathSet as PathSet
     from scenario_gen.pipeline import run as run, sample as sample, shocked as shocked
     from scenario_gen.pipeline.book.couple import couple as couple

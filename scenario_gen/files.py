@@ -98,6 +98,18 @@ def user_path(written: str | Path) -> Path:
     return Path(os.path.expanduser(written))  # noqa: PTH111
 
 
+def cache_folder(use: str) -> Path:
+    """Return where this machine keeps what can be had again: in the user's cache, in a folder for that use."""
+    home = Path.home()
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        cache = home / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return cache / "scenario-gen" / use
+
+
 # --- A folder in which one process at a time is at work ---
 
 

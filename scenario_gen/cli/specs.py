@@ -161,7 +161,7 @@ def _book_lines(spec: ScenarioSpec) -> list[str]:
         words += "" if one.portfolio is None else f"; how rare: {one.portfolio.in_words}"
         lines.append(f"  {one.role:<9} {name}: {seen}, {words}")
     for asset, data in {one.asset: one.data for one in spec.scenarios[: len(spec.assets)]}.items():
-        lines.append(f"  asset     {asset}: {data.source or data.file}{'' if data.end is None else f' to {data.end}'}")
+        lines.append(f"  asset     {asset}: {data.place}{'' if data.end is None else f' to {data.end}'}")
     return lines
 
 
@@ -172,7 +172,7 @@ def _scenario_words(scenario: ResolvedScenario) -> str:
     end = f" to {scenario.data.end}" if scenario.data.end is not None else ""
     if scenario.context is not None:
         end = f"{'' if scenario.context.moves_end else end} {scenario.context.in_words}"
-    history = f"{scenario.data.source or scenario.data.file}{end}"
+    history = f"{scenario.data.place}{end}"
     if scenario.replay is not None:
         return f"{scenario.replay.in_words} after {history}, {scenario.generator.in_words}"
     seen = f"{scenario.bars.horizon} bars from {scenario.bars.context} bars of {history}"

@@ -29,8 +29,10 @@ from scenario_gen.market.columns import (
 )
 from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing, still_forming, wall_nanoseconds
 from scenario_gen.market.inferred import clock_shifts
+from scenario_gen.market.known import over_by
 from scenario_gen.market.read import BUILT_IN, RawTable, read_source
 from scenario_gen.market.rules import RawBars, judge, off_session_flags, suspicious_bars
+from scenario_gen.market.section import moment_of
 from scenario_gen.market.times import Bound, as_bound, epoch_units, parse_stamps, to_timezone
 
 VolumePolicy = Literal["auto", "drop", "require"]
@@ -61,6 +63,7 @@ def load_candles(
     volume: VolumePolicy = "auto",
     symbol: str | None = None,
     partial: PartialPolicy = "drop",
+    as_of: Bound | None = None,
 ) -> Candles:
     """Load one instrument's history and check it.
 
@@ -86,6 +89,8 @@ def load_candles(
         symbol: whose bars to take from a file that holds several instruments in a column (symbol, ticker, name ...).
         partial: ``drop`` leaves out a last bar that is still forming (stamped between two bars of the grid that all
             others keep to), which a flag says; ``keep`` takes it.
+        as_of: leave out every bar that was not over then, as if nobody had seen it; a date means the end of that day.
+            A stamp is taken for the beginning of its bar, so that nothing later comes through.
 
     Returns:
         Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and
@@ -96,7 +101,7 @@ def load_candles(
     """
     table = read_source(source)
     bars, notes, order_note = _read_bars(table, symbol, timezone, partial)
-    bars = _cut(_without_empty_columns(bars), start, end)
+    bars, as_of_note = _known(_cut(_without_empty_columns(bars), start, end), as_of)
     bars, volume_notes = _with_whole_columns(bars, volume)
     if adjusted:
         _require_adjusted(bars)
@@ -104,7 +109,7 @@ def load_candles(
     if calendar is None:
         calendar = "XNYS" if isinstance(source, str) and source in BUILT_IN else ""
     candles = _candles(bars, adjusted=adjusted)
-    notes += order_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
+    notes += order_note + as_of_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
     found = (*_flags(candles, calendar), *calendar_flags(candles.timestamps, calendar))
     flags = (*notes, *(replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist())) for flag in found))
     return replace(candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags)
@@ -243,6 +248,24 @@ def _cut(bars: RawBars, start: Bound | None, end: Bound | None) -> RawBars:
             fix="correct data.start and data.end",
         )
     return bars.take(np.flatnonzero(keep))
+
+
+def _known(bars: RawBars, as_of: Bound | None) -> tuple[RawBars, tuple[Flag, ...]]:
+    """Keep the bars that were over at ``as_of``; stamps out of order stay for the rules to refuse."""
+    if as_of is None or bool(bars.stamps.isna().any()) or not bars.stamps.is_monotonic_increasing:
+        return bars, ()
+    moment = moment_of(as_of)
+    keep = over_by(bars.stamps, moment)
+    if not keep.any():
+        raise DataError(
+            f"{bars.where} has no bar that was over at as_of {as_of}; its first is stamped {bars.stamps[0]}",
+            expected="an as_of inside the history",
+            fix="correct data.as_of",
+        )
+    note = Flag(
+        "as of", f"nothing that was not known by {as_of} is used: bars that were not over then are left out", ()
+    )
+    return bars.take(np.flatnonzero(keep)), (note,)
 
 
 def _without_empty_columns(bars: RawBars) -> RawBars:

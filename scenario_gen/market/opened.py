@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
+import pandas as pd
+
+from scenario_gen.errors import printable
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.fetched import SourceBars, request_of, source_bars
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.read import RawTable
 from scenario_gen.market.section import PLACES, Data
+from scenario_gen.market.sources import SOURCES
+from scenario_gen.market.sources.base import Vendor
 from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.reading.section import section_of
 from scenario_gen.reading.words import find_file
 
 
@@ -53,7 +61,37 @@ def candles_of(data: Data, base: Path, progress: Progress | None = None) -> Cand
         volume=data.volume,
         symbol=None if place == "source" else data.symbol,
         partial=data.partial,
+        as_of=data.as_of,
     )
+
+
+def fetch(
+    source: str, *, symbol: str | None = None, refresh: bool = False, progress: Progress | None = None, **fields: Any
+) -> Candles:
+    """Return the bars of a source as candles: kept ones where there are any, else asked for and kept.
+
+    Args:
+        source: yahoo, ccxt, stooq, alpaca, akshare, or a built-in history.
+        symbol: in the source's own words: SPY, BTC/USDT, spy.us, 600519.
+        refresh: ask the source even where bars are kept.
+        progress: hears of pages, and of bars that were kept.
+        fields: others of ``data`` in a spec: exchange, timeframe, start, end, as_of, adjusted, calendar, timezone,
+            volume, name. Dates may be ISO text.
+
+    Returns:
+        Valid candles up to ``end``; :attr:`Candles.flags` says when they were fetched, by what, and their hash.
+
+    Raises:
+        SpecError: a field is wrong.
+        DataError: the client is not installed, the source cannot be reached, or has no such bars.
+    """
+    given = {"source": source, "symbol": symbol, **fields}
+    data = section_of(Data, {name: value for name, value in given.items() if value is not None}, "data")
+    request = request_of(data)
+    if refresh and SOURCES[request.source].fetch is not None:
+        source_bars(request, progress or SilentProgress(), refresh=True)
+    candles = candles_of(data, Path(), progress)
+    return candles if data.end is None else candles.split_at(pd.Timestamp(data.end))[0]
 
 
 def _file(data: Data, base: Path, progress: Progress) -> PlacedBars:
@@ -62,8 +100,18 @@ def _file(data: Data, base: Path, progress: Progress) -> PlacedBars:
 
 
 def _source(data: Data, base: Path, progress: Progress) -> PlacedBars:
-    del base, progress
-    return PlacedBars(str(data.source))
+    source = SOURCES[str(data.source)]
+    if source.fetch is None:
+        return PlacedBars(source.name)
+    return placed_bars(source_bars(request_of(data, base), progress), source, str(data.symbol))
+
+
+def placed_bars(bars: SourceBars, source: Vendor, symbol: str) -> PlacedBars:
+    """Return the bars of a source as they come to the door."""
+    none = np.empty(0, dtype=np.int64)
+    table = RawTable(bars.frame, bars.label, printable(symbol), bars.label, none, bars.notes)
+    # Bars that were asked for adjusted are; a column of adjusted closes is read as that of a file is.
+    return PlacedBars(table, source.calendar, False if source.adjusts == "request" else None)
 
 
 # How each of ``section.PLACES`` is opened.

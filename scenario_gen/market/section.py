@@ -5,6 +5,7 @@ Owns both sections. Opens no file and imports nothing heavy: a spec is read with
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from scenario_gen.market.sources import SOURCES
-from scenario_gen.market.sources.base import SYMBOL, minutes_of
+from scenario_gen.market.sources.base import minutes_of
 from scenario_gen.reading.section import Section
 from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, nearest, one_of, shown
 
@@ -99,6 +100,12 @@ class Data(Section):
     )
     name: str | None = Field(default=None, description="what to call the instrument in the report")
 
+    @property
+    def place(self) -> str:
+        """Where the history comes from, in a few words."""
+        named = [self.source, *(getattr(self, place.key) for place in PLACES[1:])]
+        return " ".join(filter(None, (*named, self.exchange, self.symbol, self.timeframe)))
+
     @model_validator(mode="after")
     def _one_source(self) -> Data:
         if sum(getattr(self, place.key) is not None for place in PLACES) != 1:
@@ -128,14 +135,16 @@ class Data(Section):
             if source.adjusts == "no":
                 raise ValueError(f"got true, and source {source.name} has no adjusted prices; leave it out")
         elif name not in source.fields:
-            raise ValueError(f"source {source.name} takes no {name}; {_those_with(name)} do")
+            words = f"got {shown(value)} beside source {source.name}, expected it with"
+            raise ValueError(f"{words} {_those_with(name)} only")
         return value
 
     @field_validator("symbol")
     @classmethod
     def _a_symbol(cls, symbol: str | None, info: ValidationInfo) -> str | None:
-        if symbol is not None and info.data.get("source") is not None and not SYMBOL.fullmatch(symbol):
-            raise ValueError(f"got {shown(symbol)}, expected a symbol of letters, digits and .^=:/&@-")
+        source = SOURCES.get(info.data.get("source") or "")
+        if symbol is not None and source is not None and not re.fullmatch(source.symbols, symbol):
+            raise ValueError(f"got {shown(symbol)}, expected {source.symbol_words} of source {source.name}")
         return symbol
 
     @field_validator("timeframe")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scenario_gen.errors import StoreError
-from scenario_gen.files import LOCK, SUMS, FolderLock, disk_trouble, read_sums, safe_name, sha256_of
+from scenario_gen.files import LOCK, SUMS, FolderLock, cache_folder, disk_trouble, read_sums, safe_name, sha256_of
 from scenario_gen.store.address import Address, address_of
 from scenario_gen.store.folder import BLOCK_FILE, DONE, IDENTITY, OWN_FILES, PAGE, RUN, RunFolder, calibration_folder
 from scenario_gen.store.manifest import MANIFEST, other_run
@@ -51,14 +50,7 @@ def page_of(written: str | Path) -> str:
 
 def mirror_of(address: str, use: str = "runs") -> Path:
     """Return where this machine keeps what lies at an address."""
-    home = Path.home()
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        cache = home / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return cache / "scenario-gen" / use / safe_name(address)
+    return cache_folder(use) / safe_name(address)
 
 
 # --- A run at an address ---

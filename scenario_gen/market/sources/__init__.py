@@ -6,7 +6,12 @@ To add one: a file with its ``Vendor``, a place in ``SOURCES``, a test. Fields t
 
 from __future__ import annotations
 
+from scenario_gen.market.sources.akshare import AKSHARE
+from scenario_gen.market.sources.alpaca import ALPACA
 from scenario_gen.market.sources.base import Vendor
+from scenario_gen.market.sources.ccxt import CCXT
+from scenario_gen.market.sources.stooq import STOOQ
+from scenario_gen.market.sources.yahoo import YAHOO
 
 BUILT_IN = (
     Vendor("sp500", "S&P 500 daily 1999-2018", needs=(), takes=(), adjusts="column", example="source: sp500"),
@@ -14,4 +19,4 @@ BUILT_IN = (
         "nasdaq", "NASDAQ Composite daily 1999-2018", needs=(), takes=(), adjusts="column", example="source: nasdaq"
     ),
 )
-SOURCES: dict[str, Vendor] = {entry.name: entry for entry in BUILT_IN}
+SOURCES: dict[str, Vendor] = {entry.name: entry for entry in (*BUILT_IN, YAHOO, CCXT, STOOQ, ALPACA, AKSHARE)}

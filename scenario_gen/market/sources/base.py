@@ -20,7 +20,7 @@ from scenario_gen.progress import Progress
 if TYPE_CHECKING:
     import pandas as pd
 
-SYMBOL = re.compile(r"[\w^][\w.^=:/&@-]{0,39}", re.ASCII)  # of a vendor: goes into addresses and file names
+SYMBOL = r"[A-Za-z0-9^][A-Za-z0-9_.^=:/&@-]{0,39}"  # goes into addresses
 MINUTES = {"m": 1, "h": 60, "d": 1440, "w": 7 * 1440, "mo": 31 * 1440, "M": 31 * 1440}  # of a timeframe's unit
 
 
@@ -125,7 +125,10 @@ class Vendor:
     timeframes: tuple[str, ...] = ()  # empty: any
     # where adjusted prices come from: a column of its bars, a request of their own, or nowhere
     adjusts: Literal["column", "request", "no"] = "no"
+    symbols: str = SYMBOL  # a pattern of its symbols
+    symbol_words: str = "a symbol of at most 40 letters, digits and .^=:/&@-"
     calendar: str | None = None  # what its bars keep to, where that is one for all
+    zone: str = "UTC"  # of stamps without one, to tell whether a bar is over
     kept: bool = True  # whether its bars are kept in the cache; those of this machine are not
     example: str = ""  # fields of ``data``, for help and messages
 
