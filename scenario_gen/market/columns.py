@@ -168,7 +168,15 @@ def _translated(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _says_nothing(column: pd.Series) -> bool:
     """Whether a volume is zero throughout: MetaTrader writes real volume beside ticks, and often has none."""
-    return bool((pd.to_numeric(column, errors="coerce").fillna(0) == 0).all())
+    return bool((_numeric(column).fillna(0) == 0).all())
+
+
+def _numeric(column: pd.Series) -> pd.Series:
+    """Return a column as numbers, NaN where it has none; whole numbers beyond every float are infinite."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except OverflowError:  # Python's own integers have no end
+        return pd.to_numeric(column.astype("str"), errors="coerce")
 
 
 def _translate_quote_volumes(frame: pd.DataFrame, names: list[str]) -> None:
@@ -178,8 +186,8 @@ def _translate_quote_volumes(frame: pd.DataFrame, names: list[str]) -> None:
         return
     first = mine[0]
     if len(mine) == 2:
-        one, other = (pd.to_numeric(frame.iloc[:, at], errors="coerce") for at in mine)
-        close = pd.to_numeric(frame.iloc[:, names.index("close")], errors="coerce")
+        one, other = (_numeric(frame.iloc[:, at]) for at in mine)
+        close = _numeric(frame.iloc[:, names.index("close")])
         forth, back = ((a / (b * close) - 1).abs().median() for a, b in ((other, one), (one, other)))
         first, second = mine if not back < forth else mine[::-1]
         names[second] = "amount" if "amount" not in names and min(forth, back) < 0.5 else names[second]
@@ -209,7 +217,7 @@ def read_numbers(
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan)), ()
     if pd.api.types.is_datetime64_any_dtype(column):
         raise _no_numbers(where, name, "holds dates")
-    values = np.array(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan))
+    values = np.array(_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan))
     texts = column.where(column.notna(), "").astype(str).str.strip()
     short = np.flatnonzero(np.isnan(values) & texts.str.match(_SUFFIXED).to_numpy())
     values[short] = [_suffixed(text) for text in texts.iloc[short]]

@@ -27,10 +27,11 @@ from scenario_gen.market.columns import (
     translations,
     unused_columns,
 )
+from scenario_gen.market.containers import BUILT_IN
 from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing, still_forming, wall_nanoseconds
 from scenario_gen.market.inferred import clock_shifts
 from scenario_gen.market.known import over_by
-from scenario_gen.market.read import BUILT_IN, RawTable, read_source
+from scenario_gen.market.read import RawTable, read_source
 from scenario_gen.market.rules import RawBars, judge, off_session_flags, suspicious_bars
 from scenario_gen.market.section import moment_of
 from scenario_gen.market.times import Bound, as_bound, epoch_units, parse_stamps, to_timezone
@@ -64,6 +65,7 @@ def load_candles(
     symbol: str | None = None,
     partial: PartialPolicy = "drop",
     as_of: Bound | None = None,
+    format: str | None = None,  # noqa: A002
 ) -> Candles:
     """Load one instrument's history and check it.
 
@@ -72,8 +74,8 @@ def load_candles(
     Adj Close.
 
     Args:
-        source: a data frame, a .csv, .csv.gz or .parquet file, a table read from one, or a built-in history:
-            "sp500", "nasdaq".
+        source: a data frame, a file (.csv, .csv.gz, .txt, .zip of one text, .json, .json.gz, .feather, .parquet), a
+            table read from one, or a built-in history: "sp500", "nasdaq".
         name: what to call the instrument; default: the file's name.
         calendar: exchange code such as XNYS, or 24/7; "" infers one from the stamps. Default: XNYS for the
             built-in histories, else inferred.
@@ -91,6 +93,8 @@ def load_candles(
             others keep to), which a flag says; ``keep`` takes it.
         as_of: leave out every bar that was not over then, as if nobody had seen it; a date means the end of that day.
             A stamp is taken for the beginning of its bar, so that nothing later comes through.
+        format: how a file is written: metatrader, tradingview, binance, kraken, dukascopy, ibkr, lean, freqtrade,
+            histdata, or ``plain`` for the names of its columns alone. Default: what the file shows, which a flag says.
 
     Returns:
         Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and
@@ -99,7 +103,7 @@ def load_candles(
     Raises:
         DataError: the source cannot be read, or breaks the Candles contract.
     """
-    table = read_source(source)
+    table = read_source(source, format)
     bars, notes, order_note = _read_bars(table, symbol, timezone, partial)
     bars, as_of_note = _known(_cut(_without_empty_columns(bars), start, end), as_of)
     bars, volume_notes = _with_whole_columns(bars, volume)

@@ -62,6 +62,7 @@ def candles_of(data: Data, base: Path, progress: Progress | None = None) -> Cand
         symbol=None if place == "source" else data.symbol,
         partial=data.partial,
         as_of=data.as_of,
+        format=data.format,
     )
 
 

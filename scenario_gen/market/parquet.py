@@ -1,4 +1,4 @@
-"""Parquet files as frames: only the columns that count, and memory asked for only when it is known to be little.
+"""Parquet and Feather as frames: only the columns that count, and memory asked for only when it is known to be little.
 
 A few kilobytes of Parquet can stand for gigabytes: a column of one repeated text, or columns that nobody reads. So
 rows are counted before anything is read, text is read as a dictionary and measured before it is written out, and
@@ -60,6 +60,33 @@ def read_parquet(path: Path, where: str, counts: Callable[[str], bool]) -> tuple
             f"{where} cannot be read as Parquet: {reason[:160]}",
             expected="a Parquet file",
             fix="write the file again, e.g. with pandas.DataFrame.to_parquet",
+        ) from error
+    return frame, tuple(name for name in names if name not in kept)
+
+
+def read_feather(path: Path, where: str, counts: Callable[[str], bool]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read the columns that count of a Feather file (Arrow's own format); return them with the names of the others.
+
+    Raises:
+        DataError: as :func:`read_parquet`.
+    """
+    from pyarrow import dataset, ipc
+
+    try:
+        schema = ipc.open_file(str(path)).schema
+        names = list(dict.fromkeys(schema.names))
+        # counted in the headers of its batches, before any batch is unpacked
+        _refuse_size(dataset.dataset(path, format="ipc").count_rows(), len(names), where)
+        kept = [name for name in names if _spoken(name, counts)]
+        _refuse_types(schema, kept, where)
+        options = ipc.IpcReadOptions(included_fields=[schema.names.index(name) for name in kept])
+        frame = _frame(_in_floats(ipc.open_file(str(path), options=options).read_all()))
+    except DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{where} cannot be read as Feather: {reason[:160]}",
+            expected="a Feather file of version 2 (Arrow IPC)",
+            fix="write the file again, e.g. with pandas.DataFrame.to_feather",
         ) from error
     return frame, tuple(name for name in names if name not in kept)
 

@@ -6,13 +6,10 @@ Owns file formats, separators, sizes and line numbers. Knows no column names bey
 from __future__ import annotations
 
 import csv
-import gzip
 import re
 import warnings
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +19,13 @@ from numpy.typing import NDArray
 from scenario_gen.errors import DataError, printable
 from scenario_gen.files import user_path
 from scenario_gen.market.columns import counts, speaks_of_bars
-from scenario_gen.market.parquet import MAX_ROWS, read_parquet
-from scenario_gen.reading.words import near
+from scenario_gen.market.containers import BROKEN, BUILT_IN, SUFFIXES, TextFile, check_file, read_json, text_file
+from scenario_gen.market.dialects import Dialect, Seen, as_read, dialect_of
+from scenario_gen.market.parquet import MAX_ROWS, read_feather, read_parquet
 
-MAX_FILE_BYTES = 2 * 1024**3
-MAX_TEXT_BYTES = 2**30  # of a text file, unpacked
-MAX_LINE = 10_000  # characters; a bar takes a hundred
-MOST_PACKED, SMALL = 100, 2**26  # times that bars can be packed; what is unpacked without a question, in bytes
 HEAD_BYTES = 64 * 1024
 MAX_PREAMBLE = 10  # lines of a vendor's own before the header
-BUILT_IN = {
-    "sp500": ("S&P 500", "S&P 500 daily 1999-2018 (arch)"),
-    "nasdaq": ("NASDAQ Composite", "NASDAQ Composite daily 1999-2018 (arch)"),
-}
-_SUFFIXES = (".csv", ".csv.gz", ".parquet")
+SHOWN_ROWS = 3  # of which a dialect is known
 
 
 @dataclass(frozen=True)
@@ -51,15 +41,21 @@ class RawTable:
     unread: tuple[str, ...] = ()  # names of the columns that were left in the file
 
 
-def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
-    """Read a data frame, a built-in name, or a CSV or Parquet file; a table comes back as it is.
+def read_source(source: RawTable | pd.DataFrame | str | Path, format: str | None = None) -> RawTable:  # noqa: A002
+    """Read a data frame, a built-in name, or a file of bars; a table comes back as it is.
+
+    Args:
+        source: what to read.
+        format: how a file is written, a name of :mod:`scenario_gen.market.dialects`; None: as it shows by itself.
 
     Raises:
-        DataError: no such source, or it cannot be read as a table.
+        DataError: no such source, it cannot be read as a table, or it is not of that format.
     """
     if isinstance(source, RawTable):
         return source
     none = np.empty(0, dtype=np.int64)
+    if format is not None and (isinstance(source, pd.DataFrame) or source in BUILT_IN):
+        raise DataError(f"format is {format!r}, and no file is read", expected="a file", fix="leave format out")
     if isinstance(source, pd.DataFrame):
         return RawTable(source, "the data frame", "history", "data frame", none)
     if isinstance(source, str) and source in BUILT_IN:
@@ -67,71 +63,61 @@ def read_source(source: RawTable | pd.DataFrame | str | Path) -> RawTable:
     if not isinstance(source, str | Path):
         raise DataError(
             f"a history cannot be read from {type(source).__name__}",
-            expected=f"a data frame, a {', '.join(_SUFFIXES)} file, or one of {', '.join(BUILT_IN)}",
+            expected=f"a data frame, a {', '.join(SUFFIXES)} file, or one of {', '.join(BUILT_IN)}",
             fix="pass the path of a file",
         )
-    path = user_path(source)
-    suffix = _check_file(path, str(source))
+    return _read_file(user_path(source), str(source), format)
+
+
+def _read_file(path: Path, where: str, asked: str | None) -> RawTable:
+    suffix = check_file(path, where)
     label = printable(path.name)  # goes into reports; the name of a file may hold anything
     name = printable(path.name[: -len(suffix)])
-    if suffix == ".parquet":
-        frame, unread = read_parquet(path, str(source), counts)
+    lines: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+    notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    if suffix in (".parquet", ".feather"):
+        frame, unread = (read_parquet if suffix == ".parquet" else read_feather)(path, where, counts)
         if not len(frame):
-            raise _no_bars(str(source), [*map(str, frame.columns), *unread])
-        return RawTable(frame, str(source), name, label, none, unread=unread)
-    frame, lines, notes = _read_csv(path, str(source))
-    return RawTable(frame, str(source), name, label, lines, notes)
+            raise _no_bars(where, [*map(str, frame.columns), *unread])
+        seen = Seen((*map(str, frame.columns), *unread), (), (str(path),), "binary")
+        dialect = dialect_of(seen, asked, where)
+    elif suffix in (".json", ".json.gz"):
+        frame, seen = _read_rows(TextFile(path, where), asked)
+        dialect = dialect_of(seen, asked, where)
+    else:
+        frame, lines, layout = _read_csv(text_file(path, where), asked)
+        seen, dialect, notes = layout.seen, layout.dialect, layout.notes
+    if dialect is not None:
+        frame, said = as_read(frame, dialect, seen, where)
+        notes += (said,)
+    return RawTable(frame, where, name, label, lines, notes, unread)
+
+
+def _read_rows(file: TextFile, asked: str | None) -> tuple[pd.DataFrame, Seen]:
+    """Read JSON; rows without names get those of the dialect that writes such rows."""
+    frame = read_json(file)
+    cells = [
+        ["" if cell is None else str(cell) for cell in row] for row in frame.head(SHOWN_ROWS).to_numpy(dtype=object)
+    ]
+    is_named = not isinstance(frame.columns, pd.RangeIndex)
+    names = tuple(map(str, frame.columns)) if is_named else ()
+    seen = Seen(names, tuple(map(tuple, cells)), (str(file.path),), "json")
+    dialect = dialect_of(seen, asked, file.where)
+    shape = None if dialect is None else dialect.shape_of(seen)
+    if not is_named and shape is None:
+        raise DataError(
+            f"{file.where} holds rows of {frame.shape[1]} values without names: {seen.first[:100]}",
+            expected='rows as freqtrade or Binance write them, or objects with names: {"date": ..., "open": ...}',
+            fix="write the names too: frame.to_json(orient='records')",
+        )
+    return (frame if shape is None else frame.set_axis(list(shape.names), axis=1)), seen
 
 
 def _built_in(name: str) -> pd.DataFrame:
     from arch.data import nasdaq, sp500
 
     return {"sp500": sp500, "nasdaq": nasdaq}[name].load()
-
-
-def _check_file(path: Path, where: str) -> str:
-    """Return the file's suffix after making sure that it can be read at all."""
-    suffix = next((ending for ending in _SUFFIXES if path.name.lower().endswith(ending)), "")
-    try:
-        is_folder, is_there = path.is_dir(), path.exists()
-    except OSError as error:  # a name that is too long, a folder that may not be entered
-        raise DataError(
-            f"{where[:100]} cannot be opened: {error.strerror}", expected="a readable file", fix="correct the path"
-        ) from error
-    if is_folder:
-        raise DataError(f"{where} is a folder", expected="one file of bars", fix="name the file in it")
-    if not is_there:
-        # Where paths are wanted, the name of a built-in history comes here: it is no neighbour of itself.
-        others = [name for name in _neighbours(path) if name != where]
-        close = near(where, others, most=2)
-        raise DataError(
-            f"there is no file {where}" + (f"; nearest: {', '.join(close)}" if close else ""),
-            expected=f"a {', '.join(_SUFFIXES)} file, or a built-in history: {', '.join(BUILT_IN)}",
-            fix="correct the path; a spec's paths are relative to its own folder",
-        )
-    if not suffix:
-        raise DataError(
-            f"{where} ends in {path.suffix!r}, which is not read",
-            expected=f"a file ending in {', '.join(_SUFFIXES)}",
-            fix="export the bars as CSV or Parquet",
-        )
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise DataError(
-            f"{where} has {size / 1024**3:.1f} GB",
-            expected=f"at most {MAX_FILE_BYTES // 1024**3} GB",
-            fix="cut the file down to one instrument and the years that are needed",
-        )
-    if size == 0:
-        raise DataError(f"{where} is empty", expected="a header and bars", fix="export the bars again")
-    return suffix
-
-
-def _neighbours(path: Path) -> list[str]:
-    try:
-        return [*BUILT_IN, *(str(other) for other in list(path.parent.iterdir())[:1000])]
-    except OSError:
-        return list(BUILT_IN)
 
 
 @dataclass(frozen=True)
@@ -142,15 +128,18 @@ class _Layout:
     separator: str
     names: list[str]
     encoding: str
+    seen: Seen
+    dialect: Dialect | None = None
     notes: tuple[str, ...] = ()
 
 
-def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], tuple[str, ...]]:
+def _read_csv(file: TextFile, asked: str | None) -> tuple[pd.DataFrame, NDArray[np.int64], _Layout]:
+    where = file.where
     try:
-        encoding, head = _decoded(path, where)
-        layout = _sniff(head, encoding, where)
-        _refuse_bombs(path, where)
-        frame = _parse_csv(path, layout)
+        encoding, head = _decoded(file)
+        layout = _sniff(head, encoding, file, asked)
+        file.refuse_bombs()
+        frame = _parse_csv(file, layout)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where} is no UTF-8 text (byte {error.start})",
@@ -164,7 +153,7 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], 
             expected=width,
             fix="correct that line; numbers with decimal commas must be written with points",
         ) from error
-    except (EOFError, zlib.error, OSError) as error:
+    except BROKEN as error:
         raise DataError(
             f"{where} cannot be read: {error}", expected="a readable file", fix="copy or download it again"
         ) from error
@@ -173,51 +162,15 @@ def _read_csv(path: Path, where: str) -> tuple[pd.DataFrame, NDArray[np.int64], 
     filled = np.flatnonzero(frame.notna().any(axis=1).to_numpy())
     if not len(filled):
         raise _no_bars(where, layout.names)
-    return frame.iloc[filled].reset_index(drop=True), filled + layout.skip + 1, layout.notes
+    return frame.iloc[filled].reset_index(drop=True), filled + layout.skip + 1, layout
 
 
-def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
-    """Open a text file, unpacked where it is packed."""
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
-
-
-def _refuse_bombs(path: Path, where: str) -> None:
-    """Look through a text file in small pieces, before a parser asks for memory for its lines.
-
-    Raises:
-        DataError: an endless line, more text than bars can have, or more than packing bars can save.
-    """
-    packed, size, line = path.stat().st_size, 0, 0
-    with _opened(path) as stream:
-        while piece := stream.read(2**20):
-            size += len(piece)
-            ends = np.concatenate(([-1 - line], _line_ends(piece), [len(piece)]))
-            longest, line = int(np.diff(ends).max()) - 1, len(piece) - 1 - int(ends[-2])
-            problem = ""
-            if longest > MAX_LINE:
-                problem = f"has a line of more than {MAX_LINE:,} characters"
-            elif size > MAX_TEXT_BYTES:
-                problem = f"unpacks to more than {MAX_TEXT_BYTES / 1024**3:.0f} GB of text"
-            elif size > max(SMALL, MOST_PACKED * packed):
-                problem = f"unpacks to more than {MOST_PACKED} times its size"
-            if problem:
-                raise DataError(
-                    f"{where} {problem}",
-                    expected="a header and a line of some hundred characters per bar",
-                    fix="check that this is the history; cut it down to one instrument and the years that are needed",
-                )
-
-
-def _line_ends(piece: bytes) -> NDArray[np.intp]:
-    """Return where the lines of a piece end: at a line feed, or at a carriage return, as old files have it."""
-    raw = np.frombuffer(piece, dtype=np.uint8)
-    return np.flatnonzero((raw == 10) | (raw == 13))
-
-
-def _decoded(path: Path, where: str) -> tuple[str, str]:
+def _decoded(file: TextFile) -> tuple[str, str]:
     """Return the file's encoding and its beginning as text; Chinese files that are no UTF-8 are read as GB 18030."""
-    with _opened(path) as stream:
+    with file.open() as stream:
         raw = stream.read(HEAD_BYTES)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):  # as MetaTrader 5 saves charts
+        return "utf-16", raw[: len(raw) // 2 * 2].decode("utf-16")
     # a character may be cut where the beginning ends
     whole = raw if len(raw) < HEAD_BYTES else raw[: raw.rfind(b"\n") + 1] or raw
     try:
@@ -230,8 +183,9 @@ def _decoded(path: Path, where: str) -> tuple[str, str]:
         raise
 
 
-def _sniff(head: str, encoding: str, where: str) -> _Layout:
-    """Find header, separator and first line of values in the beginning of a text file."""
+def _sniff(head: str, encoding: str, file: TextFile, asked: str | None) -> _Layout:
+    """Find header, separator, first line of values and the dialect in the beginning of a text file."""
+    where, places = file.where, (str(file.path), file.name)
     if "\0" in head:
         raise DataError(
             f"{where} is no text file: it holds zero bytes",
@@ -245,7 +199,14 @@ def _sniff(head: str, encoding: str, where: str) -> _Layout:
     notes: tuple[str, ...] = ("read as GB 18030, since it is no UTF-8",) if encoding == "gb18030" else ()
     said = re.fullmatch(r"sep=(.)\s*", lines[first], re.IGNORECASE)  # what Excel writes first
     at = first + 1 if said else first
-    header = next((row for row in range(at, min(len(lines), at + MAX_PREAMBLE)) if _is_header(lines[row])), at)
+    header = next((row for row in range(at, min(len(lines), at + MAX_PREAMBLE)) if _is_header(lines[row])), None)
+    if header is None:
+        separator = said.group(1) if said else _separator(lines[at])
+        seen = Seen((), _cells(lines[at:], separator), places)
+        dialect = dialect_of(seen, asked, where)
+        if dialect is not None and (shape := dialect.shape_of(seen)) is not None:
+            return _Layout(at, separator, list(shape.names), encoding, seen, dialect, notes)
+        header = at
     if header > first:
         passed = "; ".join(line.strip()[:60] for line in lines[first:header] if line.strip())
         notes += (f"passed over before the header: {passed}",) if passed else ()
@@ -253,9 +214,16 @@ def _sniff(head: str, encoding: str, where: str) -> _Layout:
     names = [name.strip() for name in next(csv.reader([lines[header]], delimiter=separator))]
     if (titles := _ticker_lines(lines[header + 1 : header + 3], separator, where)) is not None:
         title, more = titles
-        return _Layout(header + 1 + more, separator, [title, *names[1:]], encoding, notes)
+        return _Layout(header + 1 + more, separator, [title, *names[1:]], encoding, Seen((), (), places), None, notes)
     _check_width(lines[header + 1 :], separator, names, where)
-    return _Layout(header + 1, separator, names, encoding, notes)
+    seen = Seen(tuple(names), _cells(lines[header + 1 :], separator), places)
+    return _Layout(header + 1, separator, names, encoding, seen, dialect_of(seen, asked, where), notes)
+
+
+def _cells(lines: list[str], separator: str) -> tuple[tuple[str, ...], ...]:
+    """Return the cells of the first lines that are not blank."""
+    filled = [line for line in lines[: 10 * SHOWN_ROWS] if line.strip()][:SHOWN_ROWS]
+    return tuple(tuple(cell.strip() for cell in row) for row in csv.reader(filled, delimiter=separator))
 
 
 def _separator(line: str) -> str:
@@ -298,11 +266,11 @@ def _check_width(lines: list[str], separator: str, names: list[str], where: str)
         )
 
 
-def _parse_csv(path: Path, layout: _Layout) -> pd.DataFrame:
-    with warnings.catch_warnings():
+def _parse_csv(file: TextFile, layout: _Layout) -> pd.DataFrame:
+    with warnings.catch_warnings(), file.open() as stream:
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(
-            path,
+            stream,
             sep=layout.separator,
             header=None,
             names=range(len(layout.names)),  # names may repeat, which pandas would hide by renaming them
@@ -313,7 +281,6 @@ def _parse_csv(path: Path, layout: _Layout) -> pd.DataFrame:
             encoding=layout.encoding,
             low_memory=False,
             nrows=MAX_ROWS + 1,
-            compression="infer",
         ).set_axis(layout.names, axis=1)
 
 

@@ -37,6 +37,11 @@ def moment_of(value: Any) -> Any:
 
 Moment = Annotated[date | datetime | None, BeforeValidator(moment_of)]
 
+# The dialects of market.dialects, and "plain": the names of columns alone.
+Format = Literal[
+    "metatrader", "tradingview", "binance", "kraken", "dukascopy", "ibkr", "lean", "freqtrade", "histdata", "plain"
+]  # fmt: skip
+
 if TYPE_CHECKING:
     SourceName = str
 else:  # one of the registry
@@ -55,7 +60,7 @@ class Place:
 
 PLACES = (
     Place("source", ", ".join(SOURCES)),
-    Place("file", "a CSV or Parquet file", takes=("symbol", "adjusted")),
+    Place("file", "a CSV or Parquet file", takes=("symbol", "adjusted", "format")),
 )  # fmt: skip
 
 INSTRUMENT = (*(place.key for place in PLACES), "symbol", "exchange")  # fields of ``data`` that say whose bars they are
@@ -69,6 +74,9 @@ class Data(Section):
         default=None, description="a vendor of bars, or a built-in daily history 1999-2018: sp500, nasdaq"
     )
     file: str | None = Field(default=None, description="CSV or Parquet file, relative to the spec's folder")
+    format: Format | None = Field(
+        default=None, description="how the file is written; default: what it shows, which a note says"
+    )
     end: Moment = Field(default=None, description="last bar of the context; default: the last bar there is")
     start: Moment = Field(default=None, description="first bar to read")
     calendar: str | None = Field(

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.files import user_path
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
-from scenario_gen.market.read import BUILT_IN
+from scenario_gen.market.containers import BUILT_IN
 from scenario_gen.market.section import moment_of
 from scenario_gen.reading.words import bad_name, shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, read_text

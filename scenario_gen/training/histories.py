@@ -21,10 +21,10 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_
 from scenario_gen.errors import DataError
 from scenario_gen.files import user_path
 from scenario_gen.market.candles import Candles, columns_of, invalid
+from scenario_gen.market.containers import BUILT_IN
 from scenario_gen.market.frequency import nanoseconds, spacing, wall_nanoseconds
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.parquet import read_parquet
-from scenario_gen.market.read import BUILT_IN
 from scenario_gen.training.config import FILE_SUFFIXES
 
 COLUMNS = ("open", "high", "low", "close", "volume")

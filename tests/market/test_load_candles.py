@@ -7,7 +7,7 @@ from arch.data import sp500
 
 from scenario_gen.errors import DataError
 from scenario_gen.market import load_candles
-from scenario_gen.market.read import MAX_FILE_BYTES
+from scenario_gen.market.containers import MAX_FILE_BYTES
 
 HEADER = "date,open,high,low,close,volume\n"
 ROWS = "2020-01-02,10,11,9,10.5,100\n2020-01-03,10.5,12,10,11,200\n"
@@ -153,7 +153,7 @@ def test_missing_volume_before_the_start_does_not_matter(bars):
         ("header.csv", HEADER, "has a header (date, open, high, low, close, volume) and no bars"),
         ("binary.csv", b"\x89PNG\r\n\xff\xfe\x01", "is no UTF-8 text"),
         ("zero.csv", b"a,b\n\0\0", "holds zero bytes"),
-        ("utf16.csv", (HEADER + ROWS).encode("utf-16"), "is no UTF-8 text"),
+        ("utf16.csv", (HEADER + ROWS).encode("utf-16-le"), "holds zero bytes"),  # without the mark that says so
         ("book.xlsx", b"PK", "ends in '.xlsx', which is not read"),
         ("torn.parquet", b"PAR1", "cannot be read as Parquet"),
         ("no.csv.gz", b"plain", "Not a gzipped file"),
