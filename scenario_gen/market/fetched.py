@@ -19,6 +19,7 @@ from scenario_gen.market.section import Data
 from scenario_gen.market.sources import SOURCES
 from scenario_gen.market.sources.asking import empty
 from scenario_gen.market.sources.base import Fetched, Request, Vendor
+from scenario_gen.market.sources.qlib import timeframe_of
 from scenario_gen.progress import Progress
 
 PRICES = ("open", "high", "low", "close")
@@ -46,7 +47,7 @@ def request_of(data: Data, base: Path = Path()) -> Request:
         source.name,
         symbol=data.symbol or "",
         exchange=data.exchange or "",
-        timeframe=data.timeframe or "1d",
+        timeframe=data.timeframe or timeframe_of(data.freq or "day"),
         start=data.start,
         as_of=data.as_of,
         adjusted=data.adjusted and source.adjusts == "request",

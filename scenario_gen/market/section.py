@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from scenario_gen.market.sources import SOURCES
 from scenario_gen.market.sources.base import minutes_of
+from scenario_gen.market.sources.qlib import timeframe_of
 from scenario_gen.reading.section import Section
 from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, nearest, one_of, shown
 
@@ -63,7 +64,8 @@ PLACES = (
     Place("file", "a CSV or Parquet file", takes=("symbol", "adjusted", "format")),
 )  # fmt: skip
 
-INSTRUMENT = (*(place.key for place in PLACES), "symbol", "exchange")  # fields of ``data`` that say whose bars they are
+# Fields of ``data`` that say whose bars they are.
+INSTRUMENT = (*(place.key for place in PLACES), "symbol", "exchange", "provider_uri")
 
 
 class Data(Section):
@@ -94,6 +96,10 @@ class Data(Section):
     timeframe: str | None = Field(
         default=None, description="how long a bar of a source is: 5m, 1h, 1d, 1w, 1mo, ...; default: 1d"
     )
+    provider_uri: str | None = Field(
+        default=None, description="folder of a Qlib provider, as qlib.init takes it, relative to the spec's folder"
+    )
+    freq: str | None = Field(default=None, description="of a Qlib provider's bars: day (the default), 1min, 5min, ...")
     as_of: Moment = Field(
         default=None,
         description="nothing that was not known then reaches a context or a reference; fetched bars are kept as of it",
@@ -154,6 +160,13 @@ class Data(Section):
         if symbol is not None and source is not None and not re.fullmatch(source.symbols, symbol):
             raise ValueError(f"got {shown(symbol)}, expected {source.symbol_words} of source {source.name}")
         return symbol
+
+    @field_validator("freq")
+    @classmethod
+    def _a_frequency(cls, freq: str | None) -> str | None:
+        if freq is not None:
+            timeframe_of(freq)
+        return freq
 
     @field_validator("timeframe")
     @classmethod

@@ -7,8 +7,10 @@ import struct
 import pandas as pd
 import pytest
 
-from scenario_gen.errors import DataError
+from scenario_gen.errors import DataError, SpecError
+from scenario_gen.market.opened import candles_of
 from scenario_gen.market.qlib import QlibProvider
+from scenario_gen.market.section import Data
 
 DAYS = ["2020-01-02", "2020-01-03", "2020-01-06", "2020-01-07", "2020-01-08"]
 NAN = float("nan")
@@ -154,3 +156,46 @@ def test_damaged_lists_are_named_with_their_line(provider):
     (provider / "instruments/all.txt").write_text("SH600000\t2020-01-03\t2020-01-08\nSH600001 2020\n")
     with pytest.raises(DataError, match=r"line 2 of .*all.txt"):
         QlibProvider(provider).instruments()
+
+
+# --- as a history of a spec
+
+
+def data_of(**fields) -> Data:
+    return Data(source="qlib", provider_uri=".", symbol="SH600000", **fields)
+
+
+def test_a_provider_is_a_source_of_a_spec_relative_to_its_folder(provider):
+    candles = candles_of(data_of(), provider)
+    assert candles.close.tolist() == [10.0, 16.0, 9.0]
+    assert candles.name == "SH600000"
+    notes = candles.flag_texts()
+    assert any("as traded: the stored ones by their factor" in note for note in notes)
+    assert any("1 bars without prices are left out: days of suspension" in note for note in notes)
+    assert candles_of(data_of(adjusted=True), provider).close.tolist() == [0.625, 1.0, 1.125]
+
+
+def test_nothing_after_as_of_comes_out_of_a_provider(provider):
+    assert len(candles_of(data_of(as_of=pd.Timestamp("2020-01-07").date()), provider)) == 2
+    stamps = candles_of(data_of(start=pd.Timestamp("2020-01-06").date()), provider).timestamps
+    assert list(stamps) == [pd.Timestamp("2020-01-06"), pd.Timestamp("2020-01-08")]
+
+
+def test_minutes_of_a_provider_are_over_a_minute_later(provider):
+    stamps = [f"2020-01-02 09:{minute}:00" for minute in range(30, 40)]
+    (provider / "calendars/1min.txt").write_text("\n".join(stamps))
+    for field in ("open", "high", "low", "close"):
+        (provider / f"features/sh600000/{field}.1min.bin").write_bytes(packed(0, [8.0] * 10))
+    candles = candles_of(data_of(freq="1min", as_of=pd.Timestamp("2020-01-02 09:35").to_pydatetime()), provider)
+    assert candles.timestamps[-1] == pd.Timestamp("2020-01-02 09:34")
+
+
+def test_a_provider_that_is_named_without_its_folder_or_with_an_odd_frequency_is_refused():
+    from scenario_gen import fetch
+
+    with pytest.raises(SpecError, match="provider_uri missing, which source qlib needs"):
+        fetch("qlib", symbol="SH600000")
+    with pytest.raises(SpecError, match="got '7 days', expected such as day"):
+        fetch("qlib", symbol="SH600000", provider_uri="x", freq="7 days")
+    with pytest.raises(DataError, match="x is no Qlib provider"):
+        fetch("qlib", symbol="SH600000", provider_uri="x")

@@ -10,6 +10,7 @@ from scenario_gen.market.sources.akshare import AKSHARE
 from scenario_gen.market.sources.alpaca import ALPACA
 from scenario_gen.market.sources.base import Vendor
 from scenario_gen.market.sources.ccxt import CCXT
+from scenario_gen.market.sources.qlib import QLIB
 from scenario_gen.market.sources.stooq import STOOQ
 from scenario_gen.market.sources.yahoo import YAHOO
 
@@ -19,4 +20,4 @@ BUILT_IN = (
         "nasdaq", "NASDAQ Composite daily 1999-2018", needs=(), takes=(), adjusts="column", example="source: nasdaq"
     ),
 )
-SOURCES: dict[str, Vendor] = {entry.name: entry for entry in (*BUILT_IN, YAHOO, CCXT, STOOQ, ALPACA, AKSHARE)}
+SOURCES: dict[str, Vendor] = {entry.name: entry for entry in (*BUILT_IN, YAHOO, CCXT, STOOQ, ALPACA, AKSHARE, QLIB)}
