@@ -35,6 +35,7 @@ from scenario_gen.cli.manners import (
     told_losses,
     use_outlets,
 )
+from scenario_gen.cli.predict import predict
 from scenario_gen.cli.proof import VERIFY_EXIT_CODES, verify as verify_run
 from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
 from scenario_gen.cli.shards import merge, run_part
@@ -205,6 +206,7 @@ app.command(epilog=EXIT_CODES)(validate)
 app.command(epilog=EXIT_CODES)(init)
 app.command(epilog=BACKTEST_EXIT_CODES)(merge)
 app.command(epilog=CALIBRATE_EXIT_CODES)(calibrate)
+app.command(epilog=EXIT_CODES)(predict)
 app.command(epilog=EXIT_CODES)(train)
 app.command(epilog=EXIT_CODES)(finetune)
 app.command(epilog=EXIT_CODES)(evaluate)

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.book.couple import CouplingsReport
     from scenario_gen.pipeline.stress.one_event import EventReport
     from scenario_gen.realism.results import FactVerdict, ScoreVerdict
-    from scenario_gen.store.reports import AssetsReport, BacktestReport, CalibrationReport, CheckReport
+    from scenario_gen.store.reports import (
+        AssetsReport,
+        BacktestReport,
+        CalibrationReport,
+        CheckReport,
+        PredictionReport,
+    )
 
 ORIGINS = "Stylized facts by origin, mode A"
 WIDTH_OF_A_LOG = 150  # what is not a terminal has no width of its own
@@ -195,6 +201,13 @@ def show_evaluation(evaluation: Evaluation, console: Console | None = None) -> N
     from scenario_gen.report.tables.checkpoints import evaluation_tables
 
     show(console or make_console(WIDTH_OF_AN_EVALUATION), *evaluation_tables(evaluation), evaluation.notes)
+
+
+def show_prediction(report: PredictionReport, console: Console | None = None) -> None:
+    """Print the bands, what the paths say of the end, how such bands held, and what a reader must know."""
+    from scenario_gen.report.tables.predictions import prediction_lines, prediction_tables
+
+    show(console or make_console(WIDTH_OF_A_CHECK), *prediction_tables(report), prediction_lines(report))
 
 
 def finding_lines(findings: Sequence[Finding], *, rest: str = "in the report") -> list[str]:

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.market.export import Kind, Scenarios, returns_of, scenarios_of
-from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.market.paths import PathSet, joined
 from scenario_gen.stats.weights import Weights
 
@@ -117,7 +116,7 @@ class BookPaths:
         """
         frames = []
         for name, part in self.parts.items():
-            frame = paths_frame(part)
+            frame = part.to_pandas()
             bars = self.timestamps.get_indexer(part.timestamps).astype(np.int32)
             frame["bar"] = np.tile(bars, len(part))
             frame.insert(0, "asset", name)

@@ -364,7 +364,7 @@ class PathsWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pandas(paths_frame(paths), preserve_index=False)
+        table = pa.Table.from_pandas(paths.to_pandas(), preserve_index=False)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema)
         self._writer.write_table(table)
@@ -373,17 +373,3 @@ class PathsWriter:
         """Finish the file."""
         if self._writer is not None:
             self._writer.close()
-
-
-def paths_frame(paths: PathSet) -> pd.DataFrame:
-    """Return a path set as rows: path_id, bar, timestamp, one column per field, and the weight where there are any."""
-    count, bars = len(paths), paths.horizon
-    columns: dict[str, Any] = {
-        "path_id": np.repeat(paths.path_ids, bars),
-        "bar": np.tile(np.arange(bars, dtype=np.int32), count),
-        "timestamp": np.tile(paths.timestamps.to_numpy(), count),
-    }
-    columns |= {name: paths.column(name).reshape(-1) for name in paths.fields}
-    if paths.weights is not None:
-        columns["weight"] = np.repeat(paths.weights, bars)
-    return pd.DataFrame(columns)

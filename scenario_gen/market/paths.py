@@ -144,6 +144,22 @@ class PathSet:
         row = int(np.flatnonzero(self.path_ids == path_id)[0])
         return pd.DataFrame(self.values[row], index=self.timestamps, columns=list(self.fields))
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per path and bar: path_id, bar (from 0), timestamp, a column per field, and weight where any.
+
+        The form that ``scenario_gen.check`` and ``backtest_paths`` read, from a frame or a file.
+        """
+        count, bars = len(self), self.horizon
+        columns: dict[str, Any] = {
+            "path_id": np.repeat(self.path_ids, bars),
+            "bar": np.tile(np.arange(bars, dtype=np.int32), count),
+            "timestamp": np.tile(self.timestamps.to_numpy(), count),
+        }
+        columns |= {name: self.column(name).reshape(-1) for name in self.fields}
+        if self.weights is not None:
+            columns["weight"] = np.repeat(self.weights, bars)
+        return pd.DataFrame(columns)
+
     @classmethod
     def of_arrays(
         cls,

@@ -198,28 +198,31 @@ def sample(
     window: str = "reanchor",
     block: int = DEFAULT_BLOCK,
     recalibrate: bool = False,
+    context_bars: int | None = None,
+    timestamps: pd.DatetimeIndex | None = None,
 ) -> PathSet:
     """Sample alternative futures of a context.
 
     Args:
-        context: candles whose last bars seed the model; a frame or a file is loaded first. Our own
-            checkpoints use the bars that fit their window (``provenance["context_bars"]``), published ones all.
+        context: candles, a frame or a file, whose last bars seed the model. Our own checkpoints use the bars that fit
+            their window (``provenance["context_bars"]``), published ones all.
         horizon: bars to generate.
         paths: how many futures.
         model: ``nano``, ``mini``, ``small``, ``base``, a folder, a Hub name, or the kind of a classical generator
-            (``scenario_gen.generators.sections.BASELINES``): ``bootstrap``, ``garch``, ... Those that are fitted, such
-            as ``garch`` and ``gjr``, are fitted to the whole of the candles given.
+            (``BASELINES``): ``bootstrap``, or ``garch`` and ``gjr``, which are fitted to all of the candles.
         temperature: 1 is the model as trained; lower is calmer, higher is wilder.
         top_p: keep the likeliest tokens up to this probability; below 1 narrows every path.
         top_k: keep the k likeliest tokens; 0 keeps all.
         seed: of the per-path random numbers: path 17 is the same in any number of paths.
-        tokenizer: tokenizer for a model that does not bring its own.
+        tokenizer: for a model that does not bring its own.
         device: ``auto``, ``cpu``, ``cuda``, ...
         dtype: of the products with weights, ``float32`` or ``bfloat16``; ``auto`` is bfloat16 on a GPU.
         window: what to do past the model's window, ``reanchor`` or ``slide``.
         block: paths per matrix product; part of what decides the last digits.
         recalibrate: let the generator forecast the past of the candles first, and make up for how it erred. Paths then
-            continue the last 256 bars, as such forecasts do.
+            continue the last 256 bars (or ``context_bars``), as such forecasts do.
+        context_bars: continue these last bars alone; None gives the generator all.
+        timestamps: stamps of the generated bars, [horizon]; None takes the calendar's next ones.
 
     Returns:
         Raw paths, float32 ``values`` [path, bar, (open, high, low, close, volume, ...)]; volume only where the
@@ -235,17 +238,44 @@ def sample(
     candles = history_of(context)
     drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "window": window}
     section = named_generator({"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype})
-    if recalibrate:
-        generator, candles = _recalibrated(section, candles, horizon, seed)
-    else:
-        generator = open_generator(section)
-    stamps = BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
+    stamps = _stamps_after(candles, horizon, timestamps)
+    generator, candles = _continuing(section, candles, horizon, seed, context_bars, recalibrate=recalibrate)
     return joined(list(sample_blocks(generator, candles, stamps, seed=seed, count=paths, size=block)))
 
 
-def _recalibrated(section: GeneratorSection, history: Candles, horizon: int, seed: int) -> tuple[Generator, Candles]:
-    """Return the recalibrated generator and the context that it samples from: as long as those it forecast from."""
-    context, silent = BarCounts().context, SilentProgress()
+def _stamps_after(candles: Candles, horizon: int, given: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+    """Return the stamps of the bars to come: those given, where they can follow the candles, else the calendar's."""
+    if given is None:
+        return BarCalendar.infer(candles.timestamps, candles.calendar).future(horizon)
+    last = candles.timestamps[-1]
+    if (given.tz is None) != (last.tzinfo is None):
+        raise DataError(
+            f"the stamps to come and those of {candles.name} do not both have a time zone",
+            expected="both with one, or both without",
+            fix="write both in the same way",
+        )
+    rising = bool((given[1:] > given[:-1]).all())
+    if len(given) != horizon or not rising or (horizon and not given[0] > last):
+        raise DataError(
+            f"{len(given)} stamps to come, from {given[0] if len(given) else 'none'} on"
+            f"{'' if rising else ', that do not rise'}",
+            expected=f"{horizon} rising stamps after {last}, the last bar of {candles.name}",
+            fix="give one stamp per bar, or leave them out: the calendar then says when the next bars are",
+        )
+    return given if last.tzinfo is None else given.tz_convert(last.tzinfo)
+
+
+def _continuing(
+    section: GeneratorSection, history: Candles, horizon: int, seed: int, bars: int | None, *, recalibrate: bool
+) -> tuple[Generator, Candles]:
+    """Return the generator and the context that it samples from: recalibrated, as long as those it forecast from."""
+    if not recalibrate:
+        return (
+            (open_generator(section), history)
+            if bars is None
+            else (open_generator(section, history), history.context(bars))
+        )
+    context, silent = bars or BarCounts().context, SilentProgress()
     settings = Settings.of_run(history, context, horizon, seed)
     past = past_forecasts(
         open_generator(section), history, settings, RecalibrationBudget(), cache=None, progress=silent

@@ -1,8 +1,8 @@
 """Tables as values: columns declared once, for the page, the terminal and a model card.
 
 Owns what a column says of each row, where in run.json a number stands (the path by which it is read is its pointer),
-and the renderers for the terminal and for Markdown; the page's is ``templates/macros.html.j2``. Owns what an answer of
-the page is made of, too. Knows no subject.
+and the renderers for the terminal, for notebooks and for Markdown; the page's is ``templates/macros.html.j2``. Owns
+what an answer of the page is made of, too. Knows no subject.
 """
 
 from __future__ import annotations
@@ -376,6 +376,29 @@ def to_markdown(table: Table, level: int = 3) -> str:
     lines = [f"{'#' * level} {table.title}", "", _line(heads), "|" + "---|" * len(heads)]
     lines += [_line([row.head, *(cell.words for cell in row.cells)]) for row in table.rows]
     return "\n".join([*lines, "", table.caption] if table.caption else lines)
+
+
+def to_html(table: Table) -> str:
+    """Return a table as HTML for a notebook, every text escaped, with nothing in it that could run or be fetched."""
+    from markupsafe import Markup
+
+    cell = Markup('<td style="text-align:{}">{}</td>')
+    lines = [Markup("<tr>{}</tr>").format(_joined(Markup("<th>{}</th>"), (head.short for head in table.heads)))]
+    for row in table.rows:
+        start = f"{row.head} ({row.unit})" if row.unit else row.head
+        sides = ("left" if head.left else "right" for head in table.heads[1:])
+        cells = (cell.format(side, printable(entry.words)) for side, entry in zip(sides, row.cells, strict=False))
+        lines.append(Markup("<tr>{}{}</tr>").format(_joined(Markup('<th style="text-align:left">{}</th>'), [start]),
+                                                    Markup("").join(cells)))  # fmt: skip
+    title, caption = (printable(text) for text in (table.title, table.caption))
+    told = Markup("<caption><b>{}</b> {}</caption>").format(title, caption) if title or caption else ""
+    return str(Markup("<table>{}{}</table>").format(told, Markup("").join(lines)))
+
+
+def _joined(form: Markup, texts: Iterable[str]) -> Markup:
+    from markupsafe import Markup
+
+    return Markup("").join(form.format(printable(text)) for text in texts)
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from scenario_gen.realism.audit import Audit
 from scenario_gen.realism.check import members_of
 from scenario_gen.realism.facts import FACT
 from scenario_gen.realism.results import Design, FactsReport, FactVerdict, LongFigure, Mode, ScoreVerdict
+from scenario_gen.stats.estimate import Estimate, MetricSummary
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,37 @@ class BacktestReport:
     dropped: dict[str, str]  # parameter sets that a strategy refused, and why
     notes: list[str]  # what a reader must know of how paths and context fit
     schema: int = 1
+
+
+@dataclass(frozen=True)
+class PredictionReport:
+    """What ``scenario-gen predict`` answers: what the paths say of the bars to come, and how such words held before."""
+
+    context: ContextUsed  # the real bars that the paths continue
+    generator: str  # in words
+    seed: int  # of the paths
+    calendar: str  # where the stamps come from: an exchange, what was inferred, or "as given"
+    timestamps: list[str]  # [bar] of the bars to come
+    paths: int  # that were kept
+    # field (close, high, low, and volume where there is one) to level (0.05, .., 0.95) to its quantile at each bar
+    bands: dict[str, dict[str, list[float]]]
+    rise: Estimate  # share of paths whose last close is above the context's
+    rise_by_bar: list[float]  # the same at every bar, as it was counted
+    total_return: MetricSummary  # of the last close over the context's
+    range: MetricSummary  # highest high less lowest low, as a share of the context's last close
+    candles: CandleAccount  # of the paths as they were sampled
+    calibration: CalibrationReport | None  # the same generator on the past of the same history
+    uncalibrated: str  # why there is none; "" where there is one
+    warnings: list[str]  # what makes the paths less than they look, and suspicious bars of the history
+    schema: int = 1
+
+    @property
+    def title(self) -> str:
+        """What this is, in one line."""
+        return (
+            f"{self.context.name}: {len(self.timestamps)} bars after {self.context.last.removesuffix('T00:00:00')}, "
+            f"{self.paths} paths of {self.generator}"
+        )
 
 
 AnyReport: TypeAlias = CheckReport | AssetsReport | CalibrationReport | BacktestReport

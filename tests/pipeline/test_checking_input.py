@@ -13,7 +13,7 @@ import scenario_gen as sg
 from scenario_gen.errors import CheckError, DataError, ScenarioError
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.market.anchor import anchored
-from scenario_gen.market.path_tables import paths_frame, read_path_table
+from scenario_gen.market.path_tables import read_path_table
 from scenario_gen.market.paths import PathSet
 from scenario_gen.market.section import Market
 from tests.pipeline.given import OneContext
@@ -72,7 +72,7 @@ def test_what_a_run_keeps_is_read_as_it_was_written(paths: pd.DataFrame) -> None
     values = read_path_table(paths).values
     stamps = pd.DatetimeIndex(paths["timestamp"].unique())
     kept = PathSet(values, (*PRICES, "volume"), stamps, np.arange(100, 125), 1.0)
-    table = read_path_table(paths_frame(kept))
+    table = read_path_table(kept.to_pandas())
     assert np.array_equal(table.values, values)
     assert table.path_ids.tolist() == list(range(100, 125))
 
@@ -121,7 +121,7 @@ def test_stamps_of_another_zone_are_the_same_moments(one: OneContext) -> None:
     values = history.values[None, 150:180].astype(np.float32).repeat(25, axis=0)
     berlin = hours[150:180].tz_convert("Europe/Berlin")  # the clocks go forward on the 29th
     given = PathSet(values, history.fields, berlin, np.arange(25), float(history.close[149]))
-    table = read_path_table(paths_frame(given))
+    table = read_path_table(given.to_pandas())
     assert str(table.zone) == "Europe/Berlin"
     found = anchored(table, history, None, "p.csv")
     assert [part.end for part in found.ensembles] == [150]

@@ -15,7 +15,6 @@ from scenario_gen.cli.app import app
 from scenario_gen.cli.manners import leave
 from scenario_gen.errors import DataError, SpecError
 from scenario_gen.finding import Finding
-from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.pipeline.given.backtest import backtest_paths
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.reports import BacktestReport
@@ -195,14 +194,14 @@ def test_paths_that_a_run_kept_give_the_run_s_own_figures(run: StressRun, folder
 def test_frames_sets_and_files_of_paths_are_the_same(sp500: sg.Candles) -> None:
     before = sp500.split_at("2016-03-31")[0]
     paths = sg.sample(before, horizon=10, paths=25, model="bootstrap")
-    table = paths_frame(paths)
+    table = paths.to_pandas()
     one, other = (backtest_paths(given, HOLD, context=before) for given in (paths, table))
     assert one.strategies == other.strategies
 
 
 def test_without_a_context_holding_earns_the_last_close_over_the_first_open(sp500: sg.Candles) -> None:
     paths = sg.sample(sp500.split_at("2016-03-31")[0], horizon=10, paths=25, model="bootstrap")
-    (found,) = backtest_paths(paths_frame(paths), HOLD).strategies
+    (found,) = backtest_paths(paths.to_pandas(), HOLD).strategies
     by_hand = paths.close[:, -1].astype(float) / paths.column("open")[:, 0] - 1
     mean = next(one.mean.value for one in found.metrics if one.metric == "total_return")
     assert mean == pytest.approx(by_hand.mean(), rel=1e-6)  # float32 prices
@@ -210,7 +209,7 @@ def test_without_a_context_holding_earns_the_last_close_over_the_first_open(sp50
 
 def test_paths_of_several_contexts_are_refused(sp500: sg.Candles) -> None:
     before = sp500.split_at("2016-03-31")[0]
-    table = paths_frame(sg.sample(before, horizon=10, paths=4, model="bootstrap"))
+    table = sg.sample(before, horizon=10, paths=4, model="bootstrap").to_pandas()
     late = table["path_id"] > 1
     table.loc[late, "timestamp"] += pd.Timedelta(days=7)
     for context in (None, before):
@@ -219,14 +218,14 @@ def test_paths_of_several_contexts_are_refused(sp500: sg.Candles) -> None:
 
 
 def test_paths_that_set_out_from_different_prices_need_a_context(sp500: sg.Candles) -> None:
-    table = paths_frame(sg.sample(sp500.context(100), horizon=10, paths=4, model="bootstrap"))
+    table = sg.sample(sp500.context(100), horizon=10, paths=4, model="bootstrap").to_pandas()
     table.loc[table["path_id"] > 1, ["open", "high", "low", "close"]] *= 3
     with pytest.raises(DataError, match="no one price precedes them"):
         backtest_paths(table, HOLD)
 
 
 def test_one_bar_shows_no_frequency(sp500: sg.Candles) -> None:
-    table = paths_frame(sg.sample(sp500.context(100), horizon=1, paths=25, model="bootstrap"))
+    table = sg.sample(sp500.context(100), horizon=1, paths=25, model="bootstrap").to_pandas()
     with pytest.raises(DataError, match="one bar, which shows no frequency"):
         backtest_paths(table, HOLD)
     assert backtest_paths(table, HOLD, bars_per_year=252).bars_per_year == 252

@@ -12,7 +12,6 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.cli.show import make_console, show_run
 from scenario_gen.errors import DataError
-from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.pipeline import stages
 from scenario_gen.pipeline.blocks import block as blocks
 from scenario_gen.pipeline.study import Study
@@ -165,7 +164,7 @@ def test_weights_go_to_a_file_and_come_back_with_the_paths(tmp_path: Path) -> No
     paths = sg.sample(candles, horizon=10, paths=60, model="gbm", seed=3)
     weighted = replace(paths, weights=1.0 + np.arange(60))
     file = tmp_path / "paths.parquet"
-    paths_frame(weighted).to_parquet(file)
+    weighted.to_pandas().to_parquet(file)
     strategy = "strategies/buy_and_hold.py:BuyAndHold"
     reports = [sg.backtest_paths(given, strategy, context=candles) for given in (weighted, file)]
     shares = [report.strategies[0].probability_of_loss for report in reports]
@@ -180,10 +179,10 @@ def test_weights_go_to_a_file_and_come_back_with_the_paths(tmp_path: Path) -> No
 def test_a_column_of_weights_that_are_none_is_refused(weight: float) -> None:
     paths = sg.sample(sg.load_candles("sp500").context(64), horizon=10, paths=5, model="gbm", seed=3)
     with pytest.raises(DataError, match="without one weight of at least 0"):
-        sg.backtest_paths(paths_frame(paths).assign(weight=weight), "strategies/buy_and_hold.py:BuyAndHold")
+        sg.backtest_paths(paths.to_pandas().assign(weight=weight), "strategies/buy_and_hold.py:BuyAndHold")
 
 
 def test_a_weight_that_changes_along_a_path_is_refused() -> None:
-    frame = paths_frame(sg.sample(sg.load_candles("sp500").context(64), horizon=10, paths=5, model="gbm", seed=3))
+    frame = sg.sample(sg.load_candles("sp500").context(64), horizon=10, paths=5, model="gbm", seed=3).to_pandas()
     with pytest.raises(DataError, match="has 5 paths without one weight"):
         sg.backtest_paths(frame.assign(weight=np.arange(50.0)), "strategies/buy_and_hold.py:BuyAndHold")

@@ -27,7 +27,6 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.generators.draws import Block, plan_blocks
-from scenario_gen.market.path_tables import paths_frame
 from scenario_gen.pipeline.blocks.block import FinishedBlock, block_indices, island_record
 from scenario_gen.pipeline.blocks.work import Blocks, Piece
 from scenario_gen.pipeline.book.trade import book_block, hard_falls, traded_block
@@ -221,7 +220,7 @@ class Again:
         if kept_paths.is_file():
             held.append("kept paths")
             frame = pd.read_parquet(kept_paths, filters=[("path_id", "in", made.paths.path_ids.tolist())])
-            unlike = _unlike(paths_frame(made.paths), frame, ["path_id", "bar"])
+            unlike = _unlike(made.paths.to_pandas(), frame, ["path_id", "bar"])
             wrong += [f"kept paths {name}: {what}" for what in unlike]
         shown = [*self._shown(ground, made)]
         return wrong + [what for what in shown if what], held + (["paths shown bar by bar"] if shown else []), 0
