@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scenario_gen.cli.bench import bench_app
+from scenario_gen.cli.doctor import DOCTOR_EXIT_CODES, doctor
 from scenario_gen.cli.explain import explain
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import (
@@ -218,6 +219,7 @@ app.command(epilog=EXIT_CODES)(couple)
 app.command(epilog=DIFF_EXIT_CODES)(diff)
 app.command(epilog=CLEAN_EXIT_CODES)(clean)
 app.command(epilog=EXIT_CODES)(explain)
+app.command(epilog=DOCTOR_EXIT_CODES)(doctor)
 app.command("verify", epilog=VERIFY_EXIT_CODES)(verify_run)
 
 
