@@ -22,6 +22,7 @@ from scenario_gen.cli.given import (
     check,
     tell_ci,
 )
+from scenario_gen.cli.manner import ManneredTyper
 from scenario_gen.cli.manners import (
     Argument,
     Interruption,
@@ -51,17 +52,16 @@ EXIT_CODES = (
     "the data or a strategy (with what was expected and what to do); 130 interrupted."
 )
 
-app = typer.Typer(
+app = ManneredTyper(
     name="scenario-gen",
     cls=PoliteGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-models_app = typer.Typer(no_args_is_help=True, help="The Kronos checkpoints that scenario-gen knows.")
+models_app = ManneredTyper(no_args_is_help=True, help="The Kronos checkpoints that scenario-gen knows.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 

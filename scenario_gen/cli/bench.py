@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scenario_gen.cli.manner import ManneredTyper
 from scenario_gen.cli.manners import checked_device, say
 from scenario_gen.errors import SpecError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CONTEXT = 400
 
-bench_app = typer.Typer(
+bench_app = ManneredTyper(
     help="Time what scenario-gen does on this machine.", invoke_without_command=True, rich_markup_mode="rich"
 )
 

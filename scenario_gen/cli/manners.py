@@ -16,6 +16,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -36,6 +37,8 @@ from rich.progress import (
 )
 from typer.core import TyperGroup
 
+from scenario_gen.cli import manner
+from scenario_gen.cli.manner import Manner
 from scenario_gen.errors import ScenarioError, printable
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.market.section import moment_of
@@ -224,11 +227,12 @@ def _unshown(steps: int) -> None:
 
 
 def choose_progress(*, quiet: bool = False) -> Progress:
-    """Return the progress that suits stderr: bars on a terminal, lines elsewhere, notes alone if quiet."""
-    if quiet:
+    """Return the progress that suits stderr: bars on a terminal, lines elsewhere and if verbose, notes if quiet."""
+    if quiet or Manner.quiet:
         return NotesOnly()
     console = Console(stderr=True)
-    return BarProgress(console) if console.is_terminal else LineProgress(sys.stderr)
+    lines = Manner.verbose or not console.is_terminal
+    return LineProgress(sys.stderr) if lines else BarProgress(console)
 
 
 def _bars(console: Console) -> RichProgress:
@@ -249,8 +253,8 @@ USER_MISTAKE = 2
 GATE_FAILED = 4
 Optional = partial(typer.Option, show_default=False)  # an option whose default its help tells, or that has none
 Argument = partial(typer.Argument, show_default=False)
+Quiet = manner.Quiet
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
     "merge": "run the same command again to go on",
@@ -272,6 +276,8 @@ class PoliteGroup(TyperGroup):
                 raise KeyboardInterrupt
             return answer
         except ScenarioError as error:
+            if Manner.verbose:
+                say("".join(traceback.format_tb(error.__traceback__)).rstrip(), err=True)
             say(str(error), err=True)
             raise typer.Exit(USER_MISTAKE) from None
         except KeyboardInterrupt:
