@@ -27,7 +27,7 @@ _ZONE_NAMED = re.compile(r"^(\d{8}\s+\d{2}:\d{2}:\d{2})\s+([A-Za-z][\w/+-]*)$")
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenText:
     """What a file shows of itself."""
 
     names: tuple[str, ...]  # of its header, as written; empty where it has none
@@ -57,18 +57,18 @@ class Dialect:
     title: str  # with its article: "a MetaTrader export"
     says: str  # what its stamps are, as a clause
     shapes: tuple[Shape, ...] = ()  # without a header
-    header: Callable[[Seen], bool] = lambda seen: False  # whether a header is its own
+    header: Callable[[SeenText], bool] = lambda seen: False  # whether a header is its own
     # Makes a table that the general rules read; returns it with what else there is to say.
-    tidy: Callable[[pd.DataFrame, Seen, str], tuple[pd.DataFrame, str]] = lambda frame, seen, where: (frame, "")
+    tidy: Callable[[pd.DataFrame, SeenText, str], tuple[pd.DataFrame, str]] = lambda frame, seen, where: (frame, "")
 
-    def shape_of(self, seen: Seen) -> Shape | None:
+    def shape_of(self, seen: SeenText) -> Shape | None:
         """Return the shape that every row shown has; None where none fits or there is a header."""
         if seen.names or not seen.rows:
             return None
         fits = (shape for shape in self.shapes if all(shape.row.fullmatch(",".join(row)) for row in seen.rows))
         return next(fits, None)
 
-    def fits(self, seen: Seen) -> bool:
+    def fits(self, seen: SeenText) -> bool:
         """Whether the file may be of this kind."""
         return self.header(seen) if seen.names else self.shape_of(seen) is not None
 
@@ -76,12 +76,12 @@ class Dialect:
 # --- What is special of each ---
 
 
-def _is_metatrader(seen: Seen) -> bool:
+def _is_metatrader(seen: SeenText) -> bool:
     """Whether the names stand in brackets, without the instrument that Stooq and Finam write there."""
     return "<OPEN>" in seen.names and "<TICKER>" not in seen.names
 
 
-def _is_tradingview(seen: Seen) -> bool:
+def _is_tradingview(seen: SeenText) -> bool:
     """Whether lower-case prices are followed by studies, of which the volume has a capital; or stamps are its own."""
     if seen.names[:5] != ("time", "open", "high", "low", "close"):
         return False
@@ -90,25 +90,25 @@ def _is_tradingview(seen: Seen) -> bool:
     return "volume" not in seen.names[5:] and (own_stamp or "Volume" in seen.names)
 
 
-def _is_binance(seen: Seen) -> bool:
+def _is_binance(seen: SeenText) -> bool:
     names = {canonical(name) for name in seen.names}
     return {"open time", "close time"} <= names and bool(names & {"quote volume", "quote asset volume"})
 
 
-def _is_kraken(seen: Seen) -> bool:
+def _is_kraken(seen: SeenText) -> bool:
     return seen.names == ("time", "open", "high", "low", "close", "volume", "trades")
 
 
-def _is_dukascopy(seen: Seen) -> bool:
+def _is_dukascopy(seen: SeenText) -> bool:
     return re.fullmatch(r"(gmt|local|etc) time|time \([\w/+-]+\)", seen.names[0].lower()) is not None
 
 
-def _is_ibkr(seen: Seen) -> bool:
+def _is_ibkr(seen: SeenText) -> bool:
     names = {name.lower() for name in seen.names}
     return "barcount" in names and bool(names & {"average", "wap"})
 
 
-def _is_freqtrade(seen: Seen) -> bool:
+def _is_freqtrade(seen: SeenText) -> bool:
     return (
         seen.kind == "binary"
         and seen.names == ("date", "open", "high", "low", "close", "volume")
@@ -116,7 +116,7 @@ def _is_freqtrade(seen: Seen) -> bool:
     )
 
 
-def _dukascopy(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFrame, str]:
+def _dukascopy(frame: pd.DataFrame, seen: SeenText, where: str) -> tuple[pd.DataFrame, str]:
     """Write 31.01.2024 00:00:00.000 GMT+0100 as ISO: its day comes first, whatever the first rows hold."""
     del where
     name = seen.names[0]
@@ -133,7 +133,7 @@ def _dukascopy(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFram
     return tidy, f"its column {name!r} says whose clock they are"
 
 
-def _ibkr(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFrame, str]:
+def _ibkr(frame: pd.DataFrame, seen: SeenText, where: str) -> tuple[pd.DataFrame, str]:
     """Read "20240102 09:30:00 US/Eastern"; a volume of -1 says that there is none, as of midpoints."""
     del seen
     frame = frame.copy()
@@ -157,7 +157,7 @@ def _ibkr(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFrame, st
     return frame.drop(columns=[volume]), "volume is -1 on every bar, which says that there is none"
 
 
-def _lean(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFrame, str]:
+def _lean(frame: pd.DataFrame, seen: SeenText, where: str) -> tuple[pd.DataFrame, str]:
     """Add the day of the file's name to milliseconds since midnight, and undo the scale of shares."""
     frame = frame.copy()
     parts = [part.lower() for place in seen.places for part in re.split(r"[/\\]", place)]
@@ -188,7 +188,7 @@ def _lean(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFrame, st
     return frame, prices_say + quotes
 
 
-def _histdata(frame: pd.DataFrame, seen: Seen, where: str) -> tuple[pd.DataFrame, str]:
+def _histdata(frame: pd.DataFrame, seen: SeenText, where: str) -> tuple[pd.DataFrame, str]:
     del seen, where
     parts = r"^(\d{4})(\d\d)(\d\d) (\d\d)(\d\d)(\d\d)$"
     text = frame["date"].astype("str").str.strip()
@@ -261,7 +261,7 @@ DIALECTS: tuple[Dialect, ...] = (
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
 
-def dialect_of(seen: Seen, asked: str | None, where: str) -> Dialect | None:
+def dialect_of(seen: SeenText, asked: str | None, where: str) -> Dialect | None:
     """Return how a file is written: as asked for, or as it shows; None where the general rules are to read it.
 
     Raises:
@@ -292,7 +292,7 @@ def formats() -> Sequence[str]:
     return (*BY_NAME, PLAIN)
 
 
-def as_read(frame: pd.DataFrame, dialect: Dialect, seen: Seen, where: str) -> tuple[pd.DataFrame, str]:
+def as_read(frame: pd.DataFrame, dialect: Dialect, seen: SeenText, where: str) -> tuple[pd.DataFrame, str]:
     """Return a table for the general rules, and the sentence that says how it was read.
 
     Raises:

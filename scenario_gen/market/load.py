@@ -6,6 +6,7 @@ contract is kept in ``rules``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -69,20 +70,17 @@ def load_candles(
 ) -> Candles:
     """Load one instrument's history and check it.
 
-    Columns may be in any case and order: a time column (date, time, timestamp, timestamps, datetime, or date
-    and time side by side, or the frame's own index), open, high, low, close, and optionally volume, amount,
-    Adj Close.
+    Columns may be in any case and order: a time column (date, time, timestamp, timestamps, datetime, or date and time
+    side by side, or the frame's own index), open, high, low, close, and optionally volume, amount, Adj Close.
 
     Args:
         source: a data frame, a file (.csv, .csv.gz, .txt, .zip of one text, .json, .json.gz, .feather, .parquet), a
             table read from one, or a built-in history: "sp500", "nasdaq".
         name: what to call the instrument; default: the file's name.
-        calendar: exchange code such as XNYS, or 24/7; "" infers one from the stamps. Default: XNYS for the
-            built-in histories, else inferred.
+        calendar: exchange code such as XNYS, or 24/7; "" infers one. Default: XNYS for built-in histories, else "".
         timezone: IANA zone to convert the stamps to. Stamps without an offset are then taken as UTC, which a
             flag says. Without it, naive stamps stay the exchange's local time.
-        adjusted: scale prices by Adj Close / Close; volume is divided by the same factor, which leaves the
-            traded value as it was.
+        adjusted: scale prices by Adj Close / Close; volume is divided by it, which leaves the traded value as it was.
         start: first bar to keep; bars before it are not checked for prices.
         end: last bar to keep; a date means the whole of that day.
         volume: what to do with a column of volume or amount that some bars have no value in: ``auto`` leaves the
@@ -97,8 +95,7 @@ def load_candles(
             histdata, or ``plain`` for the names of its columns alone. Default: what the file shows, which a flag says.
 
     Returns:
-        Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and
-        close.
+        Valid candles, float64. Highs and lows off by float noise (1e-9 relative) are set to enclose open and close.
 
     Raises:
         DataError: the source cannot be read, or breaks the Candles contract.
@@ -114,9 +111,14 @@ def load_candles(
         calendar = "XNYS" if isinstance(source, str) and source in BUILT_IN else ""
     candles = _candles(bars, adjusted=adjusted)
     notes += order_note + as_of_note + volume_notes + _adjustment_note(bars, adjusted=adjusted)
-    found = (*_flags(candles, calendar), *calendar_flags(candles.timestamps, calendar))
-    flags = (*notes, *(replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist())) for flag in found))
+    flags = (*notes, *_located((*_flags(candles, calendar), *calendar_flags(candles.timestamps, calendar)), bars))
     return replace(candles, name=name or table.name, source=_source(table, adjusted), calendar=calendar, flags=flags)
+
+
+def _located(flags: Iterable[Flag], bars: RawBars) -> Iterator[Flag]:
+    """Yield flags with the rows of the source that they stand in."""
+    for flag in flags:
+        yield replace(flag, source_rows=tuple(bars.rows[list(flag.rows)].tolist()))
 
 
 def _read_bars(

@@ -20,7 +20,7 @@ from scenario_gen.errors import DataError, printable
 from scenario_gen.files import user_path
 from scenario_gen.market.columns import counts, speaks_of_bars
 from scenario_gen.market.containers import BROKEN, BUILT_IN, SUFFIXES, TextFile, check_file, read_json, text_file
-from scenario_gen.market.dialects import Dialect, Seen, as_read, dialect_of
+from scenario_gen.market.dialects import Dialect, SeenText, as_read, dialect_of
 from scenario_gen.market.parquet import MAX_ROWS, read_feather, read_parquet
 
 HEAD_BYTES = 64 * 1024
@@ -80,7 +80,7 @@ def _read_file(path: Path, where: str, asked: str | None) -> RawTable:
         frame, unread = (read_parquet if suffix == ".parquet" else read_feather)(path, where, counts)
         if not len(frame):
             raise _no_bars(where, [*map(str, frame.columns), *unread])
-        seen = Seen((*map(str, frame.columns), *unread), (), (str(path),), "binary")
+        seen = SeenText((*map(str, frame.columns), *unread), (), (str(path),), "binary")
         dialect = dialect_of(seen, asked, where)
     elif suffix in (".json", ".json.gz"):
         frame, seen = _read_rows(TextFile(path, where), asked)
@@ -94,7 +94,7 @@ def _read_file(path: Path, where: str, asked: str | None) -> RawTable:
     return RawTable(frame, where, name, label, lines, notes, unread)
 
 
-def _read_rows(file: TextFile, asked: str | None) -> tuple[pd.DataFrame, Seen]:
+def _read_rows(file: TextFile, asked: str | None) -> tuple[pd.DataFrame, SeenText]:
     """Read JSON; rows without names get those of the dialect that writes such rows."""
     frame = read_json(file)
     cells = [
@@ -102,7 +102,7 @@ def _read_rows(file: TextFile, asked: str | None) -> tuple[pd.DataFrame, Seen]:
     ]
     is_named = not isinstance(frame.columns, pd.RangeIndex)
     names = tuple(map(str, frame.columns)) if is_named else ()
-    seen = Seen(names, tuple(map(tuple, cells)), (str(file.path),), "json")
+    seen = SeenText(names, tuple(map(tuple, cells)), (str(file.path),), "json")
     dialect = dialect_of(seen, asked, file.where)
     shape = None if dialect is None else dialect.shape_of(seen)
     if not is_named and shape is None:
@@ -128,7 +128,7 @@ class _Layout:
     separator: str
     names: list[str]
     encoding: str
-    seen: Seen
+    seen: SeenText
     dialect: Dialect | None = None
     notes: tuple[str, ...] = ()
 
@@ -202,7 +202,7 @@ def _sniff(head: str, encoding: str, file: TextFile, asked: str | None) -> _Layo
     header = next((row for row in range(at, min(len(lines), at + MAX_PREAMBLE)) if _is_header(lines[row])), None)
     if header is None:
         separator = said.group(1) if said else _separator(lines[at])
-        seen = Seen((), _cells(lines[at:], separator), places)
+        seen = SeenText((), _cells(lines[at:], separator), places)
         dialect = dialect_of(seen, asked, where)
         if dialect is not None and (shape := dialect.shape_of(seen)) is not None:
             return _Layout(at, separator, list(shape.names), encoding, seen, dialect, notes)
@@ -214,9 +214,11 @@ def _sniff(head: str, encoding: str, file: TextFile, asked: str | None) -> _Layo
     names = [name.strip() for name in next(csv.reader([lines[header]], delimiter=separator))]
     if (titles := _ticker_lines(lines[header + 1 : header + 3], separator, where)) is not None:
         title, more = titles
-        return _Layout(header + 1 + more, separator, [title, *names[1:]], encoding, Seen((), (), places), None, notes)
+        return _Layout(
+            header + 1 + more, separator, [title, *names[1:]], encoding, SeenText((), (), places), None, notes
+        )
     _check_width(lines[header + 1 :], separator, names, where)
-    seen = Seen(tuple(names), _cells(lines[header + 1 :], separator), places)
+    seen = SeenText(tuple(names), _cells(lines[header + 1 :], separator), places)
     return _Layout(header + 1, separator, names, encoding, seen, dialect_of(seen, asked, where), notes)
 
 
