@@ -16,7 +16,7 @@ from scenario_gen.market.sources import SOURCES
 from scenario_gen.market.sources.base import minutes_of
 from scenario_gen.market.sources.qlib import timeframe_of
 from scenario_gen.reading.section import Section
-from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, nearest, one_of, shown
+from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, one_of, shown
 
 
 def moment_of(value: Any) -> Any:
@@ -177,7 +177,7 @@ class Data(Section):
         known = source.timeframes
         if known and timeframe not in known:
             words = f"expected {one_of(known)} of source {source.name}"
-            raise ValueError(f"got {shown(timeframe)}, {words}{nearest(timeframe, known)}")
+            raise ValueError(f"got {shown(timeframe)}, {words}")
         try:
             minutes_of(timeframe)
         except KeyError:

@@ -188,9 +188,15 @@ def _words(model: type[Section], values: Mapping[str, Any], where: Where, detail
     words = f"got {shown(value)}, expected {accepted(model, name)}"
     if options:
         return words + nearest(value, options)
-    if isinstance(value, str) and accepted(model, name).startswith(("a number", "a whole number")):
-        return words + " (without quotes)" if _is_number(value) else words
-    return words
+    return words + _about_quotes(value, accepted(model, name))
+
+
+def _about_quotes(value: Any, meant: str) -> str:
+    """Say where quotes are missing, or are too much: around 600519 as text, around 0.5 as a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and meant == "text":
+        return f" (in quotes: '{value}')"
+    is_number = isinstance(value, str) and meant.startswith(("a number", "a whole number")) and _is_number(value)
+    return " (without quotes)" if is_number else ""
 
 
 def _item(value: Any, places: tuple[str | int, ...]) -> Any:

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from scenario_gen.errors import SpecError
+from scenario_gen.market.section import PLACES
+from scenario_gen.market.sources import SOURCES
 from scenario_gen.reading.words import one_of
 from scenario_gen.spec import LoadedSpec, spec_from_dict
 from scenario_gen.spec.overlay import ALONE, OVERRIDABLE, OWN
@@ -261,10 +263,49 @@ def test_a_mistake_is_told_with_file_line_field_and_what_was_expected(
     assert mistakes(start + line + "\n") == [f"demo.yaml:4: {message}"]
 
 
+# What the registry of sources says: an entry more is a name more.
+PLACES_AS_WORDS = " and ".join(f"'{place.key}' ({place.words})" for place in PLACES)
+WITH_SYMBOL = one_of([*(name for name, source in SOURCES.items() if "symbol" in source.fields), "file"])
+WITH_TIMEFRAME = one_of([name for name, source in SOURCES.items() if "timeframe" in source.fields])
+
 # Data sections that replace line 2 of the shortest spec.
 DATA_MISTAKES = [
-    ("{source: sp50}", "data.source: got 'sp50', expected sp500 or nasdaq; did you mean 'sp500'?"),
-    ("{source: yahoo}", "data.source: got 'yahoo', expected sp500 or nasdaq"),
+    ("{source: sp50}", f"data.source: got 'sp50', expected {one_of(SOURCES)}; did you mean 'sp500'?"),
+    ("{source: yaho, symbol: SPY}", f"data.source: got 'yaho', expected {one_of(SOURCES)}; did you mean 'yahoo'?"),
+    (
+        "{source: yahoo}",
+        "data: symbol missing, which source yahoo needs, e.g. {source: yahoo, symbol: SPY, start: 2000-01-01}",
+    ),
+    ("{source: akshare, symbol: 600519}", "data.symbol: got 600519, expected text (in quotes: '600519')"),
+    ("{source: akshare, symbol: sh1}", "data.symbol: got 'sh1', expected the six digits of source akshare"),
+    (
+        "{source: yahoo, symbol: SPY, exchange: nyse}",
+        "data.exchange: got 'nyse' beside source yahoo, expected it with ccxt only",
+    ),
+    (
+        "{source: sp500, symbol: SPX}",
+        f"data.symbol: got 'SPX' beside source sp500, expected it with {WITH_SYMBOL} only",
+    ),
+    (
+        "{file: prices.csv, timeframe: 1h}",
+        f"data.timeframe: got '1h' beside 'file', expected it with {WITH_TIMEFRAME} only",
+    ),
+    (
+        "{source: stooq, symbol: spy.us, timeframe: 1h}",
+        "data.timeframe: got '1h', expected 1d, 1w or 1mo of source stooq",
+    ),
+    (
+        "{source: ccxt, exchange: binance, symbol: BTC/USDT, timeframe: hourly}",
+        "data.timeframe: got 'hourly', expected such as 5m, 1h, 1d, 1w or 1mo",
+    ),
+    (
+        "{source: ccxt, exchange: binance, symbol: BTC/USDT, adjusted: true}",
+        "data.adjusted: got true, and source ccxt has no adjusted prices; leave it out",
+    ),
+    (
+        "{source: sp500, end: 2018-01-01, as_of: 2017-06-30}",
+        "data.end: end 2018-01-01 is after as_of 2017-06-30, expected end before as_of",
+    ),
     (
         "{source: sp500, end: 2017-02-30}",
         "data.end: got '2017-02-30', expected a date like 2018-12-31, or a time like 2018-12-31T16:00",
@@ -279,11 +320,8 @@ DATA_MISTAKES = [
         "data.ticker: unknown key. Allowed here: source, file, end, start, calendar, timezone, adjusted, "
         "symbol, exchange, timeframe, as_of, partial, volume, name",
     ),
-    (
-        "{source: sp500, file: prices.csv}",
-        "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)",
-    ),
-    ("{end: 2017-06-30}", "data: give exactly one of 'source' (sp500, nasdaq) and 'file' (a CSV or Parquet file)"),
+    ("{source: sp500, file: prices.csv}", f"data: give exactly one of {PLACES_AS_WORDS}"),
+    ("{end: 2017-06-30}", f"data: give exactly one of {PLACES_AS_WORDS}"),
     ("{file: strategies}", "data.file: got 'strategies', which is a folder; expected a file"),
     (
         "{file: price.csv}",
