@@ -11,6 +11,7 @@ import typer
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.doctor import DOCTOR_EXIT_CODES, doctor
 from scenario_gen.cli.explain import explain
+from scenario_gen.cli.fetch import fetch
 from scenario_gen.cli.forecasting import CALIBRATE_EXIT_CODES, calibrate, evaluate
 from scenario_gen.cli.given import (
     BACKTEST_EXIT_CODES,
@@ -207,6 +208,7 @@ app.command(epilog=EXIT_CODES)(validate)
 app.command(epilog=EXIT_CODES)(init)
 app.command(epilog=BACKTEST_EXIT_CODES)(merge)
 app.command(epilog=CALIBRATE_EXIT_CODES)(calibrate)
+app.command(epilog=EXIT_CODES)(fetch)
 app.command(epilog=EXIT_CODES)(predict)
 app.command(epilog=EXIT_CODES)(train)
 app.command(epilog=EXIT_CODES)(finetune)
