@@ -8,14 +8,18 @@ A room lists them once, in the ``if TYPE_CHECKING:`` block of its ``__init__``, 
         __getattr__, __dir__ = public_names(__name__)
 
 That block is read as text when the first name is asked for, so that a second list cannot differ from it and importing a
-room costs nothing. Knows no room.
+room costs nothing. Owns also how a method's body stands in a higher room. Knows no room.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from importlib import import_module
+from typing import Any, TypeVar, cast
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def public_names(room: str, *present: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -39,8 +43,6 @@ def public_names(room: str, *present: str) -> tuple[Callable[[str], Any], Callab
             return listed()
         if name.startswith("__") or name not in listed():
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        from importlib import import_module
-
         return getattr(import_module(homes[name]), name)
 
     return load, listed
@@ -59,3 +61,24 @@ def _homes(room: str) -> dict[str, str]:
         if isinstance(node, ast.ImportFrom)
         for name in node.names
     }
+
+
+def lent(home: str) -> Callable[[Method], Method]:
+    """Let the body of a method stand in a higher room, loaded when it is first called.
+
+    For what an object shows of itself: a history draws itself with ``candles.plot()``, and does not know matplotlib.
+
+    Args:
+        home: module and function, ``scenario_gen.report.notebook:plot_paths``, which takes the object first.
+    """
+    module, _, name = home.partition(":")
+
+    def bind(declared: Method) -> Method:
+        @wraps(declared)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return getattr(import_module(module), name)(*args, **kwargs)
+
+        method.home = home  # type: ignore[attr-defined]  # for the test that every home is there
+        return cast("Method", method)
+
+    return bind

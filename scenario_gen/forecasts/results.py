@@ -9,6 +9,7 @@ from scenario_gen.finding import Label
 from scenario_gen.forecasts.exceedances import Exceedances, decisive, group_label
 from scenario_gen.forecasts.foresight import DriftAudit, Foresight
 from scenario_gen.generators.rescaled import Scaling
+from scenario_gen.lazy import lent
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.ranks import Coverage, ScoreSkill
 
@@ -147,3 +148,11 @@ class Calibration:
     # bars of the history, which say how long the horizon could be; None in runs of before
     history_bars: int | None = None
     raw: str = ""  # name of the baseline that is the generator as sampled, where it is recalibrated
+
+    @lent("scenario_gen.report.notebook:plot_calibration")
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw how many forecasts lay inside their bands, beside what bands promise; return the matplotlib axes."""
+
+    @lent("scenario_gen.report.notebook:html_of_calibration")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return the numbers of a path with their labels, as the terminal shows them."""

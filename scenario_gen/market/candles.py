@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.lazy import lent
 from scenario_gen.market.times import as_bound
 
 Floats = NDArray[np.float64]
@@ -92,6 +93,14 @@ class Candles:
     def frame(self) -> pd.DataFrame:
         """Return the bars as a data frame indexed by timestamp."""
         return pd.DataFrame(self.values, index=self.timestamps, columns=list(self.fields))
+
+    @lent("scenario_gen.report.notebook:plot_candles")
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw the bars, as a line of closes where there are more than 250, and return the matplotlib axes."""
+
+    @lent("scenario_gen.report.notebook:html_of_candles")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return name, span, the last bars and the flags."""
 
     def rows(self, start: int, stop: int) -> Candles:
         """Return bars ``start`` to ``stop`` (exclusive); flags keep to those rows, notes on the source stay."""

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from scenario_gen.errors import DataError
+from scenario_gen.lazy import lent
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.stats.weights import Weights
 
@@ -159,6 +161,50 @@ class PathSet:
         if self.weights is not None:
             columns["weight"] = np.repeat(self.weights, bars)
         return pd.DataFrame(columns)
+
+    def to_vectorbt(self, field: str = "close") -> pd.DataFrame:
+        """Return one field as vectorbt takes prices: float64 [bar, path], indexed by stamp, path ids as columns.
+
+        Such as ``vbt.Portfolio.from_signals(paths.to_vectorbt(), entries, exits, open=paths.to_vectorbt("open"))``.
+
+        Raises:
+            DataError: the paths have no such field.
+        """
+        if field not in self.fields:
+            raise DataError(f"the paths have no {field!r}", expected=" or ".join(self.fields))
+        columns = pd.Index(self.path_ids, name="path_id")
+        return pd.DataFrame(self.column(field).T.astype(np.float64), index=self.timestamps, columns=columns)
+
+    def to_xarray(self) -> Any:
+        """Return an xarray Dataset: a variable [path, bar] per field; coordinates path_id, timestamp, weight if any.
+
+        Stamps with a time zone are UTC there, as xarray knows no zones; ``attrs`` has the zone.
+
+        Raises:
+            DataError: xarray is not installed.
+        """
+        try:
+            import xarray as xr
+        except ModuleNotFoundError as error:
+            raise DataError(
+                "paths for xarray need xarray, which is not installed", fix="pip install 'scenario-gen[notebook]'"
+            ) from error
+        zone = self.timestamps.tz
+        stamps = self.timestamps if zone is None else self.timestamps.tz_convert("UTC").tz_localize(None)
+        places: dict[str, Any] = {"path_id": ("path", self.path_ids), "timestamp": ("bar", stamps)}
+        if self.weights is not None:
+            places["weight"] = ("path", self.weights)
+        values = {name: (("path", "bar"), self.column(name)) for name in self.fields}
+        told = {"anchor_close": self.anchor_close, "timezone": "" if zone is None else str(zone)}
+        return xr.Dataset(values, places, told)
+
+    @lent("scenario_gen.report.notebook:plot_paths")
+    def plot(self, *, field: str = "close", ax: Any = None) -> Any:
+        """Draw median, bands and some paths of a field, and return the matplotlib axes."""
+
+    @lent("scenario_gen.report.notebook:html_of_paths")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return what they are, and quantiles of the close at some bars."""
 
     @classmethod
     def of_arrays(

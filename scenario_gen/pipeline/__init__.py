@@ -243,4 +243,4 @@ def _finish(study: Study, results: Results, findings: list[Finding], loaded: Loa
         store.write_metrics(tables)
     store.write_run(result)
     _show(study)
-    return result
+    return result.kept_in(store.path)

@@ -227,7 +227,7 @@ class RunFolder:
             )
         run = decode(StressRun, data)
         require_as_written(self.path, RUN)
-        return run
+        return run.kept_in(self.path)
 
     def write_metrics(self, tables: Sequence[Frames]) -> Path:
         """Write metrics.parquet: one row per scenario, strategy and path; each table is read part by part.

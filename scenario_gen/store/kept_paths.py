@@ -1,14 +1,18 @@
-"""Paths that a run kept on disk, read back as joint futures of its assets."""
+"""What a run kept of every path, read back: joint futures of its assets, and the table of metrics."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from scenario_gen.errors import StoreError
 from scenario_gen.market.book import BookPaths
 from scenario_gen.market.path_tables import read_path_table
+from scenario_gen.store.folder import METRICS
 from scenario_gen.store.manifest import require_as_written
 from scenario_gen.store.remote import open_folder
+from scenario_gen.store.results import StressRun
 
 
 def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
@@ -53,3 +57,29 @@ def read_book(folder: Path | str, scenario: str = "base") -> BookPaths:
     return BookPaths.common(
         {asset: read_path_table(path).path_set(books[scenario][asset]) for asset, path in files.items()}
     )
+
+
+def metrics_of(run: StressRun, folder: Path | str | None = None) -> pd.DataFrame:
+    """Return the metrics of every path of a run; see :meth:`StressRun.frame`."""
+    place = run.folder if folder is None else folder
+    if place is None:
+        raise StoreError(
+            f"where the tables of the run {run.name!r} are is not known",
+            expected="a run that sg.run returned, or its folder",
+            fix="give the run folder: run.frame('reports/...')",
+        )
+    store = open_folder(place, METRICS)
+    if store.read_run().identity != run.identity:
+        raise StoreError(
+            f"{store.path} holds another run than {run.name!r}: spec, data, weights or code differ",
+            expected="the folder of this run",
+            fix="give its folder: run.frame('reports/...'), or run the spec again",
+        )
+    if not (store.path / METRICS).is_file():
+        raise StoreError(
+            f"the run in {store.path} kept no tables: there is no {METRICS}",
+            expected="a run whose spec says paths: {keep: metrics}, the default, or {keep: paths}",
+            fix="change paths.keep, and run it again with --overwrite",
+        )
+    require_as_written(store.path, METRICS)
+    return store.read_metrics()

@@ -16,6 +16,7 @@ from scenario_gen.candles.account import CandleAccount
 from scenario_gen.finding import CANDLES, Finding, Label, by_group
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration, Recalibration
+from scenario_gen.lazy import lent
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.frequency import frequency
 from scenario_gen.market.paths import PathSet
@@ -144,6 +145,14 @@ class CheckReport(Verdicts):
     calibration: GeneratorCalibration | None = None
     # facts that only many bars show, of the reference and of the paths: no part of any verdict
     long: list[LongFigure] = field(default_factory=list)
+
+    @lent("scenario_gen.report.notebook:plot_check")
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw every fact of the paths beside that of real windows, and return the matplotlib axes."""
+
+    @lent("scenario_gen.report.notebook:html_of_check")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return the verdicts of the groups and what they rest on."""
 
     @property
     def obstacle(self) -> str:

@@ -6,8 +6,11 @@ a page can be rebuilt without computing anything again. Shares and returns are f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
+
+import pandas as pd
 
 from scenario_gen.backtest.agreement import Agreement
 from scenario_gen.backtest.book_risk import BookRisk
@@ -19,6 +22,7 @@ from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.foresight import EnsembleDrift
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.joint.results import CouplingReport
+from scenario_gen.lazy import lent
 from scenario_gen.realism.results import FactsReport
 from scenario_gen.stats.weights import Weighting
 from scenario_gen.stress.replay import ReplayResult
@@ -128,3 +132,33 @@ class StressRun:
     schema: int = 1
     replays: list[ReplayResult] = field(default_factory=list)  # crises told in this market's bars, one path each
     book: BookResult | None = None  # the assets together, where the spec has several
+
+    def kept_in(self, folder: Path) -> StressRun:
+        """Return the run, knowing where its tables are; no part of run.json, since folders move."""
+        known = replace(self)
+        object.__setattr__(known, "_folder", folder)
+        return known
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder that it was written to or read from; None of a run that was made otherwise."""
+        return getattr(self, "_folder", None)
+
+    @lent("scenario_gen.store.kept_paths:metrics_of")
+    def frame(self, folder: Path | str | None = None) -> pd.DataFrame:
+        """Return every metric in a row per scenario, strategy and path, from ``metrics.parquet`` of the run folder.
+
+        Args:
+            folder: where it is, if it was moved; None takes :attr:`folder`.
+
+        Raises:
+            StoreError: the folder is not known, keeps no tables, or holds another run.
+        """
+
+    @lent("scenario_gen.report.notebook:plot_run")
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw how each strategy ended in each scenario, median and bands, and return the matplotlib axes."""
+
+    @lent("scenario_gen.report.notebook:html_of_run")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return results and what was found against them, as the terminal shows them."""
