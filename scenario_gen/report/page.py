@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.files import write_bytes
 from scenario_gen.finding import LIMITS, Label, in_section, worst
 from scenario_gen.report import cards, faults, pictures, stress, words
+from scenario_gen.report.drawing import zoom
 from scenario_gen.report.drawing.charts import drawing
 from scenario_gen.report.numbers import count, level, price
 from scenario_gen.report.table import Placed, PlacedScenario, Table, choose_base, place, place_books
@@ -200,7 +200,7 @@ def _parts(run: StressRun, placed: list[PlacedScenario], base: PlacedScenario) -
         "repro": repro_rows(run, base),
         "labels": words.LABELS,
         "limit": limit,
-        "css": Markup(_template_text("style.css")),  # our own file
+        **zoom.parts([placed.strategy.named_paths for placed in drawn], base.scenario.context),
     }
 
 
@@ -384,16 +384,13 @@ def _check_weight(page: str, parts: dict[str, Any]) -> None:
         return
     heavy = {key: len(str(parts[key])) for key in ("drills", "fans", "equity", "outcomes", "metric_tables")}
     heavy["spec"] = len(parts["run"].spec_text)
+    heavy["zoom"] = len(parts["zoom"].data) if parts["zoom"] else 0
     biggest = max(heavy, key=lambda key: heavy[key])
     raise StoreError(
         f"the report would weigh {size:,} bytes; its biggest part is {biggest} with some {heavy[biggest]:,}",
         expected=f"at most {BUDGET:,} bytes, which browsers open at once",
         fix="run fewer scenarios or strategies per spec, or a shorter horizon; run.json keeps every number",
     )
-
-
-def _template_text(file: str) -> str:
-    return files("scenario_gen.report").joinpath("templates", file).read_text("utf-8")
 
 
 def _environment() -> Any:

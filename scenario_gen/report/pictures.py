@@ -121,7 +121,10 @@ def drills(chosen: list[Placed], base: PlacedScenario) -> list[dict[str, Any]]:
             "title": placed.title,
             "parameters": placed.parameters,
             "group": f"drill-{number}",
-            "paths": [_drill(placed, entry, base) for entry in range(len(placed.strategy.named_paths))],
+            "paths": [
+                {"zoom": f"{number}-{entry}", **_drill(placed, entry, base)}
+                for entry in range(len(placed.strategy.named_paths))
+            ],
         }
         for number, placed in enumerate(chosen)
     ]

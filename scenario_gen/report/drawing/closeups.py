@@ -26,15 +26,21 @@ WIDTH, HEIGHT = 940, 420
 LEFT, RIGHT = 56.0, 930.0
 
 
-def window(path: NamedPath) -> tuple[int, int]:
-    """Return the first and last bar shown: all of them, or 260 around the deepest drawdown."""
+def window(path: NamedPath, most: int = MOST_BARS) -> tuple[int, int]:
+    """Return the first bar shown and the one after the last: all of them, or ``most`` around the deepest drawdown."""
     bars = len(path.exposure)
-    if bars <= MOST_BARS:
+    if bars <= most:
         return 0, bars
     peak, trough = _deepest(path.equity)
-    middle = max((peak + trough) // 2 - MOST_BARS // 2, trough + 10 - MOST_BARS, 0)  # the trough is always inside
-    start = min(middle, bars - MOST_BARS)
-    return start, start + MOST_BARS
+    middle = max((peak + trough) // 2 - most // 2, trough + 10 - most, 0)  # the trough is always inside
+    start = min(middle, bars - most)
+    return start, start + most
+
+
+def outermost(path: NamedPath, rows: tuple[int, int]) -> list[str]:
+    """Return the assets of a book whose closes are shown, from the lowest to the highest end: eight at most."""
+    ends = sorted(path.closes, key=lambda asset: path.closes[asset][rows[1] - 1] / path.closes[asset][0])
+    return ends if len(ends) <= MOST_LINES else [*ends[: MOST_LINES // 2], *ends[-MOST_LINES // 2 :]]
 
 
 def named_path(path: NamedPath, context: ContextView) -> Markup:
@@ -76,12 +82,11 @@ def _candles(
 def _assets(chart: Chart, path: NamedPath, rows: tuple[int, int], xlim: tuple[float, float]) -> None:
     """Draw the closes of several assets, each over its first one of the path; of more than eight, the outermost."""
     start, stop = rows
+    shown = outermost(path, rows)
     lines = {
-        name: [math.log(close / closes[0]) for close in closes[start:stop]] for name, closes in path.closes.items()
+        asset: [math.log(close / path.closes[asset][0]) for close in path.closes[asset][start:stop]] for asset in shown
     }
-    ends = sorted(lines, key=lambda asset: lines[asset][-1])
-    shown = ends if len(ends) <= MOST_LINES else [*ends[: MOST_LINES // 2], *ends[-MOST_LINES // 2 :]]
-    every = [value for asset in shown for value in lines[asset]]
+    every = [value for closes in lines.values() for value in closes]
     panel = chart.panel((LEFT, 24.0, RIGHT - 80, 250.0), xlim, spread(min(every), max(every), 0.04))
     panel.rows([(math.log(tick), percent(tick - 1, signed=True)) for tick in _levels(panel)])
     title = f"{path.label}, path {count(path.path_id)}: closes of the assets, from their first"
