@@ -490,13 +490,8 @@ BUGS: tuple[Bug, ...] = (
         ("a price of zero is a price", "(columns[name] <= 0) |", "(columns[name] < 0) |"),
     ),
     *bugs_of(
-        "candles/breaches.py",
-        "candles/test_candle_rules.py candles/test_candle_forms.py",
-        (
-            "lots are rounded to the nearest, not down",
-            "np.floor(exact / self.step) * self.step",
-            "np.round(exact / self.step) * self.step",
-        ),
+        "market/price_limit.py",
+        "candles/test_candle_rules.py candles/test_candle_forms.py backtest/test_market_rules_of_orders.py",
         (
             "a limit price of half a tick is rounded down",
             "np.floor(at * (1 + side) + HALF_UP)",
@@ -509,8 +504,17 @@ BUGS: tuple[Bug, ...] = (
         ),
         (
             "a limit is a log return",
-            "return last * (1 - self.price_limit), last * (1 + self.price_limit)",
-            "return last * np.exp(-self.price_limit), last * np.exp(self.price_limit)",
+            "return last * (1 - limit), last * (1 + limit)",
+            "return last * np.exp(-limit), last * np.exp(limit)",
+        ),
+    ),
+    *bugs_of(
+        "candles/breaches.py",
+        "candles/test_candle_rules.py candles/test_candle_forms.py",
+        (
+            "lots are rounded to the nearest, not down",
+            "np.floor(exact / self.step) * self.step",
+            "np.round(exact / self.step) * self.step",
         ),
         (
             "the last session's close is the first of this one",
@@ -691,7 +695,7 @@ BUGS: tuple[Bug, ...] = (
         "backtest/test_broker_by_hand.py backtest/test_intrabar_orders.py",
         (
             "fees are taken when buying only",
-            "self.fee(value, bar, who), self.units[who]",
+            "self.fee(units * fill, bar, who), self.units[who]",
             "self.fee(np.maximum(units, 0.0) * fill, bar, who), self.units[who]",
         ),
         ("slippage helps", "price * (1 + side * self._slippage[bar])", "price * (1 - side * self._slippage[bar])"),
@@ -716,6 +720,27 @@ BUGS: tuple[Bug, ...] = (
             "for pair in ((low, high), (high, low))",
             "for pair in ((high, low), (low, high))",
         ),
+    ),
+    *bugs_of(
+        "backtest/orders.py",
+        "backtest/test_market_rules_of_orders.py",
+        (
+            "T+1 forgets a purchase at the next bar",
+            "np.where(goes_on, self._bought, 0.0)",
+            "np.zeros_like(self._bought)",
+        ),
+        ("T+1 holds back what was there before", "rest = units - self._bought", "rest = 0.0 * units"),
+        ("a sale is held back anew at every bar", "late & ~self._held", "late"),
+    ),
+    *bugs_of(
+        "backtest/ledger.py",
+        "backtest/test_market_rules_of_orders.py",
+        (
+            "a duty is paid on purchases",
+            "self._duty(bar)[who] * np.maximum(-value, 0.0)",
+            "self._duty(bar)[who] * np.maximum(value, 0.0)",
+        ),
+        ("a stop fires on the day of purchase", "stopped & ~held, reached & ~held", "stopped, reached"),
     ),
     *bugs_of(
         "backtest/account.py",

@@ -31,11 +31,11 @@ from scenario_gen.backtest.engine import (
     market_of,
     metrics_of,
     nothing_of,
+    refuse_rules,
     rows_filled,
     trade,
 )
 from scenario_gen.backtest.ground import Ground
-from scenario_gen.backtest.ledger import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.orders import Bools, Costs, Outcome, Quotes, SignalOrders
 from scenario_gen.backtest.strategy import ASSET, PATH, Bars
@@ -49,7 +49,14 @@ AnyGround: TypeAlias = "Ground | BookGround"
 AnyPaths: TypeAlias = PathSet | BookPaths
 
 SHARED = ("cash", "fill", "leverage", "net", "position")  # of the broker: what the account of a book has once
-USUAL: Mapping[str, float] = {"cost_times": 1.0, "slippage": 0.0, "ceiling": np.inf, "floor": -np.inf, "missed": 0.0}
+USUAL: Mapping[str, float] = {
+    "cost_times": 1.0,
+    "slippage": 0.0,
+    "ceiling": np.inf,
+    "floor": -np.inf,
+    "missed": 0.0,
+    "opens": 0.0,
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -287,7 +294,7 @@ def chunks_of(ground: BookGround, paths: BookPaths, width: int | None) -> list[N
 
 def _run_chunk(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -> BookBacktest:
     bars, seen = book_bars(ground, paths), _seen(ground, paths)
-    outcome = _fill(strategy, ground, bars, bars if seen is None else seen, market_on(bars, paths))
+    outcome = _fill(strategy, ground, bars, bars if seen is None else seen, market_on(ground, bars, paths))
     numbered = by_path(outcome, len(paths.assets))
     trades = numbered.trades
     trades = trades.assign(asset=np.array(paths.assets, dtype=object)[trades[ASSET].to_numpy()])
@@ -323,7 +330,7 @@ def signals_on_book(
     bars, seen = book_bars(ground, paths), _seen(ground, paths)
     costs, shown = ground.costs(len(paths)), bars if seen is None else seen
     wanted = _wanted(strategy, ask(strategy, "signals", shown.lent()), shown, ground, costs)
-    return market_on(bars, paths), wanted.fillable(shorts=costs.shorts), costs
+    return market_on(ground, bars, paths), wanted.fillable(shorts=costs.shorts), costs
 
 
 def _seen(ground: BookGround, paths: BookPaths) -> Bars | None:
@@ -336,6 +343,7 @@ def _fill(strategy: LoadedStrategy, ground: BookGround, bars: Bars, seen: Bars, 
     """Ask the strategy by the first of its methods and have the answer filled on the bars as they are."""
     method, broker, assets = method_of(strategy), ground.broker, len(ground.assets)
     if method == "portfolio":
+        refuse_rules(strategy, [each.broker for each in ground.grounds.values()])
         answer = usable_portfolio(strategy, ask(strategy, method, seen.lent(), broker), bars)
         return simulate.outcome_of(answer, market.close, assets=assets)
     answer = ask(strategy, method, seen.lent())
@@ -358,25 +366,25 @@ def _wanted(strategy: LoadedStrategy, answer: Any, bars: Bars, ground: BookGroun
     wanted = read(rows, warm=True)
     if broker.position == "flat":
         return wanted
-    return with_carried(
+    return simulate.with_carried(
         wanted, read(slice(0, rows.start), warm=False), market_of(bars, slice(0, bars.context_bars)), broker, costs
     )
 
 
-def market_on(bars: Bars, paths: BookPaths) -> Quotes:
+def market_on(ground: BookGround, bars: Bars, paths: BookPaths) -> Quotes:
     """Return the path's bars as the broker sees them; nobody trades an asset whose market is closed."""
     market = market_of(bars, slice(bars.context_bars, None))
     terms: dict[str, NDArray[Any]] = {}
+    own = [ground.grounds[asset].terms_of(part) for asset, part in paths.parts.items()]
     for name, usual in USUAL.items():
-        given = [None if part.terms is None else getattr(part.terms, name) for part in paths.parts.values()]
+        given = [None if of is None else getattr(of, name) for of in own]
         if any(values is not None for values in given):
             grid = np.full((len(paths), paths.horizon, len(given)), usual)
             for place, (values, part) in enumerate(zip(given, paths.parts.values(), strict=True)):
                 if values is not None:
                     grid[:, paths.timestamps.get_indexer(part.timestamps), place] = values
             terms[name] = _flat(grid)
-    if "missed" in terms:
-        terms["missed"] = terms["missed"] > 0
+    terms |= {name: terms[name] > 0 for name in ("missed", "opens") if name in terms}
     if not paths.open_bars.all():
         shut = _flat(np.broadcast_to(~paths.open_bars, (len(paths), *paths.open_bars.shape)))
         terms["ceiling"] = np.where(shut, 0.0, terms.get("ceiling", np.inf))

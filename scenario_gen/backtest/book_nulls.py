@@ -204,7 +204,7 @@ def _asked(strategy: LoadedStrategy, ground: BookGround, paths: BookPaths) -> It
         bars, seen = book_bars(ground, some), book_bars(ground, some.as_seen)
         answer = ask(strategy, "weights", seen.lent())
         rows, shorts = rows_filled(bars, ground.broker), ground.costs(len(some)).shorts
-        yield market_on(bars, some), usable_weights(strategy, answer, bars, rows, ground.broker, shorts)
+        yield market_on(ground, bars, some), usable_weights(strategy, answer, bars, rows, ground.broker, shorts)
 
 
 def _filled(ground: BookGround, market: Quotes, wanted: Wanted) -> Floats:

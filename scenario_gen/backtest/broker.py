@@ -20,8 +20,8 @@ MIN_CASH = 1e-3  # less buys sizes that float arithmetic takes for none
 MAX_CASH = 1e15  # equity is kept as float32 and its squares are summed
 MAX_LEVERAGE = 20.0
 
-COSTS = ("fees", "fee_per_order", "fee_minimum", "slippage", "slippage_range", "borrow")
-SHARES = ("fees", "slippage")  # of a price: may be written in basis points
+COSTS = ("fees", "fee_per_order", "fee_minimum", "sell_fees", "slippage", "slippage_range", "borrow")
+SHARES = ("fees", "sell_fees", "slippage")  # of a price: may be written in basis points
 _TIMES = re.compile(r"x(\d+(?:\.\d+)?)")
 _BASIS_POINTS = re.compile(r"(\d+(?:\.\d+)?) ?bp")
 COST_TEXT = r"^(x\d+(\.\d+)?|\d+(\.\d+)? ?bp)$"  # what the schema of a spec file accepts beside a number
@@ -38,6 +38,12 @@ class Broker(Section):
     fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side; or 5bp")
     fee_per_order: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money, on top of 'fees'")
     fee_minimum: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money: what an order costs at least")
+    sell_fees: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=0.5,
+        description="share of the value of sales, on top of 'fees' and of their minimum: a stamp duty; or 5bp",
+    )
     slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the price, per side; or 2bp")
     slippage_range: float = Field(
         default=0.0, ge=0.0, lt=0.5, description="on top of it: share of the bar's high less its low, per side"
@@ -45,6 +51,14 @@ class Broker(Section):
     fill: Literal["next_open", "close"] = "next_open"
     shorts: bool = Field(
         default=True, description="false: no short is opened; a short entry still closes a long, and weights stop at 0"
+    )
+    t_plus: Literal[0, 1] = Field(
+        default=0,
+        description="1: what was bought in a session is sold from the next session on, and stops wait as well",
+    )
+    at_limit: Literal["fill", "wait"] = Field(
+        default="fill",
+        description="wait: at market.price_limit nobody sells to a buyer, or buys from a seller; such orders wait",
     )
     borrow: float = Field(
         default=0.0,

@@ -23,7 +23,6 @@ from scenario_gen.backtest.answers import ask, usable_portfolio, usable_signals,
 from scenario_gen.backtest.broker import AccountRules, Broker, Jitter
 from scenario_gen.backtest.ground import Ground
 from scenario_gen.backtest.jitter import jittered, set_of_each
-from scenario_gen.backtest.ledger import with_carried
 from scenario_gen.backtest.loader import LoadedStrategy, method_of
 from scenario_gen.backtest.metrics import METRICS, Tally, measure
 from scenario_gen.backtest.orders import TRADE_COLUMNS, Outcome, Quotes, SignalOrders
@@ -186,7 +185,7 @@ def seen_bars(ground: Ground, paths: PathSet, chunk: slice = slice(None)) -> Bar
 def _filled(strategy: LoadedStrategy, ground: Ground, paths: PathSet, chunk: slice) -> tuple[Bars, Outcome]:
     """Return some paths as frames, and what the broker made of what the strategy wanted on them."""
     bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
-    terms = None if paths.terms is None else paths.terms.rows(chunk)
+    terms = ground.terms_of(paths, chunk)
     try:
         return bars, _fill(strategy, bars, bars if seen is None else seen, terms, ground.broker)
     except StrategyError as error:
@@ -238,7 +237,7 @@ def endings_of(
 
 def metrics_of(outcome: Outcome, path_ids: NDArray[np.int64], bars_per_year: float) -> pd.DataFrame:
     """Return every metric of every path, index path_id."""
-    tally = Tally.of(outcome.account, outcome.trades, bars_per_year, outcome.unfilled)
+    tally = Tally.of(outcome.account, outcome.trades, bars_per_year, outcome.unfilled, outcome.held, outcome.waited)
     return pd.DataFrame(measure(tally), index=pd.Index(path_ids, name="path_id"))
 
 
@@ -275,7 +274,7 @@ def wanted_of(strategy: LoadedStrategy, answer: Any, bars: Bars, broker: Broker)
     if broker.position == "flat":
         return wanted
     before = usable_signals(strategy, answer, bars, slice(0, rows.start), most=broker.leverage, warm=False)
-    return with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
+    return simulate.with_carried(wanted, before, market_of(bars, slice(0, bars.context_bars)), broker)
 
 
 def market_of(bars: Bars, rows: slice, terms: TradingTerms | None = None) -> Quotes:
@@ -297,14 +296,21 @@ def rows_filled(bars: Bars, broker: Broker) -> slice:
     return slice(bars.context_bars - lag, len(bars) - lag)
 
 
+def refuse_rules(strategy: LoadedStrategy, brokers: Sequence[Broker]) -> None:
+    """Refuse a strategy that fills its own orders where T+1 or a price limit holds for some asset."""
+    if any(broker.t_plus or broker.at_limit == "wait" for broker in brokers):
+        _refuse_terms(strategy, TradingTerms())
+
+
 def _refuse_terms(strategy: LoadedStrategy, terms: TradingTerms | None) -> None:
-    """Refuse a strategy that fills its own orders where its costs, its fills or its data are shocked."""
+    """Refuse a strategy that fills its own orders where rules or shocks do not reach these."""
     if terms is not None:
         raise StrategyError(
-            f"{strategy.name} fills its own orders (portfolio): shocks of costs, liquidity, data, halts and limits "
-            "do not reach them",
+            f"{strategy.name} fills its own orders (portfolio): T+1, price limits, and shocks of costs, liquidity, "
+            "data, halts and limits do not reach them",
             expected="signals or weights, whose orders the broker fills",
-            fix="leave these shocks out, or run this strategy in a spec of its own",
+            fix="set broker.t_plus: 0 and broker.at_limit: fill and leave such shocks out, or run this strategy in a "
+            "spec of its own",
         )
 
 

@@ -102,17 +102,18 @@ def fills_findings(
 def fills_finding(
     strategy: str, metrics: ByName, grounds: Mapping[str, Ground], *, scenario: str = ""
 ) -> list[Finding]:
-    """Say how many of its orders a strategy did not get; an empty list where none was cut or refused.
+    """Say how many of its orders a strategy did not get, or got late; an empty list where it got all in time.
 
     Args:
         strategy: its name.
-        metrics: one row per path, with ``unfilled`` (NaN where nothing was wanted) and ``trades``.
+        metrics: one row per path, with ``unfilled`` (NaN where nothing was wanted), ``trades``, ``held_sales`` and
+            ``waited_orders`` (NaN without such rules).
         grounds: whose brokers and last closes say why, by asset; "" where there is one alone.
         scenario: name, for the finding.
     """
     unfilled, trades = (np.asarray(metrics[name], dtype=np.float64) for name in ("unfilled", "trades"))
-    wanted = ~np.isnan(unfilled)
-    if not (unfilled[wanted] > 0).any():
+    wanted, late = ~np.isnan(unfilled), _late_told(metrics, grounds)
+    if not (unfilled[wanted] > 0).any() and not late:
         return []
     share, never = float(unfilled[wanted].mean()), int((wanted & (trades == 0)).sum())
     paths = f"{int(wanted.sum()):,} path{'s' if wanted.sum() > 1 else ''}"
@@ -121,7 +122,7 @@ def fills_finding(
         if never == wanted.sum()
         else f"{share:.1%} of the orders wanted were cut or refused; on {never:,} of {paths} none could be filled"
     )
-    reasons = _limits_of(grounds)
+    reasons, told = _limits_of(grounds), "; ".join([told, *late])
     return [
         FILLS.finding(
             "WARN" if share > MOST_UNFILLED else "PASS",
@@ -132,6 +133,21 @@ def fills_finding(
             evidence=[{"unfilled_share": share, "paths_wanting": int(wanted.sum()), "paths_without_a_fill": never}],
         )
     ]
+
+
+def _late_told(metrics: ByName, grounds: Mapping[str, Ground]) -> list[str]:
+    """Return what T+1 and price limits held back, in words; nothing where no broker has such a rule, or none met it."""
+    brokers = [ground.broker for ground in grounds.values()]
+    rules = (
+        ("held_sales", any(broker.t_plus for broker in brokers), "T+1 held back {} sales, on {} of {} paths"),
+        ("waited_orders", any(broker.at_limit == "wait" for broker in brokers), "{} orders found nobody, on {} of {}"),
+    )
+    told = []
+    for name, holds, words in rules:
+        counts = np.nan_to_num(np.asarray(metrics[name], dtype=np.float64)) if holds else np.zeros(0)
+        if counts.any():
+            told.append(words.format(f"{counts.sum():,.0f}", f"{np.count_nonzero(counts):,}", f"{len(counts):,}"))
+    return told
 
 
 def _limits_of(grounds: Mapping[str, Ground]) -> list[str]:
@@ -150,6 +166,10 @@ def _limits_of(grounds: Mapping[str, Ground]) -> list[str]:
             reasons[f"at most {broker.volume_share:.3g} of a bar's volume{of} may be traded"] = None
         if (least := max(broker.fee_minimum, broker.fee_per_order)) > MOST_UNFILLED * broker.cash:
             reasons[f"an order{of} costs at least {least:,.6g}"] = None
+        if broker.t_plus:
+            reasons[f"what was bought{of} is sold from the next session on (broker.t_plus: 1)"] = None
+        if broker.at_limit == "wait" and ground.market.price_limit is not None:
+            reasons[f"at the price limit of {ground.market.price_limit:.3g}{of} orders wait"] = None
         if not broker.shorts:
             reasons[f"no short{of} is opened (broker.shorts: false)"] = None
     shared = ["the assets share the account's cash"] if len(grounds) > 1 else []

@@ -19,7 +19,9 @@ from scenario_gen.backtest.loader import LoadedStrategy
 from scenario_gen.errors import SpecError
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles
-from scenario_gen.market.paths import PathSet
+from scenario_gen.market.paths import PathSet, TradingTerms
+from scenario_gen.market.price_limit import AT_THE_LIMIT, price_band, session_closes
+from scenario_gen.market.section import Market
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,6 +34,7 @@ class Ground:
     bars_per_year: float  # to annualise with
     calendar: BarCalendar | None = None  # of the bars; None where bars_per_year was given and nothing shows one
     broker: Broker = field(default_factory=Broker)  # cash, costs and fills
+    market: Market = field(default_factory=Market)  # its ticks and its price limit, where orders wait at that
     account: AccountRules | None = None  # what ends the account, where rules are declared
     jitter: Jitter | None = None  # how sloppily generated paths are executed; real bars are traded as the broker says
     seed: int = 0  # of everything that is drawn beside the paths: random entries, coins, bootstraps
@@ -60,6 +63,27 @@ class Ground:
             return self.calendar.trading_days(timestamps)
         dates = np.asarray(timestamps.tz_localize(None).normalize().asi8, dtype=np.int64)
         return np.unique(dates, return_inverse=True)[1].astype(np.int64)
+
+    def terms_of(self, paths: PathSet, rows: slice = slice(None)) -> TradingTerms | None:
+        """Return on which terms some paths are traded: their own, and what the broker minds of sessions and limits.
+
+        None where nothing is unusual. At its limit, a price finds nobody on the other side: whoever opens there cannot
+        be bought (or sold), though a bar may leave the limit later.
+        """
+        terms = None if paths.terms is None else paths.terms.rows(rows)
+        limit = self.market.price_limit if self.broker.at_limit == "wait" else None
+        if not self.broker.t_plus and limit is None:
+            return terms
+        close, seen = paths.close[rows], len(self.context)
+        days = self.trading_days(self.context.timestamps.append(paths.timestamps))
+        opens = np.diff(days[seen - 1 :]) > 0  # [bar]
+        terms = replace(terms or TradingTerms(), opens=np.broadcast_to(opens, close.shape))
+        if limit is None:
+            return terms
+        over = np.flatnonzero(np.diff(days[: seen + 1]) > 0)  # context bars that end a session
+        before = float(self.context.close[over[-1] if len(over) else 0])
+        low, high = price_band(session_closes(close, opens, before), limit, self.market.tick_size)
+        return terms.banded(low * (1 + AT_THE_LIMIT), high * (1 - AT_THE_LIMIT))
 
     def refuse_days_beyond(self, timestamps: pd.DatetimeIndex, name: str, place: Callable[[str], str]) -> None:
         """Refuse rules of the account whose days these stamps do not show: bars too long, or paths too short.

@@ -11,18 +11,28 @@ The events of a bar, by the broker's ``fill``:
 
 An order that the volume cuts short is not repeated when it enters, and goes on at the next bars' fill when it
 leaves; nothing is entered meanwhile. Where a halt or a price limit leaves nobody to trade with, entries wait as well.
+Under T+1 (``broker.t_plus``) what was bought in a session is not sold in it: an exit goes on at the first fill of the
+next session, a stop or target does not fire before it, and what weights ask to be sold is sold then.
 Knows arrays and a broker; knows neither strategies nor vectorbt.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from scenario_gen.backtest.account import RUINED, Floats, Ints, Orders, settle
 from scenario_gen.backtest.broker import Broker
-from scenario_gen.backtest.orders import Bools, Costs, Outcome, Quotes, SignalOrders, WeightOrders, round_trips
+from scenario_gen.backtest.orders import (
+    MOST_COST,
+    Bools,
+    Costs,
+    InSession,
+    Outcome,
+    Quotes,
+    SignalOrders,
+    WeightOrders,
+    round_trips,
+)
 
 
 class Watch:
@@ -63,7 +73,7 @@ class Watch:
             return
         size = wanted.size[since]
         fill = ledger.fill_price(price, side, bar)
-        units = ledger.affordable(np.abs(ledger.budget(side * size, price)), fill, bar)
+        units = ledger.affordable(np.abs(ledger.budget(side * size, price)), fill, bar, sold=side < 0)
         ledger.order(side * units, price, bar, refused=(side != 0) & (size > 0) & (units == 0))
         opened = (side != 0) & (ledger.units != 0)
         self.entry = np.where(opened, fill, self.entry)
@@ -83,6 +93,7 @@ class Watch:
         self.since = np.where(side != 0, bar, self.since)
         self.waiting = np.where(side != 0, side, np.where(ended, 0.0, self.waiting))
         later = ledger.market.waits(price, self.waiting, bar)
+        ledger.session.find_nobody(later & ((ledger.units == 0) | self.leaving))
         now, since = np.where(later, 0.0, self.waiting), (self.since, np.arange(len(side)))
         self.waiting = np.where(later & ((ledger.units == 0) | self.leaving), self.waiting, 0.0)
         return now, since
@@ -104,6 +115,8 @@ class Watch:
         # NaN levels compare false: no such stop.
         stopped = (side != 0) & (side * worst <= side * stop)
         reached = (side != 0) & (side * peak >= side * target)
+        held = self.ledger.session.hold_back((stopped | reached) & (side > 0))
+        stopped, reached = stopped & ~held, reached & ~held
         at_once = side * opened <= side * stop
         between = stopped & reached & ~at_once
         self.both += between & ~(side * opened >= side * target) & ~self.leaving
@@ -144,6 +157,7 @@ class Ledger:
         units: float64 [column], negative when short.
         wanted: int64 [path], how many orders were wanted.
         unfilled: int64 [path], how many of them were refused, or cut by more than 5 % of the account.
+        session: what was bought in it, and what it kept from being filled.
     """
 
     def __init__(self, market: Quotes, broker: Broker, bars_per_year: float, costs: Costs | None = None) -> None:
@@ -156,6 +170,7 @@ class Ledger:
         self.alive = np.ones(paths, dtype=bool)
         self.financing = np.zeros((bars, columns))
         self.wanted, self.unfilled = np.zeros(paths, dtype=np.int64), np.zeros(paths, dtype=np.int64)
+        self.session = InSession(self.costs, columns)
         self._rate, self._debit = self.costs.borrow / bars_per_year, self.costs.debit / bars_per_year
         self._room = np.full(columns, np.inf)  # units that this bar's volume still allows
         self._fees = np.broadcast_to(market.cost(self.costs.fees), (bars, columns))
@@ -193,7 +208,8 @@ class Ledger:
         return np.asarray(wanted * self.costs.of_columns(cut))
 
     def start(self, bar: int) -> None:
-        """Open a bar: its volume may be traded."""
+        """Open a bar: its volume may be traded, and in a new session what was bought in the one before."""
+        self.session.start(self.market, bar)
         share = self.costs.volume_share
         if share is not None and self.market.volume is not None:
             volume = self.market.volume[bar]
@@ -227,15 +243,22 @@ class Ledger:
         return np.asarray(np.maximum(fill, 0.0))
 
     def fee(self, value: Floats, bar: int, who: Ints) -> Floats:
-        """Return what orders of this value cost some paths at a bar, as long as ``who``."""
+        """Return what orders of this value, negative where they sell, cost some paths at a bar, as long as ``who``."""
         costs = (self.costs.fee_per_order, self.costs.fee_minimum)
         fixed, least = ((cost * self._times[bar])[who] for cost in costs)
-        return np.asarray(np.maximum(fixed + self._fees[bar, who] * value, least))
+        fees = np.maximum(fixed + self._fees[bar, who] * np.abs(value), least)
+        return np.asarray(
+            fees + self._duty(bar)[who] * np.maximum(-value, 0.0) if np.any(self.costs.sell_fees) else fees
+        )
 
-    def affordable(self, budget: Floats, fill: Floats, bar: int) -> Floats:
+    def _duty(self, bar: int) -> Floats:
+        return np.asarray(np.minimum(self.costs.sell_fees * self._times[bar], MOST_COST))
+
+    def affordable(self, budget: Floats, fill: Floats, bar: int, sold: Bools | bool = False) -> Floats:
         """Return the units whose value and fee together are the budget, [column]; 0 where the fee is more than it."""
-        value = (budget - self.costs.fee_per_order * self._times[bar]) / (1 + self._fees[bar])
-        value = np.minimum(value, budget - self.costs.fee_minimum * self._times[bar])
+        duty = np.where(sold, self._duty(bar), 0.0) if np.any(self.costs.sell_fees) else 0.0
+        value = (budget - self.costs.fee_per_order * self._times[bar]) / (1 + self._fees[bar] + duty)
+        value = np.minimum(value, (budget - self.costs.fee_minimum * self._times[bar]) / (1 + duty))
         return np.asarray(np.divide(value, fill, out=np.zeros_like(fill), where=(value > 0) & (fill > 0)))
 
     def order(self, asked: Floats, price: Floats, bar: int, *, refused: Bools | bool = False) -> Floats:
@@ -249,7 +272,11 @@ class Ledger:
         """
         side = np.sign(asked)
         if self.market.limited:
-            asked = np.where(self.market.waits(price, side, bar), 0.0, asked)
+            waits = self.market.waits(price, side, bar)
+            self.session.find_nobody(waits & (asked != 0) & self.costs.of_columns(self.alive))
+            asked = np.where(waits, 0.0, asked)
+        if self.session.binds:
+            asked = self.session.sellable(asked, self.units, self.costs.of_columns(self.alive))
         fill = self.fill_price(price, side, bar)
         size = self._whole_lots(np.minimum(np.abs(asked), self._room)) * self.costs.of_columns(self.alive)
         self._count(np.abs(asked), size, price, refused)
@@ -274,14 +301,14 @@ class Ledger:
         return np.where(exact, size, whole)
 
     def _book(self, who: Ints, bar: int, units: Floats, fill: Floats, quoted: Floats) -> None:
-        value = np.abs(units) * fill
-        fees, before = self.fee(value, bar, who), self.units[who]
+        fees, before = self.fee(units * fill, bar, who), self.units[who]
         paid = units * fill + fees
         if self.costs.assets == 1:
             self.cash[who] -= paid
         else:
             self.cash -= np.bincount(who // self.costs.assets, weights=paid, minlength=len(self.cash))
         self.units[who] = before + units
+        self.session.take(who, before, units)
         self._room[who] -= np.abs(units)
         self._orders.append((who, bar, units, fill, fees, quoted, before))
 
@@ -298,7 +325,8 @@ class Ledger:
         )
         unfilled = np.divide(self.unfilled, self.wanted, out=np.full(paths, np.nan), where=self.wanted > 0)
         trades = round_trips(orders, before, close, self.financing, self.costs.of_columns(account.ruin))
-        return Outcome(account, trades, orders, unfilled)
+        held = self.session.held if self.session.binds else None
+        return Outcome(account, trades, orders, unfilled, held, self.session.waited if self.market.limited else None)
 
     def _booked(self) -> tuple[Orders, Floats]:
         """Return all orders by column and then by time, and the position before each."""
@@ -321,15 +349,19 @@ def ledger_weights(
     Several assets order one after the other: sales first, then purchases while the cash lasts, small before large.
     """
     ledger = Ledger(market, broker, bars_per_year, costs)
-    prices = market.open if broker.fill == "next_open" else market.close
+    prices, row = market.open if broker.fill == "next_open" else market.close, np.full_like(ledger.units, np.nan)
     for bar, price in enumerate(prices):
         ledger.start(bar)
+        again = ledger.session.late & np.isnan(wanted.weights[bar])  # what T+1 held back is asked again
+        row = np.where(again, row, wanted.weights[bar])
         worth = ledger.worth(price)
         equity = ledger.costs.of_columns(worth)
         # an account that a gap has left with less than nothing has no weights to hold: it is ruined at this close
-        target = wanted.weights[bar] if wanted.units else wanted.weights[bar] * equity / price
+        target = row if wanted.units else row * equity / price
         off = np.nan_to_num(target - ledger.units)  # nothing where it is left alone
         asked = np.where((equity > 0) & (np.abs(off) * price >= wanted.band * equity), off, 0.0)
+        asked = np.where(again, np.minimum(asked, 0.0), asked)
+        ledger.session.late &= asked < 0
         for turn in ledger.costs.turns(asked != 0, asked * price):
             _rebalance(ledger, np.where(turn, asked, 0.0), worth, price, bar)
         ledger.end(bar)
@@ -382,39 +414,3 @@ def ledger_signals(
             watch.stops(bar)
         ledger.end(bar)
     return ledger, watch
-
-
-# A position carried into the path: the strategy has traded the context, and what it holds goes on
-
-
-def with_carried(
-    wanted: SignalOrders, before: SignalOrders, context: Quotes, broker: Broker, costs: Costs | None = None
-) -> SignalOrders:
-    """Return the path's orders with an entry at the first fill where a position was held at the context's end.
-
-    The account trades the context from flat, stops included. A position that it still holds, and that the first
-    orders of the path would neither leave nor turn, is opened at the path's first fill with the size of its own
-    entry; its stops start there anew, since the account pays that price. Target weights need none of this: they
-    are rebalanced at the first fill as at any other.
-
-    Args:
-        wanted: orders [bar of the path, path].
-        before: orders filled on the context, [bar, path].
-        context: the context's bars.
-        broker: costs and limits; free of costs and volume, the same positions would be held.
-        costs: of several assets, whose columns stand together; None: what the broker asks of one.
-    """
-    lag = len(context.close) - len(before.entries)  # the first bars have no decision before them
-    bars = Quotes(*(getattr(context, name)[lag:] for name in ("open", "high", "low", "close")))
-    held = Broker(fill=broker.fill, leverage=broker.leverage, net=broker.net)
-    costs = Costs.of(broker) if costs is None else costs
-    before, first = (each.fillable(shorts=costs.shorts) for each in (before, wanted))
-    free = replace(Costs.of(held), assets=costs.assets)
-    ledger, watch = ledger_signals(bars, before, held, bars_per_year=1.0, costs=free)
-    long = (ledger.units > 0) & ~first.exits[0] & ~first.short_entries[0]
-    short = (ledger.units < 0) & ~first.short_exits[0] & ~first.entries[0]
-    entries, short_entries, size = first.entries.copy(), first.short_entries.copy(), first.size.copy()
-    size[0] = np.where(long | short, watch.size, size[0])
-    entries[0] |= long
-    short_entries[0] |= short
-    return replace(first, entries=entries, short_entries=short_entries, size=size)

@@ -46,9 +46,19 @@ class Tally:
     won: Floats  # float64 [path], closed round trips with a profit after fees
     bars_per_year: float  # to annualise with
     unfilled: Floats | None = None  # float64 [path], share of its orders that were cut or refused; NaN without any
+    held: Floats | None = None  # float64 [path], sales that T+1 held back; None without such a rule
+    waited: Floats | None = None  # float64 [path], orders that found nobody; None without limits and halts
 
     @classmethod
-    def of(cls, account: Account, trades: pd.DataFrame, bars_per_year: float, unfilled: Floats | None = None) -> Tally:
+    def of(
+        cls,
+        account: Account,
+        trades: pd.DataFrame,
+        bars_per_year: float,
+        unfilled: Floats | None = None,
+        held: Floats | None = None,
+        waited: Floats | None = None,
+    ) -> Tally:
         """Count the round trips of an account; ``trades.path_id`` is a column number."""
         paths = len(account.equity)
         column, closed = trades["path_id"].to_numpy(), ~trades["open"].to_numpy(dtype=bool)
@@ -63,6 +73,8 @@ class Tally:
             won=_count(column[won], paths),
             bars_per_year=bars_per_year,
             unfilled=unfilled,
+            held=held,
+            waited=waited,
         )
 
 
@@ -302,7 +314,25 @@ METRICS: tuple[Metric, ...] = (
         "fraction",
         "wanted orders that were refused, or cut by more than 5 % of E at the fill / wanted orders",
         "definition",
-        lambda t: np.full(len(t.equity), np.nan) if t.unfilled is None else t.unfilled,
+        lambda t: _counted(t, t.unfilled),
+    ),
+    Metric(
+        "held_sales",
+        "Sales held back by T+1",
+        "count",
+        "count",
+        "wanted sales of what was bought in the same session, once a session (and asset)",
+        "definition; not applicable where broker.t_plus is 0",
+        lambda t: _counted(t, t.held),
+    ),
+    Metric(
+        "waited_orders",
+        "Orders without another side",
+        "count",
+        "count",
+        "orders that a price limit or a halt kept waiting, once a session (and asset)",
+        "definition; not applicable where there is neither",
+        lambda t: _counted(t, t.waited),
     ),
 )
 PER_YEAR = frozenset({"annual_return", "annual_volatility", "sharpe", "sortino", "calmar", "turnover"})
@@ -319,6 +349,11 @@ def measure(tally: Tally) -> dict[str, Floats]:
     short = tally.exposure.shape[1] < shortest_horizon(tally.bars_per_year)
     nothing = np.full(len(tally.equity), np.nan)
     return {one.name: nothing if short and one.name in PER_YEAR else one.function(tally) for one in METRICS}
+
+
+def _counted(tally: Tally, numbers: Floats | None) -> Floats:
+    """Return what was counted of each path; NaN where nobody counted."""
+    return np.full(len(tally.equity), np.nan) if numbers is None else numbers
 
 
 def _count(column: Floats, paths: int) -> Floats:

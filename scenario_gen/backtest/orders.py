@@ -40,6 +40,7 @@ class Quotes:
     ceiling: Floats | None = None
     floor: Floats | None = None
     missed: Bools | None = None
+    opens: Bools | None = None  # bool [bar, path], which bars open a session; None: each is a session of its own
 
     @property
     def limited(self) -> bool:
@@ -82,6 +83,7 @@ class Costs:
     fees: Floats | float
     fee_per_order: Floats | float
     fee_minimum: Floats | float
+    sell_fees: Floats | float
     slippage: Floats | float
     slippage_range: Floats | float
     borrow: Floats | float  # on the value of shorts
@@ -89,6 +91,7 @@ class Costs:
     lot: Floats | float | None
     volume_share: Floats | float | None
     shorts: Bools | bool
+    t_plus: Ints | int = 0  # sessions after a purchase before which it is not sold
     assets: int = 1  # columns of a path
 
     @classmethod
@@ -100,7 +103,9 @@ class Costs:
     @property
     def simple(self) -> bool:
         """Whether orders cost shares of the price alone and may be of any size: what vectorbt fills itself."""
-        costs = (self.fee_per_order, self.fee_minimum, self.slippage_range, self.borrow, self.debit)
+        costs = (self.fee_per_order, self.fee_minimum, self.sell_fees, self.slippage_range, self.borrow, self.debit)
+        if np.any(self.t_plus):
+            return False
         return not any(np.any(cost) for cost in costs) and self.lot is None and self.volume_share is None
 
     @classmethod
@@ -151,7 +156,57 @@ class Costs:
             yield turn
 
 
-COSTS_AND_LIMITS = (*COSTS, "lot", "volume_share", "shorts")  # of the broker: what may differ by asset
+class InSession:
+    """What came to each column in the session that is on, and what the session kept from being filled.
+
+    Attributes:
+        binds: whether T+1 holds for some column: what was bought in a session is not sold in it.
+        held: float64 [path], sales that it held back, a column once in a session.
+        waited: float64 [path], orders that found nobody to trade with, likewise.
+        late: bool [column], whether it has cut the latest order.
+    """
+
+    def __init__(self, costs: Costs, columns: int) -> None:
+        self._costs, self.binds = costs, bool(np.any(costs.t_plus))
+        paths = columns // costs.assets
+        self.held, self.waited = np.zeros(paths), np.zeros(paths)
+        self.late = np.zeros(columns, dtype=bool)
+        self._bought = np.zeros(columns)  # units, where a position is long
+        self._held, self._waited = np.zeros(columns, dtype=bool), np.zeros(columns, dtype=bool)  # counted already
+
+    def start(self, market: Quotes, bar: int) -> None:
+        """Forget the session before where a bar opens one."""
+        goes_on = False if market.opens is None else ~market.opens[bar]
+        self._bought = np.where(goes_on, self._bought, 0.0)
+        self._held, self._waited = self._held & goes_on, self._waited & goes_on
+
+    def take(self, who: Ints, before: Floats, units: Floats) -> None:
+        """Note that these columns, which held ``before``, were given units: what is long of them came now."""
+        self._bought[who] += np.maximum(np.maximum(before + units, 0.0) - np.maximum(before, 0.0), 0.0)
+
+    def sellable(self, asked: Floats, units: Floats, alive: Bools) -> Floats:
+        """Return orders [column] with sales cut to what was held before this session."""
+        rest = units - self._bought
+        free = np.where(rest > SAME_UNITS * np.abs(units), rest, 0.0)
+        late = self.hold_back((asked < -free) & alive)
+        self.late = np.where(asked != 0, late, self.late)
+        return np.where(late, -free, asked)
+
+    def hold_back(self, sales: Bools) -> Bools:
+        """Count and return the sales, bool [column], of units that were bought in this session."""
+        late = np.asarray(sales & (self._bought > 0) & (np.asarray(self._costs.t_plus) > 0))
+        self.held += self._costs.of_accounts(late & ~self._held)
+        self._held = self._held | late
+        return late
+
+    def find_nobody(self, orders: Bools) -> None:
+        """Count the orders, bool [column], that nobody takes the other side of."""
+        self.waited += self._costs.of_accounts(orders & ~self._waited)
+        self._waited = self._waited | orders
+
+
+SAME_UNITS = 1e-9  # of a position: what adding and subtracting the same units leaves
+COSTS_AND_LIMITS = (*COSTS, "lot", "volume_share", "shorts", "t_plus")  # of the broker: what may differ by asset
 
 
 @dataclass(frozen=True)
@@ -219,6 +274,10 @@ class Outcome:
     orders: Orders  # all fills, those of a path and bar in the order in which they happened
     # share of its orders that were cut or refused, float64 [path]; NaN where none is known to have been wanted
     unfilled: Floats | None = None
+    # how many sales T+1 held back, and how many orders found nobody at a price limit or in a halt, float64 [path];
+    # None where there is no such rule. Both count an asset once in a session
+    held: Floats | None = None
+    waited: Floats | None = None
 
     def of_wishes(self, wishes: Bools) -> Outcome:
         """Return the same, seen beside whether anything was ever wanted of a column, bool [column].

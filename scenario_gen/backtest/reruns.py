@@ -125,7 +125,7 @@ def _asked(
     assert isinstance(paths, PathSet)
     bars, seen = bars_of(ground, paths, chunk), seen_bars(ground, paths, chunk)
     shown = bars if seen is None else seen
-    terms = None if paths.terms is None else paths.terms.rows(chunk)
+    terms = ground.terms_of(paths, chunk)
     wanted = wanted_of(strategy, ask(strategy, "signals", shown.lent()), shown, ground.broker)
     market = market_of(bars, slice(bars.context_bars, None), terms)
     return market, wanted.fillable(shorts=ground.broker.shorts), Costs.of(ground.broker)

@@ -272,3 +272,39 @@ def _engine() -> str:
         "compiles for some 20 s in every new process; install 'vectorbt[rust]'"
     )
     return "numba"
+
+
+# --- A position carried into the path: the strategy has traded the context, and what it holds goes on ---
+
+
+def with_carried(
+    wanted: SignalOrders, before: SignalOrders, context: Quotes, broker: Broker, costs: Costs | None = None
+) -> SignalOrders:
+    """Return the path's orders with an entry at the first fill where a position was held at the context's end.
+
+    The account trades the context from flat, stops included. A position that it still holds, and that the first
+    orders of the path would neither leave nor turn, is opened at the path's first fill with the size of its own
+    entry; its stops start there anew, since the account pays that price. Target weights need none of this: they
+    are rebalanced at the first fill as at any other.
+
+    Args:
+        wanted: orders [bar of the path, path].
+        before: orders filled on the context, [bar, path].
+        context: the context's bars.
+        broker: costs and limits; free of costs, volume and T+1, the same positions would be held.
+        costs: of several assets, whose columns stand together; None: what the broker asks of one.
+    """
+    lag = len(context.close) - len(before.entries)  # the first bars have no decision before them
+    bars = Quotes(*(getattr(context, name)[lag:] for name in ("open", "high", "low", "close")))
+    held = Broker(fill=broker.fill, leverage=broker.leverage, net=broker.net)
+    costs = Costs.of(broker) if costs is None else costs
+    before, first = (each.fillable(shorts=costs.shorts) for each in (before, wanted))
+    free = replace(Costs.of(held), assets=costs.assets)
+    ledger, watch = ledger_signals(bars, before, held, bars_per_year=1.0, costs=free)
+    long = (ledger.units > 0) & ~first.exits[0] & ~first.short_entries[0]
+    short = (ledger.units < 0) & ~first.short_exits[0] & ~first.entries[0]
+    entries, short_entries, size = first.entries.copy(), first.short_entries.copy(), first.size.copy()
+    size[0] = np.where(long | short, watch.size, size[0])
+    entries[0] |= long
+    short_entries[0] |= short
+    return replace(first, entries=entries, short_entries=short_entries, size=size)

@@ -25,6 +25,7 @@ from scenario_gen.market.candles import PRICE_FIELDS, Candles, log_steps
 from scenario_gen.market.frequency import nanoseconds, spacing
 from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.paths import PathSet
+from scenario_gen.market.price_limit import price_band, session_closes
 from scenario_gen.market.section import Market
 
 Numbers = NDArray[np.floating[Any]]
@@ -71,7 +72,6 @@ Flags = NDArray[np.bool_]  # [path, bar]
 Prices = NDArray[np.floating[Any]]
 
 LIMIT_NOISE = 1e-6  # relative: twenty times what a float32 rounds a limit price by
-HALF_UP = 0.5 + 1e-9  # in ticks: 10 % up from 10.15 is 11.165, which exchanges round to 11.17
 UNITS = (1.0, 100.0)  # what one of the volume column may stand for where nobody says
 UNIT_HOLDS = 0.9  # share of the reference's bars on which amount = volume x unit x price must hold
 
@@ -116,19 +116,10 @@ class Exchange:
         return self.clock.opens(pd.DatetimeIndex([before]).append(stamps))[1:]
 
     def band(self, close: Prices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the lowest and the highest price that the limit allows after a session's close.
-
-        A share of the close, as exchanges define it (and no log return), rounded half up to whole ticks and never less
-        than a tick away.
-        """
+        """Return the lowest and the highest price that the limit allows after a session's close."""
         if self.price_limit is None:
             raise ValueError("there is no price limit")
-        last: NDArray[np.float64] = np.asarray(close, dtype=np.float64)
-        if self.ticks is None:
-            return last * (1 - self.price_limit), last * (1 + self.price_limit)
-        step, at = self.ticks.step, np.round(last / self.ticks.step)  # [path], in ticks
-        low, high = (np.floor(at * (1 + side) + HALF_UP) for side in (-self.price_limit, self.price_limit))
-        return np.maximum(np.minimum(low, at - 1), 1) * step, np.maximum(high, at + 1) * step
+        return price_band(close, self.price_limit, self.ticks.step if self.ticks else None)
 
     @property
     def leeway(self) -> float:
@@ -316,14 +307,6 @@ def session_close(context: Candles, exchange: Exchange, first: pd.Timestamp) -> 
         return float(context.close[-1])
     starts = np.flatnonzero(exchange.clock.opens(context.timestamps)[1:]) + 1
     return float(context.close[starts[-1] - 1] if len(starts) else context.close[0])
-
-
-def session_closes(close: Prices, opens: NDArray[np.bool_], before: float) -> Prices:
-    """Return for each bar [path, bar] the close of the session before it; ``before`` precedes the first."""
-    start = np.maximum.accumulate(np.where(opens, np.arange(close.shape[1]), 0))  # [bar]
-    known = np.concatenate((np.full((len(close), 1), before), close[:, :-1].astype(np.float64)), axis=1)
-    first_session = np.cumsum(opens) == 0
-    return np.where(first_session, before, known[:, start])
 
 
 def wrong_stamps(stamps: pd.DatetimeIndex, expected: pd.DatetimeIndex, before: pd.Timestamp) -> NDArray[np.bool_]:

@@ -13,6 +13,8 @@ import typer
 from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.cli.manners import Argument, choose_progress, say, say_json
 from scenario_gen.errors import ScenarioError, SpecError, StrategyError
+from scenario_gen.market.presets import PRESETS
+from scenario_gen.market.section import Filled
 from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 
@@ -140,6 +142,7 @@ def summary(loaded: LoadedSpec) -> str:
     lines = [f"{loaded.filename}: valid ({spec.name})"]
     alone = [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios if not one.asset]
     lines += alone or _book_lines(spec)
+    lines += preset_lines(spec)
     lines += [f"  strategy  {use.display_name}{_grid_words(use)}" for use in spec.strategies]
     tried = f"{sets} parameter set{'s' * (sets != 1)}"
     futures = paths // max(1, len(spec.assets))  # one path of each asset
@@ -162,6 +165,22 @@ def _book_lines(spec: ScenarioSpec) -> list[str]:
         lines.append(f"  {one.role:<9} {name}: {seen}, {words}")
     for asset, data in {one.asset: one.data for one in spec.scenarios[: len(spec.assets)]}.items():
         lines.append(f"  asset     {asset}: {data.place}{'' if data.end is None else f' to {data.end}'}")
+    return lines
+
+
+def preset_lines(spec: ScenarioSpec) -> list[str]:
+    """Return what presets filled, each set once, with the scenarios that have it, its dates and its sources."""
+    sets: dict[tuple[str, tuple[Filled, ...]], list[str]] = {}
+    for one in spec.scenarios:
+        if one.market.preset is not None:
+            sets.setdefault((one.market.preset, one.filled), []).append(one.name)
+    lines = []
+    for (preset, filled), scenarios in sets.items():
+        of = "" if len(sets) == 1 and len(scenarios) == len(spec.scenarios) else f" of {', '.join(scenarios)}"
+        known = PRESETS[preset]
+        lines.append(f"  market    {preset}{of}: rules of {known.title}, looked up on {known.as_of}")
+        lines += [f"            {each.in_words}" for each in filled]
+        lines.append(f"            left out: {known.left_out}")
     return lines
 
 

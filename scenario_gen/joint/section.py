@@ -21,7 +21,8 @@ OF_ALL_DATA = ("start", "end", "as_of")  # what ``data`` says for all assets tog
 # Keys of an asset: its name, where its history comes from, what its exchange allows, what its orders cost.
 OF_ITS_DATA = tuple(key for key in Data.model_fields if key not in ("name", *OF_ALL_DATA))
 ASSET_KEYS = ("name", *OF_ITS_DATA, "market", "broker")
-ASSET_COSTS = (*COSTS, "lot", "shorts", "volume_share")  # of the broker: what may differ by asset; cash is shared
+# of the broker: what may differ by asset; cash is shared
+ASSET_COSTS = (*COSTS, "lot", "shorts", "volume_share", "t_plus", "at_limit")
 
 
 class JointCalibration(Section):

@@ -33,6 +33,7 @@ class TradingTerms:
     ceiling: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and above nothing is bought
     floor: NDArray[np.float64] | None = None  # float64 [path, bar]: at this price and below nothing is sold
     missed: NDArray[np.bool_] | None = None  # bool [path, bar]: an entry then is lost, and no weight is changed
+    opens: NDArray[np.bool_] | None = None  # bool [path, bar]: opens a session, which decides what T+1 holds back
 
     def rows(self, rows: list[int] | slice) -> TradingTerms:
         """Return the terms of some paths."""
@@ -41,6 +42,14 @@ class TradingTerms:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is not as usual, by name."""
         return {name: values for name, values in vars(self).items() if values is not None}
+
+    def banded(self, floor: NDArray[np.float64], ceiling: NDArray[np.float64]) -> TradingTerms:
+        """Return these terms with a floor and a ceiling more, [path, bar]: the closer ones hold."""
+        return replace(
+            self,
+            floor=floor if self.floor is None else np.maximum(self.floor, floor),
+            ceiling=ceiling if self.ceiling is None else np.minimum(self.ceiling, ceiling),
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[TradingTerms]) -> TradingTerms:

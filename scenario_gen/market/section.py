@@ -6,17 +6,19 @@ Owns both sections. Opens no file and imports nothing heavy: a spec is read with
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from scenario_gen.market.presets import PRESETS
 from scenario_gen.market.sources import SOURCES
 from scenario_gen.market.sources.base import minutes_of
 from scenario_gen.market.sources.qlib import timeframe_of
 from scenario_gen.reading.section import Section
-from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, one_of, shown
+from scenario_gen.reading.words import FIRST_YEAR, LAST_YEAR, YEARS, nearest, one_of, shown
 
 
 def moment_of(value: Any) -> Any:
@@ -218,3 +220,37 @@ class Market(Section):
         description="amount = volume x volume_unit x price, e.g. 100 where volume counts lots; "
         "default: 1 or 100, whichever the history shows",
     )
+    preset: Annotated[str, Field(json_schema_extra={"enum": list(PRESETS)})] | None = Field(
+        default=None,
+        description="rules of a market by name, for each field of data, market and broker that is left out",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, written: Any) -> Any:
+        name = written.get("preset") if isinstance(written, Mapping) else None
+        if not isinstance(name, str) or name not in PRESETS:
+            return written  # told by the field
+        return {**PRESETS[name].fills("market", {}), **written}
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"got {shown(name)}, expected {one_of(PRESETS)}{nearest(name, PRESETS)}")
+        return name
+
+
+class Filled(Section):
+    """A field that a preset filled in a scenario: its value, and who says so since when."""
+
+    field: str  # e.g. broker.lot
+    value: float | int | str | bool
+    dated: str  # since or as of a date
+    source: str
+
+    @property
+    def in_words(self) -> str:
+        """The field as a spec would write it, with date and source."""
+        value = str(self.value).lower() if isinstance(self.value, bool) else self.value
+        return f"{self.field} {f'{value:.10g}' if isinstance(value, float) else value}, {self.dated}: {self.source}"

@@ -215,6 +215,7 @@ def _ready(asked: ResolvedScenario, past: Past, opener: Opener, place: PlaceOf) 
         calendar=calendar,
         bars_per_year=calendar.bars_per_year,
         broker=scenario.broker,
+        market=scenario.market,
         seed=scenario.paths.seed,
         timestamps=ahead,
         generator=generator,

@@ -124,7 +124,7 @@ def _bounds(info: FieldInfo) -> list[Any]:
 def _kind_words(kind: Any, info: FieldInfo) -> str:
     numbers = {int: "a whole number", float: "a number"}
     if get_origin(kind) is Literal:
-        return one_of(get_args(kind))
+        return one_of(str(value) for value in get_args(kind))
     if get_origin(kind) is tuple:
         return _list_words(kind, info)
     if kind in numbers:

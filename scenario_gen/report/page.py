@@ -47,6 +47,7 @@ def repro_rows(run: StressRun, base: PlacedScenario) -> list[tuple[str, str]]:
             "Data",
             f"{name(context.instrument)}: {visible(context.source)}, {moment(context.start)} to {moment(context.end)}",
         ),
+        *candles.market_rows(run),
         ("Context sha256", context.sha256),
         ("Seed", _seeds(run)),
         ("Flags of the history", f"{len(context.flags)}, listed in section 2" if context.flags else "none"),

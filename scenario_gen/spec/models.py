@@ -17,7 +17,7 @@ from scenario_gen.backtest.uses import StrategyUse
 from scenario_gen.execute.section import Execute
 from scenario_gen.generators.sections import SECTIONS, GeneratorSection, KronosGenerator
 from scenario_gen.joint.section import Joint
-from scenario_gen.market.section import Data, Market
+from scenario_gen.market.section import Data, Filled, Market
 from scenario_gen.reading.section import Section
 from scenario_gen.stress.crises import ContextStress, Replay
 from scenario_gen.stress.event import Event, PortfolioEvent, Sampler
@@ -128,6 +128,7 @@ class ResolvedScenario(Section):
     checks: Checks = Checks()
     market: Market = Market()
     broker: Broker = Broker()
+    filled: tuple[Filled, ...] = Field(default=(), strict=False)  # fields of data, market and broker, by the preset
     context: ContextStress | None = None
     replay: Replay | None = None
     event: Event | None = None

@@ -2,7 +2,7 @@
 
 A scenario overrides what it names and keeps the rest of the base. Three things replace instead of merging: a
 generator of another kind, data of another source or file (of the base's data, only the dates stay), and with such data
-the market: ticks and lots belong to an instrument.
+the market: ticks and lots belong to an instrument. What a preset of the market fills stands below all that is written.
 A baseline is the base with another generator; shocks belong to one scenario alone. Knows nothing of YAML text beyond
 the places of values.
 """
@@ -17,15 +17,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.backtest.broker import Broker, Jitter, in_numbers, problem
+from scenario_gen.backtest.broker import Broker, Jitter, problem
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, DEFAULT, GENERATORS, NAMED_MODELS, KronosGenerator
 from scenario_gen.joint.section import OF_ALL_DATA, Joint
-from scenario_gen.market.section import PLACES, Data, Market
+from scenario_gen.market.section import PLACES, Data, Filled, Market
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import bad_name, find_file, missing_file, nearest, one_of, same_file, shown
 from scenario_gen.reading.yaml import Where
 from scenario_gen.spec.book import AssetEntry, check_book, read_assets
+from scenario_gen.spec.filled import costs_in_numbers, fill, no_limit, preset_of
 from scenario_gen.spec.models import MAX_HORIZON, BarCounts, Checks, Paths, ResolvedScenario
 from scenario_gen.spec.stress import WEIGHED, check_event, is_weighed, weighed_by_views
 from scenario_gen.stress.crises import BY_ID, ContextStress, Replay, unknown_crisis
@@ -115,6 +116,7 @@ class Overlay:
     values: dict[str, Any]  # the merged sections
     # for each place in ``values``, the place in the document that it came from
     origin: dict[Where, Where] = field(default_factory=dict)
+    filled: list[Filled] = field(default_factory=list)  # what a preset filled
 
     def place(self, where: Where) -> Where:
         """Return where a value was written, or the nearest section around it."""
@@ -131,9 +133,10 @@ def overlay(
     merged = Overlay({})
     if asset is not None:
         base = asset.base(base)
-    base, override = _costs_in_numbers(base, override)
     if _other_history(base.get("data"), override.get("data")):
         base = {key: values for key, values in base.items() if key != "market"}
+    preset = preset_of(override.get("market")) or preset_of(base.get("market"))
+    base, override = costs_in_numbers(base, override, {} if preset is None else preset.fills("broker", {}))
     for key in OVERRIDABLE:
         if key in override:
             below = _kept_beside(key, base.get(key), override[key])
@@ -145,18 +148,8 @@ def overlay(
             merged.values[key] = _keep(override[key], (key,), (*at, key), merged.origin)
     if asset is not None:
         merged.origin.update({key: asset.origin(key) for key, place in merged.origin.items() if key == place})
+    merged.filled.extend(fill(merged.values, merged.origin, merged.place(("market", "preset"))))
     return merged
-
-
-def _costs_in_numbers(
-    base: Mapping[str, Any], override: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Read ``2bp`` and ``x3`` in the broker sections."""
-    if "broker" in base:
-        base = {**base, "broker": in_numbers(base["broker"])}
-    if "broker" in override:
-        override = {**override, "broker": in_numbers(override["broker"], base.get("broker"))}
-    return base, override
 
 
 def _kept_beside(key: str, base: Any, override: Any) -> Any:
@@ -344,6 +337,8 @@ def _resolve(
     if isinstance(joint := parts.get("joint"), Joint) and (joint.calibrate.crisis or "") not in ("", *BY_ID):
         violations.add(merged.place(("joint", "calibrate", "crisis")), unknown_crisis(joint.calibrate.crisis))
     check_event(parts, merged.values, merged.place, violations)
+    if reason := no_limit(parts, merged.values.get("market")):
+        violations.add(merged.place(("broker", "at_limit")), reason)
     if "shocks" in merged.values:
         if "replay" in merged.values:
             words = "got shocks beside replay, expected them in scenarios of their own"
@@ -351,6 +346,7 @@ def _resolve(
         parts["shocks"] = _shocks(parts.get("bars"), data, merged, violations)
     if len(violations.mistakes) > before or None in parts.values() or "data" not in parts or bad_name(name):
         return None
+    parts["filled"] = tuple(merged.filled)
     if asset is not None:
         own = tuple(shock for shock in parts.get("shocks", ()) if shock.asset in (None, asset.name))
         name, parts = f"{name}.{asset.name}", {"joint": Joint(), **parts, "asset": asset.name, "shocks": own}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scenario_gen.generators.draws import stream_uniforms
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import Floats, PathSet, TradingTerms
+from scenario_gen.market.price_limit import AT_THE_LIMIT
 
 Bools = NDArray[np.bool_]
 
@@ -25,7 +26,6 @@ STREAM = 0x5C  # highest word of the Philox counter of a shock's numbers: beyond
 LEAST_VOLUME = 1e-4  # of the usual volume: stands for none where a square root is divided by
 STEEPEST = 1.5  # of log volume on log range: more is an accident of a short context
 LOCKED_VOLUME = 0.1  # what is left of the volume of a bar that a limit locks
-AT_THE_LIMIT = 1e-6  # relative: float32 keeps a limit to 6e-8
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,8 @@ def impact(paths: PathSet, setting: Setting) -> Floats:
 def closed(terms: TradingTerms, paths: PathSet, shut: Bools) -> TradingTerms:
     """Let every order wait at some bars [bar]."""
     shape = (len(paths), paths.horizon)
-    return _banded(
-        terms, np.broadcast_to(np.where(shut, np.inf, 0.0), shape), np.broadcast_to(np.where(shut, 0.0, np.inf), shape)
+    return terms.banded(
+        np.broadcast_to(np.where(shut, np.inf, 0.0), shape), np.broadcast_to(np.where(shut, 0.0, np.inf), shape)
     )
 
 
@@ -225,15 +225,7 @@ def limited(terms: TradingTerms, paths: PathSet, limit: float, inside: Bools) ->
     close = paths.close.astype(np.float64)
     before = np.concatenate((np.full((len(paths), 1), paths.anchor_close), close[:, :-1]), axis=1)
     floor, ceiling = before * (1 - limit) * (1 + AT_THE_LIMIT), before * (1 + limit) * (1 - AT_THE_LIMIT)
-    return _banded(terms, np.where(inside, floor, 0.0), np.where(inside, ceiling, np.inf))
-
-
-def _banded(terms: TradingTerms, floor: Floats, ceiling: Floats) -> TradingTerms:
-    return replace(
-        terms,
-        floor=floor if terms.floor is None else np.maximum(terms.floor, floor),
-        ceiling=ceiling if terms.ceiling is None else np.minimum(terms.ceiling, ceiling),
-    )
+    return terms.banded(np.where(inside, floor, 0.0), np.where(inside, ceiling, np.inf))
 
 
 def misread(terms: TradingTerms, paths: PathSet, error: str, wrong: Bools, times: float) -> TradingTerms:

@@ -30,7 +30,7 @@ def metrics(horizon: int, bars_per_year: float, move: float = 0.01) -> dict[str,
         holding=still[..., None],
     )
     trades = pd.DataFrame({"path_id": [0], "open": [False], "pnl": [1.0]})
-    tally = Tally.of(account, trades, bars_per_year, np.zeros(1))
+    tally = Tally.of(account, trades, bars_per_year, *np.zeros((3, 1)))
     return {name: float(values[0]) for name, values in measure(tally).items()}
 
 

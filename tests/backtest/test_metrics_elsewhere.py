@@ -99,6 +99,8 @@ EXPECTED = {
     "time_under_water": [0, 0, 1, 0, 1],
     "win_rate": [NAN] * 5,
     "unfilled": [NAN] * 5,  # nobody counted orders
+    "held_sales": [NAN] * 5,
+    "waited_orders": [NAN] * 5,
 } | {name: [0] * 5 for name in ("trades", "exposure", "turnover", "fees")}
 
 

@@ -147,7 +147,8 @@ ONE_MISTAKE = [
     (
         "broker: {fee: 0.5}",
         "broker.fee: unknown key; did you mean 'fees'? Allowed here: cash, fees, fee_per_order, fee_minimum, "
-        "slippage, slippage_range, fill, shorts, borrow, leverage, net, lot, volume_share, position",
+        "sell_fees, slippage, slippage_range, fill, shorts, t_plus, at_limit, borrow, leverage, net, lot, "
+        "volume_share, position",
     ),
     (
         "broker: {slippage: x3}",

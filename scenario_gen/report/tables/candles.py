@@ -11,11 +11,12 @@ from typing import Any
 
 from scenario_gen.backtest.metrics import Form
 from scenario_gen.candles.rules import RuleCount
+from scenario_gen.market.section import Filled
 from scenario_gen.realism.facts import FACT
 from scenario_gen.report import numbers, words
 from scenario_gen.report.table import ABSENT, Cell, Column, PlacedScenario, Ref, Row, Table, show, tabled
 from scenario_gen.report.words import Sentence, name, say, text_of
-from scenario_gen.store.results import BookScenario
+from scenario_gen.store.results import BookScenario, StressRun
 
 GROUPS = (
     ("Ruled out", ("fault", "breach")),
@@ -275,6 +276,20 @@ def flag_lines(scenarios: Sequence[PlacedScenario]) -> list[str]:
     contexts = [p.scenario.context for p in scenarios if isinstance(p.scenario, BookScenario)]
     contexts = contexts or [placed.scenario.context for placed in scenarios]
     return list(dict.fromkeys(name(flag, 400) for context in contexts for flag in context.flags))
+
+
+def market_rows(run: StressRun) -> list[tuple[str, str]]:
+    """Return what presets of the market filled, with dates and sources, each set once; no row without a preset."""
+    told: dict[str, list[str]] = {}
+    for scenario in run.spec.get("scenarios", []):
+        if (preset := (scenario.get("market") or {}).get("preset")) is not None:
+            words = [Filled.model_validate(each).in_words for each in scenario.get("filled", [])]
+            told.setdefault(f"{preset}: {'; '.join(words) or 'every field is written'}", []).append(scenario["name"])
+    everywhere = len(told) == 1 and len(next(iter(told.values()))) == len(run.spec["scenarios"])
+    return [
+        ("Market rules" if everywhere else f"Market rules of {', '.join(scenarios)}", text)
+        for text, scenarios in told.items()
+    ]
 
 
 def edge_sentences(scenarios: Sequence[PlacedScenario]) -> list[Sentence]:
