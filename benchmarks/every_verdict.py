@@ -31,6 +31,7 @@ from benchmarks import (
     verdicts_on_books,
     verdicts_on_forecasts,
     verdicts_on_paths,
+    verdicts_on_rankings,
     verdicts_on_results,
     verdicts_on_strategies,
     verdicts_on_stress,
@@ -44,6 +45,7 @@ STUDIES: tuple[Study, ...] = (
     *verdicts_on_strategies.STUDIES,
     *verdicts_on_stress.STUDIES,
     *verdicts_on_books.STUDIES,
+    *verdicts_on_rankings.STUDIES,
 )
 KEPT = Path("scenario_gen/cli/explained/rates.json")
 COLUMNS = (

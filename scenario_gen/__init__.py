@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline.given.check import check as check
     from scenario_gen.pipeline.given.check_assets import check_assets as check_assets
     from scenario_gen.pipeline.given.predict import Prediction as Prediction, predict as predict
+    from scenario_gen.pipeline.rank.study import rank as rank
     from scenario_gen.pipeline.stress.one_event import sample_event as sample_event
     from scenario_gen.store.kept_paths import read_book as read_book
     from scenario_gen.store.results import StressRun as StressRun

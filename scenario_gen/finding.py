@@ -260,6 +260,10 @@ CALENDAR = Check(
     "no pair of assets whose returns go together a bar apart (p < .01 after Holm), and more than bar by bar",
     section="book",
 )
+CROSS_SECTION = Check(
+    "cross_section", "a rank IC above 0 beyond chance (two-sided p < .05 where neighbouring returns overlap)",
+    together=True,
+)  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
@@ -267,7 +271,7 @@ CHECKS: tuple[Check, ...] = (
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
     SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
-    JOINT_CALIBRATION, COINTEGRATION, CALENDAR,
+    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

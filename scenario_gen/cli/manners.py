@@ -259,6 +259,7 @@ AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
     "merge": "run the same command again to go on",
     "fetch": "run the same command again to go on after the whole pages",
+    "rank": "run the same command again to go on",
     "models": "run the same command again to resume",
     "train": "add --resume to the same command to go on",
     "finetune": "add --resume to the same command to go on",

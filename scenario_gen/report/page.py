@@ -121,7 +121,7 @@ def build_page(run: StressRun) -> str:
     base = choose_base(placed)
     with drawing():
         parts = _parts(run, placed, base)
-    page: str = _environment().get_template("page.html.j2").render(**parts)
+    page: str = environment().get_template("page.html.j2").render(**parts)
     _check_weight(page, parts)
     return page
 
@@ -394,7 +394,8 @@ def _check_weight(page: str, parts: dict[str, Any]) -> None:
     )
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """Return what fills the templates."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(

@@ -68,6 +68,12 @@ def parts(strategies: Sequence[Sequence[NamedPath]], context: ContextView) -> di
     return {"css": Markup(css), "zoom": zoom, "policy": Markup(policy(css, scripts))}  # quotes stay
 
 
+def plain() -> dict[str, Any]:
+    """Return ``css`` and ``policy`` of a page without any script."""
+    css = _text("templates", "style.css")
+    return {"css": Markup(css), "policy": Markup(policy(css, ()))}
+
+
 def policy(css: str, scripts: Iterable[bytes]) -> str:
     """Return the Content-Security-Policy: this style, scripts of these sha256 digests, no request, no form.
 
