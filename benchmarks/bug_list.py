@@ -1463,4 +1463,12 @@ BUGS: tuple[Bug, ...] = (
             "if names.count(each) > 9 else each",
         ),
     ),
+    *bugs_of(
+        "report/drawing/zoom.py",
+        "report/test_charts_that_zoom.py",
+        ("a chart's lows lie above its bodies", "[min(body) - low for low", "[max(body) - low for low"),
+        ("a chart's equity lacks its end", "path.equity[start : stop + 1]", "path.equity[start : stop]"),
+        ("a chart calls long what is short", 'int(trade.side == "long")', 'int(trade.side != "long")'),
+        ("any script may run on the page", "script-src {allowed}", "script-src 'unsafe-inline'"),
+    ),
 )

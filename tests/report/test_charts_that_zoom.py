@@ -286,6 +286,31 @@ def test_keys_move_the_crosshair_zoom_and_return_to_the_picture(browser: Any, fi
     assert browser.complaints() == []
 
 
+def test_a_pointer_reads_bars_the_wheel_zooms_and_another_colour_scheme_draws_anew(
+    browser: Any, files: dict[str, Path]
+):
+    browser.open(files["full"])
+    focus_opener(browser)
+    browser.press("Enter")
+    left, top = browser.run(
+        "(box => [box.x + 200, box.y + 120])(document.querySelector('.chart').getBoundingClientRect())"
+    )
+    told = "document.querySelector('.readout').textContent"
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left, y=top)
+    here = browser.run(told)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left + 250, y=top)
+    assert browser.run(told) != here
+    drawn = browser.picture()
+    browser.call("Input.dispatchMouseEvent", type="mouseWheel", x=left, y=top, deltaX=0, deltaY=-300)
+    browser.run("1")
+    assert browser.picture() != drawn
+    ground = "[...document.querySelector('.chart canvas').getContext('2d').getImageData(3, 40, 1, 1).data].slice(0, 3)"
+    assert browser.run(ground) == [255, 255, 255]
+    browser.media(dark=True)
+    assert browser.run(ground) == [0x11, 0x17, 0x1D]
+    assert browser.complaints() == []
+
+
 def test_what_a_fill_was_and_made_is_said_at_its_bar(browser: Any, files: dict[str, Path], full: StressRun):
     number, entry, trade = next(
         (number, entry, trade)

@@ -6,7 +6,7 @@
   const data = JSON.parse(document.getElementById("zoom-data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const ROOM = 40; // pixels that a fill's side or profit takes; with less room the marks stand alone
+  const ROOM = 60; // pixels that a fill's side or profit takes; with less room the marks stand alone
   const HELP = "Drag to move, pinch or turn the wheel to zoom, hold a finger on a bar to read it. Keys: left and right move the crosshair (with Shift ten bars), "
     + "Home and End go to the ends, + and - zoom, 0 shows the whole path, Escape returns to the picture. "
     + "Arrows mark the bars of the fills, dots their prices.";
