@@ -17,6 +17,7 @@ from scenario_gen.backtest.orders import WeightOrders
 from scenario_gen.backtest.simulate import run_weights
 from scenario_gen.errors import SpecError, StrategyError
 from scenario_gen.market.book import BookPaths
+from scenario_gen.market.section import Market
 
 ASSETS = ("spx", "ndx", "btc")
 PLAIN = {name: Broker(cash=1e4) for name in ASSETS}
@@ -473,3 +474,42 @@ def test_rules_of_an_account_look_at_all_its_assets_at_once(make_book, loaded):
         ground = replace(book.ground, account=AccountRules(max_loss=limit))
         endings[limit] = trade_book(loaded(Even()), ground, book.paths).result.endings["account"].iloc[0]
     assert endings == {0.049: "max_loss", 0.051: "passed"}
+
+
+class GuardedFromTheStart:
+    """Enters every asset at the path's first open, with a stop 3 % below."""
+
+    def signals(self, bars: Bars) -> Signals:
+        rows = np.zeros(bars.close.shape, dtype=bool)
+        rows[bars.context_bars - 1] = True
+        entries = pd.DataFrame(rows, index=bars.close.index, columns=bars.close.columns)
+        return Signals(entries, entries & False, stop_loss=0.03)
+
+
+def test_t_plus_1_and_the_price_limit_are_each_asset_s_own(make_book, loaded):
+    """Both fall from 100 to 95 on the day of purchase; T+1 holds in a alone, which is sold where the next day opens."""
+    context = np.array([[100.0, 100.0, 100.0, 100.0, 1000.0]] * 3)
+    values = [[(100, 101, 90, 95, 1000), (96, 97, 94, 95, 1000)]]
+    brokers = {"a": Broker(t_plus=1), "b": Broker()}
+    book = make_book(brokers, values={"a": values, "b": values}, context=context)
+    traded = trade_book(loaded(GuardedFromTheStart()), book.ground, book.paths).result
+    told = traded.trades.sort_values("asset")[["asset", "exit_bar", "exit_price"]]
+    assert told.values.tolist() == [["a", 1, 96.0], ["b", 0, 97.0]]
+    assert traded.metrics["held_sales"].tolist() == [1.0]
+    # at a limit of 10 % nobody sells a at 110, where it opens, and b is bought
+    up = [[(110, 110, 110, 110, 1000), (111, 111, 111, 111, 1000)]]
+    book = make_book({"a": Broker(at_limit="wait"), "b": Broker()}, values={"a": up, "b": up}, context=context)
+    limited = {**book.ground.grounds, "a": replace(book.ground.grounds["a"], market=Market(price_limit=0.1))}
+    traded = trade_book(loaded(GuardedFromTheStart()), replace(book.ground, grounds=limited), book.paths).result
+    assert traded.trades.sort_values("asset")[["asset", "entry_bar"]].values.tolist() == [["a", 1], ["b", 0]]
+    assert traded.metrics["waited_orders"].tolist() == [1.0]
+
+
+def test_a_portfolio_of_several_assets_is_refused_under_t_plus_1(make_book, loaded):
+    class Own:
+        def portfolio(self, bars, broker):
+            raise AssertionError("it is refused before it is asked")
+
+    book = make_book({"a": Broker(), "b": Broker(t_plus=1)})
+    with pytest.raises(StrategyError, match="fills its own orders"):
+        trade_book(loaded(Own()), book.ground, book.paths)
