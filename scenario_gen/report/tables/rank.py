@@ -23,6 +23,7 @@ from scenario_gen.report.words import Sentence, name, plural
 from scenario_gen.store.ranking import RANK_PAGE, RankRun, Traded
 
 SHOWN_DATES, SHOWN_TOP = 60, 30
+DATE_ROOM = 34  # pixels to the right of a curve: half a date is written there
 TITLES = {
     "look_ahead: ranking": "Look-ahead",
     "cross_section.rank_ic": "Order beyond chance",
@@ -208,7 +209,7 @@ def beside_table(ranking: RankRun) -> Table:
         "returns taken as independent. Spans: from one exchange to the next."
     )
     rows = _of(ranking).each("beside")
-    return tabulate("beside", columns, rows, _head("title"), title="BesideBenchmark the benchmarks.", caption=caption)
+    return tabulate("beside", columns, rows, _head("title"), title="Beside the benchmarks.", caption=caption)
 
 
 def _ratio_interval(row: Ref) -> str:
@@ -235,8 +236,8 @@ def dates_table(ranking: RankRun) -> Table:
     )
     rows = _of(ranking).each("dates")[-SHOWN_DATES:]
     hidden = len(ranking.dates) - len(rows)
-    more = f" {hidden} earlier ones are in rank.json." if hidden else ""
-    return tabulate("date", columns, rows, lambda row: _day(row.value.date), caption=f"By date.{more}")
+    more = f"{hidden} earlier ones are in rank.json." if hidden else ""
+    return tabulate("date", columns, rows, lambda row: _day(row.value.date), caption=more, css="tight")
 
 
 def _day(stamp: str) -> str:
@@ -247,9 +248,7 @@ def _day(stamp: str) -> str:
 
 
 def _worth(ranking: RankRun) -> list[Answer]:
-    tables = [worth_table(ranking)]
-    if ranking.decay:
-        tables.append(decay_table(ranking))
+    decay = (decay_table(ranking),) if ranking.decay else ()
     known = [row for row in ranking.dates if row.spearman is not None]
     figures: list[tuple[Markup, Sentence]] = []
     if len(known) >= 2:
@@ -258,8 +257,10 @@ def _worth(ranking: RankRun) -> list[Answer]:
         caption = f"Rank IC of {ranking.signal} at each date; the line is its mean so far."
         figures.append((Markup("").join(drawn), (caption,)))
     return [
-        Answer("Information coefficients", (), tuple(tables), tuple(figures)),
-        Answer("By date", (), (dates_table(ranking),)),
+        Answer("Information coefficients", (), (worth_table(ranking),)),
+        Answer("Over other horizons", (), decay),
+        Answer("By date", (), (), tuple(figures)),
+        Answer("Every date", (), (dates_table(ranking),)),
     ]
 
 
@@ -281,7 +282,8 @@ def _portfolio(ranking: RankRun) -> list[Answer]:
     )
     return [
         Answer("Cumulative and excess", (), (), figures),
-        Answer("In numbers", (), (portfolio_table(ranking), beside_table(ranking))),
+        Answer("In numbers", (), (portfolio_table(ranking),)),
+        Answer("Ahead, or behind", (), (beside_table(ranking),)),
     ]
 
 
@@ -300,7 +302,7 @@ def _latest(ranking: RankRun) -> list[Answer]:
 def _bars(dates: Sequence[str], values: Sequence[float], layout: Layout) -> Markup:
     chart, last = Chart(layout.width, layout.height), len(values)
     low, high = spread(min(*values, 0.0), max(*values, 0.0))
-    panel = chart.panel((52.0, 26.0, float(layout.width - layout.right), layout.height - 34.0), (0, last), (low, high))
+    panel = chart.panel((52.0, 26.0, float(layout.width - DATE_ROOM), layout.height - 34.0), (0, last), (low, high))
     panel.rows([(tick, f"{tick:g}".replace("-", "−")) for tick in nice_ticks(low, high, 5)])
     panel.boxes([(n + 0.15, min(v, 0.0), n + 0.85, max(v, 0.0)) for n, v in enumerate(values)], "r2")
     panel.segments([(0, 0, last, 0)], "zero")
@@ -320,7 +322,7 @@ def _lines(
     every = [value - 1 for _, _, curve in lines for value in curve]
     low, high = spread(min(every), max(every))
     top = 30.0 + 16 * len(lines)
-    panel = chart.panel((52.0, top, float(layout.width - layout.right), layout.height - 34.0), (0, last), (low, high))
+    panel = chart.panel((52.0, top, float(layout.width - DATE_ROOM), layout.height - 34.0), (0, last), (low, high))
     panel.rows([(tick, level(tick)) for tick in nice_ticks(low, high, 5)])
     panel.segments([(0, 0, last, 0)], "zero")
     for _, css, curve in reversed(lines):
