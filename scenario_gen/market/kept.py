@@ -173,7 +173,8 @@ class KeptPages:
         if not files:
             return None
         try:
-            return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+            pages = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+            return pages.drop_duplicates("timestamps").sort_values("timestamps", ignore_index=True)
         except Exception:  # a damaged page: fetched anew, like any that is not there
             self.clear()
             return None

@@ -39,10 +39,11 @@ def fetch(request: Request, pages: Pages, progress: Progress) -> Fetched:
         progress.note(f"{request}: goes on after {left['timestamps'].iloc[-1].isoformat()}, where it was interrupted")
     end = _milliseconds(request.last_moment())
     frames = [] if left is None else [left]
-    total = max(1, -(-(end - since) // (step * limit)))
+    total, shown = max(1, -(-(end - since) // (step * limit))), 0  # pages; some exchanges give fewer bars than they may
     with progress.stage(f"fetching {request}", total) as advance:
         for rows, done in _pages(exchange, request, timeframe, since, end, step, limit):
-            advance(done)
+            advance(min(done, total - shown))
+            shown = min(total, shown + done)
             if rows:
                 frames.append(_frame(rows))
                 pages.add(frames[-1])

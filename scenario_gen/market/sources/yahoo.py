@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from scenario_gen.market.sources.asking import ask, empty
+from scenario_gen.market.sources.asking import ask, empty, quietly
 from scenario_gen.market.sources.base import Fetched, Pages, Request, Vendor
 from scenario_gen.progress import Progress
 
@@ -32,8 +32,9 @@ def fetch(request: Request, pages: Pages, progress: Progress) -> Fetched:
 
 
 def _history(request: Request) -> pd.DataFrame:
-    import yfinance
-    from yfinance.data import YfData
+    with quietly():  # its import has warnings shown that ``ask`` keeps quiet
+        import yfinance
+        from yfinance.data import YfData
 
     asked: dict[str, Any] = {"interval": INTERVALS[request.timeframe], "auto_adjust": False, "actions": False}
     if request.start is None and request.as_of is None:
