@@ -106,7 +106,7 @@ def plot_prediction(context: Candles, paths: PathSet, report: PredictionReport, 
     price.set_ylabel("close")
     held = "not held to account" if report.calibration is None else report.calibration.calibration.generator.label
     price.set_title(f"{report.title}\ncalibration: {held}", fontsize="medium", loc="left", parse_math=False)
-    price.legend(loc="upper left", frameon=False, fontsize="small")
+    price.legend(loc="best", frameon=False, fontsize="small")
     if below is not None:
         _fan(below, before, paths, "volume", came)
         below.set_ylabel("volume")
@@ -200,7 +200,7 @@ def plot_paths(paths: PathSet, *, field: str = "close", ax: Axes | None = None) 
     _bands(ax, paths, field, [paths.anchor_close] if field == "close" else [])
     ax.set_ylabel(field)
     ax.set_title(f"{len(paths):,} paths of {paths.horizon:,} bars", loc="left", fontsize="medium")
-    ax.legend(loc="upper left", frameon=False, fontsize="small")
+    ax.legend(loc="best", frameon=False, fontsize="small")
     _light(ax)
     _stamps(ax, paths.timestamps, 0)
     return ax

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import scenario_gen as sg
@@ -191,3 +192,32 @@ def test_a_mistake_leaves_with_2(
     assert done.exit_code == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
+
+
+def test_the_page_for_kronos_users_runs_as_it_stands(
+    made_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "from-kronos.md").read_text(encoding="utf-8")
+    (block,) = [part.partition("```")[0] for part in page.split("```python\n")[1:]]
+    (tmp_path / "my_5min.csv").write_bytes(made_csv.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    known: dict[str, Any] = {}
+    quick = block.replace("paths=512", "paths=16").replace("= 400, 120", "= 400, 30")
+    exec(compile(quick, "from-kronos.md", "exec"), known)
+    forecast, averaged = known["forecast"], known["averaged"]
+    stamps = pd.DatetimeIndex(pd.read_csv(made_csv)["timestamps"])
+    assert averaged.index.equals(stamps[400:430].rename("timestamp"))
+    np.testing.assert_allclose(averaged["close"], forecast.paths.close.mean(axis=0), rtol=1e-5)  # of float32
+    assert [*known["paths"].columns[3:]] == ["open", "high", "low", "close", "volume"]
+    assert any(line.get_label() == "what came" for line in known["ax"].lines)
+    assert "NOT HELD TO ACCOUNT" in forecast._repr_html_()
+    assert "close_p50" in capsys.readouterr().out
+
+
+def test_commands_of_the_page_have_these_options() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "from-kronos.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0] for line in page.splitlines() if line.startswith("$ scenario-gen predict")]
+    known = {option for parameter in get_command(app).commands["predict"].params for option in parameter.opts}  # type: ignore[attr-defined]
+    assert lines
+    assert {word for line in lines for word in line.split() if word.startswith("--")} <= known

@@ -86,17 +86,17 @@ def held_table(report: PredictionReport) -> Table:
     calibration = report.calibration.calibration
     ours, horizon = calibration.generator, calibration.horizon
     names = [*HELD, ("return_h", f"Return over {plural(horizon, 'bar')}")]
-    held = [(title, _coverages(ours, name)) for name, title in names]
-    held.append((f"All {plural(horizon, 'bar')} of a path at once", ours.band))
+    held = [(title, *_ranked(ours, name)) for name, title in names]
+    held.append((f"All {plural(horizon, 'bar')} of a path at once", ours.band, "not judged alone"))
     columns = [
         Column(f"In the {100 * level:g}% band", lambda row, level=level: _share(row[1], level))  # type: ignore[misc]
         for level in BANDS
     ]
-    judged = f"{ours.label}: {ours.reason}"
+    judged = f"Of all numbers of a path, {ours.label}: {ours.reason}"
     span = f"{len(calibration.origins)} forecasts of {plural(horizon, 'bar')} in the past of {calibration.instrument}"
     return tabulate(
         "Share of forecasts",
-        columns,
+        [*columns, Column("label", lambda row: row[2])],
         [row for row in held if row[1]],
         lambda row: row[0],
         title=f"How such bands held: {ours.label}",
@@ -104,8 +104,9 @@ def held_table(report: PredictionReport) -> Table:
     )
 
 
-def _coverages(ours: GeneratorCalibration, name: str) -> list[Coverage]:
-    return next((each.coverage for each in ours.functionals if each.functional == name), [])
+def _ranked(ours: GeneratorCalibration, name: str) -> tuple[list[Coverage], str]:
+    """Return the coverages of a number of a path, and its label; none where the forecasts are too short for it."""
+    return next(((each.coverage, each.label) for each in ours.functionals if each.functional == name), ([], ""))
 
 
 def _share(coverages: list[Coverage], level: float) -> Shown:
