@@ -11,7 +11,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,6 @@ class BacktestBench:
     cases: list[SpeedCase]  # every strategy timed
     vectorbt: str  # its version
     machine: str  # as the operating system names it
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def measure(

@@ -26,15 +26,15 @@ from scenario_gen.cli.given import (
 from scenario_gen.cli.manner import ManneredTyper
 from scenario_gen.cli.manners import (
     Argument,
+    AsJson,
     Interruption,
     Optional,
     PoliteGroup,
     checked_device,
     choose_progress,
     command_line,
-    leave,
     print_version,
-    say,
+    say_json,
     told_losses,
     use_outlets,
 )
@@ -42,7 +42,7 @@ from scenario_gen.cli.predict import predict
 from scenario_gen.cli.proof import VERIFY_EXIT_CODES, verify as verify_run
 from scenario_gen.cli.rank import RANK_EXIT_CODES, rank
 from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
-from scenario_gen.cli.shards import merge, run_part
+from scenario_gen.cli.shards import merge, run_part, tell_run
 from scenario_gen.cli.specs import init, show_plan, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
 from scenario_gen.cli.training import finetune, train
@@ -104,7 +104,7 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what the run would do and cost: time, disk, memory; and stop.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --plan: print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run's figures and findings as JSON.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     on: On = None,
     junit: Junit = None,
@@ -127,26 +127,25 @@ def run(
       scenario-gen run my.yaml --on processes:4
 
       scenario-gen run my.yaml --paths 1000000 --plan
+
+      scenario-gen run my.yaml --json
     """
     if junit is not None and (plan or shard is not None):
         what = "a plan judges nothing" if plan else "a shard judges nothing: give it to scenario-gen merge"
         raise typer.BadParameter(what, param_hint="--junit")
-    if plan or as_json:
-        given = {"overwrite": overwrite, "quiet": quiet, "as_json": as_json, "plan": plan}
-        show_plan(spec, folder, device, paths, shard=shard, on=on, **given)
+    if plan:
+        show_plan(spec, folder, device, paths, shard=shard, on=on, overwrite=overwrite, quiet=quiet, as_json=as_json)
         raise typer.Exit
     if shard is not None:
-        run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet, on=on)
+        run_part(spec, shard, folder, device, paths, overwrite=overwrite, quiet=quiet, as_json=as_json, on=on)
         raise typer.Exit
     command = command_line("run", spec, folder=folder, device=device, paths=paths, overwrite=overwrite, on=on)
-    code = run_and_show(
-        spec, folder, device, paths, overwrite=overwrite, quiet=quiet, command=command, on=on, junit=junit
-    )
-    raise typer.Exit(code)
+    manner = {"overwrite": overwrite, "quiet": quiet, "as_json": as_json}
+    raise typer.Exit(run_and_show(spec, folder, device, paths, command=command, on=on, junit=junit, **manner))
 
 
 @models_app.command("list")
-def list_models() -> None:
+def list_models(as_json: AsJson = False) -> None:
     """List the checkpoints that have a name, and which of them are here already.
 
     A spec names one of them (generator.model: small), or any other one as
@@ -156,8 +155,18 @@ def list_models() -> None:
 
       scenario-gen models list
     """
-    from scenario_gen.cli.show import show_models
     from scenario_gen.kronos.registry import known_models
+
+    if as_json:
+        from scenario_gen.cli.answers import ListedModel, ListedModels
+
+        known = [
+            ListedModel(each.name, each.where, each.parameters, each.context, each.available, each.note)
+            for each in known_models()
+        ]
+        say_json(ListedModels(known))
+        return
+    from scenario_gen.cli.show import show_models
 
     show_models(known_models())
 
@@ -166,6 +175,7 @@ def list_models() -> None:
 def pull(
     name: Annotated[str, Argument(metavar="NAME", help="A known name, or org/name@revision.")],
     tokenizer: Annotated[str | None, Optional(help="Its tokenizer, where none is known: org/name@revision.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Download a checkpoint from the Hugging Face Hub once; runs need no network afterwards.
 
@@ -181,7 +191,7 @@ def pull(
     from scenario_gen.cli.manners import choose_progress
     from scenario_gen.cli.training import pull_model
 
-    pull_model(name, tokenizer, choose_progress())
+    pull_model(name, tokenizer, choose_progress(), as_json=as_json)
 
 
 @models_app.command("verify", epilog=EXIT_CODES)
@@ -189,6 +199,7 @@ def verify(
     names: Annotated[
         list[str] | None, Argument(metavar="[NAME]...", help="Known names, folders, or org/name@revision.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check the checkpoints that are on this machine, without a network and without changing anything.
 
@@ -202,7 +213,7 @@ def verify(
     """
     from scenario_gen.cli.training import verify_models
 
-    raise typer.Exit(verify_models(names or []))
+    raise typer.Exit(verify_models(names or [], as_json=as_json))
 
 
 app.command(epilog=EXIT_CODES)(validate)
@@ -250,6 +261,7 @@ def run_and_show(
     overwrite: bool,
     quiet: bool,
     command: str,
+    as_json: bool = False,
     on: str | None = None,
     junit: Path | None = None,
 ) -> int:
@@ -259,7 +271,6 @@ def run_and_show(
         ScenarioError: the user can mend what went wrong.
     """
     loaded = load_spec(spec)  # first: a mistake in the spec must not wait for heavy imports
-    from scenario_gen.cli.show import show_run
     from scenario_gen.pipeline import run_spec
     from scenario_gen.store.remote import page_of
 
@@ -274,7 +285,4 @@ def run_and_show(
         on=on,
     )
     tell_ci(junit, result.name, result)
-    if not quiet:
-        show_run(result)
-    say(f"report: {page_of(folder or loaded.spec.report.folder)}")
-    return leave(result.findings)
+    return tell_run(result, page_of(folder or loaded.spec.report.folder), quiet=quiet, as_json=as_json)

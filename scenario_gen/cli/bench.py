@@ -5,7 +5,6 @@ The engines are imported when a command is called: they bring torch and vectorbt
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scenario_gen.cli.manner import ManneredTyper
-from scenario_gen.cli.manners import checked_device, say
+from scenario_gen.cli.manners import checked_device, say_json
 from scenario_gen.errors import SpecError
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def bench(
             say=status.update,
         )
     if as_json:
-        say(json.dumps(result.to_mapping(), indent=1))
+        say_json(result)
     else:
         show_model_speed(result, Console())
 
@@ -108,7 +107,7 @@ def backtest(
     with Console(stderr=True).status("making paths") as status:
         result = measure(paths, bars, context, rounds, say=status.update)
     if as_json:
-        say(json.dumps(result.to_mapping(), indent=1))
+        say_json(result)
     else:
         show_backtest_speed(result, Console())
 

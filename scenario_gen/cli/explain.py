@@ -69,6 +69,13 @@ class Explanation:
     parts: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Explanations:
+    """What is to be known of findings."""
+
+    explanations: list[Explanation]  # several where a name is that of several kinds; all there are without a name
+
+
 def explain(
     finding: Annotated[
         str | None, Argument(metavar="[FINDING]", help="A check, a group of facts, a fact, a limit or a rule.")
@@ -89,13 +96,11 @@ def explain(
     """
     if finding is None:
         known = [*explanations()]
-        say_json([{"name": each.name, "kind": each.kind, "means": each.means} for each in known]) if as_json else say(
-            _overview(known)
-        )
+        say_json(Explanations(known)) if as_json else say(_overview(known))
         return
     asked = named(finding)
     if as_json:
-        say_json(asked)
+        say_json(Explanations(asked))
         return
     say("\n\n".join("\n".join(_lines(each)) for each in asked))
 

@@ -87,11 +87,13 @@ def verify(
 
 def _leave(steps: Sequence[Proof], proved: Certificate | None, *, as_json: bool, needs_paths: bool) -> int:
     """Print every step and return the exit code of the worst."""
-    from scenario_gen.cli.manners import say_json
-
     label = worst((proof.label for proof in steps), "UNTESTABLE")
     if as_json:
-        say_json({**(vars(proved) if proved is not None else {}), "label": label, "steps": [*steps]})
+        from scenario_gen.cli.answers import ProvedRun
+        from scenario_gen.cli.manners import say_json
+
+        certified = {} if proved is None else vars(proved)
+        say_json(ProvedRun(**{**certified, "label": label, "steps": [*steps]}))
     else:
         for proof in steps:
             say(f"{proof.label:<10}  {proof.step}: {proof.reason}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scenario_gen.cli.given import Junit, On, tell_ci
-from scenario_gen.cli.manners import Argument, Optional, choose_progress, command_line, leave, say
+from scenario_gen.cli.manners import Argument, AsJson, Optional, choose_progress, command_line, leave, say, say_json
 from scenario_gen.spec.loader import load_spec
+
+if TYPE_CHECKING:
+    from scenario_gen.store.results import StressRun
 
 
 def run_part(
@@ -22,6 +25,7 @@ def run_part(
     *,
     overwrite: bool,
     quiet: bool,
+    as_json: bool,
     on: str | None,
 ) -> None:
     """Compute the blocks of a shard, and say which they are and what to do when all shards are done.
@@ -42,6 +46,11 @@ def run_part(
         progress=choose_progress(quiet=quiet),
         on=on,
     )
+    if as_json:
+        from scenario_gen.cli.answers import ShardAnswer
+
+        say_json(ShardAnswer(done.note.name, str(done.run), str(done.store.place()), done.note.due))
+        return
     owed = "; ".join(f"{name}: {', '.join(map(str, blocks))}" for name, blocks in done.note.due.items())
     many = sum(map(len, done.note.due.values()))
     if not quiet:
@@ -63,6 +72,7 @@ def merge(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")] = False,
     on: On = None,
     junit: Junit = None,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only where the report is.")] = False,
 ) -> None:
     """Put the shards of a run together, and complete it: the result is that of one run, to the bit.
@@ -76,7 +86,6 @@ def merge(
 
       scenario-gen merge part1 part2 part3 --folder reports/mine
     """
-    from scenario_gen.cli.show import show_run
     from scenario_gen.pipeline.blocks.shards import merge_shards
 
     options = {"folder": folder, "spec": spec, "compute-missing": compute_missing, "overwrite": overwrite, "on": on}
@@ -91,7 +100,20 @@ def merge(
         on=on,
     )
     tell_ci(junit, result.name, result)
+    raise typer.Exit(tell_run(result, place, quiet=quiet, as_json=as_json))
+
+
+def tell_run(run: StressRun, page: str, *, quiet: bool, as_json: bool) -> int:
+    """Print what a run says and where its report is, as JSON where that is asked; return the exit code."""
+    if as_json:
+        from scenario_gen.cli.answers import RunAnswer
+
+        code = leave(run.findings)
+        say_json(RunAnswer.of(run, page, code))
+        return code
     if not quiet:
-        show_run(result)
-    say(f"report: {place}")
-    raise typer.Exit(leave(result.findings))
+        from scenario_gen.cli.show import show_run
+
+        show_run(run)
+    say(f"report: {page}")
+    return leave(run.findings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scenario_gen.backtest.uses import StrategyUse
-from scenario_gen.cli.manners import Argument, choose_progress, say, say_json
+from scenario_gen.cli.manners import USER_MISTAKE, Argument, AsJson, choose_progress, say, say_json
 from scenario_gen.errors import ScenarioError, SpecError, StrategyError
 from scenario_gen.market.presets import PRESETS
 from scenario_gen.market.section import Filled
@@ -19,6 +19,7 @@ from scenario_gen.spec.loader import LoadedSpec, load_spec
 from scenario_gen.spec.models import ResolvedScenario, ScenarioSpec
 
 if TYPE_CHECKING:
+    from scenario_gen.cli.answers import ValidatedSpec
     from scenario_gen.pipeline.plan.foretell import Between
     from scenario_gen.pipeline.plan.plan import RunPlan
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def validate(
     specs: Annotated[list[Path] | None, Argument(metavar="SPEC", help="YAML specs.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a spec.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check specs without running them, and say what they would run.
 
@@ -42,7 +44,7 @@ def validate(
         print_schema()
     elif not specs:
         raise typer.BadParameter("name at least one spec, or give --schema", param_hint="SPEC")
-    raise typer.Exit(validate_all(specs or []))
+    raise typer.Exit(validate_all(specs or [], as_json=as_json and not schema))
 
 
 def init(
@@ -50,6 +52,7 @@ def init(
     name: Annotated[
         str | None, Argument(metavar="[FOLDER|NAME]", help="The spec's folder, or the strategy's name.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a commented spec and a commented strategy to start from; nothing is overwritten.
 
@@ -61,24 +64,65 @@ def init(
 
       scenario-gen init strategy MeanRevert  only a strategy: mean_revert.py, here
     """
-    say(write_start(what, name))
+    files, advice = write_start(what, name)
+    if as_json:
+        from scenario_gen.cli.answers import Written
+
+        say_json(Written([str(file) for file in files], advice))
+    else:
+        say(f"wrote {' and '.join(map(str, files))}\nnext: {advice}")
 
 
 # --- The ``validate`` command's work ---
 
 
-def validate_all(specs: Iterable[Path]) -> int:
-    """Print a summary of each spec, or its mistakes (to stderr); return the exit code: 0, or 2 if any is wrong."""
-    code = 0
+def validate_all(specs: Iterable[Path], *, as_json: bool = False) -> int:
+    """Print a summary of each spec, or its mistakes (to stderr); return the exit code: 0, or 2 if any is wrong.
+
+    With ``as_json`` one object says both.
+    """
+    read: list[tuple[Path, LoadedSpec | ScenarioError]] = []
     for path in specs:
         try:
             loaded = load_spec(path)
             _try_strategies(loaded)
-            say(summary(loaded))
+            read.append((path, loaded))
+            if not as_json:
+                say(summary(loaded))
         except ScenarioError as error:
+            read.append((path, error))
             say(str(error), err=True)
-            code = 2
-    return code
+    if as_json:
+        from scenario_gen.cli.answers import Validated
+
+        say_json(Validated([_validated(path, outcome) for path, outcome in read]))
+    return USER_MISTAKE if any(isinstance(outcome, ScenarioError) for _, outcome in read) else 0
+
+
+def _validated(path: Path, outcome: LoadedSpec | ScenarioError) -> ValidatedSpec:
+    """Return a spec that was read, or why it cannot be, for JSON."""
+    from scenario_gen.cli.answers import ValidatedScenario, ValidatedSpec
+
+    if isinstance(outcome, ScenarioError):
+        mistake = (outcome.problem, outcome.expected, outcome.fix)
+        return ValidatedSpec(str(path), False, "", [], [], 0, "", *mistake)
+    spec = outcome.spec
+    scenarios = [
+        ValidatedScenario(each.name, each.role, each.paths.count, each.bars.horizon, _scenario_words(each))
+        for each in spec.scenarios
+    ]
+    strategies = [use.display_name for use in spec.strategies]
+    page = f"{spec.report.folder.rstrip('/')}/index.html"
+    return ValidatedSpec(str(path), True, spec.name, scenarios, strategies, _sizes(spec)[2], page, "", "", "")
+
+
+def _sizes(spec: ScenarioSpec) -> tuple[int, int, int]:
+    """Return how many paths, bars and backtests a spec asks for."""
+    sampled = [each for each in spec.scenarios if each.replay is None and each.reweight is None]
+    paths = sum(each.paths.count for each in sampled)
+    bars = sum(each.paths.count * each.bars.horizon for each in sampled)
+    futures = paths // max(1, len(spec.assets))  # one path of each asset
+    return paths, bars, futures * sum(use.listed for use in spec.strategies)
 
 
 TRY = """
@@ -137,8 +181,7 @@ def summary(loaded: LoadedSpec) -> str:
     spec = loaded.spec
     sets = sum(use.listed for use in spec.strategies)
     sampled = [one for one in spec.scenarios if one.replay is None and one.reweight is None]
-    paths = sum(one.paths.count for one in sampled)
-    bars = sum(one.paths.count * one.bars.horizon for one in sampled)
+    paths, bars, backtests = _sizes(spec)
     lines = [f"{loaded.filename}: valid ({spec.name})"]
     alone = [f"  {one.role:<9} {one.name}: {_scenario_words(one)}" for one in spec.scenarios if not one.asset]
     lines += alone or _book_lines(spec)
@@ -147,7 +190,7 @@ def summary(loaded: LoadedSpec) -> str:
     tried = f"{sets} parameter set{'s' * (sets != 1)}"
     futures = paths // max(1, len(spec.assets))  # one path of each asset
     made = f"{paths:,} paths" if alone else f"{paths:,} paths of {futures:,} futures"
-    lines.append(f"  in all    {made}, {bars:,} bars, {futures * sets:,} backtests ({tried})")
+    lines.append(f"  in all    {made}, {bars:,} bars, {backtests:,} backtests ({tried})")
     if any(one.event is not None or one.portfolio is not None for one in sampled):
         lines.append("            and the branched paths of events that are too rare for plain ones")
     lines.append(f"  report    {spec.report.folder.rstrip('/')}/index.html")
@@ -220,16 +263,13 @@ def show_plan(
     quiet: bool,
     as_json: bool,
     shard: str | None,
-    plan: bool,
     on: str | None,
 ) -> None:
     """Print what a run would do and cost.
 
     Raises:
-        ScenarioError: as the run itself; or JSON of a run, or a plan of one shard, is asked for.
+        ScenarioError: as the run itself; or a plan of one shard is asked for.
     """
-    if not plan:
-        raise SpecError("--json without --plan", expected="both", fix="run.json in the run folder has the results")
     if shard is not None:
         raise SpecError(
             "--plan together with --shard", expected="one of them", fix="plan the whole run: a shard is its share"
@@ -282,8 +322,8 @@ def _bytes(size: Between) -> str:
 # The ``init`` command's work: copying the templates, and never over a file that is there
 
 
-def write_start(what: str, name: str | None) -> str:
-    """Write a spec with a strategy, or a strategy alone; return what to do next.
+def write_start(what: str, name: str | None) -> tuple[list[Path], str]:
+    """Write a spec with a strategy, or a strategy alone; return the files, and what to do next.
 
     Args:
         what: ``spec``, ``strategy``, or a folder (then ``name`` is None).
@@ -303,10 +343,10 @@ def write_start(what: str, name: str | None) -> str:
     folder = Path((name or ".") if what == "spec" else what)
     spec, strategy = folder / "scenario.yaml", folder / "my_strategy.py"
     _write({spec: _template("scenario.yaml"), strategy: _template("strategy.py")})
-    return f"wrote {spec} and {strategy}\nnext: scenario-gen run {spec}"
+    return [spec, strategy], f"scenario-gen run {spec}"
 
 
-def _write_strategy(name: str | None) -> str:
+def _write_strategy(name: str | None) -> tuple[list[Path], str]:
     class_name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_\s-]+", name or ""))
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", class_name):
         raise ScenarioError(
@@ -316,7 +356,7 @@ def _write_strategy(name: str | None) -> str:
         )
     file = Path(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower() + ".py")
     _write({file: _template("strategy.py").replace("MyStrategy", class_name)})
-    return f"wrote {file}\nnext: name it in a spec as {file}:{class_name}"
+    return [file], f"name it in a spec as {file}:{class_name}"
 
 
 def _template(name: str) -> str:

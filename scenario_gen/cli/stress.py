@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from scenario_gen.cli.manners import Argument, AsJson, Optional, Quiet, checked_device, choose_progress, leave, say
+from scenario_gen.cli.manners import (
+    Argument,
+    AsJson,
+    Optional,
+    Quiet,
+    checked_device,
+    choose_progress,
+    leave,
+    say,
+    say_json,
+)
 from scenario_gen.stress.crises import LEAST_WINDOW, MOST_WINDOW, SCORES
 
 
@@ -44,13 +54,10 @@ def crises(
     named = crises_of(bars)
     first, last = (stamp.isoformat() for stamp in bars.timestamps[[0, -1]])
     if as_json:
-        import json
+        from scenario_gen.cli.answers import ListedCrises
 
-        from scenario_gen.values import encode
-
-        kept = {"history": bars.name, "source": bars.source, "bars": len(bars), "first": first, "last": last}
-        listed = {"score": score, "window": window, "by_name": encode(named), "by_search": encode(searched)}
-        say(json.dumps({**kept, **listed}, indent=1, allow_nan=False))
+        listed = (bars.name, bars.source, len(bars), first, last, score, window, [*named], [*searched])
+        say_json(ListedCrises(*listed))
         return
     from scenario_gen.cli.show import make_console, show
     from scenario_gen.report.tables.crises import crises_table, day
@@ -101,6 +108,8 @@ def event(
 
       scenario-gen event my.yaml crash25 --path i3.s17.g9 > path.csv
     """
+    if path is not None and as_json:
+        raise typer.BadParameter("a path is printed as CSV", param_hint="--json")
     if path is not None:
         _replay(spec, name, path, folder)
         return
@@ -109,11 +118,7 @@ def event(
 
     report = ask_event(load_spec(spec), name, choose_progress(quiet=quiet or as_json), device=device)
     if as_json:
-        import json
-
-        from scenario_gen.values import encode
-
-        say(json.dumps(encode(report), indent=1, allow_nan=False))
+        say_json(report)
     else:
         from scenario_gen.cli.show import show_event
 
@@ -162,11 +167,7 @@ def couple(
 
     report = couple_spec(load_spec(spec), choose_progress(quiet=quiet or as_json), device=device)
     if as_json:
-        import json
-
-        from scenario_gen.values import encode
-
-        say(json.dumps(encode(report), indent=1, allow_nan=False))
+        say_json(report)
         return
     from scenario_gen.cli.show import show_couplings
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import USER_MISTAKE, Argument, Optional, Quiet, say
+from scenario_gen.cli.manners import USER_MISTAKE, Argument, AsJson, Optional, Quiet, say, say_json
 from scenario_gen.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from scenario_gen.kronos.checkpoint import Verified
+    from scenario_gen.cli.answers import TrainedAnswer
+    from scenario_gen.kronos.checkpoint import Checkpoint, Verified
     from scenario_gen.market.candles import Candles
     from scenario_gen.progress import Progress
     from scenario_gen.training.config import VectorbtData
@@ -27,7 +28,14 @@ Data = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
 
 
-def train(config: Config, out: Out = None, data: Data = None, resume: Resume = False, quiet: Quiet = False) -> None:
+def train(
+    config: Config,
+    out: Out = None,
+    data: Data = None,
+    resume: Resume = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Train a Kronos checkpoint: its tokenizer, then its model.
 
     With torchrun, several processes or GPUs train one checkpoint together.
@@ -44,10 +52,18 @@ def train(config: Config, out: Out = None, data: Data = None, resume: Resume = F
     from scenario_gen.training import train as train_checkpoint
 
     progress = choose_progress(quiet=quiet)
-    _tell(train_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded))
+    done = train_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded)
+    _tell(done, as_json=as_json)
 
 
-def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume = False, quiet: Quiet = False) -> None:
+def finetune(
+    config: Config,
+    out: Out = None,
+    data: Data = None,
+    resume: Resume = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Train on from a checkpoint (init: nano, small, a folder ...) on a market of your own.
 
     All of the model, or with model.freeze or model.lora a part of it, until
@@ -64,7 +80,8 @@ def finetune(config: Config, out: Out = None, data: Data = None, resume: Resume 
     from scenario_gen.training import finetune as finetune_checkpoint
 
     progress = choose_progress(quiet=quiet)
-    _tell(finetune_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded))
+    done = finetune_checkpoint(config, out=out, data=data, resume=resume, progress=progress, download=_downloaded)
+    _tell(done, as_json=as_json)
 
 
 def _downloaded(asked: VectorbtData) -> list[Candles]:
@@ -73,7 +90,7 @@ def _downloaded(asked: VectorbtData) -> list[Candles]:
     return download(asked.kind, asked.symbols, asked.options)
 
 
-def _tell(trained: Trained) -> None:
+def _tell(trained: Trained, *, as_json: bool) -> None:
     """Print what came out and draw the learning curves; under torchrun, once."""
     import os
 
@@ -81,15 +98,30 @@ def _tell(trained: Trained) -> None:
 
     if os.environ.get("RANK", "0") != "0":
         return
-    if trained.checkpoint is None:
+    if as_json:
+        say_json(_answer(trained))
+    elif trained.checkpoint is None:
         say(f"tokenizer: {trained.folder} (name it as init_tokenizer to train a model with it)")
-        draw_learning(trained.folder)
-        return
-    record = trained.checkpoint.provenance
-    before, after = (record.get(key, {}).get("later") for key in ("held_out_nats_before", "held_out_nats"))
-    gain = f"; nats per held-out bar {before:.3f} before, {after:.3f} after" if before is not None else ""
-    say(f"checkpoint: {trained.folder} (use it as generator.model; its MODEL_CARD.md says what it is worth){gain}")
+    else:
+        before, after = _nats(trained.checkpoint)
+        gain = f"; nats per held-out bar {before:.3f} before, {after:.3f} after" if before is not None else ""
+        say(f"checkpoint: {trained.folder} (use it as generator.model; its MODEL_CARD.md says what it is worth){gain}")
     draw_learning(trained.folder)  # last: what cannot be drawn is no reason to keep the result back
+
+
+def _nats(checkpoint: Checkpoint) -> tuple[float | None, float | None]:
+    """Return the nats per bar that was held out for later, before and after training."""
+    record = checkpoint.provenance
+    before, after = (record.get(key, {}).get("later") for key in ("held_out_nats_before", "held_out_nats"))
+    return before, after
+
+
+def _answer(trained: Trained) -> TrainedAnswer:
+    from scenario_gen.cli.answers import TrainedAnswer
+
+    if trained.checkpoint is None:
+        return TrainedAnswer(str(trained.folder), "tokenizer", None, None)
+    return TrainedAnswer(str(trained.folder), "checkpoint", *_nats(trained.checkpoint))
 
 
 # --- The ``models`` commands: fetch checkpoints, and check those that are here ---
@@ -98,7 +130,7 @@ def _tell(trained: Trained) -> None:
 MEGABYTE = 1_000_000
 
 
-def pull_model(name: str, tokenizer: str | None, progress: Progress) -> None:
+def pull_model(name: str, tokenizer: str | None, progress: Progress, *, as_json: bool = False) -> None:
     """Fetch a model, with its tokenizer where one is known or named; check what came and print where it is.
 
     Raises:
@@ -107,16 +139,27 @@ def pull_model(name: str, tokenizer: str | None, progress: Progress) -> None:
     from scenario_gen.kronos.checkpoint import verify_model
     from scenario_gen.kronos.hub import Revision, places_of, pull
 
+    folders: dict[str, str] = {}
     for place in places_of(name, tokenizer):
         if isinstance(place, Revision):
             folder = pull(place, lambda title, size: _megabytes(progress, title, size), progress.note)
-            say(f"{place}: {folder}")
+            folders[str(place)] = str(folder)
+            told = f"{place}: {folder}"
         else:
-            say(f"{place}: on this machine, nothing to pull")
-    say(words(verify_model(name, tokenizer)))
+            folders[str(place)] = str(place)
+            told = f"{place}: on this machine, nothing to pull"
+        if not as_json:
+            say(told)
+    verified = verify_model(name, tokenizer)
+    if as_json:
+        from scenario_gen.cli.answers import CheckedModel, CheckedModels
+
+        say_json(CheckedModels([CheckedModel.whole_as(verified, folders)]))
+    else:
+        say(words(verified))
 
 
-def verify_models(names: Sequence[str]) -> int:
+def verify_models(names: Sequence[str], *, as_json: bool = False) -> int:
     """Check models, or all known ones that are here; print what was found and mistakes to stderr.
 
     Returns:
@@ -126,15 +169,32 @@ def verify_models(names: Sequence[str]) -> int:
     from scenario_gen.kronos.registry import known_models
 
     code = 0
+    checked: list[tuple[str, Verified | str, bool]] = []  # the word is what is wrong; then whether it is here
     for name in names or [known.name for known in known_models() if is_here(known)]:
         try:
-            say(words(verify_model(name)))
+            verified = verify_model(name)
+            checked.append((name, verified, True))
+            if not as_json:
+                say(words(verified))
         except CheckpointError as error:
+            checked.append((name, error.problem, True))
             say(str(error), err=True)
             code = USER_MISTAKE
     for known in known_models() if not names else ():
         if not is_here(known):
-            say(f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)")
+            checked.append((known.name, "not on this machine", False))
+            if not as_json:
+                say(f"{known.name}: not on this machine ('scenario-gen models pull {known.name}' fetches it)")
+    if as_json:
+        from scenario_gen.cli.answers import CheckedModel, CheckedModels
+
+        answers = [
+            CheckedModel.lacking(name, outcome, here=here)
+            if isinstance(outcome, str)
+            else CheckedModel.whole_as(outcome)
+            for name, outcome, here in checked
+        ]
+        say_json(CheckedModels(answers))
     return code
 
 

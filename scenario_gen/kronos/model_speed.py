@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -158,10 +158,6 @@ class BenchResult:
     peak_memory_bytes: int
     growth: list[Timing]
     agreement: Closeness | None
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def measure(

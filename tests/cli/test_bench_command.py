@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from scenario_gen.cli.answers import schema_of
 from scenario_gen.cli.app import app
 
 SMALL = ["bench", "--paths", "32", "--context", "40", "--horizon", "3", "--rounds", "1", "--device", "cpu"]
@@ -21,6 +23,7 @@ def test_json_has_the_promised_keys_and_a_table_the_same_figures() -> None:
     assert found["model"] == "nano"
     assert found["dtype"] == "float32"
     assert found["growth"] == []
+    jsonschema.Draft202012Validator(schema_of("bench")).validate(found)
 
 
 def test_the_table_shows_how_cost_grows() -> None:

@@ -6,9 +6,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 
 import scenario_gen
+from scenario_gen.cli.answers import schema_of
 from scenario_gen.cli.manners import DEFECT_NOTE, command_line
 from scenario_gen.errors import DataError
 from scenario_gen.report.drawing import charts as learning
@@ -391,6 +393,7 @@ def test_a_plan_in_json_has_every_figure(spec: Path, invoke: Invoke, plan: None)
     assert given["seconds"] == {"low": 420.0, "high": 900.0}
     assert given["scenarios"][0]["finished_blocks"] == 7
     assert given["notes"] == ["the disk is full"]
+    jsonschema.Draft202012Validator(schema_of("run --plan")).validate(given)
 
 
 def test_a_plan_of_a_bad_spec_or_of_a_shard_is_refused(spec: Path, invoke: Invoke) -> None:
@@ -401,7 +404,9 @@ def test_a_plan_of_a_bad_spec_or_of_a_shard_is_refused(spec: Path, invoke: Invok
     assert "horizn" in result.stderr
 
 
-def test_json_of_a_run_is_refused_without_a_plan(spec: Path, invoke: Invoke) -> None:
-    result = invoke("run", spec, "--json")
-    assert result.exit_code == 2
-    assert "--plan" in result.stderr
+def test_json_of_a_run_has_its_place_findings_and_figures(spec: Path, invoke: Invoke, pipeline: dict[str, Any]) -> None:
+    result = invoke("run", spec, "--json", "--folder", "there")
+    answer = json.loads(result.stdout)
+    assert (answer["folder"], answer["page"], answer["exit_code"]) == ("there", "there/index.html", result.exit_code)
+    assert {each["strategy"] for each in answer["strategies"]} == {"SmaCross"}
+    assert answer["strategies"][0]["probability_of_loss"]["value"] == 0.375

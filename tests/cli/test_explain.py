@@ -94,7 +94,7 @@ def test_a_misspelt_name_gives_the_nearest(invoke: Callable[..., Any]) -> None:
 
 
 def test_without_a_name_all_are_listed_and_json_holds_the_same(invoke: Callable[..., Any]) -> None:
-    listed = json.loads(invoke("explain", "--json").stdout)
+    listed = json.loads(invoke("explain", "--json").stdout)["explanations"]
     assert [each["name"] for each in listed] == [each.name for each in explanations()]
     shown = invoke("explain").stdout
     assert [each["name"] for each in listed if f"  {each['name']} " not in shown] == []
