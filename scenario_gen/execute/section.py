@@ -40,7 +40,8 @@ class Execute(Section):
 
     @model_validator(mode="after")
     def _of_ray_alone(self) -> Execute:
-        given = [name for name in OF_RAY if name in self.model_fields_set]
+        fields = type(self).model_fields  # a resolved section, read back, has all of them
+        given = [name for name in OF_RAY if getattr(self, name) != fields[name].default]
         if given and self.kind != "ray":
             raise ValueError(f"got {given[0]} and kind: {self.kind}; expected kind: ray, where alone it has a meaning")
         return self

@@ -190,8 +190,14 @@ ONE_MISTAKE = [
         "execute: {workers: 2}",
         "execute: got workers: 2 and kind: local, which is one process; expected kind: processes or ray",
     ),
-    ("execute: {cores: 2}", "execute.cores: unknown key Allowed here: kind, workers"),
-    ("execute: processes", "execute: got 'processes', expected a mapping with the keys kind or workers"),
+    (
+        "execute: {cores: 2}",
+        "execute.cores: unknown key; did you mean 'workers'? Allowed here: kind, workers, address, cpus, gpus, wait",
+    ),
+    (
+        "execute: processes",
+        "execute: got 'processes', expected a mapping with the keys kind, workers, address, cpus, gpus or wait",
+    ),
     ("account: {target: 0, max_loss: 0.1}", "account.target: got 0, expected a number above 0 and at most 10"),
     ("account: {target: -0.1, max_loss: 0.1}", "account.target: got -0.1, expected a number above 0 and at most 10"),
     ("account: {daily_loss: 5}", "account.daily_loss: got 5, expected a number above 0 and below 1"),
@@ -318,8 +324,8 @@ DATA_MISTAKES = [
     ("{source: sp500, adjusted: 1}", "data.adjusted: got 1, expected true or false"),
     (
         "{source: sp500, ticker: SPY}",
-        "data.ticker: unknown key. Allowed here: source, file, end, start, calendar, timezone, adjusted, "
-        "symbol, exchange, timeframe, as_of, partial, volume, name",
+        "data.ticker: unknown key. Allowed here: source, file, format, end, start, calendar, timezone, adjusted, "
+        "symbol, exchange, timeframe, provider_uri, freq, as_of, partial, volume, name",
     ),
     ("{source: sp500, file: prices.csv}", f"data: give exactly one of {PLACES_AS_WORDS}"),
     ("{end: 2017-06-30}", f"data: give exactly one of {PLACES_AS_WORDS}"),
