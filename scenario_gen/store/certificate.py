@@ -168,6 +168,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise _none(path, "holds no certificate")
     if strange := sorted({*whole} - {"certificate", "sum", "signature"}):
         raise _none(path, f"has unknown keys {', '.join(strange)[:120]}, which nothing vouches for")
+    try:
+        canonical(whole["certificate"])
+    except ValueError as error:  # Python reads NaN, and 1e999 as an infinity; JSON has neither
+        raise _none(path, "holds a number that is not finite") from error
     return whole
 
 

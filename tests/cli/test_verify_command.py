@@ -224,6 +224,36 @@ def test_a_finding_that_was_softened_is_not_what_run_json_gives(copy: Place) -> 
     assert "summaries: findings" in failing(copy.alone())
 
 
+def test_a_strategy_that_was_left_out_of_run_json_is_missed(copy: Place) -> None:
+    def edit(data: dict[str, Any]) -> None:
+        for scenario in data["scenarios"]:
+            scenario["strategies"] = [each for each in scenario["strategies"] if "BuyAndHold" not in each["name"]]
+        data["findings"] = [finding for finding in data["findings"] if "BuyAndHold" not in finding["strategy"]]
+
+    copy.rewrite(edit)
+    told = named(prove(copy.run, ChosenPaths(1, 1, 17), base=copy.folder).steps)
+    (strategy,) = {each for each in told["summaries: metrics.parquet"].offenders if each.startswith("base")}
+    assert strategy == "base: BuyAndHold is in the table alone"
+    three = ["BuyAndHold", "SmaCross(fast=3, slow=10)", "SmaCross(fast=5, slow=10)"]
+    assert told["paths: base"].offenders == [f"run.json base: strategies {three[1:]} where {three} ran"]
+
+
+def test_a_scenario_that_was_left_out_of_run_json_is_missed(copy: Place) -> None:
+    def edit(data: dict[str, Any]) -> None:
+        data["scenarios"] = [each for each in data["scenarios"] if each["name"] != "gap"]
+        data["findings"] = [finding for finding in data["findings"] if finding["scenario"] != "gap"]
+
+    copy.rewrite(edit)
+    told = named(prove(copy.run, ChosenPaths(1, 1, 17), base=copy.folder).steps)
+    assert told["run.json: whole"].offenders == ["gap of the spec is not there"]
+    assert told["paths: gap"].offenders == ["run.json gap: not there"]
+
+
+def test_a_limit_that_was_moved_in_run_json_is_not_that_of_the_spec(copy: Place) -> None:
+    copy.rewrite(lambda data: data["limits"].update(max_drawdown=0.5))
+    assert copy.alone()["run.json: whole"].offenders == ["its limits are not those of the spec"]
+
+
 def test_a_number_that_contradicts_others_of_run_json_fails_at_once(copy: Place) -> None:
     copy.rewrite(lambda data: data["scenarios"][0]["candles"].update(untouched=1))
     told = call("verify", copy.run, "-q")
@@ -409,6 +439,16 @@ def test_an_edited_certificate_is_caught_by_its_sum_and_with_the_sum_renewed_by_
     edited.write_text(json.dumps(whole))
     assert call("verify", "--certificate", edited).exit_code == 0
     assert call("verify", "--certificate", edited, "--public", keys / "mine.pub").exit_code == 4
+
+
+@pytest.mark.parametrize("written", ["NaN", "-Infinity", "1e999"])
+def test_a_certificate_with_a_number_that_json_does_not_know_is_refused(
+    certificate: Path, tmp_path: Path, written: str
+) -> None:
+    edited = tmp_path / "edited.json"
+    edited.write_text(certificate.read_text().replace('"base": 3', f'"base": {written}'))
+    told = call("verify", "--certificate", edited)
+    assert (told.exit_code, "holds a number that is not finite" in told.output) == (2, True)
 
 
 def test_another_key_and_another_run_are_told(certificate: Path, keys: Path, copy: Place) -> None:

@@ -240,17 +240,21 @@ class Again:
 
     def _shown(self, ground: Prepared, made: FinishedBlock) -> Iterator[str]:
         """Yield what is wrong with each path of a block that run.json has bar by bar; "" where nothing is."""
-        result = next(each for each in self.run.scenarios if each.name == ground.name)
+        result = next((each for each in self.run.scenarios if each.name == ground.name), None)
+        told, ran = ([each.name for each in every] for every in (result.strategies if result else (), self.study.alone))
+        if result is None or told != ran:
+            yield f"run.json {ground.name}: {f'strategies {told} where {ran} ran' if result else 'not there'}"
+            return
         rows = {int(path): row for row, path in enumerate(made.paths.path_ids)}
         metrics = made.metrics.set_index(["strategy", "path_id"])["total_return"]
         for place, strategy in enumerate(result.strategies):
             for path in strategy.named_paths:
                 if (row := rows.get(path.path_id)) is None:
                     continue
-                bars = all(
-                    digits(made.paths.column(name)[row], 7) == getattr(path, name)
-                    for name in ("open", "high", "low", "close")
-                )
+                pairs = [
+                    (made.paths.column(name)[row], getattr(path, name)) for name in ("open", "high", "low", "close")
+                ]
+                bars = all(digits(own, 7) == shown for own, shown in pairs)
                 earned = float(metrics[(place, path.path_id)]) == path.total_return
                 where = f"run.json {ground.name}: {strategy.name}, {path.label} path {path.path_id}"
                 yield "" if bars and earned else where

@@ -223,7 +223,29 @@ def prove_page(finished: Finished) -> list[Proof]:
 
 def prove_summaries(finished: Finished) -> list[Proof]:
     """Hold run.json against its tables and its findings against run.json."""
-    return [_metrics(finished), _candles(finished), _facts(finished), _findings(finished)]
+    return [_whole(finished), _metrics(finished), _candles(finished), _facts(finished), _findings(finished)]
+
+
+def _whole(finished: Finished) -> Proof:
+    """Hold what run.json has results of against what the spec asks for: nothing may be left out, and no limit moved."""
+    run, books = finished.run, [] if finished.run.book is None else finished.run.book.scenarios
+    replayed = [name for name, plan in finished.plans.items() if plan.get("replay")]
+    asked = {name for name in finished.plans if name not in replayed}
+    pairs = [({result.name for result in run.scenarios}, asked), ({result.name for result in run.replays}, {*replayed})]
+    if run.book is not None:
+        pairs.append(({f"{book.name}.{asset}" for book in books for asset in book.assets}, asked))
+    wrong = [f"{name} of the spec is not there" for here, spec in pairs for name in sorted(spec - here)]
+    wrong += [f"{name} is not of the spec" for here, spec in pairs for name in sorted(here - spec)]
+    traded = {result.name: sorted(strategy.name for strategy in result.strategies) for result in finished.results}
+    wrong += [
+        f"{name} has other strategies than {next(iter(traded))}"
+        for name, names in traded.items()
+        if names != next(iter(traded.values()))
+    ]
+    limits = {key: level for key, level in dict(run.spec.get("limits") or {}).items() if isinstance(level, int | float)}
+    wrong += [] if run.limits == limits else ["its limits are not those of the spec"]
+    passed = f"results of all {len(finished.plans)} scenarios and baselines of the spec, under its limits"
+    return verdict("run.json: whole", wrong, passed)
 
 
 def _metrics(finished: Finished) -> Proof:
@@ -239,7 +261,12 @@ def _metrics(finished: Finished) -> Proof:
             left.append(result.name)
             continue
         rows, seed = table[table["scenario"] == result.name], finished.seed_of(result)
+        names = [strategy.name for strategy in result.strategies]
+        unlike = sorted({*rows["strategy"].unique()} ^ {*names})
+        wrong += [f"{result.name}: {name} is in {RUN if name in names else 'the table'} alone" for name in unlike]
         for strategy in result.strategies:
+            if strategy.name in unlike:
+                continue
             own = rows[rows["strategy"] == strategy.name].set_index("path_id")
             for name, value in figures_of(own, declared, seed=seed, rules=rules, weights=weights).items():
                 count += 1
