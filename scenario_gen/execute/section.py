@@ -47,6 +47,14 @@ class Execute(Section):
         return self
 
     @model_validator(mode="after")
+    def _gpus_as_ray_counts_them(self) -> Execute:
+        if self.gpus != round(self.gpus, 4 if self.gpus < 1 else 0):
+            raise ValueError(
+                f"got gpus: {self.gpus:g}; expected a share of one with at most four digits, or a whole number"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _workers_elsewhere(self) -> Execute:
         if self.kind == "local" and self.workers is not None:
             raise ValueError(

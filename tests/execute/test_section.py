@@ -51,3 +51,14 @@ def test_without_a_word_on_it_work_is_done_here_in_the_order_of_its_units() -> N
 def test_processes_are_as_many_as_asked_for() -> None:
     with open_queue(place_of("processes:3")) as queue:  # they start when there is work
         assert queue.workers == 3
+
+
+@pytest.mark.parametrize("gpus", [0, 0.5, 0.3, 0.0001, 1, 2])
+def test_gpus_of_a_worker_are_a_share_of_one_or_whole(gpus: float) -> None:
+    assert Execute(kind="ray", gpus=gpus).gpus == gpus
+
+
+@pytest.mark.parametrize("gpus", [1.5, 0.00001, 0.12345])
+def test_gpus_that_ray_cannot_count_are_refused_before_a_cluster_starts(gpus: float) -> None:
+    with pytest.raises(ValueError, match="a share of one with at most four digits, or a whole number"):
+        Execute(kind="ray", gpus=gpus)
