@@ -295,3 +295,23 @@ def test_a_portfolio_that_is_its_benchmark_has_no_information_ratio(ranking) -> 
     same = beside(done.portfolio, done.portfolio, account, 252)
     assert same.information_ratio.value is None
     assert same.excess == 0
+
+
+def test_the_command_goes_on_with_kept_dates_and_tells_all_as_json(ranking, folder: Path, tmp_path: Path) -> None:
+    import yaml
+    from typer.testing import CliRunner
+
+    from scenario_gen.cli.app import app
+
+    done, place = ranking
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config(folder, guard=0)))
+    words = ["rank", str(path), "--folder", str(place), "--json"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "another config" in refused.stderr
+    result = CliRunner().invoke(app, [*words, "--overwrite"])
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["worth"][0]["spearman"]["mean"] == done.worth[0].spearman.mean
+    assert told["findings"][0] == {**told["findings"][0], "name": "look_ahead: ranking", "label": "UNTESTABLE"}
