@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -114,6 +116,8 @@ def test_what_is_written_is_what_was_ranked(ranking) -> None:
     for word in ("rank IC", "equal parts", "Look-ahead", "Survivorship", "s15"):
         assert word in page
     assert "http" not in page.replace("http-equiv", "")
+    style = page.partition("<style>")[2].partition("</style>")[0]  # a browser applies it where its hash is allowed
+    assert f"style-src 'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" in page
 
 
 def test_a_shuffled_signal_is_called_more_than_chance_at_the_nominal_rate(ranking) -> None:
