@@ -32,7 +32,7 @@ from scenario_gen.market.containers import BUILT_IN
 from scenario_gen.market.frequency import Spacing, long_gaps, nanoseconds, spacing, still_forming, wall_nanoseconds
 from scenario_gen.market.inferred import clock_shifts
 from scenario_gen.market.known import over_by
-from scenario_gen.market.read import RawTable, read_source
+from scenario_gen.market.read import Frames, RawTable, read_source
 from scenario_gen.market.rules import RawBars, judge, off_session_flags, suspicious_bars
 from scenario_gen.market.section import moment_of
 from scenario_gen.market.times import Bound, as_bound, epoch_units, parse_stamps, to_timezone
@@ -54,7 +54,7 @@ def history_of(given: Candles | RawTable | pd.DataFrame | str | Path, calendar: 
 
 
 def load_candles(
-    source: RawTable | pd.DataFrame | str | Path,
+    source: RawTable | pd.DataFrame | Frames | str | Path,
     *,
     name: str | None = None,
     calendar: str | None = None,
@@ -74,8 +74,8 @@ def load_candles(
     side by side, or the frame's own index), open, high, low, close, and optionally volume, amount, Adj Close.
 
     Args:
-        source: a data frame, a file (.csv, .csv.gz, .txt, .zip of one text, .json, .json.gz, .feather, .parquet), a
-            table read from one, or a built-in history: "sp500", "nasdaq".
+        source: a data frame, frames or vectorbt data of several symbols, a table read from a file, "sp500", "nasdaq",
+            or a file: .csv, .csv.gz, .txt, .zip of one text, .json, .json.gz, .feather, .parquet.
         name: what to call the instrument; default: the file's name.
         calendar: exchange code such as XNYS, or 24/7; "" infers one. Default: XNYS for built-in histories, else "".
         timezone: IANA zone to convert the stamps to. Stamps without an offset are then taken as UTC, which a

@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,8 +23,10 @@ from scenario_gen.files import user_path
 from scenario_gen.market.columns import counts, speaks_of_bars
 from scenario_gen.market.containers import BROKEN, BUILT_IN, SUFFIXES, TextFile, check_file, read_json, text_file
 from scenario_gen.market.dialects import Dialect, SeenText, as_read, dialect_of
+from scenario_gen.market.frames import side_by_side
 from scenario_gen.market.parquet import MAX_ROWS, read_feather, read_parquet
 
+Frames: TypeAlias = Mapping[str, pd.DataFrame]  # by symbol, or by field with a column per symbol
 HEAD_BYTES = 64 * 1024
 MAX_PREAMBLE = 10  # lines of a vendor's own before the header
 SHOWN_ROWS = 3  # of which a dialect is known
@@ -41,11 +45,11 @@ class RawTable:
     unread: tuple[str, ...] = ()  # names of the columns that were left in the file
 
 
-def read_source(source: RawTable | pd.DataFrame | str | Path, format: str | None = None) -> RawTable:  # noqa: A002
+def read_source(source: RawTable | pd.DataFrame | Frames | str | Path, format: str | None = None) -> RawTable:  # noqa: A002
     """Read a data frame, a built-in name, or a file of bars; a table comes back as it is.
 
     Args:
-        source: what to read.
+        source: what to read; a vectorbt data object, frames by symbol or a frame of several symbols too.
         format: how a file is written, a name of :mod:`scenario_gen.market.dialects`; None: as it shows by itself.
 
     Raises:
@@ -54,8 +58,12 @@ def read_source(source: RawTable | pd.DataFrame | str | Path, format: str | None
     if isinstance(source, RawTable):
         return source
     none = np.empty(0, dtype=np.int64)
-    if format is not None and (isinstance(source, pd.DataFrame) or source in BUILT_IN):
+    if format is not None and (not isinstance(source, str | Path) or source in BUILT_IN):
         raise DataError(f"format is {format!r}, and no file is read", expected="a file", fix="leave format out")
+    if (table := side_by_side(source)) is not None:
+        held = table["symbol"].unique()
+        name = printable(held[0]) if len(held) == 1 else "history"
+        return RawTable(table, "the data frame", name, f"{type(source).__name__} of {len(held)} instruments", none)
     if isinstance(source, pd.DataFrame):
         return RawTable(source, "the data frame", "history", "data frame", none)
     if isinstance(source, str) and source in BUILT_IN:

@@ -91,7 +91,7 @@ def test_columns_of_two_levels_for_one_symbol_are_read_and_for_two_refused(bars)
     one = pd.concat({"SPY": bars}, axis=1).swaplevel(axis=1)
     np.testing.assert_array_equal(load_candles(one).values, load_candles(bars).values)
     two = pd.concat({"SPY": bars, "QQQ": bars}, axis=1).swaplevel(axis=1)
-    assert "several symbols" in message_of(two)
+    assert "holds 2 instruments (QQQ, SPY)" in message_of(two)
 
 
 def test_newest_first_is_turned_around_and_told(bars):
