@@ -1,5 +1,5 @@
-"""One entry is enough: a metric, a limit, a fact, a generator and a finding, added as CONTRIBUTING says, turn up
-everywhere.
+"""One entry is enough: a metric, a limit, a fact, a generator, a source of bars and a finding, added as CONTRIBUTING
+says, turn up everywhere.
 
 The package is copied, one entry is put into each list, and the copy runs as a product of its own: nothing else in it
 is changed, so whatever shows a toy on the page, in JSON, in the spec's schema or on the terminal follows the lists.
@@ -38,6 +38,10 @@ ENTRIES = {
     "generators/sections.py": ("SECTIONS: tuple[type[GeneratorSection], ...] = (", "ToyGenerator,"),
     "finding.py": ("CHECKS: tuple[Check, ...] = (", "TOY,"),
     "stress/shocks.py": ("SHOCKS: tuple[type[Shock], ...] = (", "ToyShock,"),
+    "market/sources/__init__.py": (
+        "VENDORS: tuple[Vendor, ...] = (",
+        'Vendor("toy_shop", "the toy shop", toys, needs=("symbol", "exchange"), timeframes=("1d",)),',
+    ),
 }
 # what goes with an entry in the same file, before its list: an estimator, a section, the name of a check
 BEFORE = {
@@ -54,6 +58,19 @@ class ToyGenerator(GeneratorSection):
         from scenario_gen.generators.toy import ToyPaths
 
         return ToyPaths()
+
+
+''',
+    "market/sources/__init__.py": '''
+def toys(request, pages, progress):
+    """Return forty days of toys."""
+    import pandas as pd
+
+    from scenario_gen.market.sources.base import Fetched
+
+    days = pd.bdate_range("2020-01-01", periods=40)
+    prices = {name: [10.0 + day % 3 for day in range(40)] for name in ("open", "high", "low", "close")}
+    return Fetched(pd.DataFrame({"timestamps": days, **prices}), "toys 1.0")
 
 
 ''',
@@ -164,11 +181,21 @@ def ran(house: Path) -> dict[str, Answer]:
     return {name: Answer(*answer) for name, answer in zip(COMMANDS, answers, strict=True)}
 
 
+def test_a_new_source_of_bars_is_fetched_and_kept(house: Path) -> None:
+    words = "import scenario_gen as sg; toys = sg.fetch('toy_shop', symbol='BEAR', exchange='attic'); "
+    kept = "sg.fetch('toy_shop', symbol='BEAR', exchange='attic').sha256() == toys.sha256()"
+    done = _ask(house, "-c", f"import os; os.environ['XDG_CACHE_HOME'] = 'toys'; {words}print(len(toys), {kept})")
+    assert done.stdout.split() == ["40", "True"], done.stderr
+    listed = _ask(house, "-c", "from scenario_gen.cli.app import main; main()", "fetch", "--source", "toy_shop")
+    assert "symbol and exchange missing, which source toy_shop needs" in listed.stderr
+
+
 def test_the_schema_of_specs_has_the_new_generator_and_limit(house: Path) -> None:
     words = (
         "import json; from scenario_gen.spec.models import ScenarioSpec as S; print(json.dumps(S.model_json_schema()))"
     )
     schema = json.loads(_ask(house, "-c", words).stdout)
+    assert "toy_shop" in schema["$defs"]["Data"]["properties"]["source"]["anyOf"][0]["enum"]
     assert "toy_floor" in schema["$defs"]["Limits"]["properties"]
     assert schema["$defs"]["ToyGenerator"]["properties"]["kind"]["const"] == "toy"
     assert schema["$defs"]["ToyShock"]["properties"]["kind"]["const"] == "toy"

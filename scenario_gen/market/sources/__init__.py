@@ -1,6 +1,6 @@
 """Sources of bars, one entry each: vendors that are asked over the network, and what is built in.
 
-To add one: a file with its ``Vendor``, a place in ``SOURCES``, a test. Fields that it alone knows are fields of
+To add one: a file with its ``Vendor``, a place in ``VENDORS``, a test. Fields that it alone knows are fields of
 :class:`scenario_gen.market.section.Data`. Clients are imported when bars are fetched, and only then.
 """
 
@@ -20,4 +20,5 @@ BUILT_IN = (
         "nasdaq", "NASDAQ Composite daily 1999-2018", needs=(), takes=(), adjusts="column", example="source: nasdaq"
     ),
 )
-SOURCES: dict[str, Vendor] = {entry.name: entry for entry in (*BUILT_IN, YAHOO, CCXT, STOOQ, ALPACA, AKSHARE, QLIB)}
+VENDORS: tuple[Vendor, ...] = (*BUILT_IN, YAHOO, CCXT, STOOQ, ALPACA, AKSHARE, QLIB)
+SOURCES: dict[str, Vendor] = {entry.name: entry for entry in VENDORS}
