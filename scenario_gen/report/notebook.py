@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.errors import CheckError, DataError, StoreError, printable
+from scenario_gen.finding import Finding
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.market.candles import PRICE_FIELDS, Candles
 from scenario_gen.market.paths import PathSet
@@ -20,8 +21,8 @@ from scenario_gen.report.numbers import price
 from scenario_gen.report.table import Column, Ref, Table, of_texts, place, place_books, to_html
 from scenario_gen.report.tables.forecasts import functionals_table
 from scenario_gen.report.tables.predictions import shown_bars
-from scenario_gen.report.tables.terminal import groups_table, run_table
-from scenario_gen.store.reports import CheckReport, PredictionReport
+from scenario_gen.report.tables.terminal import assets_table, groups_table, results_table, run_table
+from scenario_gen.store.reports import AssetsReport, BacktestReport, CheckReport, PredictionReport
 from scenario_gen.store.results import StressRun
 
 if TYPE_CHECKING:
@@ -72,10 +73,20 @@ def html_of_paths(paths: PathSet) -> str:
 
 def html_of_run(run: StressRun) -> str:
     """Return the results of a run and the findings that are no PASS, those that fail first."""
-    against = sorted((each for each in run.findings if each.label in ("FAIL", "WARN")), key=lambda each: each.label)
-    lines = [f"{each.label} {each.name} [{each.scenario}]: {each.told}" for each in against[:MOST_LINES]]
-    more = len(against) - len(lines)
-    return html_of([run_table(run)], [*lines, *([f"{more} more that fail or warn"] if more > 0 else [])])
+    return html_of([run_table(run)], _against(run.findings))
+
+
+def html_of_backtest(report: BacktestReport) -> str:
+    """Return the results of strategies on given paths, and what was found against them."""
+    return html_of([results_table(report.strategies)], [*_against(report.findings), *report.notes])
+
+
+def _against(findings: Sequence[Finding]) -> list[str]:
+    """Return what fails, then what warns, in words; how many more there are beyond a dozen."""
+    against = sorted((each for each in findings if each.label in ("FAIL", "WARN")), key=lambda each: each.label)
+    where = (f"[{each.scenario or each.strategy}]" if each.scenario or each.strategy else "" for each in against)
+    lines = [f"{each.label} {each.name} {at}: {each.told}" for each, at in zip(against, where, strict=True)]
+    return lines[:MOST_LINES] + ([f"{len(lines) - MOST_LINES} more that fail or warn"] * (len(lines) > MOST_LINES))
 
 
 def html_of_check(report: CheckReport) -> str:
@@ -85,6 +96,12 @@ def html_of_check(report: CheckReport) -> str:
         for group, label in report.verdicts.items()
     ]
     return html_of([groups_table(rows)], report.notes)
+
+
+def html_of_assets(report: AssetsReport) -> str:
+    """Return the verdicts of a check of several assets."""
+    labels = {name: asset.verdicts for name, asset in report.assets.items()}
+    return html_of([assets_table(labels, report.verdicts, report.reasons)], report.notes)
 
 
 def html_of_calibration(calibration: Calibration) -> str:

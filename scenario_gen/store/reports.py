@@ -178,6 +178,10 @@ class AssetsReport(Verdicts):
     cross_asset: FactsReport  # facts of several assets, with the mode and sizes of their comparison
     notes: list[str]  # what else a reader must know of the assets together
 
+    @lent("scenario_gen.report.notebook:html_of_assets")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return the verdicts of the groups, asset by asset."""
+
     @property
     def obstacle(self) -> str:
         """What kept most facts from being judged, in words; "" where nothing did."""
@@ -244,6 +248,10 @@ class BacktestReport:
     dropped: dict[str, str]  # parameter sets that a strategy refused, and why
     notes: list[str]  # what a reader must know of how paths and context fit
     schema: int = 1
+
+    @lent("scenario_gen.report.notebook:html_of_backtest")
+    def _repr_html_(self) -> str:  # type: ignore[empty-body]  # it is lent
+        """Return results, and the findings that fail or warn."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from scenario_gen.forecasts.harness import Settings
 from scenario_gen.forecasts.results import Calibration
 from scenario_gen.generators.sections import default_section, open_generator
 from scenario_gen.report.table import Column, of_texts, to_html
-from scenario_gen.store.reports import CheckReport
+from scenario_gen.store.reports import AssetsReport, BacktestReport, CheckReport
 from scenario_gen.store.results import StressRun
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\u202e'
@@ -77,11 +77,11 @@ def _no_window_stays_open() -> Iterator[None]:
 def test_every_lent_method_has_its_home_with_the_same_arguments() -> None:
     lent = [
         method
-        for owner in (sg.Candles, sg.PathSet, StressRun, CheckReport, Calibration)
+        for owner in (sg.Candles, sg.PathSet, StressRun, CheckReport, AssetsReport, BacktestReport, Calibration)
         for method in vars(owner).values()
         if hasattr(method, "home")
     ]
-    assert len(lent) == 11  # plot and _repr_html_ of each, and frame of a run
+    assert len(lent) == 13  # _repr_html_ of each, plot of five, and frame of a run
     for method in lent:
         module, _, name = method.home.partition(":")
         ours, theirs = (list(signature(each).parameters)[1:] for each in (method, getattr(import_module(module), name)))
@@ -130,6 +130,20 @@ def test_html_says_what_the_objects_hold(
     assert run._repr_html_().count("BuyAndHold") == 2
     assert f"bootstrap on S&amp;P 500: {calibration.generator.label}" in calibration._repr_html_()
     assert all(group in report._repr_html_() for group in report.verdicts)
+
+
+def test_reports_of_backtests_and_of_several_assets_show_themselves(
+    candles: sg.Candles, paths: sg.PathSet, report: CheckReport
+) -> None:
+    traded = sg.backtest_paths(paths, SPEC["strategies"][0]["use"], context=candles)
+    finding = replace(traded.findings[0], label="WARN", strategy=HOSTILE)
+    html = replace(traded, notes=[HOSTILE], findings=[finding] * 14)._repr_html_()
+    assert harmless(html)
+    assert "BuyAndHold" in html
+    assert "2 more that fail or warn" in html
+    together = AssetsReport(report.verdicts, report.reasons, {HOSTILE: report}, report, [HOSTILE])  # type: ignore[arg-type]  # unread
+    assert harmless(together._repr_html_())
+    assert all(group in together._repr_html_() for group in report.verdicts)
 
 
 # --- Pictures ---
