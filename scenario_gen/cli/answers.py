@@ -227,6 +227,32 @@ class ProvedRun:
     schema: int | None = None
 
 
+@dataclass(frozen=True)
+class FetchedBars:
+    """The note beside bars that are kept."""
+
+    key: str  # which names them
+    asked: dict[str, Any]  # fields of data
+    fetched: str  # when, ISO, UTC
+    client: str  # which fetched them, with its version
+    bars: int
+    first: str  # stamps, ISO
+    last: str
+    sha256: str  # of the Parquet file
+    file: str
+    notes: list[str]
+    asked_now: bool | None = None  # whether the source was asked, or they were kept; not of --list and --remove
+
+
+@dataclass(frozen=True)
+class ListedBars:
+    """Bars of sources; only the list that was asked for is there."""
+
+    fetched: list[FetchedBars] | None = None
+    kept: list[FetchedBars] | None = None  # of --list
+    removed: list[FetchedBars] | None = None  # of --remove
+
+
 HERE = "scenario_gen.cli.answers"
 REPORTS = "scenario_gen.store.reports"
 ANSWERS: tuple[tuple[str, str], ...] = (  # command, and its answer's class or classes
@@ -246,6 +272,9 @@ ANSWERS: tuple[tuple[str, str], ...] = (  # command, and its answer's class or c
     ("models pull", f"{HERE}:CheckedModels"),
     ("models verify", f"{HERE}:CheckedModels"),
     ("crises", f"{HERE}:ListedCrises"),
+    ("fetch", f"{HERE}:ListedBars"),
+    ("predict", f"{REPORTS}:PredictionReport"),
+    ("rank", "scenario_gen.store.ranking:RankRun"),
     ("event", "scenario_gen.pipeline.stress.one_event:EventReport"),
     ("couple", "scenario_gen.pipeline.book.couple:CouplingsReport"),
     ("diff", "scenario_gen.store.diff:RunDiff"),

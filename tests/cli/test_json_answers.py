@@ -71,13 +71,15 @@ ASKED: dict[str, tuple[str, ...]] = {
     "event": ("event", "tiny.yaml", "fall"),
     "couple": ("couple", "book.yaml"),
     "diff": ("diff", "run", "run"),
+    "fetch": ("fetch", "--list"),
+    "predict": ("predict", "sp500", "--bars", "5", "--model", "gbm", "--paths", "50", "--no-calibration"),
     "clean": ("clean", "run", "--dry-run"),
     "verify": ("verify", "run", "--paths", "1"),
     "explain": ("explain",),
     "doctor": ("doctor",),
     "bench backtest": ("bench", "backtest", "--paths", "4", "--bars", "10", "--context", "50", "--rounds", "1"),
 }
-ELSEWHERE = {"run --plan", "bench"}  # what is slow is held to its schema where it is tested anyway
+ELSEWHERE = {"run --plan", "bench", "rank"}  # what is slow is held to its schema where it is tested anyway
 CODES = {"validate": 2, "calibrate": 2, "check": 2}  # a spec that is not there; too few forecasts or bars to judge
 
 
