@@ -250,9 +250,7 @@ def test_the_keyboard_opens_a_chart_that_is_drawn_without_a_complaint(
     browser.open(files["full"], width=width, dark=dark)
     focus_opener(browser)
     browser.press("Enter")
-    canvases, colours = browser.run(INK)
-    assert canvases > 3
-    assert colours > 5
+    assert browser.until(f"{INK}[0] > 3 && {INK}[1] > 5")  # canvases, and colours on them
     assert browser.run("getComputedStyle(document.querySelector('.chart').previousElementSibling).display") == "none"
     assert browser.run("document.documentElement.scrollWidth") == width
     assert browser.complaints() == []
@@ -276,8 +274,7 @@ def test_keys_move_the_crosshair_zoom_and_return_to_the_picture(browser: Any, fi
     assert browser.run(told).startswith("context, 24 bars before · ")
     before = browser.picture()
     browser.press("+")
-    browser.run("1")
-    assert browser.picture() != before
+    assert browser.redrawn(before)
     browser.press("0")
     browser.press("Escape")
     assert browser.run("document.querySelectorAll('.chart, .readout').length") == 0
@@ -299,15 +296,14 @@ def test_a_pointer_reads_bars_the_wheel_zooms_and_another_colour_scheme_draws_an
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left, y=top)
     here = browser.run(told)
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left + 250, y=top)
-    assert browser.run(told) != here
+    assert browser.until(f"{told} !== {json.dumps(here)}")
     drawn = browser.picture()
     browser.call("Input.dispatchMouseEvent", type="mouseWheel", x=left, y=top, deltaX=0, deltaY=-300)
-    browser.run("1")
-    assert browser.picture() != drawn
-    ground = "[...document.querySelector('.chart canvas').getContext('2d').getImageData(3, 40, 1, 1).data].slice(0, 3)"
-    assert browser.run(ground) == [255, 255, 255]
+    assert browser.redrawn(drawn)
+    ground = "[...document.querySelector('.chart canvas').getContext('2d').getImageData(3, 40, 1, 1).data].join()"
+    assert browser.until(f"{ground} === '255,255,255,255'")
     browser.media(dark=True)
-    assert browser.run(ground) == [0x11, 0x17, 0x1D]
+    assert browser.until(f"{ground} === '17,23,29,255'")  # --bg: #11171d
     assert browser.complaints() == []
 
 
@@ -380,7 +376,7 @@ def test_a_book_s_chart_has_its_assets_as_lines(browser: Any, mini: StressRun, t
     browser.open(page)
     focus_opener(browser)
     browser.press("Enter")
-    assert browser.run(INK)[1] > 5
+    assert browser.until(f"{INK}[1] > 5")
     assert "a0 \u2212" in browser.run("document.querySelector('.readout').textContent")
     assert browser.complaints() == []
 
