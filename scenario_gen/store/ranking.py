@@ -79,19 +79,6 @@ class BesideBenchmark:
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """The next span of the portfolio over joint paths of its names."""
-
-    date: str
-    names: list[str]
-    paths: int
-    mean: float
-    value_at_risk: float  # 95 %, as a loss
-    expected_shortfall: float
-    gains: float  # share of the paths
-
-
-@dataclass(frozen=True)
 class RankRun:
     """A finished ranking."""
 
@@ -119,7 +106,6 @@ class RankRun:
     portfolio: Traded | None
     benchmarks: list[Traded]
     beside: list[BesideBenchmark]
-    ahead: Ahead | None
     findings: list[Finding]
     notes: list[str]
     seconds: float

@@ -163,7 +163,6 @@ def _ranking(
         portfolio=portfolio,
         benchmarks=benchmarks,
         beside=compared,
-        ahead=None,
         findings=[
             judged.judge_foresight(again, len(again), settings.signal),
             *judged.judge(settings, universe, panel, rows, values),

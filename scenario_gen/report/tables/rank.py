@@ -166,7 +166,9 @@ def decay_table(ranking: RankRun) -> Table:
     )
     rows = _of(ranking).each("decay")
     caption = f"Rank IC of {ranking.signal} with the return over so many bars from the same close."
-    return tabulate("bars", columns, rows, _head("bars"), title="How it decays.", caption=caption)
+    return tabulate(
+        "over", columns, rows, lambda row: plural(row.value.bars, "bar"), title="How it decays.", caption=caption
+    )
 
 
 def portfolio_table(ranking: RankRun) -> Table:
