@@ -267,9 +267,9 @@ def _tell(prepared: list[Prepared], progress: Progress) -> None:
     """Pass on what is odd about each history, and about what the spec declares of its market, each note once."""
     by_length = sorted(prepared, key=lambda one: len(one.history))
     flags = {
-        (one.history.name, one.history.source, flag.rule): one.history.flag_text(flag)
-        for one in by_length  # of several cuts of one history the longest is told
+        (one.history.name, one.history.source, flag.rule, flag.message): one.history.flag_text(flag)
+        for one in by_length  # of several cuts of one history the longest is told; a file may have several notes
         for flag in (*one.history.flags, *one.rules.misfits)
     }
-    for (name, _, _), text in sorted(flags.items()):
+    for (name, *_), text in sorted(flags.items()):
         progress.note(f"{name}: {text}")

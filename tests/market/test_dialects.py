@@ -428,3 +428,17 @@ def test_a_chart_that_metatrader_5_saved_in_utf_16_is_read(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(CASES["metatrader 5, a chart that was saved"].text.encode("utf-16"))
     assert load_candles(path).close[0] == 1.09396
+
+
+def test_every_note_of_a_file_is_told_when_a_run_is_prepared(tmp_path):
+    """What a file was read as, and which columns: both are notes of one rule."""
+    from types import SimpleNamespace
+
+    from scenario_gen.pipeline.prepared import _tell
+
+    history = load_candles(written(tmp_path, CASES["binance, milliseconds without a header"]))
+    heard: list[str] = []
+    ready = SimpleNamespace(history=history, rules=SimpleNamespace(misfits=()))
+    _tell([ready, ready], SimpleNamespace(note=heard.append))  # each once, though two scenarios have them
+    assert sum("read as Binance klines" in note for note in heard) == 1
+    assert sum("columns read: 'open time' as date" in note for note in heard) == 1
