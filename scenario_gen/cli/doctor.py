@@ -156,14 +156,18 @@ def installation() -> tuple[str, list[Package], list[Extra]]:
         installed, wanted = version(DISTRIBUTION), [Requirement(line) for line in requires(DISTRIBUTION) or []]
     except PackageNotFoundError:
         return "", [], []
-    packages, extras = [], dict[str, list[Package]]()
+    packages, extras, others = [], dict[str, list[Package]](), dict[str, set[str]]()
     for requirement in wanted:
         package = _package(requirement.name, str(requirement.specifier))
         named = re.findall(r"""extra == ["']([^"']+)["']""", str(requirement.marker or ""))
-        if named:
+        if named and requirement.name == DISTRIBUTION:  # an extra that stands for others
+            others[named[0]] = requirement.extras
+        elif named:
             extras.setdefault(named[0], []).append(package)
         elif requirement.marker is None or requirement.marker.evaluate():
             packages.append(package)
+    for name, parts in others.items():
+        extras[name] = [package for part in sorted(parts) for package in extras.get(part, ())]
     brought = [Extra(name, all(package.serves for package in brings), brings) for name, brings in extras.items()]
     return installed, packages, brought
 

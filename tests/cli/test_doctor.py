@@ -56,6 +56,10 @@ def test_where_all_is_well_it_leaves_with_0_and_lists_what_the_metadata_says(
     }
     odd = health.extras[1]
     assert (odd.installed, odd.brings[0].installed) == (False, "")
+    at_ease.setattr(doctors, "requires", lambda name: ['zz9; extra == "odd"', 'scenario-gen[odd]; extra == "all"'])
+    every = _asked(invoke)[1].extras[1]
+    assert (every.name, every.installed, [part.name for part in every.brings]) == ("all", False, ["zz9"])
+    at_ease.setattr(doctors, "requires", lambda name: ['zz9; extra == "odd"'])
     assert "cpu" in health.machine.devices and health.machine.cores >= 1 and health.machine.disk_free > 0
     assert "extra odd: pip install 'scenario-gen[odd]'; zz9 (not here)" in invoke("doctor").stdout
 
