@@ -1471,4 +1471,29 @@ BUGS: tuple[Bug, ...] = (
         ("a chart calls long what is short", 'int(trade.side == "long")', 'int(trade.side != "long")'),
         ("any script may run on the page", "script-src {allowed}", "script-src 'unsafe-inline'"),
     ),
+    *bugs_of(
+        "market/known.py",
+        "market/sources/test_kept_bars.py",
+        ("a bar that is not over is known", "before & np.asarray(ends <= bound)", "before"),
+        ("midnight knows the day that it begins", "is_end=not isinstance(moment, datetime)", "is_end=True"),
+    ),
+    *bugs_of(
+        "market/load.py",
+        "market/sources/test_kept_bars.py",
+        (
+            "as_of leaves bars of later",
+            "    keep = over_by(bars.stamps, moment)",
+            "    keep = bars.stamps == bars.stamps",
+        ),
+    ),
+    *bugs_of(
+        "market/kept.py",
+        "market/sources/test_kept_bars.py",
+        ("changed bars pass as those that were kept", "if digest != note.sha256:", "if not digest:"),
+    ),
+    *bugs_of(
+        "market/sources/asking.py",
+        "market/sources/test_sources.py",
+        ("a key stands in a message", 'text.replace(secret, "***")', "text.replace(secret, secret)"),
+    ),
 )

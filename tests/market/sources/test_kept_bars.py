@@ -75,6 +75,7 @@ def run(*words: object) -> Result:
         (pd.date_range("2020-01-01", periods=30, freq="MS"), date(2020, 4, 30), "2020-04-01"),
         (pd.date_range("2020-01-01", periods=90, freq="h", tz="UTC"), datetime(2020, 1, 2, 15, 30), "2020-01-02 14:00"),
         (pd.date_range("2020-01-01", periods=90, freq="h", tz="UTC"), date(2020, 1, 2), "2020-01-02 23:00"),
+        (pd.date_range("2020-01-01", periods=90, freq="h", tz="UTC"), datetime(2020, 1, 2), "2020-01-01 23:00"),
         # a day of New York ends at five in the morning of UTC
         (
             pd.bdate_range("2020-01-01", periods=60, tz="America/New_York"),
