@@ -125,7 +125,7 @@ class Links:
         if place == "README.md":
             uri = self.homes.get(anchor, "index.md")
         else:
-            uri = place.removeprefix("docs/")
+            uri = re.sub(r"\.ipynb$", ".md", place.removeprefix("docs/"))  # a notebook is a page
             if uri == place and place not in BESIDE:
                 self.copied.add(place)
         led = posixpath.relpath(uri, posixpath.dirname(page) or ".")

@@ -17,6 +17,11 @@ import scenario_gen
 from scenario_gen.spec.loader import spec_schema
 
 ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+needs_kernel = pytest.mark.skipif(
+    not (find_spec("nbclient") and find_spec("ipykernel")),
+    reason="nbclient or ipykernel is not installed: pip install 'scenario-gen[dev]'",
+)
 needs_mkdocs = pytest.mark.skipif(
     not (find_spec("material") and find_spec("mkdocstrings_handlers")),
     reason="mkdocs-material or mkdocstrings-python is not installed: pip install 'scenario-gen[docs]'",
@@ -96,3 +101,40 @@ def test_the_site_asks_nothing_of_other_servers(site: Path) -> None:
     loaded = {page.name: loads.findall(page.read_text(encoding="utf-8")) for page in site.rglob("*.html")}
     assert len(loaded) > 30
     assert {name: addresses for name, addresses in loaded.items() if addresses} == {}
+
+
+def _shown(file: Path) -> list[tuple[str, list[str]]]:
+    """Return source and kinds of outputs of each cell of code; numbers may differ in the last digit on another CPU."""
+    return [
+        (
+            "".join(cell["source"]),
+            [kind for each in cell["outputs"] for kind in each.get("data", [each["output_type"]])],
+        )
+        for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
+
+
+@needs_mkdocs
+def test_every_notebook_is_a_page_with_its_pictures(site: Path) -> None:
+    for notebook in NOTEBOOKS:
+        pictures = sum("image/png" in kinds for _, kinds in _shown(notebook))
+        page = (site / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
+        assert page.count('src="data:image/png;base64,') == pictures > 0, notebook.stem
+
+
+@needs_kernel
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_a_notebook_raises_nothing_and_shows_what_is_stored_in_it(notebook: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(notebook.parent / "execute.py"), "--into", str(tmp_path), notebook.stem]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert _shown(tmp_path / notebook.name) == _shown(notebook)
+
+
+def test_notebooks_are_small_and_name_no_place_of_a_machine() -> None:
+    assert len(NOTEBOOKS) == 3
+    for notebook in NOTEBOOKS:
+        text = notebook.read_text(encoding="utf-8")
+        assert len(text) < 200_000, notebook.stem
+        assert re.findall(r"/(?:tmp|home|root|work)/", text) == [], notebook.stem
