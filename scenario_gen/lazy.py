@@ -78,7 +78,7 @@ def lent(home: str) -> Callable[[Method], Method]:
         def method(*args: Any, **kwargs: Any) -> Any:
             return getattr(import_module(module), name)(*args, **kwargs)
 
-        method.home = home  # type: ignore[attr-defined]  # for the test that every home is there
+        method.lender = home  # type: ignore[attr-defined]  # for the test that every home is there
         return cast("Method", method)
 
     return bind

@@ -356,7 +356,8 @@ def _counted(row: RuleCount, counts: ByName) -> RuleCount:
     if not row.is_judged:
         return row
     parts = {"bars": "raw", "paths": "path_raw", "left_bars": "left", "left_paths": "path_left"}
-    sums = {name: int(np.asarray(counts[f"{row.rule}_{part}"]).sum()) for name, part in parts.items()}
+    # NaN where another context does not judge the rule
+    sums = {name: int(np.nansum(np.asarray(counts[f"{row.rule}_{part}"]))) for name, part in parts.items()}
     return replace(row, **sums, action=row.action if sums["paths"] else "none needed")  # type: ignore[arg-type]
 
 

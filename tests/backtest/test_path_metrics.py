@@ -141,7 +141,7 @@ def test_no_metric_is_infinite_or_out_of_range_on_any_equity(equity, bars_per_ye
 
 
 def test_every_metric_says_what_it_is():
-    assert len({metric.name for metric in METRICS}) == len(METRICS) == 15
+    assert len({metric.name for metric in METRICS}) == len(METRICS) == 17
     units = {"fraction", "fraction/year", "ratio", "bars", "count", "1/year"}
     for metric in METRICS:
         assert metric.title and metric.formula and metric.source

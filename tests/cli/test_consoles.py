@@ -191,7 +191,7 @@ def test_an_interruption_that_a_library_swallowed_is_no_end_of_the_commands_own(
 def test_memory_that_is_not_there_is_told_with_what_was_needed(
     invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def greedy(*_: object) -> None:
+    def greedy(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,)")
 
     monkeypatch.setattr("scenario_gen.cli.specs.validate_all", greedy)

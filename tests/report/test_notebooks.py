@@ -79,11 +79,11 @@ def test_every_lent_method_has_its_home_with_the_same_arguments() -> None:
         method
         for owner in (sg.Candles, sg.PathSet, StressRun, CheckReport, AssetsReport, BacktestReport, Calibration)
         for method in vars(owner).values()
-        if hasattr(method, "home")
+        if hasattr(method, "lender")
     ]
     assert len(lent) == 13  # _repr_html_ of each, plot of five, and frame of a run
     for method in lent:
-        module, _, name = method.home.partition(":")
+        module, _, name = method.lender.partition(":")
         ours, theirs = (list(signature(each).parameters)[1:] for each in (method, getattr(import_module(module), name)))
         assert ours == theirs
 

@@ -16,7 +16,7 @@ from scenario_gen.progress import Progress
 
 # What a figure is multiplied by at the ends of its range: sampling is the same block again and again, the rest is told
 # from a sixteenth of the paths or less, and a machine that does other work moves both.
-SURE, UNSURE, WEIGHED = (0.75, 1.35), (0.5, 1.8), (0.85, 1.25)
+SURE, UNSURE, WEIGHED = (0.75, 1.35), (0.5, 1.8), (0.8, 1.25)
 LONG = 120.0  # seconds of sampling and backtesting that are left, from which on a run tells
 UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
