@@ -169,8 +169,9 @@ def _has_ended(pid: int) -> bool:
 def test_workers_end_at_once_with_whoever_asked(how: signal.Signals, tmp_path: Path) -> None:
     script = tmp_path / "asks.py"
     script.write_text(
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
         "from scenario_gen.execute.processes import Processes\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what runs in the background may ignore it
         "def work(unit):\n"
         "    print(os.getpid(), file=sys.stderr, flush=True)\n"
         "    time.sleep(60)\n"
