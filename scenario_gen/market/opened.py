@@ -17,6 +17,7 @@ from scenario_gen.errors import printable
 from scenario_gen.market.candles import Candles
 from scenario_gen.market.fetched import SourceBars, request_of, source_bars
 from scenario_gen.market.load import load_candles
+from scenario_gen.market.query import read_query
 from scenario_gen.market.read import RawTable
 from scenario_gen.market.section import PLACES, Data
 from scenario_gen.market.sources import SOURCES
@@ -115,5 +116,10 @@ def placed_bars(bars: SourceBars, source: Vendor, symbol: str) -> PlacedBars:
     return PlacedBars(table, source.calendar, False if source.adjusts == "request" else None)
 
 
+def _query(data: Data, base: Path, progress: Progress) -> PlacedBars:
+    del progress
+    return PlacedBars(read_query(str(data.sql), base, data.folder, name=data.symbol or "query"))
+
+
 # How each of ``section.PLACES`` is opened.
-READERS: Mapping[str, Reader] = {"source": _source, "file": _file}
+READERS: Mapping[str, Reader] = {"source": _source, "file": _file, "sql": _query}

@@ -91,6 +91,19 @@ def read_feather(path: Path, where: str, counts: Callable[[str], bool]) -> tuple
     return frame, tuple(name for name in names if name not in kept)
 
 
+def frame_of(table: Any, where: str, counts: Callable[[str], bool]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the columns that count of a table in memory, and the names of the others.
+
+    Raises:
+        DataError: as :func:`read_parquet`.
+    """
+    names = list(dict.fromkeys(table.schema.names))
+    _refuse_size(table.num_rows, len(names), where)
+    kept = [name for name in names if _spoken(name, counts)]
+    _refuse_types(table.schema, kept, where)
+    return _frame(_in_floats(table.select(kept))), tuple(name for name in names if name not in kept)
+
+
 def _refuse_size(rows: int, columns: int, where: str) -> None:
     if rows > MAX_ROWS:
         raise DataError(

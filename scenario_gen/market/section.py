@@ -64,6 +64,7 @@ class Place:
 PLACES = (
     Place("source", ", ".join(SOURCES)),
     Place("file", "a CSV or Parquet file", takes=("symbol", "adjusted", "format")),
+    Place("sql", "a query over files", takes=("symbol", "adjusted", "folder")),
 )  # fmt: skip
 
 # Fields of ``data`` that say whose bars they are.
@@ -78,6 +79,13 @@ class Data(Section):
         default=None, description="a vendor of bars, or a built-in daily history 1999-2018: sp500, nasdaq"
     )
     file: str | None = Field(default=None, description="CSV or Parquet file, relative to the spec's folder")
+    sql: str | None = Field(
+        default=None,
+        max_length=100_000,
+        description="one SELECT that DuckDB answers over files below the spec's folder: "
+        "select * from read_parquet('bars/*.parquet') where symbol = 'SPY' order by date",
+    )
+    folder: str | None = Field(default=None, description="one more folder whose files the query may read")
     format: Format | None = Field(
         default=None, description="how the file is written; default: what it shows, which a note says"
     )

@@ -271,8 +271,14 @@ def test_a_mistake_is_told_with_file_line_field_and_what_was_expected(
 
 
 # What the registry of sources says: an entry more is a name more.
-PLACES_AS_WORDS = " and ".join(f"'{place.key}' ({place.words})" for place in PLACES)
-WITH_SYMBOL = one_of([*(name for name, source in SOURCES.items() if "symbol" in source.fields), "file"])
+PLACE_WORDS = [f"'{place.key}' ({place.words})" for place in PLACES]
+PLACES_AS_WORDS = f"{', '.join(PLACE_WORDS[:-1])} and {PLACE_WORDS[-1]}"
+WITH_SYMBOL = one_of(
+    [
+        *(name for name, source in SOURCES.items() if "symbol" in source.fields),
+        *(place.key for place in PLACES if "symbol" in place.takes),
+    ]
+)
 WITH_TIMEFRAME = one_of([name for name, source in SOURCES.items() if "timeframe" in source.fields])
 
 # Data sections that replace line 2 of the shortest spec.
@@ -324,8 +330,8 @@ DATA_MISTAKES = [
     ("{source: sp500, adjusted: 1}", "data.adjusted: got 1, expected true or false"),
     (
         "{source: sp500, ticker: SPY}",
-        "data.ticker: unknown key. Allowed here: source, file, format, end, start, calendar, timezone, adjusted, "
-        "symbol, exchange, timeframe, provider_uri, freq, as_of, partial, volume, name",
+        "data.ticker: unknown key. Allowed here: source, file, sql, folder, format, end, start, calendar, timezone, "
+        "adjusted, symbol, exchange, timeframe, provider_uri, freq, as_of, partial, volume, name",
     ),
     ("{source: sp500, file: prices.csv}", f"data: give exactly one of {PLACES_AS_WORDS}"),
     ("{end: 2017-06-30}", f"data: give exactly one of {PLACES_AS_WORDS}"),
