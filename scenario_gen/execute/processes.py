@@ -22,26 +22,17 @@ from typing import Any, TypeVar, cast
 
 import cloudpickle
 
-from scenario_gen.errors import ExecuteError, ScenarioError
-from scenario_gen.execute.queue import cores
-from scenario_gen.execute.worker import Reply, Work, receive, send
+from scenario_gen.errors import ExecuteError
+from scenario_gen.execute.queue import MOST_LOSSES, Standing, cores
+from scenario_gen.execute.worker import Reply, Work, raised, receive, send
 
 Unit = TypeVar("Unit")
 Answer = TypeVar("Answer")
 
-MOST_LOSSES = 3  # workers over one unit, or one after the other before any has opened the work
-MOST_GIVEN_UP = 5  # units one after the other, none done between: it is not the unit then
 # what decides how many threads libraries start, each read when it is loaded
 THREADS = tuple(
     f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR", "NUMBA", "RAYON")
 )
-
-
-class RaisedThereError(Exception):
-    """Where an exception was raised, in the worker's own words: the cause of what is raised here."""
-
-    def __str__(self) -> str:
-        return f"\n\n{self.args[0]}"
 
 
 class _LostError(Exception):
@@ -76,7 +67,7 @@ class _Worker:
         self._work = None
         reply = self._ask(Work(round_.content))
         if reply.kind == "error":
-            raise _raised(reply)
+            raise raised(reply)
         self._work = round_.work
 
     def answer(self, unit: object) -> Reply:
@@ -125,31 +116,20 @@ def _how(code: int) -> str:
     return f"it was ended by {name}{memory}"
 
 
-def _raised(reply: Reply) -> BaseException:
-    """Return the exception of a worker; a user's mistake as it is, another with where it was raised as its cause."""
-    try:
-        error: BaseException = pickle.loads(reply.content)
-    except Exception:  # of a class that is known there alone
-        error = RuntimeError("a worker raised what cannot be raised here")
-    if not isinstance(error, ScenarioError):
-        error.__cause__ = RaisedThereError(reply.traceback)
-    return error
-
-
 class _Round:
-    """The units of one piece of work: which are waiting, who lost which, and what was answered."""
+    """The units of one piece of work as the threads see them that drive a worker each, and what was answered."""
 
     def __init__(self, work: object, content: bytes, units: Sequence[object], ahead: int) -> None:
         self.work, self.content, self.units = work, content, units
-        self._waiting = deque(range(len(units)))
-        self._left = len(units)  # neither answered nor given up
+        self._standing = Standing(
+            units,
+            expected="memory for one block on each worker at once, and code that does not end its process",
+            fix="give the same command again, which goes on with what is missing: with fewer workers (--on "
+            "processes:1), with a lower paths.block, or with --on local to see what ends the process",
+        )
         self._ahead = ahead  # units at most that are handed out or answered, and not yet asked for
-        self._out: set[int] = set()  # units that a worker has
         self._answers: deque[tuple[int, bytes]] = deque()
-        self._losses: dict[int, list[str]] = {}
-        self._given_up: dict[int, str] = {}  # units that every worker was lost over, and how the last was
-        self._in_a_row, self._unopened = 0, 0
-        self._error: tuple[int, BaseException] | None = None  # of the first unit that has one
+        self._unopened = 0  # workers lost one after the other before any had opened the work
         self._ended = False
         self._news = Condition()
 
@@ -158,68 +138,43 @@ class _Round:
     def take(self) -> int | None:
         """Return the place of the next unit, once there is room for its answer; None when there is none."""
         with self._news:
-            self._news.wait_for(lambda: self._ended or not self._waiting or self._has_room())
-            if self._ended or not self._waiting:
-                return None
-            place = self._waiting.popleft()
-            self._out.add(place)
-            return place
+            self._news.wait_for(lambda: self._ended or not self._standing.waiting or self._has_room())
+            return None if self._ended or not self._standing.waiting else self._standing.take()
 
     def _has_room(self) -> bool:
-        return len(self._out) + len(self._answers) < self._ahead
+        return len(self._standing) + len(self._answers) < self._ahead
 
     def opened(self) -> None:
         """Note that a worker has opened the work."""
         self._unopened = 0
 
     def lost(self, place: int, how: str, *, opening: bool) -> None:
-        """Note that a worker was lost; its unit is for another, after those that wait."""
+        """Note that a worker was lost; its unit is for another."""
         with self._news:
-            self._out.discard(place)
             if opening:
                 self._unopened += 1
-                self._waiting.appendleft(place)
+                self._standing.put_back(place)
                 if self._unopened >= MOST_LOSSES:
-                    self._fail(-1, _cannot_open(how))
+                    self._standing.failed(-1, _cannot_open(how))
             else:
-                losses = self._losses.setdefault(place, [])
-                losses.append(how)
-                if len(losses) < MOST_LOSSES:
-                    self._waiting.append(place)
-                else:
-                    self._give_up(place, how)
+                self._standing.lost(place, how)
             self._news.notify_all()
-
-    def _give_up(self, place: int, how: str) -> None:
-        self._given_up[place] = how
-        self._left -= 1
-        self._in_a_row += 1
-        if self._in_a_row >= MOST_GIVEN_UP:
-            self._fail(-1, self._poisoned())
 
     def take_in(self, place: int, reply: Reply) -> None:
         """Note what a worker said to a unit."""
         with self._news:
-            self._out.discard(place)
             if reply.kind == "error":
-                self._fail(place, _raised(reply))
+                self._standing.failed(place, raised(reply))
             else:
+                self._standing.done(place)
                 self._answers.append((place, reply.content))
-                self._in_a_row = 0
             self._news.notify_all()
 
     def failed(self, error: BaseException) -> None:
         """Note that the work cannot be opened at all."""
         with self._news:
-            self._fail(-1, error)
+            self._standing.failed(-1, error)
             self._news.notify_all()
-
-    def _fail(self, place: int, error: BaseException) -> None:
-        """Keep the error of the first unit, as one process that takes them in order would: those after it are left."""
-        if self._error is None or place < self._error[0]:
-            self._error = place, error
-        before = [waiting for waiting in self._waiting if waiting < self._error[0]]
-        self._waiting = deque(before)
 
     # --- what the process that asks calls ---
 
@@ -231,35 +186,13 @@ class _Round:
         """
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._answers or self._over())
+                self._news.wait_for(lambda: self._answers or self._standing.over)
                 if not self._answers:
                     break
                 place, content = self._answers.popleft()
-                self._left -= 1
                 self._news.notify_all()
             yield place, content
-        if self._error is not None:
-            raise self._error[1]
-        if self._given_up:
-            raise self._poisoned()
-
-    def _over(self) -> bool:
-        """Whether nothing more comes that counts: after an error, no unit before it is at work."""
-        if self._error is None:
-            return not self._left
-        return not self._waiting and all(place >= self._error[0] for place in self._out)
-
-    def _poisoned(self) -> ExecuteError:
-        named = [f"{self.units[place]}: {how}" for place, how in sorted(self._given_up.items())]
-        more = f"\n  and {len(named) - 5} more" if len(named) > 5 else ""
-        return ExecuteError(
-            f"{MOST_LOSSES} workers were lost over each of {len(named)} of {len(self.units)} pieces of work:\n  "
-            + "\n  ".join(named[:5])
-            + more,
-            expected="memory for one block on each worker at once, and code that does not end its process",
-            fix="give the same command again, which goes on with what is missing: with fewer workers (--on "
-            "processes:1), with a lower paths.block, or with --on local to see what ends the process",
-        )
+        self._standing.refuse()
 
     @property
     def ended(self) -> bool:

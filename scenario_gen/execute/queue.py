@@ -9,11 +9,17 @@ the unit alone, so neither the place nor the order changes a bit.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+from scenario_gen.errors import ExecuteError
+
 Unit = TypeVar("Unit")
 Answer = TypeVar("Answer")
+
+MOST_LOSSES = 3  # workers over one unit, or one after the other before any is ready for its first
+MOST_GIVEN_UP = 5  # units one after the other, none done between: it is not the unit then
 
 
 class Queue(Protocol):
@@ -56,6 +62,94 @@ class Here:
 
 
 HERE = Here()
+
+
+class Standing:
+    """How the units of one call stand, wherever they are done: which wait, which are out, what was lost and raised.
+
+    Keeps what the contract says of lost workers and of errors. Several threads must take turns with it.
+    """
+
+    def __init__(self, units: Sequence[object], *, expected: str, fix: str) -> None:
+        """Take the units, and the words for those that can be done nowhere."""
+        self.units, self._expected, self._fix = units, expected, fix
+        self.waiting = deque(range(len(units)))
+        self._out: set[int] = set()  # units that a worker has
+        self._losses: dict[int, list[str]] = {}  # how each worker was lost over a unit
+        self._in_a_row = 0  # units given up, none done between
+        self._error: tuple[int, BaseException] | None = None  # of the first unit that has one
+
+    def __len__(self) -> int:
+        """How many units a worker has."""
+        return len(self._out)
+
+    def take(self) -> int:
+        """Return the place of the next unit, which is out from now on."""
+        place = self.waiting.popleft()
+        self._out.add(place)
+        return place
+
+    def put_back(self, place: int) -> None:
+        """Let a unit wait again, before all others: nothing was done with it."""
+        self._out.discard(place)
+        self.waiting.appendleft(place)
+
+    def done(self, place: int) -> None:
+        """Note that a unit was answered."""
+        self._out.discard(place)
+        self._in_a_row = 0
+
+    def failed(self, place: int, error: BaseException) -> None:
+        """Keep the error of the first unit, as one process that takes them in order would: those after it are left.
+
+        Before all units, at -1, stands what ends the call.
+        """
+        self._out.discard(place)
+        if self._error is None or place < self._error[0]:
+            self._error = place, error
+        last = self._error[0]
+        self.waiting = deque(waiting for waiting in self.waiting if waiting < last)
+
+    def lost(self, place: int, how: str) -> None:
+        """Note that a unit's worker was lost; it is given to another after those that wait, if too many were not."""
+        self._out.discard(place)
+        losses = self._losses.setdefault(place, [])
+        losses.append(how)
+        if len(losses) < MOST_LOSSES:
+            self.waiting.append(place)
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= MOST_GIVEN_UP:
+            self.failed(-1, self._poisoned())
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes that counts: after an error, the units before it."""
+        last = len(self.units) if self._error is None else self._error[0]
+        return not self.waiting and not any(place < last for place in self._out)
+
+    def refuse(self) -> None:
+        """Raise what was raised, or name what could be done nowhere, once nothing else is left."""
+        if self._error is not None:
+            raise self._error[1]
+        if any(len(losses) >= MOST_LOSSES for losses in self._losses.values()):
+            raise self._poisoned()
+
+    def _poisoned(self) -> ExecuteError:
+        """Return the units that every worker was lost over, each with how the last was."""
+        named = [
+            f"{self.units[place]}: {losses[-1]}"
+            for place, losses in sorted(self._losses.items())
+            if len(losses) >= MOST_LOSSES
+        ]
+        more = f"\n  and {len(named) - 5} more" if len(named) > 5 else ""
+        return ExecuteError(
+            f"{MOST_LOSSES} workers were lost over each of {len(named)} of {len(self.units)} pieces of work:\n  "
+            + "\n  ".join(named[:5])
+            + more,
+            expected=self._expected,
+            fix=self._fix,
+        )
 
 
 def in_order(answers: Iterator[tuple[int, Answer]]) -> Iterator[Answer]:

@@ -13,18 +13,17 @@ import pickle
 import platform
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import cloudpickle
 
 from scenario_gen.errors import ExecuteError
-from scenario_gen.execute.processes import MOST_GIVEN_UP, MOST_LOSSES, THREADS, RaisedThereError
-from scenario_gen.execute.queue import Answer, Unit
-from scenario_gen.execute.worker import Reply
+from scenario_gen.execute.processes import THREADS
+from scenario_gen.execute.queue import MOST_LOSSES, Answer, Standing, Unit
+from scenario_gen.execute.worker import Reply, raised
 from scenario_gen.version import VERSION
 
 
@@ -125,65 +124,18 @@ def opened(held: Any, cpus: int) -> Callable[[Any], Any]:
 # --- The queue ---
 
 
-@dataclass
-class Round:
-    """What is known of the units of one call: which wait, which are with whom, which were lost."""
+class Round(Standing):
+    """The units of one call, and the workers that have them."""
 
-    key: str  # of the work
-    held: Any  # where the object store holds it
-    units: Sequence[Any]
-    waiting: deque[int] = field(default_factory=deque)
-    with_worker: dict[Any, tuple[Any, int]] = field(default_factory=dict)  # by what Ray promises: worker, place
-    losses: dict[int, list[str]] = field(default_factory=dict)
-    in_a_row: int = 0  # units given up, none done between
-    error: tuple[int, BaseException] | None = None  # of the first unit that has one
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more comes that counts: after an error, the units before it."""
-        last = len(self.units) if self.error is None else self.error[0]
-        return not self.waiting and not any(place < last for _, place in self.with_worker.values())
-
-    def failed(self, place: int, error: BaseException) -> None:
-        """Keep the error of the first unit, as one process that takes them in order would: those after it are left."""
-        if self.error is None or place < self.error[0]:
-            self.error = place, error
-        self.waiting = deque(waiting for waiting in self.waiting if waiting < self.error[0])
-
-    def lost(self, place: int, why: str) -> None:
-        """Note that a unit's worker was lost; it is given to another after those that wait, if too many were not."""
-        losses = self.losses.setdefault(place, [])
-        losses.append(why)
-        if len(losses) < MOST_LOSSES:
-            self.waiting.append(place)
-            return
-        self.in_a_row += 1
-        if self.in_a_row >= MOST_GIVEN_UP:
-            self.failed(-1, self.poisoned())
-
-    def refuse(self) -> None:
-        """Raise what could be done nowhere, once nothing else is left."""
-        if self.error is not None:
-            raise self.error[1]
-        if any(len(losses) >= MOST_LOSSES for losses in self.losses.values()):
-            raise self.poisoned()
-
-    def poisoned(self) -> ExecuteError:
-        """Return the units that every worker was lost over, each with how the last was."""
-        named = [
-            f"{self.units[place]}: {losses[-1]}"
-            for place, losses in sorted(self.losses.items())
-            if len(losses) >= MOST_LOSSES
-        ]
-        more = f"\n  and {len(named) - 5} more" if len(named) > 5 else ""
-        return ExecuteError(
-            f"{MOST_LOSSES} workers were lost over each of {len(named)} of {len(self.units)} pieces of work:\n  "
-            + "\n  ".join(named[:5])
-            + more,
+    def __init__(self, key: str, held: Any, units: Sequence[object]) -> None:
+        super().__init__(
+            units,
             expected="memory for one block in each worker, and code that does not end its process",
             fix="give the same command again, which goes on with what is missing: with fewer workers on a node "
             "(execute: {cpus: 2}), or with --on local to see what ends the process",
         )
+        self.key, self.held = key, held  # of the work, and where the object store holds it
+        self.with_worker: dict[Any, tuple[Any, int]] = {}  # by what Ray promises: worker, place
 
 
 class RayWorkers:
@@ -223,7 +175,7 @@ class RayWorkers:
         if self._sent is None or self._sent[0] is not work:
             self._sent = (work, self._ray.put(cloudpickle.dumps(work)))
         held = self._sent[1]
-        call = Round(held.hex(), held, units, deque(range(len(units))))
+        call = Round(held.hex(), held, units)
         most = min(self.workers, len(units))
         since = time.monotonic()
         try:
@@ -263,7 +215,7 @@ class RayWorkers:
 
     def _assign(self, call: Round) -> None:
         while self._idle and call.waiting:
-            worker, place = self._idle.pop(), call.waiting.popleft()
+            worker, place = self._idle.pop(), call.take()
             call.with_worker[worker.do.remote(call.key, [call.held], call.units[place])] = (worker, place)
 
     def _welcome(self, promise: Any) -> None:
@@ -313,11 +265,9 @@ class RayWorkers:
             return None
         self._idle.append(worker)
         if reply.kind == "answer":
-            call.in_a_row = 0
+            call.done(place)
             return place, pickle.loads(reply.content)
-        raised: BaseException = pickle.loads(reply.content)
-        raised.__cause__ = RaisedThereError(reply.traceback)
-        call.failed(place, raised)
+        call.failed(place, raised(reply))
         return None
 
     def _nodes(self) -> list[Mapping[str, float]]:

@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, Literal
 
 import cloudpickle
 
+from scenario_gen.errors import ScenarioError
+
 LENGTH = 8  # bytes before each frame
 END = os._exit  # a strategy's code may have it replaced while it runs
 
@@ -107,3 +109,21 @@ def refusal(error: BaseException) -> Reply:
     except Exception:
         content = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
     return Reply("error", content, text)
+
+
+class RaisedThereError(Exception):
+    """Where an exception was raised, in the worker's own words: the cause of what is raised here."""
+
+    def __str__(self) -> str:
+        return f"\n\n{self.args[0]}"
+
+
+def raised(reply: Reply) -> BaseException:
+    """Return the exception of a worker; a user's mistake as it is, another with where it was raised as its cause."""
+    try:
+        error: BaseException = pickle.loads(reply.content)
+    except Exception:  # of a class that is known there alone
+        error = RuntimeError("a worker raised what cannot be raised here")
+    if not isinstance(error, ScenarioError):
+        error.__cause__ = RaisedThereError(reply.traceback)
+    return error

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from scenario_gen.errors import DataError, ExecuteError
-from scenario_gen.execute.processes import Processes, RaisedThereError
+from scenario_gen.execute.processes import Processes
+from scenario_gen.execute.worker import RaisedThereError
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,7 @@ import pytest
 import scenario_gen as sg
 from scenario_gen.errors import ExecuteError, StrategyError
 from scenario_gen.execute.cluster import open_cluster, refuse_unreachable
-from scenario_gen.execute.processes import MOST_LOSSES
+from scenario_gen.execute.queue import MOST_LOSSES
 from scenario_gen.execute.ray import RayWorkers, Terms
 from scenario_gen.execute.section import Execute, open_queue
 
