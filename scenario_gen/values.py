@@ -219,3 +219,8 @@ def cached(
 
 def _sum(key: str, value: bytes) -> str:
     return hashlib.sha256(key.encode() + b"\0" + value).hexdigest()
+
+
+def hash_of(values: Any) -> str:
+    """Return the sha256 of plain values as JSON has them, whatever the order of keys: by it an identity knows them."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,6 @@ sees all. Who makes the forecasts is not known here (:mod:`scenario_gen.forecast
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -42,6 +41,7 @@ from scenario_gen.generators.rescaled import (
 from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.stats.knots import Knot, fit_knot
+from scenario_gen.values import hash_of
 
 STRETCHES = ((0, 1), (1, 5), (5, 20), (20, 60))  # bars of a knot; the last one may be cut to half of it
 WITHOUT_RANGES = ((0, 5), (5, 20), (20, 60))  # the return of a single bar says too little of volatility
@@ -103,7 +103,7 @@ class PastForecasts:
 
     def sha256(self) -> str:
         """Return a hash of everything that decides a fit."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hash_of(asdict(self))
 
 
 @dataclass(frozen=True)

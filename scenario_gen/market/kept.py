@@ -23,6 +23,7 @@ import pandas as pd
 from scenario_gen.errors import DataError
 from scenario_gen.files import cache_folder, disk_trouble, safe_name, write_bytes
 from scenario_gen.market.sources.base import Fetched, Request
+from scenario_gen.values import hash_of
 
 PLACE = "user's cache (XDG_CACHE_HOME moves it)"
 KEY = 12  # digits of a key
@@ -58,7 +59,7 @@ def folder() -> Path:
 
 def key_of(request: Request) -> str:
     """Return the name of a request's bars."""
-    return hashlib.sha256(json.dumps(request.asked(), sort_keys=True).encode()).hexdigest()[:KEY]
+    return hash_of(request.asked())[:KEY]
 
 
 def kept_of(request: Request) -> KeptBars | None:

@@ -10,7 +10,6 @@ import json
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from scenario_gen.backtest.survey import frames_of
 from scenario_gen.generators.base import Generator
 from scenario_gen.market.paths import PathSet
 from scenario_gen.spec.models import ScenarioSpec
+from scenario_gen.values import hash_of
 from scenario_gen.version import VERSION
 
 PACKAGES = ("torch", "numpy", "pandas", "scipy", "vectorbt", "vectorbt-rust", "arch", "exchange_calendars")
@@ -64,11 +64,6 @@ def identity_of(
 def spec_sum(spec: ScenarioSpec) -> str:
     """Return the hash of a resolved spec without the report's folder and title and its name."""
     return hash_of(spec.model_dump(mode="json", exclude={"report", "name", "execute"}))
-
-
-def hash_of(values: Any) -> str:
-    """Return the hash of plain values, by which an identity knows them."""
-    return _sha256(json.dumps(values, sort_keys=True).encode())
 
 
 def _read_by(ground: AnyGround, paths: AnyPaths, strategies: Sequence[LoadedStrategy]) -> bytes:

@@ -29,9 +29,10 @@ from scenario_gen.report import numbers, words
 from scenario_gen.report.faults import calibration_card, capital, facts_card, generator_fault
 from scenario_gen.report.numbers import Shown, plain
 from scenario_gen.report.table import Placed, PlacedScenario
-from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, declared_level, limit_figure, rate
+from scenario_gen.report.tables.outcomes import decision_estimate, decision_share, declared_level, limit_figure
 from scenario_gen.report.tables.strategies import looking_ahead
 from scenario_gen.report.words import Sentence, name, plural, say
+from scenario_gen.stats.estimate import rate
 from scenario_gen.store.results import BookScenario, ScenarioResult, StressRun
 
 BEYOND = 20  # paths that must lie beyond a quantile for it to be read

@@ -33,6 +33,7 @@ from scenario_gen.report.tables import (
     strategies,
 )
 from scenario_gen.report.words import Sentence, name, visible
+from scenario_gen.stats.estimate import rate
 from scenario_gen.store.folder import PAGE, RunFolder
 from scenario_gen.store.results import StressRun
 
@@ -134,7 +135,7 @@ def choose_colours(base: PlacedScenario, limit: float | None) -> tuple[str, ...]
     every = base.scenario.strategies
     candidates = [n for n, strategy in enumerate(every) if not _is_reference(strategy.use)]
     if len(candidates) > len(COLOURS):
-        rates = [outcomes.rate(outcomes.decision_estimate(strategy, limit)) or 0.0 for strategy in every]
+        rates = [rate(outcomes.decision_estimate(strategy, limit)) or 0.0 for strategy in every]
         candidates = sorted(sorted(candidates, key=lambda n: (-rates[n], n))[: len(COLOURS)])
     given = dict(zip(candidates, COLOURS, strict=False))
     return tuple(given.get(number, "r") for number in range(len(every)))

@@ -15,8 +15,9 @@ from scenario_gen.report import cards, words
 from scenario_gen.report.drawing import closeups as drill, figures
 from scenario_gen.report.numbers import count, plain
 from scenario_gen.report.table import Placed, PlacedScenario
-from scenario_gen.report.tables.outcomes import MOST_TRADES, decision_estimate, rate, trade_table
+from scenario_gen.report.tables.outcomes import MOST_TRADES, decision_estimate, trade_table
 from scenario_gen.report.words import name
+from scenario_gen.stats.estimate import rate
 from scenario_gen.store.results import BookScenario, StressRun
 
 MOST_DRAWN = 8  # strategies whose equity fan and named paths are drawn

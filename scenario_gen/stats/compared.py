@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scenario_gen.stats.estimate import Estimate, Floats, t_quantile, t_tail
+from scenario_gen.stats.estimate import Estimate, Floats, rate, t_quantile, t_tail
 from scenario_gen.stats.means import NO_DIFFERENCE, MeanTest
 
 Ids = NDArray[np.int64]
@@ -156,14 +156,7 @@ def by_intervals(first: Estimate, second: Estimate) -> Gap | None:
 
 def estimate_ends(estimate: Estimate) -> tuple[float, float, float] | None:
     """Return value and ends of an estimate that has them; a share of few paths counts as the share that it is."""
-    value = value_of(estimate)
+    value = rate(estimate)
     if value is None or estimate.low is None or estimate.high is None:
         return None
     return value, min(estimate.low, value), max(estimate.high, value)
-
-
-def value_of(estimate: Estimate) -> float | None:
-    """Return the value of an estimate; of a count of too few paths to be called a rate, the share that they are."""
-    if estimate.value is None and estimate.count is not None and estimate.n:
-        return estimate.count / estimate.n
-    return estimate.value

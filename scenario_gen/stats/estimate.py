@@ -109,6 +109,13 @@ def mean(values: Floats, weights: Weights | None = None) -> Estimate:
     return Estimate(centre, centre - margin, centre + margin, n=n)
 
 
+def rate(estimate: Estimate) -> float | None:
+    """Return the value of an estimate; of a share too rare to be shown as a rate, the share that it is."""
+    if estimate.value is None and estimate.count is not None and estimate.n:
+        return estimate.count / estimate.n
+    return estimate.value
+
+
 def no_error(weights: Weights) -> str:
     """Return why weighted paths show no standard error."""
     if weights.islands is not None:

@@ -16,8 +16,8 @@ import pandas as pd
 
 from scenario_gen.backtest.metrics import METRICS
 from scenario_gen.backtest.result import StrategyResult
-from scenario_gen.stats.compared import Gap, Statistic, apart, by_intervals, paired, value_of
-from scenario_gen.stats.estimate import Estimate
+from scenario_gen.stats.compared import Gap, Statistic, apart, by_intervals, paired
+from scenario_gen.stats.estimate import Estimate, rate
 from scenario_gen.stats.means import NO_DIFFERENCE, holm
 from scenario_gen.store.results import ScenarioResult, StressRun
 
@@ -185,7 +185,7 @@ def _gaps(
         if wanted.name not in ours or wanted.name not in theirs:
             continue
         estimates = ours[wanted.name], theirs[wanted.name]
-        first, second = map(value_of, estimates)
+        first, second = map(rate, estimates)
         if first is None or second is None:
             continue
         gap = by_intervals(*estimates) if how == "by intervals" else _gap_of_paths(how, wanted, (first, second), rows)

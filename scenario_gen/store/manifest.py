@@ -8,8 +8,6 @@ reached through a link. Owns whether one is as it was written. Does not know wha
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -18,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from scenario_gen.errors import StoreError
 from scenario_gen.files import SUMS, TEMPORARY, disk_trouble, read_sums, sha256_of, write_bytes
+from scenario_gen.values import hash_of
 
 MANIFEST = "manifest.txt"
 NAME = re.compile(r"[^/\\:\0]+(/[^/\\:\0]+)*")  # of a file below the folder, with forward slashes
@@ -191,7 +190,7 @@ def _strange(path: Path, problem: str) -> StoreError:
 
 def digest(identity: Mapping[str, str]) -> str:
     """Return the hash of an identity, by which blocks and manifest know their run."""
-    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
+    return hash_of(dict(identity))
 
 
 def is_strange(folder: Path) -> bool:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scenario_gen.stats.compared import Statistic, apart, by_intervals, paired, value_of
-from scenario_gen.stats.estimate import Estimate, conditional_value_at_risk, mean, quantile, share
+from scenario_gen.stats.compared import Statistic, apart, by_intervals, paired
+from scenario_gen.stats.estimate import Estimate, conditional_value_at_risk, mean, quantile, rate, share
 
 MEAN = Statistic("mean")
 TAIL = Statistic("shortfall", 0.95)
@@ -153,7 +153,7 @@ def test_the_same_numbers_in_another_order_of_addition_are_the_same() -> None:
 
 def test_a_count_of_few_paths_is_compared_as_the_share_that_it_is() -> None:
     few, none = Estimate(None, 0.001, 0.02, n=400, count=3, reason="fewer than 10 paths"), Estimate(None, reason="no")
-    assert (value_of(few), value_of(none)) == (3 / 400, None)
+    assert (rate(few), rate(none)) == (3 / 400, None)
     gap = by_intervals(few, Estimate(0.3, 0.26, 0.34, n=400, count=120))
     assert gap is not None and gap.p < 1e-6
     assert by_intervals(few, none) is None

@@ -25,7 +25,7 @@ from typing import Any
 
 from scenario_gen.errors import ScenarioError
 from scenario_gen.pipeline import open_study
-from scenario_gen.pipeline.identity import device_of, hash_of, spec_sum, versions
+from scenario_gen.pipeline.identity import device_of, spec_sum, versions
 from scenario_gen.pipeline.proof import finished as folder_of
 from scenario_gen.pipeline.proof.again import Again, prove_paths
 from scenario_gen.pipeline.stress.events import kept_events, with_cases
@@ -37,6 +37,7 @@ from scenario_gen.store import certificate as certificates
 from scenario_gen.store.certificate import Certificate, ChosenPaths, Proof, ProvedPaths
 from scenario_gen.store.folder import RunFolder, calibration_folder
 from scenario_gen.store.results import StressRun
+from scenario_gen.values import hash_of
 
 USUAL_PATHS = 50  # that are drawn
 

@@ -12,8 +12,9 @@ from scenario_gen.backtest.account import TITLES
 from scenario_gen.backtest.broker import LOSS_RULES
 from scenario_gen.report.numbers import plain, share
 from scenario_gen.report.table import Answer, Column, Placed, PlacedScenario, Row, Table, tabulate
-from scenario_gen.report.tables.outcomes import group_row, rate
+from scenario_gen.report.tables.outcomes import group_row
 from scenario_gen.report.words import Piece, Sentence, of_paths, plural, say
+from scenario_gen.stats.estimate import rate
 from scenario_gen.store.results import StressRun
 
 QUESTION = "Would it pass the account’s rules?"

@@ -49,7 +49,7 @@ from scenario_gen.report.table import (
     tabulate,
 )
 from scenario_gen.report.words import name
-from scenario_gen.stats.estimate import Estimate
+from scenario_gen.stats.estimate import Estimate, rate
 from scenario_gen.store.results import StressRun
 
 LABEL = "l vd"
@@ -87,13 +87,6 @@ def _decisive(strategy: StrategyResult, limit: float | None) -> Figure:
 
 def _figure(placed: Placed, figure: Figure, form: str) -> Shown:
     return show(Ref(figure.estimate, placed.find(figure.path).at), form, decimals=2)
-
-
-def rate(estimate: Estimate) -> float | None:
-    """Return a share as a number for ranks and ranges, also where it is too rare to be shown as a rate."""
-    if estimate.value is None and estimate.count is not None and estimate.n:
-        return estimate.count / estimate.n
-    return estimate.value
 
 
 def realised_metric(strategy: StrategyResult, key: str) -> float | None:
