@@ -22,7 +22,6 @@ from scenario_gen.pipeline.book.judge import forecast_the_book, judge_assets, ju
 from scenario_gen.pipeline.book.trade import compare_books, hold_books_against, probe_books, trade_books
 from scenario_gen.pipeline.identity import device_of, versions
 from scenario_gen.pipeline.opening import sample
-from scenario_gen.pipeline.plan.foretell import Foretelling
 from scenario_gen.pipeline.plan.plan import LookedAt, RunPlan, plan_of
 from scenario_gen.pipeline.stages import (
     compare_generators,
@@ -149,8 +148,6 @@ def run_spec(
         if (known := _finished(opened)) is not None:
             return known
         study = with_cases(opened)
-        heard = Foretelling(progress, study.grounds, strategies=len(study.alone), workers=queue.workers)
-        study = replace(study, progress=heard)
         results, findings = tell(BOOK_RUN if study.books else RUN, study, Results())
         return _finish(study, results, findings, loaded, command)
 

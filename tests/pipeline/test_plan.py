@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,12 +118,6 @@ def test_forecasts_of_the_past_are_counted_once_for_scenarios_that_share_them(tm
 # --- A long run says so by itself ---
 
 
-class _Heard(SilentProgress):
-    @contextmanager
-    def stage(self, title: str, total: int) -> Iterator[Any]:
-        yield lambda steps: None
-
-
 def _ground(name: str, count: int) -> Any:
     paths = SimpleNamespace(count=count, block=64)
     scenario = SimpleNamespace(paths=paths, reweight=None)
@@ -135,27 +127,25 @@ def _ground(name: str, count: int) -> Any:
 @pytest.mark.parametrize(("seconds", "notes"), [(0.1, 0), (30.0, 1)])
 def test_a_run_tells_once_how_long_it_takes_where_that_is_long(seconds: float, notes: int) -> None:
     now = [0.0]
-    heard = _Heard()
+    heard = SilentProgress()
     grounds = [_ground("base", 640), _ground("wild", 640)]
-    progress = Foretelling(heard, grounds, strategies=2, clock=lambda: now[0])
-    for name in ("base", "wild"):
-        with progress.stage(f"{name}: sampling 640 paths", 200), progress.stage(f"{name}: backtesting", 20) as tested:
-            tested(4)  # two blocks of two strategies are there
-            for _ in range(16):
-                now[0] += seconds / 2
-                tested(1)
+    run = Foretelling(heard, grounds, clock=lambda: now[0])
+    for _ in grounds:
+        run.begin(2)  # two blocks are there
+        for _ in range(8):
+            now[0] += seconds
+            run.finish()
     assert len(heard.notes) == notes
     if notes:  # 17 of 20 blocks are left when the first is done: 17 x 30 s x .75 to 1.35
         assert "the first of 18 blocks took 30.0 s: sampling and backtesting take 6 to 11 minutes" in heard.notes[0]
 
 
 def test_workers_share_what_is_left() -> None:
-    now, heard, grounds = [0.0], _Heard(), [_ground("base", 640), _ground("wild", 640)]
-    progress = Foretelling(heard, grounds, strategies=2, workers=4, clock=lambda: now[0])
-    with progress.stage("2 scenarios: backtesting", 40) as tested:
-        tested(0)
-        now[0] = 60.0
-        tested(2)
+    now, heard, grounds = [0.0], SilentProgress(), [_ground("base", 640), _ground("wild", 640)]
+    run = Foretelling(heard, grounds, workers=4, clock=lambda: now[0])
+    run.begin(0)
+    now[0] = 60.0
+    run.finish()
     assert "take 3.6 to 6.4 minutes more" in heard.notes[0]  # 19 x 60 s / 4 x .75 to 1.35
 
 

@@ -24,6 +24,7 @@ from scenario_gen.execute.queue import HERE
 from scenario_gen.files import write_bytes
 from scenario_gen.generators.draws import Block, plan_blocks
 from scenario_gen.pipeline.blocks.block import FRAMES, Draw, Drawn, checked_candles, is_kept, island_record, run_block
+from scenario_gen.pipeline.plan.foretell import Foretelling
 from scenario_gen.pipeline.prepared import Prepared
 from scenario_gen.pipeline.stress.events import case_of
 from scenario_gen.pipeline.stress.shocks import draw_of
@@ -176,17 +177,23 @@ def compute_blocks(study: Study, wanted: Wanted = every) -> None:
         ExecuteError: the workers are lost.
     """
     own = [ground for ground in study.grounds if ground.scenario.reweight is None]  # others' paths are weighed
+    heard = Foretelling(study.progress, own, workers=study.queue.workers)
     for shocks in (False, True):  # shocks take the paths of other scenarios
         wave = [ground for ground in own if bool(ground.scenario.shocks) == shocks]
         plain = [ground for ground in wave if not ground.split]
         for together in [[ground] for ground in plain] if study.queue is HERE else [plain]:
-            run_blocks(study, together, wanted)
+            run_blocks(study, together, wanted, heard)
         for ground in (ground for ground in wave if ground.split):
             run_islands(study, ground)
 
 
-def run_blocks(study: Study, grounds: Sequence[Prepared], wanted: Wanted = every) -> None:
-    """Compute the wanted blocks of scenarios that need nothing of each other; as :func:`compute_blocks`."""
+def run_blocks(
+    study: Study, grounds: Sequence[Prepared], wanted: Wanted = every, heard: Foretelling | None = None
+) -> None:
+    """Compute the wanted blocks of scenarios that need nothing of each other; as :func:`compute_blocks`.
+
+    ``heard`` tells how long all take once the first is done.
+    """
     if not grounds:
         return
     plans = {ground.name: ground.scenario.paths for ground in grounds}
@@ -206,7 +213,11 @@ def run_blocks(study: Study, grounds: Sequence[Prepared], wanted: Wanted = every
         sampled.leave_out(total - sum(bars[piece.scenario] for piece in missing))
         tested.leave_out(many * (len(planned) - len(missing)))
         work = Delivered.of(Blocks(grounds, study.grounds, study.alone, study.store, sampled, tested))
+        if heard is not None:
+            heard.begin(len(planned) - len(missing))
         for piece, paths in _computed(study, work, missing):
+            if heard is not None:
+                heard.finish()
             sampled.finish(bars[piece.scenario])
             tested.finish(many)
             kept[piece.scenario] += paths

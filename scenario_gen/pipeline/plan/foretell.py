@@ -6,8 +6,7 @@ Knows blocks of scenarios and a clock, and nothing of what is done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scenario_gen.generators.draws import plan_blocks
@@ -39,13 +38,11 @@ class Between:
 
 
 class Foretelling:
-    """Progress that passes everything on, and tells once how long a run takes, by the first block that it makes.
+    """Tells once, by the first block that a run makes, how long the others take, where that is long.
 
     Args:
-        progress: who hears of stages and notes.
-        grounds: of the run.
-        strategies: that trade each scenario by itself; a block ends with the last of them, or where there is none with
-            its last bar.
+        progress: who is told.
+        grounds: whose blocks are made; islands of an event, of which nobody knows how many, are not counted.
         workers: that make blocks side by side.
         clock: seconds.
     """
@@ -55,44 +52,24 @@ class Foretelling:
         progress: Progress,
         grounds: Sequence[Prepared],
         *,
-        strategies: int,
         workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         own = [ground for ground in grounds if ground.scenario.reweight is None and not ground.split]
         self._progress, self._clock, self._workers = progress, clock, workers
-        self._blocks = sum(map(blocks_of, own))
-        self._each = strategies or (len(own[0].timestamps) if own else 1)
-        word = "backtesting" if strategies else "sampling"
-        self._titles = (*(f"{ground.name}: {word}" for ground in own), f"{len(own)} scenarios: {word}")
-        self._quiet = not own  # once it has told, or knows that the run is short
+        self._left, self._began = sum(map(blocks_of, own)), 0.0
+        self._quiet = False  # once it has told, or knows that the run is short
 
-    @contextmanager
-    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Open a stage; of blocks, look at the clock when their first is done."""
-        with self._progress.stage(title, total) as advance:
-            watched = total and not self._quiet and title.startswith(self._titles)
-            yield self._watching(advance) if watched else advance
+    def begin(self, kept: int) -> None:
+        """Look at the clock before the first block; so many of the scenario are there from an earlier run."""
+        if not self._quiet:
+            self._left, self._began = self._left - kept, self._clock()
 
-    def _watching(self, advance: Callable[[int], None]) -> Callable[[int], None]:
-        began, done, kept = 0.0, 0, -1
-
-        def watched(steps: int) -> None:
-            nonlocal began, done, kept
-            advance(steps)
-            if kept < 0:  # the first call says what is there from an earlier run
-                kept, began = steps // self._each, self._clock()
-                return
-            done += steps
-            if done >= self._each and not self._quiet:
-                self._quiet = True
-                self._tell(self._clock() - began, kept)
-
-        return watched
-
-    def _tell(self, seconds: float, kept: int) -> None:
-        """Say how long the blocks take that are left, where that is long."""
-        left = self._blocks - kept - 1
+    def finish(self) -> None:
+        """Note that a block is done; the first of all is what tells."""
+        if self._quiet:
+            return
+        self._quiet, left, seconds = True, self._left - 1, self._clock() - self._began
         about = Between.about(left * seconds / self._workers, SURE)
         if about.high < LONG:
             return
@@ -100,10 +77,6 @@ class Foretelling:
             f"the first of {left + 1:,} blocks took {seconds:.1f} s: sampling and backtesting take {lasting(about)} "
             "more if all are like it, and what judges them comes after (run --plan tells everything beforehand)"
         )
-
-    def note(self, text: str) -> None:
-        """Pass the line on."""
-        self._progress.note(text)
 
 
 def lasting(seconds: Between) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from scenario_gen.backtest.metrics import drawdown
 from scenario_gen.backtest.topk import Desk, DeskTerms, Tape, TopAccount, even_out, exchange, trade
 from scenario_gen.errors import DataError
 from scenario_gen.finding import CROSS_SECTION, LOOK_AHEAD, Finding, Label
@@ -212,7 +213,7 @@ def _traded(
 
 
 def _fall(curve: Floats) -> float:
-    return float(np.max(1 - curve / np.maximum.accumulate(curve)))
+    return float(drawdown(curve[None]).max())
 
 
 def beside(ours: Traded, other: Traded, account: TopAccount, per_year: float) -> BesideBenchmark:
