@@ -6,7 +6,6 @@ This room puts the others in order and owns nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
