@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scenario_gen.errors import DataError
+from scenario_gen.files import user_path
 from scenario_gen.market import query_process
 from scenario_gen.market.columns import INSTRUMENT_NAMES, TIME_NAMES, VENDOR_NAMES, canonical, counts
 from scenario_gen.market.parquet import frame_of
@@ -46,7 +47,7 @@ def read_query(sql: str, base: Path, folder: str | None = None, *, name: str = "
             fix="pip install 'scenario-gen[duckdb]'",
         )
     place = (base if str(base) else Path.cwd()).resolve()
-    more = None if folder is None else (place / Path(folder).expanduser()).resolve()
+    more = None if folder is None else (place / user_path(folder)).resolve()
     if more is not None and not more.is_dir():
         raise DataError(f"data.folder is {folder!r}, and there is no such folder", fix="correct data.folder")
     asked = {"sql": sql, "folders": [str(place), *([] if more is None else [str(more)])]}

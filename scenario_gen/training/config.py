@@ -173,6 +173,10 @@ class StageConfig(_Section):
         "float32", description="of products and activations; weights, sums and losses stay float32"
     )
     warmup: int = Field(100, ge=0)
+    cosine_steps: int | None = Field(None, ge=1, description="the step that the cosine would end at; default: the last")
+    cool_from: int | None = Field(
+        None, ge=0, description="the step from which the rate falls in a straight line to its end at the last step"
+    )
     weight_decay: float = Field(0.01, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     average: float = Field(0.999, ge=0, lt=1, description="decay of the running average of the weights")

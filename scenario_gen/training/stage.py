@@ -28,11 +28,18 @@ BLOCKS = frozenset({"transformer", "encoder", "decoder", "dep_layer"})  # module
 
 
 def rate_share(config: StageConfig, step: int) -> float:
-    """Return the share of the peak rate at a step: linear warm-up, then a cosine down to ``final_rate``."""
+    """Return the share of the peak rate at a step.
+
+    A linear warm-up, then a cosine down to ``final_rate`` at the last step, or at ``cosine_steps``, which it leaves at
+    ``cool_from`` for a straight line that ends at the last step.
+    """
     if step < config.warmup:
         return (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    reached = step if config.cool_from is None else min(step, config.cool_from)
+    done = (reached - config.warmup) / max(1, (config.cosine_steps or config.steps) - config.warmup)
+    share = config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    cooled = (step - reached) / max(1, config.steps - reached)
+    return share + (config.final_rate - share) * cooled
 
 
 class Optimizer:

@@ -34,6 +34,15 @@ def test_the_share_of_the_peak_rate_by_hand() -> None:
     assert rate_share(StageConfig(steps=3, warmup=0, final_rate=0.0), 3) == pytest.approx(0.0)
 
 
+def test_a_training_that_ends_early_follows_the_longer_cosine_and_then_a_straight_line() -> None:
+    short = StageConfig(steps=60, cosine_steps=100, cool_from=40, warmup=10, final_rate=0.1)
+    long = StageConfig(steps=100, warmup=10, final_rate=0.1)
+    assert [rate_share(short, step) for step in range(41)] == [rate_share(long, step) for step in range(41)]
+    falling = np.diff([rate_share(short, step) for step in range(40, 61)])
+    assert falling == pytest.approx([(0.1 - rate_share(long, 40)) / 20] * 20)
+    assert rate_share(short, 60) == pytest.approx(0.1)
+
+
 def test_muon_takes_the_matrices_of_blocks_and_adamw_all_else() -> None:
     """Its first step moves a matrix by an orthogonal one: every singular value of the change is near the rate.
 
