@@ -160,8 +160,14 @@ def load_checkpoint(folder: Path, *, tokenizer_folder: Path | None = None, name:
     )
 
 
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a checkpoint in the layout described at the top of this module.
+
+    Args:
+        checkpoint: what to write.
+        folder: made where it is missing.
+        dtype: what weights are stored as: float16 halves the files, and the folder is then another model than the one
+            in memory, by up to 5e-4 of each weight.
 
     Raises:
         StoreError: the disk refuses.
@@ -173,10 +179,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         "max_context": checkpoint.max_context,
         "dependency_form": checkpoint.dependency_form,
         "cell_log_volume": None if volumes is None else [round(float(v), 6) for v in volumes],
-        "training": checkpoint.provenance,
+        "training": checkpoint.provenance | {"weights": str(dtype).removeprefix("torch.")},
     }
-    save_network(checkpoint.model, folder / "model")
-    save_network(checkpoint.tokenizer, folder / "tokenizer")
+    save_network(checkpoint.model, folder / "model", dtype)
+    save_network(checkpoint.tokenizer, folder / "tokenizer", dtype)
     write_bytes(folder / EXTRAS, (json.dumps(extras, indent=1) + "\n").encode(), "folder")
     write_sums(folder, OWN_FILES)
 

@@ -189,15 +189,23 @@ class Stored(nn.Module, Generic[Config]):
 Network = TypeVar("Network", bound=Stored[Any])
 
 
-def save_network(network: Stored[Any], folder: Path) -> None:
+def save_network(network: Stored[Any], folder: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write one network's ``config.json`` and ``model.safetensors``, each whole or not at all.
+
+    Args:
+        network: whose weights.
+        folder: made where it is missing.
+        dtype: what they are stored as; ``load_network`` makes float32 of it.
 
     Raises:
         StoreError: the disk refuses.
     """
     shapes = json.dumps(network.config.to_mapping(), indent=1) + "\n"
     write_bytes(folder / CONFIG, shapes.encode(), "folder")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
     write_bytes(folder / WEIGHTS, save(tensors), "folder")
 
 

@@ -88,7 +88,8 @@ def _shape(checkpoint: Checkpoint) -> str:
         f"Representation `{checkpoint.representation.kind}`; {model.s1_bits}+{model.s2_bits} bits; model "
         f"{model.n_layers} layers, d_model {model.d_model}, {parameters[0]:,} parameters; tokenizer d_model "
         f"{tokenizer.d_model}, {parameters[1]:,} parameters; window {checkpoint.max_context} bars; dependency layer in "
-        f"its {checkpoint.dependency_form} form, in training and sampling alike. float32 safetensors."
+        f"its {checkpoint.dependency_form} form, in training and sampling alike. Stored as "
+        f"{checkpoint.provenance.get('weights', 'float32')} safetensors."
     )
 
 

@@ -39,6 +39,23 @@ def test_a_checkpoint_survives_the_disk(tiny_checkpoint: Checkpoint, tmp_path: P
         assert torch.equal(again.model.state_dict()[name], tensor), name
 
 
+def test_half_the_bytes_keep_eleven_bits_of_every_weight(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """float16 rounds to 11 significant bits, a relative error of 2^-11; below 6.1e-5 to steps of 2^-24."""
+    save_checkpoint(tiny_checkpoint, tmp_path / "whole")
+    save_checkpoint(tiny_checkpoint, tmp_path / "half", torch.float16)
+    sizes = [(tmp_path / name / "model" / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    half = load_checkpoint(tmp_path / "half")
+    assert half.provenance["weights"] == "float16"
+    assert load_checkpoint(tmp_path / "whole").provenance["weights"] == "float32"
+    for name, tensor in tiny_checkpoint.model.state_dict().items():
+        read = half.model.state_dict()[name]
+        assert read.dtype == tensor.dtype
+        torch.testing.assert_close(read, tensor, rtol=2**-11, atol=2**-25)
+    save_checkpoint(half, tmp_path / "again")
+    assert load_checkpoint(tmp_path / "again").provenance["weights"] == "float32"
+
+
 def test_a_published_folder_gets_levels_and_the_decode_form(golden_folder: Path) -> None:
     checkpoint = load_checkpoint(golden_folder / "model", tokenizer_folder=golden_folder / "tokenizer")
     assert checkpoint.representation.kind == "levels"
