@@ -24,7 +24,7 @@ AnomalyKind = Literal["stale", "gap", "jump", "order", "no_volume", "revised", "
 
 
 @dataclass(frozen=True)
-class Ranks:
+class LogRanks:
     """Where what came ranked among the values of one number that was forecast."""
 
     number: str  # return_1, return_6, .., log_volatility
@@ -43,7 +43,7 @@ class Ranks:
 class CrpsPair:
     """The mean score of ours and of one baseline on the same forecasts; lower is better."""
 
-    number: str  # as of :class:`Ranks`
+    number: str  # as of :class:`LogRanks`
     baseline: str  # its name
     ours: float
     theirs: float
@@ -91,7 +91,7 @@ class LogFigures:
     revised: int  # bars that came again with other values; the first are judged by
     first: str  # stamp of the bar that the first forecast followed; "" without any
     last: str  # likewise the last
-    ranks: list[Ranks]
+    ranks: list[LogRanks]
     crps: list[CrpsPair]
     drift: list[LogDrift]
     test: SequentialTest
