@@ -15,9 +15,10 @@ from scenario_gen.stats.estimate import Estimate
 from scenario_gen.stats.ranks import Coverage
 from scenario_gen.store.reports import PredictionReport
 
-Course = Literal["consistent", "drifting", "outside"]  # of a strategy's realised equity among the paths promised
+# Of a strategy's realised equity among the paths promised; undecided where nothing came yet or paths are too few.
+Course = Literal["consistent", "drifting", "outside", "undecided"]
 Regime = Literal["calm", "usual", "turbulent", "unknown"]
-AnomalyKind = Literal["stale", "gap", "jump", "order", "no_volume", "revised", "source"]
+AnomalyKind = Literal["stale", "gap", "jump", "still", "order", "no_volume", "revised", "source"]
 
 
 # --- The log of forecasts, held against what came ---
@@ -131,14 +132,22 @@ class StrategyWatch:
 
     strategy: str
     course: Course
-    since: str  # stamp of the bar that the promise followed
+    since: str  # stamp of the bar that the promise at hand followed; "" without any
     bars: int  # that came since
     realised: float  # total return since
-    promised: dict[str, float]  # quantiles of the paths' total return at the same bar, by level 0.05, .., 0.95
-    evidence: float  # e-value against the promise
-    threshold: float  # outside from here: at most 1 / threshold of calibrated promises ever get there
-    words: str
-    equity: list[float] = field(default_factory=list)  # realised equity over that at the promise, by bar
+    promised: dict[str, float]  # quantiles of the paths' total return at the same bar, by level 0.05, 0.5, 0.95
+    band_p: float | None  # share of the promised paths that ever stray as far as the realised equity did; None: no bar
+    evidence: float  # e-value of the ranks of finished promises, at its highest
+    threshold: float  # drifting from here: promises that are kept ever get there with at most 1 / threshold
+    direction: str  # where those ranks lean: "below", "above", ""
+    promises: int  # held against what came, none of which overlap
+    finished: int  # of these
+    left_bands: int  # of the finished: whose band was left at the rate of "outside"
+    words: str  # the numbers that the course rests on
+    false_alarms: str  # the rates at which a strategy that keeps its promises is called otherwise
+    equity: list[float] = field(default_factory=list)  # realised equity over that at the promise, by bar, from 1 on
+    # quantiles of the same on the promised paths, by level and bar of the whole promise
+    bands: dict[str, list[float]] = field(default_factory=dict)
 
 
 # --- All together ---

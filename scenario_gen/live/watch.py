@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scenario_gen.live.results import Course, StrategyWatch
+
 Floats = NDArray[np.float64]
-State = Literal["consistent", "drifting", "outside", "undecided"]
 
 OUTSIDE = 0.01  # rate of false alarms of "outside", per promise
 DRIFTING = 0.025  # of "drifting": by the band per promise, and by the ranks ever
@@ -39,6 +39,7 @@ QUANTILES = (0.05, 0.5, 0.95)
 class Promise:
     """A strategy's equity on the paths of one forecast, and what came of it so far."""
 
+    since: str  # stamp of the bar that it followed
     timestamps: pd.DatetimeIndex  # [bar] of the paths
     equity: Floats  # float64 [path, bar + 1]: from the start, before the first bar, on
     realised: Floats  # float64 [k + 1], k <= bars: the same of what came
@@ -76,26 +77,7 @@ class Promise:
         return np.asarray(self.realised / self.realised[0])
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What is said of a strategy."""
-
-    strategy: str
-    state: State
-    reason: str  # a sentence with the numbers it rests on
-    false_alarms: str  # the rates of the states, in words
-    promises: int  # held against what came, none of which overlap
-    finished: int  # of these
-    bars: int  # that came of the promise at hand
-    band_p: float | None  # of the promise at hand: share of paths that ever stray as far
-    left_bands: int  # finished promises whose band was left at the rate of "outside"
-    evidence: float  # the wealth of the bets on ranks, at its highest; 1 where nothing was bet
-    direction: str  # where the ranks of finished promises lean: below, above, or ""
-    quantiles: dict[str, list[float]]  # of the promise at hand, by level: equity / start at each of its bars
-    realised: list[float]  # the same of what came
-
-
-def watch(strategy: str, promises: Sequence[Promise], *, seed: int) -> Watched:
+def watch(strategy: str, promises: Sequence[Promise], *, seed: int) -> StrategyWatch:
     """Hold what came against what was promised.
 
     Args:
@@ -109,28 +91,34 @@ def watch(strategy: str, promises: Sequence[Promise], *, seed: int) -> Watched:
     """
     held = apart(promises)
     at_hand = held[-1] if held else None
+    bands = {} if at_hand is None else _quantiles(at_hand)
+    growth = [] if at_hand is None else at_hand.realised_growth.tolist()
     finished = [promise for promise in held if promise.is_over]
     wealth, direction = evidence([rank(promise, seed, at) for at, promise in enumerate(finished)])
     p = band_p(at_hand) if at_hand is not None and at_hand.bars else None
     few = [len(promise.equity) for promise in held if len(promise.equity) < FEWEST_PATHS]
-    state, reason = _judged(p, wealth, direction, len(finished), few)
-    return Watched(
+    course, words = _judged(p, wealth, direction, len(finished), few)
+    return StrategyWatch(
         strategy=strategy,
-        state=state,
-        reason=reason,
+        course=course,
+        since="" if at_hand is None else at_hand.since,
+        bars=0 if at_hand is None else at_hand.bars,
+        realised=growth[-1] - 1 if growth else 0.0,
+        promised={key: values[len(growth) - 1] - 1 for key, values in bands.items()},
+        band_p=p,
+        evidence=wealth,
+        threshold=1 / DRIFTING,
+        direction=direction,
+        promises=len(held),
+        finished=len(finished),
+        left_bands=sum(band_p(promise) <= OUTSIDE for promise in finished),
+        words=words,
         false_alarms=(
             f"a strategy that keeps its promises is called outside in at most {OUTSIDE:.0%} of promises, and drifting "
             f"by its band in at most {DRIFTING:.1%} of promises and by its ranks ever with at most {DRIFTING:.1%}"
         ),
-        promises=len(held),
-        finished=len(finished),
-        bars=0 if at_hand is None else at_hand.bars,
-        band_p=p,
-        left_bands=sum(band_p(promise) <= OUTSIDE for promise in finished),
-        evidence=wealth,
-        direction=direction,
-        quantiles={} if at_hand is None else _quantiles(at_hand),
-        realised=[] if at_hand is None else at_hand.realised_growth.tolist(),
+        equity=growth,
+        bands=bands,
     )
 
 
@@ -195,7 +183,7 @@ def evidence(ranks: Sequence[float]) -> tuple[float, str]:
     return highest, max(wealth, key=lambda name: wealth[name][at]) if highest > 1 else ""
 
 
-def _judged(p: float | None, wealth: float, direction: str, finished: int, few: Sequence[int]) -> tuple[State, str]:
+def _judged(p: float | None, wealth: float, direction: str, finished: int, few: Sequence[int]) -> tuple[Course, str]:
     if few:
         return "undecided", f"a promise has {min(few)} paths, and the rates need at least {FEWEST_PATHS}"
     if p is None:

@@ -20,7 +20,7 @@ def walks(rng: np.random.Generator, count: int, drift: float = 0.0, size: float 
 
 def promise(equity: np.ndarray, came: np.ndarray, number: int = 0) -> Promise:
     begins = pd.Timestamp("2024-01-01") + pd.Timedelta(hours=number * BARS)
-    return Promise(pd.date_range(begins, periods=BARS, freq="h"), equity, came)
+    return Promise(str(begins), pd.date_range(begins, periods=BARS, freq="h"), equity, came)
 
 
 def test_a_strategy_that_keeps_its_promise_leaves_its_band_at_the_stated_rate_over_all_looks():
@@ -54,7 +54,7 @@ def test_a_planted_drift_that_no_band_shows_is_found_by_the_ranks_of_some_promis
     )  # per bar: three quarters of a deviation per promise, whose bars are 1.4 % wide
     held = [promise(walks(rng, PATHS), walks(rng, 1, drift=-loss)[0], number) for number in range(50)]
     watched = watch("loser", held, seed=1)
-    assert (watched.state, watched.direction, watched.finished) == ("drifting", "below", 50)
+    assert (watched.course, watched.direction, watched.finished) == ("drifting", "below", 50)
     assert watched.band_p is not None and watched.band_p > DRIFTING  # the band of the last promise shows nothing
     # such a loss passes 40 after 27 promises in the median, and within 45 in nine cases of ten (200 simulated)
     at = [evidence([rank(each, 1, number) for number, each in enumerate(held[:count])])[0] for count in (10, 45)]
@@ -67,32 +67,32 @@ def test_an_equity_beyond_all_promised_paths_is_outside_and_one_among_them_is_co
     crash = np.ones(4)
     crash[-1] = 0.7  # ten deviations of three bars
     watched = watch("crash", [promise(paths, crash)], seed=1)
-    assert watched.state == "outside"
+    assert watched.course == "outside"
     assert watched.band_p == pytest.approx(1 / (PATHS + 1))
-    assert "at most 1%" in watched.reason
+    assert "at most 1%" in watched.words
     middle = watch("middle", [promise(paths, np.median(paths, axis=0))], seed=1)
-    assert middle.state == "consistent"
-    assert middle.quantiles["0.5"] == pytest.approx(middle.realised)
+    assert middle.course == "consistent"
+    assert middle.bands["0.5"] == pytest.approx(middle.equity)
 
 
 def test_nothing_is_said_of_few_paths_or_before_a_bar_came():
     rng = np.random.default_rng(7)
-    assert watch("young", [promise(walks(rng, PATHS), np.ones(1))], seed=1).state == "undecided"
+    assert watch("young", [promise(walks(rng, PATHS), np.ones(1))], seed=1).course == "undecided"
     few = watch("few", [promise(walks(rng, 50), np.array([1.0, 0.1]))], seed=1)
-    assert few.state == "undecided"
-    assert "50 paths" in few.reason
-    assert watch("new", [], seed=1).state == "undecided"
+    assert few.course == "undecided"
+    assert "50 paths" in few.words
+    assert watch("new", [], seed=1).course == "undecided"
 
 
 def test_a_strategy_that_never_trades_is_consistent_until_it_moves():
     flat = np.ones((PATHS, BARS + 1))
     held = [promise(flat, np.ones(BARS + 1), number) for number in range(50)]
     still = watch("idle", held, seed=1)
-    assert still.state == "consistent"  # ties are broken by chance, so that fifty of them are no drift
+    assert still.course == "consistent"  # ties are broken by chance, so that fifty of them are no drift
     assert still.band_p == 1.0
     moved = np.ones(BARS + 1)
     moved[-1] = 0.999
-    assert watch("idle", [promise(flat, moved)], seed=1).state == "outside"
+    assert watch("idle", [promise(flat, moved)], seed=1).course == "outside"
 
 
 def test_promises_that_share_bars_are_not_counted_twice():
@@ -100,6 +100,7 @@ def test_promises_that_share_bars_are_not_counted_twice():
     paths = walks(rng, PATHS)
     hourly = [
         Promise(
+            str(hour),
             pd.date_range(pd.Timestamp("2024-01-01") + pd.Timedelta(hours=hour), periods=BARS, freq="h"),
             paths,
             paths[0],
