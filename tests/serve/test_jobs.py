@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scenario_gen.errors import StoreError
+from scenario_gen.serve.jobs import Job, JobStore, NoSuchJob, NotNow, TooManyJobs
+from scenario_gen.serve.workers import MAX_ATTEMPTS, Workers
+from tests.serve.tiny import REPOSITORY, TINY, until
+
+SLOW = "import sys, time; print('sampling: 3 of 10', file=sys.stderr, flush=True); time.sleep(60)"
+TOLD = "reading ...\nreading: 1 of 1 in 0.1 s\nspec.yaml:3: bars: wrong"
+WRONG = f"import sys; print({TOLD!r}, file=sys.stderr); sys.exit(2)"
+FINE = 'print(\'{"findings": [{"label": "PASS"}, {"label": "WARN"}]}\')'
+BREACHED = f"{FINE}; raise SystemExit(3)"
+KILLED = "import os; os.kill(os.getpid(), 9)"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    return JobStore(tmp_path, most=3)
+
+
+class Pretended(Workers):
+    """Workers whose processes run a line of Python in place of a run."""
+
+    line = FINE
+
+    def command(self, job: Job) -> list[str]:
+        return [sys.executable, "-I", "-S", "-c", self.line]
+
+
+def pretended(line: str) -> Callable[[JobStore], Workers]:
+    return lambda store: type("Line", (Pretended,), {"line": line})(store, 1)
+
+
+def ended(store: JobStore, job: Job) -> Job:
+    until(lambda: store.get(job.id).ended is not None, 20)
+    return store.get(job.id)
+
+
+def test_a_job_is_on_the_disk_when_it_is_accepted_and_another_process_reads_it(store: JobStore) -> None:
+    job = store.submit(TINY, "tiny")
+    again = JobStore(store.root)
+    assert again.get(job.id) == job
+    assert again.spec_path(job).read_text() == TINY
+    assert (job.state, job.attempts, job.verdict) == ("queued", 0, None)
+    assert again.run_path(job).parent == store.root
+
+
+def test_the_job_that_waits_longest_is_taken_first_and_each_once(store: JobStore) -> None:
+    first, second = store.submit(TINY, "a"), store.submit(TINY, "b")
+    taken = [store.claim(), JobStore(store.root).claim(), store.claim()]
+    assert [job and job.id for job in taken] == [first.id, second.id, None]
+    assert [job.name for job in store.list()] == ["b", "a"]
+    assert store.counts()["running"] == 2
+
+
+def test_a_full_queue_refuses_a_job_and_keeps_those_that_it_has(store: JobStore) -> None:
+    waiting = [store.submit(TINY, "tiny").id for _ in range(3)]
+    with pytest.raises(TooManyJobs, match="3 jobs wait already"):
+        store.submit(TINY, "tiny")
+    assert [job.id for job in store.list()] == waiting[::-1]
+    assert len(list(store.folder.glob("*.yaml"))) == 3
+
+
+def test_a_job_is_called_off_and_resumed_only_in_states_that_allow_it(store: JobStore) -> None:
+    job = store.submit(TINY, "tiny")
+    with pytest.raises(NotNow, match="is queued"):
+        store.resume(job.id)
+    assert store.cancel(job.id).state == "cancelled"
+    with pytest.raises(NotNow, match="is cancelled"):
+        store.cancel(job.id)
+    assert store.claim() is None
+    assert store.resume(job.id).state == "queued"
+    with pytest.raises(NoSuchJob, match="there is no job"):
+        store.get("../../etc/passwd")
+
+
+def test_what_was_running_when_a_server_ended_waits_again_though_the_queue_is_full(store: JobStore) -> None:
+    store.submit(TINY, "tiny")
+    store.claim()
+    for _ in range(3):
+        store.submit(TINY, "tiny")
+    assert len(store.recover()) == 1
+    assert store.counts()["queued"] == 4
+
+
+def test_a_name_that_is_no_file_name_gives_a_folder_below_the_root(store: JobStore) -> None:
+    job = store.submit(TINY, "../../Base ..")
+    assert store.run_path(job).resolve().parent == store.root
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "code", "verdict"), [(FINE, "done", 0, "WARN"), (BREACHED, "done", 3, "WARN")]
+)
+def test_a_run_that_finished_is_done_with_the_worst_label_of_its_findings(
+    store: JobStore, line: str, state: str, code: int, verdict: str
+) -> None:
+    with pretended(line)(store):
+        job = ended(store, store.submit(TINY, "tiny"))
+    assert (job.state, job.exit_code, job.verdict) == (state, code, verdict)
+
+
+def test_a_users_mistake_fails_the_job_in_the_words_of_the_command_line(store: JobStore) -> None:
+    with pretended(WRONG)(store):
+        job = ended(store, store.submit(TINY, "tiny"))
+    assert (job.state, job.exit_code, job.error) == ("failed", 2, "spec.yaml:3: bars: wrong")
+
+
+def test_a_process_that_is_killed_again_and_again_is_given_up(store: JobStore) -> None:
+    with pretended(KILLED)(store):
+        job = ended(store, store.submit(TINY, "tiny"))
+    assert (job.state, job.exit_code, job.attempts) == ("failed", -9, MAX_ATTEMPTS)
+    assert "killed by signal 9" in job.error
+
+
+def test_a_cancelled_job_is_killed_and_one_that_a_server_leaves_waits_for_the_next(store: JobStore) -> None:
+    with pretended(SLOW)(store):
+        job = store.submit(TINY, "tiny")
+        until(lambda: store.get(job.id).total == 10)
+        assert (store.get(job.id).stage, store.get(job.id).done) == ("sampling", 3)
+        store.cancel(job.id)
+        other = store.submit(TINY, "tiny")
+        until(lambda: store.get(other.id).total == 10)  # the one worker is free again
+    assert store.get(job.id).state == "cancelled"
+    assert (store.get(other.id).state, store.get(other.id).attempts) == ("queued", 0)
+
+
+def test_one_process_alone_works_on_the_jobs_of_a_root(store: JobStore) -> None:
+    with pretended(FINE)(store), pytest.raises(StoreError, match="is in use"), Workers(JobStore(store.root), 1):
+        pass
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from scenario_gen.serve.jobs import JobStore
+from scenario_gen.serve.workers import Workers
+with Workers(JobStore(Path(sys.argv[1])), 1):
+    time.sleep(120)
+"""
+
+
+def test_a_job_goes_on_after_the_server_was_killed_and_comes_to_the_same_bits(tmp_path: Path) -> None:
+    """The one test with real runs in processes: a kill -9 between two blocks, then a run that nothing disturbed."""
+    store = JobStore(tmp_path)
+    job = store.submit(TINY, "tiny")
+    command = [sys.executable, "-c", SERVER, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, cwd=REPOSITORY, env=env) as server:
+        blocks = store.run_path(job) / "blocks"
+        until(lambda: any(blocks.glob("*/*/done.json")))
+        server.send_signal(signal.SIGKILL)
+    assert store.get(job.id).state == "running"
+    undisturbed = store.submit(TINY, "tiny")
+    with Workers(store, 2, REPOSITORY):
+        until(lambda: store.counts()["done"] == 2)
+    ours, other = store.run_path(job), store.run_path(undisturbed)
+    for table in ("metrics.parquet", "candles.parquet"):
+        assert (ours / table).read_bytes() == (other / table).read_bytes()
+    assert json.loads((ours / "run.json").read_text())["name"] == "tiny"
+    assert store.get(job.id).verdict is not None
