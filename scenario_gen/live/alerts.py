@@ -29,9 +29,10 @@ from pydantic import Field, field_validator, model_validator
 
 from scenario_gen.errors import StoreError, printable
 from scenario_gen.files import write_bytes
+from scenario_gen.live.results import LiveReport
 from scenario_gen.reading.section import Section
 
-PAUSES = (1.0, 4.0, 16.0)  # seconds before the second try, and so on
+PAUSES = (1.0, 4.0, 16.0)  # seconds before the second try, the third, and every later one
 AGAIN = (408, 425, 429)  # of the 4xx that may pass with time; others say that the request is wrong
 MOST_SHOWN = 300  # characters of what a command wrote
 
@@ -46,7 +47,9 @@ class Receiver(Section):
         default=None, min_length=1, description="program and its arguments; started without a shell, reads JSON"
     )
     timeout: float = Field(default=10.0, gt=0, le=300, description="seconds until a try is given up")
-    tries: int = Field(default=3, ge=1, le=4, description="how often it is tried, after pauses of 1, 4 and 16 seconds")
+    tries: int = Field(
+        default=3, ge=1, le=10, description="how often it is tried, after pauses of 1, 4, 16, 16, .. seconds"
+    )
 
     @field_validator("webhook")
     @classmethod
@@ -119,6 +122,40 @@ class Delivery:
         return not self.problem
 
 
+def conditions_of(report: LiveReport) -> list[Condition]:
+    """Return what can change of a live forecast: whether it is calibrated, its input, its training, strategies."""
+    test, state = report.log.test, report.state
+    conditions = [
+        Condition(
+            "calibration",
+            {"FAIL": "lost", "WARN": "doubtful"}.get(test.label, "kept"),
+            test.label not in ("FAIL", "WARN"),
+            f"evidence {test.evidence:.3g} of {test.threshold:g} after {test.bars} bars, {test.highest:.3g} at most"
+            f"{f'; the paths look {test.leaning}' if test.leaning else ''}",
+        )
+    ]
+    if state is not None:
+        kinds = sorted({each.kind for each in state.anomalies})
+        conditions += [
+            Condition(
+                "input",
+                ", ".join(kinds) or "sound",
+                not kinds,
+                "; ".join(f"{each.stamp} {each.words}".strip() for each in state.anomalies) or "nothing is odd",
+            ),
+            Condition(
+                "training",
+                "may know these bars" if state.contamination.label == "WARN" else "clear",
+                state.contamination.label != "WARN",
+                state.contamination.reason,
+            ),
+        ]
+    return conditions + [
+        Condition(f"strategy {each.strategy}", each.course, each.course in ("consistent", "undecided"), each.words)
+        for each in report.strategies
+    ]
+
+
 def changes(name: str, at: str, conditions: Sequence[Condition], last: Mapping[str, str]) -> list[Alert]:
     """Return what is to be told: every state that is not the last one told, but no first state that is fine.
 
@@ -181,7 +218,7 @@ def deliver(alert: Alert, receiver: Receiver, *, sleep: Callable[[float], None] 
     number, problem = 0, ""
     for number in range(1, receiver.tries + 1):
         if number > 1:
-            sleep(PAUSES[number - 2])
+            sleep(PAUSES[min(number, len(PAUSES) + 1) - 2])
         problem, again = send(content, receiver)
         if not (problem and again):
             break

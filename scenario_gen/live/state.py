@@ -197,12 +197,12 @@ def _runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(places - np.maximum.accumulate(np.where(flags, 0, places)))
 
 
-def _first_of(found: list[Anomaly]) -> list[Anomaly]:
+def _first_of(anomalies: list[Anomaly]) -> list[Anomaly]:
     """Return the first few, and how many more there are as one."""
-    more = len(found) - MOST
+    more = len(anomalies) - MOST
     if more <= 0:
-        return found
-    return [*found[:MOST], Anomaly(found[0].kind, "", f"and {more} more of this kind")]
+        return anomalies
+    return [*anomalies[:MOST], Anomaly(anomalies[0].kind, "", f"and {more} more of this kind")]
 
 
 def _revision(fields: list[str], before: Floats, after: Floats, differs: NDArray[np.bool_]) -> str:
