@@ -51,7 +51,7 @@ main()
 """
 
 
-class Workers:
+class JobWorkers:
     """Processes that work on the jobs of a store, ``count`` at a time, while the block lasts.
 
     Args:

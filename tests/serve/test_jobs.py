@@ -12,7 +12,7 @@ import pytest
 
 from scenario_gen.errors import StoreError
 from scenario_gen.serve.jobs import Job, JobStore, NoSuchJob, NotNow, TooManyJobs
-from scenario_gen.serve.workers import MAX_ATTEMPTS, Workers
+from scenario_gen.serve.workers import MAX_ATTEMPTS, JobWorkers
 from tests.serve.tiny import REPOSITORY, TINY, until
 
 SLOW = "import sys, time; print('sampling: 3 of 10', file=sys.stderr, flush=True); time.sleep(60)"
@@ -28,8 +28,8 @@ def store(tmp_path: Path) -> JobStore:
     return JobStore(tmp_path, most=3)
 
 
-class Pretended(Workers):
-    """Workers whose processes run a line of Python in place of a run."""
+class Pretended(JobWorkers):
+    """JobWorkers whose processes run a line of Python in place of a run."""
 
     line = FINE
 
@@ -37,7 +37,7 @@ class Pretended(Workers):
         return [sys.executable, "-I", "-S", "-c", self.line]
 
 
-def pretended(line: str) -> Callable[[JobStore], Workers]:
+def pretended(line: str) -> Callable[[JobStore], JobWorkers]:
     return lambda store: type("Line", (Pretended,), {"line": line})(store, 1)
 
 
@@ -135,7 +135,7 @@ def test_a_cancelled_job_is_killed_and_one_that_a_server_leaves_waits_for_the_ne
 
 
 def test_one_process_alone_works_on_the_jobs_of_a_root(store: JobStore) -> None:
-    with pretended(FINE)(store), pytest.raises(StoreError, match="is in use"), Workers(JobStore(store.root), 1):
+    with pretended(FINE)(store), pytest.raises(StoreError, match="is in use"), JobWorkers(JobStore(store.root), 1):
         pass
 
 
@@ -143,8 +143,8 @@ SERVER = """
 import sys, time
 from pathlib import Path
 from scenario_gen.serve.jobs import JobStore
-from scenario_gen.serve.workers import Workers
-with Workers(JobStore(Path(sys.argv[1])), 1):
+from scenario_gen.serve.workers import JobWorkers
+with JobWorkers(JobStore(Path(sys.argv[1])), 1):
     time.sleep(120)
 """
 
@@ -161,7 +161,7 @@ def test_a_job_goes_on_after_the_server_was_killed_and_comes_to_the_same_bits(tm
         server.send_signal(signal.SIGKILL)
     assert store.get(job.id).state == "running"
     undisturbed = store.submit(TINY, "tiny")
-    with Workers(store, 2, REPOSITORY):
+    with JobWorkers(store, 2, REPOSITORY):
         until(lambda: store.counts()["done"] == 2)
     ours, other = store.run_path(job), store.run_path(undisturbed)
     for table in ("metrics.parquet", "candles.parquet"):
