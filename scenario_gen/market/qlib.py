@@ -32,6 +32,11 @@ _NAME = re.compile(r"[A-Za-z0-9_^=&$#-][A-Za-z0-9._^=&$#-]{0,63}")  # of an inst
 _DEVICE = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)  # which Qlib puts "_qlib_" before
 
 
+def is_provider(folder: Path) -> bool:
+    """Return whether a folder is laid out as a provider's."""
+    return (folder / "features").is_dir() and any((folder / "calendars").glob("*.txt"))
+
+
 class QlibProvider:
     """A folder that ``qlib.init(provider_uri=...)`` takes.
 

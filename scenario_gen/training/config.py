@@ -18,6 +18,7 @@ from scenario_gen.errors import CheckpointError, SpecError
 from scenario_gen.files import user_path
 from scenario_gen.kronos.config import ModelConfig, TokenizerConfig
 from scenario_gen.market.containers import BUILT_IN
+from scenario_gen.market.qlib import is_provider
 from scenario_gen.market.section import moment_of
 from scenario_gen.reading.words import bad_name, shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, read_text
@@ -64,13 +65,22 @@ class VectorbtData(_Section):
 
 
 class DataSource(_Section):
-    """Where bars come from: exactly one of folder, files, source and vectorbt."""
+    """Where bars come from: exactly one of folder, files, source (a built-in history, or qlib) and vectorbt."""
 
     folder: str | None = Field(None, description="folder with a manifest and one Parquet file per series")
     manifest: str = "manifest.csv"
     classes: tuple[str, ...] = Field((), description="with folder: asset classes to use; empty: all")
     files: tuple[str, ...] = Field((), description="CSV or Parquet files, one instrument each; * and ? are read")
-    source: Literal["sp500", "nasdaq"] | None = Field(None, description="a built-in history")
+    source: Literal["sp500", "nasdaq", "qlib"] | None = Field(
+        None, description="a built-in history; or qlib: instruments of a provider, adjusted as they are stored"
+    )
+    provider_uri: str | None = Field(None, min_length=1, description="of qlib: the folder, as qlib.init takes it")
+    instruments: str | tuple[str, ...] = Field(
+        "all",
+        min_length=1,
+        description="of qlib: a market, each bar of it within a stay; or names, with all their bars",
+    )
+    freq: str = Field("day", min_length=1, description="of qlib: the provider's bars")
     vectorbt: VectorbtData | None = None
     asset_class: str = Field("unlabelled", description="of files, source and vectorbt, for tables and balance")
     start: Day = Field(None, description="first day to use")
@@ -81,6 +91,10 @@ class DataSource(_Section):
         given = [name for name in PLACES if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(f"got {' and '.join(given) or 'none'} of {', '.join(PLACES)}; give exactly one")
+        if (self.source == "qlib") != (self.provider_uri is not None):
+            raise ValueError("source: qlib and provider_uri go together, expected both or none")
+        if self.source != "qlib" and (lost := {"instruments", "freq"} & self.model_fields_set):
+            raise ValueError(f"got {', '.join(sorted(lost))} without source: qlib, where alone it has a meaning")
         return self
 
     @property
@@ -88,7 +102,7 @@ class DataSource(_Section):
         """What to call the source in a message."""
         if self.vectorbt is not None:
             return f"{self.vectorbt.kind} of {', '.join(self.vectorbt.symbols)}"
-        return str(self.folder or self.source or ", ".join(self.files))
+        return str(self.folder or self.provider_uri or self.source or ", ".join(self.files))
 
 
 class Mixed(DataSource):
@@ -101,7 +115,10 @@ class DataConfig(DataSource):
     """Which bars, and which of them are kept out of training."""
 
     holdout_symbols: tuple[str, ...] = Field((), description="instruments that training never sees")
-    holdout_share: float = Field(0.12, gt=0, lt=0.5, description="last share of every series kept out of training")
+    holdout_share: float = Field(
+        0.12, gt=0, lt=0.5, description="last share of every series kept out of training; with qlib, of the days of all"
+    )
+    holdout_from: Day = Field(None, description="instead: first day kept out of training, the same for every series")
     short: Literal["leave", "train"] = Field(
         "leave", description="series of a manifest too short to hold bars out: leave them, or train on all of them"
     )
@@ -117,17 +134,24 @@ class DataConfig(DataSource):
     def _some_share_is_left(self) -> Self:
         if sum(one.share for one in self.mix) >= 1:
             raise ValueError("the shares of mix leave nothing for the data themselves")
+        if self.holdout_from is not None and "holdout_share" in self.model_fields_set:
+            raise ValueError("got holdout_share and holdout_from; give one of them")
+        if self.short == "train" and (self.holdout_from is not None or self.provider_uri is not None):
+            raise ValueError("got short: train, which would train on days that are held out of the other series")
         return self
 
     def at(self, place: str) -> Self:
         """Return the same with the bars taken from elsewhere: a folder, a file, sp500 or nasdaq.
 
-        A folder without a manifest stands for the CSV and Parquet files in it.
+        A folder without a manifest stands for the CSV and Parquet files in it; a Qlib provider keeps the instruments
+        and the freq that the config says.
         """
         path = user_path(place).resolve()
-        moved: dict[str, Any] = {"folder": None, "files": (), "source": None, "vectorbt": None}
+        moved: dict[str, Any] = {"folder": None, "files": (), "source": None, "vectorbt": None, "provider_uri": None}
         if place in BUILT_IN:
             moved["source"] = place
+        elif is_provider(path):
+            moved |= {"source": "qlib", "provider_uri": str(path)}
         elif path.is_dir() and (path / self.manifest).exists():
             moved["folder"] = str(path)
         elif path.is_dir():

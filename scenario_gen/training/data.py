@@ -29,7 +29,7 @@ from scenario_gen.kronos.representation import (
 )
 from scenario_gen.market.candles import Candles
 from scenario_gen.training.config import DataConfig, DataSource, VectorbtData, WindowConfig
-from scenario_gen.training.histories import History, history_of, read_files, read_listed
+from scenario_gen.training.histories import History, history_of, read_files, read_listed, read_provider
 
 Download = Callable[[VectorbtData], list[Candles]]
 
@@ -53,6 +53,9 @@ def read_source(source: DataSource, base: Path, download: Download | None = None
         if download is None:
             raise DataError("data.vectorbt cannot be read here", fix="use scenario-gen train, or pass download=")
         histories = [history_of(candles, source.asset_class) for candles in download(source.vectorbt)]
+    elif source.provider_uri is not None:
+        uri = (base / user_path(source.provider_uri)).resolve()
+        histories = read_provider(uri, source.instruments, source.freq, source.asset_class)
     else:
         names = [source.source] if source.source else _files(source, base)
         histories = read_files(names, source.asset_class)
@@ -91,9 +94,6 @@ def _cut(history: History, source: DataSource) -> History:
         else int(np.searchsorted(history.wall_ns, pd.Timestamp(source.end).as_unit("ns").value + DAY))
     )
     return replace(history, values=history.values[first:last], wall_ns=history.wall_ns[first:last])
-
-
-# Training data: series cut by time and by instrument, and batches that are a function of (seed, step)
 
 
 Part = Literal["train", "later", "unseen"]
@@ -138,8 +138,10 @@ def load_series(config: DataConfig, base: Path, embargo: int, download: Download
     Raises:
         DataError: something is missing, breaks the Candles contract, is too short or never moves.
     """
-    listed = config.folder is not None
-    rows = [_split(one, config, embargo, listed=listed) for one in read_source(config, base, download)]
+    listed = config.folder is not None or config.provider_uri is not None
+    histories = read_source(config, base, download)
+    common = _common_split(config, histories)
+    rows = [_split(one, config, embargo, common, listed=listed) for one in histories]
     series = [s for s in rows if s is not None]
     if not series:
         raise DataError(
@@ -151,6 +153,19 @@ def load_series(config: DataConfig, base: Path, embargo: int, download: Download
     for number, other in enumerate(config.mix, start=1):
         series += [_mixed_in(one, embargo, number) for one in read_source(other, base, download)]
     return series
+
+
+def _common_split(config: DataConfig, histories: list[History]) -> int | None:
+    """Return the first stamp that is held out of all series; None where each is split by its own length.
+
+    Instruments of a market move together: one that left early would be judged on days that others are trained on.
+    """
+    if config.holdout_from is not None:
+        return int(pd.Timestamp(config.holdout_from).as_unit("ns").value)
+    if config.provider_uri is None:
+        return None
+    stamps = np.unique(np.concatenate([one.wall_ns for one in histories]))
+    return int(stamps[int(len(stamps) * (1 - config.holdout_share))]) if len(stamps) else None
 
 
 def _refuse_unknown_emphasis(config: DataConfig, series: list[Series]) -> None:
@@ -177,28 +192,29 @@ def _mixed_in(history: History, embargo: int, source: int) -> Series:
     return _series(history, bars, bars, source)
 
 
-def _split(history: History, config: DataConfig, embargo: int, *, listed: bool) -> Series | None:
-    """Set aside a history's last share, or all of it where the instrument is held out.
+def _split(history: History, config: DataConfig, embargo: int, common: int | None, *, listed: bool) -> Series | None:
+    """Set aside a history's last share or what comes from a stamp on, or all of it where the instrument is held out.
 
     A series that is too short is left out where a manifest lists many, and an error where it was named itself.
     """
-    later = int(len(history.values) * (1 - config.holdout_share))
+    bars = len(history.values)
+    later = int(bars * (1 - config.holdout_share) if common is None else np.searchsorted(history.wall_ns, common))
     held_out = history.symbol in config.holdout_symbols
-    train_end = 0 if held_out else max(later - embargo, 0)
+    train_end = 0 if held_out else bars if later == bars else max(later - embargo, 0)  # all, of what ended before
     if train_end < 2 * embargo and not held_out:
-        if listed and config.short == "train" and len(history.values) > embargo and np.ptp(history.values[:, 3]) > 0:
-            return _series(history, len(history.values), len(history.values))  # nothing of it is held out
+        if listed and config.short == "train" and bars > embargo and np.ptp(history.values[:, 3]) > 0:
+            return _series(history, bars, bars)  # nothing of it is held out
         if listed:
             return None  # too short to give a window and an embargo; the card counts the series that are used
+        share = f"{least_bars(config, embargo)} with windows of {embargo} bars, {config.holdout_share:.0%} held out"
         raise DataError(
-            f"{history.name} has {len(history.values)} bars",
-            expected=f"at least {least_bars(config, embargo)} with windows of {embargo} bars and the last "
-            f"{config.holdout_share:.0%} held out",
+            f"{history.name} has {bars} bars, {later} of them before what is held out",
+            expected=f"at least {share if common is None else f'{3 * embargo} before it'}",
             fix="shorten window.bars, or bring a longer history",
         )
-    _require_movement(history, 0, train_end or len(history.values))
+    _require_movement(history, 0, train_end or bars)
     if not held_out:
-        _require_movement(history, later, len(history.values))
+        _require_movement(history, later, bars)
     return _series(history, train_end, 0 if held_out else later)
 
 

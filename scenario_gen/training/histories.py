@@ -1,4 +1,4 @@
-"""Histories to train on and to be judged by: a folder with a manifest, plain files, a built-in history, or a download.
+"""Histories to train on and to be judged by: a manifest's, plain files, a built-in one, a Qlib provider's, or fetched.
 
 Owns what is read from where, and that nothing unusable gets past the door. Downloads go through vectorbt's data classes
 (YFData, CCXTData, BinanceData ...): how to ask one for bars is known here; what is in them is judged at the market's
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from scenario_gen.market.containers import BUILT_IN
 from scenario_gen.market.frequency import nanoseconds, spacing, wall_nanoseconds
 from scenario_gen.market.load import load_candles
 from scenario_gen.market.parquet import read_parquet
+from scenario_gen.market.qlib import QlibProvider, is_provider
 from scenario_gen.training.config import FILE_SUFFIXES
 
 COLUMNS = ("open", "high", "low", "close", "volume")
@@ -48,7 +49,7 @@ class History:
 
 
 def read_histories(place: str | Path) -> list[History]:
-    """Read a folder with a manifest, a folder of files, one file, or a built-in history.
+    """Read a folder with a manifest, a folder of files, a Qlib provider's daily bars, one file, or a built-in history.
 
     Raises:
         DataError: there is nothing to read there, or a file breaks the Candles contract.
@@ -60,6 +61,8 @@ def read_histories(place: str | Path) -> list[History]:
         return [read_file(path)]
     if (path / MANIFEST).exists():
         return read_listed(path, MANIFEST)
+    if is_provider(path):
+        return read_provider(path)
     files = sorted(one for one in path.iterdir() if one.name.lower().endswith(FILE_SUFFIXES))
     if not files:
         raise DataError(
@@ -143,6 +146,43 @@ def read_listed(
             if shared is not None and row.symbol not in shared:
                 raise DataError(f"{file} has no bars of {row.symbol}", fix=f"remove it from {manifest}")
             histories.append(_listed_history(frame if shared is None else shared[row.symbol], row, shared is not None))
+    return histories
+
+
+def read_provider(
+    uri: str | Path, instruments: str | Sequence[str] = "all", freq: str = "day", asset_class: str = UNLABELLED
+) -> list[History]:
+    """Read instruments of a Qlib provider, without Qlib and without pickles, adjusted as they are stored.
+
+    Args:
+        uri: the provider's folder.
+        instruments: a market, of which each stay of an instrument is a history of its own: the bars before it joined
+            are left out, since that it would join was not known then. Or names, with all their bars.
+        freq: of the bars.
+        asset_class: of all of them.
+
+    Raises:
+        DataError: no such provider, market, instrument or field, a damaged file, or not a stay with two bars.
+    """
+    provider = QlibProvider(uri, freq)
+    if isinstance(instruments, str):
+        stays = provider.instruments(instruments).sort_values(["instrument", "start"], kind="stable")
+    else:
+        stays = pd.DataFrame({"instrument": list(instruments), "start": pd.NaT, "end": pd.NaT})
+    several = set(stays["instrument"][stays["instrument"].duplicated()])
+    histories = []
+    for symbol, first, last in stays.itertuples(index=False):
+        start, end = (None if pd.isna(day) else day.date() for day in (first, last))
+        bars = provider.bars(symbol, start, end, adjusted=True)
+        if len(bars) < 2:  # a stay of a day, or one that was suspended throughout
+            continue
+        name = f"{symbol} from {start}" if symbol in several else symbol
+        history = history_of(load_candles(bars, name=name), asset_class)
+        histories.append(replace(history, symbol=symbol))
+    if not histories:
+        raise DataError(
+            f"{uri}: no instrument of {instruments} has two bars", expected="bars", fix="correct data.instruments"
+        )
     return histories
 
 
