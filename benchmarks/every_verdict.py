@@ -30,6 +30,7 @@ from typing import Any
 from benchmarks import (
     verdicts_on_books,
     verdicts_on_forecasts,
+    verdicts_on_live,
     verdicts_on_paths,
     verdicts_on_rankings,
     verdicts_on_results,
@@ -46,6 +47,7 @@ STUDIES: tuple[Study, ...] = (
     *verdicts_on_stress.STUDIES,
     *verdicts_on_books.STUDIES,
     *verdicts_on_rankings.STUDIES,
+    *verdicts_on_live.STUDIES,
 )
 KEPT = Path("scenario_gen/cli/explained/rates.json")
 COLUMNS = (

@@ -264,6 +264,11 @@ CROSS_SECTION = Check(
     "cross_section", "a rank IC above 0 beyond chance (two-sided p < .05 where neighbouring returns overlap)",
     together=True,
 )  # fmt: skip
+LIVE_CALIBRATION = Check(
+    "live_calibration",
+    "ranks of the next bars that no bet against their evenness grows on (WARN: 20 times the stake; FAIL: 100 times)",
+    gate="generator",
+)  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
@@ -271,7 +276,7 @@ CHECKS: tuple[Check, ...] = (
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
     SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
-    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION,
+    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION, LIVE_CALIBRATION,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

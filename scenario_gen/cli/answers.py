@@ -276,6 +276,8 @@ ANSWERS: tuple[tuple[str, str], ...] = (  # command, and its answer's class or c
     ("fetch", f"{HERE}:ListedBars"),
     ("predict", f"{REPORTS}:PredictionReport"),
     ("rank", "scenario_gen.store.ranking:RankRun"),
+    ("live", "scenario_gen.live.results:LiveReport"),
+    ("live --check", "scenario_gen.live.results:LogReport"),
     ("event", "scenario_gen.pipeline.stress.one_event:EventReport"),
     ("couple", "scenario_gen.pipeline.book.couple:CouplingsReport"),
     ("diff", "scenario_gen.store.diff:RunDiff"),

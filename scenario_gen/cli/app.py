@@ -23,6 +23,7 @@ from scenario_gen.cli.given import (
     check,
     tell_ci,
 )
+from scenario_gen.cli.live import LIVE_EXIT_CODES, live
 from scenario_gen.cli.manner import ManneredTyper
 from scenario_gen.cli.manners import (
     Argument,
@@ -228,6 +229,7 @@ app.command(epilog=EXIT_CODES)(evaluate)
 app.command(epilog=CHECK_EXIT_CODES)(check)
 app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 app.command(epilog=RANK_EXIT_CODES)(rank)
+app.command(epilog=LIVE_EXIT_CODES)(live)
 app.command(epilog=EXIT_CODES)(crises)
 app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)

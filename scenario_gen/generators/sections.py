@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from scenario_gen.errors import SpecError
-from scenario_gen.reading.section import Section
+from scenario_gen.reading.section import Section, Violations
+from scenario_gen.reading.words import nearest, one_of, shown
+from scenario_gen.reading.yaml import Where
 
 if TYPE_CHECKING:
     from scenario_gen.generators.base import Generator
@@ -289,6 +291,29 @@ BASELINES = tuple(kind for kind in GENERATORS if kind != DEFAULT)  # generators 
 def default_section(kind: str) -> GeneratorSection:
     """Return the section of a spec that names a kind and nothing else."""
     return GENERATORS[kind].model_validate({})
+
+
+def written_generator(section: Any, violations: Violations, what: str) -> GeneratorSection | None:
+    """Return the generator that a config of its own names, or note every mistake in it and return None.
+
+    Args:
+        section: as it is written under ``generator``.
+        violations: of the config.
+        what: asks for it, and recalibrates none: "a ranking".
+    """
+    where: Where = ("generator",)
+    kind = section.get("kind", DEFAULT) if isinstance(section, Mapping) else DEFAULT
+    if not isinstance(kind, str) or kind not in GENERATORS:
+        words = f"got {shown(kind)}, expected {one_of(tuple(GENERATORS))}{nearest(str(kind), tuple(GENERATORS))}"
+        violations.add((*where, "kind"), words)
+        return None
+    model = GENERATORS[kind]
+    if not violations.mapping(section, where, tuple(model.model_fields)):
+        return None
+    built = violations.section(model, section, lambda place: (*where, *place))
+    if built is not None and built.recalibrate:
+        violations.add((*where, "recalibrate"), f"{what} recalibrates no generator; expected it left out")
+    return built
 
 
 def open_generator(

@@ -41,6 +41,14 @@ generator: {kind: gbm}
 joint: {copula: independent}
 strategies: [{use: hold.py:Hold}]
 """
+LIVE = """
+name: tiny
+data: {source: sp500}
+context: 64
+horizon: 5
+paths: 20
+generator: {kind: gbm}
+"""
 HOLD = """
 from dataclasses import dataclass
 from scenario_gen.backtest import Bars, Signals
@@ -73,6 +81,8 @@ ASKED: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "run", "run"),
     "fetch": ("fetch", "--list"),
     "predict": ("predict", "sp500", "--bars", "5", "--model", "gbm", "--paths", "50", "--no-calibration"),
+    "live": ("live", "live.yaml"),
+    "live --check": ("live", "--check", "reports/live/tiny/log.sqlite"),
     "clean": ("clean", "run", "--dry-run"),
     "verify": ("verify", "run", "--paths", "1"),
     "explain": ("explain",),
@@ -99,7 +109,7 @@ def test_the_documentation_is_that_of_the_classes() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a spec, a strategy and a finished run."""
     folder = tmp_path_factory.mktemp("asked")
-    for name, text in (("tiny.yaml", SPEC), ("book.yaml", BOOK), ("hold.py", HOLD)):
+    for name, text in (("tiny.yaml", SPEC), ("book.yaml", BOOK), ("hold.py", HOLD), ("live.yaml", LIVE)):
         (folder / name).write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -133,10 +133,10 @@ def predict(
         advance(1)
     held = _held_to_account(history, section, bars, context, origins, seed, progress)
     calendar = BarCalendar.infer(history.timestamps, history.calendar).code if stamps is None else "as given"
-    return _told_of(raw, history, context, section, held, calendar, came)
+    return prediction_of(raw, history, context, section, held, calendar, came)
 
 
-def _told_of(
+def prediction_of(
     raw: PathSet,
     history: Candles,
     context: int,
@@ -145,7 +145,17 @@ def _told_of(
     calendar: str,
     came: Candles,
 ) -> Prediction:
-    """Return what raw paths say of the bars to come, after repair, with all that a reader must know."""
+    """Return what raw paths say of the bars to come, after repair, with all that a reader must know.
+
+    Args:
+        raw: as they were sampled.
+        history: bars up to the last that may be used.
+        context: bars of it that seeded them.
+        section: of the generator.
+        held: the account of past forecasts, or why there is none.
+        calendar: where the stamps come from.
+        came: bars after the history.
+    """
     seeding = history.context(context)
     checked = check_candles(raw, seeding, "repair", history=history)
     calibration, why_not = held

@@ -15,11 +15,11 @@ from pydantic import AfterValidator, Field, model_validator
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.section import Execute
 from scenario_gen.files import user_path
-from scenario_gen.generators.sections import DEFAULT, GENERATORS, GeneratorSection
+from scenario_gen.generators.sections import GeneratorSection, written_generator
 from scenario_gen.market.section import Moment
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import bad_name, nearest, one_of, shown
-from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
+from scenario_gen.reading.yaml import Document, parse_yaml, plain, read_text
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_SEED
 
 SIGNALS = ("mean", "median", "probability_of_gain", "sharpe")  # and quantile 0.x
@@ -192,24 +192,8 @@ def _assemble(document: Document, text: str, base: Path) -> RankConfig:
     settings = None
     if {"name", "universe"} <= {*ours}:
         settings = violations.section(RankSettings, ours, lambda where: where)
-    generator = _generator(values.get("generator", {}), violations)
+    generator = written_generator(values.get("generator", {}), violations, "a ranking")
     violations.raise_any()
     if settings is None or generator is None:
         raise AssertionError("a config was refused without a reason")
     return RankConfig(settings, generator, text, base)
-
-
-def _generator(section: Any, violations: Violations) -> GeneratorSection | None:
-    where: Where = ("generator",)
-    kind = section.get("kind", DEFAULT) if isinstance(section, Mapping) else DEFAULT
-    if not isinstance(kind, str) or kind not in GENERATORS:
-        words = f"got {shown(kind)}, expected {one_of(tuple(GENERATORS))}{nearest(str(kind), tuple(GENERATORS))}"
-        violations.add((*where, "kind"), words)
-        return None
-    model = GENERATORS[kind]
-    if not violations.mapping(section, where, tuple(model.model_fields)):
-        return None
-    built = violations.section(model, section, lambda place: (*where, *place))
-    if built is not None and built.recalibrate:
-        violations.add((*where, "recalibrate"), "a ranking recalibrates no generator; expected it left out")
-    return built

@@ -1,0 +1,93 @@
+"""The ``live`` command: a forecast of the bars to come, kept in a log, and whether that log still shows calibration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scenario_gen.cli.manners import Argument, AsJson, Optional, Quiet, choose_progress, say, say_json
+
+if TYPE_CHECKING:
+    from scenario_gen.live.results import LiveReport, LogReport
+
+LIVE_EXIT_CODES = (
+    "Exit codes: 0 done; 4 --check: the generator is no longer calibrated; 2 a mistake in the arguments, the config, "
+    "the data or the log; 1 a defect of scenario-gen (with a traceback); 130 interrupted."
+)
+
+
+def live(
+    config: Annotated[Path | None, Argument(metavar="CONFIG", help="A live config (YAML).")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Forecast once and leave, as cron wants it.")] = False,
+    every: Annotated[str | None, Optional(metavar="1h", help="Forecast at every such moment: 5m, 1h, 1d.")] = None,
+    check: Annotated[Path | None, Optional(metavar="LOG", help="Judge a log; fetch and sample nothing.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Forecast the bars to come, keep every forecast, and hold the earlier ones to what came.
+
+    Fetches new bars, samples paths from the last one, and writes both to a log
+    (SQLite) in the config's folder. Later bars are held against it: ranks,
+    coverage, scores beside baselines, and a test that may be looked at after
+    every bar and says when calibration is lost.
+
+    For example:
+
+      scenario-gen live scenarios/live/bitcoin.yaml --once
+
+      scenario-gen live scenarios/live/bitcoin.yaml --every 1h
+
+      scenario-gen live --check reports/live/bitcoin/log.sqlite
+    """
+    if (config is None) == (check is None):
+        raise typer.BadParameter("got both or neither, expected a config, or --check with a log", param_hint="CONFIG")
+    if once and every is not None:
+        raise typer.BadParameter("got --once as well, expected one of both", param_hint="--every")
+    if check is not None and (once or every is not None):
+        raise typer.BadParameter("a log is judged once; expected neither --once nor --every", param_hint="--check")
+    from scenario_gen.live import step
+    from scenario_gen.live.tables import live_parts, log_tables
+
+    if check is not None:
+        judged = step.check_log(check)
+        if as_json:
+            say_json(judged)
+        else:
+            _show([] if quiet else [part for figures in judged.logs for part in log_tables(figures)])
+            say("\n".join(_findings(judged)) or f"{check} holds no forecast yet")
+        raise typer.Exit(judged.exit_code)
+    loaded, progress = step.load_live(Path(config or "")), choose_progress(quiet=quiet or as_json)
+
+    def hear(report: LiveReport) -> None:
+        if as_json:
+            return say_json(report)
+        if not quiet:
+            _show([*live_parts(report), _findings(report)])
+        return say(f"log: {loaded.log}")
+
+    often = None if once else every or loaded.settings.every
+    if often is None:
+        return hear(step.live(loaded, progress=progress))
+    try:
+        seconds = step.seconds_of(often)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--every") from None
+    return step.follow(
+        loaded,
+        seconds,
+        hear,
+        lambda error: say(f"no new bars, asked again in {often}: {error.problem}", err=True),
+        progress=progress,
+    )
+
+
+def _findings(report: LiveReport | LogReport) -> list[str]:
+    return [f"{finding.label} {finding.name}: {finding.measured}" for finding in report.findings]
+
+
+def _show(parts: list[Any]) -> None:
+    from scenario_gen.cli.show import make_console, show
+
+    show(make_console(), *parts)

@@ -1,0 +1,105 @@
+"""A live report as lines and tables for the terminal. Reads it, computes nothing."""
+
+from __future__ import annotations
+
+from scenario_gen.live.results import CrpsPair, LiveReport, LogDrift, LogFigures, LogRanks
+from scenario_gen.report import numbers
+from scenario_gen.report.table import Column, Table, of_texts
+from scenario_gen.report.words import plural
+from scenario_gen.stats.estimate import Estimate
+from scenario_gen.stats.ranks import LEVELS
+
+
+def live_parts(report: LiveReport) -> list[Table | list[str]]:
+    """Return the forecast in lines, then the tables of its log."""
+    return [forecast_lines(report), *log_tables(report.log)]
+
+
+def forecast_lines(report: LiveReport) -> list[str]:
+    """Return what is forecast, and what a reader must know of how it came about."""
+    forecast = report.forecast
+    rise = numbers.share(forecast.rise, "rise").words
+    wilder = numbers.share(report.rise_in_volatility, "rise_in_volatility").words
+    again = [] if report.fresh else ["no new bar has come: the same forecast again, which the log has"]
+    return [
+        f"{forecast.title}; bars from {report.source}",
+        f"probability of a rise {rise}; of more volatility than over as many bars before {wilder}",
+        *again,
+        *report.notes,
+        *forecast.warnings,
+    ]
+
+
+def log_tables(figures: LogFigures) -> list[Table]:
+    """Return ranks with coverage, scores beside baselines, and drift, of those that there are."""
+    tables = [_ranks_table(figures)]
+    if figures.crps:
+        tables.append(_crps_table(figures.crps))
+    if figures.drift:
+        tables.append(_drift_table(figures.drift))
+    return tables
+
+
+def _ranks_table(figures: LogFigures) -> Table:
+    heads = ("judged", "waiting", *(f"in {level:.0%}" for level in LEVELS))
+    test = figures.test
+    caption = (
+        "Coverage of central bands with its exact 95 % interval, over forecasts whose futures do not overlap. Evidence "
+        f"against calibration: {test.evidence:.3g} now, {test.highest:.3g} at most; {test.threshold:g} is an alarm, "
+        f"which a calibrated generator ever raises with a probability of {1 / test.threshold:.0%} at most."
+    )
+    return of_texts(
+        (Column("What was forecast", left=True), *map(Column, heads)),
+        [_ranks_row(ranks) for ranks in figures.ranks],
+        title=f"{figures.generator} ({figures.identity}): {plural(figures.forecasts, 'forecast')} in the log",
+        caption=" ".join([caption, *figures.notes]),
+    )
+
+
+def _ranks_row(ranks: LogRanks) -> tuple[str, ...]:
+    inside = [f"{each.share:.0%} of {each.origins} [{each.low:.0%}, {each.high:.0%}]" for each in ranks.coverage]
+    return (ranks.title, str(ranks.judged), str(ranks.waiting), *(inside or ["none yet"] * len(LEVELS)))
+
+
+def _crps_table(pairs: list[CrpsPair]) -> Table:
+    rows = [
+        (
+            pair.number,
+            pair.baseline,
+            f"{pair.ours:.4g}",
+            f"{pair.theirs:.4g}",
+            _in_words(pair.difference),
+            str(pair.difference.n),
+        )
+        for pair in pairs
+    ]
+    columns = (Column("Score", left=True), Column("baseline", left=True))
+    heads = ("ours", "theirs", "ours less theirs", "forecasts")
+    return of_texts(
+        (*columns, *map(Column, heads)), rows, title="CRPS beside the baselines", caption="Lower is better."
+    )
+
+
+def _drift_table(drifts: list[LogDrift]) -> Table:
+    rows = [
+        (
+            each.what,
+            _in_words(each.distance),
+            "too few bars" if each.usual is None else f"{each.usual:.3g}",
+            str(each.recent),
+        )
+        for each in drifts
+    ]
+    caption = (
+        "Wasserstein distance to the returns before the first forecast, in their standard deviations; of stretches of "
+        "those returns, as long, 95 % stay below what is usual."
+    )
+    heads = ("distance", "usual", "bars")
+    return of_texts((Column("Drift of", left=True), *map(Column, heads)), rows, title="Drift", caption=caption)
+
+
+def _in_words(estimate: Estimate) -> str:
+    value = "none" if estimate.value is None else f"{estimate.value:.3g}"
+    return (
+        f"{value} ({estimate.reason})" if estimate.low is None else f"{value} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    )
