@@ -11,6 +11,7 @@ import pandas as pd
 
 from scenario_gen.files import atomic, write_bytes
 from scenario_gen.finding import Finding
+from scenario_gen.joint.results import CouplingReport
 from scenario_gen.stats.cross_section import MeanCoefficient
 from scenario_gen.stats.estimate import Estimate
 from scenario_gen.values import encode
@@ -79,6 +80,38 @@ class BesideBenchmark:
 
 
 @dataclass(frozen=True)
+class HeldAhead:
+    """What an account that is bought at the next open and held may come to, over all joint paths."""
+
+    title: str
+    mean: Estimate  # of the gain over the horizon, costs of the purchase and all; nothing is sold at the end
+    low: Estimate  # 5 of 100 paths gain less
+    median: Estimate
+    high: Estimate
+    losing: Estimate  # share of paths that lose
+    shortfall: Estimate  # mean loss of the worst 5 of 100 paths
+    max_drawdown: Estimate  # median over paths
+    bands: list[list[float]]  # growth of 1 that 5, 50 and 95 of 100 paths stay below [3][bar + 1]
+
+
+@dataclass(frozen=True)
+class JointOutlook:
+    """The portfolio of the last date over joint paths of its names."""
+
+    names: list[str]  # that are coupled, best first
+    held: list[str]  # of the portfolio
+    paths: int
+    horizon: int
+    bars: list[str]  # the last real one, and those of the paths
+    coupling: CouplingReport
+    portfolio: HeldAhead
+    equal: HeldAhead
+    ahead: Estimate  # share of paths in which the portfolio gains more than equal parts
+    excess: Estimate  # mean of its gain less theirs
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class RankRun:
     """A finished ranking."""
 
@@ -109,6 +142,7 @@ class RankRun:
     findings: list[Finding]
     notes: list[str]
     seconds: float
+    outlook: JointOutlook | None = None  # where the config asks for joint paths, and its names could be coupled
 
 
 def write_ranking(ranking: RankRun, signals: pd.DataFrame, folder: Path) -> None:

@@ -16,6 +16,7 @@ from scenario_gen.errors import SpecError
 from scenario_gen.execute.section import Execute
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import GeneratorSection, written_generator
+from scenario_gen.joint.section import MAX_ASSETS, Joint
 from scenario_gen.market.section import Moment
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import bad_name, nearest, one_of, shown
@@ -93,6 +94,25 @@ class Portfolio(Section):
         return self
 
 
+class JointPaths(Section):
+    """The portfolio of the last date over joint paths of its names and of others of the ranking."""
+
+    paths: int = Field(default=512, ge=100, le=MAX_ENSEMBLE, description="joint futures")
+    names: int = Field(
+        default=20,
+        ge=2,
+        le=MAX_ASSETS,
+        description="coupled at most: the top, and others evenly from the ranking below",
+    )
+    coupling: Joint = Field(default=Joint(), description="as `joint` of a spec; without correlation and crisis")
+
+    @model_validator(mode="after")
+    def _of_its_own_bars(self) -> JointPaths:
+        if self.coupling.correlation is not None or self.coupling.calibrate.crisis is not None:
+            raise ValueError("got coupling with a correlation or a crisis, expected a coupling read from the last bars")
+        return self
+
+
 class Benchmark(Section):
     """A series beside the portfolio; names in equal parts are beside it always."""
 
@@ -116,6 +136,7 @@ class RankSettings(Section):
     guard: int = Field(default=2, ge=0, le=100, description="dates ranked again from files cut at the date")
     portfolio: Portfolio | None = Portfolio()
     benchmark: Benchmark | None = None
+    joint: JointPaths | None = Field(default=None, description="what the portfolio of the last date may come to")
     folder: str | None = Field(default=None, min_length=1, description="where all goes; default: reports/NAME")
     execute: Execute = Execute()
 
@@ -127,6 +148,9 @@ class RankSettings(Section):
             raise ValueError(f"got decay {list(self.decay)}, expected bars from 1 to 1000")
         if self.portfolio and self.portfolio.signal and self.portfolio.signal not in self.signals:
             raise ValueError(f"got portfolio.signal {self.portfolio.signal}, expected one of {one_of(self.signals)}")
+        if self.joint and (self.portfolio is None or self.portfolio.top > self.joint.names):
+            top = self.portfolio.top if self.portfolio else "no portfolio"
+            raise ValueError(f"got joint.names {self.joint.names} and portfolio.top {top}, expected room for the top")
         if reason := bad_name(self.name):
             raise ValueError(f"got name {shown(self.name)}; {reason}")
         return self

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scenario_gen.errors import StoreError
+from scenario_gen.errors import DataError, StoreError
 from scenario_gen.execute.queue import Queue, in_order
 from scenario_gen.execute.section import open_queue, place_of
 from scenario_gen.files import locked, user_path
@@ -22,6 +22,7 @@ from scenario_gen.generators.sections import open_generator
 from scenario_gen.pipeline.rank import worth as judged
 from scenario_gen.pipeline.rank.config import RankConfig, RankSettings, load_config
 from scenario_gen.pipeline.rank.signals import DateSignals, DateWork, Unit, ranking_places, same_signals
+from scenario_gen.pipeline.rank.together import together
 from scenario_gen.pipeline.rank.universe import Universe, UniversePanel, open_universe, read_panel
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.store.ranking import KEPT_DATES, RESULT, BesideBenchmark, RankRun, Traded, write_ranking
@@ -122,6 +123,7 @@ def _study(
     again = _again(universe, work, ranked, units, settings, progress)
     signals = judged.as_arrays(panel, ranked, len(settings.signals))
     ranking = _ranking(config, universe, panel, ranked, signals, again, generator)
+    ranking = _with_joint_paths(ranking, panel, signals, generator, settings, progress)
     return replace(ranking, seconds=round(time.monotonic() - began, 1)), judged.signal_frame(panel, signals, settings)
 
 
@@ -170,6 +172,28 @@ def _ranking(
         notes=_notes(panel, ranked, generator.trained_until, settings),
         seconds=0.0,
     )
+
+
+def _with_joint_paths(
+    ranking: RankRun,
+    panel: UniversePanel,
+    signals: judged.Signals,
+    generator: Generator,
+    settings: RankSettings,
+    progress: Progress,
+) -> RankRun:
+    """Add what the portfolio of the last date may come to; names that cannot be coupled are a note, not an end."""
+    if settings.joint is None or settings.portfolio is None:
+        return ranking
+    place = list(signals)[-1]
+    score = signals[place][:, settings.signals.index(settings.signal)]
+    with progress.stage("joint paths", 1) as advance:
+        try:
+            outlook = together(panel, place, score, generator, settings, judged.terms_of(settings.portfolio))
+        except DataError as error:
+            return replace(ranking, notes=[*ranking.notes, f"no joint paths: {error.problem}"])
+        advance(1)
+    return replace(ranking, outlook=outlook)
 
 
 def _best(latest: DateSignals, column: int) -> list[tuple[str, float]]:

@@ -20,7 +20,7 @@ from scenario_gen.report.numbers import count, level, percent
 from scenario_gen.report.page import environment
 from scenario_gen.report.table import Answer, Column, Ref, Table, tabulate
 from scenario_gen.report.words import Sentence, name, plural
-from scenario_gen.store.ranking import RANK_PAGE, RankRun, Traded
+from scenario_gen.store.ranking import RANK_PAGE, JointOutlook, RankRun, Traded
 
 SHOWN_DATES, SHOWN_TOP = 60, 30
 DATE_ROOM = 34  # pixels to the right of a curve: half a date is written there
@@ -50,6 +50,7 @@ def rank_page(ranking: RankRun) -> str:
             ("worth", "Does the signal order what came?", _worth(ranking)),
             ("portfolio", "What did the top names earn?", _portfolio(ranking)),
             ("latest", "Who is on top now?", _latest(ranking)),
+            *([("joint", "What may they come to together?", _joint(ranking.outlook))] if ranking.outlook else []),
         ]
     page: str = (
         environment()
@@ -98,7 +99,7 @@ def rank_tables(ranking: RankRun) -> list[Table]:
         tables.append(decay_table(ranking))
     if ranking.portfolio is not None:
         tables += [portfolio_table(ranking), beside_table(ranking)]
-    return [*tables, top_table(ranking)]
+    return [*tables, top_table(ranking), *([joint_table(ranking.outlook)] if ranking.outlook else [])]
 
 
 def _signed(value: float | None, decimals: int = 3) -> str:
@@ -227,6 +228,36 @@ def top_table(ranking: RankRun) -> Table:
     return tabulate("instrument", columns, rows, _head("0"), title=title, css="tight")
 
 
+def joint_table(outlook: JointOutlook) -> Table:
+    """Return what the portfolio and equal parts may come to over joint paths."""
+
+    def loss(value: float | None) -> str:
+        return "—" if value is None else percent(value)
+
+    def gain(value: float | None) -> str:
+        return "—" if value is None else percent(value, signed=True)
+
+    columns = (
+        Column("mean gain", "mean/value", gain),
+        Column("5 of 100 below", "low/value", gain),
+        Column("median", "median/value", gain),
+        Column("5 of 100 above", "high/value", gain),
+        Column("paths that lose", "losing/value", loss),
+        Column("worst 5 of 100 lose", "shortfall/value", loss),
+        Column("deepest fall", "max_drawdown/value", loss, unit="median"),
+    )
+    root = Ref(outlook, "")
+    coupled = (
+        f"{plural(len(outlook.names), 'name')} coupled ({outlook.coupling.copula}) by {outlook.coupling.bars} bars"
+    )
+    caption = (
+        f"{plural(outlook.paths, 'joint path')} over {plural(outlook.horizon, 'bar')} after {_day(outlook.bars[0])}; "
+        f"{coupled}. Bought at the first open at its costs and limits, held, not sold at the end, not ranked again."
+    )
+    rows = [root.find("portfolio"), root.find("equal")]
+    return tabulate("", columns, rows, _head("title"), title="What they may come to together.", caption=caption)
+
+
 def dates_table(ranking: RankRun) -> Table:
     """Return the latest dates, one row each."""
     columns = (
@@ -299,6 +330,26 @@ def _excess_colours(benchmarks: Sequence[Traded]) -> list[tuple[str, str, list[f
 
 def _latest(ranking: RankRun) -> list[Answer]:
     return [Answer("Names", (), (top_table(ranking),))]
+
+
+def _joint(outlook: JointOutlook) -> list[Answer]:
+    low, middle, high = outlook.portfolio.bands
+    lines = [("median", "1", middle), ("5 of 100 paths below", "2", low), ("5 of 100 paths above", "3", high)]
+    dates = [_day(stamp) for stamp in outlook.bars]
+    drawn = [_lines(dates, lines, "Growth over joint paths", layout) for layout in (CURVE_WIDE, CURVE_NARROW)]
+    ahead = outlook.ahead
+    if ahead.low is None or ahead.high is None:
+        sentence = f"The portfolio beside equal parts: {ahead.reason}."
+    else:
+        of = f"{percent(ahead.low)} to {percent(ahead.high)}"
+        sentence = f"In {_share(ahead.value)} ({of}) of the paths the portfolio gains more than equal parts."
+    held = f"Held: {', '.join(name(each) for each in outlook.held)}."
+    notes = [*outlook.notes, *outlook.coupling.notes]
+    figure = (Markup("").join(drawn), ("The portfolio's growth: paths are no promise of the market.",))
+    return [
+        Answer("Together", ((sentence,), (held,)), (joint_table(outlook),), (figure,)),
+        Answer("How they were coupled", tuple((note,) for note in notes)),
+    ]
 
 
 def _bars(dates: Sequence[str], values: Sequence[float], layout: Layout) -> Markup:
