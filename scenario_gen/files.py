@@ -41,7 +41,7 @@ _REASONS = {
     errno.EEXIST: ("a file stands where a folder is needed", "choose another {place}"),
     errno.EISDIR: ("a folder stands where a file is needed", "move it away"),
     errno.ELOOP: ("it is a link", "move it away"),
-    errno.ENOENT: ("there is no such file", "check the path, or run the spec first"),
+    errno.ENOENT: ("there is no such file", "check the path of the {place}"),
 }
 
 
@@ -56,6 +56,8 @@ def disk_trouble(doing: str, path: Path, place: str = "report.folder") -> Iterat
         yield
     except OSError as error:
         reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the disk and the path"))
+        if error.errno == errno.ENOENT and place == "report.folder":
+            fix = "check the path, or run the spec first"
         raise StoreError(f"cannot {doing} {path}: {reason}", fix=fix.format(place=place)) from error
 
 

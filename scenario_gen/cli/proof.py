@@ -75,6 +75,15 @@ def verify(
         raise typer.BadParameter(named, param_hint="RUN")
     if key is not None and certificate is None:
         raise typer.BadParameter("name the file to sign with --certificate FILE", param_hint="--key")
+    if public is not None and certificate is None:
+        raise typer.BadParameter("name the certificate that it must have signed", param_hint="--public")
+    if path is not None and (paths is not None or seed is not None):
+        raise typer.BadParameter("it names one path, --paths and --seed draw some: give either", param_hint="--path")
+    making = {"--paths": paths, "--path": path, "--seed": seed, "--base": base, "--device": device}
+    making["--elsewhere"] = elsewhere or None
+    if run is None and (idle := [name for name, value in making.items() if value is not None]):
+        told = "it says how a run's paths are made again: name the run's folder too, or leave it out"
+        raise typer.BadParameter(told, param_hint=idle[0])
     from scenario_gen.cli.manners import choose_progress
     from scenario_gen.pipeline.proof.steps import AskedProof, answer
 

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scenario_gen.errors import StoreError
+from scenario_gen.errors import ScenarioError
 from scenario_gen.execute.queue import HERE, Queue, cores
 from scenario_gen.execute.section import open_queue, place_of
+from scenario_gen.files import read_sums
 from scenario_gen.finding import Finding
 from scenario_gen.pipeline.book.coupling import Couplings, with_books
 from scenario_gen.pipeline.book.events import judge_book_events, refuse_book_events
@@ -41,6 +42,7 @@ from scenario_gen.report.page import write_report
 from scenario_gen.spec.loader import LoadedSpec, load_spec, spec_from_dict
 from scenario_gen.store.clean import drop_blocks
 from scenario_gen.store.folder import RUN as RUN_FILE, RunFolder
+from scenario_gen.store.manifest import require_as_written
 from scenario_gen.store.remote import run_folder
 from scenario_gen.store.results import StressRun
 
@@ -195,11 +197,16 @@ def plan_spec(
 
 def _finished(study: Study) -> StressRun | None:
     """Return the run that was finished here before, where its spec keeps no blocks to go on from; else None."""
-    if not study.unkept or not (study.store.path / RUN_FILE).is_file():
+    if not study.unkept:
+        return None
+    study.store.bring_finished()
+    if not (study.store.path / RUN_FILE).is_file():
         return None
     try:
         known = study.store.read_run()
-    except StoreError:  # not as it was written: all is computed anew
+        for name in read_sums(study.store.path):  # tables of scenarios that keep theirs, too
+            require_as_written(study.store.path, name)
+    except (ScenarioError, OSError):  # not as it was written, or gone: all is computed anew
         return None
     study.progress.note(f"the run in {study.store.path} is finished and keeps no paths: nothing is computed again")
     _show(study)

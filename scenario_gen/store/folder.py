@@ -379,6 +379,9 @@ class RunFolder:
     def forget(self, names: Iterable[str]) -> None:
         """Hear which files of this folder were removed, so that no copy elsewhere stays."""
 
+    def bring_finished(self) -> None:
+        """Bring a finished run's result from elsewhere, where it lies there alone."""
+
     def load_arrays(self, scenario: str, index: int, *names: str) -> dict[str, NDArray[Any]]:
         """Read arrays of one block, all of them where none is named; a named one that it lacks is left out.
 

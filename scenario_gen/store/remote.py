@@ -186,9 +186,8 @@ class RemoteFolder(RunFolder):
     def _fetch_blocks(self, names: set[str]) -> None:
         """Bring what a run that goes on can use; a block that was not sent whole does not count here either."""
         for name in sorted(names):
-            if name.startswith(RESUMED) and not (self.path / name).exists():
-                self.claim(self.path / name)
-                self._there.get(name, self.path / name)
+            if name.startswith(RESUMED):
+                self._bring(name)
         whole = {name.removesuffix(DONE) for name in names if _of_block(name) and name.endswith(f"/{DONE}")}
         for block in sorted(whole):
             self._fetch_block([name for name in names if name.startswith(block) and _of_block(name)])
@@ -224,6 +223,21 @@ class RemoteFolder(RunFolder):
     def forget(self, names: Iterable[str]) -> None:
         """Remove at the address what was removed here; as :meth:`RunFolder.forget`."""
         self._there.remove(names)
+
+    def bring_finished(self) -> None:
+        """As :meth:`RunFolder.bring_finished`: another machine may have finished the run."""
+        names = self._there.names()
+        if not names.issuperset(LATE):  # nobody has
+            return
+        for name in (RUN, SUMS):
+            self._bring(name)
+        for name in {PAGE, *read_sums(self.path)} & names:
+            self._bring(name)
+
+    def _bring(self, name: str) -> None:
+        if not (self.path / name).exists():
+            self.claim(self.path / name)
+            self._there.get(name, self.path / name)
 
     def _send_block(self, folder: Path) -> None:
         names = [path for path in folder.iterdir() if BLOCK_FILE.fullmatch(path.name)]

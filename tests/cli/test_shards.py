@@ -138,6 +138,13 @@ def test_shards_of_folders_of_their_own_go_where_the_spec_says_and_missing_ones_
     assert content(spec.parent / "out") == content(whole)
 
 
+def test_a_shard_counts_its_own_blocks_alone(spec: Path, tmp_path: Path) -> None:
+    told = command("run", spec, "--shard", "1/3", "--folder", tmp_path / "run").stderr
+    # of base blocks 0 and 3, of calm 1 and 4, of gbm 2: four of 16 paths and one of 6
+    assert "3 scenarios: sampling 70 paths" in told
+    assert "gap: backtesting: 2 of 2" in told
+
+
 def test_a_shard_that_was_killed_goes_on(parts: Path, spec: Path) -> None:
     lost = shard(parts, 2) / "blocks" / "base" / "000001"
     kept = shard(parts, 2) / "blocks" / "base" / "000004" / "arrays.npz"

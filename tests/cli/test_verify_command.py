@@ -368,6 +368,24 @@ def test_a_run_whose_blocks_were_cleaned_away_is_proved_by_its_tables(copy: Plac
     assert "candles.parquet, kept paths" in passed[0]
 
 
+def test_scenarios_that_keep_nothing_are_no_fault_of_a_run_whose_others_keep_their_tables(tmp_path: Path) -> None:
+    spec = EVENTS.partition("scenarios:")[0].replace("facts: false", "facts: true")
+    spec += "scenarios: [{name: base}, {name: other, paths: {keep: none}}]\n"
+    spec += "strategies: [{use: buy_and_hold.py:BuyAndHold}]\n"
+    run = tmp_path / "run"
+    assert call("run", written(tmp_path, spec), "--folder", run, "-q").exit_code == 0
+    told = call("verify", run, "-q", "--seed", "1")
+    assert told.exit_code == 0, told.output
+    assert "PASS        paths: other" in told.output  # the paths that the page shows bar by bar
+    (run / "facts.parquet").unlink()
+    told = call("verify", run, "-q", "--seed", "1")
+    assert told.exit_code == 4
+    assert "FAIL        summaries: facts.parquet: facts.parquet is missing" in told.output
+    assert call("run", tmp_path / "spec.yaml", "--folder", run, "-q").exit_code == 0
+    assert set(pd.read_parquet(run / "facts.parquet")["scenario"]) == {"base"}
+    assert call("verify", run, "-q", "--seed", "1").exit_code == 0
+
+
 def test_on_a_machine_without_the_data_no_path_is_proved_and_that_is_no_pass(copy: Place) -> None:
     (copy.folder / "prices.csv").unlink()
     told = call("verify", copy.run, "-q", "--base", copy.folder)
@@ -474,6 +492,12 @@ def test_another_key_and_another_run_are_told(certificate: Path, keys: Path, cop
         (["verify", "{run}", "--certificate", "{keys}/c.json", "--key", "{keys}/secret.pem"], "a password"),
         (["verify", "{run}", "--certificate", "{keys}/c.json", "--key", "{keys}/mine.pub"], "no private key"),
         (["verify", "{run}", "--certificate", "{run}/run.json", "--key", "{keys}/mine.pem"], "is there already"),
+        (["verify", "{run}", "--certificate", "{keys}/c.json", "--key", "{keys}/no.pem"], "check the path of the key"),
+        (["verify", "{run}", "--path", "3", "--paths", "4"], "give either"),
+        (["verify", "{run}", "--path", "3", "--seed", "4"], "give either"),
+        (["verify", "{run}", "--public", "{keys}/mine.pub"], "name the certificate that it must have signed"),
+        (["verify", "{run}", "--certificate", "{keys}/c.json", "--public", "{keys}/mine.pub"], "no certificate"),
+        (["verify", "--certificate", "{keys}/c.json", "--base", "{run}"], "name the run's folder too"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(done: Place, keys: Path, words: list[str], told: str) -> None:

@@ -152,10 +152,20 @@ def test_a_block_that_was_edited_at_the_address_is_computed_anew(
     assert there.read("blocks/base/000001/arrays.npz") == content
 
 
-def test_a_finished_run_keeps_at_the_address_what_it_keeps_here() -> None:
-    sg.run(spec(PLACE, paths={"count": 40, "seed": 3, "block": 16, "keep": "none"}))
+def test_a_finished_run_keeps_at_the_address_what_it_keeps_here_and_another_machine_knows_it_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = spec(PLACE, paths={"count": 40, "seed": 3, "block": 16, "keep": "none"})
+    first = sg.run(asked)
     assert {"run.json", "index.html", "manifest.txt"} <= names()
     assert not any(name.startswith("blocks/") for name in names())
+    another_machine(monkeypatch, tmp_path)
+    kept = {name: Address(PLACE).read(name) for name in names()}
+    with monkeypatch.context() as patch:
+        saved = killed_after(99, patch)
+        assert sg.run(asked).scenarios == first.scenarios
+    assert saved == []
+    assert {name: Address(PLACE).read(name) for name in names()} == kept
 
 
 def test_a_block_that_could_not_be_sent_is_sent_when_the_run_ends(monkeypatch: pytest.MonkeyPatch) -> None:

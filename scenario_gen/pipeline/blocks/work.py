@@ -198,10 +198,11 @@ def run_blocks(
         return
     plans = {ground.name: ground.scenario.paths for ground in grounds}
     bars = {ground.name: len(ground.timestamps) for ground in grounds}
-    planned = [Piece(name, block) for name, plan in plans.items() for block in plan_blocks(plan.count, plan.block)]
+    blocks = {name: plan_blocks(plan.count, plan.block) for name, plan in plans.items()}
+    planned = [Piece(each.name, block) for each in grounds for block in blocks[each.name] if wanted(each, block)]
     total, many = sum(bars[piece.scenario] for piece in planned), len(study.alone)
     what = grounds[0].name if len(grounds) == 1 else f"{len(grounds)} scenarios"
-    doing = f"sampling {sum(plan.count for plan in plans.values())} paths"
+    doing = f"sampling {sum(piece.block.take for piece in planned)} paths"
     with _stages(study, what, doing, total, many * len(planned)) as (sampled, tested):
         missing = [
             Piece(ground.name, block)
@@ -209,7 +210,7 @@ def run_blocks(
             for block in missing_blocks(ground, study.alone, study.store, wanted)
         ]
         left, kept = Counter(piece.scenario for piece in missing), Counter[str]()
-        whole = {name for name, count in Counter(piece.scenario for piece in planned).items() if count == left[name]}
+        whole = {name for name, own in blocks.items() if len(own) == left[name]}
         sampled.leave_out(total - sum(bars[piece.scenario] for piece in missing))
         tested.leave_out(many * (len(planned) - len(missing)))
         work = Delivered.of(Blocks(grounds, study.grounds, study.alone, study.store, sampled, tested))

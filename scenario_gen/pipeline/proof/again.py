@@ -212,7 +212,7 @@ class Again:
             stored, own = (store.load_block(name, index) for store in (self.study.store, self.kept))
             wrong += [f"block {name} {index}: {_told(what, stored, own)}" for what in differences(stored, own)]
         for file, keys, rows in self._rows(ground, made):
-            if (table := self.tables.get(file)) is not None:
+            if name not in self.study.unkept and (table := self.tables.get(file)) is not None:
                 held.append(file)
                 unlike = _unlike(rows, _own_rows(table, name, rows), keys)
                 wrong += [f"{file} {name}: {what}" for what in unlike]
@@ -272,7 +272,7 @@ class Again:
             off = np.abs(made.paths.values[..., :4] / kept.paths.values[..., :4] - 1)  # prices [path, bar, field]
             away |= (off > NEAR).any(axis=(1, 2))
         table = self.tables.get("metrics.parquet")
-        if table is not None and self.study.alone:
+        if table is not None and self.study.alone and name not in self.study.unkept:
             metrics = _named(self.study.alone, made.metrics)
             keys, names = ["strategy", "path_id"], [metric.name for metric in METRICS]
             own = _own_rows(table, name, metrics).set_index(keys).reindex(pd.MultiIndex.from_frame(metrics[keys]))

@@ -28,7 +28,7 @@ from scenario_gen.realism.check import facts_findings
 from scenario_gen.report.page import build_page
 from scenario_gen.report.readback import misprints
 from scenario_gen.stats.weights import Weights
-from scenario_gen.store.certificate import Certificate, Proof
+from scenario_gen.store.certificate import Proof
 from scenario_gen.store.folder import CANDLES, FACTS, IDENTITY, METRICS, PAGE, RUN, SCHEMA, RunFolder
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest
 from scenario_gen.store.results import ScenarioResult, StressRun
@@ -101,10 +101,21 @@ class Finished:
         """What the resolved spec says of every scenario, by its name."""
         return {str(each["name"]): each for each in self.run.spec.get("scenarios", [])}
 
+    @cached_property
+    def unkept(self) -> set[str]:
+        """The scenarios of whose paths the spec keeps nothing, those of several assets too: ``paths.keep: none``."""
+        alone = {name for name, plan in self.plans.items() if plan["paths"]["keep"] == "none"}
+        return alone | {result.name for result in self.results if self.first_of(result) in alone}
+
+    @staticmethod
+    def first_of(result: ScenarioResult) -> str:
+        """Return the scenario that a result is of; of a book that of its first asset."""
+        assets = getattr(result, "assets", [])
+        return f"{result.name}.{assets[0]}" if assets else result.name
+
     def seed_of(self, result: ScenarioResult) -> int:
         """Return the seed of a scenario's figures; of a book that of its first asset, which all share."""
-        assets = getattr(result, "assets", [])
-        return int(self.plans[f"{result.name}.{assets[0]}" if assets else result.name]["paths"]["seed"]) % 2**32
+        return int(self.plans[self.first_of(result)]["paths"]["seed"]) % 2**32
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -175,9 +186,10 @@ def _blocks(finished: Finished) -> Proof:
         return Proof("blocks", "UNTESTABLE", "the run keeps no blocks: they were cleaned away, or never kept")
     names = [*finished.plans, *([each.name for each in finished.results] if finished.run.book is not None else [])]
     names = [name for name in names if not (finished.plans.get(name) or {}).get("replay")]
-    every = [(name, index) for name in names for index in finished.blocks_of(name)]
+    kept = [name for name in names if name not in finished.unkept]
+    every = [(name, index) for name in kept for index in finished.blocks_of(name)]
     wrong = [f"{name} {index}" for name, index in every if not finished.store.has_block(name, index)]
-    wrong += [f"{name}: none is there" for name in names if not finished.blocks_of(name)]
+    wrong += [f"{name}: none is there" for name in kept if not finished.blocks_of(name)]
     known = {safe_name(name) for name in names}
     wrong += [
         f"{each.name}: no scenario of the run"
@@ -254,7 +266,7 @@ def _metrics(finished: Finished) -> Proof:
         return _no_table(finished, step, METRICS)
     given, declared = finished.run.spec.get("account"), finished.run.limits.get("max_drawdown")
     rules = AccountRules.model_validate(given) if given else None
-    for result in finished.results:
+    for result in _kept(finished, finished.results):
         try:
             weights = None if result.weighting is None else _weights_of(finished, result)
         except ScenarioError:
@@ -285,6 +297,11 @@ def _metrics(finished: Finished) -> Proof:
     )
 
 
+def _kept(finished: Finished, results: Sequence[ScenarioResult]) -> list[ScenarioResult]:
+    """Return the results of scenarios that have rows in the tables."""
+    return [result for result in results if result.name not in finished.unkept]
+
+
 def _weights_of(finished: Finished, result: ScenarioResult) -> Weights | None:
     """Return what the kept paths of a scenario stand for, as its blocks have it.
 
@@ -302,7 +319,7 @@ def _candles(finished: Finished) -> Proof:
     step, table, wrong = f"summaries: {CANDLES}", finished.tables.get(CANDLES), list[str]()
     if table is None:
         return _no_table(finished, step, CANDLES)
-    for result in finished.run.scenarios:
+    for result in _kept(finished, finished.run.scenarios):
         own, account = table[table["scenario"] == result.name], result.candles
         if not len(own):
             wrong.append(f"{result.name}: it has no rows")
@@ -313,7 +330,12 @@ def _candles(finished: Finished) -> Proof:
             f"{result.name}: {name}" for name in names if encode(getattr(again, name)) != encode(getattr(account, name))
         ]
     failed = "run.json is not what the table gives: "
-    return verdict(step, wrong, f"accounts of {len(finished.run.scenarios)} scenarios add up to run.json's", failed)
+    return verdict(
+        step,
+        wrong,
+        f"accounts of {len(_kept(finished, finished.run.scenarios))} scenarios add up to run.json's",
+        failed,
+    )
 
 
 def _account(rows: pd.DataFrame, account: CandleAccount, horizon: int) -> CandleAccount:
@@ -330,7 +352,7 @@ def _facts(finished: Finished) -> Proof:
     step, table = f"summaries: {FACTS}", finished.tables.get(FACTS)
     asked = [name for name, plan in finished.plans.items() if (plan.get("checks") or {}).get("facts")]
     if table is None:
-        if not any(result.facts for result in finished.run.scenarios):
+        if FACTS not in read_sums(finished.store.path) and not any(result.facts for result in finished.run.scenarios):
             return Proof(step, "UNTESTABLE", "the run compared no paths with history")
         return _no_table(finished, step, FACTS)
     kept = {result.name: result.candles.paths - result.candles.rejected for result in finished.run.scenarios}
@@ -341,6 +363,8 @@ def _facts(finished: Finished) -> Proof:
         if count != kept.get(str(name))
     ]
     wrong += [f"{name}: no scenario that compares paths with history" for name in rows.index if name not in asked]
+    compared = [result.name for result in _kept(finished, finished.run.scenarios) if result.facts is not None]
+    wrong += [f"{name}: it has no rows" for name in compared if name not in rows.index]
     return verdict(
         step, wrong, f"a row of each of {len(table):,} kept paths; their numbers are held with the paths below"
     )
@@ -382,36 +406,3 @@ def _following(finished: Finished) -> Iterator[Finding]:
 
 def _called(finding: Finding) -> str:
     return " ".join(filter(None, [finding.name, finding.scenario, finding.strategy]))
-
-
-# --- Whose certificate? ---
-
-
-def sums_of(folder: Path) -> dict[str, str]:
-    """Return the sums of the files that a certificate is about: run.json, tables, kept paths and page."""
-    kept = sorted(path.relative_to(folder).as_posix() for path in (folder / "paths").glob("*.parquet"))
-    return {name: sha256_of(folder / name) for name in (RUN, *TABLES, PAGE, *kept) if (folder / name).is_file()}
-
-
-def belongs(certificate: Certificate, folder: Path) -> Proof:
-    """Return whether a certificate is that of the run in a folder.
-
-    Raises:
-        StoreError: the folder is no finished run.
-    """
-    finished = Finished.of(folder)
-    here = sums_of(finished.store.path)
-    wrong = [
-        f"{name} is not the file that was proved"
-        for name, kept in certificate.sums.items()
-        if name in here and here[name] != kept
-    ]
-    wrong += [f"{name} is here and was not proved" for name in here if name not in certificate.sums]
-    wrong += [] if certificate.identity == finished.run.identity else ["it is the certificate of another run"]
-    gone = [name for name in certificate.sums if name not in here]
-    if gone and not wrong:
-        told = (
-            f"{', '.join(gone)}: proved then and not here any more; the other {len(here)} files are those it is about"
-        )
-        return Proof("certificate: of this run", "UNTESTABLE", told, gone)
-    return verdict("certificate: of this run", wrong, f"{len(here)} files are those that it is about")

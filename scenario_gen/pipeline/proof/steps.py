@@ -23,7 +23,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scenario_gen.errors import ScenarioError
+from scenario_gen.errors import ScenarioError, StoreError
+from scenario_gen.files import sha256_of
 from scenario_gen.pipeline import open_study
 from scenario_gen.pipeline.identity import device_of, spec_sum, versions
 from scenario_gen.pipeline.proof import finished as folder_of
@@ -35,7 +36,7 @@ from scenario_gen.spec.loader import LoadedSpec, parse_spec
 from scenario_gen.spec.models import override
 from scenario_gen.store import certificate as certificates
 from scenario_gen.store.certificate import Certificate, ChosenPaths, Proof, ProvedPaths
-from scenario_gen.store.folder import RunFolder, calibration_folder
+from scenario_gen.store.folder import PAGE, RUN, RunFolder, calibration_folder
 from scenario_gen.store.results import StressRun
 from scenario_gen.values import hash_of
 
@@ -265,7 +266,7 @@ def _certificate(
         run=run.name,
         created=run.created,
         identity=run.identity,
-        sums=folder_of.sums_of(folder),
+        sums=sums_of(folder),
         seeds={name: int(plan["paths"]["seed"]) for name, plan in finished.plans.items()},
         versions=run.versions,
         device=run.device,
@@ -276,6 +277,41 @@ def _certificate(
         verified_by=versions(),
         verified_on=here,
     )
+
+
+# --- Whose certificate? ---
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """Return the sums of the files that a certificate is about: run.json, tables, kept paths and page."""
+    kept = sorted(path.relative_to(folder).as_posix() for path in (folder / "paths").glob("*.parquet"))
+    return {
+        name: sha256_of(folder / name) for name in (RUN, *folder_of.TABLES, PAGE, *kept) if (folder / name).is_file()
+    }
+
+
+def belongs(certificate: Certificate, folder: Path) -> Proof:
+    """Return whether a certificate is that of the run in a folder.
+
+    Raises:
+        StoreError: the folder is no finished run.
+    """
+    finished = folder_of.Finished.of(folder)
+    here = sums_of(finished.store.path)
+    wrong = [
+        f"{name} is not the file that was proved"
+        for name, kept in certificate.sums.items()
+        if name in here and here[name] != kept
+    ]
+    wrong += [f"{name} is here and was not proved" for name in here if name not in certificate.sums]
+    wrong += [] if certificate.identity == finished.run.identity else ["it is the certificate of another run"]
+    gone = [name for name in certificate.sums if name not in here]
+    if gone and not wrong:
+        told = (
+            f"{', '.join(gone)}: proved then and not here any more; the other {len(here)} files are those it is about"
+        )
+        return Proof("certificate: of this run", "UNTESTABLE", told, gone)
+    return folder_of.verdict("certificate: of this run", wrong, f"{len(here)} files are those that it is about")
 
 
 # --- What the command asks ---
@@ -320,12 +356,18 @@ def answer(asked: AskedProof, progress: Progress) -> tuple[list[Proof], Certific
         certificates.refuse_standing(file)
         certificates.private_key(asked.key)
     standing = file is not None and (asked.run is None or file.exists())
+    if asked.public is not None and not standing:
+        raise StoreError(
+            f"there is no certificate {file} that --public could check",
+            expected="one that was written before",
+            fix="write it without --public first, or check the path of the certificate",
+        )
     if file is not None and standing:
         kept, steps = certificates.check_certificate(file, asked.public)
     if asked.run is None:
         return steps, None, []
     try:
-        steps += [] if kept is None else [folder_of.belongs(kept, asked.run)]
+        steps += [] if kept is None else [belongs(kept, asked.run)]
         choice = asked.choice(None if kept is None else kept.choice)
         proved = prove(
             asked.run, choice, base=asked.base, device=asked.device, elsewhere=asked.elsewhere, progress=progress
