@@ -101,16 +101,16 @@ class Browser:
         return message
 
     def open(
-        self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True
+        self, page: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True
     ) -> None:
-        """Show a file and wait until it is loaded."""
+        """Show a file or an address and wait until it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         self.media(dark=dark)
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         until = time.monotonic() + PATIENCE
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             assert time.monotonic() < until
@@ -155,8 +155,11 @@ class Browser:
         )
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
-    def complaints(self) -> list[str]:
-        """Return errors, warnings and requests since the page was opened; a violation of the policy is an error."""
+    def complaints(self, *servers: str) -> list[str]:
+        """Return errors, warnings and requests since the page was opened; a violation of the policy is an error.
+
+        Requests to ``servers``, which are the beginnings of addresses, are none.
+        """
         told = []
         for event in self.events:
             parameters = event.get("params", {})
@@ -169,7 +172,7 @@ class Browser:
                 told.append(str(parameters["args"]))
             if event.get("method") == "Network.requestWillBeSent":
                 address = parameters["request"]["url"]
-                told += [] if address.startswith(("file:", "about:")) else [address]
+                told += [] if address.startswith(("file:", "about:", *servers)) else [address]
         return told
 
     def picture(self) -> bytes:
