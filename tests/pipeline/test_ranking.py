@@ -319,3 +319,70 @@ def test_the_command_goes_on_with_kept_dates_and_tells_all_as_json(ranking, fold
     told = json.loads(result.stdout)
     assert told["worth"][0]["spearman"]["mean"] == done.worth[0].spearman.mean
     assert told["findings"][0] == {**told["findings"][0], "name": "look_ahead: ranking", "label": "UNTESTABLE"}
+
+
+def test_a_series_of_ones_own_stands_beside_the_portfolio(folder: Path, tmp_path: Path) -> None:
+    """By hand: a series that gains .1 % a bar, from the close before the first purchase on."""
+    steady = 100 * 1.001 ** np.arange(BARS)
+    frame = pd.DataFrame({"date": DAYS, **dict.fromkeys(("open", "high", "low", "close"), steady)})
+    frame.to_csv(tmp_path / "index.csv", index=False)
+    asked = config(
+        folder, dates={"start": "2021-11-01", "every": 20}, paths=4, guard=0,
+        benchmark={"file": str(tmp_path / "index.csv"), "name": "steady"},
+    )  # fmt: skip
+    done = rank(asked, folder=tmp_path / "out")
+    assert [other.title for other in done.benchmarks] == ["equal parts", "steady"]
+    series, beside_it = done.benchmarks[1], done.beside[1]
+    bars = len(done.bars) - 1
+    assert series.curve == pytest.approx(1.001 ** np.arange(bars + 1), rel=1e-9)
+    assert (series.orders, series.costs, series.turnover, series.max_drawdown) == (None, None, None, 0.0)
+    assert done.portfolio is not None
+    ahead = np.diff(done.portfolio.curve) / np.array(done.portfolio.curve[:-1]) - 0.001
+    per_year = (BARS - 1) / (DAYS[-1] - DAYS[0]).days * 365.25
+    assert beside_it.excess == pytest.approx(ahead.mean() * per_year, rel=1e-9)
+    assert "steady" in (tmp_path / "out" / "index.html").read_text()
+    frame.iloc[240:].to_csv(tmp_path / "index.csv", index=False)
+    with pytest.raises(DataError, match="after the first purchase"):
+        rank({**asked, "name": "late"}, folder=tmp_path / "late")
+
+
+def test_garch_is_fitted_to_bars_up_to_each_date_and_workers_rank_the_same(tmp_path: Path) -> None:
+    """Fitted to later bars, a date ranked again from cut histories would differ; two processes change no bit."""
+    rng, days = np.random.default_rng(6), pd.bdate_range("2019-01-01", periods=2 * BARS + 20)
+    for number in range(3):
+        frame = pd.concat([bars_of(7, rng), bars_of(8, rng), bars_of(7, rng)[:20]]).set_axis(days)
+        frame.rename_axis("date").reset_index().to_csv(tmp_path / f"g{number}.csv", index=False)
+    asked = config(
+        tmp_path, universe={"folder": str(tmp_path), "pattern": "g*.csv"}, generator={"kind": "garch"},
+        dates={"start": str(days[-20].date()), "every": 19}, paths=4, fewest=3, guard=1, portfolio=None,
+    )  # fmt: skip
+    here = rank(asked, folder=tmp_path / "here")
+    assert here.generator["kind"] == "garch"
+    assert labels(here)["look_ahead: ranking"] == "PASS"
+    assert [day.ranked for day in here.dates] == [3, 3], here.omitted
+    away = rank(asked, folder=tmp_path / "away", on="processes:2")
+    assert replace(away, created=here.created, seconds=here.seconds) == here
+    first, second = (pd.read_parquet(tmp_path / place / "signals.parquet") for place in ("here", "away"))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_intraday_bars_are_ranked_at_their_stamps(tmp_path: Path) -> None:
+    """Hours of five names around the clock; every date is an hour, and the horizon is four of them."""
+    stamps, rng = pd.date_range("2024-01-01", periods=200, freq="h"), np.random.default_rng(5)
+    for number in range(5):
+        close = 50 * np.exp(np.cumsum(0.003 * rng.standard_normal(200) + (number - 2) * 0.002))
+        opened = np.concatenate(([50.0], close[:-1]))
+        high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
+        frame = pd.DataFrame({"timestamps": stamps, "open": opened, "high": high, "low": low, "close": close})
+        frame.to_csv(tmp_path / f"h{number}.csv", index=False)
+    asked = config(
+        tmp_path, universe={"folder": str(tmp_path), "pattern": "h*.csv"}, horizon=4, paths=8, fewest=3, decay=[1],
+        dates={"start": "2024-01-08 05:00", "end": "2024-01-08 20:00", "every": 6}, portfolio={"top": 2, "drop": 1},
+    )  # fmt: skip
+    done = rank(asked, folder=tmp_path / "out")
+    assert [day.date for day in done.dates] == [f"2024-01-08 {hour:02d}:00:00" for hour in (5, 11, 17)]
+    assert labels(done)["look_ahead: ranking"] == "PASS"
+    # drifts of .2 % an hour apart beside .6 % of noise over four: the order of the names is that of their numbers
+    assert done.top[0][0] in ("h3", "h4")
+    assert done.bars[0] == "2024-01-08 05:00:00"  # the close before the first fill, an hour later
+    assert done.bars[1] == "2024-01-08 06:00:00"
