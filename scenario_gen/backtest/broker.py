@@ -34,7 +34,7 @@ MOST_SETS = 32
 class Broker(Section):
     """Costs, fills and limits of the simulated account."""
 
-    cash: float = Field(default=100_000.0, ge=MIN_CASH, le=MAX_CASH)
+    cash: float = Field(default=100_000.0, ge=MIN_CASH, le=MAX_CASH, description="of an account when a path begins")
     fees: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the traded value, per side; or 5bp")
     fee_per_order: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money, on top of 'fees'")
     fee_minimum: float = Field(default=0.0, ge=0.0, le=MAX_CASH, description="in money: what an order costs at least")
@@ -48,7 +48,9 @@ class Broker(Section):
     slippage_range: float = Field(
         default=0.0, ge=0.0, lt=0.5, description="on top of it: share of the bar's high less its low, per side"
     )
-    fill: Literal["next_open", "close"] = "next_open"
+    fill: Literal["next_open", "close"] = Field(
+        default="next_open", description="where orders are filled: at the open after, or at the close that decided"
+    )
     shorts: bool = Field(
         default=True, description="false: no short is opened; a short entry still closes a long, and weights stop at 0"
     )

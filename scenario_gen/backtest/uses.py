@@ -62,7 +62,7 @@ class StrategyUse(Section):
     where: str | None = Field(
         default=None, description="condition on the grid, e.g. fast < slow; combinations that break it do not run"
     )
-    name: str | None = None
+    name: str | None = Field(default=None, description="in tables; default: the name of the class, or of the table")
 
     @property
     def display_name(self) -> str:

@@ -24,7 +24,7 @@ OF_RAY = ("address", "cpus", "gpus", "wait")  # fields that have a meaning on a 
 class Execute(Section):
     """Where blocks of paths and origins of calibrations are computed; it changes no number of a run."""
 
-    kind: Kind = "local"
+    kind: Kind = Field(default="local", description="one process, so many processes of this machine, or a Ray cluster")
     workers: int | None = Field(
         default=None, ge=1, le=MAX_WORKERS, description="side by side; default: as many as cores"
     )

@@ -145,8 +145,10 @@ class KronosGenerator(GeneratorSection):
 
     title: ClassVar[str] = "Kronos"
 
-    kind: Literal["kronos"] = "kronos"
-    model: str = "nano"
+    kind: Literal["kronos"] = Field(default="kronos", description="which generator it is")
+    model: str = Field(
+        default="nano", description="nano (embedded), mini, small or base (published), a folder, or org/name@revision"
+    )
     tokenizer: str | None = Field(default=None, description="tokenizer to go with a model that is not listed")
     temperature: Temperature = Field(default=1.0, description="a number, or auto: chosen by calibration")
     top_p: TopP = Field(default=1.0, description="a number, or auto: chosen by calibration")
@@ -196,7 +198,7 @@ class BootstrapGenerator(GeneratorSection):
     title: ClassVar[str] = "stationary bootstrap of the context"
     repeats_history: ClassVar[bool] = True
 
-    kind: Literal["bootstrap"] = "bootstrap"
+    kind: Literal["bootstrap"] = Field(default="bootstrap", description="which generator it is")
     mean_block: float | None = Field(
         default=None,
         ge=1.0,
@@ -221,7 +223,7 @@ class FhsGenerator(GeneratorSection):
 
     title: ClassVar[str] = "filtered historical simulation of the context (EWMA)"
 
-    kind: Literal["fhs"] = "fhs"
+    kind: Literal["fhs"] = Field(default="fhs", description="which generator it is")
     decay: float = Field(default=0.94, ge=0.5, lt=1.0, description="of the running variance, per bar")
 
     def open(self) -> Generator:
@@ -236,7 +238,7 @@ class GarchGenerator(GeneratorSection):
 
     title: ClassVar[str] = "GARCH filtered historical simulation"
 
-    kind: Literal["garch"] = "garch"
+    kind: Literal["garch"] = Field(default="garch", description="which generator it is")
     fit_bars: FitBars = 1000
 
     def open(self) -> Generator:
@@ -251,7 +253,7 @@ class GjrGenerator(GeneratorSection):
 
     title: ClassVar[str] = "GJR-GARCH filtered historical simulation"
 
-    kind: Literal["gjr"] = "gjr"
+    kind: Literal["gjr"] = Field(default="gjr", description="which generator it is")
     fit_bars: FitBars = 1000
 
     def open(self) -> Generator:
@@ -266,7 +268,7 @@ class GbmGenerator(GeneratorSection):
 
     title: ClassVar[str] = "geometric Brownian motion"
 
-    kind: Literal["gbm"] = "gbm"
+    kind: Literal["gbm"] = Field(default="gbm", description="which generator it is")
 
     def open(self) -> Generator:
         """Return the motion."""

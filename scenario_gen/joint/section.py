@@ -44,7 +44,9 @@ class Joint(Section):
     order: Literal["return", "nested"] = Field(
         default="return", description="of tokens: by return, or nested: within bins of return by volume"
     )
-    calibrate: JointCalibration = JointCalibration()
+    calibrate: JointCalibration = Field(
+        default=JointCalibration(), description="which common bars the dependence is read from"
+    )
     calendar: Literal["intersection", "union"] = Field(
         default="intersection", description="bars that all assets have, or all: a closed asset keeps its close"
     )

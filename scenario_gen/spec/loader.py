@@ -266,20 +266,32 @@ def spec_schema() -> dict[str, Any]:
     overridable["generator"] = {"anyOf": [_reference(model) for model in GENERATORS.values()]}
     alone: dict[str, Any] = {key: _reference(model) for key, model in OWN.items()}
     alone |= {key: {"anyOf": [_reference(OWN[key]), _reference(model)]} for key, model in OF_BOOKS.items()}
-    alone |= {"reweight": _NAME, "views": {"type": "array", "minItems": 1, "items": _reference(View)}}
-    alone |= {"shocks": {"type": "array", "minItems": 1, "items": {"anyOf": [_reference(model) for model in SHOCKS]}}}
-    scenario = _closed({"name": _NAME, **overridable, **alone}, required=["name"])
+    shocks = {"anyOf": [_reference(model) for model in SHOCKS]}
+    alone |= {
+        "reweight": {
+            **_NAME,
+            "description": "the scenario whose paths are weighted anew, in place of paths of its own",
+        },
+        "views": _list_of(_reference(View), "what the paths of `reweight` are weighted to say"),
+        "shocks": _list_of(shocks, "what is done to the paths, one after the other"),
+    }
+    named = {**_NAME, "description": "in tables, files and findings"}
+    scenario = _closed({"name": named, **overridable, **alone}, required=["name"])
     top = {
-        "name": _NAME,
+        "name": {**_NAME, "description": "of the run, its page and its folder"},
         **overridable,
-        "scenarios": {"type": "array", "minItems": 1, "items": scenario},
-        "baselines": {"type": "array", "items": {"enum": list(BASELINES)}},
-        "strategies": {"type": "array", "minItems": 1, "items": _reference(StrategyUse)},
+        "scenarios": _list_of(scenario, "what is sampled; each takes what it leaves out from the top"),
+        "baselines": {
+            "type": "array",
+            "items": {"enum": list(BASELINES)},
+            "description": "plain generators that run beside the scenarios, on the data of the top",
+        },
+        "strategies": _list_of(_reference(StrategyUse), "what is backtested on every path"),
         "limits": _reference(Limits),
         "report": _reference(Report),
         "account": _reference(AccountRules),
         "execute": _reference(Execute),
-        "assets": {"type": "array", "minItems": 2, "maxItems": MAX_ASSETS, "items": _asset()},
+        "assets": {**_list_of(_asset(), "of a book, in place of data"), "minItems": 2, "maxItems": MAX_ASSETS},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -293,7 +305,9 @@ def _asset() -> dict[str, Any]:
     """Return the schema of an asset: the keys of its data, and sections of its own."""
     data = {key: {"$ref": f"#/$defs/Data/properties/{key}"} for key in OF_ITS_DATA}
     broker = {key: {"$ref": f"#/$defs/Broker/properties/{key}"} for key in ASSET_COSTS}
-    own = {"name": _NAME, **data, "market": _reference(Market), "broker": _closed(broker, required=[])}
+    costs = {**_closed(broker, required=[]), "description": "what its own orders cost; cash is shared"}
+    named = {**_NAME, "description": "of the asset, in tables and in a strategy"}
+    own = {"name": named, **data, "market": _reference(Market), "broker": costs}
     return _closed(own, required=["name"])
 
 
@@ -309,6 +323,10 @@ def _definitions() -> dict[str, Any]:
         bounds = {key: costs[name].pop(key) for key in [*costs[name]] if key not in ("title", "description", "default")}
         costs[name]["anyOf"] = [bounds, {"type": "string", "pattern": COST_TEXT}]
     return definitions
+
+
+def _list_of(items: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": items, "description": description}
 
 
 def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

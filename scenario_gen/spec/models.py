@@ -37,15 +37,15 @@ MAX_NEXT_BARS = 5000  # of a calibration: forecasts of the next bar
 class BarCounts(Section):
     """How many real bars seed the generator, and how many it adds."""
 
-    context: int = Field(default=256, ge=32, le=MAX_CONTEXT)
-    horizon: int = Field(default=63, ge=1, le=MAX_HORIZON)
+    context: int = Field(default=256, ge=32, le=MAX_CONTEXT, description="real bars that each path continues")
+    horizon: int = Field(default=63, ge=1, le=MAX_HORIZON, description="bars of each path")
 
 
 class Paths(Section):
     """How many alternative futures, and the random numbers behind them."""
 
-    count: int = Field(default=512, ge=1, le=MAX_PATHS)
-    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    count: int = Field(default=512, ge=1, le=MAX_PATHS, description="paths of each scenario")
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="of every random number: the same seed, the same paths")
     block: int = Field(default=512, ge=1, le=MAX_BLOCK, description="paths per unit of work; part of a run's identity")
     keep: Literal["none", "metrics", "paths"] = Field(
         default="metrics",
@@ -81,7 +81,10 @@ class CalibrationBudget(Section):
 class Checks(Section):
     """What to do with candles that break a rule, and which checks of realism to run."""
 
-    on_invalid: Literal["repair", "reject", "fail"] = "repair"
+    on_invalid: Literal["repair", "reject", "fail"] = Field(
+        default="repair",
+        description="what becomes of a path that breaks a candle rule: mended, left out, or the run ends",
+    )
     facts: bool = Field(default=True, description="compare the paths with real windows of the history")
     calibration: bool | Literal["all"] | CalibrationBudget = Field(
         default=True,
@@ -95,7 +98,7 @@ class Report(Section):
     folder: str = Field(
         min_length=1, description="run folder, relative to the current directory, or an address: s3://bucket/runs/a"
     )
-    title: str | None = None
+    title: str | None = Field(default=None, description="of the page; default: the name of the spec")
 
     @model_validator(mode="after")
     def _a_path(self) -> Report:

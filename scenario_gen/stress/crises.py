@@ -118,7 +118,7 @@ AMOUNTS = {"gap": "size", "volatility": "times", "drift": "total", "liquidity": 
 class ContextShock(Section):
     """What is written into the last bars of the context, for the generator to answer."""
 
-    kind: Literal["gap", "volatility", "drift", "liquidity"]
+    kind: Literal["gap", "volatility", "drift", "liquidity"] = Field(description="which shock of the paths it is like")
     bars_back: int = Field(
         default=1, ge=1, le=MOST_BACK, description="it begins so many bars before the end: 1 is last"
     )

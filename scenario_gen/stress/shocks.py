@@ -42,7 +42,7 @@ class GapShock(Shock):
     title: ClassVar[str] = "gap"
     answered: ClassVar[bool] = True
 
-    kind: Literal["gap"] = "gap"
+    kind: Literal["gap"] = Field(default="gap", description="which shock it is")
     bar: Bar = 0
     size: Size
     recovery: float = Field(default=0.0, ge=0.0, le=1.0, description="share of the log gap that returns afterwards")
@@ -72,7 +72,7 @@ class VolatilityShock(Fading):
     title: ClassVar[str] = "volatility"
     by_ensemble: ClassVar[bool] = True
 
-    kind: Literal["volatility"] = "volatility"
+    kind: Literal["volatility"] = Field(default="volatility", description="which shock it is")
     times: float = Field(gt=0.0, le=20.0, description="2 doubles every move and wick")
     martingale: bool = Field(default=True, description="keep the mean price of the paths at every bar")
 
@@ -92,7 +92,7 @@ class DriftShock(Fading):
 
     title: ClassVar[str] = "drift"
 
-    kind: Literal["drift"] = "drift"
+    kind: Literal["drift"] = Field(default="drift", description="which shock it is")
     total: Size = Field(description="of the whole window together: -0.15 is a fall of 15 %")
     by: Literal["bar", "range"] = Field(default="bar", description="range: more of it in wide bars")
 
@@ -111,7 +111,7 @@ class LiquidityShock(Fading):
 
     title: ClassVar[str] = "liquidity"
 
-    kind: Literal["liquidity"] = "liquidity"
+    kind: Literal["liquidity"] = Field(default="liquidity", description="which shock it is")
     volume: float = Field(default=0.1, ge=0.0, le=MOST_TIMES, description="times the volume; at 0 orders wait")
     impact: float = Field(
         default=0.1, ge=0.0, le=10.0, description="slippage on top: so many ranges of the bar over sqrt(V / usual V)"
@@ -149,7 +149,7 @@ class CostsShock(Fading):
 
     title: ClassVar[str] = "costs"
 
-    kind: Literal["costs"] = "costs"
+    kind: Literal["costs"] = Field(default="costs", description="which shock it is")
     times: float = Field(default=1.0, ge=0.0, le=MOST_TIMES, description="times fees and slippage of the broker")
     slippage: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of the price, per side, on top")
     impact: float = Field(
@@ -186,7 +186,7 @@ class FlashCrashShock(Shock):
     title: ClassVar[str] = "flash crash"
     within_bar: ClassVar[bool] = True
 
-    kind: Literal["flash_crash"] = "flash_crash"
+    kind: Literal["flash_crash"] = Field(default="flash_crash", description="which shock it is")
     bar: Bar = 0
     size: Size
     bars: Bars = Field(default=1, description="bars of the fall; one bar keeps its open and its close")
@@ -248,9 +248,9 @@ class HaltShock(Shock):
 
     title: ClassVar[str] = "halt"
 
-    kind: Literal["halt"] = "halt"
+    kind: Literal["halt"] = Field(default="halt", description="which shock it is")
     bar: Bar = 0
-    bars: Bars
+    bars: Bars = Field(description="how long it lasts")
     carry: bool = Field(default=True, description="the first bar after it opens where the path would have been")
 
     def misfits(self, horizon: int) -> Iterator[tuple[str, str]]:
@@ -284,7 +284,7 @@ class LimitMovesShock(Lasting):
 
     title: ClassVar[str] = "limit moves"
 
-    kind: Literal["limit_moves"] = "limit_moves"
+    kind: Literal["limit_moves"] = Field(default="limit_moves", description="which shock it is")
     limit: float = Field(gt=0.0, lt=1.0, description="0.1: no price beyond 10 % of the close before")
 
     @property
@@ -308,7 +308,7 @@ class DataErrorShock(Lasting):
 
     title: ClassVar[str] = "data errors"
 
-    kind: Literal["data_error"] = "data_error"
+    kind: Literal["data_error"] = Field(default="data_error", description="which shock it is")
     error: Literal["bad_print", "swapped", "stale", "zero_volume", "missing"] = Field(
         default="bad_print",
         description="a close times 10, high and low swapped, the bar before once more, no volume, or no numbers at all",

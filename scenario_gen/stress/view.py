@@ -53,9 +53,9 @@ class _View(Section):
     )
     strategy: str | None = Field(default=None, min_length=1, description="whose return or drawdown is meant")
     level: float | None = Field(default=None, gt=0.0, lt=1.0, description="of a quantile or a CVaR, e.g. 0.95")
-    equals: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
+    equals: float | None = Field(default=None, description="the number that it is to be; of a share 0.25 is 25 %")
+    at_least: float | None = Field(default=None, description="the least that it is to be")
+    at_most: float | None = Field(default=None, description="the most that it is to be")
 
     @model_validator(mode="after")
     def _one_statement(self) -> _View:

@@ -55,3 +55,24 @@ def test_the_schema_has_the_keys_of_the_loader_and_no_open_end() -> None:
     referred = set(re.findall(r"#/\$defs/(\w+)", str(schema)))
     assert referred == set(schema["$defs"])
     assert all(section["additionalProperties"] is False for section in [schema, *schema["$defs"].values()])
+
+
+def test_every_field_of_a_spec_says_what_it_is() -> None:
+    """An editor and the site show these words; a field that is a section of its own has those of the section."""
+    schema = spec_schema()
+    places = {
+        "the top": schema["properties"],
+        "a scenario": schema["properties"]["scenarios"]["items"]["properties"],
+        "an asset": schema["properties"]["assets"]["items"]["properties"],
+        **{name: model["properties"] for name, model in schema["$defs"].items()},
+    }
+    silent = [
+        f"{place}: {name}"
+        for place, fields in places.items()
+        for name, field in fields.items()
+        if not field.get("description") and not {"$ref", "anyOf"} & {*field}
+    ]
+    silent += [f"section {name}" for name, model in schema["$defs"].items() if not model.get("description")]
+    alone = [field for place in schema["$defs"].values() for field in place["properties"].values()]
+    silent += [str(field) for field in alone if not field.get("description") and "$ref" not in field]
+    assert silent == []
