@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,7 @@ MOST_PROVED = 1_000_000
 
 
 def verify(
-    run: Annotated[Path | None, Argument(metavar="[RUN]", help="The folder of a finished run.")] = None,
+    run: Annotated[Path | None, Argument(metavar="[RUN]", help="Folder or address of a finished run.")] = None,
     paths: Annotated[
         int | None, Optional(min=1, max=MOST_PROVED, help="How many paths to draw and make again; default: 50.")
     ] = None,
@@ -70,20 +70,9 @@ def verify(
 
       scenario-gen verify --certificate mine.json --public pub.pem
     """
-    if run is None and (certificate is None or key is not None):
-        named = "name the folder of a run, or --certificate FILE alone to check it"
-        raise typer.BadParameter(named, param_hint="RUN")
-    if key is not None and certificate is None:
-        raise typer.BadParameter("name the file to sign with --certificate FILE", param_hint="--key")
-    if public is not None and certificate is None:
-        raise typer.BadParameter("name the certificate that it must have signed", param_hint="--public")
-    if path is not None and (paths is not None or seed is not None):
-        raise typer.BadParameter("it names one path, --paths and --seed draw some: give either", param_hint="--path")
-    making = {"--paths": paths, "--path": path, "--seed": seed, "--base": base, "--device": device}
-    making["--elsewhere"] = elsewhere or None
-    if run is None and (idle := [name for name, value in making.items() if value is not None]):
-        told = "it says how a run's paths are made again: name the run's folder too, or leave it out"
-        raise typer.BadParameter(told, param_hint=idle[0])
+    drawn = {"--paths": paths, "--seed": seed}
+    making = {"--path": path, **drawn, "--base": base, "--device": device, "--elsewhere": elsewhere or None}
+    _refuse_unheard(run, certificate, {"--key": key, "--public": public}, drawn, making)
     from scenario_gen.cli.manners import choose_progress
     from scenario_gen.pipeline.proof.steps import AskedProof, answer
 
@@ -92,6 +81,32 @@ def verify(
     for note in notes:
         say(note, err=True)
     raise typer.Exit(_leave(steps, proved, as_json=as_json, needs_paths=run is not None))
+
+
+def _refuse_unheard(
+    run: Path | None,
+    certificate: Path | None,
+    keys: Mapping[str, Path | None],
+    drawn: Mapping[str, int | None],
+    making: Mapping[str, object],
+) -> None:
+    """Refuse options that nothing would listen to.
+
+    Raises:
+        BadParameter: there is one.
+    """
+    if run is None and (certificate is None or keys["--key"] is not None):
+        named = "name the folder of a run, or --certificate FILE alone to check it"
+        raise typer.BadParameter(named, param_hint="RUN")
+    if keys["--key"] is not None and certificate is None:
+        raise typer.BadParameter("name the file to sign with --certificate FILE", param_hint="--key")
+    if keys["--public"] is not None and certificate is None:
+        raise typer.BadParameter("name the certificate that it must have signed", param_hint="--public")
+    if making["--path"] is not None and any(value is not None for value in drawn.values()):
+        raise typer.BadParameter("it names one path, --paths and --seed draw some: give either", param_hint="--path")
+    if run is None and (idle := [name for name, value in making.items() if value is not None]):
+        told = "it says how a run's paths are made again: name the run's folder too, or leave it out"
+        raise typer.BadParameter(told, param_hint=idle[0])
 
 
 def _leave(steps: Sequence[Proof], proved: Certificate | None, *, as_json: bool, needs_paths: bool) -> int:

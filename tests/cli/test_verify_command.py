@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,7 +175,12 @@ def test_an_untouched_run_is_proved_to_the_last_bit(done: Place, certificate: Pa
     content = json.loads(certificate.read_text())["certificate"]
     labels = {step["step"]: step["label"] for step in content["steps"]}
     assert set(labels.values()) == {"PASS", "UNTESTABLE"}
-    assert [step for step, label in labels.items() if label == "UNTESTABLE"] == ["summaries: facts.parquet"]
+    untestable = [step for step, label in labels.items() if label == "UNTESTABLE"]
+    assert untestable == ["summaries: facts.parquet", "judgements: others"]
+    assert labels["judgements: look-ahead"] == "PASS"
+    others = next(step for step in content["steps"] if step["step"] == "judgements: others")
+    assert {"nulls", "overfitting"} <= {*others["offenders"]}  # named, since they take as long as the run
+    assert others["reason"].startswith("not remade: ")
     assert {proved["scenario"] for proved in content["proved"]} == {"base", "gap", "bootstrap"}
     assert all(
         proved["exact"] and proved["blocks"] == [0, 1, 2] and proved["paths"] == 20 for proved in content["proved"]
@@ -222,6 +228,24 @@ def test_a_finding_that_was_softened_is_not_what_run_json_gives(copy: Place) -> 
 
     copy.rewrite(edit)
     assert "summaries: findings" in failing(copy.alone())
+
+
+def softened(place: Place, name: str) -> None:
+    """Make every finding of a name milder in run.json, and renew the sums."""
+
+    def edit(data: dict[str, Any]) -> None:
+        for finding in data["findings"]:
+            if finding["name"] == name:
+                finding["measured"] = f"nearly {finding['measured']}"
+
+    place.rewrite(edit)
+
+
+def test_a_judgement_of_look_ahead_that_was_softened_is_not_what_the_strategy_gives(copy: Place) -> None:
+    softened(copy, "look_ahead")
+    told = call("verify", copy.run, "-q", "--paths", "1", "--base", copy.folder)
+    assert told.exit_code == 4
+    assert "FAIL        judgements: look-ahead: not what the paths give: look_ahead base BuyAndHold" in told.output
 
 
 def test_a_strategy_that_was_left_out_of_run_json_is_missed(copy: Place) -> None:
@@ -377,13 +401,17 @@ def test_scenarios_that_keep_nothing_are_no_fault_of_a_run_whose_others_keep_the
     told = call("verify", run, "-q", "--seed", "1")
     assert told.exit_code == 0, told.output
     assert "PASS        paths: other" in told.output  # the paths that the page shows bar by bar
+    assert re.search(r"PASS        judgements: facts: \d+ judgements \(drift, facts\) of base, passed", told.output)
     (run / "facts.parquet").unlink()
     told = call("verify", run, "-q", "--seed", "1")
     assert told.exit_code == 4
     assert "FAIL        summaries: facts.parquet: facts.parquet is missing" in told.output
     assert call("run", tmp_path / "spec.yaml", "--folder", run, "-q").exit_code == 0
     assert set(pd.read_parquet(run / "facts.parquet")["scenario"]) == {"base"}
-    assert call("verify", run, "-q", "--seed", "1").exit_code == 0
+    softened(Place(tmp_path), "drift")
+    told = call("verify", run, "-q", "--seed", "1")
+    assert told.exit_code == 4
+    assert "FAIL        judgements: facts: not what the paths give: drift base" in told.output
 
 
 def test_on_a_machine_without_the_data_no_path_is_proved_and_that_is_no_pass(copy: Place) -> None:

@@ -29,6 +29,7 @@ from scenario_gen.pipeline import open_study
 from scenario_gen.pipeline.identity import device_of, spec_sum, versions
 from scenario_gen.pipeline.proof import finished as folder_of
 from scenario_gen.pipeline.proof.again import Again, prove_paths
+from scenario_gen.pipeline.proof.judged import not_remade, prove_judgements
 from scenario_gen.pipeline.stress.events import kept_events, with_cases
 from scenario_gen.pipeline.study import Study
 from scenario_gen.progress import Progress, SilentProgress
@@ -241,16 +242,19 @@ def prove(
             steps.append(
                 Proof("paths", "UNTESTABLE", "not made again: spec, data, model or strategies here are not the run's")
             )
+            steps += not_remade(finished.run)
         else:
             here = device_of([ground.generator for ground in opened.study.grounds])
             there = finished.run.device
             if here["dtype"] != there["dtype"]:
                 told = f"numbers are {here['dtype']} here and {there['dtype']} there: paths part at their first tokens"
-                return _certificate(finished, [*steps, Proof("paths", "UNTESTABLE", told)], choice, [], here)
+                steps += [Proof("paths", "UNTESTABLE", told), *not_remade(finished.run)]
+                return _certificate(finished, steps, choice, [], here)
             same = here == there and versions() == finished.run.versions
             again = Again(opened.study, finished.run, finished.store, finished.tables, same and not elsewhere)
             more, proved = prove_paths(again, choice)
             steps += more
+            steps += prove_judgements(again)
     return _certificate(finished, steps, choice, proved, here)
 
 
