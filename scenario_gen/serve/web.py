@@ -56,6 +56,8 @@ def answer(name: str, kind: str, policy: str) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",
+        # the frame has no origin, so that to a browser its script is another site's
+        "Cross-Origin-Resource-Policy": "cross-origin" if name == "frame.js" else "same-origin",
     }
     return Response(content(name), media_type=kind, headers=headers)
 

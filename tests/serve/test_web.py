@@ -43,6 +43,13 @@ def job(number: str, state: str = "running", **changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+def listed(name: str, verdict: str) -> dict[str, Any]:
+    return {
+        "name": name, "title": f"Strategies of {name} {HOSTILE}", "created": "2026-11-30T10:15:00+00:00",
+        "verdict": verdict, "findings": {verdict: 1}, "scenarios": ["base"], "strategies": ["SmaCross(fast=10)"],
+    }  # fmt: skip
+
+
 @dataclass
 class Stub:
     """What the server knows; tests change it while the page looks on."""
@@ -56,7 +63,7 @@ class Stub:
 
     def reset(self) -> None:
         self.jobs.clear()
-        self.runs[:] = [{"name": "quickstart-1", "verdict": "WARN", "made": "2026-11-30T10:15:00Z"}]
+        self.runs[:] = [listed("quickstart-1", "WARN")]
         self.key, self.full = "", False
         self.validated.clear()
 
@@ -112,7 +119,8 @@ def stub_app(stub: Stub) -> Any:
     @app.post("/api/draft")
     async def draft(request: fastapi.Request) -> Any:
         asked = await request.json()
-        return {"spec": f"name: drafted\ndata: {{source: {asked['source']}}}\nbars: {{horizon: {asked['horizon']}}}\n"}
+        told = f"data: {{source: {asked['source']}, end: {asked['end']}}}\nstrategies: {asked['strategies']}"
+        return {"spec": f"name: drafted\n{told}\nbars: {{horizon: {asked['horizon']}}}\n"}
 
     @app.get("/api/runs")
     def runs() -> Any:
@@ -241,7 +249,7 @@ def test_runs_and_jobs_are_listed_without_a_complaint_at_any_width(page: Any, se
     assert page.run("document.documentElement.scrollWidth") == width
     assert HOSTILE in text(page, "#jobs")
     assert page.run("window.pwn === undefined && document.querySelectorAll('img').length === 0")
-    assert page.complaints(server.address, "data:,") == []
+    assert page.complaints(server.address, "data:") == []
 
 
 def test_a_spec_is_checked_while_it_is_typed_and_its_problem_stands_at_its_line(page: Any, server: Stub):
@@ -258,7 +266,7 @@ def test_a_spec_is_checked_while_it_is_typed_and_its_problem_stands_at_its_line(
     assert page.until(shows("#verdict-of-spec", "Can run: base; Cross."))
     assert page.run("document.querySelectorAll('.wrong, #problems li').length") == 0
     assert not page.run("document.querySelector('#submit').disabled")
-    assert page.complaints(server.address, "data:,") == []
+    assert page.complaints(server.address, "data:") == []
 
 
 def test_keys_that_follow_each_other_ask_the_server_once(page: Any, server: Stub):
@@ -274,20 +282,23 @@ def test_keys_that_follow_each_other_ask_the_server_once(page: Any, server: Stub
 
 def test_a_draft_is_made_checked_and_run_and_its_progress_comes_by_itself(page: Any, server: Stub):
     write(page, "#draft [name=source]", "nasdaq")
+    write(page, "#draft [name=strategies]", "a.py:A, b.py:B")
+    page.run("document.querySelector('#draft [name=end]').value = '2017-06-30'")
     click(page, "#draft button")
     assert page.until("!document.querySelector('#submit').disabled")
-    assert "source: nasdaq" in page.run("document.querySelector('#spec').value")
+    drafted = page.run("document.querySelector('#spec').value")
+    assert "{source: nasdaq, end: 2017-06-30}\nstrategies: ['a.py:A', 'b.py:B']\nbars: {horizon: 63}" in drafted
     click(page, "#submit")
     assert page.until(shows("#jobs", "queued"))
     server.jobs["new"] = job("new", stage="sampling base", done=2, total=4)
     assert page.until(shows("#jobs", "sampling base: 2 of 4"))
     assert page.run("document.querySelector('#jobs progress').getAttribute('aria-label')") == "new: sampling base"
-    server.runs.insert(0, {"name": "new-1", "verdict": "PASS", "made": "2026-11-30T11:15:00Z"})
+    server.runs.insert(0, listed("new-1", "PASS"))
     server.jobs["new"] = job("new", "done", verdict="PASS", exit_code=0)
     assert page.until(shows("#status", "new: done, verdict PASS"))
     assert page.until("document.querySelectorAll('#runs li').length === 2")
     assert page.run("document.querySelectorAll('#jobs li').length") == 0
-    assert page.complaints(server.address, "data:,") == []
+    assert page.complaints(server.address, "data:") == []
 
 
 def test_a_job_is_cancelled_and_resumed_with_the_keyboard(page: Any, server: Stub):

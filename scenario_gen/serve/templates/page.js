@@ -144,7 +144,9 @@ async function draft(event) {
   const form = new FormData(at("draft")), body = {source: form.get("source"), generator: form.get("generator")};
   body.horizon = Number(form.get("horizon"));
   body.paths = Number(form.get("paths"));
-  if (form.get("strategy").trim()) body.strategy = form.get("strategy").trim();
+  if (form.get("end")) body.end = form.get("end");
+  const uses = form.get("strategies").split(",").map(use => use.trim()).filter(Boolean);
+  if (uses.length) body.strategies = uses;
   const answer = await attempt(() => askJson("/api/draft", {method: "POST", body}));
   if (!answer) return;
   spec.value = answer.spec;
@@ -268,7 +270,8 @@ async function lookAtRuns() {
   redraw(at("runs"), runs, run => run.name, run => {
     const current = open?.name === run.name ? {"aria-current": "true"} : {};
     const button = element("button", {type: "button", className: "open", onclick: () => read(run.name), ...current}, run.name);
-    return [button, run.verdict ? badge(run.verdict) : "", element("small", {}, moment(run.created || run.made || ""))].filter(Boolean);
+    const about = `${run.title}, ${moment(run.created)}\n${[...run.scenarios, ...run.strategies].join(", ")}`;
+    return [button, badge(run.verdict), element("small", {}, about)];
   });
 }
 
