@@ -21,6 +21,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from scenario_gen.errors import ScenarioError, StoreError
+from scenario_gen.serve import web
 from scenario_gen.serve.gate import Gate, Rate, answer_of, log_line
 from scenario_gen.serve.guard import Forbidden, Guard, tables
 from scenario_gen.serve.jobs import ENDED, MAX_QUEUED, Job, JobStore, NoSuchJob, NotNow, State, TooManyJobs
@@ -250,6 +251,7 @@ def create_app(settings: Settings) -> Gate:
         summary="Jobs over HTTP: post a spec, watch its job, read its run.",
     )  # fmt: skip
     _add_routes(app, api)
+    app.include_router(web.router())
     app.add_exception_handler(ScenarioError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_here)
