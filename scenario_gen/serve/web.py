@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; "
@@ -43,7 +43,7 @@ def router() -> APIRouter:
     @routes.get("/web/{name}")
     def file(name: str) -> Response:
         if name not in KINDS:
-            return Response(f"the page has no file {name[:60]!r}", 404, media_type="text/plain; charset=utf-8")
+            raise HTTPException(404, "the page has no such file")
         return answer(name, KINDS[name], "default-src 'none'")
 
     return routes

@@ -7,10 +7,12 @@ import html
 import importlib.util
 import json
 import re
+import shutil
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse  # n
 from fastapi.testclient import TestClient  # noqa: E402
 
 from scenario_gen.serve import web  # noqa: E402
+from tests.serve.tiny import REPOSITORY, TINY  # noqa: E402
 
 TEMPLATES = Path(web.__file__).parent / "templates"
 HOSTILE = '<img src=x onerror="window.pwn = 1"></script>'
@@ -133,21 +136,27 @@ def stub_app(stub: Stub) -> Any:
     return app
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    stub = Stub()
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Serve an app on a free port of this machine while the block lasts; its address."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(stub_app(stub), log_level="error", ws="none", lifespan="off")
-        running = uvicorn.Server(config)
+        running = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [door]})
         thread.start()
         while not running.started:
+            assert thread.is_alive()
             time.sleep(0.01)
-        stub.address = f"http://127.0.0.1:{door.getsockname()[1]}"
-        yield stub
-        running.should_exit = running.force_exit = True
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        running.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Stub]:
+    stub = Stub()
+    with serving(stub_app(stub)) as stub.address:
+        yield stub
 
 
 @pytest.fixture(scope="module")
@@ -432,3 +441,52 @@ def test_a_finger_finds_what_it_touches_and_a_phone_does_not_zoom_into_the_edito
       .filter(each => each.getBoundingClientRect().height < 30).map(each => each.id || each.textContent)"""
     assert page.run(small) == []
     assert page.run("getComputedStyle(document.querySelector('#spec')).fontSize") == "16px"
+
+
+# --- Before the server itself ---
+
+
+def test_a_spec_is_drafted_mended_and_queued_and_a_run_read_on_the_server_itself(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from scenario_gen.serve.app import Settings, create_app
+    from scenario_gen.serve.guard import Guard
+    from scenario_gen.serve.keys import Keys
+
+    monkeypatch.chdir(REPOSITORY)
+    shutil.copytree(REPOSITORY / "reports" / "sample", tmp_path / "sample")
+    scenario = {"name": "base", "strategies": [{"name": "BuyAndHold"}]}
+    run = {
+        "title": "Sample",
+        "created": "2026-11-30T10:15:00",
+        "findings": [{"label": "WARN"}],
+        "scenarios": [scenario],
+    }
+    (tmp_path / "sample" / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    key = Keys(tmp_path).make("reader", ("read", "run"))
+    settings = Settings(Guard(tmp_path, strategies=(Path("strategies"),)), workers=0, log=lambda **_: None)
+    with serving(create_app(settings)) as address:
+        chromium.open(address)
+        assert chromium.until(shows("#alert", "This server asks for a key"))
+        write(chromium, "#key", key)
+        chromium.press("Enter")
+        assert chromium.until("document.querySelectorAll('#runs li').length === 1")
+        click(chromium, "#draft button")
+        assert chromium.until(shows("#verdict-of-spec", "Can run: base; BuyAndHold"))
+        write(chromium, "#spec", TINY.replace("horizon: 5", "horizon: five"))
+        assert chromium.until(shows("#lines .wrong b", "3"))
+        assert text(chromium, "#problems button").startswith("line 3, bars.horizon: got 'five'")
+        write(chromium, "#spec", TINY)
+        assert chromium.until("!document.querySelector('#submit').disabled")
+        click(chromium, "#submit")
+        assert chromium.until(shows("#status", "tiny waits for its turn"))
+        for verb, state in (("Cancel", "cancelled"), ("Resume", "queued")):
+            click(chromium, f"#jobs [aria-label='{verb} tiny']")
+            assert chromium.until(shows("#jobs .verdict", state))
+        click(chromium, "#runs .open")
+        assert chromium.until("document.querySelector('#report iframe') !== null")
+        title, *rest = wait_inside(chromium, "iframe")
+        assert title in html.unescape(REPORT)
+        assert rest == ["650", True, "refused", "refused", "refused"]
+        assert key not in "".join(map(str, chromium.complaints(address, "data:")))
+        click(chromium, "#forget")
