@@ -41,12 +41,7 @@ def live(
 
       scenario-gen live --check reports/live/bitcoin/log.sqlite
     """
-    if (config is None) == (check is None):
-        raise typer.BadParameter("got both or neither, expected a config, or --check with a log", param_hint="CONFIG")
-    if once and every is not None:
-        raise typer.BadParameter("got --once as well, expected one of both", param_hint="--every")
-    if check is not None and (once or every is not None):
-        raise typer.BadParameter("a log is judged once; expected neither --once nor --every", param_hint="--check")
+    _refuse_both(config, check, once=once, every=every)
     from scenario_gen.live import step
     from scenario_gen.live.tables import live_parts, log_tables
 
@@ -81,6 +76,15 @@ def live(
         lambda error: say(f"no new bars, asked again in {often}: {error.problem}", err=True),
         progress=progress,
     )
+
+
+def _refuse_both(config: Path | None, check: Path | None, *, once: bool, every: str | None) -> None:
+    if (config is None) == (check is None):
+        raise typer.BadParameter("got both or neither, expected a config, or --check with a log", param_hint="CONFIG")
+    if once and every is not None:
+        raise typer.BadParameter("got --once as well, expected one of both", param_hint="--every")
+    if check is not None and (once or every is not None):
+        raise typer.BadParameter("a log is judged once; expected neither --once nor --every", param_hint="--check")
 
 
 def _findings(report: LiveReport | LogReport) -> list[str]:

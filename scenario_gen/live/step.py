@@ -112,8 +112,12 @@ def follow(
 
 def step(config: LiveConfig, log: ForecastLog, progress: Progress, now: datetime) -> LiveReport:
     """Make one step with an open log; see :func:`live`."""
+    return step_from(config, _fetched(config, progress), log, progress, now)
+
+
+def step_from(config: LiveConfig, history: Candles, log: ForecastLog, progress: Progress, now: datetime) -> LiveReport:
+    """Forecast from the last bar of a history that is there; see :func:`live`."""
     settings = config.settings
-    history = _fetched(config, progress)
     if len(history) < settings.context:
         raise DataError(
             f"{history.name} has {len(history)} bars, and a context of {settings.context} was asked for",

@@ -1,0 +1,88 @@
+"""The command that forecasts live, and the check of its log: what it prints, and what it leaves with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from scenario_gen.cli.app import app
+from scenario_gen.live.log import LoggedForecast, writing
+from scenario_gen.market import Candles, load_candles
+from tests.live.test_live import made
+
+CONFIG = """
+name: made
+data: {file: bars.csv, calendar: 24/7}
+generator: {kind: gbm}
+context: 64
+horizon: 5
+paths: 60
+folder: out
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a config and its bars, in which the command is given."""
+    monkeypatch.chdir(tmp_path)
+    Path("live.yaml").write_text(CONFIG, encoding="utf-8")
+    made(200).to_csv("bars.csv", index=False)
+    return tmp_path
+
+
+def test_a_forecast_is_told_with_its_log(folder: Path) -> None:
+    del folder
+    result = CliRunner().invoke(app, ["live", "live.yaml", "--once"])
+    assert result.exit_code == 0, result.output
+    assert "probability of a rise" in result.output
+    assert "UNTESTABLE live_calibration" in result.output
+    assert result.output.endswith("log: out/log.sqlite\n")
+
+
+def test_a_log_of_a_generator_that_is_wrong_leaves_with_4(folder: Path) -> None:
+    bars = load_candles(made(200), name="made", calendar="24/7")
+    _wrong(folder / "log.sqlite", bars)
+    result = CliRunner().invoke(app, ["live", "--check", "log.sqlite"])
+    assert result.exit_code == 4, result.output
+    assert "FAIL live_calibration" in result.output
+    assert "too wide" in result.output
+    as_json = CliRunner().invoke(app, ["live", "--check", "log.sqlite", "--json"])
+    assert as_json.exit_code == 4
+    assert json.loads(as_json.stdout)["logs"][0]["test"]["label"] == "FAIL"
+
+
+def _wrong(path: Path, bars: Candles) -> None:
+    """Write a log of forecasts of the next bar that are three times as wide as what comes."""
+    rng = np.random.default_rng(3)
+    at = bars.timestamps.as_unit("ns").asi8
+    with writing(path) as log:
+        for row in range(99, 199):
+            log.take(bars.rows(0, row + 1), "")
+            members = {"return_1": 3 * 0.005 * rng.standard_t(5, 199)}
+            log.enter(
+                [LoggedForecast(int(at[row]), "wide", 0, "", float(bars.close[row]), at[row + 1 : row + 2], members)],
+                {"wide": ("three times too wide", "ours")},
+            )
+        log.take(bars, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["live"], "expected a config, or --check with a log"),
+        (["live", "live.yaml", "--check", "log.sqlite"], "expected a config, or --check with a log"),
+        (["live", "live.yaml", "--once", "--every", "1h"], "expected one of both"),
+        (["live", "live.yaml", "--every", "soon"], "such as 5m, 1h or 1d"),
+        (["live", "--check", "nosuch.sqlite"], "does not exist"),
+        (["live", "nosuch.yaml"], "nosuch.yaml"),
+    ],
+)
+def test_a_mistake_is_told_and_leaves_with_2(words: list[str], expected: str, folder: Path) -> None:
+    del folder
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert expected in " ".join(result.output.replace("│", " ").split())
