@@ -79,7 +79,7 @@ def replayed(
 
 
 def _step(config: LiveConfig, known: Candles, log: Any) -> LiveReport:
-    return steps.step_from(config, known, log, SilentProgress(), datetime.now(UTC))
+    return steps.step_from(config, known, log, SilentProgress(), datetime.now(UTC), replayed=True)
 
 
 def row_of(name: str, report: LiveReport) -> str:

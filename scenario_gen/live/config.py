@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from scenario_gen.errors import SpecError
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, GeneratorSection, written_generator
+from scenario_gen.live.alerts import Receiver
 from scenario_gen.market.section import Data
 from scenario_gen.market.sources.base import minutes_of
 from scenario_gen.reading.section import Section, Violations
@@ -20,7 +21,7 @@ from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_t
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_SEED
 
 FIX = "see scenarios/live/bitcoin.yaml for every key"
-LOG, PAGE = "log.sqlite", "index.html"  # in the folder
+LOG, PAGE, TOLD = "log.sqlite", "index.html", "alerts.json"  # in the folder
 
 
 def seconds_of(every: str) -> int:
@@ -41,23 +42,6 @@ def seconds_of(every: str) -> int:
 def _every(text: str) -> str:
     seconds_of(text)
     return text
-
-
-class Alerts(Section):
-    """Who hears of a verdict that has changed."""
-
-    webhook: str | None = Field(default=None, pattern=r"^https?://\S+$", description="is sent JSON by POST")
-    command: tuple[str, ...] = Field(
-        default=(), strict=False, description="program and arguments, without a shell; reads JSON on standard input"
-    )
-    timeout: float = Field(default=10.0, gt=0, le=300, description="seconds that either may take")
-    tries: int = Field(default=3, ge=1, le=10, description="how often each is asked before it is given up")
-
-    @model_validator(mode="after")
-    def _somebody(self) -> Alerts:
-        if self.webhook is None and not self.command:
-            raise ValueError("got nobody to tell, expected webhook, command or both")
-        return self
 
 
 class WatchedStrategy(Section):
@@ -83,7 +67,9 @@ class LiveSettings(Section):
     )
     folder: str | None = Field(default=None, min_length=1, description="of log and page; default: reports/live/NAME")
     page: bool = Field(default=True, description="whether a page is written beside the log")
-    alerts: Alerts | None = None
+    alerts: tuple[Receiver, ...] = Field(
+        default=(), strict=False, max_length=10, description="who is told, once, when a verdict changes"
+    )
     strategies: tuple[WatchedStrategy, ...] = Field(default=(), strict=False, max_length=20)
 
     @field_validator("name")
@@ -125,6 +111,11 @@ class LiveConfig:
     def log(self) -> Path:
         """The log of forecasts."""
         return self.folder / LOG
+
+    @property
+    def told(self) -> Path:
+        """What receivers of alerts were told last."""
+        return self.folder / TOLD
 
 
 def load_live(given: str | Path | Mapping[str, Any]) -> LiveConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,16 @@ from scenario_gen.errors import DataError, ScenarioError
 from scenario_gen.forecasts.numbers import LogPaths, log_realised_volatility
 from scenario_gen.generators.base import sample_blocks
 from scenario_gen.generators.sections import GeneratorSection, default_section, open_generator
+from scenario_gen.live.alerts import conditions_of, tell
 from scenario_gen.live.config import LiveConfig, load_live, seconds_of
 from scenario_gen.live.judge import judge_log, log_finding, members_of_paths
-from scenario_gen.live.log import ForecastLog, LoggedForecast, reading_log, writing
-from scenario_gen.live.results import LiveReport, LogReport
+from scenario_gen.live.log import ForecastLog, LoggedForecast, Taken, reading_log, writing
+from scenario_gen.live.results import Anomaly, LiveReport, LogReport, MarketState
+from scenario_gen.live.state import find_anomalies, market_state
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles, Scale, volatility
-from scenario_gen.market.fetched import request_of, source_bars
-from scenario_gen.market.opened import candles_of
+from scenario_gen.market.opened import fresh_candles_of
 from scenario_gen.market.paths import PathSet, joined
-from scenario_gen.market.sources import SOURCES
 from scenario_gen.pipeline.given.predict import Prediction, prediction_of
 from scenario_gen.pipeline.opening import DEFAULT_BLOCK, beside_the_spec
 from scenario_gen.progress import Progress, SilentProgress
@@ -51,6 +51,7 @@ class LiveSample:
     sha: str  # of what decides them but for bars and seed
     words: str
     raw: PathSet
+    trained_until: str | None  # as of the generator
 
 
 def live(
@@ -112,11 +113,25 @@ def follow(
 
 def step(config: LiveConfig, log: ForecastLog, progress: Progress, now: datetime) -> LiveReport:
     """Make one step with an open log; see :func:`live`."""
-    return step_from(config, _fetched(config, progress), log, progress, now)
+    report = step_from(config, fresh_candles_of(config.data, config.base, progress), log, progress, now)
+    sent = tell(report.name, report.made, conditions_of(report), config.settings.alerts, config.told)
+    lost = [f"{each.receiver} was not told that {each.alert.text}: {each.problem}" for each in sent if not each.taken]
+    return replace(report, notes=[*report.notes, *lost])
 
 
-def step_from(config: LiveConfig, history: Candles, log: ForecastLog, progress: Progress, now: datetime) -> LiveReport:
-    """Forecast from the last bar of a history that is there; see :func:`live`."""
+def step_from(
+    config: LiveConfig, history: Candles, log: ForecastLog, progress: Progress, now: datetime, *, replayed: bool = False
+) -> LiveReport:
+    """Forecast from the last bar of a history that is there; see :func:`live`.
+
+    Args:
+        config: a live config.
+        history: all bars up to now.
+        log: open to write in.
+        progress: who hears of stages.
+        now: when it is.
+        replayed: whether the bars are those of the past, of which none is late.
+    """
     settings = config.settings
     if len(history) < settings.context:
         raise DataError(
@@ -150,6 +165,7 @@ def step_from(config: LiveConfig, history: Candles, log: ForecastLog, progress: 
         rise_in_volatility=rise,
         volatility_before=before,
         log=figures,
+        state=_state(history, taken, ours, stamps, None if replayed else now),
         findings=[log_finding(figures)],
         fresh=fresh,
         notes=[*notes, *(f"came with other values than before: {words}" for words in taken.revised)],
@@ -169,14 +185,6 @@ def check_log(path: Path) -> LogReport:
         return LogReport(logs, findings, log.about)
 
 
-def _fetched(config: LiveConfig, progress: Progress) -> Candles:
-    """Return all bars up to now; a source is asked anew, a file read anew."""
-    data = config.data
-    if data.source is not None and SOURCES[data.source].fetch is not None:
-        source_bars(request_of(data, config.base), progress, refresh=True)
-    return candles_of(data, config.base, progress)
-
-
 def _seed(seed: int, anchor: pd.Timestamp) -> int:
     """Return the seed of a forecast: another for every bar, the same whenever it is made."""
     return int(hash_of({"seed": seed, "anchor": anchor.isoformat()})[:14], 16)
@@ -191,7 +199,7 @@ def _sampled(
     generator = open_generator(section, history)
     block = min(paths, DEFAULT_BLOCK)
     raw = sample_blocks(generator, history.context(context), stamps, seed=seed, count=paths, size=block)
-    return LiveSample(sha, section.in_words, joined(list(raw)))
+    return LiveSample(sha, section.in_words, joined(list(raw)), generator.trained_until)
 
 
 def _baselines(
@@ -229,6 +237,23 @@ def _logged(
         forecasts.append(LoggedForecast(at, each.sha, seed, moment, kept.anchor_close, ahead, members))
     roles = ["ours", *["baseline"] * (len(sampled) - 1)]
     return forecasts, {each.sha: (each.words, role) for each, role in zip(sampled, roles, strict=True)}
+
+
+def _state(
+    history: Candles, taken: Taken, ours: LiveSample, stamps: pd.DatetimeIndex, now: datetime | None
+) -> MarketState:
+    """Return what the market is like, and what of the bars that entered cannot be trusted.
+
+    Bars without a time zone are on an exchange's clock that nobody named: whether they are late is not asked.
+    """
+    before = len(history) - taken.entered
+    settled = history.timestamps if before < 2 else history.timestamps[:before]
+    zone = history.timestamps.tz
+    moment = None if now is None or zone is None else pd.Timestamp(now).tz_convert(zone)
+    new = 0 if before < 2 else taken.entered
+    anomalies = find_anomalies(history, new, BarCalendar.infer(settled, history.calendar), now=moment)
+    anomalies += [Anomaly("revised", words.partition(": ")[0], words) for words in taken.revised]
+    return market_state(history, len(stamps), stamps[0], ours.trained_until, anomalies)
 
 
 def _volatility(paths: PathSet, history: Candles) -> tuple[Estimate, float]:

@@ -21,10 +21,13 @@ def forecast_lines(report: LiveReport) -> list[str]:
     rise = numbers.share(forecast.rise, "rise").words
     wilder = numbers.share(report.rise_in_volatility, "rise_in_volatility").words
     again = [] if report.fresh else ["no new bar has come: the same forecast again, which the log has"]
+    state = report.state
+    market = [] if state is None else [state.words, *(anomaly.words for anomaly in state.anomalies)]
     return [
         f"{forecast.title}; bars from {report.source}",
         f"probability of a rise {rise}; of more volatility than over as many bars before {wilder}",
         *again,
+        *market,
         *report.notes,
         *forecast.warnings,
     ]

@@ -67,6 +67,22 @@ def candles_of(data: Data, base: Path, progress: Progress | None = None) -> Cand
     )
 
 
+def fresh_candles_of(data: Data, base: Path, progress: Progress | None = None) -> Candles:
+    """Return all bars of a data section as they are now: a source is asked even where bars of it are kept.
+
+    Args:
+        data: of a spec; files and queries are read anew, built-in histories are as they are.
+        base: the spec's folder, which files are relative to.
+        progress: hears of bars that are fetched.
+
+    Raises:
+        DataError: the bars cannot be had, or break the Candles contract; what was kept stays.
+    """
+    if data.source is not None and SOURCES[data.source].fetch is not None:
+        source_bars(request_of(data, base), progress or SilentProgress(), refresh=True)
+    return candles_of(data, base, progress)
+
+
 def fetch(
     source: str, *, symbol: str | None = None, refresh: bool = False, progress: Progress | None = None, **fields: Any
 ) -> Candles:
@@ -89,10 +105,7 @@ def fetch(
     """
     given = {"source": source, "symbol": symbol, **fields}
     data = section_of(Data, {name: value for name, value in given.items() if value is not None}, "data")
-    request = request_of(data)
-    if refresh and SOURCES[request.source].fetch is not None:
-        source_bars(request, progress or SilentProgress(), refresh=True)
-    candles = candles_of(data, Path(), progress)
+    candles = (fresh_candles_of if refresh else candles_of)(data, Path(), progress)
     return candles if data.end is None else candles.split_at(pd.Timestamp(data.end))[0]
 
 

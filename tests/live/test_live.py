@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,29 @@ def test_another_instrument_is_refused(tmp_path: Path) -> None:
         live(config_of(tmp_path, data=data))
 
 
+def test_the_market_and_what_is_odd_of_its_bars_are_told(tmp_path: Path) -> None:
+    step_at(tmp_path, 200)
+    bars = made(203).drop(index=201)
+    bars.to_csv(tmp_path / "bars.csv", index=False)
+    report = live(config_of(tmp_path), now=datetime(2024, 1, 9, 11, tzinfo=UTC))  # the bar of 10:00 has just ended
+    assert report.state is not None
+    assert report.state.regime in ("calm", "usual", "turbulent")
+    assert {anomaly.kind for anomaly in report.state.anomalies} == {"gap"}
+    assert report.log.ranks[0].unmatched == 0
+    assert report.state.contamination.label == "PASS"  # nothing was trained
+
+
+def test_a_receiver_is_told_once_of_a_change_and_a_failure_is_noted(tmp_path: Path) -> None:
+    made(100).to_csv(tmp_path / "bars.csv", index=False)
+    heard = tmp_path / "heard.jsonl"
+    script = f"import sys; open({str(heard)!r}, 'a').write(sys.stdin.read() + chr(10))"
+    receivers = [{"command": [sys.executable, "-c", script]}, {"command": ["no-such-program"], "tries": 1}]
+    config = config_of(tmp_path, alerts=receivers)
+    reports = [live(config, now=datetime(2024, 2, 1, tzinfo=UTC)) for _ in range(2)]  # no bar for weeks
+    assert len(heard.read_text().splitlines()) == 1
+    assert all("command no-such-program was not told" in report.notes[-1] for report in reports)
+
+
 def test_one_process_writes_a_log_at_a_time(tmp_path: Path) -> None:
     made(100).to_csv(tmp_path / "bars.csv", index=False)
     config = config_of(tmp_path)
@@ -240,7 +265,7 @@ def test_silence_is_a_pass_from_thirty_ranks_on(followed: tuple[Path, LiveReport
         ({"data": {"source": "sp500", "end": "2016-01-01"}}, "data.end: live forecasts follow the last bar"),
         ({"generator": {"kind": "kronos", "temperature": "auto"}}, "generator.temperature: got auto"),
         ({"generator": {"kind": "gbm", "recalibrate": True}}, "a live forecast recalibrates no generator"),
-        ({"alerts": {}}, "got nobody to tell"),
+        ({"alerts": [{}]}, "give exactly one of 'webhook'"),
         ({"hrizon": 24}, "horizon"),
     ],
 )
