@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scenario_gen.pipeline import run as run, sample as sample, shocked as shocked
     from scenario_gen.pipeline.book.couple import couple as couple
     from scenario_gen.pipeline.given.backtest import backtest_paths as backtest_paths
+    from scenario_gen.pipeline.given.calibrate import calibrate as calibrate
     from scenario_gen.pipeline.given.check import check as check
     from scenario_gen.pipeline.given.check_assets import check_assets as check_assets
     from scenario_gen.pipeline.given.predict import Prediction as Prediction, predict as predict

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scenario_gen.cli.given import On
 from scenario_gen.cli.manners import Argument, AsJson, Moment, Optional, Quiet, checked_device, choose_progress
 from scenario_gen.files import atomic, user_path
 from scenario_gen.spec.models import MAX_CONTEXT, MAX_HORIZON, MAX_ORIGINS, MAX_PATHS, MAX_SEED
@@ -37,6 +38,7 @@ def predict(
     paths_out: Annotated[Path | None, Optional(help="Write every path: .csv or .parquet.")] = None,
     plot: Annotated[Path | None, Optional(help="Draw the bands: .png, .svg or .pdf.")] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts of the past at most.")] = 40,
+    on: On = None,
     no_calibration: Annotated[bool, typer.Option("--no-calibration", help="Leave the past out.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -76,6 +78,7 @@ def predict(
         end=last,
         timestamps=timestamps,
         origins=None if no_calibration else origins,
+        on=on,
         progress=choose_progress(quiet=quiet or as_json),
     )
     _write(prediction, out, paths_out, plot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,38 @@ def test_commands_of_the_page_have_these_options() -> None:
     known = {option for parameter in get_command(app).commands["predict"].params for option in parameter.opts}  # type: ignore[attr-defined]
     assert lines
     assert {word for line in lines for word in line.split() if word.startswith("--")} <= known
+
+
+def test_two_processes_forecast_the_past_to_the_same_numbers(history: sg.Candles, invoke: Callable[..., Any]) -> None:
+    asked: dict[str, Any] = {"context": 64, "horizon": 5, "origins": 4, "paths": 9, "seed": 3, "baselines": ()}
+    here = sg.calibrate(history, model="bootstrap", **asked)
+    away = sg.calibrate(history, model="bootstrap", on="processes:2", **asked)
+    assert len(here.calibration.origins) == 4
+    assert replace(away.calibration, seconds=0.0) == replace(here.calibration, seconds=0.0)
+    refused = invoke("sp500", "--on", "elsewhere:2")
+    assert refused.exit_code == 2
+    assert "elsewhere" in refused.stderr
+
+
+def test_what_sg_calibrate_gives_is_what_calibrate_gives(history: sg.Candles) -> None:
+    report = sg.calibrate(history, model="fhs", context=64, horizon=5, origins=31, paths=19, seed=3, baselines=["gbm"])
+    own = Settings(context=64, horizon=5, origins=31, paths=19, seed=3, baselines=("gbm",))
+    expected = calibrate(open_generator(default_section("fhs")), history, own)
+    assert report.calibration.generator == expected.generator
+    assert report.calibration.baselines == expected.baselines
+    assert set(report.verdicts.values()) <= {"PASS", "WARN", "FAIL", "INCONCLUSIVE", "UNTESTABLE"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"baselines": ["gmb"]}, "got the baseline 'gmb'"),
+        ({"paths": 1}, "paths"),
+        ({"horizon": 0}, "horizon"),
+        ({"model": "garch", "temperature": 0.5}, "garch generator knows no temperature"),
+        ({"on": "moon:3"}, "moon"),
+    ],
+)
+def test_settings_that_sg_calibrate_cannot_use_are_refused(asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        sg.calibrate("sp500", **asked)

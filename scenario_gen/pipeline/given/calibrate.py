@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.queue import HERE, Queue
+from scenario_gen.execute.section import Execute, open_queue, place_of
 from scenario_gen.finding import FACTS_BY_ORIGIN, Finding
-from scenario_gen.forecasts.calibrate import calibrate
+from scenario_gen.forecasts.calibrate import calibrate as calibrated
 from scenario_gen.forecasts.dial import DialSearch, settle
 from scenario_gen.forecasts.harness import USUAL_BASELINES, Settings
 from scenario_gen.forecasts.judge import label_findings
@@ -16,13 +20,26 @@ from scenario_gen.forecasts.origins import PATHS, WANTED, default_horizon, not_a
 from scenario_gen.forecasts.recalibrate import judged, past_forecasts, recalibration_finding, recalibration_of
 from scenario_gen.forecasts.results import Calibration, Recalibration
 from scenario_gen.generators.base import Generator
-from scenario_gen.generators.sections import GeneratorSection, RecalibrationBudget, open_generator
+from scenario_gen.generators.sections import BASELINES, GeneratorSection, RecalibrationBudget, open_generator
 from scenario_gen.market.candles import Candles
+from scenario_gen.market.load import history_of
+from scenario_gen.pipeline.opening import named_generator
 from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.pipeline.study import Stage, tell
-from scenario_gen.progress import Progress
+from scenario_gen.progress import Progress, SilentProgress
+from scenario_gen.reading.words import one_of, whole
 from scenario_gen.spec.loader import LoadedSpec
-from scenario_gen.spec.models import BarCounts, ResolvedScenario, override
+from scenario_gen.spec.models import (
+    MAX_CALIBRATED,
+    MAX_CONTEXT,
+    MAX_ENSEMBLE,
+    MAX_NEXT_BARS,
+    MAX_ORIGINS,
+    MAX_SEED,
+    BarCounts,
+    ResolvedScenario,
+    override,
+)
 from scenario_gen.store.folder import calibration_folder
 from scenario_gen.store.remote import run_folder
 from scenario_gen.store.reports import CalibrationReport, reasons_of, verdicts_of
@@ -87,7 +104,7 @@ class Calibrated:
 def forecast(study: CalibrationStudy, known: Calibrated) -> tuple[Calibrated, list[Finding]]:
     """Let the generator and its baselines forecast the past; judge ranks, value at risk and facts by origin."""
     own, queue = (study.generator, study.history, study.settings), study.queue
-    found = calibrate(*own, cache=study.kept, progress=study.progress, queue=queue)
+    found = calibrated(*own, cache=study.kept, progress=study.progress, queue=queue)
     same = [] if study.dial is None else [SAME_ORIGINS]
     found = replace(found, notes=[*found.notes, *study.short, *same])
     facts = {} if found.facts is None else found.facts.groups
@@ -178,6 +195,66 @@ def calibrate_history(
     short = wishes.short(len(history), usual.context, usual.horizon)
     recalibration = recalibration_of(generator, history)
     return _report(CalibrationStudy(generator, history, settings, dial, recalibration, short, None, progress, queue))
+
+
+def calibrate(
+    candles: Candles | pd.DataFrame | str | Path,
+    *,
+    model: str = "nano",
+    temperature: float | str = 1.0,
+    top_p: float | str = 1.0,
+    context: int | None = None,
+    horizon: int | None = None,
+    origins: int = WANTED,
+    paths: int = PATHS,
+    seed: int = 0,
+    baselines: Sequence[str] = USUAL_BASELINES,
+    one_step: int = 0,
+    recalibrate: bool = False,
+    tokenizer: str | None = None,
+    device: str = "auto",
+    on: str | None = None,
+    progress: Progress | None = None,
+) -> CalibrationReport:
+    """Let a model forecast the past of a history, beside baselines, and judge its bands: nothing is kept.
+
+    Args:
+        candles: the history; a frame or a file is loaded first. All of it may be forecast: cut it before.
+        model: as of :func:`scenario_gen.sample`.
+        temperature: of the model, or ``auto``: the one whose spread is that of the history.
+        top_p: of the model, or ``auto``.
+        context: bars that each forecast sees; None is 256.
+        horizon: bars ahead; None is 63, or fewer where the history is short.
+        origins: forecasts at most; 30 are judged.
+        paths: of each forecast.
+        seed: of the paths.
+        baselines: kinds of classical generators to compare with; none is ().
+        one_step: forecasts of the next bar's value at risk; 0 for none.
+        recalibrate: judge it recalibrated beside as sampled, on the same forecasts.
+        tokenizer: for a model that does not bring its own.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        on: where forecasts are made: None is here, else such as ``processes:4``.
+        progress: who hears of stages.
+
+    Returns:
+        Verdicts by their names (``.verdicts``), figures (``.calibration``), reasons; it shows itself in a notebook.
+
+    Raises:
+        ScenarioError: history, model or a setting cannot be used; the message says what to do.
+    """
+    paths, origins = whole("paths", paths, 2, MAX_ENSEMBLE), whole("origins", origins, 2, MAX_ORIGINS)
+    seed, one_step = whole("seed", seed, 0, MAX_SEED), whole("one_step", one_step, 0, MAX_NEXT_BARS)
+    if context is not None:
+        context = whole("context", context, 32, MAX_CONTEXT)
+    if horizon is not None:
+        horizon = whole("horizon", horizon, 1, MAX_CALIBRATED)
+    if unknown := [kind for kind in baselines if kind not in BASELINES]:
+        raise SpecError(f"got the baseline {unknown[0]!r}", expected=one_of(BASELINES), fix="correct baselines")
+    made = {"model": model, "temperature": temperature, "top_p": top_p, "tokenizer": tokenizer, "device": device}
+    section, history = named_generator(made), history_of(candles)
+    wishes = Wishes(context, horizon, origins, paths, seed, tuple(dict.fromkeys(baselines)), one_step, recalibrate)
+    with open_queue(Execute() if on is None else place_of(on)) as queue:
+        return calibrate_history(history, section, wishes, progress=progress or SilentProgress(), queue=queue)
 
 
 def _recalibrated(scenario: ResolvedScenario) -> ResolvedScenario:

@@ -17,6 +17,8 @@ import pandas as pd
 from scenario_gen.candles.account import merge_tallies
 from scenario_gen.candles.check import check_candles
 from scenario_gen.errors import DataError
+from scenario_gen.execute.queue import Queue
+from scenario_gen.execute.section import Execute, open_queue, place_of
 from scenario_gen.forecasts.judge import contamination
 from scenario_gen.forecasts.origins import default_horizon, not_as_far
 from scenario_gen.generators.base import Generator, edge_finding
@@ -95,6 +97,7 @@ def predict(
     end: str | None = None,
     timestamps: pd.DatetimeIndex | str | Path | None = None,
     origins: int | None = ORIGINS,
+    on: str | None = None,
     progress: Progress | None = None,
 ) -> Prediction:
     """Predict the bars after a history, and hold such predictions to account on its past.
@@ -113,6 +116,7 @@ def predict(
         end: the last bar that may be used; bars after it are kept to be shown beside the bands.
         timestamps: of the bars to come, or a file, of which those after the end are taken; None: the calendar's.
         origins: forecasts of the past at most; None leaves the calibration out.
+        on: where forecasts of the past are made: None is here, else such as ``processes:4``; it changes no number.
         progress: who hears of stages.
 
     Raises:
@@ -121,7 +125,7 @@ def predict(
     bars, paths = whole("bars", bars, 1, MAX_HORIZON), whole("paths", paths, 1, MAX_PATHS)
     context, seed = whole("context", context, 32, MAX_CONTEXT), whole("seed", seed, 0, MAX_SEED)
     origins = None if origins is None else whole("origins", origins, 2, MAX_ORIGINS)
-    progress = progress or SilentProgress()
+    progress, place = progress or SilentProgress(), Execute() if on is None else place_of(on)
     made: dict[str, Any] = {"model": model, "temperature": temperature, "top_p": top_p, "device": device}
     section = named_generator(made | {"tokenizer": tokenizer})
     history, came = history_of(candles).split_at(end)
@@ -131,7 +135,8 @@ def predict(
         stamps = _stamps_to_come(timestamps, history, bars)
         raw = sample(history, timestamps=stamps, tokenizer=tokenizer, **asked, **made)
         advance(1)
-    held = _held_to_account(history, section, bars, context, origins, seed, progress)
+    with open_queue(place) as queue:
+        held = _held_to_account(history, section, bars, context, origins, seed, progress, queue)
     calendar = BarCalendar.infer(history.timestamps, history.calendar).code if stamps is None else "as given"
     return prediction_of(raw, history, context, section, held, calendar, came)
 
@@ -237,6 +242,7 @@ def _held_to_account(
     origins: int | None,
     seed: int,
     progress: Progress,
+    queue: Queue,
 ) -> tuple[CalibrationReport | None, str]:
     """Let the same generator forecast the past of the history; or say why not."""
     if origins is None:
@@ -244,7 +250,7 @@ def _held_to_account(
     horizon = default_horizon(len(history), context, bars)
     wishes = Wishes(context, horizon, origins, ENSEMBLE, seed, baselines=("bootstrap",))
     try:
-        report = calibrate_history(history, section, wishes, progress=progress)
+        report = calibrate_history(history, section, wishes, progress=progress, queue=queue)
     except DataError as error:
         return None, error.problem
     further = not_as_far(len(history), context, bars)
