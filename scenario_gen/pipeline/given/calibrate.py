@@ -28,18 +28,9 @@ from scenario_gen.pipeline.prepared import prepare
 from scenario_gen.pipeline.study import Stage, tell
 from scenario_gen.progress import Progress, SilentProgress
 from scenario_gen.reading.words import one_of, whole
+from scenario_gen.spec import models as bounds
 from scenario_gen.spec.loader import LoadedSpec
-from scenario_gen.spec.models import (
-    MAX_CALIBRATED,
-    MAX_CONTEXT,
-    MAX_ENSEMBLE,
-    MAX_NEXT_BARS,
-    MAX_ORIGINS,
-    MAX_SEED,
-    BarCounts,
-    ResolvedScenario,
-    override,
-)
+from scenario_gen.spec.models import BarCounts, ResolvedScenario, override
 from scenario_gen.store.folder import calibration_folder
 from scenario_gen.store.remote import run_folder
 from scenario_gen.store.reports import CalibrationReport, reasons_of, verdicts_of
@@ -242,12 +233,12 @@ def calibrate(
     Raises:
         ScenarioError: history, model or a setting cannot be used; the message says what to do.
     """
-    paths, origins = whole("paths", paths, 2, MAX_ENSEMBLE), whole("origins", origins, 2, MAX_ORIGINS)
-    seed, one_step = whole("seed", seed, 0, MAX_SEED), whole("one_step", one_step, 0, MAX_NEXT_BARS)
+    paths, origins = whole("paths", paths, 2, bounds.MAX_ENSEMBLE), whole("origins", origins, 2, bounds.MAX_ORIGINS)
+    seed, one_step = whole("seed", seed, 0, bounds.MAX_SEED), whole("one_step", one_step, 0, bounds.MAX_NEXT_BARS)
     if context is not None:
-        context = whole("context", context, 32, MAX_CONTEXT)
+        context = whole("context", context, 32, bounds.MAX_CONTEXT)
     if horizon is not None:
-        horizon = whole("horizon", horizon, 1, MAX_CALIBRATED)
+        horizon = whole("horizon", horizon, 1, bounds.MAX_CALIBRATED)
     if unknown := [kind for kind in baselines if kind not in BASELINES]:
         raise SpecError(f"got the baseline {unknown[0]!r}", expected=one_of(BASELINES), fix="correct baselines")
     made = {"model": model, "temperature": temperature, "top_p": top_p, "tokenizer": tokenizer, "device": device}
