@@ -62,8 +62,6 @@ def predict(
     _require_suffix(plot, "--plot", PICTURES)
     from scenario_gen.pipeline.given.predict import predict as predict_bars
 
-    # midnight means the whole of that day, as in a spec
-    last = None if end is None else end.isoformat().removesuffix("T00:00:00")
     prediction = predict_bars(
         file,
         bars=bars,
@@ -75,7 +73,7 @@ def predict(
         top_p=top_p,
         seed=seed,
         device=device,
-        end=last,
+        end=_last(end),
         timestamps=timestamps,
         origins=None if no_calibration else origins,
         on=on,
@@ -83,6 +81,11 @@ def predict(
     )
     _write(prediction, out, paths_out, plot)
     _show(prediction, as_json=as_json)
+
+
+def _last(end: datetime | None) -> str | None:
+    """Return a moment as text; midnight means the whole of that day, as in a spec."""
+    return None if end is None else end.isoformat().removesuffix("T00:00:00")
 
 
 def _require_suffix(path: Path | None, option: str, suffixes: tuple[str, ...]) -> None:
