@@ -97,7 +97,9 @@ class Portfolio(Section):
 class JointPaths(Section):
     """The portfolio of the last date over joint paths of its names and of others of the ranking."""
 
-    paths: int = Field(default=512, ge=100, le=MAX_ENSEMBLE, description="joint futures")
+    paths: int = Field(
+        default=512, ge=400, le=MAX_ENSEMBLE, description="joint futures; fewer show no 5 of 100 that lose most"
+    )
     names: int = Field(
         default=20,
         ge=2,
