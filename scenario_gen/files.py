@@ -56,7 +56,7 @@ def disk_trouble(doing: str, path: Path, place: str = "report.folder") -> Iterat
         yield
     except OSError as error:
         reason, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the disk and the path"))
-        if error.errno == errno.ENOENT and place == "report.folder":
+        if error.errno == errno.ENOENT and (doing, place) == ("read", "report.folder"):
             fix = "check the path, or run the spec first"
         raise StoreError(f"cannot {doing} {path}: {reason}", fix=fix.format(place=place)) from error
 

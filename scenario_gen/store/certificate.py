@@ -127,6 +127,19 @@ def refuse_standing(path: Path) -> None:
         )
 
 
+def refuse_unwritable(path: Path) -> None:
+    """See that a certificate can be written, before hours go into one that could not.
+
+    Raises:
+        StoreError: something stands there, or the disk refuses.
+    """
+    refuse_standing(path)
+    with disk_trouble("write", path, "certificate"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.unlink()
+
+
 def check_certificate(path: Path, public: Path | None = None) -> tuple[Certificate | None, list[Proof]]:
     """Return a certificate, and whether its form, sum and signature hold; None where it cannot be read.
 

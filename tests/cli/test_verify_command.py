@@ -521,6 +521,7 @@ def test_another_key_and_another_run_are_told(certificate: Path, keys: Path, cop
         (["verify", "{run}", "--certificate", "{keys}/c.json", "--key", "{keys}/mine.pub"], "no private key"),
         (["verify", "{run}", "--certificate", "{run}/run.json", "--key", "{keys}/mine.pem"], "is there already"),
         (["verify", "{run}", "--certificate", "{keys}/c.json", "--key", "{keys}/no.pem"], "check the path of the key"),
+        (["verify", "{run}", "--certificate", "/proc/none/c.json", "--paths", "99"], "cannot write"),  # nothing is made
         (["verify", "{run}", "--path", "3", "--paths", "4"], "give either"),
         (["verify", "{run}", "--path", "3", "--seed", "4"], "give either"),
         (["verify", "{run}", "--public", "{keys}/mine.pub"], "name the certificate that it must have signed"),

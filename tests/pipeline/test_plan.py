@@ -11,7 +11,7 @@ import pytest
 from scenario_gen.errors import DataError, StoreError
 from scenario_gen.pipeline import plan_spec, run_spec
 from scenario_gen.pipeline.plan.foretell import Between, Foretelling, lasting
-from scenario_gen.pipeline.plan.plan import RunPlan, size_of
+from scenario_gen.pipeline.plan.plan import MOST_BUSY, RunPlan, Tried, busy_of, size_of
 from scenario_gen.progress import SilentProgress
 from scenario_gen.spec.loader import spec_from_dict
 from scenario_gen.store.folder import RunFolder
@@ -89,6 +89,15 @@ def test_the_parts_of_the_time_add_up(both: tuple[RunPlan, Path, RunPlan]) -> No
     assert all(0 <= part.low <= part.high for part in plan.seconds_of.values())
     assert plan.seconds_of["blocks"].high > 20 * 0.5 * min(s.seconds_per_block for s in plan.scenarios)
     assert plan.memory_bytes.high > 100_000_000  # pandas alone takes as much
+
+
+@pytest.mark.parametrize(
+    ("clock", "busy"),
+    [(2.0, 1.0), (1.0, 1.0), (3.0, 1.5), (40.0, MOST_BUSY)],  # of 2 s of a processor; with threads the clock has less
+)
+def test_a_busy_machine_makes_times_less_sure(clock: float, busy: float) -> None:
+    tries = [Tried(8, {"a": clock / 4, "b": clock / 4}, {"a": 0.8, "b": 0.2}, {}, {}, 0) for _ in range(2)]
+    assert busy_of(*tries) == pytest.approx(busy)
 
 
 def test_a_folder_of_another_run_is_refused_as_by_the_run(both: tuple[RunPlan, Path, RunPlan]) -> None:

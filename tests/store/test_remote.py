@@ -339,6 +339,19 @@ def test_a_block_that_another_machine_made_of_the_run_is_brought_when_it_is_aske
         assert not store.has_block("base", 1)
 
 
+def test_a_run_at_an_address_is_proved_there() -> None:
+    sg.run(spec(PLACE))
+    told = CliRunner().invoke(app, ["verify", PLACE, "-q", "--paths", "1"])
+    assert told.exit_code == 0, told.output
+    assert "PASS        blocks: 3 blocks are whole" in told.output
+    Address(PLACE).write("blocks/base/000001/arrays.npz", b"?")
+    Address(PLACE).write("index.html", b"?")
+    told = CliRunner().invoke(app, ["verify", PLACE, "-q", "--paths", "1"])
+    assert told.exit_code == 4
+    assert "edited, or written for another place or run: base 1" in told.output
+    assert "FAIL        page: " in told.output
+
+
 def test_shards_at_an_address_are_put_together_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "far.yaml").write_text(json.dumps(spec(PLACE)))
     words = ["run", str(tmp_path / "far.yaml"), "-q", "--shard"]

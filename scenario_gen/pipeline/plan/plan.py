@@ -3,7 +3,8 @@
 Nothing is guessed that can be tried: the whole story, page included, is told once in small, in a folder that is thrown
 away, with one scenario of each kind of generator at the run's own block, and twice at a quarter of it. The first of
 those takes what only a first time takes; of the other two comes what grows with the paths. Forecasts of the past are
-made from a few origins. What is left is arithmetic, and a range: the times of a busy machine move by that much.
+made from a few origins. What is left is arithmetic, and a range, which is wider where other work keeps the machine
+busy.
 
 Owns the sample and the arithmetic. Knows no stage: which make up the story, and how it ends, is given.
 """
@@ -37,6 +38,10 @@ from scenario_gen.spec.models import CalibrationBudget
 from scenario_gen.store.folder import RunFolder
 from scenario_gen.store.manifest import other_run
 
+MOST_BUSY, NOTED_BUSY = (
+    3.0,
+    1.25,
+)  # times by the clock over those of a processor: the most that counts, and that is told
 ORIGINS = 10  # of a forecast of the past in small
 CAPPED = {  # paths beyond which a stage looks at no more of them; others take longer with each
     "compare_with_history": 2 * MOST_JUDGED,  # every path is measured, which takes far less than judging these does
@@ -149,6 +154,8 @@ def plan_of(study: Study, stages: Sequence[Stage[Study, Results]], finish: Finis
         "forecasts of the past": _shared(Between.about(_forecasts(small, scenarios, whole), UNSURE), workers),
         "page": Between.about(whole.seconds[PAGE], UNSURE),
     }
+    busy = busy_of(quarter, whole)
+    parts = {name: Between(part.low / busy, part.high * busy) for name, part in parts.items()}
     slope = (whole.other_bytes - quarter.other_bytes) / max(1, block - few)
     disk = times * (whole.other_bytes + slope * (count - block))
     disk += sum(planned.blocks * planned.bytes_per_block for planned in scenarios)
@@ -167,7 +174,7 @@ def plan_of(study: Study, stages: Sequence[Stage[Study, Results]], finish: Finis
         free_bytes=free,
         memory_bytes=Between.about(peak, WEIGHED),
     )
-    return replace(plan, notes=_notes(plan, study, small, workers))
+    return replace(plan, notes=[*_busy_note(busy), *_notes(plan, study, small, workers)])
 
 
 def in_small(study: Study) -> Study:
@@ -298,6 +305,24 @@ def _judging(quarter: Tried, whole: Tried, count: int, times: float) -> Between:
         worked += whole.worked[name] + more * max(0.0, whole.worked[name] - quarter.worked[name]) / apart
     busy = sum(whole.seconds[name] for name in names) / max(sum(whole.worked[name] for name in names), 1e-9)
     return Between.about(times * worked * busy, UNSURE)
+
+
+def busy_of(*tries: Tried) -> float:
+    """Return how much longer stages took by the clock than by the processor, from 1 to MOST_BUSY.
+
+    That much faster a run can be where other work ends, and that much slower where as much again begins.
+    """
+    clock = sum(sum(tried.seconds.values()) for tried in tries)
+    worked = sum(sum(tried.worked.values()) for tried in tries)
+    return min(MOST_BUSY, max(1.0, clock / max(worked, 1e-9)))
+
+
+def _busy_note(busy: float) -> list[str]:
+    if busy < NOTED_BUSY:
+        return []
+    return [
+        f"other work runs on this machine, or its disk is slow: times are a factor of {busy:.1f} less sure both ways"
+    ]
 
 
 def _forecasts(small: Study, planned: Sequence[PlannedScenario], whole: Tried) -> float:

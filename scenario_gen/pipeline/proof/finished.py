@@ -31,11 +31,13 @@ from scenario_gen.stats.weights import Weights
 from scenario_gen.store.certificate import Proof
 from scenario_gen.store.folder import CANDLES, FACTS, IDENTITY, METRICS, PAGE, RUN, SCHEMA, RunFolder
 from scenario_gen.store.manifest import MANIFEST, Manifest, digest
+from scenario_gen.store.remote import open_folder
 from scenario_gen.store.results import ScenarioResult, StressRun
 from scenario_gen.values import decode, encode
 from scenario_gen.version import VERSION
 
 TABLES = (METRICS, CANDLES, FACTS)
+READ = (*TABLES, PAGE, "paths", "blocks", "calibration", "events")  # of a run at an address
 MOST_SHOWN = 5  # of what failed
 
 
@@ -61,13 +63,13 @@ class Finished:
 
     @classmethod
     def of(cls, folder: Path) -> Finished:
-        """Read a run's folder.
+        """Read a run's folder, or a copy of what lies at an address.
 
         Raises:
             StoreError: it is no folder of a finished run, or one of another schema.
             BrokenRunError: run.json is not what a run wrote.
         """
-        store = RunFolder(folder)
+        store = open_folder(folder, *READ)
         if missing := [name for name in (RUN, IDENTITY) if not (store.path / name).is_file()]:
             raise StoreError(
                 f"{store.path} is no folder of a finished run: {' and '.join(missing)} not there",

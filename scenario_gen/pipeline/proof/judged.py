@@ -20,7 +20,6 @@ from scenario_gen.pipeline.stages import compare_with_history, probe
 from scenario_gen.pipeline.study import Results, Study
 from scenario_gen.store.certificate import Proof
 from scenario_gen.store.folder import RunFolder
-from scenario_gen.store.manifest import digest
 from scenario_gen.store.results import StressRun
 from scenario_gen.values import encode
 
@@ -30,13 +29,16 @@ COMPARED = (FACTS, DRIFT)  # of paths and history
 FOLLOWING = (LIMITS, CANDLES)  # from run.json alone: held against it with the summaries
 
 
-class Beside(RunFolder):
+class KeptBlocks(RunFolder):
     """A folder to write to, whose blocks are those of another, which is read alone."""
 
     def __init__(self, path: Path, kept: RunFolder) -> None:
         super().__init__(path)
         self._kept = kept
-        self._run = digest(kept.identity() or {})
+
+    def identity(self) -> dict[str, str] | None:
+        """Return the identity of the run whose blocks they are."""
+        return self._kept.identity()
 
     def block_path(self, scenario: str, index: int) -> Path:
         """Return where the other folder has a block."""
@@ -45,7 +47,7 @@ class Beside(RunFolder):
 
 def prove_judgements(again: Again) -> list[Proof]:
     """Ask strategies and compare paths with history once more; name the judgements that are not passed again."""
-    study = replace(again.study, store=Beside(again.study.store.path / "judged", again.kept))
+    study = replace(again.study, store=KeptBlocks(again.study.store.path / "judged", again.kept))
     study.store.path.mkdir()
     proofs, made = [], list[Finding]()
     for step, checks, judge in (
@@ -67,11 +69,13 @@ def prove_judgements(again: Again) -> list[Proof]:
     return [*proofs, *not_remade(again.run, made)]
 
 
-def _held(step: str, wrong: Sequence[str], told: str, *, exact: bool) -> Proof:
+def _held(step: str, wrong: Sequence[str], passed: str, *, exact: bool) -> Proof:
     if wrong and not exact:
         reason = f"{', '.join(wrong)}: other than the run's; to the last bit they can be the same on its device alone"
         return Proof(step, "UNTESTABLE", reason, [*wrong])
-    return verdict(step, wrong, f"{told}, passed again on the kept paths, are run.json's", "not what the paths give: ")
+    return verdict(
+        step, wrong, f"{passed}, passed again on the kept paths, are run.json's", "not what the paths give: "
+    )
 
 
 def _names(findings: Sequence[Finding]) -> str:

@@ -366,6 +366,8 @@ def answer(asked: AskedProof, progress: Progress) -> tuple[list[Proof], Certific
             expected="one that was written before",
             fix="write it without --public first, or check the path of the certificate",
         )
+    if file is not None and not standing:
+        certificates.refuse_unwritable(file)
     if file is not None and standing:
         kept, steps = certificates.check_certificate(file, asked.public)
     if asked.run is None:
