@@ -73,6 +73,9 @@ def place_of(text: str) -> Execute:
     workers = int(count) if re.fullmatch(r"[0-9]{1,6}", count) else None
     if kind not in get_args(Kind):
         raise SpecError(f"got {shown(text)}{nearest(kind, get_args(Kind))}", expected=PLACES)
+    if count.startswith("//"):
+        fix = "give --on ray, and the address as RAY_ADDRESS or as execute: {kind: ray, address: ...} in the spec"
+        raise SpecError(f"got {shown(text)}, an address", expected=PLACES, fix=fix)
     if colon and (kind == "local" or workers is None or not 1 <= workers <= MAX_WORKERS):
         wanted = "no number: it is one process" if kind == "local" else f"a whole number from 1 to {MAX_WORKERS}"
         raise SpecError(f"got {shown(text)}", expected=f"{kind} with {wanted}; one of {PLACES}")

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -99,3 +100,43 @@ def test_a_live_run_keeps_every_other_out_of_its_folder_and_a_killed_one_none(
     assert invoke("run", same).exit_code == 0
     assert not (tmp_path / "run" / LOCK).exists()
     assert "holds another run" in invoke("run", other).stderr
+
+
+NAPPING = """
+import os, time
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Waiting:
+    def weights(self, bars):
+        while bars.close.columns[-1] > 1 and os.path.exists(os.environ["WAIT_WHILE"]):  # blocks of one path: 0 and 1
+            time.sleep(0.02)
+        return bars.close * 0 + 1
+"""
+
+
+def test_a_run_on_processes_that_was_killed_goes_on_to_the_bits_of_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Any]
+) -> None:
+    (tmp_path / "waiting.py").write_text(NAPPING)
+    (tmp_path / "wait").touch()
+    monkeypatch.setenv("WAIT_WHILE", str(tmp_path / "wait"))
+    (tmp_path / "trial.yaml").write_text(SPEC.format(seed=3, folder=tmp_path / "run").replace("seed", "block: 1, seed"))
+    words = [sys.executable, "-m", "scenario_gen", "run", str(tmp_path / "trial.yaml"), "--on", "processes:2", "-q"]
+    with subprocess.Popen(words, cwd=ROOT) as live:
+        until = time.monotonic() + 240
+        while not [*(tmp_path / "run").glob("blocks/*/*/done.json")] and live.poll() is None:
+            assert time.monotonic() < until, "not one block in four minutes"
+            time.sleep(0.02)
+        live.kill()  # SIGKILL: nothing is tidied up
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("blocks/*/*/done.json")}
+    assert 1 <= len(there) <= 2
+    assert not (tmp_path / "run" / "run.json").exists()
+    (tmp_path / "wait").unlink()
+    assert invoke("run", tmp_path / "trial.yaml", "--quiet").exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in there} == there  # finished blocks stayed as they were
+    assert invoke("run", tmp_path / "trial.yaml", "--quiet", "--folder", tmp_path / "whole").exit_code == 0
+    for name in ("metrics.parquet", "candles.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    killed, whole = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("run", "whole"))
+    assert [killed[name] for name in ("scenarios", "findings")] == [whole[name] for name in ("scenarios", "findings")]
