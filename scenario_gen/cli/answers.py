@@ -254,6 +254,18 @@ class ListedBars:
     removed: list[FetchedBars] | None = None  # of --remove
 
 
+@dataclass(frozen=True)
+class ServedRoot:
+    """A server that listens, or a key that was made for one."""
+
+    root: str  # folder of the runs
+    address: str  # http://127.0.0.1:8000; "" where only a key was made
+    workers: int  # jobs at once; 0 where only a key was made
+    keyed: bool  # whether callers need a key
+    key: str | None = None  # of --make-key: told this once, kept as its hash
+    scopes: list[str] | None = None  # of that key
+
+
 HERE = "scenario_gen.cli.answers"
 REPORTS = "scenario_gen.store.reports"
 ANSWERS: tuple[tuple[str, str], ...] = (  # command, and its answer's class or classes
@@ -284,6 +296,7 @@ ANSWERS: tuple[tuple[str, str], ...] = (  # command, and its answer's class or c
     ("clean", "scenario_gen.store.clean:Cleaned"),
     ("verify", f"{HERE}:ProvedRun"),
     ("explain", "scenario_gen.cli.explain:Explanations"),
+    ("serve", f"{HERE}:ServedRoot"),
     ("doctor", "scenario_gen.cli.doctor:Health"),
     ("bench", "scenario_gen.kronos.model_speed:BenchResult"),
     ("bench backtest", "scenario_gen.backtest.backtest_speed:BacktestBench"),

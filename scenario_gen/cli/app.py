@@ -43,6 +43,7 @@ from scenario_gen.cli.predict import predict
 from scenario_gen.cli.proof import VERIFY_EXIT_CODES, verify as verify_run
 from scenario_gen.cli.rank import RANK_EXIT_CODES, rank
 from scenario_gen.cli.runs import CLEAN_EXIT_CODES, DIFF_EXIT_CODES, clean, diff
+from scenario_gen.cli.serve import SERVE_EXIT_CODES, serve
 from scenario_gen.cli.shards import merge, run_part, tell_run
 from scenario_gen.cli.specs import init, show_plan, validate
 from scenario_gen.cli.stress import EVENT_EXIT_CODES, couple, crises, event
@@ -230,6 +231,7 @@ app.command(epilog=CHECK_EXIT_CODES)(check)
 app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 app.command(epilog=RANK_EXIT_CODES)(rank)
 app.command(epilog=LIVE_EXIT_CODES)(live)
+app.command(epilog=SERVE_EXIT_CODES)(serve)
 app.command(epilog=EXIT_CODES)(crises)
 app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)

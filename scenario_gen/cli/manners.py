@@ -261,6 +261,7 @@ AFTER_INTERRUPTION = {
     "fetch": "run the same command again to go on after the whole pages",
     "rank": "run the same command again to go on",
     "models": "run the same command again to resume",
+    "serve": "its jobs wait for the next server of this root",
     "train": "add --resume to the same command to go on",
     "finetune": "add --resume to the same command to go on",
 }

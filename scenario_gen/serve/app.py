@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.serve import web
-from scenario_gen.serve.gate import Gate, Rate, answer_of, log_line
+from scenario_gen.serve.gate import Gate, RequestRate, answer_of, log_line
 from scenario_gen.serve.guard import Forbidden, Guard, tables
 from scenario_gen.serve.jobs import ENDED, MAX_QUEUED, Job, JobStore, NoSuchJob, NotNow, State, TooManyJobs
 from scenario_gen.serve.keys import Keys, Scope
@@ -31,8 +31,8 @@ from scenario_gen.serve.metrics import ServerMetrics
 from scenario_gen.serve.wire import (
     REFUSED,
     DraftAsked,
-    Health,
     SentCode,
+    ServerHealth,
     SpecText,
     ValidAnswer,
     problems_of,
@@ -50,7 +50,7 @@ RETRY_FULL = "10"  # seconds after which a full queue may have room
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How a server was started."""
 
     guard: Guard
@@ -86,7 +86,7 @@ READ, RUN, CODE = may("read"), may("run"), may("code")
 class Api:
     """The endpoints, over one store."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self.settings, self.guard = settings, settings.guard
         self.store = JobStore(settings.guard.root, settings.queue)
         self.keys = Keys(settings.guard.root)
@@ -224,22 +224,22 @@ class Api:
 
     # --- the server ---
 
-    def healthz(self) -> Health:
+    def healthz(self) -> ServerHealth:
         """Say that the server answers."""
-        return Health(ok=True)
+        return ServerHealth(ok=True)
 
     def readyz(self) -> Response:
         """Say whether jobs are worked on: 200, or 503."""
         self.store.counts()
         ready = self.settings.workers == 0 or (self.workers is not None and self.workers.alive)
-        return Response(Health(ok=ready).model_dump_json(), 200 if ready else 503, media_type="application/json")
+        return Response(ServerHealth(ok=ready).model_dump_json(), 200 if ready else 503, media_type="application/json")
 
     def scrape(self) -> Response:
         """Return the counts of the server, for Prometheus."""
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def create_app(settings: Settings) -> Gate:
+def create_app(settings: ServerSettings) -> Gate:
     """Return the server as an ASGI app; jobs are worked on between its startup and its shutdown.
 
     Raises:
@@ -255,7 +255,7 @@ def create_app(settings: Settings) -> Gate:
     app.add_exception_handler(ScenarioError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_here)
-    rate = Rate(settings.per_second, settings.burst)
+    rate = RequestRate(settings.per_second, settings.burst)
     return Gate(app, keys=api.keys, hosts=settings.hosts, rate=rate, metrics=api.metrics, log=settings.log)
 
 

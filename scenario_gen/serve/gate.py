@@ -33,7 +33,6 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 OPEN = ("/healthz", "/readyz", "/", "/openapi.json", "/api/schema/spec")  # without a key: they tell nothing of runs
@@ -42,7 +41,7 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Rate:
+class RequestRate:
     """A bucket of tokens for each client: ``per_second`` in the long run, ``burst`` at once."""
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -102,7 +101,7 @@ class Gate:
         *,
         keys: Keys,
         hosts: frozenset[str],
-        rate: Rate,
+        rate: RequestRate,
         metrics: ServerMetrics,
         log: Callable[..., None] = log_line,
     ) -> None:

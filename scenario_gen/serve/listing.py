@@ -18,7 +18,7 @@ class ListedRun(BaseModel):
 
     name: str = Field(description="of its folder below the root")
     title: str
-    created: str = Field(description="ISO date and time, UTC")
+    made: str = Field(description="ISO date and time, UTC")
     verdict: Label = Field(description="worst label of its findings")
     findings: dict[str, int] = Field(description="how many findings have each label")
     scenarios: list[str]
@@ -49,7 +49,7 @@ def _listed(file: Path, stamp: int, size: int) -> ListedRun | None:
         return ListedRun(
             name=file.parent.name,
             title=run["title"],
-            created=run["created"],
+            made=run["created"],
             verdict=worst(labels, "UNTESTABLE"),
             findings={label: labels.count(label) for label in dict.fromkeys(labels)},
             scenarios=[scenario["name"] for scenario in run["scenarios"]],

@@ -90,7 +90,7 @@ class ValidAnswer(BaseModel):
     strategies: list[str] = []
 
 
-class Health(BaseModel):
+class ServerHealth(BaseModel):
     """How the server is."""
 
     ok: bool

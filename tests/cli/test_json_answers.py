@@ -82,6 +82,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "fetch": ("fetch", "--list"),
     "predict": ("predict", "sp500", "--bars", "5", "--model", "gbm", "--paths", "50", "--no-calibration"),
     "live": ("live", "live.yaml"),
+    "serve": ("serve", "--root", "served", "--make-key", "ci"),
     "live --check": ("live", "--check", "reports/live/tiny/log.sqlite"),
     "clean": ("clean", "run", "--dry-run"),
     "verify": ("verify", "run", "--paths", "1"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scenario_gen.serve.gate import MAX_BODY, Rate
+from scenario_gen.serve.gate import MAX_BODY, RequestRate
 from scenario_gen.serve.guard import Guard
 from scenario_gen.serve.keys import Keys
 from tests.serve.tiny import REPOSITORY, TINY
@@ -142,7 +142,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_ask_again(client: Client) 
 
 def test_a_bucket_fills_again_and_is_each_clients_own() -> None:
     now = [0.0]
-    rate = Rate(2.0, 3, lambda: now[0])
+    rate = RequestRate(2.0, 3, lambda: now[0])
     assert [rate.wait("a") for _ in range(4)] == [0, 0, 0, 0.5]
     assert rate.wait("b") == 0
     now[0] = 1.0
