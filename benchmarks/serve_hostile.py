@@ -19,7 +19,8 @@ strategies:
 """
 NAMES = (
     "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e", ".jobs", ".jobs/keys.json", "%00", "a%0d%0ab",
-    "~root", "con", "' or 1=1 --", "\u202e", "x" * 3000, "..\\..\\windows", "/etc/passwd", "$(id)", "{{7*7}}", "<script>",
+    "~root", "con", "' or 1=1 --", "\u202e", "x" * 3000, "..\\..\\windows", "/etc/passwd", "$(id)", "{{7*7}}",
+    "<script>",
 )  # fmt: skip
 ROUTES = (
     "/api/jobs/{}", "/api/jobs/{}/events", "/api/runs/{}/report", "/api/runs/{}/result", "/api/runs/x/files/{}", "/{}",
@@ -27,7 +28,8 @@ ROUTES = (
 )  # fmt: skip
 SPECS = (
     "", "{", "- 1", "a: *b", "!!python/object/apply:os.system ['id']", "[" * 500, "x: " + "9" * 5000, "\x00",
-    "---\n---\n", "&a [*a]", TINY.replace("strategies/buy_and_hold.py", "/etc/passwd"), TINY.replace("sp500", "yahoo, symbol: SPY"),
+    "---\n---\n", "&a [*a]", TINY.replace("strategies/buy_and_hold.py", "/etc/passwd"),
+    TINY.replace("sp500", "yahoo, symbol: SPY"),
     TINY.replace("source: sp500", "file: ../../etc/shadow"), TINY.replace("bootstrap", "kronos, model: /etc"),
     TINY.replace("count: 4", "count: 99999999999999999999"), TINY + "execute: {kind: ray}\n",
     TINY.replace("source: sp500, end: 2017-06-30", "sql: select 1"), TINY.replace("name: tiny", "name: ../x"),
