@@ -21,7 +21,7 @@ from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_t
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_SEED
 
 FIX = "see scenarios/live/bitcoin.yaml for every key"
-LOG, PAGE, TOLD = "log.sqlite", "index.html", "alerts.json"  # in the folder
+LOG, TOLD = "log.sqlite", "alerts.json"  # in the folder
 
 
 def seconds_of(every: str) -> int:
@@ -44,13 +44,6 @@ def _every(text: str) -> str:
     return text
 
 
-class WatchedStrategy(Section):
-    """A strategy whose realised equity is held against the paths."""
-
-    use: str = Field(min_length=1, description="strategies/sma_cross.py:SmaCross")
-    params: dict[str, bool | int | float | str] = Field(default_factory=dict)
-
-
 class LiveSettings(Section):
     """A live config but for its data and generator."""
 
@@ -65,12 +58,10 @@ class LiveSettings(Section):
     every: Annotated[str, AfterValidator(_every)] | None = Field(
         default=None, description="how often, where the command does not say; default: once"
     )
-    folder: str | None = Field(default=None, min_length=1, description="of log and page; default: reports/live/NAME")
-    page: bool = Field(default=True, description="whether a page is written beside the log")
+    folder: str | None = Field(default=None, min_length=1, description="of the log; default: reports/live/NAME")
     alerts: tuple[Receiver, ...] = Field(
         default=(), strict=False, max_length=10, description="who is told, once, when a verdict changes"
     )
-    strategies: tuple[WatchedStrategy, ...] = Field(default=(), strict=False, max_length=20)
 
     @field_validator("name")
     @classmethod
@@ -104,7 +95,7 @@ class LiveConfig:
 
     @property
     def folder(self) -> Path:
-        """Where log and page are."""
+        """Where the log is, and what receivers were told."""
         return user_path(self.settings.folder or f"reports/live/{self.settings.name}")
 
     @property

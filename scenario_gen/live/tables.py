@@ -7,7 +7,6 @@ from scenario_gen.report import numbers
 from scenario_gen.report.table import Column, Table, of_texts
 from scenario_gen.report.words import plural
 from scenario_gen.stats.estimate import Estimate
-from scenario_gen.stats.ranks import LEVELS
 
 
 def live_parts(report: LiveReport) -> list[Table | list[str]]:
@@ -44,7 +43,8 @@ def log_tables(figures: LogFigures) -> list[Table]:
 
 
 def _ranks_table(figures: LogFigures) -> Table:
-    heads = ("judged", "waiting", *(f"in {level:.0%}" for level in LEVELS))
+    levels = next((ranks.coverage for ranks in figures.ranks if ranks.coverage), [])
+    heads = ("judged", "waiting", *(f"in {each.level:.0%}" for each in levels))
     test = figures.test
     caption = (
         "Coverage of central bands with its exact 95 % interval, over forecasts whose futures do not overlap. Evidence "
@@ -53,15 +53,15 @@ def _ranks_table(figures: LogFigures) -> Table:
     )
     return of_texts(
         (Column("What was forecast", left=True), *map(Column, heads)),
-        [_ranks_row(ranks) for ranks in figures.ranks],
+        [_ranks_row(ranks, len(levels)) for ranks in figures.ranks],
         title=f"{figures.generator} ({figures.identity}): {plural(figures.forecasts, 'forecast')} in the log",
         caption=" ".join([caption, *figures.notes]),
     )
 
 
-def _ranks_row(ranks: LogRanks) -> tuple[str, ...]:
+def _ranks_row(ranks: LogRanks, levels: int) -> tuple[str, ...]:
     inside = [f"{each.share:.0%} of {each.origins} [{each.low:.0%}, {each.high:.0%}]" for each in ranks.coverage]
-    return (ranks.title, str(ranks.judged), str(ranks.waiting), *(inside or ["none yet"] * len(LEVELS)))
+    return (ranks.title, str(ranks.judged), str(ranks.waiting), *(inside or ["none yet"] * levels))
 
 
 def _crps_table(pairs: list[CrpsPair]) -> Table:
