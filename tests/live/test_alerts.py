@@ -243,7 +243,7 @@ def _runs(process: int) -> bool:
         {"command": []},
         {"command": "mail me"},
         {"command": ["x"], "timeout": 0.0},
-        {"command": ["x"], "tries": 9},
+        {"command": ["x"], "tries": 11},
     ],
 )
 def test_what_names_no_receiver_is_refused(written):
