@@ -273,6 +273,7 @@ ANSWERS: tuple[tuple[str, str], ...] = (  # command, and its answer's class or c
     ("run --plan", "scenario_gen.pipeline.plan.plan:RunPlan"),
     ("run --shard", f"{HERE}:ShardAnswer"),
     ("merge", f"{HERE}:RunAnswer"),
+    ("batch", "scenario_gen.store.batch:BatchRun"),
     ("validate", f"{HERE}:Validated"),
     ("init", f"{HERE}:Written"),
     ("backtest", f"{REPORTS}:BacktestReport"),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from scenario_gen.cli.batch import BATCH_EXIT_CODES, batch
 from scenario_gen.cli.bench import bench_app
 from scenario_gen.cli.doctor import DOCTOR_EXIT_CODES, doctor
 from scenario_gen.cli.explain import explain
@@ -218,6 +219,7 @@ def verify(
     raise typer.Exit(verify_models(names or [], as_json=as_json))
 
 
+app.command(epilog=BATCH_EXIT_CODES)(batch)
 app.command(epilog=EXIT_CODES)(validate)
 app.command(epilog=EXIT_CODES)(init)
 app.command(epilog=BACKTEST_EXIT_CODES)(merge)

@@ -258,6 +258,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON."
 AFTER_INTERRUPTION = {
     "run": "run the same command again to resume",
     "merge": "run the same command again to go on",
+    "batch": "run the same command again to go on",
     "fetch": "run the same command again to go on after the whole pages",
     "rank": "run the same command again to go on",
     "models": "run the same command again to resume",

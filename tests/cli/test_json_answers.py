@@ -64,6 +64,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "run": ("run", "tiny.yaml"),
     "run --shard": ("run", "tiny.yaml", "--shard", "1/1", "--folder", "parts"),
     "merge": ("merge", "parts"),
+    "batch": ("batch", "tiny.yaml", "nosuch.yaml", "--folder", "many"),
     "validate": ("validate", "tiny.yaml", "nosuch.yaml"),
     "init": ("init", "started"),
     "backtest": ("backtest", KEPT, "--strategy", "hold.py:Hold", "--context", "sp500", *UNTIL),
@@ -91,7 +92,12 @@ ASKED: dict[str, tuple[str, ...]] = {
     "bench backtest": ("bench", "backtest", "--paths", "4", "--bars", "10", "--context", "50", "--rounds", "1"),
 }
 ELSEWHERE = {"run --plan", "bench", "rank"}  # what is slow is held to its schema where it is tested anyway
-CODES = {"validate": 2, "calibrate": 2, "check": 2}  # a spec that is not there; too few forecasts or bars to judge
+CODES = {
+    "validate": 2,
+    "batch": 2,
+    "calibrate": 2,
+    "check": 2,
+}  # a spec that is not there; too few forecasts or bars to judge
 
 
 def test_every_command_has_json_and_an_answer_that_is_documented() -> None:
