@@ -43,6 +43,7 @@ def live(
     """
     _refuse_both(config, check, once=once, every=every)
     from scenario_gen.live import step
+    from scenario_gen.live.page import LIVE_PAGE
     from scenario_gen.live.tables import live_parts, log_tables
 
     if check is not None:
@@ -60,7 +61,7 @@ def live(
             return say_json(report)
         if not quiet:
             _show([*live_parts(report), _findings(report)])
-        return say(f"log: {loaded.log}")
+        return say(f"page: {loaded.folder / LIVE_PAGE}; log: {loaded.log}")
 
     often = None if once else every or loaded.settings.every
     if often is None:

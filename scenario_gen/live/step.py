@@ -25,6 +25,7 @@ from scenario_gen.live.alerts import conditions_of, tell
 from scenario_gen.live.config import LiveConfig, load_live, seconds_of
 from scenario_gen.live.judge import judge_log, log_finding, members_of_paths
 from scenario_gen.live.log import ForecastLog, LoggedForecast, Taken, reading_log, writing
+from scenario_gen.live.page import write_live_page
 from scenario_gen.live.results import Anomaly, LiveReport, LogReport, MarketState
 from scenario_gen.live.state import find_anomalies, market_state
 from scenario_gen.market.calendar import BarCalendar
@@ -116,7 +117,9 @@ def step(config: LiveConfig, log: ForecastLog, progress: Progress, now: datetime
     report = step_from(config, fresh_candles_of(config.data, config.base, progress), log, progress, now)
     sent = tell(report.name, report.made, conditions_of(report), config.settings.alerts, config.told)
     lost = [f"{each.receiver} was not told that {each.alert.text}: {each.problem}" for each in sent if not each.taken]
-    return replace(report, notes=[*report.notes, *lost])
+    report = replace(report, notes=[*report.notes, *lost])
+    write_live_page(report, config.folder)
+    return report
 
 
 def step_from(

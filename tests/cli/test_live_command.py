@@ -40,7 +40,7 @@ def test_a_forecast_is_told_with_its_log(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "probability of a rise" in result.output
     assert "UNTESTABLE live_calibration" in result.output
-    assert result.output.endswith("log: out/log.sqlite\n")
+    assert result.output.endswith("page: out/index.html; log: out/log.sqlite\n")
 
 
 def test_a_log_of_a_generator_that_is_wrong_leaves_with_4(folder: Path) -> None:

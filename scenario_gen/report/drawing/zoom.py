@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -57,14 +57,17 @@ class _Shared:
 
 def parts(strategies: Sequence[Sequence[NamedPath]], context: ContextView) -> dict[str, Any]:
     """Return the template's ``css``, ``zoom`` (None where no path is named) and ``policy``."""
+    return scripted("zoom.js", payload(strategies, context)) if any(strategies) else {**plain(), "zoom": None}
+
+
+def scripted(script: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``css``, ``zoom`` and ``policy`` of a page with the library and one of our scripts over its numbers."""
     from jinja2.utils import htmlsafe_json_dumps
 
     css = _text("templates", "style.css")
-    zoom = None
-    if any(strategies):
-        data = htmlsafe_json_dumps(payload(strategies, context), separators=(",", ":"), sort_keys=True)
-        zoom = Zoom(Markup(data), Markup(_text("vendor", LIBRARY)), Markup(_text("templates", "zoom.js")))
-    scripts = [] if zoom is None else [bytes.fromhex(SHA256), _sha256(zoom.script)]
+    data = htmlsafe_json_dumps(numbers, separators=(",", ":"), sort_keys=True)
+    zoom = Zoom(Markup(data), Markup(_text("vendor", LIBRARY)), Markup(_text("templates", script)))
+    scripts = [bytes.fromhex(SHA256), _sha256(zoom.script)]
     return {"css": Markup(css), "zoom": zoom, "policy": Markup(policy(css, scripts))}  # quotes stay
 
 
@@ -94,7 +97,7 @@ def policy(css: str, scripts: Iterable[bytes]) -> str:
 
 def payload(strategies: Sequence[Sequence[NamedPath]], context: ContextView) -> dict[str, Any]:
     """Return the numbers of every chart, by place of the strategy and of its path (``"0-3"``)."""
-    digits = _digits(context.anchor_close)
+    digits = digits_of(context.anchor_close)
     most = max(MOST_BARS, BARS_OF_ALL // max(sum(map(len, strategies)), 1))
     times, candles = _Shared(), _Shared()
     last = min(CONTEXT_BARS, len(context.close))
@@ -179,7 +182,8 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _digits(price: float) -> int:
+def digits_of(price: float) -> int:
+    """Return the decimals that give a price six digits, 12 at most."""
     return min(max(SIGNIFICANT - 1 - math.floor(math.log10(price)), 0), MOST_DIGITS) if price > 0 else 2
 
 
