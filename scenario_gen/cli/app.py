@@ -40,6 +40,7 @@ from scenario_gen.cli.manners import (
     told_losses,
     use_outlets,
 )
+from scenario_gen.cli.mcp import MCP_EXIT_CODES, mcp
 from scenario_gen.cli.predict import predict
 from scenario_gen.cli.proof import VERIFY_EXIT_CODES, verify as verify_run
 from scenario_gen.cli.rank import RANK_EXIT_CODES, rank
@@ -234,6 +235,7 @@ app.command(epilog=BACKTEST_EXIT_CODES, cls=PairsCommand)(backtest)
 app.command(epilog=RANK_EXIT_CODES)(rank)
 app.command(epilog=LIVE_EXIT_CODES)(live)
 app.command(epilog=SERVE_EXIT_CODES)(serve)
+app.command(epilog=MCP_EXIT_CODES)(mcp)
 app.command(epilog=EXIT_CODES)(crises)
 app.command(epilog=EVENT_EXIT_CODES)(event)
 app.command(epilog=EXIT_CODES)(couple)

@@ -57,16 +57,16 @@ class JobWorkers:
     Args:
         store: whose jobs are worked on.
         count: jobs at once; default: one per core.
-        home: folder in which the processes start: files that a spec names are looked for there.
+        place: folder in which the processes start: files that a spec names are looked for there.
 
     Raises:
         StoreError: another process works on the jobs of this root.
     """
 
-    def __init__(self, store: JobStore, count: int | None = None, home: Path | None = None) -> None:
+    def __init__(self, store: JobStore, count: int | None = None, place: Path | None = None) -> None:
         self.store = store
         self.count = cores() if count is None else count
-        self.home = Path.cwd() if home is None else home
+        self.place = Path.cwd() if place is None else place
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
         self._held = ExitStack()
@@ -122,7 +122,7 @@ class JobWorkers:
                 stdin=subprocess.PIPE,
                 stdout=answer,
                 stderr=subprocess.PIPE,
-                cwd=self.home,
+                cwd=self.place,
                 env=env,
                 start_new_session=True,
             ) as process,

@@ -449,7 +449,7 @@ def test_a_finger_finds_what_it_touches_and_a_phone_does_not_zoom_into_the_edito
 def test_a_spec_is_drafted_mended_and_queued_and_a_run_read_on_the_server_itself(
     chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from scenario_gen.serve.app import Settings, create_app
+    from scenario_gen.serve.app import ServerSettings, create_app
     from scenario_gen.serve.guard import Guard
     from scenario_gen.serve.keys import Keys
 
@@ -464,7 +464,7 @@ def test_a_spec_is_drafted_mended_and_queued_and_a_run_read_on_the_server_itself
     }
     (tmp_path / "sample" / "run.json").write_text(json.dumps(run), encoding="utf-8")
     key = Keys(tmp_path).make("reader", ("read", "run"))
-    settings = Settings(Guard(tmp_path, strategies=(Path("strategies"),)), workers=0, log=lambda **_: None)
+    settings = ServerSettings(Guard(tmp_path, strategies=(Path("strategies"),)), workers=0, log=lambda **_: None)
     with serving(create_app(settings)) as address:
         chromium.open(address)
         assert chromium.until(shows("#alert", "This server asks for a key"))

@@ -100,8 +100,11 @@ def _asked(again: Again, study: Study) -> tuple[list[str], list[Finding]]:
     """Ask every strategy once more; return what differs, and the judgements of the run that were passed again."""
     run = again.run
     known = Results(scenarios=tuple(run.scenarios), book=run.book)
-    told, findings = (probe_books if study.books else probe)(study, known)
     own = [finding for finding in run.findings if finding.check in ASKED]
+    there, here = len(run.scenarios[0].strategies), len(study.strategies)
+    if not study.books and there != here:
+        return [f"{here} strategies were asked, and {run.scenarios[0].name} has {there}"], own
+    told, findings = (probe_books if study.books else probe)(study, known)
     pairs = zip(told.scenarios[0].strategies, run.scenarios[0].strategies, strict=True)
     warm = [f"warm-up of {kept.name}" for made, kept in pairs if encode(made.warm_up) != encode(kept.warm_up)]
     return [*_unlike(findings, own), *warm], own
