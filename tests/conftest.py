@@ -22,6 +22,7 @@ from scenario_gen.kronos.registry import KNOWN_MODELS, KnownModel
 from scenario_gen.kronos.representation import Increments
 from scenario_gen.market import Candles, load_candles
 from tests.kronos.hub_server import MODEL, MODEL_COMMIT, TOKENIZER, TOKENIZER_COMMIT, LoopbackHub, files_of
+from tests.report.browser import Browser, chromium
 
 GOLDEN = Path(__file__).parent / "kronos" / "golden"
 
@@ -45,6 +46,17 @@ def tiny_folder(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     save_checkpoint(tiny_checkpoint, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    program = chromium()
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    started = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

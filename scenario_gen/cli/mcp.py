@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scenario_gen.cli.manners import Optional
-from scenario_gen.errors import ScenarioError
+from scenario_gen.cli.serve import Folders, guard_of, need_extra
 
 MCP_EXIT_CODES = (
     "Exit codes: 0 the client closed the connection; 2 a mistake in the arguments, or the root is taken; 1 a defect of "
     "scenario-gen (with a traceback); 130 interrupted: jobs wait for the next server of the root."
 )
-Folders = Annotated[list[Path] | None, Optional(metavar="FOLDER", help="Specs may name what is in it; several may be.")]
 
 
 def mcp(
@@ -38,18 +36,11 @@ def mcp(
 
       scenario-gen mcp --root runs --data bars --allow-network yahoo
     """
-    for package in ("mcp", "fastapi"):
-        if find_spec(package) is None:
-            raise ScenarioError(
-                f"mcp needs {package}, which is not installed",
-                expected="the extra mcp of scenario-gen",
-                fix="pip install 'scenario-gen[mcp]'",
-            )
+    need_extra("mcp", "mcp", "fastapi")
     from scenario_gen.cli.explain import named
     from scenario_gen.serve.app import LOOPBACK, ServerSettings
-    from scenario_gen.serve.guard import Guard
     from scenario_gen.serve.mcp import create_tools
 
-    folders = [tuple(given or ()) for given in (strategies or [Path("strategies")], data, models)]
-    guard = Guard(root, folders[0], folders[1], folders[2], frozenset(allow_network or []))
+    folders = (strategies or [Path("strategies")], data or [], models or [])
+    guard = guard_of(root, folders, allow_network or [])
     create_tools(ServerSettings(guard, workers, 32, LOOPBACK), named).run("stdio")

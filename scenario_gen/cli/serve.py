@@ -58,11 +58,11 @@ def serve(
     """
     if scope and make_key is None:
         raise typer.BadParameter("belongs to --make-key", param_hint="--scope")
-    _need_extra()
+    need_extra("serve", "fastapi", "uvicorn", "prometheus_client")
     if make_key is not None:
         return _make_key(root, make_key, scope or ["read", "run"], as_json=as_json)
     folders = (strategies or [Path("strategies")], data or [], models or [])
-    guard = _guard(root, folders, allow_network or [], allow_code)
+    guard = guard_of(root, folders, allow_network or [], allow_code)
     names = frozenset({host.lower(), *(each.lower() for each in name or [])})
     return _serve(guard, host, port, names, workers, queue, rate, as_json=as_json)
 
@@ -77,9 +77,10 @@ def _make_key(root: Path, name: str, scopes: list[str], *, as_json: bool) -> Non
     return say(f"{key}\nthe key of {name} ({', '.join(scopes)}); it is told this once: keep it")
 
 
-def _guard(
-    root: Path, folders: tuple[list[Path], list[Path], list[Path]], network: list[str], code: Path | None
+def guard_of(
+    root: Path, folders: tuple[list[Path], list[Path], list[Path]], network: list[str], code: Path | None = None
 ) -> Guard:
+    """Return what specs over a wire may name: of strategies, data and models, sources, and a folder for code."""
     from scenario_gen.serve.guard import Guard
 
     strategies, data, models = map(tuple, folders)
@@ -122,15 +123,20 @@ def _serve(
         _run(settings, sock)
 
 
-def _need_extra() -> None:
+def need_extra(extra: str, *packages: str) -> None:
+    """Refuse to begin without the packages of an extra, which is called as its command is.
+
+    Raises:
+        ScenarioError: with what to install.
+    """
     from importlib.util import find_spec
 
-    for package in ("fastapi", "uvicorn", "prometheus_client"):
+    for package in packages:
         if find_spec(package) is None:
             raise ScenarioError(
-                f"serve needs {package}, which is not installed",
-                expected="the extra serve of scenario-gen",
-                fix="pip install 'scenario-gen[serve]'",
+                f"{extra} needs {package}, which is not installed",
+                expected=f"the extra {extra} of scenario-gen",
+                fix=f"pip install 'scenario-gen[{extra}]'",
             )
 
 

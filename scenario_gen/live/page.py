@@ -84,7 +84,7 @@ def payload(report: LiveReport) -> dict[str, Any]:
     return {
         "digits": zoom.digits_of(anchor),
         "shown": _shown(report),
-        "stamps": [_moment(stamp) for stamp in (*report.context_stamps, *report.forecast.timestamps)],
+        "stamps": [zoom.moment(stamp) for stamp in (*report.context_stamps, *report.forecast.timestamps)],
         "candles": candles,
         "bands": {key: _points([anchor, *closes[level]]) for key, level in LEVELS.items()},
         "paths": [_points([anchor, *path["close"]]) for path in report.some_paths],
@@ -127,11 +127,11 @@ def _picture(report: LiveReport, layout: Layout) -> Markup:
 
 def _meta(report: LiveReport) -> list[tuple[str, str]]:
     return [
-        ("Last bar", _moment(report.context_stamps[-1])),
+        ("Last bar", zoom.moment(report.context_stamps[-1])),
         ("Bars ahead", numbers.count(len(report.forecast.timestamps))),
         ("Generator", name(report.generator, 80)),
         ("Bars from", name(report.source, 80)),
-        ("Made", f"{_moment(report.made.removesuffix('+00:00'))} UTC"),
+        ("Made", f"{zoom.moment(report.made.removesuffix('+00:00'))} UTC"),
     ]
 
 
@@ -153,7 +153,3 @@ def _state(report: LiveReport) -> list[str]:
     if state is not None and not state.anomalies:
         market.append("nothing odd was found in the bars that came")
     return [*market, *report.notes, *report.forecast.warnings]
-
-
-def _moment(stamp: str) -> str:
-    return name(stamp.removesuffix("T00:00:00").removesuffix(":00").replace("T", " "))

@@ -96,7 +96,7 @@ class Api:
         self.schema = spec_schema()
 
     @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(self, _: object) -> AsyncIterator[None]:
         """Work on the jobs while the server lives."""
         if self.settings.workers == 0:
             yield

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from scenario_gen.serve.jobs import Job
 from scenario_gen.serve.listing import ListedRun
 from scenario_gen.serve.wire import DraftAsked, SpecText, ValidAnswer
 from scenario_gen.stress.search import crises
+from scenario_gen.values import encode
 from scenario_gen.version import VERSION
 
 ABOUT = (
@@ -50,7 +49,7 @@ def create_tools(settings: ServerSettings, explain: Explain) -> MCPServer[Any]:
     """
     tools = _Tools(Api(settings), explain)
     server: MCPServer[Any] = MCPServer(
-        "scenario-gen", instructions=ABOUT, version=VERSION, lifespan=tools.lifespan, log_level="WARNING"
+        "scenario-gen", instructions=ABOUT, version=VERSION, lifespan=tools.api.lifespan, log_level="WARNING"
     )
     for tool in (
         tools.draft_spec, tools.validate_spec, tools.start_run, tools.list_jobs, tools.read_job, tools.cancel_job,
@@ -85,15 +84,6 @@ class _Tools:
 
     def __init__(self, api: Api, explain: Explain) -> None:
         self.api, self._explain = api, explain
-
-    def lifespan(self, _: MCPServer[Any]) -> AbstractAsyncContextManager[None]:
-        """Work on jobs while the server runs."""
-        return self._at_work()
-
-    @asynccontextmanager
-    async def _at_work(self) -> AsyncIterator[None]:
-        async with self.api.lifespan(None):  # type: ignore[arg-type]  # it looks at no app
-            yield
 
     # --- specs and jobs ---
 
@@ -173,7 +163,7 @@ class _Tools:
 
     def explain_finding(self, finding: str) -> dict[str, Any]:
         """Say what a finding (by its name) means, how it is computed, how often it errs and what to do."""
-        return {"explanations": json.loads(json.dumps([asdict(each) for each in self._explain(finding)]))}
+        return {"explanations": encode(self._explain(finding))}
 
     # --- what there is ---
 
@@ -190,7 +180,7 @@ class _Tools:
         """List the crises of the library that lie inside a built-in history (sp500 or nasdaq), measured on its bars."""
         if history not in ("sp500", "nasdaq"):
             raise StoreError(f"got {history!r}", expected="sp500 or nasdaq")
-        return [json.loads(json.dumps(vars(crisis), default=str)) for crisis in crises(history)]
+        return [encode(crisis) for crisis in crises(history)]
 
     # --- resources ---
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +18,10 @@ from scenario_gen.live.config import load_live
 from scenario_gen.live.page import live_page, payload
 from scenario_gen.live.results import LiveReport
 from scenario_gen.live.step import live
+from tests.report.browser import INK
 
 SCRIPTS = re.compile(r"<script([^>]*)>(.*?)</script>", re.DOTALL)
-BROWSER = Path(__file__).parents[1] / "report" / "browser.py"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-INK = """(() => {
-  const canvases = [...document.querySelectorAll('.chart canvas')], seen = new Set();
-  for (const canvas of canvases) {
-    const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
-    for (let at = 0; at < pixels.length; at += 7) seen.add(pixels[at]);
-  }
-  return [canvases.length, seen.size];
-})()"""
 
 
 @pytest.fixture(scope="module")
@@ -97,21 +87,6 @@ def test_words_from_elsewhere_stay_words(written: tuple[Path, LiveReport]) -> No
     page = live_page(stamped)
     assert "<img" not in page
     assert len(SCRIPTS.findall(page)) == 3
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("browser", BROWSER)
-    assert spec is not None
-    assert spec.loader is not None
-    driver = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(driver)
-    program = driver.chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    started = driver.Browser(program, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, True)])

@@ -28,6 +28,15 @@ os.execv(sys.argv[3], sys.argv[3:])
 KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "ArrowLeft": (37, ""), "ArrowRight": (39, "")}
 KEYS |= {"Home": (36, ""), "End": (35, ""), "+": (187, "+"), "-": (189, "-"), "0": (48, "0")}
 PATIENCE = 60.0  # seconds for one answer
+# How many canvases a page's charts have, and how many colours stand on them.
+INK = """(() => {
+  const canvases = [...document.querySelectorAll('.chart canvas')], seen = new Set();
+  for (const canvas of canvases) {
+    const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    for (let at = 0; at < pixels.length; at += 7) seen.add(pixels[at]);
+  }
+  return [canvases.length, seen.size];
+})()"""
 
 
 def chromium() -> str | None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,6 +19,7 @@ from scenario_gen.backtest.result import NamedPath
 from scenario_gen.report.drawing import zoom
 from scenario_gen.report.page import build_page
 from scenario_gen.store.results import StressRun
+from tests.report.browser import INK
 
 Pages = dict[str, tuple[StressRun, str]]
 ROOT = Path(__file__).parents[2]
@@ -198,26 +197,6 @@ def test_the_policy_names_the_style_and_the_scripts_by_their_hash_and_nothing_el
 # --- In a real browser ---
 
 
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"report_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    driver = _load("browser")
-    program = driver.chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    started = driver.Browser(program, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
-
-
 @pytest.fixture(scope="module")
 def files(pages: Pages, full: StressRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -228,14 +207,6 @@ def files(pages: Pages, full: StressRun, tmp_path_factory: pytest.TempPathFactor
 
 
 FIRST = "document.querySelector('[data-zoom]')"
-INK = """(() => {
-  const canvases = [...document.querySelectorAll('.chart canvas')], seen = new Set();
-  for (const canvas of canvases) {
-    const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
-    for (let at = 0; at < pixels.length; at += 7) seen.add(pixels[at]);
-  }
-  return [canvases.length, seen.size];
-})()"""
 
 
 def focus_opener(browser: Any) -> None:

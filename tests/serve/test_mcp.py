@@ -15,18 +15,9 @@ import pytest
 from scenario_gen.cli.explain import named
 from scenario_gen.serve.app import ServerSettings
 from scenario_gen.serve.guard import Guard
+from tests.serve.tiny import REPOSITORY, TINY
 
 mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
-ROOT = Path(__file__).parents[2]
-TINY = """name: tiny
-data: {source: sp500, end: 2017-06-30}
-bars: {context: 64, horizon: 5}
-paths: {count: 40, seed: 7}
-generator: {kind: bootstrap}
-checks: {facts: false, calibration: false}
-strategies:
-- {use: 'strategies/buy_and_hold.py:BuyAndHold'}
-"""
 Talk = Callable[[Any], Awaitable[Any]]
 
 
@@ -45,7 +36,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A server in this process, without workers."""
     from scenario_gen.serve.mcp import create_tools
 
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(REPOSITORY)
     guard = Guard(tmp_path, strategies=(Path("strategies"),))
     return create_tools(ServerSettings(guard, workers=0, log=lambda **_: None), named)
 
@@ -100,7 +91,7 @@ def test_a_spec_is_run_over_stdio_and_no_figure_comes_without_its_error_or_the_v
         command=sys.executable,
         args=["-m", "scenario_gen", "mcp", "--root", str(tmp_path)],
         env=dict(os.environ),
-        cwd=ROOT,
+        cwd=REPOSITORY,
     )
 
     async def said(client: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import html
-import importlib.util
 import json
 import re
 import shutil
@@ -159,29 +158,14 @@ def server() -> Iterator[Stub]:
         yield stub
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("web_browser", Path(__file__).parents[1] / "report" / "browser.py")
-    assert spec
-    assert spec.loader
-    driver = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(driver)
-    program = driver.chromium()
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    started = driver.Browser(program, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
-
-
 @pytest.fixture
-def page(chromium: Any, server: Stub) -> Iterator[Any]:
+def page(browser: Any, server: Stub) -> Iterator[Any]:
     """The page, opened on a server with one finished run and no key."""
     server.reset()
-    chromium.open(server.address)
-    chromium.run("sessionStorage.clear()")
-    assert chromium.until("document.querySelectorAll('#runs li').length === 1")
-    yield chromium
+    browser.open(server.address)
+    browser.run("sessionStorage.clear()")
+    assert browser.until("document.querySelectorAll('#runs li').length === 1")
+    yield browser
     server.reset()
 
 
@@ -447,7 +431,7 @@ def test_a_finger_finds_what_it_touches_and_a_phone_does_not_zoom_into_the_edito
 
 
 def test_a_spec_is_drafted_mended_and_queued_and_a_run_read_on_the_server_itself(
-    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from scenario_gen.serve.app import ServerSettings, create_app
     from scenario_gen.serve.guard import Guard
@@ -466,27 +450,27 @@ def test_a_spec_is_drafted_mended_and_queued_and_a_run_read_on_the_server_itself
     key = Keys(tmp_path).make("reader", ("read", "run"))
     settings = ServerSettings(Guard(tmp_path, strategies=(Path("strategies"),)), workers=0, log=lambda **_: None)
     with serving(create_app(settings)) as address:
-        chromium.open(address)
-        assert chromium.until(shows("#alert", "This server asks for a key"))
-        write(chromium, "#key", key)
-        chromium.press("Enter")
-        assert chromium.until("document.querySelectorAll('#runs li').length === 1")
-        click(chromium, "#draft button")
-        assert chromium.until(shows("#verdict-of-spec", "Can run: base; BuyAndHold"))
-        write(chromium, "#spec", TINY.replace("horizon: 5", "horizon: five"))
-        assert chromium.until(shows("#lines .wrong b", "3"))
-        assert text(chromium, "#problems button").startswith("line 3, bars.horizon: got 'five'")
-        write(chromium, "#spec", TINY)
-        assert chromium.until("!document.querySelector('#submit').disabled")
-        click(chromium, "#submit")
-        assert chromium.until(shows("#status", "tiny waits for its turn"))
+        browser.open(address)
+        assert browser.until(shows("#alert", "This server asks for a key"))
+        write(browser, "#key", key)
+        browser.press("Enter")
+        assert browser.until("document.querySelectorAll('#runs li').length === 1")
+        click(browser, "#draft button")
+        assert browser.until(shows("#verdict-of-spec", "Can run: base; BuyAndHold"))
+        write(browser, "#spec", TINY.replace("horizon: 5", "horizon: five"))
+        assert browser.until(shows("#lines .wrong b", "3"))
+        assert text(browser, "#problems button").startswith("line 3, bars.horizon: got 'five'")
+        write(browser, "#spec", TINY)
+        assert browser.until("!document.querySelector('#submit').disabled")
+        click(browser, "#submit")
+        assert browser.until(shows("#status", "tiny waits for its turn"))
         for verb, state in (("Cancel", "cancelled"), ("Resume", "queued")):
-            click(chromium, f"#jobs [aria-label='{verb} tiny']")
-            assert chromium.until(shows("#jobs .verdict", state))
-        click(chromium, "#runs .open")
-        assert chromium.until("document.querySelector('#report iframe') !== null")
-        title, *rest = wait_inside(chromium, "iframe")
+            click(browser, f"#jobs [aria-label='{verb} tiny']")
+            assert browser.until(shows("#jobs .verdict", state))
+        click(browser, "#runs .open")
+        assert browser.until("document.querySelector('#report iframe') !== null")
+        title, *rest = wait_inside(browser, "iframe")
         assert title in html.unescape(REPORT)
         assert rest == ["650", True, "refused", "refused", "refused"]
-        assert key not in "".join(map(str, chromium.complaints(address, "data:")))
-        click(chromium, "#forget")
+        assert key not in "".join(map(str, browser.complaints(address, "data:")))
+        click(browser, "#forget")

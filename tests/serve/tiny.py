@@ -6,17 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import serve_hostile
+
 REPOSITORY = Path(__file__).parents[2]
-TINY = """\
-name: tiny
-data: {source: sp500, end: 2017-06-30}
-bars: {context: 64, horizon: 5}
-paths: {count: 4, seed: 7, block: 2}
-generator: {kind: bootstrap}
-checks: {facts: false, calibration: false}
-strategies:
-  - use: strategies/buy_and_hold.py:BuyAndHold
-"""
+TINY = serve_hostile.TINY  # the spec that hostile ones are made from
 
 
 def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:

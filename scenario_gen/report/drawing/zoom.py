@@ -105,7 +105,10 @@ def payload(strategies: Sequence[Sequence[NamedPath]], context: ContextView) -> 
     return {
         "digits": digits,
         "anchor": context.anchor_close,
-        "before": {"times": _moments(context.timestamps[past]), "candles": _candles(context, past, digits)},
+        "before": {
+            "times": [moment(stamp) for stamp in context.timestamps[past]],
+            "candles": _candles(context, past, digits),
+        },
         "paths": {
             f"{number}-{entry}": _path(path, window(path, most), digits, (times, candles))
             for number, paths in enumerate(strategies)
@@ -123,7 +126,7 @@ def _path(path: NamedPath, shown: tuple[int, int], digits: int, shared: tuple[_S
     told: dict[str, Any] = {
         "start": start,
         "bars": len(path.exposure),
-        "times": times.at(_moments(path.timestamps[start:stop])),
+        "times": times.at([moment(stamp) for stamp in path.timestamps[start:stop]]),
         "equity": _steps([10_000 * value / first for value in path.equity[start : stop + 1]]),  # start = 10,000
         "exposure": _steps([1000 * value for value in path.exposure[start:stop]]),
         "trades": [
@@ -174,8 +177,9 @@ def _steps(values: Iterable[float]) -> list[int]:
     return [value - last for value, last in zip(whole, [0, *whole[:-1]], strict=True)]
 
 
-def _moments(stamps: Iterable[str]) -> list[str]:
-    return [name(stamp.removesuffix("T00:00:00").removesuffix(":00").replace("T", " ")) for stamp in stamps]
+def moment(stamp: str) -> str:
+    """Return a stamp as it stands on a page: without midnight and without seconds that are none."""
+    return name(stamp.removesuffix("T00:00:00").removesuffix(":00").replace("T", " "))
 
 
 def _short(value: float) -> float:
