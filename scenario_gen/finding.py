@@ -269,6 +269,12 @@ LIVE_CALIBRATION = Check(
     "ranks of the next bars that no bet against their evenness grows on (WARN: 20 times the stake; FAIL: 100 times)",
     gate="generator",
 )  # fmt: skip
+LIVE_STRATEGY = Check(
+    "live_strategy",
+    "realised equity among the promised paths (WARN: as far astray as 2.5 % of whole paths ever are, or finished "
+    "promises that rank to one side with evidence of 40; FAIL: as far as 1 %)",
+    gate="strategy",
+)  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
     CANDLES, OVERLAP, EDGE, DRIFT, FACTS, FACTS_BY_ORIGIN, CALIBRATION, VALUE_AT_RISK, RECALIBRATION, LIMITS,
@@ -276,7 +282,7 @@ CHECKS: tuple[Check, ...] = (
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
     SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
-    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION, LIVE_CALIBRATION,
+    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION, LIVE_CALIBRATION, LIVE_STRATEGY,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

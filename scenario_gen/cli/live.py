@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from scenario_gen.live.results import LiveReport, LogReport
 
 LIVE_EXIT_CODES = (
-    "Exit codes: 0 done; 4 --check: the generator is no longer calibrated; 2 a mistake in the arguments, the config, "
+    "Exit codes: 0 done; 4 --check: the generator is no longer calibrated, or a strategy is outside what was "
+    "promised or looks ahead; 2 a mistake in the arguments, the config, "
     "the data or the log; 1 a defect of scenario-gen (with a traceback); 130 interrupted."
 )
 
@@ -31,7 +32,8 @@ def live(
     Fetches new bars, samples paths from the last one, and writes both to a log
     (SQLite) in the config's folder. Later bars are held against it: ranks,
     coverage, scores beside baselines, and a test that may be looked at after
-    every bar and says when calibration is lost.
+    every bar and says when calibration is lost. Strategies of the config are
+    watched: is their realised equity still among the paths that were promised?
 
     For example:
 
@@ -44,16 +46,10 @@ def live(
     _refuse_both(config, check, once=once, every=every)
     from scenario_gen.live import step
     from scenario_gen.live.page import LIVE_PAGE
-    from scenario_gen.live.tables import live_parts, log_tables
+    from scenario_gen.live.tables import live_parts
 
     if check is not None:
-        judged = step.check_log(check)
-        if as_json:
-            say_json(judged)
-        else:
-            _show([] if quiet else [part for figures in judged.logs for part in log_tables(figures)])
-            say("\n".join(_findings(judged)) or f"{check} holds no forecast yet")
-        raise typer.Exit(judged.exit_code)
+        raise typer.Exit(_check(check, as_json=as_json, quiet=quiet))
     loaded, progress = step.load_live(Path(config or "")), choose_progress(quiet=quiet or as_json)
 
     def hear(report: LiveReport) -> None:
@@ -79,6 +75,21 @@ def live(
     )
 
 
+def _check(log: Path, *, as_json: bool, quiet: bool) -> int:
+    """Judge a log, say what it says, and return the exit code."""
+    from scenario_gen.live.step import check_log
+    from scenario_gen.live.tables import log_tables, strategy_tables
+
+    judged = check_log(log)
+    if as_json:
+        say_json(judged)
+        return judged.exit_code
+    tables = [part for figures in judged.logs for part in log_tables(figures)]
+    _show([] if quiet else [*tables, *strategy_tables(judged.strategies)])
+    say("\n".join(_findings(judged)) or f"{log} holds no forecast yet")
+    return judged.exit_code
+
+
 def _refuse_both(config: Path | None, check: Path | None, *, once: bool, every: str | None) -> None:
     if (config is None) == (check is None):
         raise typer.BadParameter("got both or neither, expected a config, or --check with a log", param_hint="CONFIG")
@@ -89,7 +100,7 @@ def _refuse_both(config: Path | None, check: Path | None, *, once: bool, every: 
 
 
 def _findings(report: LiveReport | LogReport) -> list[str]:
-    return [f"{finding.label} {finding.name}: {finding.measured}" for finding in report.findings]
+    return [f"{finding.label} {finding.name}: {finding.told}" for finding in report.findings]
 
 
 def _show(parts: list[Any]) -> None:

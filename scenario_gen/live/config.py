@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
+from scenario_gen.backtest.broker import Broker, in_numbers
+from scenario_gen.backtest.uses import StrategyUse, parameter_sets
 from scenario_gen.errors import SpecError
 from scenario_gen.files import user_path
 from scenario_gen.generators.sections import BASELINES, GeneratorSection, written_generator
 from scenario_gen.live.alerts import Receiver
+from scenario_gen.live.watch import FEWEST_PATHS
 from scenario_gen.market.section import Data
 from scenario_gen.market.sources.base import minutes_of
 from scenario_gen.reading.section import Section, Violations
 from scenario_gen.reading.words import bad_name, nearest, one_of, shown
 from scenario_gen.reading.yaml import Document, Where, parse_yaml, plain, read_text
+from scenario_gen.spec.loader import read_strategies
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_SEED
 
 FIX = "see scenarios/live/bitcoin.yaml for every key"
 LOG, TOLD = "log.sqlite", "alerts.json"  # in the folder
+MOST_WATCHED = 20  # strategies with their parameters
 
 
 def seconds_of(every: str) -> int:
@@ -81,7 +86,8 @@ class LiveSettings(Section):
         return baselines
 
 
-KEYS = ("name", "data", "generator", *(key for key in LiveSettings.model_fields if key != "name"))
+OTHERS = ("data", "generator", "strategies", "broker")  # as in a spec
+KEYS = ("name", *OTHERS, *(key for key in LiveSettings.model_fields if key != "name"))
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class LiveConfig:
     data: Data
     generator: GeneratorSection
     base: Path  # where its files are looked for
+    strategies: tuple[StrategyUse, ...] = ()  # that are watched
+    broker: Broker = field(default_factory=Broker)  # of their accounts
 
     @property
     def folder(self) -> Path:
@@ -134,10 +142,36 @@ def _assemble(document: Document, base: Path) -> LiveConfig:
     for key in ("temperature", "top_p"):
         if getattr(generator, key, None) == "auto":
             violations.add(("generator", key), "got auto, expected a number: nothing is calibrated beforehand")
+    strategies = _strategies(values["strategies"], base, settings, violations) if "strategies" in values else ()
+    costs = in_numbers(values.get("broker", {}))
+    broker = None
+    if violations.mapping(costs, ("broker",), tuple(Broker.model_fields)):
+        broker = violations.section(Broker, costs, lambda where: ("broker", *where))
     violations.raise_any()
-    if settings is None or generator is None or data is None:
+    if settings is None or generator is None or data is None or broker is None:
         raise AssertionError("a config was refused without a reason")
-    return LiveConfig(settings, data, generator, base)
+    return LiveConfig(settings, data, generator, base, strategies, broker)
+
+
+def _strategies(
+    listed: Any, base: Path, settings: LiveSettings | None, violations: Violations
+) -> tuple[StrategyUse, ...]:
+    before = len(violations.mistakes)
+    uses = read_strategies(listed, base, violations)
+    for place, use in enumerate(uses):
+        if use.positions:
+            words = "holds assets by name, and a live forecast has one; give 'use' in its place"
+            violations.add(("strategies", place, "positions"), words)
+    if len(violations.mistakes) > before:
+        return ()
+    count = sum(parameter_sets(use.params, use.where) for use in uses)
+    if count > MOST_WATCHED:
+        words = f"got {count} strategies with their parameters, expected at most {MOST_WATCHED}: each has false alarms"
+        violations.add(("strategies",), words)
+    if settings is not None and settings.paths < FEWEST_PATHS:
+        words = f"got {settings.paths}, expected at least {FEWEST_PATHS} where strategies are watched"
+        violations.add(("paths",), f"{words}: of fewer no equity is outside at 1 %")
+    return uses
 
 
 def _data(section: Any, violations: Violations) -> Data | None:

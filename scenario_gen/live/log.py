@@ -1,7 +1,8 @@
 """The log of live forecasts: what was forecast and what came, one SQLite file, written by one process at a time.
 
 Owns the tables and what may enter them: a bar once, by its stamp, as it first came; a forecast once per anchor and
-generator, and only from the latest bar, so that nothing can be forecast that is known already. Judges nothing.
+generator, and only from the latest bar, so that nothing can be forecast that is known already; what a strategy promised
+from there likewise, and its realised equity at each bar once, as it first came. Judges nothing.
 
 Stamps are kept as nanoseconds since 1970 and as text; naive ones are the exchange's local time, as in ``Candles``.
 """
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,12 @@ from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError, StoreError
 from scenario_gen.files import disk_trouble, locked
+from scenario_gen.finding import Label
 from scenario_gen.market.candles import Candles
 
 Floats = NDArray[np.float64]
 
-SCHEMA = 1
+SCHEMA, READABLE = 2, ("1", "2")  # a log of schema 1 has no strategies; it is raised when it is written in
 TABLES = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS bars (
@@ -44,6 +47,19 @@ CREATE TABLE IF NOT EXISTS forecasts (
 CREATE TABLE IF NOT EXISTS ensembles (
     at INTEGER NOT NULL, generator TEXT NOT NULL, number TEXT NOT NULL, members BLOB NOT NULL,
     PRIMARY KEY (at, generator, number), FOREIGN KEY (at, generator) REFERENCES forecasts (at, generator)
+);
+CREATE TABLE IF NOT EXISTS strategies (
+    sha TEXT PRIMARY KEY, name TEXT NOT NULL, probed TEXT NOT NULL, words TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS promises (
+    at INTEGER NOT NULL, generator TEXT NOT NULL, strategy TEXT NOT NULL REFERENCES strategies (sha),
+    paths INTEGER NOT NULL, growth BLOB NOT NULL, PRIMARY KEY (at, generator, strategy),
+    FOREIGN KEY (at, generator) REFERENCES forecasts (at, generator)
+);
+CREATE TABLE IF NOT EXISTS realised (
+    at INTEGER NOT NULL, generator TEXT NOT NULL, strategy TEXT NOT NULL, bar INTEGER NOT NULL, growth REAL NOT NULL,
+    PRIMARY KEY (at, generator, strategy, bar),
+    FOREIGN KEY (at, generator, strategy) REFERENCES promises (at, generator, strategy)
 );
 """
 COLUMNS = ("open", "high", "low", "close", "volume")
@@ -70,6 +86,26 @@ class LoggedForecast:
     anchor: float  # close of the bar
     ahead: NDArray[np.int64]  # stamps of the bars to come [bar], nanoseconds
     members: Mapping[str, Floats]  # by number, its value on each path [path]
+
+
+@dataclass(frozen=True)
+class LoggedStrategy:
+    """A strategy that is watched."""
+
+    sha: str  # of what decides its orders: code, parameters and broker
+    name: str
+    probed: Label  # of the probe for look-ahead on the paths of its first promise
+    words: str  # of the probe
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedPromise:
+    """What one forecast promised of a strategy, and what came of it."""
+
+    at: int  # nanoseconds of the bar it follows
+    ahead: NDArray[np.int64]  # stamps of the bars to come [bar], nanoseconds
+    growth: Floats  # equity on each path as a multiple of the start [path, bar + 1]
+    realised: Floats  # the same of the bars that came, as it first was [k + 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +194,26 @@ class ForecastLog:
                 )
         return True
 
+    def enter_promise(self, at: int, generator: str, strategy: LoggedStrategy, growth: Floats) -> None:
+        """Enter what a forecast that is there promises of a strategy, [path, bar + 1]; one that is there stays."""
+        columns = (strategy.sha, strategy.name, strategy.probed, strategy.words)
+        blob = zlib.compress(_blob(growth))
+        with self.connection:
+            self.connection.execute("INSERT OR REPLACE INTO strategies VALUES (?, ?, ?, ?)", columns)
+            row = (at, generator, strategy.sha, len(growth), blob)
+            self.connection.execute("INSERT OR IGNORE INTO promises VALUES (?, ?, ?, ?, ?)", row)
+
+    def enter_realised(self, at: int, generator: str, strategy: str, growth: Floats) -> None:
+        """Enter what came of a promise at its bars from 0 on, [k + 1]; bars that are there stay as they are."""
+        rows = [(at, generator, strategy, bar, float(value)) for bar, value in enumerate(growth)]
+        with self.connection:
+            self.connection.executemany("INSERT OR IGNORE INTO realised VALUES (?, ?, ?, ?, ?)", rows)
+
+    def note_watched(self, strategies: Sequence[str]) -> None:
+        """Note which strategies are watched from now on, by their sha."""
+        with self.connection:
+            self.connection.execute("INSERT OR REPLACE INTO about VALUES ('watched', ?)", (json.dumps([*strategies]),))
+
     def _same_kind(self, bars: Candles) -> None:
         """Refuse bars of another instrument, or with stamps of another sort; note those of the first."""
         clock = "naive" if bars.timestamps.tz is None else "aware"
@@ -185,6 +241,45 @@ class ForecastLog:
         rows = list(self._rows("SELECT at, stamp, close FROM bars ORDER BY at"))
         at, close = (np.array([row[n] for row in rows]) for n in (0, 2))
         return LoggedBars(at.astype(np.int64), [row[1] for row in rows], close.astype(np.float64))
+
+    def candles(self, like: Candles) -> Candles:
+        """Return all bars, oldest first, in the zone and with the calendar of others; volume where every bar has it."""
+        rows = list(self._rows("SELECT at, open, high, low, close, volume FROM bars ORDER BY at"))
+        table = np.array([row[1:] for row in rows], dtype=np.float64)
+        stamps = pd.DatetimeIndex(np.array([row[0] for row in rows], np.int64).view("datetime64[ns]"))
+        zone = like.timestamps.tz
+        stamps = stamps if zone is None else stamps.tz_localize("UTC").tz_convert(zone)
+        width = len(COLUMNS) - bool(np.isnan(table[:, -1]).any())
+        return replace(like, timestamps=stamps, values=table[:, :width], fields=COLUMNS[:width], flags=())
+
+    def strategies(self, shas: Sequence[str] | None = None) -> list[LoggedStrategy]:
+        """Return strategies by their sha, in that order; without any, all that ever were watched."""
+        known = {row[0]: LoggedStrategy(*row) for row in self._rows("SELECT sha, name, probed, words FROM strategies")}
+        return [known[sha] for sha in (known if shas is None else shas) if sha in known]
+
+    def watched(self) -> list[LoggedStrategy]:
+        """Return the strategies that the last step watched; none of a log of schema 1."""
+        shas = json.loads(self.about.get("watched", "[]"))
+        return self.strategies(shas) if shas else []
+
+    def promises(self, generator: str, strategy: str) -> list[LoggedPromise]:
+        """Return what forecasts of a generator promised of a strategy, oldest first."""
+        realised: dict[int, list[float]] = {}
+        query = "SELECT at, growth FROM realised WHERE generator = ? AND strategy = ? ORDER BY at, bar"
+        for at, growth in self._rows(query, generator, strategy):
+            realised.setdefault(at, []).append(growth)
+        rows = self._rows(
+            "SELECT at, paths, growth, ahead FROM promises JOIN forecasts USING (at, generator) "
+            "WHERE generator = ? AND strategy = ? ORDER BY at",
+            generator,
+            strategy,
+        )
+        return [
+            LoggedPromise(
+                at, np.array(json.loads(ahead), np.int64), _table(blob, paths), np.array(realised.get(at, [1]))
+            )
+            for at, paths, blob, ahead in rows
+        ]
 
     def revised(self) -> int:
         """Return how many bars came again with other values."""
@@ -224,9 +319,11 @@ def writing(path: Path) -> Iterator[ForecastLog]:
         StoreError: another process writes there, the disk refuses, or the file is no log.
     """
     with locked(path.parent, "a live forecast", "give its config another folder"), _open(path, "rwc") as log:
+        if log.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+            _refuse_schema(log, log.about.get("schema", str(SCHEMA)))  # none where the first step was killed at once
         log.connection.executescript("PRAGMA synchronous = FULL;" + TABLES)
         with log.connection:
-            log.connection.execute("INSERT OR IGNORE INTO about VALUES ('schema', ?)", (str(SCHEMA),))
+            log.connection.execute("INSERT OR REPLACE INTO about VALUES ('schema', ?)", (str(SCHEMA),))
         yield log
 
 
@@ -242,9 +339,13 @@ def reading_log(path: Path) -> Iterator[ForecastLog]:
             f"{path} does not exist", expected="a log of live forecasts", fix="scenario-gen live CONFIG makes one"
         )
     with _open(path, "ro") as log:
-        if log.about.get("schema") != str(SCHEMA):
-            raise _no_log(path, f"its schema is {log.about.get('schema')}, this version reads {SCHEMA}")
+        _refuse_schema(log, log.about.get("schema"))
         yield log
+
+
+def _refuse_schema(log: ForecastLog, schema: str | None) -> None:
+    if schema not in READABLE:
+        raise _no_log(log.path, f"its schema is {schema}, this version reads {' and '.join(READABLE)}")
 
 
 @contextmanager
@@ -283,3 +384,7 @@ def _stamp(at: int | None) -> str:
 
 def _blob(members: Floats) -> bytes:
     return np.asarray(members, dtype="<f4").tobytes()
+
+
+def _table(blob: bytes, rows: int) -> Floats:
+    return np.frombuffer(zlib.decompress(blob), dtype="<f4").astype(np.float64).reshape(rows, -1)

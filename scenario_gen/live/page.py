@@ -1,4 +1,4 @@
-"""A live report as one static page: candles, bands and a few paths that zoom, odds, the log's verdict, the input.
+"""A live report as one static page: candles, bands and paths that zoom, odds, the log's verdict, strategies, input.
 
 Reads a report, computes nothing. The page opens from the disk, asks nothing of any server and runs only scripts that
 its policy names by their hash; without scripts, and on paper, a picture of the bands stands for the chart.
@@ -13,12 +13,13 @@ from typing import Any
 from markupsafe import Markup
 
 from scenario_gen.files import write_bytes
-from scenario_gen.live.results import LiveReport
-from scenario_gen.live.tables import log_tables
+from scenario_gen.finding import LIVE_STRATEGY, worst
+from scenario_gen.live.results import LiveReport, StrategyWatch
+from scenario_gen.live.tables import log_tables, strategy_tables
 from scenario_gen.report import numbers, words
 from scenario_gen.report.drawing import zoom
 from scenario_gen.report.drawing.charts import Chart, bar_ticks, drawing, spread
-from scenario_gen.report.drawing.figures import FAN_NARROW, FAN_WIDE, Layout
+from scenario_gen.report.drawing.figures import CURVE_NARROW, CURVE_WIDE, FAN_NARROW, FAN_WIDE, Layout
 from scenario_gen.report.drawing.strips import nice_ticks
 from scenario_gen.report.page import environment
 from scenario_gen.report.tables.predictions import bands_table, end_table
@@ -45,6 +46,7 @@ def live_page(report: LiveReport) -> str:
     """Return the whole page as HTML."""
     with drawing():
         pictures = [_picture(report, layout) for layout in (FAN_WIDE, FAN_NARROW)]
+        watched = [_watched(each, report) for each in report.strategies]
     test = report.log.test
     bars = len(report.forecast.timestamps)
     page: str = (
@@ -61,6 +63,10 @@ def live_page(report: LiveReport) -> str:
             f"and 90 % of {numbers.count(report.forecast.paths)} paths, and {len(report.some_paths)} of these.",
             forecast=[end_table(report.forecast), bands_table(report.forecast)],
             log=log_tables(report.log),
+            watched=watched,
+            watched_label=worst(finding.label for finding in LIVE_STRATEGY.of(report.findings)),
+            strategies=strategy_tables(report.strategies),
+            findings=[finding for finding in report.findings[1:] if not finding.strategy],
             state=_state(report),
             labels=words.LABELS,
             **zoom.scripted("live.js", payload(report)),
@@ -123,6 +129,39 @@ def _picture(report: LiveReport, layout: Layout) -> Markup:
     low, middle, high = (numbers.price(report.forecast.bands["close"][level][-1]) for level in ("0.05", "0.5", "0.95"))
     aria = f"Close after {plural(bars, 'bar')}: median {middle}, 90 % of the paths from {low} to {high}."
     return chart.svg(aria, layout.css)
+
+
+def _watched(watched: StrategyWatch, report: LiveReport) -> dict[str, Any]:
+    """Return what stands of a strategy: name, label, sentences, and its equity in the band of what was promised."""
+    own = [finding for finding in report.findings if finding.strategy == watched.strategy]
+    drawn = [_promise(watched, layout) for layout in (CURVE_WIDE, CURVE_NARROW)] if watched.bands else []
+    bars = len(watched.bands.get("0.5", [1])) - 1
+    caption = f"Realised equity since {zoom.moment(watched.since)}, in the median and the 90 % band of the paths of a "
+    caption += f"promise of {plural(bars, 'bar')}; return since its start. The verdict rests on whole paths, not on "
+    return {
+        "name": name(watched.strategy, 90),
+        "findings": own,
+        "pictures": drawn,
+        "caption": f"{caption}the band at one bar.",
+    }
+
+
+def _promise(watched: StrategyWatch, layout: Layout) -> Markup:
+    """Draw a strategy's realised equity in the band of what was promised of it."""
+    low, middle, high = (watched.bands[level] for level in ("0.05", "0.5", "0.95"))
+    every, bars = [*low, *high, *watched.equity], len(middle) - 1
+    ylim = spread(min(every), max(every), 0.05)
+    chart = Chart(layout.width, layout.height)
+    panel = chart.panel((60.0, 12.0, layout.width - 16.0, layout.height - 41.0), (0, bars), ylim)
+    ticks = nice_ticks(ylim[0] - 1, ylim[1] - 1, 5)
+    panel.rows([(1 + tick, numbers.percent(tick, signed=True, decimals=2)) for tick in ticks])
+    panel.base(bar_ticks(0, bars, layout.ticks))
+    panel.area(range(bars + 1), low, high, "r1")
+    panel.line(range(bars + 1), middle, "ln k1")
+    panel.line(range(len(watched.equity)), watched.equity, "ln ki")
+    chart.text(layout.width / 2, layout.height - 6.0, "bars since the promise", "tick", "middle")
+    came = f"Return after {plural(watched.bars, 'bar')}: {numbers.percent(watched.realised, signed=True, decimals=2)}"
+    return chart.svg(f"{came}; {watched.course}.", layout.css)
 
 
 def _meta(report: LiveReport) -> list[tuple[str, str]]:

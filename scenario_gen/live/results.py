@@ -183,8 +183,8 @@ class LiveReport:
 
     @property
     def exit_code(self) -> int:
-        """What ``--check`` leaves with: 4 where calibration is lost."""
-        return exit_code(self.findings, "generator")
+        """What ``--check`` leaves with: 4 where calibration is lost, or a strategy is outside or looks ahead."""
+        return exit_code(self.findings, "generator", "strategy")
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,12 @@ class LogReport:
     """What ``scenario-gen live --check LOG`` answers."""
 
     logs: list[LogFigures]  # one per generator in the log, the latest first
-    findings: list[Finding]
-    settings: dict[str, Any] = field(default_factory=dict)  # name, source and horizon as the log has them
+    findings: list[Finding]  # on the latest generator, and on the strategies that the last step watched under it
+    settings: dict[str, Any] = field(default_factory=dict)  # schema, instrument and clock as the log has them
+    strategies: list[StrategyWatch] = field(default_factory=list)
     schema: int = 1
 
     @property
     def exit_code(self) -> int:
-        """4 where the latest generator is no longer calibrated."""
-        return exit_code(self.findings, "generator")
+        """4 where the latest generator is no longer calibrated, or a strategy is outside or looks ahead."""
+        return exit_code(self.findings, "generator", "strategy")

@@ -26,6 +26,7 @@ from scenario_gen.live.config import LiveConfig, load_live, seconds_of
 from scenario_gen.live.judge import judge_log, log_finding, members_of_paths
 from scenario_gen.live.log import ForecastLog, LoggedForecast, Taken, reading_log, writing
 from scenario_gen.live.page import write_live_page
+from scenario_gen.live.promises import keep_promises, watched_strategies
 from scenario_gen.live.results import Anomaly, LiveReport, LogReport, MarketState
 from scenario_gen.live.state import find_anomalies, market_state
 from scenario_gen.market.calendar import BarCalendar
@@ -159,6 +160,8 @@ def step_from(
     came = history.rows(len(history), len(history))
     prediction = prediction_of(ours.raw, history, settings.context, section, held, calendar.code, came)
     rise, before = _volatility(prediction.paths, history)
+    notes += keep_promises(config, log, ours.sha, prediction.paths, history, calendar)
+    strategies, judged = watched_strategies(log, ours.sha)
     return LiveReport(
         name=settings.name,
         source=config.data.place,
@@ -169,7 +172,8 @@ def step_from(
         volatility_before=before,
         log=figures,
         state=_state(history, taken, ours, stamps, None if replayed else now),
-        findings=[log_finding(figures)],
+        strategies=strategies,
+        findings=[log_finding(figures), *judged],
         fresh=fresh,
         notes=[*notes, *(f"came with other values than before: {words}" for words in taken.revised)],
         **_shown(prediction),
@@ -183,9 +187,12 @@ def check_log(path: Path) -> LogReport:
         StoreError: there is no such log.
     """
     with reading_log(path) as log:
-        logs = [judge_log(log, sha, words) for sha, words in log.generators("ours").items()]
-        findings = [log_finding(figures) for figures in logs[:1]]
-        return LogReport(logs, findings, log.about)
+        generators = log.generators("ours")
+        logs = [judge_log(log, sha, words) for sha, words in generators.items()]
+        strategies, judged = watched_strategies(log, next(iter(generators), ""))
+        findings = [*(log_finding(figures) for figures in logs[:1]), *judged]
+        settings = {key: value for key, value in log.about.items() if key != "watched"}
+        return LogReport(logs, findings, settings, strategies)
 
 
 def _seed(seed: int, anchor: pd.Timestamp) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenario_gen.live.results import CrpsPair, LiveReport, LogDrift, LogFigures, LogRanks
+from scenario_gen.live.results import CrpsPair, LiveReport, LogDrift, LogFigures, LogRanks, StrategyWatch
 from scenario_gen.report import numbers
 from scenario_gen.report.table import Column, Table, of_texts
 from scenario_gen.report.words import plural
@@ -10,8 +10,8 @@ from scenario_gen.stats.estimate import Estimate
 
 
 def live_parts(report: LiveReport) -> list[Table | list[str]]:
-    """Return the forecast in lines, then the tables of its log."""
-    return [forecast_lines(report), *log_tables(report.log)]
+    """Return the forecast in lines, then the tables of its log and of the strategies that are watched."""
+    return [forecast_lines(report), *log_tables(report.log), *strategy_tables(report.strategies)]
 
 
 def forecast_lines(report: LiveReport) -> list[str]:
@@ -99,6 +99,30 @@ def _drift_table(drifts: list[LogDrift]) -> Table:
     )
     heads = ("distance", "usual", "bars")
     return of_texts((Column("Drift of", left=True), *map(Column, heads)), rows, title="Drift", caption=caption)
+
+
+def strategy_tables(watches: list[StrategyWatch]) -> list[Table]:
+    """Return how strategies fare beside what was promised of them; no table where none is watched."""
+    rows = [(each.strategy, each.course, *_of_promises(each)) for each in watches]
+    if not rows:
+        return []
+    heads = ("bars", "realised", "promised, 90 %", "paths as far astray", "evidence", "finished", "bands left")
+    caption = (
+        "Realised return since the promise at hand began, beside 90 % of its paths at the same bar; the share of its "
+        "paths that ever stray as far; the evidence against finished promises, of which "
+        f"{watches[0].threshold:g} is drifting, and how many of these had left their band. Kept promises: "
+        f"{watches[0].false_alarms}."
+    )
+    columns = (Column("Strategy", left=True), Column("verdict", left=True), *map(Column, heads))
+    return [of_texts(columns, rows, title="Strategies", caption=caption)]
+
+
+def _of_promises(watched: StrategyWatch) -> tuple[str, ...]:
+    counts = (f"{watched.evidence:.3g}", str(watched.finished), str(watched.left_bands))
+    if watched.band_p is None:
+        return ("0", "no bar yet", "", "", *counts)
+    low, high = (f"{watched.promised[level]:+.2%}" for level in ("0.05", "0.95"))
+    return (str(watched.bars), f"{watched.realised:+.2%}", f"{low} to {high}", f"{watched.band_p:.1%}", *counts)
 
 
 def _in_words(estimate: Estimate) -> str:

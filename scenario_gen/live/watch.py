@@ -3,9 +3,10 @@
 A promise is the strategy's equity on every sampled path of one forecast; later bars give the equity that came. Two
 questions, each with a stated rate of false alarms where the promises are right:
 
-- the band of the promise at hand: the largest distance of the realised equity so far, in deviations of the paths, is
-  ranked among the largest distances of whole paths (Myllymaki et al. 2017, J. R. Stat. Soc. B 79, 381: studentised
-  envelope). As the distance so far only grows, the rate holds over every look until the promise ends.
+- the band of the promise at hand, the latest of which a bar came: the largest distance of the realised equity so far,
+  in deviations of the paths, is ranked among the largest distances of whole paths (Myllymaki et al. 2017, J. R. Stat.
+  Soc. B 79, 381: studentised envelope). As the distance so far only grows, the rate holds over every look until the
+  promise ends.
 - the ranks of finished promises: each final equity's rank among its paths is uniform and new, so wealth of bets on it
   is a martingale; it passes 1 / rate at any time with at most that rate (Ville 1939; Shafer 2021, J. R. Stat. Soc. A
   184, 407). This is what notices a loss per promise that no band would show.
@@ -90,7 +91,7 @@ def watch(strategy: str, promises: Sequence[Promise], *, seed: int) -> StrategyW
         ranks of finished promises give evidence of 40; ``undecided`` where nothing came or paths are too few.
     """
     held = apart(promises)
-    at_hand = held[-1] if held else None
+    at_hand = next((promise for promise in reversed(held) if promise.bars), held[-1] if held else None)
     bands = {} if at_hand is None else _quantiles(at_hand)
     growth = [] if at_hand is None else at_hand.realised_growth.tolist()
     finished = [promise for promise in held if promise.is_over]
@@ -196,7 +197,8 @@ def _judged(p: float | None, wealth: float, direction: str, finished: int, few: 
         return "drifting", f"{where}: evidence {wealth:,.1f} of the {1 / DRIFTING:.0f} that are needed"
     if p <= DRIFTING:
         return "drifting", f"{strays}, which is at most {DRIFTING:.1%}"
-    return "consistent", f"{strays}; the ranks of {finished} finished promises give evidence {wealth:,.1f}"
+    ranks = f"; evidence against the ranks of {finished} finished: {wealth:,.1f} of {1 / DRIFTING:.0f}"
+    return "consistent", f"{strays}{ranks if finished else ''}"
 
 
 def _in_deviations(away: Floats, spread: Floats) -> Floats:

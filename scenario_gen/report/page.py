@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +396,7 @@ def _check_weight(page: str, parts: dict[str, Any]) -> None:
     )
 
 
+@cache  # it keeps compiled templates, which a live forecast fills again and again
 def environment() -> Any:
     """Return what fills the templates."""
     from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -145,7 +145,7 @@ def _assemble(document: Document, base: Path) -> ScenarioSpec:
     if "name" in values:
         check_name(values["name"], ("name",), violations)
     scenarios = resolve_scenarios(values, base, violations)
-    strategies = _strategies(values.get("strategies", ()), base, violations)
+    strategies = read_strategies(values.get("strategies", ()), base, violations)
     check_holdings(strategies, scenarios, base, violations)
     limits = _optional_section(Limits, values, "limits", violations)
     report = _optional_section(Report, _with_folder(values), "report", violations)
@@ -195,7 +195,8 @@ def _with_folder(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return values
 
 
-def _strategies(listed: Any, base: Path, violations: Violations) -> tuple[StrategyUse, ...]:
+def read_strategies(listed: Any, base: Path, violations: Violations) -> tuple[StrategyUse, ...]:
+    """Return the strategies of a list as written, and note every mistake in it."""
     if listed == ():
         return ()  # the missing key is noted already
     if not isinstance(listed, list) or not listed:
