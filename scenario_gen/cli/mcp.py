@@ -28,7 +28,8 @@ def mcp(
 
     A client starts this command and speaks with it; nothing listens on the network.
     Specs may name the strategies of strategies/ (or --strategies), no data, no models
-    and no network but what is allowed here, as with scenario-gen serve.
+    and no network but what is allowed here, as with scenario-gen serve, which offers
+    the same tools over HTTP with --mcp.
 
     For example:
 
@@ -38,9 +39,9 @@ def mcp(
     """
     need_extra("mcp", "mcp", "fastapi")
     from scenario_gen.cli.explain import named
-    from scenario_gen.serve.app import LOOPBACK, ServerSettings
+    from scenario_gen.serve.app import LOOPBACK, Api, ServerSettings
     from scenario_gen.serve.mcp import create_tools
 
     folders = (strategies or [Path("strategies")], data or [], models or [])
     guard = guard_of(root, folders, allow_network or [])
-    create_tools(ServerSettings(guard, workers, 32, LOOPBACK), named).run("stdio")
+    create_tools(Api(ServerSettings(guard, workers, 32, LOOPBACK)), named).run("stdio")

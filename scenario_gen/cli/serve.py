@@ -13,7 +13,9 @@ from scenario_gen.cli.manners import AsJson, Optional, say, say_json
 from scenario_gen.errors import ScenarioError, SpecError
 
 if TYPE_CHECKING:
-    from scenario_gen.serve.app import ServerSettings
+    from starlette.applications import Starlette
+
+    from scenario_gen.serve.app import Api, ServerSettings
     from scenario_gen.serve.guard import Guard
 
 SERVE_EXIT_CODES = (
@@ -38,6 +40,7 @@ def serve(
     allow_code: Annotated[
         Path | None, Optional(metavar="FOLDER", help="Take strategies over the wire into it: they are run as you.")
     ] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer the tools of scenario-gen mcp, too, at /mcp.")] = False,
     make_key: Annotated[str | None, Optional(metavar="NAME", help="Make a key, print it, and leave.")] = None,
     scope: Annotated[list[str] | None, Optional(help="Of the new key: read, run or code; default: read, run.")] = None,
     as_json: AsJson = False,
@@ -55,16 +58,20 @@ def serve(
       scenario-gen serve --root runs --data bars --allow-network yahoo --workers 2
 
       scenario-gen serve --root runs --make-key ci --scope read --scope run
+
+      scenario-gen serve --root runs --mcp
     """
     if scope and make_key is None:
         raise typer.BadParameter("belongs to --make-key", param_hint="--scope")
     need_extra("serve", "fastapi", "uvicorn", "prometheus_client")
+    if mcp:
+        need_extra("mcp", "mcp")
     if make_key is not None:
         return _make_key(root, make_key, scope or ["read", "run"], as_json=as_json)
     folders = (strategies or [Path("strategies")], data or [], models or [])
     guard = guard_of(root, folders, allow_network or [], allow_code)
     names = frozenset({host.lower(), *(each.lower() for each in name or [])})
-    return _serve(guard, host, port, names, workers, queue, rate, as_json=as_json)
+    return _serve(guard, host, port, names, workers, queue, rate, tools=mcp, as_json=as_json)
 
 
 def _make_key(root: Path, name: str, scopes: list[str], *, as_json: bool) -> None:
@@ -96,6 +103,7 @@ def _serve(
     queue: int,
     rate: float,
     *,
+    tools: bool,
     as_json: bool,
 ) -> None:
     """Listen and serve; say where once the socket is there.
@@ -120,7 +128,7 @@ def _serve(
             say(
                 f"serving {guard.root} on {address} ({count} jobs at once, {'keys' if keyed else 'this machine alone'})"
             )
-        _run(settings, sock)
+        _run(settings, sock, tools=tools)
 
 
 def need_extra(extra: str, *packages: str) -> None:
@@ -175,7 +183,7 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _run(settings: ServerSettings, sock: socket.socket) -> None:
+def _run(settings: ServerSettings, sock: socket.socket, *, tools: bool) -> None:
     """Serve until a signal ends it.
 
     Raises:
@@ -187,7 +195,7 @@ def _run(settings: ServerSettings, sock: socket.socket) -> None:
     from scenario_gen.serve.app import create_app
     from scenario_gen.serve.jobs import JOBS
 
-    app = create_app(settings)
+    app = create_app(settings, _tools_app if tools else None)
     with locked(settings.guard.root.resolve() / JOBS, "a server", "give another root"):
         pass  # told before anything listens; the workers take it for good
     config = uvicorn.Config(
@@ -195,3 +203,10 @@ def _run(settings: ServerSettings, sock: socket.socket) -> None:
         timeout_graceful_shutdown=5, timeout_keep_alive=15,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[sock])
+
+
+def _tools_app(api: Api) -> Starlette:
+    from scenario_gen.cli.explain import named
+    from scenario_gen.serve.mcp import create_tools_app
+
+    return create_tools_app(api, named)

@@ -18,14 +18,16 @@ import yaml
 from fastapi import Body, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, StreamingResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.serve import web
 from scenario_gen.serve.gate import Gate, RequestRate, answer_of, log_line
 from scenario_gen.serve.guard import Forbidden, Guard, tables
 from scenario_gen.serve.jobs import ENDED, MAX_QUEUED, Job, JobStore, NoSuchJob, NotNow, State, TooManyJobs
-from scenario_gen.serve.keys import Keys, Scope
+from scenario_gen.serve.keys import Caller, Keys, Scope
 from scenario_gen.serve.listing import ListedRun, list_runs
 from scenario_gen.serve.metrics import ServerMetrics
 from scenario_gen.serve.wire import (
@@ -46,6 +48,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 EVENTS_EVERY = 0.25  # seconds between looks at a job that is watched
 HEARTBEAT = 15.0  # seconds after which a quiet stream says that it lives
 MAX_WATCHERS = 200  # streams at once
+TOOLS = "/mcp"  # where the tools for a model answer
 RETRY_FULL = "10"  # seconds after which a full queue may have room
 
 
@@ -71,13 +74,21 @@ def may(scope: Scope) -> Any:
     """Return the dependency of endpoints that need a scope."""
 
     def check(request: Request) -> None:
-        caller = request.state.caller
-        if scope not in caller.scopes:
-            raise Forbidden(
-                f"the key {caller.name!r} may not do that", expected=f"a key with the scope {scope}", fix="ask for one"
-            )
+        require(request.state.caller, scope)
 
     return Depends(check)
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Refuse a caller without a scope.
+
+    Raises:
+        Forbidden: with the scope that it takes.
+    """
+    if scope not in caller.scopes:
+        raise Forbidden(
+            f"the key {caller.name!r} may not do that", expected=f"a key with the scope {scope}", fix="ask for one"
+        )
 
 
 READ, RUN, CODE = may("read"), may("run"), may("code")
@@ -239,18 +250,26 @@ class Api:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def create_app(settings: ServerSettings) -> Gate:
+def create_app(settings: ServerSettings, tools: Callable[[Api], Starlette] | None = None) -> Gate:
     """Return the server as an ASGI app; jobs are worked on between its startup and its shutdown.
+
+    Args:
+        settings: how it was started.
+        tools: makes what answers a model's requests, and begins and ends the work on the jobs; None: nothing does.
 
     Raises:
         ScenarioError: the root or its keys cannot be used.
     """
     api = Api(settings)
+    spoken = None if tools is None else tools(api)
     app = FastAPI(
-        title="scenario-gen", version=VERSION, lifespan=api.lifespan, docs_url=None, redoc_url=None, responses=REFUSED,
+        title="scenario-gen", version=VERSION, docs_url=None, redoc_url=None, responses=REFUSED,
+        lifespan=api.lifespan if spoken is None else spoken.router.lifespan_context,
         summary="Jobs over HTTP: post a spec, watch its job, read its run.",
     )  # fmt: skip
     _add_routes(app, api)
+    if spoken is not None:
+        app.router.routes.append(Route(TOOLS, spoken, methods=["POST"]))  # no GET: nothing is told unasked
     app.include_router(web.router())
     app.add_exception_handler(ScenarioError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)

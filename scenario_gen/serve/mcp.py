@@ -9,17 +9,25 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from mcp.server import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import ToolAnnotations
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope as AsgiScope, Send
 
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.finding import worst
-from scenario_gen.serve.app import Api, ServerSettings
+from scenario_gen.serve.app import TOOLS, Api, require
+from scenario_gen.serve.gate import MAX_BODY
 from scenario_gen.serve.jobs import Job
+from scenario_gen.serve.keys import EVERYBODY, Caller, Scope
 from scenario_gen.serve.listing import ListedRun
 from scenario_gen.serve.wire import DraftAsked, SpecText, ValidAnswer
 from scenario_gen.stress.search import crises
@@ -33,48 +41,87 @@ ABOUT = (
     "explain_finding says what a finding means. Intervals are Monte Carlo errors of these paths; they say nothing of "
     "whether the paths are right."
 )
+READ: Scope = "read"
+RUN: Scope = "run"
 LEVELS = ("0.05", "0.5", "0.95")  # quantiles that are told
 Explain = Callable[[str], Sequence[Any]]  # answers dataclasses
 
 
-def create_tools(settings: ServerSettings, explain: Explain) -> MCPServer[Any]:
+_CALLER: ContextVar[Caller] = ContextVar("caller")  # of the request over HTTP that is answered
+
+
+def create_tools(api: Api, explain: Explain, caller: Callable[[], Caller] = lambda: EVERYBODY) -> MCPServer[Any]:
     """Return the server; jobs are worked on while it runs.
 
     Args:
-        settings: the root, what specs may name, how many jobs at once: as of the server over HTTP.
+        api: of the server over HTTP, whose functions these are.
         explain: answers what a finding means, by its name.
-
-    Raises:
-        ScenarioError: the root cannot be used, or is another server's.
+        caller: says who asks; by default whoever started the server, who may do everything.
     """
-    tools = _Tools(Api(settings), explain)
+    tools = _Tools(api, explain)
     server: MCPServer[Any] = MCPServer(
-        "scenario-gen", instructions=ABOUT, version=VERSION, lifespan=tools.api.lifespan, log_level="WARNING"
+        "scenario-gen", instructions=ABOUT, version=VERSION, lifespan=api.lifespan, log_level="WARNING"
     )
-    for tool in (
-        tools.draft_spec, tools.validate_spec, tools.start_run, tools.list_jobs, tools.read_job, tools.cancel_job,
-        tools.resume_job, tools.list_runs, tools.read_findings, tools.read_figures, tools.explain_finding,
-        tools.list_strategies, tools.list_crises,
-    ):  # fmt: skip
-        server.tool(structured_output=True)(_told(tool))
+    reading: tuple[Callable[..., Any], ...] = (
+        tools.draft_spec, tools.validate_spec, tools.list_jobs, tools.read_job, tools.list_runs, tools.read_findings,
+        tools.read_figures, tools.explain_finding, tools.list_strategies, tools.list_crises,
+    )  # fmt: skip
+    running: tuple[Callable[..., Any], ...] = (tools.start_run, tools.cancel_job, tools.resume_job)
+    reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    runs = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
+    for listed, scope, hints in ((reading, READ, reads), (running, RUN, runs)):
+        for tool in listed:
+            server.tool(structured_output=True, annotations=hints)(_told(tool, scope, caller, ToolError))
     for address, kind, resource in (
         ("scenario-gen://schema/spec", "application/json", tools.spec_schema),
         ("scenario-gen://runs/{name}/report", "text/html", tools.report),
         ("scenario-gen://runs/{name}/result", "application/json", tools.result),
     ):
-        server.resource(address, mime_type=kind)(resource)
+        server.resource(address, mime_type=kind)(_told(resource, READ, caller, ResourceError))
     return server
 
 
-def _told(tool: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a tool whose refusals are those of the command line, word for word."""
+def create_tools_app(api: Api, explain: Explain) -> Starlette:
+    """Return the tools over HTTP, for the gate, which knows the caller and has judged the names and the size.
 
-    @wraps(tool)
+    Every request stands alone: no session is kept that another key could use, or that a restart would lose.
+    """
+    server = create_tools(api, explain, _CALLER.get)  # without a caller nothing is done: LookupError
+    app = server.streamable_http_app(
+        streamable_http_path=TOOLS,
+        json_response=True,
+        stateless_http=True,
+        max_request_body_size=MAX_BODY,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the gate's
+    )
+    app.user_middleware.append(Middleware(_KnownCaller))
+    return app
+
+
+class _KnownCaller:
+    """Hands the gate's caller on to the tools, which see no request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            _CALLER.set(scope["state"]["caller"])
+        await self._app(scope, receive, send)
+
+
+def _told(
+    asked: Callable[..., Any], scope: Scope, caller: Callable[[], Caller], refusal: type[Exception]
+) -> Callable[..., Any]:
+    """Return a tool or a resource that asks for a scope, and whose refusals are those of the command line."""
+
+    @wraps(asked)
     def told(*args: Any, **given: Any) -> Any:
         try:
-            return tool(*args, **given)
+            require(caller(), scope)
+            return asked(*args, **given)
         except ScenarioError as error:
-            raise ToolError(str(error)) from None
+            raise refusal(str(error)) from None
 
     return told
 

@@ -1,4 +1,4 @@
-"""The tools that a model gets, spoken to with the SDK's own client: in this process, and over stdio."""
+"""The tools that a model gets, spoken to with the SDK's own client: in this process, over stdio and over HTTP."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scenario_gen.cli.explain import named
-from scenario_gen.serve.app import ServerSettings
+from scenario_gen.serve.app import Api, ServerSettings, create_app
 from scenario_gen.serve.guard import Guard
-from tests.serve.tiny import REPOSITORY, TINY
+from scenario_gen.serve.keys import Keys
+from tests.serve.tiny import REPOSITORY, TINY, until
 
 mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
+httpx = pytest.importorskip("httpx2")  # which the SDK brings
 Talk = Callable[[Any], Awaitable[Any]]
 
 
@@ -38,7 +41,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.chdir(REPOSITORY)
     guard = Guard(tmp_path, strategies=(Path("strategies"),))
-    return create_tools(ServerSettings(guard, workers=0, log=lambda **_: None), named)
+    return create_tools(Api(ServerSettings(guard, workers=0, log=lambda **_: None)), named)
 
 
 def test_mistakes_of_a_spec_are_told_by_line_and_a_draft_is_valid(server: Any) -> None:
@@ -124,3 +127,138 @@ def test_a_spec_is_run_over_stdio_and_no_figure_comes_without_its_error_or_the_v
     ]
     assert all({"low", "high"} <= set(each) or each["why"] for each in numbers)
     assert page.startswith("<!doctype html>")
+
+
+# --- Over HTTP: a server that listens on loopback, which all these tests share ---
+
+
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """Return the address of the tools, and keys by the one scope that each has."""
+    uvicorn = pytest.importorskip("uvicorn")
+    from scenario_gen.serve.mcp import create_tools_app
+
+    root = tmp_path_factory.mktemp("root")
+    keys = {scope: Keys(root).make(scope, [scope]) for scope in ("read", "run", "code")}
+    guard = Guard(root, strategies=(REPOSITORY / "strategies",))
+    settings = ServerSettings(guard, workers=0, burst=10_000, log=lambda **_: None)
+    app = create_app(settings, lambda api: create_tools_app(api, named))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/mcp", keys
+    server.should_exit = True
+    thread.join()
+
+
+def over_http(address: str, key: str, said: Talk) -> Any:
+    """Return what comes of a dialogue with a server over HTTP."""
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def through() -> Any:
+        async with (
+            httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+            mcp.Client(streamable_http_client(address, http_client=http)) as client,
+        ):
+            return await said(client)
+
+    return asyncio.run(through())
+
+
+def words_of(answer: Any) -> str:
+    """Return why a tool refused."""
+    assert answer.is_error
+    return str(answer.content[0].text)
+
+
+def test_over_http_a_key_does_what_its_scope_allows_and_is_told_what_it_lacks(
+    listening: tuple[str, dict[str, str]],
+) -> None:
+    address, keys = listening
+
+    async def said(client: Any) -> Any:
+        tools = {each.name: each for each in (await client.list_tools()).tools}
+        calls = (("list_runs", {}), ("start_run", {"spec": TINY}))
+        return tools, [await client.call_tool(name, given) for name, given in calls]
+
+    tools, (listed, started) = over_http(address, keys["read"], said)
+    assert listed.structured_content == {"result": []}
+    assert "the key 'read' may not do that\n  expected: a key with the scope run" in words_of(started)
+    assert (tools["list_runs"].annotations.read_only_hint, tools["start_run"].annotations.read_only_hint) == (
+        True, False,
+    )  # fmt: skip
+    _, (listed, started) = over_http(address, keys["run"], said)
+    assert "a key with the scope read" in words_of(listed)
+    assert started.structured_content["state"] == "queued"
+
+    async def read(client: Any) -> None:
+        with pytest.raises(mcp.MCPError, match="the key 'code' may not do that"):
+            await client.read_resource("scenario-gen://runs/tiny/result")
+
+    over_http(address, keys["code"], read)
+
+
+def test_two_keys_at_once_are_never_taken_for_each_other(listening: tuple[str, dict[str, str]]) -> None:
+    address, keys = listening
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_jobs", "arguments": {}}}
+    refused: dict[str, list[bool]] = {"read": [], "code": []}
+
+    def ask(key: str) -> None:
+        head = {"Authorization": f"Bearer {keys[key]}", "Accept": "application/json"}
+        with httpx.Client(headers=head, verify=False) as http:
+            for _ in range(20):
+                refused[key].append(http.post(address, json=call).json()["result"]["isError"])
+
+    threads = [threading.Thread(target=ask, args=(key,)) for key in ("read", "code") * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == {"read": [False] * 40, "code": [True] * 40}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, 200),
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer sg_guessed"}, 401),
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Accept": "text/plain"}, 406),
+        ({"Content-Type": "text/plain"}, 400),
+    ],
+)
+def test_a_request_without_a_key_or_from_elsewhere_gets_nothing(
+    listening: tuple[str, dict[str, str]], changes: dict[str, str], status: int
+) -> None:
+    address, keys = listening
+    head = {"Authorization": f"Bearer {keys['read']}", "Accept": "application/json", "Content-Type": "application/json"}
+    begin = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a test", "version": "1"},
+        },
+    }  # fmt: skip
+    answer = httpx.post(address, content=json.dumps(begin), headers={**head, **changes}, timeout=20, verify=False)
+    assert answer.status_code == status
+    assert ("serverInfo" in answer.text) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b"\xff\xfe", 400),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": ' + b"[" * 50_000, 400),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": "' + b"x" * 1_600_000 + b'"}', 413),
+    ],
+    ids=["nothing", "a batch", "no text", "deep", "large"],
+)
+def test_hostile_bodies_are_refused(listening: tuple[str, dict[str, str]], body: bytes, status: int) -> None:
+    address, keys = listening
+    head = {"Authorization": f"Bearer {keys['run']}", "Accept": "application/json", "Content-Type": "application/json"}
+    answer = httpx.post(address, content=body, headers=head, timeout=20, verify=False)
+    assert (answer.status_code, "Traceback" in answer.text) == (status, False)
+    assert httpx.get(address, headers=head, timeout=20, verify=False).status_code == 405  # it lives
