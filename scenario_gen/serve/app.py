@@ -15,22 +15,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from fastapi import Body, Depends, FastAPI, Query, Request, Response
+from fastapi import Body, Depends, FastAPI, Path as InPath, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.security import HTTPBearer
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.serve import web
 from scenario_gen.serve.gate import Gate, RequestRate, answer_of, log_line
 from scenario_gen.serve.guard import Forbidden, Guard, tables
 from scenario_gen.serve.jobs import ENDED, MAX_QUEUED, Job, JobStore, NoSuchJob, NotNow, State, TooManyJobs
-from scenario_gen.serve.keys import Caller, Keys, Scope
+from scenario_gen.serve.keys import SCOPES, Caller, Keys, Scope
 from scenario_gen.serve.listing import ListedRun, list_runs
 from scenario_gen.serve.metrics import ServerMetrics
 from scenario_gen.serve.wire import (
+    BINARY,
+    EVENT,
+    PARQUET,
     REFUSED,
     DraftAsked,
     SentCode,
@@ -38,6 +42,7 @@ from scenario_gen.serve.wire import (
     SpecText,
     ValidAnswer,
     problems_of,
+    told_as,
     valid_answer,
 )
 from scenario_gen.serve.workers import JobWorkers
@@ -50,6 +55,13 @@ HEARTBEAT = 15.0  # seconds after which a quiet stream says that it lives
 MAX_WATCHERS = 200  # streams at once
 TOOLS = "/mcp"  # where the tools for a model answer
 RETRY_FULL = "10"  # seconds after which a full queue may have room
+BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="made by: scenario-gen serve --make-key NAME")
+
+JobId = Annotated[str, InPath(description="id of a job", examples=["20261130-101500-3f9c2a"])]
+RunName = Annotated[str, InPath(description="name of a run", examples=["quickstart-20261130-101500-3f9c2a"])]
+TableName = Annotated[str, InPath(description="of its tables, as /files lists them", examples=["metrics.parquet"])]
+CodeName = Annotated[str, InPath(description="name of the file", examples=["my_strategy.py"])]
+StrategyCode = Annotated[str, Body(media_type="text/x-python", min_length=1, examples=["class Mine: ...\n"])]
 
 
 @dataclass(frozen=True)
@@ -70,13 +82,13 @@ STATUS: tuple[tuple[type[ScenarioError], int], ...] = (
 )  # fmt: skip
 
 
-def may(scope: Scope) -> Any:
-    """Return the dependency of endpoints that need a scope."""
+def may(scope: Scope, *, keyed: bool) -> list[Any]:
+    """Return the dependencies of endpoints that need a scope; where there are keys, the document says so."""
 
     def check(request: Request) -> None:
         require(request.state.caller, scope)
 
-    return Depends(check)
+    return [*([Security(BEARER)] if keyed else []), Depends(check)]
 
 
 def require(caller: Caller, scope: Scope) -> None:
@@ -89,9 +101,6 @@ def require(caller: Caller, scope: Scope) -> None:
         raise Forbidden(
             f"the key {caller.name!r} may not do that", expected=f"a key with the scope {scope}", fix="ask for one"
         )
-
-
-READ, RUN, CODE = may("read"), may("run"), may("code")
 
 
 class Api:
@@ -126,19 +135,19 @@ class Api:
         """List jobs, the newest first."""
         return self.store.list(state, most)
 
-    def job(self, number: str) -> Job:
+    def job(self, number: JobId) -> Job:
         """Return a job, as it is now."""
         return self.store.get(number)
 
-    def cancel(self, number: str) -> Job:
+    def cancel(self, number: JobId) -> Job:
         """Call a job off; what is finished of it is kept."""
         return self.store.cancel(number)
 
-    def resume(self, number: str) -> Job:
+    def resume(self, number: JobId) -> Job:
         """Queue a job again that failed or was cancelled; it goes on where it stopped."""
         return self.store.resume(number)
 
-    def events(self, number: str) -> StreamingResponse:
+    def events(self, number: JobId) -> StreamingResponse:
         """Stream a job whenever it changes (server-sent events), until it has ended."""
         self.store.get(number)
         if self.watchers >= MAX_WATCHERS:
@@ -193,7 +202,7 @@ class Api:
         """Return the JSON schema of a spec, for completion as one types."""
         return self.schema
 
-    def send_code(self, name: str, source: Annotated[str, Body(media_type="text/x-python")]) -> SentCode:
+    def send_code(self, name: CodeName, source: StrategyCode) -> SentCode:
         """Keep a strategy, where the server was started with --allow-code."""
         path = self.guard.take_code(name, source.encode("utf-8", "surrogatepass"))
         return SentCode(file=str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
@@ -204,7 +213,7 @@ class Api:
         """List the finished runs of the root with their verdicts, the newest first."""
         return list_runs(self.guard.root)
 
-    def report(self, name: str) -> Response:
+    def report(self, name: RunName) -> Response:
         """Return the report of a run: HTML, held to the policy that stands in its head."""
         page = _there(self.guard, name) / "index.html"
         head = page.read_bytes()[:20_000].decode("utf-8", "replace") if page.is_file() else ""
@@ -215,23 +224,23 @@ class Api:
         policies = f"{held}; sandbox allow-scripts; frame-ancestors 'self'"
         return FileResponse(page, media_type="text/html", headers={"Content-Security-Policy": policies})
 
-    def result(self, name: str) -> Response:
+    def result(self, name: RunName) -> Response:
         """Return run.json of a run: every figure and finding."""
         return FileResponse(_there(self.guard, name) / "run.json", media_type="application/json")
 
-    def files(self, name: str) -> list[str]:
+    def files(self, name: RunName) -> list[str]:
         """List the tables of a run."""
         folder = _there(self.guard, name)
         return [path.relative_to(folder).as_posix() for path in tables(folder)]
 
-    def file(self, name: str, file: str) -> Response:
+    def file(self, name: RunName, file: TableName) -> Response:
         """Return a table of a run (Parquet)."""
         _there(self.guard, name)
         try:
             path = self.guard.run_file(name, file)
         except StoreError as error:
             return answer_of(error, 404)
-        return FileResponse(path, media_type="application/vnd.apache.parquet", filename=path.name)
+        return FileResponse(path, media_type=PARQUET, filename=path.name)
 
     # --- the server ---
 
@@ -279,29 +288,30 @@ def create_app(settings: ServerSettings, tools: Callable[[Api], Starlette] | Non
 
 
 def _add_routes(app: FastAPI, api: Api) -> None:
-    html: dict[str, Any] = {"response_class": Response}
+    read, run, code = (may(scope, keyed=bool(api.keys)) for scope in SCOPES)
+    health = {"model": ServerHealth, "description": "jobs are not worked on"}
+    ready = told_as("application/json", {"$ref": "#/components/schemas/ServerHealth"})
     for method, path, endpoint, needs, more in (
-        ("POST", "/api/jobs", api.submit, RUN, {"status_code": 202}),
-        ("GET", "/api/jobs", api.jobs, READ, {}),
-        ("GET", "/api/jobs/{number}", api.job, READ, {}),
-        ("GET", "/api/jobs/{number}/events", api.events, READ, html),
-        ("POST", "/api/jobs/{number}/cancel", api.cancel, RUN, {}),
-        ("POST", "/api/jobs/{number}/resume", api.resume, RUN, {}),
-        ("POST", "/api/validate", api.validate, READ, {}),
-        ("POST", "/api/draft", api.draft, READ, {}),
-        ("GET", "/api/schema/spec", api.spec_schema, None, {}),
-        ("PUT", "/api/strategies/{name}", api.send_code, CODE, {}),
-        ("GET", "/api/runs", api.runs, READ, {}),
-        ("GET", "/api/runs/{name}/report", api.report, READ, html),
-        ("GET", "/api/runs/{name}/result", api.result, READ, html),
-        ("GET", "/api/runs/{name}/files", api.files, READ, {}),
-        ("GET", "/api/runs/{name}/files/{file:path}", api.file, READ, html),
-        ("GET", "/healthz", api.healthz, None, {}),
-        ("GET", "/readyz", api.readyz, None, html),
-        ("GET", "/metrics", api.scrape, READ, html),
+        ("POST", "/api/jobs", api.submit, run, {"status_code": 202}),
+        ("GET", "/api/jobs", api.jobs, read, {}),
+        ("GET", "/api/jobs/{number}", api.job, read, {}),
+        ("GET", "/api/jobs/{number}/events", api.events, read, told_as("text/event-stream", EVENT)),
+        ("POST", "/api/jobs/{number}/cancel", api.cancel, run, {}),
+        ("POST", "/api/jobs/{number}/resume", api.resume, run, {}),
+        ("POST", "/api/validate", api.validate, read, {}),
+        ("POST", "/api/draft", api.draft, read, {}),
+        ("GET", "/api/schema/spec", api.spec_schema, [], {}),
+        ("PUT", "/api/strategies/{name}", api.send_code, code, {}),
+        ("GET", "/api/runs", api.runs, read, {}),
+        ("GET", "/api/runs/{name}/report", api.report, read, told_as("text/html")),
+        ("GET", "/api/runs/{name}/result", api.result, read, told_as("application/json", {"type": "object"})),
+        ("GET", "/api/runs/{name}/files", api.files, read, {}),
+        ("GET", "/api/runs/{name}/files/{file:path}", api.file, read, told_as(PARQUET, BINARY)),
+        ("GET", "/healthz", api.healthz, [], {}),
+        ("GET", "/readyz", api.readyz, [], ready | {"responses": {**ready["responses"], 503: health}}),
+        ("GET", "/metrics", api.scrape, read, told_as("text/plain")),
     ):
-        depends = [] if needs is None else [needs]
-        app.add_api_route(path, endpoint, methods=[method], dependencies=depends, **more)
+        app.add_api_route(path, endpoint, methods=[method], dependencies=needs, **more)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -322,7 +332,15 @@ async def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = f"{request.method} {request.url.path[:200]}: {error.detail}"
     headers = dict(error.headers or {})
+    if error.status_code == 405:  # of all that stands at the path, not of its first endpoint alone
+        headers["Allow"] = ", ".join(_methods(request))
     return answer_of(ScenarioError(words, fix="see /openapi.json"), error.status_code, **headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of a path."""
+    at = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in at for method in getattr(route, "methods", None) or ()})
 
 
 def _there(guard: Guard, name: str) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from scenario_gen.errors import ScenarioError
@@ -24,6 +25,8 @@ strategies:
 """
 _MISTAKE = re.compile(rf"{re.escape(SPEC)}(?::(?P<line>\d+))?: (?:(?P<field>[\w.\[\]-]+): )?(?P<words>.*)", re.DOTALL)
 
+Named = Annotated[str, Field(min_length=1)]
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -38,16 +41,18 @@ class SpecText(_Model):
 class DraftAsked(_Model):
     """What a spec is to be about."""
 
-    name: str = Field(default="draft", max_length=60)
-    source: str | None = Field(default=None, max_length=40, description="of bars", examples=["sp500"])
-    file: str | None = Field(default=None, max_length=400, description="of bars, in a folder of the server")
-    symbol: str | None = Field(default=None, max_length=40)
-    end: str | None = Field(default=None, max_length=20, description="last bar of the context", examples=["2017-06-30"])
+    name: str = Field(default="draft", min_length=1, max_length=60)
+    source: Named | None = Field(default=None, max_length=40, description="of bars", examples=["sp500"])
+    file: Named | None = Field(default=None, max_length=400, description="of bars, in a folder of the server")
+    symbol: Named | None = Field(default=None, max_length=40)
+    end: Named | None = Field(
+        default=None, max_length=20, description="last bar of the context", examples=["2017-06-30"]
+    )
     generator: str = Field(default="kronos", max_length=20)
     paths: int = Field(default=512, ge=1)
     context: int = Field(default=256, ge=1)
     horizon: int = Field(default=63, ge=1)
-    strategies: list[str] = Field(
+    strategies: list[Named] = Field(
         default=["strategies/buy_and_hold.py:BuyAndHold"], min_length=1, max_length=20, description="file.py:Class"
     )
 
@@ -113,6 +118,26 @@ REFUSED: dict[int | str, dict[str, Any]] = {
         (503, "the disk refuses, or the server ends"),
     )
 }  # fmt: skip
+REFUSED[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+
+PARQUET = "application/vnd.apache.parquet"
+BINARY = {"type": "string", "format": "binary"}
+EVENT = {  # of a stream: one job, as JSON in one line
+    "type": "object",
+    "properties": {
+        "data": {
+            "type": "string", "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+    "required": ["data"],
+}  # fmt: skip
+
+
+def told_as(kind: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a route says of an answer that it writes itself: its media type, and its shape."""
+    content = {kind: {"schema": {"type": "string"} if schema is None else schema}}
+    return {"response_class": Response, "responses": {200: {"content": content}}}
 
 
 def valid_answer(loaded: LoadedSpec) -> ValidAnswer:
