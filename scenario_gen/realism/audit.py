@@ -118,6 +118,7 @@ _RANGE_FACTS = frozenset(
         "acf_rng_6_20",
         "H_lnrange",
         "lev_rng_1_5",
+        "lev_har",
         "zumbach",
         "vol_rng_corr",
         "open_mid_rng",

@@ -16,7 +16,7 @@ from scenario_gen.errors import DataError
 from scenario_gen.market.candles import PRICE_FIELDS
 from scenario_gen.market.inferred import SessionClock
 from scenario_gen.market.paths import PathSet
-from scenario_gen.realism.estimators import Array, centre, detrended, divide, ewma_filtered, log
+from scenario_gen.realism.estimators import Array, centre, detrended, divide, ewma_filtered, leverage_parts, log
 
 REACH = 1e30  # prices and their inverses whose squares and products float64 holds with room to spare
 
@@ -264,6 +264,11 @@ class BarArrays:
     def filtered(self) -> Array:
         """Returns over their EWMA volatility, [path, bar - 10]."""
         return ewma_filtered(self.r)
+
+    @cached_property
+    def leverage(self) -> tuple[Array, Array]:
+        """Numerator and denominator of the leverage coefficient, [path] each."""
+        return leverage_parts(self.lr, self.r, self.s)
 
     @cached_property
     def s(self) -> Array:

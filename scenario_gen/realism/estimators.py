@@ -157,6 +157,8 @@ def _or_nan(x: Array, keep: NDArray[np.bool_]) -> Array:
 EWMA = 0.94  # RiskMetrics' daily decay
 EWMA_START = 10  # bars that give the first variance, and that are dropped
 HILL_THRESHOLD = 2.0  # standard deviations of the path
+_WEEK, _MONTH = 5, 20  # bars of a HAR's means
+_ROUNDING = 1e-20  # a sum of squares below this share of what it was cleared from is rounding
 
 
 def excess_kurtosis(x: Array) -> Array:
@@ -173,6 +175,34 @@ def hill_parts(r: Array, s: Array) -> tuple[Array, Array]:
     total = np.log(z / HILL_THRESHOLD, where=beyond, out=np.zeros_like(z)).sum(axis=1)
     moving = s > 0
     return np.where(moving, total, np.nan), np.where(moving, beyond.sum(axis=1), np.nan)
+
+
+def leverage_parts(lr: Array, r: Array, s: Array) -> tuple[Array, Array]:
+    """Return numerator and denominator, [path] each, of the leverage coefficient of a HAR of log ranges.
+
+    The next log range regressed on its mean over the last 5 and the last 20 bars and on the return of the last 5 in
+    deviations of the path, r_t + ... + r_{t-4} over s sqrt(5): Corsi and Reno 2012 (JBES 30) on the HAR of Corsi 2009.
+    By Frisch and Waugh the return's coefficient is num / den: the products of range and return, both cleared of the
+    two means and a constant within the path, over the squares of that return. Sums over paths pool it. A missing range
+    is no outcome, and stands at the path's mean among the others.
+    """
+    if lr.shape[1] <= _MONTH:
+        return np.full(len(lr), np.nan), np.full(len(lr), np.nan)
+    c, before = centre(lr), slice(_MONTH - _WEEK, -1)  # sums of 5 that end where those of 20 do, with a bar after them
+    fall = divide(rolling_sums(r, _WEEK)[:, before], np.sqrt(_WEEK) * s[:, None])
+    known = np.isfinite(lr[:, _MONTH:]) & np.isfinite(fall)
+    parts = (rolling_sums(c.values, _MONTH)[:, :-1], rolling_sums(c.values, _WEEK)[:, before], fall, lr[:, _MONTH:])
+    month, week, move, later = (centre(np.where(known, x, np.nan)) for x in parts)
+    left = _cleared(_cleared(move.values, month.values), _cleared(week.values, month.values))
+    num, den = row_dot(left, later.values), row_dot(left, left)
+    moving = _dense(c) & (later.squares > 0) & (den > _ROUNDING * move.squares)
+    return _or_nan(num, moving), _or_nan(den, moving)
+
+
+def _cleared(x: Array, of: Array) -> Array:
+    """Return the rows of x less their projections on the rows of ``of``."""
+    slope = np.nan_to_num(divide(row_dot(x, of), row_dot(of, of)))
+    return np.asarray(x - slope[:, None] * of)
 
 
 def ewma_filtered(r: Array) -> Array:

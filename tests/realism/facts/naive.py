@@ -10,6 +10,7 @@ from itertools import groupby
 import numpy as np
 from arch.unitroot import VarianceRatio
 from scipy import signal, stats
+from statsmodels.api import OLS, add_constant
 from statsmodels.tsa.stattools import acf as acf_of
 
 from scenario_gen.realism.bars import BarArrays
@@ -40,6 +41,7 @@ def naive_statistics(bars: BarArrays, row: int) -> dict[str, float]:
     moving = h > l
     beyond = np.abs(r) / s
     beyond = beyond[beyond > 2]
+    slope, left = leverage(lr, r, s)
     return {
         "Lkurt": t4(r),
         "exkurt": float(stats.kurtosis(r)),
@@ -59,6 +61,8 @@ def naive_statistics(bars: BarArrays, row: int) -> dict[str, float]:
         "run_len": float(np.mean([len(list(run)) for _, run in groupby(np.sign(r[r != 0]))])),
         "lev_rng_1_5": mean_ccf(r, lr, 5),
         "lev_abs_1_10": mean_ccf(r, np.abs(r), 10),
+        "lev_har.num": slope * left,
+        "lev_har.den": left,
         "Lskew": float(stats.lmoment(r, order=3, standardize=True)),
         "dd_over_du": math.log(mdd / mdu),
         "zumbach": mean_ccf(np.abs(r), np.sqrt(rs), 10) - mean_ccf(np.sqrt(rs), np.abs(r), 10),
@@ -105,6 +109,15 @@ def mean_ccf(x: Series, y: Series, last: int) -> float:
     dx, dy = x - x.mean(), y - y.mean()
     scale = len(x) * x.std() * y.std()
     return float(np.mean([sum(dx[t] * dy[t + k] for t in range(len(x) - k)) / scale for k in range(1, last + 1)]))
+
+
+def leverage(lr: Series, r: Series, s: float) -> tuple[float, float]:
+    """Return the return's coefficient of a HAR by ordinary least squares, and what the others leave of its squares."""
+    rows = range(19, len(r) - 1)
+    means = add_constant([[lr[t - 4 : t + 1].mean(), lr[t - 19 : t + 1].mean()] for t in rows])
+    fell = np.array([r[t - 4 : t + 1].sum() / s / math.sqrt(5) for t in rows])
+    fitted = OLS([lr[t + 1] for t in rows], np.column_stack((means, fell))).fit()
+    return float(fitted.params[-1]), float(OLS(fell, means).fit().ssr)
 
 
 def filtered(r: Series) -> Series:

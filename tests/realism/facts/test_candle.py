@@ -120,7 +120,7 @@ def test_only_session_gaps_count_and_ten_of_them_are_needed() -> None:
 def test_a_mirrored_market_has_the_opposite_asymmetries_and_the_same_rest() -> None:
     bars = random_bars(3, 20, 60)
     before, after = path_statistics(bars), path_statistics(mirrored(bars))
-    turned = {"Lskew", "wick_asym", "lev_rng_1_5", "lev_abs_1_10", "dd_over_du", "vol_r_corr", "mean_t"}
+    turned = {"Lskew", "wick_asym", "lev_rng_1_5", "lev_abs_1_10", "lev_har.num", "dd_over_du", "vol_r_corr", "mean_t"}
     # A mirrored close stands at 1 - (c - l) / (h - l) only in logs; wicks change sides; falls become rises.
     apart = {"clv_sd", "no_upper_wick", "no_lower_wick", "mdd_norm"}
     for name in before.keys() - apart:
