@@ -32,7 +32,7 @@ from scenario_gen.forecasts.judge import contamination, judge_generator, with_sk
 from scenario_gen.forecasts.numbers import Observation, testable
 from scenario_gen.forecasts.origins import FEWEST_JUDGED, Origin, Origins, moves, rolling_origins
 from scenario_gen.forecasts.results import Calibration, GeneratorCalibration
-from scenario_gen.generators.base import Generator
+from scenario_gen.generators.base import Generator, adapting
 from scenario_gen.generators.recalibrated import past_of, with_as_sampled
 from scenario_gen.generators.sections import default_section, open_generator
 from scenario_gen.market.candles import Candles
@@ -260,6 +260,8 @@ def _notes(generator: Generator, history: Candles, origins: Origins, settings: S
             f"recalibrated: each forecast by those that had ended before it, {fewest} at least; a run by all "
             f"{len(past.ends)}"
         )
+    if (adapted := adapting(generator)) is not None:
+        notes.append(adapted.forecasts_in_words(origins.rows))
     if generator.identity.get("drift") == "neutral":
         notes.append("drift neutral: every ensemble is rid of its own mean growth, a run's of its pilot's")
     return notes

@@ -68,6 +68,25 @@ class Wrapper(Generator, Protocol):
         """The other."""
 
 
+@runtime_checkable
+class AdaptingGenerator(FittedGenerator, Protocol):
+    """A generator whose fit may come to nothing: what became of it is told."""
+
+    @property
+    def in_words(self) -> str:
+        """What was fitted and kept; "" where it is still to be fitted."""
+
+    def forecasts_in_words(self, rows: Sequence[int]) -> str:
+        """Say how forecasts of a history's bars from these rows on are fitted."""
+
+
+def adapting(generator: Generator) -> AdaptingGenerator | None:
+    """Return the adapting generator that a generator is, or has inside it; else None."""
+    while isinstance(generator, Wrapper):
+        generator = generator.inner
+    return generator if isinstance(generator, AdaptingGenerator) else None
+
+
 def to_be_fitted(generator: Generator) -> FittedGenerator | None:
     """Return a generator that is fitted to more than a context, or that changes the paths of such a one; else None."""
     innermost = generator

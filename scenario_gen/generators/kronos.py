@@ -124,7 +124,7 @@ class KronosPaths:
         Raises:
             DataError: a history never moves.
         """
-        return bounds_of_history(self.checkpoint, self.rule, history.values, _stamps(history.timestamps))
+        return bounds_of_history(self.checkpoint, self.rule, history.values, stamps_of(history.timestamps))
 
     def unread(self, context: Candles) -> NDArray[np.bool_]:
         """Return of which bars of a context [bar] something lies beyond what the model reads."""
@@ -183,7 +183,7 @@ class KronosPaths:
         """
         require_movement(context)
         horizon = len(timestamps)
-        stamps = _stamps(context.timestamps.append(timestamps))
+        stamps = stamps_of(context.timestamps.append(timestamps))
         uniforms = (
             torch.from_numpy(draws.uniforms(horizon, self.rule.per_bar)).float().to(self.device)
         )  # some have no float64
@@ -227,7 +227,7 @@ class KronosPaths:
         history = context.values[None, -self._context_bars(len(context), horizon) :]
         scale = self._units(context, history.shape[1])
         tokens = torch.stack(self._tokens(history, scale))[:, :, -keep:]
-        stamps = _stamps(context.timestamps.append(timestamps))[None, -keep - horizon :]
+        stamps = stamps_of(context.timestamps.append(timestamps))[None, -keep - horizon :]
         stamps = stamps_for(self.checkpoint, stamps, scale).to(self.device)
         walk = TokenWalk(self.decoder, tokens, stamps, self.rule, rows)
         width = len(_fields(context, self._width(context)))
@@ -247,7 +247,7 @@ class KronosPaths:
             each = zip(contexts, timestamps, shares, strict=True)
             return [self.sample(one, ahead, draws.share(ids)) for one, ahead, ids in each]
         seen = self._context_bars(bars, horizon)
-        stamps = [_stamps(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)]
+        stamps = [stamps_of(one.timestamps.append(ahead)) for one, ahead in zip(contexts, timestamps, strict=True)]
         values = sample_from_contexts(
             self.decoder,
             self.rule,
@@ -370,7 +370,7 @@ def _rows_at_once(paths: int, *, shared: bool) -> Iterator[slice]:
     return (slice(start, min(start + size, paths)) for start in range(0, paths, size))
 
 
-def _stamps(timestamps: pd.DatetimeIndex) -> torch.Tensor:
+def stamps_of(timestamps: pd.DatetimeIndex) -> torch.Tensor:
     """Return integer stamps of local wall-clock times and the marks of time behind them [T, 10]."""
     local = timestamps.tz_localize(None) if timestamps.tz is not None else timestamps
     wall_ns = local.as_unit("ns").asi8

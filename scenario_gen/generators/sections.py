@@ -160,11 +160,16 @@ class KronosGenerator(GeneratorSection):
         default="auto", description="of the products with weights; auto: bfloat16 on a GPU, else float32"
     )
     window: Literal["reanchor", "slide"] = Field(default="reanchor", description="what to do past the model's window")
+    adapt: bool = Field(
+        default=False, description="fit the heads to bars before the context, and keep that where it forecasts better"
+    )
 
     @model_validator(mode="after")
     def _own_tokenizer(self) -> KronosGenerator:
         if self.tokenizer is not None and self.model in NAMED_MODELS:
             raise ValueError(f"{self.model} brings its own tokenizer, expected no 'tokenizer' beside it")
+        if self.adapt and self.model in NAMED_MODELS[1:]:
+            raise ValueError(f"adapt is true with {self.model}, a model of price levels, expected nano or your own")
         return self
 
     def open(self) -> Generator:
@@ -176,20 +181,27 @@ class KronosGenerator(GeneratorSection):
         if self.temperature == "auto" or self.top_p == "auto":
             raise SpecError("temperature or top_p is auto", expected="a number where nothing is calibrated")
         rule = SamplingRule(self.temperature, self.top_p, self.top_k)
-        return KronosPaths.of(checkpoint, rule, self.window, self.device, self.dtype)
+        paths = KronosPaths.of(checkpoint, rule, self.window, self.device, self.dtype)
+        if not self.adapt:
+            return paths
+        from scenario_gen.generators.adapted import AdaptedPaths
+
+        return AdaptedPaths.around(paths)
 
     @property
     def in_words(self) -> str:
-        """Model and temperature."""
-        return f"kronos {self.model} at temperature {self.temperature}"
+        """Model and temperature, and whether it is adapted."""
+        return f"kronos {self.model} at temperature {self.temperature}" + (", adapted" if self.adapt else "")
 
     @classmethod
     def named(cls, record: Mapping[str, Any]) -> str:
-        """Return model, temperature, and top_p where it narrows anything."""
+        """Return model, temperature, top_p where it narrows anything, and what is kept where heads were fitted."""
         heat = f"{record.get('temperature', 1.0):.2f}".removesuffix("0")
         top_p = record.get("top_p", 1.0)
         narrowed = f", top_p {top_p:g}" if top_p != 1.0 else ""
-        return f"{cls.title} {record.get('model', '')}".strip() + f", T {heat}{narrowed}"
+        strength = (record.get("adapted") or {}).get("strength")
+        adapted = "" if strength is None else f", adapted at {strength:g}" if strength else ", adapted: nothing kept"
+        return f"{cls.title} {record.get('model', '')}".strip() + f", T {heat}{narrowed}{adapted}"
 
 
 class BootstrapGenerator(GeneratorSection):

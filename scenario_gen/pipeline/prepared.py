@@ -19,7 +19,7 @@ from scenario_gen.errors import SpecError
 from scenario_gen.execute.queue import HERE, Queue
 from scenario_gen.forecasts.dial import DialSearch
 from scenario_gen.forecasts.results import Recalibration
-from scenario_gen.generators.base import Generator
+from scenario_gen.generators.base import Generator, adapting
 from scenario_gen.generators.sections import GeneratorSection, KronosGenerator
 from scenario_gen.joint.calendar import Aligned
 from scenario_gen.joint.coupling import Coupled
@@ -244,7 +244,7 @@ def _settled(scenario: ResolvedScenario, section: GeneratorSection) -> ResolvedS
 
 
 def _tell_ends(ready: Prepared, notes: SharedNotes) -> None:
-    """Say what ends too early: a declared exchange's calendar, the history, or paths for figures per year."""
+    """Say what ends too early: an exchange's calendar, the history, paths for figures per year; and what was fitted."""
     scenario, calendar, horizon = ready.scenario, ready.calendar, len(ready.timestamps)
     known = calendar.known_until(horizon)
     if 0 < known < horizon:
@@ -255,6 +255,8 @@ def _tell_ends(ready: Prepared, notes: SharedNotes) -> None:
     day = end.date() if isinstance(end, datetime) else end
     if day is not None and day > last and not len(ready.later) and scenario.context is None:
         notes.add(ready.name, f"the history ends on {last}, before data.end {day}")
+    if (adapted := adapting(ready.generator)) is not None:
+        notes.add(ready.name, adapted.in_words)
     if horizon < (shortest := shortest_horizon(calendar.bars_per_year)):
         notes.add(
             ready.name,
