@@ -24,7 +24,7 @@ from scenario_gen.cli.manners import (
 )
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.section import Execute, open_queue, place_of
-from scenario_gen.generators.sections import BASELINES, KronosGenerator, default_section
+from scenario_gen.generators.sections import BASELINES, NAMED_MODELS, KronosGenerator, default_section
 from scenario_gen.reading.words import nearest, one_of
 from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
 
@@ -60,6 +60,9 @@ NextBars = Annotated[
 AlsoRecalibrated = Annotated[
     bool, typer.Option("--recalibrate", help="Judge it recalibrated beside as sampled, on the same forecasts.")
 ]
+Adapted = Annotated[
+    bool, typer.Option("--adapt", help="With --data: fit the model's heads to bars before each context.")
+]
 
 
 def calibrate(
@@ -69,6 +72,7 @@ def calibrate(
     model: CalibratedModel = "nano",
     temperature: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
     top_p: Annotated[str, typer.Option(help="With --data: a number, or auto.")] = "1.0",
+    adapt: Adapted = False,
     end: Annotated[datetime | None, Moment(help="With --data: the last bar to look at.")] = None,
     context: ContextBars = None,
     horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 63.")] = None,
@@ -106,8 +110,8 @@ def calibrate(
       scenario-gen calibrate --data sp500 --model garch --recalibrate --json
     """
     # mistakes first: they must not wait for heavy imports
-    loaded = _loaded(spec, data, context, end, model, temperature, top_p)
-    section = _section(model, temperature, top_p, device)
+    loaded = _loaded(spec, data, context, end, model, temperature, top_p, adapt)
+    section = _section(model, temperature, top_p, device, adapt=adapt)
     kinds = _baselines(baselines)
     from scenario_gen.pipeline.given.calibrate import Wishes, calibrate_spec
 
@@ -125,7 +129,7 @@ def calibrate(
 
 
 def _loaded(
-    spec: Path | None, data: str | None, context: int | None, end: datetime | None, *settings: str
+    spec: Path | None, data: str | None, context: int | None, end: datetime | None, *settings: str | bool
 ) -> LoadedSpec | None:
     """Load a spec, where there is one; refuse options that would be silently ignored beside it."""
     if (spec is None) == (data is None):
@@ -134,9 +138,9 @@ def _loaded(
         return None
     from scenario_gen.spec.loader import load_spec
 
-    if context is not None or end is not None or settings != ("nano", "1.0", "1.0"):
+    if context is not None or end is not None or settings != ("nano", "1.0", "1.0", False):
         raise typer.BadParameter(
-            "--context, --end, --model, --temperature and --top-p go with --data; a spec says its own",
+            "--context, --end, --model, --temperature, --top-p and --adapt go with --data; a spec says its own",
             param_hint="SPEC",
         )
     return load_spec(spec)
@@ -156,15 +160,17 @@ def _of_data(
     return calibrate_history(history, section, wishes, progress=progress, queue=queue)
 
 
-def _section(model: str, temperature: str, top_p: str, device: str | None) -> GeneratorSection:
+def _section(model: str, temperature: str, top_p: str, device: str | None, *, adapt: bool) -> GeneratorSection:
     """Return the generator section that the options describe."""
+    if adapt and model in (*BASELINES, *NAMED_MODELS[1:]):
+        raise SpecError(f"--adapt with {model}", expected="nano, or a model that scenario-gen has trained")
     numbers = {"temperature": _number(temperature), "top_p": _number(top_p)}
     if model in BASELINES:
         if numbers != {"temperature": 1.0, "top_p": 1.0}:
             raise SpecError(f"{model} knows no temperature and no top_p", expected="these with a Kronos model only")
         return default_section(model)
     try:
-        return KronosGenerator.model_validate({"model": model, "device": device or "auto", **numbers})
+        return KronosGenerator.model_validate({"model": model, "device": device or "auto", "adapt": adapt, **numbers})
     except ValueError:
         raise SpecError(
             f"temperature {temperature}, top_p {top_p}",

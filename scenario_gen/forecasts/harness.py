@@ -283,7 +283,8 @@ def generator_label(generator: Generator) -> str:
     identity = generator.identity
     name = str(identity.get("model", identity["kind"]))
     louder = f", volatility x{identity['volatility']:g}" if "volatility" in identity else ""
-    return name + louder + (", recalibrated" if "recalibrated" in identity else "")
+    fitted = "".join(f", {word}" for word in ("adapted", "recalibrated") if word in identity)
+    return name + louder + fitted
 
 
 def later_origins(generator: Generator, origins: Origins, history: Candles) -> Origins:

@@ -198,6 +198,7 @@ def sample(
     window: str = "reanchor",
     block: int = DEFAULT_BLOCK,
     recalibrate: bool = False,
+    adapt: bool = False,
     context_bars: int | None = None,
     timestamps: pd.DatetimeIndex | None = None,
 ) -> PathSet:
@@ -221,6 +222,8 @@ def sample(
         block: paths per matrix product; part of what decides the last digits.
         recalibrate: let the generator forecast the past of the candles first, and make up for how it erred. Paths then
             continue the last 256 bars (or ``context_bars``), as such forecasts do.
+        adapt: fit the model's heads to bars before the last window (512 of nano), and keep that where it forecasts
+            better: ``provenance["adaptation"]`` says what came of it.
         context_bars: continue these last bars alone; None gives the generator all.
         timestamps: stamps of the generated bars, [horizon]; None takes the calendar's next ones.
 
@@ -237,7 +240,8 @@ def sample(
     seed = whole("seed", seed, 0, MAX_SEED)
     candles = history_of(context)
     drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "window": window}
-    section = named_generator({"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype})
+    made = {"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype, "adapt": adapt}
+    section = named_generator(made)
     stamps = _stamps_after(candles, horizon, timestamps)
     generator, candles = _continuing(section, candles, horizon, seed, context_bars, recalibrate=recalibrate)
     return joined(list(sample_blocks(generator, candles, stamps, seed=seed, count=paths, size=block)))
@@ -270,11 +274,7 @@ def _continuing(
 ) -> tuple[Generator, Candles]:
     """Return the generator and the context that it samples from: recalibrated, as long as those it forecast from."""
     if not recalibrate:
-        return (
-            (open_generator(section), history)
-            if bars is None
-            else (open_generator(section, history), history.context(bars))
-        )
+        return open_generator(section, history), history if bars is None else history.context(bars)
     context, silent = bars or BarCounts().context, SilentProgress()
     settings = Settings.of_run(history, context, horizon, seed)
     past = past_forecasts(

@@ -202,6 +202,7 @@ def calibrate(
     baselines: Sequence[str] = USUAL_BASELINES,
     one_step: int = 0,
     recalibrate: bool = False,
+    adapt: bool = False,
     tokenizer: str | None = None,
     device: str = "auto",
     on: str | None = None,
@@ -222,6 +223,7 @@ def calibrate(
         baselines: kinds of classical generators to compare with; none is ().
         one_step: forecasts of the next bar's value at risk; 0 for none.
         recalibrate: judge it recalibrated beside as sampled, on the same forecasts.
+        adapt: fit the model's heads to bars before each context, and keep that where it forecasts better.
         tokenizer: for a model that does not bring its own.
         device: ``auto``, ``cpu``, ``cuda``, ...
         on: where forecasts are made: None is here, else such as ``processes:4``.
@@ -242,7 +244,7 @@ def calibrate(
     if unknown := [kind for kind in baselines if kind not in BASELINES]:
         raise SpecError(f"got the baseline {unknown[0]!r}", expected=one_of(BASELINES), fix="correct baselines")
     made = {"model": model, "temperature": temperature, "top_p": top_p, "tokenizer": tokenizer, "device": device}
-    section, history = named_generator(made), history_of(candles)
+    section, history = named_generator({**made, "adapt": adapt}), history_of(candles)
     wishes = Wishes(context, horizon, origins, paths, seed, tuple(dict.fromkeys(baselines)), one_step, recalibrate)
     with open_queue(Execute() if on is None else place_of(on)) as queue:
         return calibrate_history(history, section, wishes, progress=progress or SilentProgress(), queue=queue)
