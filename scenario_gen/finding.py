@@ -269,6 +269,10 @@ LIVE_CALIBRATION = Check(
     "ranks of the next bars that no bet against their evenness grows on (WARN: 20 times the stake; FAIL: 100 times)",
     gate="generator",
 )  # fmt: skip
+LIVE_DRIFT = Check(
+    "live_drift", "latest returns no further from those before the first forecast than stretches of these are (95 %)"
+)
+LIVE_INPUT = Check("live_input", "bars that come in time and in order, none of them missing, odd or revised")
 LIVE_STRATEGY = Check(
     "live_strategy",
     "realised equity among the promised paths (WARN: as far astray as 2.5 % of whole paths ever are, or finished "
@@ -282,7 +286,8 @@ CHECKS: tuple[Check, ...] = (
     EVENT_PROBABILITY, EVENT_CROSS_CHECK, EVENT_GENEALOGY, EVENT_MODELS_AGREE, EVENT_IN_HISTORY,
     VIEW_REACH,
     SHOCK_RESPONSE, CONTEXT_IN_DISTRIBUTION,
-    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION, LIVE_CALIBRATION, LIVE_STRATEGY,
+    JOINT_CALIBRATION, COINTEGRATION, CALENDAR, CROSS_SECTION, LIVE_CALIBRATION, LIVE_DRIFT, LIVE_INPUT,
+    LIVE_STRATEGY,
 )  # fmt: skip
 BY_KEY: Mapping[str, Check] = {check.key: check for check in CHECKS}
 

@@ -29,6 +29,7 @@ from pydantic import Field, field_validator, model_validator
 
 from scenario_gen.errors import StoreError, printable
 from scenario_gen.files import write_bytes
+from scenario_gen.finding import LIVE_DRIFT
 from scenario_gen.live.results import LiveReport
 from scenario_gen.reading.section import Section
 
@@ -134,6 +135,9 @@ def conditions_of(report: LiveReport) -> list[Condition]:
             f"{f'; the paths look {test.leaning}' if test.leaning else ''}",
         )
     ]
+    for drift in LIVE_DRIFT.of(report.findings):
+        moved = drift.label == "WARN"
+        conditions.append(Condition("market", "drifted" if moved else "as before", not moved, drift.measured))
     if state is not None:
         kinds = sorted({each.kind for each in state.anomalies})
         conditions += [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenario_gen.finding import LIVE_CALIBRATION, Finding, Label
+from scenario_gen.finding import LIVE_CALIBRATION, LIVE_DRIFT, Finding, Label
 from scenario_gen.forecasts.numbers import LogPaths, log_realised_volatility
 from scenario_gen.live.log import ForecastLog, LoggedBars, LoggedForecast
 from scenario_gen.live.results import CrpsPair, LogDrift, LogFigures, LogRanks, SequentialTest
@@ -31,6 +31,7 @@ FEWEST = 30  # ranks before silence is called a PASS
 HORIZONS = 5  # that the scored forecasts span, so that a difference has an interval
 QUANTILES = np.linspace(0.005, 0.995, 100)  # at which two distributions are compared
 FEWEST_REFERENCE, FEWEST_RECENT, RESAMPLES = 100, 20, 300
+STRETCHES, TENTHS = 4, 10  # the latest bars compared are a quarter of the reference at most; bins of an index
 
 
 def horizons(horizon: int) -> tuple[int, ...]:
@@ -165,46 +166,68 @@ def _drifts(real: LoggedBars, first: int, nearest: Sequence[Floats]) -> list[Log
         nearest: members of each forecast of the next bar [path].
     """
     returns = np.diff(np.log(real.close))
-    before, since = returns[:first], returns[first:]
+    before = returns[:first]
     if len(before) < FEWEST_REFERENCE or before.std() == 0:
         return []
-    drifts = []
-    if len(since) >= FEWEST_RECENT:
-        drifts.append(_drift("returns that came", before, [np.array([value]) for value in since]))
-    if len(nearest) >= FEWEST_RECENT:
-        drifts.append(_drift("returns forecast", before, nearest))
-    return drifts
+    latest = len(before) // STRETCHES
+    since = [np.array([value]) for value in returns[first:]]
+    kinds = (("returns that came", since[-latest:]), ("returns forecast", nearest[-latest:]))
+    return [drift_of(what, before, recent) for what, recent in kinds if len(recent) >= FEWEST_RECENT]
 
 
-def _drift(what: str, reference: Floats, recent: Sequence[Floats]) -> LogDrift:
-    """Return Wasserstein's distance in the reference's deviations, with percentile interval of a block bootstrap.
+def drift_of(what: str, reference: Floats, recent: Sequence[Floats]) -> LogDrift:
+    """Return how far recent values are from a reference, in two measures, each with what is usual.
 
-    Blocks are of n^(1/3) neighbours, so that calm and turbulent stretches stay together (Kuensch 1989).
+    Wasserstein's distance in the reference's deviations, and the population stability index over its tenths (Yurdakul
+    and Naranjo 2020, J. Risk Model Validation 14(4)), half a value added to each. Intervals are percentiles of a
+    bootstrap of blocks of n^(1/3) neighbours, so that calm and turbulent stretches stay together (Kuensch 1989); for
+    the same reason what is usual is that of stretches of the reference as long.
+
+    Args:
+        what: whose values.
+        reference: [T], of which ``recent`` is as long as a quarter at most.
+        recent: values of each bar, or of each forecast.
     """
-    rng = np.random.default_rng(len(recent))
+    rng, count = np.random.default_rng(len(recent)), len(recent)
     spread, at = float(reference.std()), np.quantile(reference, QUANTILES)
-    count, block = len(recent), max(1, round(len(recent) ** (1 / 3)))
+    edges = np.quantile(reference, np.linspace(0, 1, TENTHS + 1)[1:-1])
 
-    def distance(pool: Floats) -> float:
-        return float(np.abs(np.quantile(pool, QUANTILES) - at).mean() / spread)
+    def measured(values: Sequence[Floats]) -> tuple[float, float]:
+        pool = np.concatenate(values)
+        distance = np.abs(np.quantile(pool, QUANTILES) - at).mean() / spread
+        shares = np.bincount(np.searchsorted(edges, pool), minlength=TENTHS) + 0.5
+        shares /= shares.sum()
+        return float(distance), float(((shares - 1 / TENTHS) * np.log(shares * TENTHS)).sum())
 
-    drawn = []
-    for _ in range(RESAMPLES):
-        starts = rng.integers(0, count - block + 1, -(-count // block))
-        places = (starts[:, None] + np.arange(block)).ravel()[:count]
-        drawn.append(distance(np.concatenate([recent[place] for place in places])))
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    usual = None
-    if len(reference) >= 4 * count:
-        steps = np.unique(np.linspace(0, len(reference) - count, RESAMPLES).astype(int))
-        usual = float(np.quantile([distance(reference[start : start + count]) for start in steps], 0.95))
-    return LogDrift(
-        what,
-        Estimate(distance(np.concatenate(list(recent))), float(low), float(high), n=count),
-        usual,
-        len(reference),
-        count,
+    block = max(1, round(count ** (1 / 3)))
+    starts = rng.integers(0, count - block + 1, (RESAMPLES, -(-count // block)))
+    places = (starts[:, :, None] + np.arange(block)).reshape(RESAMPLES, -1)[:, :count]
+    low, high = np.quantile([measured([recent[place] for place in row]) for row in places], (0.025, 0.975), axis=0)
+    stretches = np.unique(np.linspace(0, len(reference) - count, RESAMPLES).astype(int))
+    usual = np.quantile([measured([reference[start : start + count]]) for start in stretches], 0.95, axis=0)
+    distance, index = (
+        Estimate(value, float(low[each]), float(high[each]), n=count) for each, value in enumerate(measured(recent))
     )
+    return LogDrift(what, distance, float(usual[0]), index, float(usual[1]), len(reference), count)
+
+
+def drift_finding(figures: LogFigures) -> Finding:
+    """Return whether what came, or what is forecast, is as before the first forecast."""
+    if not figures.drift:
+        few = f"{FEWEST_REFERENCE} returns before the first forecast and {FEWEST_RECENT} after it are needed"
+        return LIVE_DRIFT.finding("UNTESTABLE", few)
+    moved = [each.what for each in figures.drift if has_drifted(each)]
+    told = [
+        f"{each.what} {each.distance.value:.3g} deviations away, usual {each.usual:.3g}; stability index "
+        f"{each.index.value:.3g}, usual {each.usual_index:.3g}"
+        for each in figures.drift
+    ]
+    return LIVE_DRIFT.finding("WARN" if moved else "PASS", "; ".join(told), offenders=moved)
+
+
+def has_drifted(drift: LogDrift) -> bool:
+    """Return whether the distance with its whole interval is beyond what is usual."""
+    return drift.distance.low is not None and drift.distance.low > drift.usual
 
 
 # --- All together ---

@@ -53,11 +53,13 @@ class CrpsPair:
 
 @dataclass(frozen=True)
 class LogDrift:
-    """How far a distribution has moved from that of the bars before the first forecast."""
+    """How far the latest values lie from the bars before the first forecast, which are four times as many or more."""
 
     what: str  # "returns that came" or "returns forecast"
     distance: Estimate  # Wasserstein distance over the reference's standard deviation, with a block bootstrap interval
-    usual: float | None  # what stretches of the reference itself, as long, stay below in 95 % of cases; None: too few
+    usual: float  # what stretches of the reference itself, as long, stay below in 95 % of cases
+    index: Estimate  # population stability index over tenths of the reference, likewise
+    usual_index: float
     reference: int  # bars
     recent: int  # bars, or forecasts
 

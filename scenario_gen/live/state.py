@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scenario_gen.errors import DataError
+from scenario_gen.finding import LIVE_INPUT, OVERLAP, Finding
 from scenario_gen.forecasts.judge import contamination
 from scenario_gen.live.results import Anomaly, MarketState, Regime
 from scenario_gen.market.calendar import BarCalendar, bar_keys
@@ -54,6 +55,18 @@ def market_state(
         anomalies=anomalies,
         contamination=contamination(trained_until, [first.isoformat()]),
     )
+
+
+def state_findings(state: MarketState) -> list[Finding]:
+    """Return whether the bars that came can be trusted, and whether the training data know those to come."""
+    kinds = sorted({each.kind for each in state.anomalies})
+    words = [f"{each.stamp} {each.words}".strip() for each in state.anomalies]
+    told = "; ".join(words) or "nothing odd was found in the bars that came"
+    overlap = state.contamination
+    return [
+        LIVE_INPUT.finding("WARN" if kinds else "PASS", told, offenders=kinds),
+        OVERLAP.finding(overlap.label, overlap.reason),
+    ]
 
 
 def find_anomalies(bars: Candles, new: int, calendar: BarCalendar, *, now: pd.Timestamp | None = None) -> list[Anomaly]:

@@ -23,12 +23,12 @@ from scenario_gen.generators.base import sample_blocks
 from scenario_gen.generators.sections import GeneratorSection, default_section, open_generator
 from scenario_gen.live.alerts import conditions_of, tell
 from scenario_gen.live.config import LiveConfig, load_live, seconds_of
-from scenario_gen.live.judge import judge_log, log_finding, members_of_paths
+from scenario_gen.live.judge import drift_finding, judge_log, log_finding, members_of_paths
 from scenario_gen.live.log import ForecastLog, LoggedForecast, Taken, reading_log, writing
 from scenario_gen.live.page import write_live_page
 from scenario_gen.live.promises import keep_promises, watched_strategies
 from scenario_gen.live.results import Anomaly, LiveReport, LogReport, MarketState
-from scenario_gen.live.state import find_anomalies, market_state
+from scenario_gen.live.state import find_anomalies, market_state, state_findings
 from scenario_gen.market.calendar import BarCalendar
 from scenario_gen.market.candles import Candles, Scale, volatility
 from scenario_gen.market.opened import fresh_candles_of
@@ -162,6 +162,7 @@ def step_from(
     rise, before = _volatility(prediction.paths, history)
     notes += keep_promises(config, log, ours.sha, prediction.paths, history, calendar)
     strategies, judged = watched_strategies(log, ours.sha)
+    state = _state(history, taken, ours, stamps, None if replayed else now)
     return LiveReport(
         name=settings.name,
         source=config.data.place,
@@ -171,9 +172,9 @@ def step_from(
         rise_in_volatility=rise,
         volatility_before=before,
         log=figures,
-        state=_state(history, taken, ours, stamps, None if replayed else now),
+        state=state,
         strategies=strategies,
-        findings=[log_finding(figures), *judged],
+        findings=[log_finding(figures), drift_finding(figures), *state_findings(state), *judged],
         fresh=fresh,
         notes=[*notes, *(f"came with other values than before: {words}" for words in taken.revised)],
         **_shown(prediction),
@@ -190,9 +191,9 @@ def check_log(path: Path) -> LogReport:
         generators = log.generators("ours")
         logs = [judge_log(log, sha, words) for sha, words in generators.items()]
         strategies, judged = watched_strategies(log, next(iter(generators), ""))
-        findings = [*(log_finding(figures) for figures in logs[:1]), *judged]
+        ours = [judge(figures) for figures in logs[:1] for judge in (log_finding, drift_finding)]
         settings = {key: value for key, value in log.about.items() if key != "watched"}
-        return LogReport(logs, findings, settings, strategies)
+        return LogReport(logs, [*ours, *judged], settings, strategies)
 
 
 def _seed(seed: int, anchor: pd.Timestamp) -> int:

@@ -88,16 +88,18 @@ def _drift_table(drifts: list[LogDrift]) -> Table:
         (
             each.what,
             _in_words(each.distance),
-            "too few bars" if each.usual is None else f"{each.usual:.3g}",
+            f"{each.usual:.3g}",
+            _in_words(each.index),
+            f"{each.usual_index:.3g}",
             str(each.recent),
         )
         for each in drifts
     ]
     caption = (
-        "Wasserstein distance to the returns before the first forecast, in their standard deviations; of stretches of "
-        "those returns, as long, 95 % stay below what is usual."
+        "Wasserstein distance to the returns before the first forecast, in their standard deviations, and population "
+        "stability index over their tenths; of stretches of those returns, as long, 95 % stay below what is usual."
     )
-    heads = ("distance", "usual", "bars")
+    heads = ("distance", "usual", "index", "usual", "bars")
     return of_texts((Column("Drift of", left=True), *map(Column, heads)), rows, title="Drift", caption=caption)
 
 

@@ -14,7 +14,16 @@ import pytest
 
 from scenario_gen.errors import DataError, ScenarioError, SpecError, StoreError
 from scenario_gen.live.config import LiveConfig, load_live, seconds_of
-from scenario_gen.live.judge import FEWEST, horizons, judged, log_finding, sequential_test
+from scenario_gen.live.judge import (
+    FEWEST,
+    QUANTILES,
+    drift_of,
+    has_drifted,
+    horizons,
+    judged,
+    log_finding,
+    sequential_test,
+)
 from scenario_gen.live.log import LoggedBars, LoggedForecast, reading_log, writing
 from scenario_gen.live.results import LiveReport
 from scenario_gen.live.step import check_log, follow, live
@@ -96,7 +105,7 @@ def test_a_log_is_judged_alike_without_its_model(followed: tuple[Path, LiveRepor
     folder, report = followed
     checked = check_log(folder / "out" / "log.sqlite")
     assert checked.logs == [report.log]
-    assert checked.findings == report.findings
+    assert checked.findings == [each for each in report.findings if each.name in ("live_calibration", "live_drift")]
     assert checked.findings[0].label == "INCONCLUSIVE"  # eleven ranks say nothing yet
     assert checked.exit_code == 0
 
@@ -151,6 +160,10 @@ def test_the_market_and_what_is_odd_of_its_bars_are_told(tmp_path: Path) -> None
     assert report.state is not None
     assert report.state.regime in ("calm", "usual", "turbulent")
     assert {anomaly.kind for anomaly in report.state.anomalies} == {"gap"}
+    labels = {finding.name: (finding.label, finding.offenders) for finding in report.findings}
+    assert labels["live_input"] == ("WARN", ["gap"])
+    assert labels["training overlap"] == ("PASS", [])
+    assert labels["live_drift"][0] == "UNTESTABLE"  # two returns came
     assert report.log.ranks[0].unmatched == 0
     assert report.state.contamination.label == "PASS"  # nothing was trained
 
@@ -233,6 +246,18 @@ def test_bars_at_other_stamps_than_forecast_are_not_judged() -> None:
     forecasts = [LoggedForecast(int(start), "x", 0, "", 100.0, start + HOUR * np.arange(1, 3), members) for start in at]
     result = judged("return_1", 1, forecasts, real)
     assert (result.rows, result.unmatched, result.waiting) == ([0, 2], 1, 1)
+
+
+def test_the_latest_returns_have_drifted_where_their_distance_is_beyond_that_of_stretches_of_those_before() -> None:
+    rng = np.random.default_rng(2)
+    before, since = rng.standard_t(5, 400), rng.standard_t(5, 100)
+    drifts = [drift_of("returns", before, [np.array([value]) for value in width * since]) for width in (1.0, 1.6)]
+    assert [has_drifted(drift) for drift in drifts] == [False, True]
+    assert drifts[1].index.value > drifts[1].usual_index
+    above = drift_of("returns", before, [np.array([100.0])] * 20)
+    # half a value in each tenth, and twenty in the last: nine shares of .02 and one of .82 beside .1
+    assert above.index.value == pytest.approx(9 * (0.02 - 0.1) * np.log(0.2) + (0.82 - 0.1) * np.log(8.2))
+    assert above.distance.value == pytest.approx((100 - np.quantile(before, QUANTILES).mean()) / before.std())
 
 
 def test_horizons_are_those_below_the_last_and_the_last() -> None:

@@ -10,14 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from scenario_gen.live.config import load_live
 from scenario_gen.live.page import live_page, payload
 from scenario_gen.live.results import LiveReport
-from scenario_gen.live.step import live
+from tests.live.test_live import step_at
 from tests.report.browser import INK
 
 SCRIPTS = re.compile(r"<script([^>]*)>(.*?)</script>", re.DOTALL)
@@ -28,28 +25,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LiveReport]:
     """The folder of a live forecast, and its report."""
     folder = tmp_path_factory.mktemp("live")
-    closes = 100 * np.exp(np.cumsum(0.005 * np.random.default_rng(0).standard_t(5, 300)))
-    opens = np.concatenate(([100.0], closes[:-1]))
-    frame = pd.DataFrame(
-        {
-            "timestamps": pd.date_range("2024-01-01", periods=300, freq="h", tz="UTC"),
-            "open": opens,
-            "high": np.maximum(opens, closes) * 1.001,
-            "low": np.minimum(opens, closes) * 0.999,
-            "close": closes,
-        }
-    )
-    frame.to_csv(folder / "bars.csv", index=False)
-    config = {
-        "name": "made",
-        "data": {"file": str(folder / "bars.csv"), "calendar": "24/7"},
-        "generator": {"kind": "gbm"},
-        "context": 64,
-        "horizon": 6,
-        "paths": 60,
-        "folder": str(folder / "out"),
-    }
-    return folder / "out", live(load_live(config))
+    return folder / "out", step_at(folder, 300)
 
 
 def test_a_step_leaves_a_page_whose_numbers_are_the_forecasts(written: tuple[Path, LiveReport]) -> None:

@@ -14,7 +14,7 @@ from scenario_gen.errors import SpecError, StoreError
 from scenario_gen.live.log import reading_log, writing
 from scenario_gen.live.page import live_page
 from scenario_gen.live.results import LiveReport
-from scenario_gen.live.step import check_log
+from scenario_gen.live.step import check_log, live
 from tests.live.test_live import config_of, made, step_at
 
 # holds on paths; on what comes it buys and sells in turns, and pays each time
@@ -105,7 +105,8 @@ def test_a_log_says_the_same_without_the_code(copied: Path, watched: tuple[Path,
     (copied / "rules.py").unlink()
     checked = check_log(copied / "out" / "log.sqlite")
     assert checked.strategies == watched[1][-1].strategies
-    assert checked.findings == watched[1][-1].findings
+    from_bars = ("live_input", "training overlap")  # which only a step sees
+    assert checked.findings == [each for each in watched[1][-1].findings if each.name not in from_bars]
 
 
 def test_a_step_again_enters_nothing_and_other_code_is_another_strategy(
@@ -133,8 +134,6 @@ def tables(log: Path) -> list[list[Any]]:
 def test_bars_that_came_at_once_are_realised_and_one_that_is_missing_cuts_a_promise_short(copied: Path) -> None:
     bars = made(FIRST + STEPS + 3).drop(index=FIRST + STEPS)  # two more came after the ninth, and then not the next
     bars.to_csv(copied / "bars.csv", index=False)
-    from scenario_gen.live.step import live
-
     report = live(config_of(copied, **WATCHED))
     holds = report.strategies[0]
     assert (holds.promises, holds.finished, holds.bars) == (3, 2, 3)
