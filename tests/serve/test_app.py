@@ -80,6 +80,7 @@ def test_a_run_is_listed_with_its_verdict_and_its_report_is_held_to_its_own_poli
     asked = client()
     (run,) = asked.get("/api/runs").json()
     assert (run["name"], run["verdict"], run["findings"]) == ("sample", "FAIL", {"PASS": 1, "FAIL": 1})
+    assert (run["made"], run["lacks"]) == ("2026-01-01", [])
     page = asked.get("/api/runs/sample/report")
     policy = page.headers["content-security-policy"]
     assert "script-src 'sha256-" in policy
@@ -89,6 +90,24 @@ def test_a_run_is_listed_with_its_verdict_and_its_report_is_held_to_its_own_poli
     assert asked.get("/api/runs/sample/files/metrics.parquet").content == b"PAR1"
     for path in ("sample/files/identity.json", "sample/files/..%2Fkeys", "%2e%2e/result", ".jobs/result", "no/report"):
         assert asked.get(f"/api/runs/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("words", "lacks", "verdict"),
+    [
+        ("{", ["findings", "title", "created", "scenarios", "scenarios.strategies"], None),
+        ('{"title": "a", "created": "b", "findings": [], "scenarios": [{}]}', ["scenarios", "scenarios.strategies"],
+         "UNTESTABLE"),
+        ('{"title": "a", "created": "b", "findings": [{"label": "GOOD"}], "scenarios": []}', ["findings"], None),
+    ],
+)  # fmt: skip
+def test_a_run_of_another_version_is_listed_with_what_it_lacks(
+    client: Client, tmp_path: Path, words: str, lacks: list[str], verdict: str | None
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "run.json").write_text(words)
+    (run,) = client().get("/api/runs").json()
+    assert (run["name"], run["lacks"], run["verdict"]) == ("old", lacks, verdict)
 
 
 def test_keys_open_what_their_scopes_say_and_nothing_opens_without_one(client: Client, tmp_path: Path) -> None:

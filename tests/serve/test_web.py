@@ -47,8 +47,9 @@ def job(number: str, state: str = "running", **changes: Any) -> dict[str, Any]:
 
 def listed(name: str, verdict: str) -> dict[str, Any]:
     return {
-        "name": name, "title": f"Strategies of {name} {HOSTILE}", "created": "2026-11-30T10:15:00+00:00",
+        "name": name, "title": f"Strategies of {name} {HOSTILE}", "made": "2026-11-30T10:15:00+00:00",
         "verdict": verdict, "findings": {verdict: 1}, "scenarios": ["base"], "strategies": ["SmaCross(fast=10)"],
+        "lacks": [],
     }  # fmt: skip
 
 
@@ -294,6 +295,26 @@ def test_a_draft_is_made_checked_and_run_and_its_progress_comes_by_itself(page: 
     assert page.complaints(server.address, "data:") == []
 
 
+def test_rows_of_another_shape_are_told_and_the_others_shown(page: Any, server: Stub):
+    """A page whose server, or whose runs, are of another version: nothing that misses hides what is there."""
+    older = {"name": "older", "verdict": None, "title": 7, "lacks": ["title", "findings"]}
+    server.runs[:] = [older, None, {"title": "nameless"}, {"name": "bare"}, listed("whole-1", "PASS")]  # type: ignore[list-item]
+    odd = {"id": "odd", "state": "running", "total": "many", "error": {"a": 1}}
+    server.jobs |= {"odd": odd, "none": {}, "long": job("long", stage="sampling", done=1, total=8)}
+    page.open(server.address)
+    assert page.until("document.querySelectorAll('#runs li').length === 3")
+    assert text(page, "#odd-runs") == "2 of 5 rows have no name and are not shown"
+    assert text(page, "#odd-jobs") == "1 of 3 rows have no id and are not shown"
+    assert "cannot be read in this run.json: title, findings" in text(page, "#runs li")
+    assert "undefined" not in text(page, "main")
+    assert "Invalid" not in text(page, "main")
+    shown = page.run("[...document.querySelectorAll('#runs .verdict')].map(each => each.textContent)")
+    assert shown == ["no verdict", "no verdict", "PASS"]
+    assert page.until(shows("#jobs", "sampling: 1 of 8"))
+    assert page.run("document.querySelectorAll('#jobs li').length") == 2
+    assert text(page, "#alert") == ""
+
+
 def test_a_job_is_cancelled_and_resumed_with_the_keyboard(page: Any, server: Stub):
     server.jobs["long"] = job("long", stage="sampling base", done=3, total=8)
     page.open(server.address)
@@ -455,6 +476,7 @@ def test_a_spec_is_drafted_mended_and_queued_and_a_run_read_on_the_server_itself
         write(browser, "#key", key)
         browser.press("Enter")
         assert browser.until("document.querySelectorAll('#runs li').length === 1")
+        assert re.search("Sample, .*2026", text(browser, "#runs small"))
         click(browser, "#draft button")
         assert browser.until(shows("#verdict-of-spec", "Can run: base; BuyAndHold"))
         write(browser, "#spec", TINY.replace("horizon: 5", "horizon: five"))

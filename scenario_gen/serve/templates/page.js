@@ -52,6 +52,19 @@ async function ask(path, {method = "GET", body, signal} = {}) {
 
 const askJson = async (path, options) => (await ask(path, options)).json();
 
+// What comes may be of another version: what cannot be read is told, and the rest is shown.
+const textOf = value => (typeof value === "string" ? value : "");
+const textsOf = value => (Array.isArray(value) ? value.filter(each => typeof each === "string") : []);
+const rowOf = value => (value !== null && typeof value === "object" ? value : {});
+
+function rowsOf(answer, key, place) {
+  const rows = Array.isArray(answer) ? answer : [], known = rows.filter(row => textOf(rowOf(row)[key]));
+  const odd = Array.isArray(answer) ? rows.length - known.length : 0;
+  at(place).textContent = Array.isArray(answer) ? odd && `${odd} of ${rows.length} rows have no ${key} and are not shown` : "the server sent no list";
+  at(place).hidden = Array.isArray(answer) && odd === 0;
+  return known;
+}
+
 async function attempt(work) {
   try {
     warn("");
@@ -127,10 +140,11 @@ async function check() {
   try {
     const answer = await askJson("/api/validate", {method: "POST", body: {spec: spec.value}, signal: now.signal});
     if (now.signal.aborted) return;
-    showProblems(answer.ok ? [] : answer.problems);
-    if (!answer.ok) return judge(answer.problems.length === 1 ? "One problem." : `${answer.problems.length} problems.`, "bad");
-    const named = (answer.scenarios || []).map(each => each.name).join(", ");
-    const strategies = (answer.strategies || []).join(", ");
+    const problems = Array.isArray(answer.problems) ? answer.problems.map(rowOf) : [];
+    showProblems(answer.ok ? [] : problems);
+    if (!answer.ok) return judge(problems.length === 1 ? "One problem." : `${problems.length} problems.`, "bad");
+    const named = (Array.isArray(answer.scenarios) ? answer.scenarios : []).map(each => textOf(rowOf(each).name)).join(", ");
+    const strategies = textsOf(answer.strategies).join(", ");
     judge(`Can run: ${[named, strategies].filter(Boolean).join("; ")}.`, "good");
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -149,6 +163,7 @@ async function draft(event) {
   if (uses.length) body.strategies = uses;
   const answer = await attempt(() => askJson("/api/draft", {method: "POST", body}));
   if (!answer) return;
+  if (!textOf(answer.spec)) return warn("the server sent no spec\nto do: reload this page, which may be of another version");
   spec.value = answer.spec;
   spec.scrollTop = 0;
   typed();
@@ -173,9 +188,10 @@ async function submit(event) {
 // --- Jobs, and how far they are ---
 
 const jobs = new Map(), followed = new Map();
-const nameOf = job => job.name || job.folder || job.id;
+const nameOf = job => textOf(job.name) || textOf(job.folder) || job.id;
 
 function keep(job) {
+  if (!textOf(rowOf(job).id)) return;
   const before = jobs.get(job.id);
   jobs.set(job.id, job);
   drawJobs();
@@ -190,13 +206,14 @@ function drawJobs() {
   const shown = [...jobs.values()].filter(job => job.state !== "done").sort((a, b) => (a.made < b.made ? 1 : -1));
   at("no-jobs").hidden = shown.length > 0;
   redraw(at("jobs"), shown, job => job.id, job => {
-    const name = nameOf(job), row = [element("strong", {}, name), badge(job.state)];
+    const name = nameOf(job), row = [element("strong", {}, name), badge(textOf(job.state) || "no state")];
     if (job.state === "running") {
-      const bar = element("progress", {"aria-label": `${name}: ${job.stage || "begins"}`});
-      if (job.total) Object.assign(bar, {max: job.total, value: job.done});
-      row.push(bar, element("small", {}, [job.stage, job.total ? `${job.done} of ${job.total}` : ""].filter(Boolean).join(": ")));
+      const bar = element("progress", {"aria-label": `${name}: ${textOf(job.stage) || "begins"}`});
+      const counted = job.total > 0 && job.done >= 0;
+      if (counted) Object.assign(bar, {max: job.total, value: job.done});
+      row.push(bar, element("small", {}, [textOf(job.stage), counted ? `${job.done} of ${job.total}` : ""].filter(Boolean).join(": ")));
     }
-    if (job.error) row.push(element("small", {className: "bad"}, job.error));
+    if (textOf(job.error)) row.push(element("small", {className: "bad"}, job.error));
     const verb = {queued: "cancel", running: "cancel", failed: "resume", cancelled: "resume"}[job.state];
     const words = {cancel: "Cancel", resume: "Resume"}[verb];
     const act = () => attempt(async () => keep(await askJson(`/api/jobs/${encodeURIComponent(job.id)}/${verb}`, {method: "POST"})));
@@ -265,13 +282,17 @@ const rooms = []; // windows that wait for a report, each with its text
 let open = null; // the run that is read
 
 async function lookAtRuns() {
-  const runs = await askJson("/api/runs");
+  const runs = rowsOf(await askJson("/api/runs"), "name", "odd-runs");
   at("no-runs").hidden = runs.length > 0;
   redraw(at("runs"), runs, run => run.name, run => {
     const current = open?.name === run.name ? {"aria-current": "true"} : {};
     const button = element("button", {type: "button", className: "open", onclick: () => read(run.name), ...current}, run.name);
-    const about = `${run.title}, ${moment(run.created)}\n${[...run.scenarios, ...run.strategies].join(", ")}`;
-    return [button, badge(run.verdict), element("small", {}, about)];
+    const head = [textOf(run.title), textOf(run.made) && moment(run.made)].filter(Boolean).join(", ");
+    const about = [head, [...textsOf(run.scenarios), ...textsOf(run.strategies)].join(", ")].filter(Boolean).join("\n");
+    const row = [button, badge(textOf(run.verdict) || "no verdict"), element("small", {}, about)];
+    const lacks = Array.isArray(run.lacks) ? textsOf(run.lacks) : ["title", "made", "scenarios", "strategies"].filter(key => run[key] === undefined);
+    if (lacks.length) row.push(element("small", {className: "bad"}, `cannot be read in this run.json: ${lacks.join(", ")}; the report may tell`));
+    return row;
   });
 }
 
@@ -335,7 +356,7 @@ window.addEventListener("message", event => {
 
 async function look() {
   try {
-    const listed = await askJson("/api/jobs");
+    const listed = rowsOf(await askJson("/api/jobs"), "id", "odd-jobs");
     for (const id of jobs.keys()) if (!listed.some(job => job.id === id)) jobs.delete(id);
     listed.forEach(keep);
     drawJobs();
