@@ -159,8 +159,7 @@ def _schedule(code: str, first_year: int, last_year: int) -> tuple[Any, ...]:
 
     _known_code(code, exchange_calendars.get_calendar_names(include_aliases=True))
     try:
-        probe = _build(code)
-        low, high = probe.bound_min(), probe.bound_max()
+        low, high = _bounds(code)
         start = _latest(pd.Timestamp(first_year, 1, 1), low)
         end = _earliest(pd.Timestamp(last_year, 12, 31), high)
         if start >= end:  # the history lies wholly outside what the calendar knows: its last known year
@@ -177,6 +176,13 @@ def _schedule(code: str, first_year: int, last_year: int) -> tuple[Any, ...]:
     local = (schedule[name].dt.tz_convert(zone).dt.tz_localize(None) for name in ("open", "close"))
     until = int(end.as_unit("ns").value)
     return (zone, until, nanoseconds(schedule.index), *(nanoseconds(pd.DatetimeIndex(wall)) for wall in local))
+
+
+@lru_cache(maxsize=32)
+def _bounds(code: str) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """Return the first and the last day that a calendar may have: one is built to be asked."""
+    probe = _build(code)
+    return probe.bound_min(), probe.bound_max()
 
 
 def _brief(error: Exception) -> str:

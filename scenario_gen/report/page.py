@@ -396,9 +396,9 @@ def _check_weight(page: str, parts: dict[str, Any]) -> None:
     )
 
 
-@cache  # it keeps compiled templates, which a live forecast fills again and again
+@cache
 def environment() -> Any:
-    """Return what fills the templates."""
+    """Return what fills the templates; it compiles each once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
