@@ -67,10 +67,10 @@ def _listed(file: Path, stamp: int, size: int) -> ListedRun:
     )
 
 
-def _label(told: Any) -> Label:
-    if told not in SEVERITY:
-        raise ValueError(told)
-    return cast("Label", told)
+def _label(value: Any) -> Label:
+    if value not in SEVERITY:
+        raise ValueError(value)
+    return cast("Label", value)
 
 
 def _strategies(run: Any) -> Iterator[str]:
