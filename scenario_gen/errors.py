@@ -78,3 +78,20 @@ class StoreError(ScenarioError):
 
 class ExecuteError(ScenarioError):
     """The place where work is done cannot be used, or every worker that was given a piece of it was lost."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was asked for and not there: numpy and Arrow say so, torch in words of its own."""
+    torch_says = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_says)
+
+
+def out_of_memory(error: BaseException) -> ScenarioError:
+    """Return the mistake behind memory that was asked for and not there: what was needed, and what to lower."""
+    needed = str(error).strip().rstrip(".") or "more than this machine or its limit (ulimit, a container) allows"
+    return ScenarioError(
+        f"there is not enough memory: {needed[:200]}",
+        expected="memory for one block of paths, its bars and the strategies' orders over them",
+        fix="lower paths.block (half of it takes about half the memory), bars.horizon or the lists of params; "
+        "of given paths or a history, cut the file down",
+    )

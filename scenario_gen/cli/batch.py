@@ -42,6 +42,7 @@ def batch(
     not used. A spec that cannot be run is listed, and the others go on. Runs that
     are finished are not run again while spec, data, weights, strategies and code
     are the same: an interrupted batch goes on when the same command is given again.
+    The page tells of the specs of the latest call, and links runs of earlier ones.
 
     For example:
 

@@ -39,7 +39,7 @@ from typer.core import TyperGroup
 
 from scenario_gen.cli import manner
 from scenario_gen.cli.manner import Manner
-from scenario_gen.errors import ScenarioError, printable
+from scenario_gen.errors import ScenarioError, lacks_memory, out_of_memory, printable
 from scenario_gen.finding import Finding, exit_code, failed
 from scenario_gen.market.section import moment_of
 from scenario_gen.progress import Progress
@@ -290,7 +290,7 @@ class PoliteGroup(TyperGroup):
             if isinstance(error, typer.Exit):
                 raise
             if lacks_memory(error):
-                say(out_of_memory(error), err=True)
+                say(str(out_of_memory(error)), err=True)
                 raise typer.Exit(USER_MISTAKE) from None
             if Interruption.came:  # a library that was being imported made an error of its own of it
                 raise _interrupted(ctx) from None
@@ -299,25 +299,6 @@ class PoliteGroup(TyperGroup):
                     error.message = printable(quoted)  # type: ignore[attr-defined]
             error.add_note(DEFECT_NOTE)
             raise
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether memory was asked for and not there: numpy and Arrow say so, torch in words of its own."""
-    torch_says = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_says)
-
-
-def out_of_memory(error: BaseException) -> str:
-    """Return the words for memory that was asked for and not there: what was needed, and what to lower."""
-    needed = str(error).strip().rstrip(".") or "more than this machine or its limit (ulimit, a container) allows"
-    return str(
-        ScenarioError(
-            f"there is not enough memory: {needed[:200]}",
-            expected="memory for one block of paths, its bars and the strategies' orders over them",
-            fix="lower paths.block (half of it takes about half the memory), bars.horizon or the lists of params; "
-            "of given paths or a history, cut the file down",
-        )
-    )
 
 
 def _interrupted(ctx: Any) -> typer.Exit:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scenario_gen.errors import ScenarioError, SpecError, StoreError
+from scenario_gen.errors import ScenarioError, SpecError, StoreError, lacks_memory, out_of_memory
 from scenario_gen.files import locked, safe_name, user_path
 from scenario_gen.finding import exit_code, worst
 from scenario_gen.pipeline import open_study, run_spec
@@ -54,7 +54,7 @@ def run_batch(
 
     A spec that cannot be run is listed with what to do, and the others go on. A run that is finished in its folder,
     with the same identity (spec, data, weights, strategies, code), is not run again: the same call goes on where an
-    interrupted one stopped.
+    interrupted one stopped. What is written tells of the specs of this call; the page links runs of earlier ones.
 
     Args:
         specs: YAML files; each folder is called as its file is, without the ending.
@@ -121,19 +121,25 @@ def _run_entry(entry: BatchEntry, order: BatchOrder, progress: Progress) -> Batc
     except ScenarioError as error:
         progress.note(str(error))
         return _failed(entry, MISTAKE, began, error)
-    except MemoryError as error:
-        lacking = ScenarioError(
-            f"there is not enough memory: {str(error) or 'more than this machine allows'}",
-            fix="lower paths.block, bars.horizon or the lists of params",
-        )
-        progress.note(str(lacking))
-        return _failed(entry, MISTAKE, began, lacking)
     except Exception as error:  # the others go on; the exit code says that it is ours
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
+        if lacks_memory(error):
+            lacking = out_of_memory(error)
+            progress.note(str(lacking))
+            return _failed(entry, MISTAKE, began, lacking)
         progress.note("".join(traceback.format_exception(error)).rstrip())
         defect = ScenarioError(
             f"a defect of scenario-gen: {type(error).__name__}: {error}", fix="report it, with the traceback on stderr"
         )
         return _failed(entry, DEFECT, began, defect)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: libraries make errors of their own of it, and none is a spec's."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _finished_before(loaded: LoadedSpec, folder: Path, order: BatchOrder) -> StressRun | None:

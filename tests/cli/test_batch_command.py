@@ -116,6 +116,9 @@ def test_a_changed_spec_is_refused_in_its_folder_and_overwrite_runs_it_anew(
     assert "--overwrite" in refused.fix
     anew = room.run_batch([changed], first.folder, overwrite=True).entries[0]
     assert (anew.state, anew.exit_code) == ("done", 0)
+    page = (Path(first.folder) / "index.html").read_text(encoding="utf-8")
+    assert "Of earlier calls" in page
+    assert '<a href="strict/index.html">' in page  # whose spec the latest call did not name
 
 
 def test_a_defect_in_one_run_ends_none_of_the_others_and_the_batch_leaves_with_1(
@@ -131,6 +134,36 @@ def test_a_defect_in_one_run_ends_none_of_the_others_and_the_batch_leaves_with_1
     assert [entry["exit_code"] for entry in kept["entries"]] == [1, 2]
     assert "ZeroDivisionError: planted" in kept["entries"][0]["problem"]
     assert "planted" in result.stderr
+
+
+class OutOfMemoryError(RuntimeError):
+    """Torch's own, by its name."""
+
+
+def test_missing_memory_is_a_mistake_in_the_words_of_run_and_ctrl_c_is_nobodys_mistake(
+    specs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    def lacking(loaded: Any, **how: Any) -> Any:
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(room, "run_spec", lacking)
+    result = invoke("batch", specs / "good.yaml", specs / "typo.yaml", "--folder", tmp_path / "out", "--json")
+    good, typo = json.loads(result.stdout)["entries"]
+    assert (result.exit_code, good["state"], good["exit_code"]) == (2, "failed", 2)
+    assert good["problem"] == "there is not enough memory: CUDA out of memory. Tried to allocate 20.00 GiB"
+    assert "lower paths.block" in good["fix"]
+    assert typo["exit_code"] == 2  # the others went on
+
+    def interrupted(loaded: Any, **how: Any) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ImportError("a library that was interrupted while it was imported") from None
+
+    monkeypatch.setattr(room, "run_spec", interrupted)
+    result = invoke("batch", specs / "good.yaml", specs / "typo.yaml", "--folder", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "run the same command again to go on" in result.stderr
 
 
 def test_two_specs_of_one_name_are_refused_before_anything_runs(tmp_path: Path, invoke: Invoke) -> None:

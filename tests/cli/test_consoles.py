@@ -14,17 +14,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from scenario_gen.cli.manners import (
-    DEFECT_NOTE,
-    BarProgress,
-    Interruption,
-    LineProgress,
-    Outlet,
-    lacks_memory,
-    out_of_memory,
-)
+from scenario_gen.cli.manners import DEFECT_NOTE, BarProgress, Interruption, LineProgress, Outlet
 from scenario_gen.cli.show import show
-from scenario_gen.errors import DataError, printable
+from scenario_gen.errors import DataError, lacks_memory, out_of_memory, printable
 from scenario_gen.report.table import Column, of_texts
 
 ROOT = Path(__file__).parents[2]
@@ -217,7 +209,7 @@ class OutOfMemoryError(RuntimeError):
 )
 def test_missing_memory_is_known_in_the_words_of_every_library(error: Exception, lacks: bool) -> None:
     assert lacks_memory(error) is lacks
-    assert "lower paths.block" in out_of_memory(error)
+    assert "lower paths.block" in out_of_memory(error).fix
 
 
 def test_a_backend_that_matplotlib_refuses_ends_no_command() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from scenario_gen.files import write_bytes
 from scenario_gen.finding import worst
@@ -13,7 +15,7 @@ from scenario_gen.report.page import environment
 from scenario_gen.report.table import Cell, Column, Ref, Row, Table, of_texts
 from scenario_gen.report.words import name, plural
 from scenario_gen.store.batch import BATCH_PAGE, BatchEntry, BatchRun
-from scenario_gen.store.folder import PAGE
+from scenario_gen.store.folder import PAGE, RUN
 
 CAPTION = (
     "The base scenario of each run. Brackets and ±: 95% Monte Carlo error, which shrinks with more paths; it says "
@@ -28,12 +30,22 @@ def write_batch_page(batch: BatchRun, folder: Path) -> Path:
         StoreError: the disk refuses.
     """
     path = folder / BATCH_PAGE
-    write_bytes(path, batch_page(batch).encode("utf-8"), "folder")
+    write_bytes(path, batch_page(batch, _earlier(batch, folder)).encode("utf-8"), "folder")
     return path
 
 
-def batch_page(batch: BatchRun) -> str:
-    """Return the whole page as HTML."""
+def _earlier(batch: BatchRun, folder: Path) -> list[str]:
+    """Return the run folders beside those of this call: of earlier calls, with other specs."""
+    names = {entry.name for entry in batch.entries}
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in names and (path / RUN).is_file() and (path / PAGE).is_file()
+    )
+
+
+def batch_page(batch: BatchRun, earlier: Sequence[str] = ()) -> str:
+    """Return the whole page as HTML; ``earlier``: folders of runs that were no specs of this call."""
     done = [entry for entry in batch.entries if entry.state in ("done", "finished before")]
     page: str = (
         environment()
@@ -44,6 +56,7 @@ def batch_page(batch: BatchRun) -> str:
             meta=[("Made", batch.created[:16].replace("T", " ") + " UTC"), ("Version", batch.version)],
             tables=batch_tables(batch),
             links=[(name(entry.name, 80), f"{entry.name}/{PAGE}", name(entry.spec, 120)) for entry in done],
+            earlier=[(name(other, 80), f"{quote(other)}/{PAGE}") for other in earlier],
             labels=words.LABELS,
             **plain(),
         )
