@@ -60,6 +60,7 @@ NextBars = Annotated[
 AlsoRecalibrated = Annotated[
     bool, typer.Option("--recalibrate", help="Judge it recalibrated beside as sampled, on the same forecasts.")
 ]
+Compared = Annotated[str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")]
 Adapted = Annotated[
     bool, typer.Option("--adapt", help="With --data: fit the model's heads to bars before each context.")
 ]
@@ -78,9 +79,7 @@ def calibrate(
     horizon: Annotated[int | None, Optional(min=1, max=MAX_CALIBRATED, help="Bars ahead; default: at most 63.")] = None,
     origins: Annotated[int, typer.Option(min=2, max=MAX_ORIGINS, help="Forecasts at most.")] = 60,
     paths: Annotated[int, typer.Option(min=2, max=MAX_ENSEMBLE, help="Paths of each forecast.")] = 199,
-    baselines: Annotated[
-        str, typer.Option(help=f"To compare with, of {', '.join(BASELINES)}; or none.")
-    ] = "bootstrap,fhs",
+    baselines: Compared = "bootstrap,fhs",
     one_step: NextBars = 0,
     recalibrate: AlsoRecalibrated = False,
     seed: Annotated[int | None, Optional(min=0, max=MAX_SEED, help="Of the paths.")] = None,

@@ -222,8 +222,7 @@ def sample(
         block: paths per matrix product; part of what decides the last digits.
         recalibrate: let the generator forecast the past of the candles first, and make up for how it erred. Paths then
             continue the last 256 bars (or ``context_bars``), as such forecasts do.
-        adapt: fit the model's heads to bars before the last window (512 of nano), and keep that where it forecasts
-            better: ``provenance["adaptation"]`` says what came of it.
+        adapt: fit the model's heads to bars before the context; ``provenance["adaptation"]`` says what came of it.
         context_bars: continue these last bars alone; None gives the generator all.
         timestamps: stamps of the generated bars, [horizon]; None takes the calendar's next ones.
 
@@ -234,14 +233,12 @@ def sample(
     Raises:
         ScenarioError: context, model or a setting cannot be used.
     """
-    horizon = whole("horizon", horizon, 1, MAX_HORIZON)
-    paths = whole("paths", paths, 1, MAX_PATHS)
-    block = whole("block", block, 1, MAX_BLOCK)
-    seed = whole("seed", seed, 0, MAX_SEED)
+    horizon, paths = whole("horizon", horizon, 1, MAX_HORIZON), whole("paths", paths, 1, MAX_PATHS)
+    block, seed = whole("block", block, 1, MAX_BLOCK), whole("seed", seed, 0, MAX_SEED)
     candles = history_of(context)
     drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "window": window}
-    made = {"model": model, "tokenizer": tokenizer, **drawing, "device": device, "dtype": dtype, "adapt": adapt}
-    section = named_generator(made)
+    made = {"model": model, "tokenizer": tokenizer, "device": device, "dtype": dtype, "adapt": adapt}
+    section = named_generator({**made, **drawing})
     stamps = _stamps_after(candles, horizon, timestamps)
     generator, candles = _continuing(section, candles, horizon, seed, context_bars, recalibrate=recalibrate)
     return joined(list(sample_blocks(generator, candles, stamps, seed=seed, count=paths, size=block)))
