@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from scenario_gen.files import write_bytes
-from scenario_gen.finding import LIVE_STRATEGY, worst
+from scenario_gen.finding import BAD, LIVE_STRATEGY, worst
 from scenario_gen.live.results import LiveReport, StrategyWatch
 from scenario_gen.live.tables import log_tables, strategy_tables
 from scenario_gen.report import numbers, words
@@ -66,7 +66,7 @@ def live_page(report: LiveReport) -> str:
             watched=watched,
             watched_label=worst(finding.label for finding in LIVE_STRATEGY.of(report.findings)),
             strategies=strategy_tables(report.strategies),
-            findings=[finding for finding in report.findings[1:] if not finding.strategy],
+            findings=[each for each in report.findings[1:] if not each.strategy or each.label in BAD],
             state=_state(report),
             labels=words.LABELS,
             **zoom.scripted("live.js", payload(report)),

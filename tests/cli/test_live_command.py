@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +17,11 @@ from typer.testing import CliRunner
 
 from scenario_gen.cli.app import app
 from scenario_gen.live.log import LoggedForecast, writing
+from scenario_gen.live.step import check_log, live
 from scenario_gen.market import Candles, load_candles
 from tests.live.test_live import made
 
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 name: made
 data: {file: bars.csv, calendar: 24/7}
@@ -21,6 +29,7 @@ generator: {kind: gbm}
 context: 64
 horizon: 5
 paths: 60
+baselines: []
 folder: out
 """
 
@@ -86,3 +95,53 @@ def test_a_mistake_is_told_and_leaves_with_2(words: list[str], expected: str, fo
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert expected in " ".join(result.output.replace("│", " ").split())
+
+
+# as python -m scenario_gen, but interrupts are heard even where the tests run without them, as behind nohup
+FOLLOW = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["scenario-gen", "live", "live.yaml", "--every", "1m", "--quiet"]
+runpy.run_module("scenario_gen", run_name="__main__")
+"""
+
+
+def followed() -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", FOLLOW], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def bars_in(log: Path) -> int:
+    with sqlite3.connect(log) as connection:
+        count: int = connection.execute("SELECT count(*) FROM bars").fetchone()[0]
+    return count
+
+
+def test_an_interrupt_ends_with_130_and_what_was_killed_goes_on_with_no_bar_twice(folder: Path) -> None:
+    log = folder / "out" / "log.sqlite"
+    with followed() as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "page: out/index.html; log: out/log.sqlite\n"  # told at once, into a pipe too
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 130
+    assert check_log(log).logs[0].bars == 200
+    made(201).to_csv("bars.csv", index=False)
+    with followed() as child:
+        while bars_in(log) < 201:
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.kill()  # the bar has just entered; a forecast from it may have or not
+    assert child.returncode == -signal.SIGKILL
+    made(202).to_csv("bars.csv", index=False)
+    reports = [live("live.yaml") for _ in range(2)]
+    assert [report.fresh for report in reports] == [True, False]
+    with sqlite3.connect(log) as connection:
+        stamps = [stamp for (stamp,) in connection.execute("SELECT stamp FROM bars ORDER BY at")]
+        anchors = [
+            at
+            for (at,) in connection.execute(
+                "SELECT at FROM forecasts JOIN generators ON sha = generator WHERE role = 'ours'"
+            )
+        ]
+    assert stamps == [stamp.isoformat() for stamp in made(202)["timestamps"]]
+    assert len(anchors) == len(set(anchors)) in (2, 3)
