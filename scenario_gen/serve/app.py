@@ -7,6 +7,7 @@ and how often :mod:`scenario_gen.serve.gate`'s, and the work is that of :mod:`sc
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ from scenario_gen.errors import ScenarioError, StoreError
 from scenario_gen.serve import web
 from scenario_gen.serve.gate import Gate, RequestRate, answer_of, log_line
 from scenario_gen.serve.guard import Forbidden, Guard, tables
-from scenario_gen.serve.jobs import ENDED, MAX_QUEUED, Job, JobStore, NoSuchJob, NotNow, State, TooManyJobs
+from scenario_gen.serve.jobs import ENDED, MAX_QUEUED, Job, JobStore, Kind, NoSuchJob, NotNow, State, TooManyJobs
 from scenario_gen.serve.keys import SCOPES, Caller, Keys, Scope
 from scenario_gen.serve.listing import ListedRun, list_runs
 from scenario_gen.serve.metrics import ServerMetrics
@@ -36,10 +37,12 @@ from scenario_gen.serve.wire import (
     EVENT,
     PARQUET,
     REFUSED,
+    CalibrationAsked,
     DraftAsked,
     SentCode,
     ServerHealth,
     SpecText,
+    TableAsked,
     ValidAnswer,
     problems_of,
     told_as,
@@ -130,6 +133,30 @@ class Api:
     def submit(self, asked: SpecText) -> Job:
         """Queue the run of a spec; watch it at /api/jobs/ID/events."""
         return self.store.submit(asked.spec, self.guard.read(asked.spec).spec.name)
+
+    def check(self, asked: TableAsked) -> Job:
+        """Queue a check of paths against histories; its report is at /api/jobs/ID/report when it is done."""
+        what = asked.paths if asked.run is None else f"{asked.run}/{asked.paths}"
+        return self._queue("check", f"{Path(what).name} against {', '.join(asked.references)}", asked)
+
+    def calibrate(self, asked: CalibrationAsked) -> Job:
+        """Queue a calibration: a generator forecasts the past of a history; its report is at /api/jobs/ID/report."""
+        return self._queue("calibrate", f"{asked.model} on {asked.data}", asked)
+
+    def _queue(self, kind: Kind, name: str, asked: TableAsked | CalibrationAsked) -> Job:
+        words = asked.words(self.guard)
+        return self.store.submit(asked.model_dump_json(exclude_none=True), name[:120], kind, words)
+
+    def job_report(self, number: JobId) -> dict[str, Any]:
+        """Return what a check or a calibration found, as ``--json`` of its command prints it."""
+        job = self.store.get(number)
+        if job.kind == "run":
+            raise NotNow(f"job {number} is a run", expected="a check or a calibration", fix="read the run by its name")
+        if job.state != "done":
+            fix = "see its error" if job.state == "failed" else "wait for it"
+            raise NotNow(f"job {number} is {job.state}", expected="a check or a calibration that is done", fix=fix)
+        found: dict[str, Any] = json.loads(self.store.answer_path(job).read_text(encoding="utf-8"))
+        return found
 
     def jobs(self, state: State | None = None, most: Annotated[int, Query(ge=1, le=500)] = 100) -> list[Job]:
         """List jobs, the newest first."""
@@ -298,6 +325,9 @@ def _add_routes(app: FastAPI, api: Api) -> None:
         ("GET", "/api/jobs/{number}/events", api.events, read, told_as("text/event-stream", EVENT)),
         ("POST", "/api/jobs/{number}/cancel", api.cancel, run, {}),
         ("POST", "/api/jobs/{number}/resume", api.resume, run, {}),
+        ("GET", "/api/jobs/{number}/report", api.job_report, read, {}),
+        ("POST", "/api/checks", api.check, run, {"status_code": 202}),
+        ("POST", "/api/calibrations", api.calibrate, run, {"status_code": 202}),
         ("POST", "/api/validate", api.validate, read, {}),
         ("POST", "/api/draft", api.draft, read, {}),
         ("GET", "/api/schema/spec", api.spec_schema, [], {}),

@@ -1,4 +1,4 @@
-"""What a spec that came over the wire may name, and what it may cost; which files of the root may be asked for.
+"""What specs, checks and calibrations over the wire may name and cost; which files of the root may be asked for.
 
 Everything is refused that was not allowed: a file, a strategy or a model lies in an allowed folder, links followed; a
 source that asks the network was named when the server was started; a query over files, another place of computing and
@@ -17,7 +17,8 @@ from typing import Any
 
 from scenario_gen.errors import ScenarioError, SpecError, StoreError, StrategyError
 from scenario_gen.files import user_path, write_bytes
-from scenario_gen.generators.sections import NAMED_MODELS
+from scenario_gen.generators.sections import BASELINES, NAMED_MODELS
+from scenario_gen.market.containers import BUILT_IN
 from scenario_gen.market.sources import SOURCES
 from scenario_gen.reading.section import Violations
 from scenario_gen.reading.words import find_file, nearest, shown
@@ -28,6 +29,7 @@ from scenario_gen.spec.loader import LoadedSpec, parse_spec
 SPEC = "spec.yaml"  # what messages call a spec that came over the wire
 HUB = "hub"  # beside the names of sources in ``network``: models may be fetched from the Hugging Face Hub
 MAX_SIMULATED = 200_000_000  # bars of all paths of a spec
+MAX_TABLE = 200_000_000  # bytes of a table that is checked, or of a history
 MAX_CODE = 200_000  # bytes of a strategy
 CODE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,60}\.py")
 RUN_NAME = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~ -]{0,119}")
@@ -103,13 +105,18 @@ class Guard:
         violations.raise_any()
         loaded = parse_spec(text, self.base, SPEC)
         bars = sum(each.paths.count * each.bars.horizon for each in loaded.spec.scenarios)
-        if bars > self.most:
-            raise SpecError(
-                f"{SPEC}: the paths have {bars:,} bars in all",
-                expected=f"at most {self.most:,}, which is what this server takes",
-                fix="lower paths.count or bars.horizon, or run the spec on the command line",
-            )
+        self.refuse_more(bars, f"{SPEC}: ", "lower paths.count or bars.horizon, or run the spec on the command line")
         return loaded
+
+    def refuse_more(self, bars: int, at: str = "", fix: str = "ask for fewer, or run it on the command line") -> None:
+        """Refuse what would simulate more bars than this server takes.
+
+        Raises:
+            SpecError: it would.
+        """
+        if bars > self.most:
+            words = f"{at}the paths have {bars:,} bars in all"
+            raise SpecError(words, expected=f"at most {self.most:,}, which is what this server takes", fix=fix)
 
     def _refusal(self, key: str, value: Any) -> str:
         """Return why a value may not be named here; "" where it may, or where the loader says what is wrong with it."""
@@ -203,6 +210,37 @@ class Guard:
         write_bytes(path, source, "--allow-code")
         return path
 
+    def table(self, name: str) -> Path:
+        """Return a file of paths or bars that may be read: it lies in a folder of data.
+
+        Raises:
+            SpecError: it does not, there is none, or it is larger than is read.
+        """
+        if not self._inside(name, self.data):
+            problem, _, expected = _outside(name, "data", self.data).partition("; expected ")
+            raise SpecError(problem, expected=expected, fix="name a file of a folder of --data")
+        return _readable((Path.cwd() / user_path(name)).resolve(), name)
+
+    def history(self, name: str) -> str:
+        """Return what the command line is to be told of a history: a built-in name, or a file that may be read.
+
+        Raises:
+            SpecError: as :meth:`table`.
+        """
+        return name if name in BUILT_IN else str(self.table(name))
+
+    def model(self, name: str) -> str:
+        """Return a model that may be sampled, as it was named.
+
+        Raises:
+            SpecError: this server does not let it be named.
+        """
+        refused = "" if name in BASELINES else self._refused_model(name)
+        if refused:
+            problem, _, expected = refused.partition("; expected ")
+            raise SpecError(problem, expected=expected)
+        return name
+
     def run_folder(self, name: str) -> Path:
         """Return a run folder of the root.
 
@@ -229,6 +267,19 @@ class Guard:
                 f"run {name} has no file {file[:60]!r}", expected=", ".join(there) or "none", fix="name one of these"
             )
         return path
+
+
+def _readable(path: Path, name: str) -> Path:
+    """Return a file that is there and is not too large."""
+    if not path.is_file():
+        raise SpecError(f"there is no file {shown(name)}", expected="a file", fix="correct the name")
+    if path.stat().st_size > MAX_TABLE:
+        raise SpecError(
+            f"{shown(name)} is larger than {MAX_TABLE // 1_000_000} MB",
+            expected="a table that this server reads",
+            fix="send fewer paths or bars, or read it on the command line",
+        )
+    return path
 
 
 def tables(folder: Path) -> list[Path]:

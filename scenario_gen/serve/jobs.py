@@ -1,22 +1,23 @@
-"""Jobs: runs that were asked for, kept in SQLite, each worked on in a process of its own, and never lost.
+"""Jobs: runs, checks and calibrations, kept in SQLite, each worked on in a process of its own, and never lost.
 
     root/NAME-ID/             the run folder of a job
     root/.jobs/jobs.sqlite    the jobs; every change is on the disk before it is answered
-    root/.jobs/ID.yaml        the spec, as it came
-    root/.jobs/ID.log         what the run wrote on standard error
-    root/.jobs/ID.json        its answer, as ``run --json`` prints it
+    root/.jobs/ID.yaml        the spec, as it came; of a check or a calibration the words of its command line
+    root/.jobs/ID.log         what its process wrote on standard error
+    root/.jobs/ID.json        its answer, as ``run --json``, ``check --json`` or ``calibrate --json`` prints it
 
-Several processes may submit to one root, and one alone works on it. A job's process is ``scenario-gen run``, whose
-folder resumes: after a kill of the job or of the server it goes on at its last whole block, to the same bits. Knows
-nothing of HTTP, nor of what a spec may name.
+Several processes may submit to one root, and one alone works on it. The process of a run is ``scenario-gen run``,
+whose folder resumes: after a kill of the job or of the server it goes on at its last whole block, to the same bits;
+checks and calibrations begin again. Knows nothing of HTTP, nor of what a spec may name.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from scenario_gen.errors import StoreError
 from scenario_gen.files import disk_trouble, safe_name, write_bytes
 from scenario_gen.finding import Label
 
+Kind = Literal["run", "check", "calibrate"]  # which command works on it
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 JOBS = ".jobs"  # below the root
@@ -47,14 +49,17 @@ class NotNow(StoreError):  # noqa: N818  a name that callers agreed on
 
 
 class Job(BaseModel):
-    """A run that was asked for."""
+    """A run, a check or a calibration that was asked for."""
 
     id: str = Field(description="of the job", examples=["20261130-101500-3f9c2a"])
-    kind: Literal["run"] = Field(default="run", description="what is done")
-    name: str = Field(description="of the spec", examples=["quickstart"])
-    state: State = Field(default="queued", description="done: the run finished, whatever its verdict says")
-    spec: str = Field(description="the YAML, as it came")
-    folder: str = Field(description="name of the run below the root", examples=["quickstart-20261130-101500-3f9c2a"])
+    kind: Kind = Field(default="run", description="what is done")
+    name: str = Field(description="of the spec; or what is checked or calibrated", examples=["quickstart"])
+    state: State = Field(default="queued", description="done: it finished, whatever its verdict says")
+    spec: str = Field(description="what was asked: the YAML, as it came; or what a check or a calibration is of")
+    folder: str = Field(
+        description='name of the run below the root; "" where it leaves none',
+        examples=["quickstart-20261130-101500-3f9c2a"],
+    )
     made: datetime = Field(description="when it was asked for, UTC")
     begun: datetime | None = Field(default=None, description="when its last attempt began, UTC")
     ended: datetime | None = Field(default=None, description="UTC")
@@ -63,9 +68,9 @@ class Job(BaseModel):
     done: int = Field(default=0, description="steps of that stage that are done, told at its quarters")
     total: int = Field(default=0, description="steps of that stage")
     note: str = Field(default="", description="the last line that the run told")
-    exit_code: int | None = Field(default=None, description="of scenario-gen run: 0, 2, 3 a limit, 4 looks ahead")
+    exit_code: int | None = Field(default=None, description="0, 2 a mistake, 3 a limit, 4 looks ahead or fails")
     error: str = Field(default="", description="why it failed, in the words of the command line")
-    verdict: Label | None = Field(default=None, description="worst label of its findings; null before it is done")
+    verdict: Label | None = Field(default=None, description="worst label of what it found; null before it is done")
 
 
 class JobStore:
@@ -118,15 +123,17 @@ class JobStore:
         return self.folder / f"{job.id}.json"
 
     def run_path(self, job: Job) -> Path:
-        """Return the run folder of a job."""
-        return self.root / job.folder
+        """Return the run folder of a job; where it leaves none, a folder that is its own while it is at work."""
+        return self.root / job.folder if job.folder else self.folder / job.id
 
-    def submit(self, spec: str, name: str) -> Job:
-        """Queue a run; it is on the disk when this returns.
+    def submit(self, spec: str, name: str, kind: Kind = "run", words: Sequence[str] = ()) -> Job:
+        """Queue a job; it is on the disk when this returns.
 
         Args:
             spec: YAML that was found valid.
-            name: of the spec.
+            name: of the spec, or of what is checked or calibrated.
+            kind: what is to be done.
+            words: of a check or a calibration the command line after its name, which was found harmless.
 
         Raises:
             TooManyJobs: as many as may wait do.
@@ -134,10 +141,12 @@ class JobStore:
         """
         now = datetime.now(UTC)
         number = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        job = Job(id=number, name=name, spec=spec, folder=f"{safe_name(name)}-{number}", made=now)
+        folder = f"{safe_name(name)}-{number}" if kind == "run" else ""
+        job = Job(id=number, kind=kind, name=name, spec=spec, folder=folder, made=now)
+        kept = spec if kind == "run" else json.dumps(list(words))
         with self._change() as database:
             self._refuse_full(database)
-            write_bytes(self.spec_path(job), spec.encode("utf-8", "surrogatepass"), "root")
+            write_bytes(self.spec_path(job), kept.encode("utf-8", "surrogatepass"), "root")
             row = (job.id, job.state, job.model_dump_json())
             database.execute("insert into jobs (id, state, body) values (?, ?, ?)", row)
         return job

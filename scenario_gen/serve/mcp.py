@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ToolAnnotations
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope as AsgiScope, Send
 
-from scenario_gen.errors import ScenarioError, StoreError
-from scenario_gen.finding import worst
+from scenario_gen.errors import ScenarioError, SpecError, StoreError
+from scenario_gen.reading.words import shown
+from scenario_gen.serve import told
 from scenario_gen.serve.app import TOOLS, Api, require
-from scenario_gen.serve.gate import MAX_BODY
 from scenario_gen.serve.jobs import Job
 from scenario_gen.serve.keys import EVERYBODY, Caller, Scope
 from scenario_gen.serve.listing import ListedRun
-from scenario_gen.serve.wire import DraftAsked, SpecText, ValidAnswer
+from scenario_gen.serve.wire import CalibrationAsked, DraftAsked, SpecText, TableAsked, ValidAnswer
 from scenario_gen.stress.search import crises
 from scenario_gen.values import encode
 from scenario_gen.version import VERSION
@@ -38,13 +39,14 @@ ABOUT = (
     "Synthetic market scenarios for stress testing backtests. Draft or write a spec, validate it, run it as a job, "
     "poll the job, then read findings and figures. Never quote a figure without its interval [low, high] and the "
     "verdict of its run: FAIL or WARN means that the paths, or the strategy, should not be trusted as they are. "
-    "explain_finding says what a finding means. Intervals are Monte Carlo errors of these paths; they say nothing of "
+    "explain_finding says what a finding means. check_paths and calibrate are jobs too, whose findings read_report "
+    "tells. Intervals are Monte Carlo errors of these paths; they say nothing of "
     "whether the paths are right."
 )
 READ: Scope = "read"
 RUN: Scope = "run"
-LEVELS = ("0.05", "0.5", "0.95")  # quantiles that are told
 Explain = Callable[[str], Sequence[Any]]  # answers dataclasses
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 _CALLER: ContextVar[Caller] = ContextVar("caller")  # of the request over HTTP that is answered
@@ -65,19 +67,22 @@ def create_tools(api: Api, explain: Explain, caller: Callable[[], Caller] = lamb
     reading: tuple[Callable[..., Any], ...] = (
         tools.draft_spec, tools.validate_spec, tools.list_jobs, tools.read_job, tools.list_runs, tools.read_findings,
         tools.read_figures, tools.explain_finding, tools.list_strategies, tools.list_crises,
+        tools.read_report,
     )  # fmt: skip
-    running: tuple[Callable[..., Any], ...] = (tools.start_run, tools.cancel_job, tools.resume_job)
+    running: tuple[Callable[..., Any], ...] = (
+        tools.start_run, tools.check_paths, tools.calibrate, tools.cancel_job, tools.resume_job,
+    )  # fmt: skip
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     runs = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
     for listed, scope, hints in ((reading, READ, reads), (running, RUN, runs)):
         for tool in listed:
-            server.tool(structured_output=True, annotations=hints)(_told(tool, scope, caller, ToolError))
+            server.tool(structured_output=True, annotations=hints)(_scoped(tool, scope, caller, ToolError))
     for address, kind, resource in (
         ("scenario-gen://schema/spec", "application/json", tools.spec_schema),
         ("scenario-gen://runs/{name}/report", "text/html", tools.report),
         ("scenario-gen://runs/{name}/result", "application/json", tools.result),
     ):
-        server.resource(address, mime_type=kind)(_told(resource, READ, caller, ResourceError))
+        server.resource(address, mime_type=kind)(_scoped(resource, READ, caller, ResourceError))
     return server
 
 
@@ -91,7 +96,6 @@ def create_tools_app(api: Api, explain: Explain) -> Starlette:
         streamable_http_path=TOOLS,
         json_response=True,
         stateless_http=True,
-        max_request_body_size=MAX_BODY,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the gate's
     )
     app.user_middleware.append(Middleware(_KnownCaller))
@@ -110,20 +114,20 @@ class _KnownCaller:
         await self._app(scope, receive, send)
 
 
-def _told(
+def _scoped(
     asked: Callable[..., Any], scope: Scope, caller: Callable[[], Caller], refusal: type[Exception]
 ) -> Callable[..., Any]:
     """Return a tool or a resource that asks for a scope, and whose refusals are those of the command line."""
 
     @wraps(asked)
-    def told(*args: Any, **given: Any) -> Any:
+    def scoped(*args: Any, **given: Any) -> Any:
         try:
             require(caller(), scope)
             return asked(*args, **given)
         except ScenarioError as error:
             raise refusal(str(error)) from None
 
-    return told
+    return scoped
 
 
 class _Tools:
@@ -149,10 +153,11 @@ class _Tools:
 
         source: sp500, nasdaq or one that this server may ask; strategies: each as file.py:Class.
         """
-        asked = DraftAsked(
-            name=name, source=source, end=end, generator=generator, paths=paths, context=context, horizon=horizon
-        )
-        return self.api.draft(asked if strategies is None else asked.model_copy(update={"strategies": strategies}))
+        given = {
+            "name": name, "source": source, "end": end, "generator": generator, "paths": paths, "context": context,
+            "horizon": horizon, "strategies": strategies,
+        }  # fmt: skip
+        return self.api.draft(_asked(DraftAsked, given))
 
     def validate_spec(self, spec: str) -> ValidAnswer:
         """Check a spec (YAML text) without running it: what it would run, or every mistake with its line and field."""
@@ -178,6 +183,62 @@ class _Tools:
         """Queue a job again that failed or was cancelled; it goes on where it stopped."""
         return self.api.store.resume(job)
 
+    # --- checks and calibrations ---
+
+    def check_paths(
+        self,
+        paths: str,
+        references: list[str] | None = None,
+        run: str | None = None,
+        context_end: str | None = None,
+        resamples_history: bool = False,
+        seed: int = 0,
+    ) -> Job:
+        """Queue a check of paths of any generator: valid candles, stylized facts, copies; then read_report of the job.
+
+        paths: a Parquet or CSV file in a data folder of this server, with path, timestamp, open, high, low, close; or,
+        with run, its paths/SCENARIO.parquet, which paths: {keep: paths} in its spec leaves. references: sp500, nasdaq
+        or a file, as NAME=HISTORY for each of several assets. resamples_history: a bootstrap of the reference.
+        """
+        given = {
+            "paths": paths, "references": references, "run": run, "context_end": context_end,
+            "resamples_history": resamples_history, "seed": seed,
+        }  # fmt: skip
+        return self.api.check(_asked(TableAsked, given))
+
+    def calibrate(
+        self,
+        data: str = "sp500",
+        model: str = "nano",
+        temperature: float | str = 1.0,
+        top_p: float | str = 1.0,
+        end: str | None = None,
+        context: int = 256,
+        horizon: int | None = None,
+        origins: int = 60,
+        paths: int = 199,
+        baselines: list[str] | None = None,
+        one_step: int = 0,
+        recalibrate: bool = False,
+        seed: int = 0,
+    ) -> Job:
+        """Queue a calibration: a generator forecasts the past, and what came is ranked; then read_report of the job.
+
+        data: sp500, nasdaq or a file in a data folder. model: nano, mini, small, base or a simpler generator such as
+        fhs. temperature, top_p: a number or auto. origins: forecasts at most; below 30 nothing is judged. baselines:
+        bootstrap and fhs by default. one_step: forecasts of the next bar's value at risk; 100 judge the 5 % level.
+        """
+        given = {
+            "data": data, "model": model, "temperature": temperature, "top_p": top_p, "end": end, "context": context,
+            "horizon": horizon, "origins": origins, "paths": paths, "baselines": baselines, "one_step": one_step,
+            "recalibrate": recalibrate, "seed": seed,
+        }  # fmt: skip
+        return self.api.calibrate(_asked(CalibrationAsked, given))
+
+    def read_report(self, job: str) -> dict[str, Any]:
+        """Return what a check or a calibration found: verdicts and reasons, then figures with their 95 % intervals."""
+        return {"job": job, **told.report(self.api.job_report(job))}
+
     # --- runs ---
 
     def list_runs(self) -> list[ListedRun]:
@@ -188,7 +249,7 @@ class _Tools:
         """Return the findings of a run, the verdict first; label: only FAIL, WARN, INCONCLUSIVE, UNTESTABLE or PASS."""
         known = self._run(run)
         chosen = [each for each in known["findings"] if label is None or each["label"] == label.upper()]
-        return {**_verdict(known), "findings": chosen}
+        return {**told.verdict(known), "findings": chosen}
 
     def read_figures(self, run: str, scenario: str | None = None, strategy: str | None = None) -> dict[str, Any]:
         """Return every strategy's figures in each scenario, each with its 95 % interval, below the verdict of the run.
@@ -197,7 +258,7 @@ class _Tools:
         """
         known = self._run(run)
         rows = [
-            {"scenario": part["name"], "paths": part["paths"], **_figures(each)}
+            {"scenario": part["name"], "paths": part["paths"], **told.figures(each)}
             for part in known["scenarios"]
             if scenario in (None, part["name"])
             for each in part["strategies"]
@@ -206,7 +267,7 @@ class _Tools:
         if not rows:
             names = ", ".join(part["name"] for part in known["scenarios"])
             raise StoreError(f"run {run} has no such figures", expected=f"a scenario of {names}, and a strategy of it")
-        return {**_verdict(known), "intervals": "95 %, Monte Carlo", "figures": rows}
+        return {**told.verdict(known), "intervals": "95 %, Monte Carlo", "figures": rows}
 
     def explain_finding(self, finding: str) -> dict[str, Any]:
         """Say what a finding (by its name) means, how it is computed, how often it errs and what to do."""
@@ -254,37 +315,18 @@ class _Tools:
         return known
 
 
-def _verdict(run: Mapping[str, Any]) -> dict[str, Any]:
-    labels = [finding["label"] for finding in run["findings"]]
-    return {
-        "run": run["name"],
-        "verdict": worst(labels, "UNTESTABLE"),
-        "failing": [finding["name"] for finding in run["findings"] if finding["label"] == "FAIL"],
-    }
+def _asked(model: type[Asked], given: dict[str, Any]) -> Asked:
+    """Return what was asked for, where it keeps to its bounds; None is what the other way of asking takes by itself.
 
-
-def _figures(strategy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a strategy, every one with its interval, or why there is none."""
-    metrics = {
-        each["metric"]: {
-            "mean": _with_error(each["mean"]),
-            **{f"p{100 * float(level):g}": _with_error(each["quantiles"][level]) for level in LEVELS},
-        }
-        for each in strategy["metrics"]
-    }
-    return {
-        "strategy": strategy["name"],
-        "params": strategy["params"],
-        "probability_of_loss": _with_error(strategy["probability_of_loss"]),
-        "cvar": {level: _with_error(each) for level, each in strategy["cvar"].items()},
-        "metrics": metrics,
-    }
-
-
-def _with_error(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    if estimate["value"] is None:
-        return {"value": None, "why": estimate["reason"]}
-    return {key: estimate[key] for key in ("value", "low", "high", "n")}
+    Raises:
+        SpecError: it does not.
+    """
+    try:
+        return model.model_validate({key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SpecError(f"{where[:60]} is {shown(first['input'])}", expected=first["msg"].lower()) from None
 
 
 def _classes(file: Path) -> list[str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from scenario_gen.errors import ScenarioError
+from scenario_gen.errors import ScenarioError, SpecError
+from scenario_gen.generators.sections import BASELINES
+from scenario_gen.reading.words import nearest, one_of, shown
 from scenario_gen.reading.yaml import MAX_BYTES
-from scenario_gen.serve.guard import SPEC
+from scenario_gen.serve.guard import SPEC, Guard
 from scenario_gen.spec.loader import LoadedSpec
+from scenario_gen.spec.models import MAX_CALIBRATED, MAX_CONTEXT, MAX_ENSEMBLE, MAX_NEXT_BARS, MAX_ORIGINS, MAX_SEED
 from scenario_gen.version import VERSION
 
 EXAMPLE = """\
@@ -23,6 +27,8 @@ generator: {kind: bootstrap}
 strategies:
   - use: strategies/buy_and_hold.py:BuyAndHold
 """
+LONGEST = 63  # bars ahead of a calibration that names none
+_ASSET = re.compile(r"(?P<name>[\w.^][\w.^ -]{0,39})=(?P<history>.+)")
 _MISTAKE = re.compile(rf"{re.escape(SPEC)}(?::(?P<line>\d+))?: (?:(?P<field>[\w.\[\]-]+): )?(?P<words>.*)", re.DOTALL)
 
 Named = Annotated[str, Field(min_length=1)]
@@ -55,6 +61,89 @@ class DraftAsked(_Model):
     strategies: list[Named] = Field(
         default=["strategies/buy_and_hold.py:BuyAndHold"], min_length=1, max_length=20, description="file.py:Class"
     )
+
+
+class TableAsked(_Model):
+    """Paths that are to be checked."""
+
+    paths: str = Field(max_length=400, description="a Parquet or CSV file in a folder of data; or, with run, a table")
+    run: str | None = Field(default=None, max_length=120, description="whose table: one that paths.keep: paths wrote")
+    references: list[str] = Field(
+        default=["sp500"], min_length=1, max_length=20, description="histories; NAME=HISTORY for each of several assets"
+    )
+    context_end: str | None = Field(default=None, max_length=40, description="last bar before the paths")
+    resamples_history: bool = Field(default=False, description="a bootstrap: the copy test is shown and not judged")
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+
+    def words(self, guard: Guard) -> list[str]:
+        """Return the command line after ``check``; every file on it may be read.
+
+        Raises:
+            ScenarioError: a file may not.
+        """
+        table = guard.table(self.paths) if self.run is None else guard.run_file(self.run, self.paths)
+        options = [f"--reference={_reference(text, guard)}" for text in self.references]
+        options += [] if self.context_end is None else [f"--context-end={_moment(self.context_end)}"]
+        options += ["--resamples-history"] if self.resamples_history else []
+        return [*options, f"--seed={self.seed}", "--", str(table)]
+
+
+class CalibrationAsked(_Model):
+    """A generator that is to forecast the past of a history."""
+
+    data: str = Field(default="sp500", max_length=400, description="sp500, nasdaq, or a file in a folder of data")
+    model: str = Field(default="nano", max_length=400, description="a Kronos model, or a simpler generator")
+    temperature: float | Literal["auto"] = 1.0
+    top_p: float | Literal["auto"] = 1.0
+    end: str | None = Field(default=None, max_length=20, description="last day to look at", examples=["2017-06-30"])
+    context: int = Field(default=256, ge=32, le=MAX_CONTEXT)
+    horizon: int | None = Field(default=None, ge=1, le=MAX_CALIBRATED, description="default: at most 63")
+    origins: int = Field(default=60, ge=2, le=MAX_ORIGINS, description="forecasts at most; 30 are judged")
+    paths: int = Field(default=199, ge=2, le=MAX_ENSEMBLE, description="of each forecast")
+    baselines: list[str] = Field(default=["bootstrap", "fhs"], max_length=20)
+    one_step: int = Field(default=0, ge=0, le=MAX_NEXT_BARS, description="forecasts of the next bar's value at risk")
+    recalibrate: bool = False
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+
+    def words(self, guard: Guard) -> list[str]:
+        """Return the command line after ``calibrate``; every file and model on it may be used.
+
+        Raises:
+            ScenarioError: one may not, a baseline is none, or more bars would be simulated than this server takes.
+        """
+        for kind in self.baselines:
+            if kind not in BASELINES:
+                raise SpecError(f"got the baseline {shown(kind)}{nearest(kind, BASELINES)}", expected=one_of(BASELINES))
+        guard.refuse_more(self.paths * (self.origins * (self.horizon or LONGEST) + self.one_step) * self.generators)
+        given = {
+            "data": guard.history(self.data), "model": guard.model(self.model), "temperature": self.temperature,
+            "top-p": self.top_p, "end": self.end and _moment(self.end), "context": self.context,
+            "horizon": self.horizon,
+            "origins": self.origins, "paths": self.paths, "baselines": ",".join(self.baselines) or "none",
+            "one-step": self.one_step, "seed": self.seed,
+        }  # fmt: skip
+        options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        return [*options, *(["--recalibrate"] if self.recalibrate else [])]
+
+    @property
+    def generators(self) -> int:
+        """How many generators forecast."""
+        return 1 + self.recalibrate + len(self.baselines)
+
+
+def _moment(text: str) -> str:
+    """Return a moment as it was given; refuse here what the command line would refuse in the job."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise SpecError(f"got the moment {shown(text)}", expected="a day such as 2017-06-30") from None
+    return text
+
+
+def _reference(text: str, guard: Guard) -> str:
+    """Return a history for the command line, behind the name of its asset where it has one."""
+    named = _ASSET.fullmatch(text)
+    return f"{named['name']}={guard.history(named['history'])}" if named else guard.history(text)
 
 
 class Mistake(BaseModel):

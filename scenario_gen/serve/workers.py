@@ -31,7 +31,7 @@ MAX_ATTEMPTS = 3  # of a job whose process is killed from outside
 POLL = 0.2  # seconds between looks at a job
 PATIENCE = 60.0  # seconds for the process of a killed server to let go of a folder
 MAX_ERROR = 4000  # characters
-DONE = (0, 3, 4)  # exit codes of a run that finished: as it should, with a limit breached, with a strategy that peeks
+DONE = (0, 3, 4)  # exit codes of what finished: as it should, with a limit breached, with what peeks or fails
 _STEPS = re.compile(r"(?P<stage>.+): (?P<done>\d+) of (?P<total>\d+)(?: in [\d.]+ s)?")
 
 # What a job's process runs: the command line, in a process that ends when its standard input does.
@@ -95,7 +95,10 @@ class JobWorkers:
     def command(self, job: Job) -> list[str]:
         """Return the command line of a job's process, which ends when its standard input does."""
         spec, run = self.store.spec_path(job), self.store.run_path(job)
-        return [sys.executable, "-P", "-c", WATCHED, "run", str(spec), "--folder", str(run), "--json"]
+        words = [str(spec), "--folder", str(run)]
+        if job.kind != "run":
+            words = json.loads(spec.read_text(encoding="utf-8"))
+        return [sys.executable, "-P", "-c", WATCHED, job.kind, "--json", *words]
 
     def _work(self) -> None:
         while not self._ending.is_set():
@@ -173,14 +176,17 @@ class JobWorkers:
             shown = mistake.replace(str(self.store.spec_path(job)), "spec.yaml")
             for folder in (self.store.run_path(job), self.store.root):
                 shown = shown.replace(f"{folder}{os.sep}", "").replace(str(folder), job.folder)
+            shown = shown.replace(f"{self.place}{os.sep}", "")
             self._end(job, state="failed", error=shown[-MAX_ERROR:], exit_code=code)
 
     def _end(self, job: Job, **changes: Any) -> None:
         self.store.update(job.id, only="running", ended=datetime.now(UTC), **changes)
 
     def _verdict(self, job: Job) -> Label:
-        """Return the worst label of a finished run."""
+        """Return the worst label of what a job found."""
         answer = json.loads(self.store.answer_path(job).read_text(encoding="utf-8"))
+        if job.kind != "run":
+            return worst(answer["verdicts"].values(), "UNTESTABLE")
         return worst((finding["label"] for finding in answer["findings"]), "UNTESTABLE")
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from scenario_gen.cli.explain import named
+from scenario_gen.finding import worst
+from scenario_gen.market import load_candles
 from scenario_gen.serve.app import Api, ServerSettings, create_app
 from scenario_gen.serve.guard import Guard
 from scenario_gen.serve.keys import Keys
@@ -65,6 +67,12 @@ def test_mistakes_of_a_spec_are_told_by_line_and_a_draft_is_valid(server: Any) -
         ("start_run", {"spec": TINY.replace("strategies/buy", "/etc/buy")}, "spec.yaml:8: strategies[BuyAndHold].use"),
         ("start_run", {"spec": TINY.replace("source: sp500", "file: /etc/passwd")}, "data.file"),
         ("list_crises", {"history": "/etc/passwd"}, "sp500 or nasdaq"),
+        ("check_paths", {"paths": "/etc/passwd"}, "not among the data"),
+        ("check_paths", {"paths": "x", "references": []}, "references is an empty list"),
+        ("calibrate", {"paths": 1}, "paths is 1\n  expected: input should be greater than or equal to 2"),
+        ("calibrate", {"temperature": "hot"}, "temperature.float is 'hot'"),
+        ("draft_spec", {"name": "x" * 61}, "name is "),
+        ("read_report", {"job": "../x"}, "there is no job"),
         ("explain_finding", {"finding": "nonsense"}, "nonsense"),
     ],
 )
@@ -87,6 +95,27 @@ def test_a_finding_is_explained_and_strategies_and_crises_are_listed(server: Any
     assert explained["explanations"][0]["name"] == "calibration"
     assert any(each.endswith("buy_and_hold.py:BuyAndHold") for each in strategies["result"])
     assert "dotcom_break" in {each["id"] for each in crises["result"]}
+
+
+def test_every_figure_of_a_check_and_a_calibration_is_told_with_its_interval_or_why_there_is_none() -> None:
+    import scenario_gen as sg
+    from scenario_gen.serve.told import report
+    from scenario_gen.values import encode
+
+    history = load_candles("sp500", end="2010-06-30")
+    paths = sg.sample(history.rows(0, len(history) - 1), model="bootstrap", horizon=40, paths=24, seed=1)
+    checked = report(encode(sg.check(paths, history, resamples_history=True)))
+    ranked = report(encode(sg.calibrate(history, model="fhs", horizon=5, origins=30, paths=19, baselines=["gbm"])))
+    assert (checked["verdict"], ranked["verdict"]) == (worst(checked["verdicts"].values(), ""), "FAIL")
+    assert "calibration" in ranked["failing"]
+    told = [each["difference"] for each in checked["facts"]] + [
+        each["mean_rank"] for each in ranked["generator"]["ranks"]
+    ]
+    assert len(told) > 20
+    for each in told:
+        assert each["why"] if each["value"] is None else each["low"] <= each["value"] <= each["high"]
+    assert all(each["low"] <= each["share"] <= each["high"] for each in ranked["generator"]["bands"])
+    assert {each["baseline"] for each in ranked["generator"]["skills"]} == {ranked["baselines"][0]["name"]}
 
 
 def test_a_spec_is_run_over_stdio_and_no_figure_comes_without_its_error_or_the_verdict(tmp_path: Path) -> None:
@@ -261,4 +290,5 @@ def test_hostile_bodies_are_refused(listening: tuple[str, dict[str, str]], body:
     head = {"Authorization": f"Bearer {keys['run']}", "Accept": "application/json", "Content-Type": "application/json"}
     answer = httpx.post(address, content=body, headers=head, timeout=20, verify=False)
     assert (answer.status_code, "Traceback" in answer.text) == (status, False)
-    assert httpx.get(address, headers=head, timeout=20, verify=False).status_code == 405  # it lives
+    lives = httpx.get(address, headers=head, timeout=20, verify=False)
+    assert lives.status_code == 405  # nothing is streamed unasked
