@@ -1496,4 +1496,25 @@ BUGS: tuple[Bug, ...] = (
         "market/sources/test_sources.py",
         ("a key stands in a message", 'text.replace(secret, "***")', "text.replace(secret, secret)"),
     ),
+    *bugs_of(
+        "serve/mcp.py",
+        "serve/test_mcp.py",
+        ("a tool asks nobody for a scope", "require(caller(), scope)", "require(EVERYBODY, scope)"),
+    ),
+    *bugs_of(
+        "serve/wire.py",
+        "serve/test_wire.py",
+        ("the bars of baselines cost nothing", "+ self.one_step) * self.generators", "+ self.one_step)"),
+        (
+            "a name at the end is taken for an option",
+            'f"--seed={self.seed}", "--", str(table)',
+            'f"--seed={self.seed}", table.name',
+        ),
+    ),
+    *bugs_of(
+        "serve/guard.py",
+        "serve/test_wire.py",
+        ("a history of a check may lie anywhere", "else str(self.table(name))", "else str(user_path(name))"),
+        ("a table of any size is read", "if path.stat().st_size > MAX_TABLE:", "if path.stat().st_size < 0:"),
+    ),
 )
