@@ -153,7 +153,7 @@ class Api:
         if job.kind == "run":
             raise NotNow(f"job {number} is a run", expected="a check or a calibration", fix="read the run by its name")
         if job.state != "done":
-            fix = "see its error" if job.state == "failed" else "wait for it"
+            fix = {"failed": "see its error", "cancelled": "resume it"}.get(job.state, "wait for it")
             raise NotNow(f"job {number} is {job.state}", expected="a check or a calibration that is done", fix=fix)
         found: dict[str, Any] = json.loads(self.store.answer_path(job).read_text(encoding="utf-8"))
         return found

@@ -40,15 +40,13 @@ ABOUT = (
     "poll the job, then read findings and figures. Never quote a figure without its interval [low, high] and the "
     "verdict of its run: FAIL or WARN means that the paths, or the strategy, should not be trusted as they are. "
     "explain_finding says what a finding means. check_paths and calibrate are jobs too, whose findings read_report "
-    "tells. Intervals are Monte Carlo errors of these paths; they say nothing of "
-    "whether the paths are right."
+    "tells. Intervals of figures are Monte Carlo errors of these paths; they say nothing of whether the paths are "
+    "right."
 )
 READ: Scope = "read"
 RUN: Scope = "run"
 Explain = Callable[[str], Sequence[Any]]  # answers dataclasses
 Asked = TypeVar("Asked", bound=BaseModel)
-
-
 _CALLER: ContextVar[Caller] = ContextVar("caller")  # of the request over HTTP that is answered
 
 
@@ -66,8 +64,7 @@ def create_tools(api: Api, explain: Explain, caller: Callable[[], Caller] = lamb
     )
     reading: tuple[Callable[..., Any], ...] = (
         tools.draft_spec, tools.validate_spec, tools.list_jobs, tools.read_job, tools.list_runs, tools.read_findings,
-        tools.read_figures, tools.explain_finding, tools.list_strategies, tools.list_crises,
-        tools.read_report,
+        tools.read_figures, tools.read_report, tools.explain_finding, tools.list_strategies, tools.list_crises,
     )  # fmt: skip
     running: tuple[Callable[..., Any], ...] = (
         tools.start_run, tools.check_paths, tools.calibrate, tools.cancel_job, tools.resume_job,

@@ -1,4 +1,4 @@
-"""What a model is told of a run, a check or a calibration: out of their JSON, a page at most.
+"""What a model is told of a run, a check or a calibration: out of their JSON, as much as it can weigh.
 
 Owns that the verdict stands above every figure, and that no figure comes without its interval, its range or its test,
 or else why there is none. Lists of paths, windows and forecasts stay in the report. Computes nothing.

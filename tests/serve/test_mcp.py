@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import serve_hostile
 from scenario_gen.cli.explain import named
 from scenario_gen.finding import worst
 from scenario_gen.market import load_candles
@@ -272,6 +273,35 @@ def test_a_request_without_a_key_or_from_elsewhere_gets_nothing(
     answer = httpx.post(address, content=json.dumps(begin), headers={**head, **changes}, timeout=20, verify=False)
     assert answer.status_code == status
     assert ("serverInfo" in answer.text) == (status == 200)
+
+
+def test_hostile_arguments_are_refused_in_words_and_leave_nothing(listening: tuple[str, dict[str, str]]) -> None:
+    address, keys = listening
+
+    async def said(client: Any) -> Any:
+        return [
+            await client.call_tool(tool, given)
+            for name in serve_hostile.NAMES
+            for tool, given in (
+                ("cancel_job", {"job": name}),
+                ("check_paths", {"paths": name}),
+                ("check_paths", {"paths": f"paths/{name}.parquet", "run": name}),
+                ("calibrate", {"data": name}),
+                ("calibrate", {"model": name, "baselines": [name]}),
+                ("start_run", {"spec": name}),
+                (name, {}),
+            )
+        ]
+
+    for answer in over_http(address, keys["run"], said):
+        told = words_of(answer)
+        assert told and "Traceback" not in told and "root:x:" not in told
+        assert not told.endswith(("cancel_job", "check_paths", "calibrate", "start_run"))  # what a crash is told as
+
+    async def jobs(client: Any) -> Any:
+        return (await client.call_tool("list_jobs", {})).structured_content["result"]
+
+    assert {job["name"] for job in over_http(address, keys["read"], jobs)} <= {"tiny"}
 
 
 @pytest.mark.parametrize(
