@@ -23,8 +23,8 @@ NAMES = (
     "<script>",
 )  # fmt: skip
 ROUTES = (
-    "/api/jobs/{}", "/api/jobs/{}/events", "/api/runs/{}/report", "/api/runs/{}/result", "/api/runs/x/files/{}", "/{}",
-    "/web/{}",
+    "/api/jobs/{}", "/api/jobs/{}/events", "/api/jobs/{}/report", "/api/runs/{}/report", "/api/runs/{}/result",
+    "/api/runs/x/files/{}", "/{}", "/web/{}",
 )  # fmt: skip
 SPECS = (
     "", "{", "- 1", "a: *b", "!!python/object/apply:os.system ['id']", "[" * 500, "x: " + "9" * 5000, "\x00",
