@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenario_gen.cli.manners import AsJson, Optional, say, say_json
+from scenario_gen.cli.manners import AsJson, Optional, command_line, say, say_json
 from scenario_gen.errors import ScenarioError, SpecError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _serve(
     from scenario_gen.serve.keys import Keys
 
     keyed, count = bool(Keys(guard.root)), workers or cores()
-    _refuse_open(host, keyed)
+    _refuse_open(host, guard.root, keyed)
     settings = ServerSettings(guard, count, queue, LOOPBACK | names, rate, max(1, round(4 * rate)))
     with _listening(host, port) as sock:
         shown = f"[{host}]" if ":" in host else host
@@ -148,7 +148,7 @@ def need_extra(extra: str, *packages: str) -> None:
             )
 
 
-def _refuse_open(host: str, keyed: bool) -> None:
+def _refuse_open(host: str, root: Path, keyed: bool) -> None:
     """Refuse an address that other machines reach where nobody needs a key.
 
     Raises:
@@ -162,7 +162,7 @@ def _refuse_open(host: str, keyed: bool) -> None:
         raise SpecError(
             f"--host {host} can be reached from other machines, and this root has no keys",
             expected="127.0.0.1, or a root with keys",
-            fix="make a key first: scenario-gen serve --root ... --make-key NAME",
+            fix=f"make a key, then begin again: {command_line('serve', root=root, **{'make-key': 'NAME'})}",
         )
 
 

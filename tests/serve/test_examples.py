@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from scenario_gen.cli.app import app
 
@@ -60,6 +62,27 @@ def test_systemd_understands_the_units(tmp_path: Path):
     assert judged.returncode == 0, judged.stderr
     about_ours = [line for line in judged.stderr.splitlines() if str(tmp_path) in line]
     assert about_ours == []
+
+
+def test_the_first_start_of_the_container_goes_as_its_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without a daemon: its command is refused in a new volume, its line makes a key, and then the command serves."""
+    text = CONTAINER.read_text(encoding="utf-8")
+    told = re.findall(
+        r"^#   podman run --rm (?:-p \S+ )?-v scenario-runs:/runs scenario-gen ?(.*)$", text, re.MULTILINE
+    )
+    (command,) = re.findall(r'^CMD (\["serve".*\])$', text, re.MULTILINE)
+    assert told[1:] == [""]  # the image's own command
+    keyed, started = ([word.replace("/runs", str(tmp_path)) for word in words] for words in
+                      (shlex.split(told[0]), json.loads(command)))  # fmt: skip
+    served: list[str] = []
+    monkeypatch.setattr("scenario_gen.cli.serve._run", lambda settings, sock: served.append(sock.getsockname()[0]))
+    started[started.index("8000")] = "0"
+    refused = CliRunner().invoke(app, started)
+    assert (refused.exit_code, served) == (2, [])
+    assert f"scenario-gen serve --root {tmp_path} --make-key NAME" in refused.stderr
+    assert CliRunner().invoke(app, keyed).stdout.startswith("sg_")
+    assert CliRunner().invoke(app, started).exit_code == 0
+    assert served == ["0.0.0.0"]
 
 
 def test_the_container_runs_as_a_plain_user_and_takes_only_files_of_the_repository():
