@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ TOLD = "reading ...\nreading: 1 of 1 in 0.1 s\nspec.yaml:3: bars: wrong"
 WRONG = f"import sys; print({TOLD!r}, file=sys.stderr); sys.exit(2)"
 FINE = 'print(\'{"findings": [{"label": "PASS"}, {"label": "WARN"}]}\')'
 BREACHED = f"{FINE}; raise SystemExit(3)"
+BLOCKS = 10
+TEN_BLOCKS = TINY.replace("count: 4", f"count: {BLOCKS}").replace("block: 2", "block: 1")
 KILLED = "import os; os.kill(os.getpid(), 9)"
 
 
@@ -149,22 +152,45 @@ with JobWorkers(JobStore(Path(sys.argv[1])), 1):
 """
 
 
-def test_a_job_goes_on_after_the_server_was_killed_and_comes_to_the_same_bits(tmp_path: Path) -> None:
-    """The one test with real runs in processes: a kill -9 between two blocks, then a run that nothing disturbed."""
+class Killing(JobWorkers):
+    """Workers that kill the process of a job (-9) as soon as it has a whole block more than before, once."""
+
+    victim = ""
+
+    def _watch(self, job: Job, process: subprocess.Popen[bytes]) -> int | None:
+        if job.id == self.victim and job.attempts == 1:
+            before = len(blocks_of(self.store, job))
+            until(lambda: len(blocks_of(self.store, job)) > before or process.poll() is not None, 120)
+            process.kill()
+        return super()._watch(job, process)
+
+
+def blocks_of(store: JobStore, job: Job) -> dict[str, Any]:
+    """Return the hashes of the whole blocks of a job."""
+    done = store.run_path(job).glob("blocks/*/*/done.json")
+    return {path.parent.name: json.loads(path.read_text())["files"] for path in done}
+
+
+def test_a_job_comes_to_the_same_bits_after_a_kill_of_its_server_and_one_of_its_own_process(tmp_path: Path) -> None:
+    """The one test with real runs in processes: each kill -9 between two blocks, and a run that nothing disturbed."""
     store = JobStore(tmp_path)
-    job = store.submit(TINY, "tiny")
+    job = store.submit(TEN_BLOCKS, "tiny")
     command = [sys.executable, "-c", SERVER, str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(command, cwd=REPOSITORY, env=env) as server:
-        blocks = store.run_path(job) / "blocks"
-        until(lambda: any(blocks.glob("*/*/done.json")))
+        until(lambda: len(blocks_of(store, job)) > 0, 120)
         server.send_signal(signal.SIGKILL)
     assert store.get(job.id).state == "running"
-    undisturbed = store.submit(TINY, "tiny")
-    with JobWorkers(store, 2, REPOSITORY):
-        until(lambda: store.counts()["done"] == 2)
+    undisturbed = store.submit(TEN_BLOCKS, "tiny")
+    killing = Killing(store, 2, REPOSITORY)
+    killing.victim = job.id
+    with killing:
+        until(lambda: store.counts()["done"] == 2, 240)
+    assert store.get(job.id).attempts == 2
     ours, other = store.run_path(job), store.run_path(undisturbed)
     for table in ("metrics.parquet", "candles.parquet"):
         assert (ours / table).read_bytes() == (other / table).read_bytes()
+    assert len(blocks_of(store, job)) == BLOCKS
+    assert blocks_of(store, job) == blocks_of(store, undisturbed)
     assert json.loads((ours / "run.json").read_text())["name"] == "tiny"
     assert store.get(job.id).verdict is not None
