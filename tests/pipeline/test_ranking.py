@@ -253,6 +253,7 @@ def test_the_sharpe_of_paths_is_their_mean_over_their_deviation() -> None:
         ({"universe": {"folder": "a", "provider_uri": "b"}}, "expected one of provider_uri, folder and files"),
         ({"portfolio": {"top": 3, "drop": 4}}, "expected to exchange at most the top"),
         ({"generator": {"kind": "kronoss"}}, "kronoss"),
+        ({"generator": {"kind": "kronos", "adapt": True}}, "a ranking adapts no generator"),
         ({"horizont": 3}, "horizon"),
         ({"portfolio": {"stamp_dutty": 0.1}}, "stamp_duty"),
     ],

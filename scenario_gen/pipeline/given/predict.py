@@ -270,6 +270,8 @@ def _warnings(generator: Generator, raw: PathSet, context: int) -> Iterator[str]
         yield overlap.reason
     if (seen := raw.provenance.get("context_bars", context)) < context:
         yield f"the model's window holds the last {seen} of the {context} bars of context"
+    if (adaptation := raw.provenance.get("adaptation")) is not None:
+        yield adaptation["in_words"]
     for finding in edge_finding("", raw.provenance, len(raw)):
         if finding.label != "PASS":
             yield finding.measured

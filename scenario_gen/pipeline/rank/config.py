@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from scenario_gen.errors import SpecError
 from scenario_gen.execute.section import Execute
 from scenario_gen.files import user_path
-from scenario_gen.generators.sections import GeneratorSection, written_generator
+from scenario_gen.generators.sections import GeneratorSection, KronosGenerator, written_generator
 from scenario_gen.joint.section import MAX_ASSETS, Joint
 from scenario_gen.market.section import Moment
 from scenario_gen.reading.section import Section, Violations
@@ -219,6 +219,8 @@ def _assemble(document: Document, text: str, base: Path) -> RankConfig:
     if {"name", "universe"} <= {*ours}:
         settings = violations.section(RankSettings, ours, lambda where: where)
     generator = written_generator(values.get("generator", {}), violations, "a ranking")
+    if isinstance(generator, KronosGenerator) and generator.adapt:  # what is kept of so many fits stands nowhere
+        violations.add(("generator", "adapt"), "a ranking adapts no generator; expected it left out")
     violations.raise_any()
     if settings is None or generator is None:
         raise AssertionError("a config was refused without a reason")
