@@ -1517,4 +1517,15 @@ BUGS: tuple[Bug, ...] = (
         ("a history of a check may lie anywhere", "else str(self.table(name))", "else str(user_path(name))"),
         ("a table of any size is read", "if path.stat().st_size > MAX_TABLE:", "if path.stat().st_size < 0:"),
     ),
+    *bugs_of(
+        "generators/adapted.py",
+        "generators/test_adapted.py",
+        ("a context teaches the heads", "stop = stop_before(len(history), window)", "stop = len(history)"),
+        (
+            "heads are judged by what they know",
+            "seen.rows < cut, seen.starts >= cut",
+            "seen.rows < cut, seen.rows < cut",
+        ),
+        ("heads are fitted on top of a later fit", "plain = self.plain or self.checkpoint", "plain = self.checkpoint"),
+    ),
 )

@@ -164,6 +164,8 @@ def test_every_forecast_is_fitted_to_bars_before_its_own_context(tiny_checkpoint
     assert isinstance(inside, AdaptedPaths)
     assert inside.adaptation is not None
     assert inside.adaptation.bars == 2432
+    alone = _adapted(_elsewhere(tiny_checkpoint), tied.rows(0, 2500)).checkpoint.model.head
+    assert torch.equal(inside.checkpoint.model.head.proj_s2.weight, alone.proj_s2.weight)
     settings = Settings(context=40, horizon=10, paths=20, origins=4, stride=500, baselines=())
     notes = calibrate(adapted, tied, settings).notes
     assert any("2 of 4 had the 2,048 that it takes" in note for note in notes), notes
