@@ -123,13 +123,20 @@ def test_every_notebook_is_a_page_with_its_pictures(site: Path) -> None:
         assert page.count('src="data:image/png;base64,') == pictures > 0, notebook.stem
 
 
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All notebooks with new outputs, each of a kernel of its own; one process asks them all."""
+    folder = tmp_path_factory.mktemp("executed")
+    command = [sys.executable, str(NOTEBOOKS[0].parent / "execute.py"), "--into", str(folder)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return folder
+
+
 @needs_kernel
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
-def test_a_notebook_raises_nothing_and_shows_what_is_stored_in_it(notebook: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(notebook.parent / "execute.py"), "--into", str(tmp_path), notebook.stem]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    assert _shown(tmp_path / notebook.name) == _shown(notebook)
+def test_a_notebook_raises_nothing_and_shows_what_is_stored_in_it(notebook: Path, executed: Path) -> None:
+    assert _shown(executed / notebook.name) == _shown(notebook)
 
 
 def test_notebooks_are_small_and_name_no_place_of_a_machine() -> None:

@@ -55,8 +55,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which the wheel alone was installed."""
     target = tmp_path_factory.mktemp("installed")
-    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
-    call([*words, *map(str, built.glob("*.whl"))], target)
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    call([*words, "--target", str(target), *map(str, built.glob("*.whl"))], target)
     return target
 
 

@@ -122,7 +122,7 @@ def test_a_run_on_processes_that_was_killed_goes_on_to_the_bits_of_one_that_was_
     (tmp_path / "wait").touch()
     monkeypatch.setenv("WAIT_WHILE", str(tmp_path / "wait"))
     (tmp_path / "trial.yaml").write_text(SPEC.format(seed=3, folder=tmp_path / "run").replace("seed", "block: 1, seed"))
-    words = [sys.executable, "-m", "scenario_gen", "run", str(tmp_path / "trial.yaml"), "--on", "processes:2", "-q"]
+    words = [sys.executable, "-m", "scenario_gen", "run", str(tmp_path / "trial.yaml"), "--on", "processes:1", "-q"]
     with subprocess.Popen(words, cwd=ROOT) as live:
         until = time.monotonic() + 240
         while not [*(tmp_path / "run").glob("blocks/*/*/done.json")] and live.poll() is None:

@@ -158,7 +158,7 @@ def test_workers_share_what_is_left() -> None:
     assert "take 3.6 to 6.4 minutes more" in heard.notes[0]  # 19 x 60 s / 4 x .75 to 1.35
 
 
-@pytest.mark.parametrize("on", [None, "processes:2"])
+@pytest.mark.parametrize("on", [None, "processes:1"])
 def test_the_stages_of_a_run_are_those_that_it_listens_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str | None
 ) -> None:

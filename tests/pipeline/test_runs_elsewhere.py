@@ -180,11 +180,9 @@ def _same(folder: Path, other: Path) -> None:
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_on_processes_is_that_of_one_process_to_the_bit(
-    workers: int, here: Path, strategy: Path, tmp_path: Path
-) -> None:
-    sg.run(_spec(tmp_path / "run", strategy), on=f"processes:{workers}")
+def test_a_run_on_processes_is_that_of_one_process_to_the_bit(here: Path, strategy: Path, tmp_path: Path) -> None:
+    """Of two workers here; of one, which is killed with its run, in tests/cli/test_processes.py; of three below."""
+    sg.run(_spec(tmp_path / "run", strategy), on="processes:2")
     _same(tmp_path / "run", here)
 
 
