@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -12,13 +13,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "scenario_gen").rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LONGEST_FILE, LONGEST_FUNCTION = 420, 60  # lines
 MOST_IN_A_ROOM = {"pipeline": 10}  # files beside its rooms: the story of a run stays on one screen
 CLASSES_OF_ONE_NAME = 3  # pairs at most: Block of a transformer and of paths, Scale of features and of numbers
 MOST_FILES = 400
 MOST_IMPORTS = 0.07  # of all lines
 VAGUE = {"one", "found", "told"}  # a parameter or field bears its type's noun
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """Return the parsed files: once it is asked, and not wherever tests are collected."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kept() -> Iterator[None]:
+    """Let go of a million nodes after these tests: every later search for garbage would walk over them."""
+    yield
+    trees.cache_clear()
 
 
 def module_of(path: Path) -> str:
@@ -33,7 +46,7 @@ MODULES = {module_of(path): path for path in FILES}
 def imports_of(path: Path) -> set[str]:
     """Return the modules of this package that a file knows: also those in functions, and those for type checkers."""
     wanted = set()
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(trees()[path]):
         for name in node.names if isinstance(node, ast.ImportFrom) else ():
             whole = f"{node.module}.{name.name}"
             wanted.add(whole if whole in MODULES else str(node.module))
@@ -41,7 +54,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
@@ -64,7 +77,7 @@ def test_imports_are_a_small_part_of_the_text():
     lines = [path.read_text(encoding="utf-8").count("\n") for path in FILES]
     imports = [
         node.end_lineno - node.lineno + 1
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
@@ -81,7 +94,7 @@ def test_files_and_functions_can_be_taken_in():
 
 def test_a_class_name_stands_once():
     homes = defaultdict(list)
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(str(path.relative_to(ROOT)))
@@ -98,7 +111,7 @@ def test_parameters_and_fields_bear_their_nouns():
     ]
     vague += [
         f"{path.relative_to(ROOT)}:{field.lineno} {node.name}.{field.target.id}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
         for field in node.body

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 
 from scenario_gen.stats.contrast import dispersion_of_pits, hac_mean, location_of_pits
 
 
 def test_errors_are_newey_wests() -> None:
+    import statsmodels.api as sm  # .6 s, which no other test needs
+
     rng = np.random.default_rng(3)
     x = 0.3 + np.convolve(rng.standard_normal(62), [1, 0.6, 0.3], "valid")
     ours = hac_mean(x)

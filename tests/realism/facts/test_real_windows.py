@@ -9,6 +9,8 @@ dv_logsd, where the log spread of log volume changes, as defined, is -1.75.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy.linalg import block_diag
@@ -199,12 +201,13 @@ def part_of(bars: BarArrays, rows: slice) -> BarArrays:
     ],
 )
 def test_gaussian_walks_have_the_values_of_the_table(name: str, value: float, digit: float) -> None:
-    walks = path_statistics(WALKS, facts=[name])[name]
+    walks = path_statistics(gaussian_walks(), facts=[name])[name]
     error = walks.std() / np.sqrt(len(walks))
     assert walks.mean() == pytest.approx(value, abs=digit / 2 + 4 * error)
 
 
-def gaussian_walks(paths: int) -> BarArrays:
+@cache
+def gaussian_walks(paths: int = 4000) -> BarArrays:
     """Walks with candles from 78 steps a bar, as a session of five-minute bars has."""
     steps = 0.001 * np.random.default_rng(2).standard_normal((paths, T, 78)).cumsum(axis=2)
     body = steps[:, :, -1]
@@ -213,11 +216,8 @@ def gaussian_walks(paths: int) -> BarArrays:
     return from_parts(np.zeros_like(body), body, up, down)
 
 
-WALKS = gaussian_walks(4000)
-
-
 def test_ranges_of_78_steps_fall_short_of_brownian_ones_by_the_measured_amount() -> None:
-    ratio = path_statistics(WALKS, facts=["logPK_oc"])["logPK_oc"]
+    ratio = path_statistics(gaussian_walks(), facts=["logPK_oc"])["logPK_oc"]
     assert ratio.mean() == pytest.approx(-0.135, abs=0.0005 + 4 * ratio.std() / np.sqrt(len(ratio)))
 
 
