@@ -6,6 +6,11 @@ Bars are those of a file, or of a made hourly market that never closes (Student'
 volatility that wanders); each is taken as if it had just come, by the very step that ``scenario-gen live`` makes, and
 every log is kept in a temporary folder. Prints Markdown: by generator, bars, evidence, after how many bars the alarm
 came, coverage of the 80 % band of the next bar, and the CRPS beside the bootstrap.
+
+    python -m benchmarks.live_replay --promises 200 [--horizon 24]
+
+Strategies on a Brownian motion, whose forecasts are those of a Brownian motion: how many of so many promises, one after
+the other, are called outside or drifting, where they are right, and where trades that come cost more than promised.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import pandas as pd
 from scenario_gen.live import step as steps
 from scenario_gen.live.config import LiveConfig, load_live
 from scenario_gen.live.log import writing
-from scenario_gen.live.results import LiveReport
+from scenario_gen.live.results import Course, LiveReport
 from scenario_gen.market import Candles, load_candles
 from scenario_gen.progress import SilentProgress
 
@@ -34,6 +39,27 @@ HEAD = (
     "| CRPS of the next bar less the bootstrap's |"
 )
 AS_IT_IS: dict[str, float] = {}
+WATCHED = (
+    ("strategies/buy_and_hold.py:BuyAndHold", {}),
+    ("strategies/sma_cross.py:SmaCross", {"fast": 5, "slow": 20}),
+    ("strategies/rsi_reversion.py:RsiReversion", {}),
+    ("costly.py:Costly", {}),
+)
+FEES, HELD_BARS, HOUR = "10bp", 1000, 0.005  # of promises; their context; deviation of an hour
+COSTLY = """
+from dataclasses import dataclass
+import numpy as np
+import pandas as pd
+from scenario_gen.backtest import Signals
+
+@dataclass(frozen=True)
+class Costly:
+    def signals(self, bars):
+        turns = np.arange(len(bars))[:, None] % 2 == 0
+        buys = np.broadcast_to(turns | (bars.close.shape[1] > 1), bars.close.shape)  # in turns where it is what came
+        buys = pd.DataFrame(buys, bars.close.index, bars.close.columns)
+        return Signals(entries=buys, exits=~buys)
+"""
 CASES = (("as it is", AS_IT_IS), ("volatility x1.6", {"volatility": 1.6}), ("volatility x.6", {"volatility": 0.6}))
 
 
@@ -96,6 +122,64 @@ def row_of(name: str, report: LiveReport) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def brownian(count: int, seed: int = 30) -> pd.DataFrame:
+    """Return hourly bars of a Brownian motion without drift, of sixty steps each."""
+    within = HOUR / np.sqrt(60) * np.random.default_rng(seed).standard_normal((count, 60))
+    path = 100 * np.exp(np.cumsum(within).reshape(count, 60))
+    opens = np.concatenate(([100.0], path[:-1, -1]))
+    columns = {
+        "open": opens,
+        "high": np.maximum(opens, path.max(axis=1)),
+        "low": np.minimum(opens, path.min(axis=1)),
+        "close": path[:, -1],
+    }
+    return pd.DataFrame({"timestamps": pd.date_range("2026-01-01", periods=count, freq="h", tz="UTC"), **columns})
+
+
+def held_promises(promises: int, horizon: int, folder: Path) -> tuple[LiveReport, Mapping[str, list[Course]]]:
+    """Let so many promises come and pass; return the last report, and each strategy's course at the end of each."""
+    (folder / "costly.py").write_text(COSTLY, encoding="utf-8")
+    config = load_live(
+        {
+            "name": "promises",
+            "data": {"source": "sp500"},  # whose bars are never read
+            "generator": {"kind": "gbm"},
+            "context": HELD_BARS,
+            "horizon": horizon,
+            "paths": 199,
+            "baselines": [],
+            "broker": {"fees": FEES},
+            "strategies": [{"use": use.replace("costly", f"{folder}/costly"), "params": of} for use, of in WATCHED],
+            "folder": str(folder / "out"),
+        }
+    )
+    history = load_candles(brownian(HELD_BARS + promises * horizon), name="Brownian motion", calendar="24/7")
+    courses: dict[str, list[Course]] = {}
+    with writing(config.log) as log:
+        for last in range(HELD_BARS, len(history) + 1, horizon):
+            report = _step(config, history.rows(0, last), log)
+            for each in report.strategies if last > HELD_BARS else ():
+                courses.setdefault(each.strategy, []).append(each.course)
+    return report, courses
+
+
+def promises_table(promises: int, horizon: int) -> str:
+    """Return how the strategies fared as Markdown."""
+    with tempfile.TemporaryDirectory() as folder:
+        report, courses = held_promises(promises, horizon, Path(folder))
+    heads = ("strategy", "promises", "outside", "drifting", "first called after", "evidence at most", "ranks lean")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for each in report.strategies:
+        seen = courses[each.strategy]
+        called = next((at + 1 for at, course in enumerate(seen) if course in ("outside", "drifting")), None)
+        cells = (
+            each.strategy, each.finished, seen.count("outside"), seen.count("drifting"), called or "never",
+            f"{each.evidence:.3g}", each.direction or "even",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Replay every generator and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -104,7 +188,11 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--paths", type=int, default=199)
     parser.add_argument("--horizon", type=int, default=24)
+    parser.add_argument("--promises", type=int, help="of strategies, one after the other, in place of generators")
     options = parser.parse_args()
+    if options.promises:
+        print(promises_table(options.promises, options.horizon))
+        return
     history = load_candles(options.data or made_bars(SEEN + options.bars), calendar="24/7")
     history = history.context(min(len(history), SEEN + options.bars))
     print(f"{history.name}: {options.bars} bars from {history.timestamps[-options.bars]}\n\n{HEAD}\n|{'---|' * 8}")

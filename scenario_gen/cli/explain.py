@@ -180,10 +180,15 @@ def _of_check(check: Check) -> Explanation:
         words["means"],
         words["how"],
         check.band,
-        f"{EXIT_CODES[check.gate]} where it fails, of {LEAVING[check.gate]}" if check.gate else "",
+        f"{EXIT_CODES[check.gate]} where it fails, of {_leaving(check.key, check.gate)}" if check.gate else "",
         _in_order(words["then"]),
         [rate for of, rate in _measured() if of == check.key],
     )
+
+
+def _leaving(key: str, gate: Gate) -> str:
+    """Return the commands whose exit code a check moves."""
+    return "live --check" if key.startswith("live_") else LEAVING[gate]
 
 
 def _of_group(group: Group) -> Explanation:

@@ -302,4 +302,5 @@ def test_a_mistake_in_a_config_is_told_with_its_field(wrong: dict[str, Any], wor
 def test_the_shipped_config_can_be_read() -> None:
     config = load_live(Path(__file__).parents[2] / "scenarios" / "live" / "bitcoin.yaml")
     assert config.data.symbol == "BTC/USDT"
+    assert [use.display_name for use in config.strategies] == ["SmaCross"]
     assert (seconds_of("5m"), seconds_of("1d")) == (300, 86_400)
