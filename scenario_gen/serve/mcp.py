@@ -246,7 +246,7 @@ class _Tools:
         """Return the findings of a run, the verdict first; label: only FAIL, WARN, INCONCLUSIVE, UNTESTABLE or PASS."""
         known = self._run(run)
         chosen = [each for each in known["findings"] if label is None or each["label"] == label.upper()]
-        return {**told.verdict(known), "findings": chosen}
+        return {**told.verdict(run, known), "findings": chosen}
 
     def read_figures(self, run: str, scenario: str | None = None, strategy: str | None = None) -> dict[str, Any]:
         """Return every strategy's figures in each scenario, each with its 95 % interval, below the verdict of the run.
@@ -264,7 +264,7 @@ class _Tools:
         if not rows:
             names = ", ".join(part["name"] for part in known["scenarios"])
             raise StoreError(f"run {run} has no such figures", expected=f"a scenario of {names}, and a strategy of it")
-        return {**told.verdict(known), "intervals": "95 %, Monte Carlo", "figures": rows}
+        return {**told.verdict(run, known), "intervals": "95 %, Monte Carlo", "figures": rows}
 
     def explain_finding(self, finding: str) -> dict[str, Any]:
         """Say what a finding (by its name) means, how it is computed, how often it errs and what to do."""

@@ -18,11 +18,11 @@ Told = dict[str, Any]
 # --- A run ---
 
 
-def verdict(run: Mapping[str, Any]) -> Told:
-    """Return the verdict of a run (run.json) and the findings that fail."""
+def verdict(name: str, run: Mapping[str, Any]) -> Told:
+    """Return the verdict of a run (run.json), by the name that tools take, and the findings that fail."""
     labels = [finding["label"] for finding in run["findings"]]
     return {
-        "run": run["name"],
+        "run": name,
         "verdict": worst(labels, "UNTESTABLE"),
         "failing": [finding["name"] for finding in run["findings"] if finding["label"] == "FAIL"],
     }

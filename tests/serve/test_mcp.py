@@ -145,6 +145,7 @@ def test_a_spec_is_run_over_stdio_and_no_figure_comes_without_its_error_or_the_v
     job, findings, figures, page = talk(place, said)
     assert (job["state"], job["error"]) == ("done", "")
     assert findings["verdict"] == figures["verdict"] == job["verdict"]
+    assert findings["run"] == figures["run"] == job["folder"]  # the name that the tools take, and not the spec's
     kept = json.loads((tmp_path / job["folder"] / "run.json").read_text(encoding="utf-8"))
     assert findings["findings"] == kept["findings"]
     (row,) = figures["figures"]
