@@ -1,8 +1,4 @@
-"""What an evaluation of a checkpoint finds: the figures of a group of origins, from the numbers of single ones.
-
-On one day all equities fall together: origins of one span of time are one cluster, not many witnesses, and errors of
-means are computed from spans.
-"""
+"""What an evaluation of a checkpoint finds: figures of groups of origins and of series, from single origins'."""
 
 from __future__ import annotations
 
@@ -12,28 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scenario_gen.finding import Label
+from scenario_gen.forecasts.checkpoint_facts import FACTS, RANKED, FactMean, RankedFact, judge_ranks, worst_of
 from scenario_gen.forecasts.origins import SeriesOrigin, Stretch
-from scenario_gen.stats.means import neighbours
-from scenario_gen.stats.ranks import DM_LAG, LEVELS
-
-Floats = NDArray[np.float64]
+from scenario_gen.forecasts.spans import Spans
+from scenario_gen.stats.estimate import Floats
+from scenario_gen.stats.ranks import LEVELS
 
 HORIZON = 60  # bars ahead, and from one origin to the next
 STEPS = (1, 5, 20, HORIZON)  # bars over which returns are judged
 RETURNS = tuple(f"return_{step}" for step in STEPS)
 JUDGED = (*RETURNS, "log_volatility", "max_drawdown")
-FACTS = (
-    "acf_abs_1_5",
-    "acf_rng_1_5",
-    "acf_rng_6_20",
-    "lev_rng_1_5",
-    "lev_abs_1_10",
-    "vol_rng_corr",
-    "vol_acf_1_5",
-    "Lkurt",
-    "absr_rng_corr",
-    "acf_r_1",
-)
 RULES = (
     "not finite (V1)",
     "price of zero or less (V2)",
@@ -42,11 +27,6 @@ RULES = (
     "volume negative or missing (V4)",
 )
 ALL = "all"
-METHOD = (
-    "Driscoll and Kraay 1998 within each frequency: differences are summed over all series in one span of 60 bars, "
-    f"spans are allowed to depend on each other up to lag {DM_LAG} (Newey and West 1987; never less than the plain "
-    "variance); frequencies count as independent"
-)
 
 
 @dataclass(frozen=True)
@@ -62,13 +42,15 @@ class Seen:
     broken: Floats  # share of raw bars that break each rule [R], and any of them
     dropped: float  # share of paths that no repair could save and that were left out
     facts: Floats  # mean over paths of each fact [K]; NaN where it cannot be measured
+    # of each ranked fact, the rank of what came and by how much more paths have no value [F, 2]; NaN where untestable
+    ranks: Floats
 
     @classmethod
     def nothing(cls) -> Seen:
         """Return what stands for a forecast that a baseline could not make: numbers that no mean counts."""
         judged, steps = np.full(len(JUDGED), np.nan), np.full(len(STEPS), np.nan)
         broken, facts = np.full(len(RULES) + 1, np.nan), np.full(len(FACTS), np.nan)
-        return cls(judged, judged, steps, np.nan, broken, np.nan, facts)
+        return cls(judged, judged, steps, np.nan, broken, np.nan, facts, np.full((len(RANKED), 2), np.nan))
 
 
 @dataclass(frozen=True)
@@ -84,17 +66,6 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class FactMean:
-    """One stylized fact: its mean over the real windows and over the paths of the same origins."""
-
-    id: str  # of the fact, as ``scenario-gen check`` knows it
-    real: float  # mean over real windows
-    generated: float  # mean over origins of the mean over paths
-    error: float  # clustered standard error of their difference
-    origins: int  # where both could be measured
-
-
-@dataclass(frozen=True)
 class Versus:
     """Diebold and Mariano's comparison with a baseline on the same origins."""
 
@@ -102,6 +73,8 @@ class Versus:
     baseline: str  # name
     skill: float  # 1 - ours / theirs; above 0 ours is better
     t: float  # of the mean difference ours - theirs, clustered; below -2 ours is surely better
+    series: int  # that both could be scored on
+    better: int  # of these, where the mean CRPS of ours is the lower
 
 
 @dataclass(frozen=True)
@@ -119,6 +92,8 @@ class GeneratorScores:
     dropped: float  # share of paths that no repair could save
     facts: list[FactMean]  # stylized facts beside the real windows'
     versus: list[Versus]  # against each baseline; empty for baselines
+    ranked: list[RankedFact]  # every fact of the checks by the rank of what came (mode A)
+    groups: Mapping[str, Label]  # the worst label of each group of facts
 
     @classmethod
     def unscored(cls, name: str, temperature: float | None) -> GeneratorScores:
@@ -127,7 +102,7 @@ class GeneratorScores:
         judged = [Judgement(of, nan, nan, nan, nan, dict.fromkeys(map("{:g}".format, LEVELS), nan)) for of in JUDGED]
         facts = [FactMean(of, nan, nan, nan, 0) for of in FACTS]
         drift = dict.fromkeys(map(str, STEPS), nan)
-        return cls(name, temperature, 0, judged, nan, drift, dict.fromkeys(RULES, nan), nan, nan, facts, [])
+        return cls(name, temperature, 0, judged, nan, drift, dict.fromkeys(RULES, nan), nan, nan, facts, [], [], {})
 
     def of(self, functional: str) -> Judgement:
         """Return what was found of one judged number."""
@@ -149,6 +124,22 @@ class GroupEvaluation:
 
 
 @dataclass(frozen=True)
+class SeriesScores:
+    """The judged generator on the origins of one series, and the CRPS of those it is compared with."""
+
+    name: str  # of the series
+    asset_class: str
+    frequency: str
+    origins: int  # how many
+    crps: Mapping[str, Mapping[str, float]]  # of each generator the mean fair CRPS of each judged number
+    coverage: Mapping[str, float]  # of each judged number, share of origins inside the central 90 % band
+    volatility_ratio: float  # median over origins of the median path's realised volatility over what was realised
+    bad_bars: float  # share of raw bars that break any candle rule
+    facts: list[FactMean]  # stylized facts beside the real windows'
+    groups: Mapping[str, Label]  # the worst label of each group of facts (mode A)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A whole evaluation."""
 
@@ -162,53 +153,10 @@ class Evaluation:
     trained_until: str  # last date of the training data; "" where it is not recorded
     pooled: GroupEvaluation  # all origins
     groups: list[GroupEvaluation]  # by asset class and frequency, and by asset class where it has several frequencies
+    series: list[SeriesScores]  # one by one, in the order of the data
     method: str  # of the errors and t values
     notes: list[str]  # what a reader must know besides
     seconds: float  # that it took
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean with its clustered error."""
-
-    mean: float  # of all values that are numbers
-    error: float  # its standard error; NaN with fewer than two clusters
-    clusters: int  # spans of time that the values come from
-
-    @property
-    def t(self) -> float:
-        """Mean over error; 0 where the values are all zero."""
-        if self.error > 0:
-            return self.mean / self.error
-        return 0.0 if self.mean == 0 else float("nan")
-
-
-def clustered_mean(values: NDArray[np.float64], clusters: NDArray[np.int64], frequencies: NDArray[np.str_]) -> Mean:
-    """Return the mean of values [J] with the error that METHOD describes; NaN values are left out.
-
-    Driscoll and Kraay 1998, "Consistent covariance matrix estimation with spatially dependent panel data".
-
-    Args:
-        values: one per origin.
-        clusters: number of the span of time that each origin lies in.
-        frequencies: of the origins: numbers of spans compare within one frequency only.
-    """
-    known = np.isfinite(values)
-    values, clusters, frequencies = values[known], clusters[known], frequencies[known]
-    if not len(values):
-        return Mean(float("nan"), float("nan"), 0)
-    off = values - values.mean()
-    variance, count = 0.0, 0  # of the sum of all values, over frequencies
-    for frequency in np.unique(frequencies):
-        rows = frequencies == frequency
-        _, place = np.unique(clusters[rows], return_inverse=True)
-        sums = np.asarray(np.bincount(place, weights=off[rows]), dtype=np.float64)  # [span], in the order of time
-        variance += float(sums @ sums) + max(neighbours(sums, DM_LAG), 0.0)  # of a sum whose mean is taken as 0
-        count += len(sums)
-    if count < 2:
-        return Mean(float(values.mean()), float("nan"), count)
-    small = count / (count - 1)
-    return Mean(float(values.mean()), float(np.sqrt(variance * small)) / len(values), count)
 
 
 @dataclass(frozen=True)
@@ -229,17 +177,9 @@ class GeneratorRows:
         """Return one number, or one row of numbers, per origin [J, ...]."""
         return np.array([getattr(one, name) for one in self.seen])
 
-
-@dataclass(frozen=True)
-class Spans:
-    """Where a group's origins stand in time."""
-
-    clusters: NDArray[np.int64]  # [J] number of the span of time
-    frequencies: NDArray[np.str_]  # [J]
-
-    def mean(self, values: Floats) -> Mean:
-        """Return the mean of values [J] with its clustered error."""
-        return clustered_mean(values, self.clusters, self.frequencies)
+    def at(self, places: Sequence[int]) -> GeneratorRows:
+        """Return what was seen at these origins."""
+        return GeneratorRows(self.name, self.temperature, self.is_baseline, [self.seen[place] for place in places])
 
 
 def summarise(
@@ -256,7 +196,7 @@ def summarise(
         stretches: histories.
         origins: [J].
         columns: of every generator, on the same origins.
-        real_facts: [J, K].
+        real_facts: of the real windows [J, K].
         asset_class: whose origins; or all.
         frequency: whose origins; or all.
     """
@@ -267,8 +207,9 @@ def summarise(
         and frequency in (ALL, stretches[one.stretch].frequency)
     ]
     mine = [origins[place] for place in chosen]
-    spans = Spans(np.array([one.cluster for one in mine]), np.array([stretches[one.stretch].frequency for one in mine]))
-    parts = [GeneratorRows(c.name, c.temperature, c.is_baseline, [c.seen[place] for place in chosen]) for c in columns]
+    spans = _spans(stretches, mine)
+    owners = np.array([one.stretch for one in mine])
+    parts = [column.at(chosen) for column in columns]
     stamps = [stretches[one.stretch].candles.timestamps for one in mine]
     return GroupEvaluation(
         asset_class=asset_class,
@@ -278,16 +219,66 @@ def summarise(
         clusters=len({(one.cluster, f) for one, f in zip(mine, spans.frequencies, strict=True)}),
         first=min(s[one.row] for s, one in zip(stamps, mine, strict=True)).isoformat(),
         last=max(s[one.row + HORIZON - 1] for s, one in zip(stamps, mine, strict=True)).isoformat(),
-        generators=[_scores(part, parts, spans, real_facts[chosen]) for part in parts],
+        generators=[_scores(part, parts, spans, owners, real_facts[chosen]) for part in parts],
     )
 
 
-def _scores(own: GeneratorRows, columns: Sequence[GeneratorRows], spans: Spans, real_facts: Floats) -> GeneratorScores:
+def summarise_series(
+    stretches: Sequence[Stretch], origins: Sequence[SeriesOrigin], columns: Sequence[GeneratorRows], real_facts: Floats
+) -> list[SeriesScores]:
+    """Return the figures of every series that has an origin; arguments as of :func:`summarise`."""
+    rows: dict[int, list[int]] = {}
+    for place, at in enumerate(origins):
+        rows.setdefault(at.stretch, []).append(place)
+    return [
+        _series(stretches[number], [column.at(places) for column in columns], spans, real_facts[places])
+        for number, places in sorted(rows.items())
+        for spans in [_spans(stretches, [origins[place] for place in places])]
+    ]
+
+
+def _series(stretch: Stretch, columns: Sequence[GeneratorRows], spans: Spans, real_facts: Floats) -> SeriesScores:
+    ours = columns[0]
+    inside = np.abs(ours.stack("pits") - 0.5) <= 0.45
+    return SeriesScores(
+        name=stretch.name,
+        asset_class=stretch.asset_class,
+        frequency=stretch.frequency,
+        origins=len(ours.seen),
+        crps={column.name: dict(zip(JUDGED, map(float, _means(column)), strict=True)) for column in columns},
+        coverage=dict(zip(JUDGED, map(float, inside.mean(axis=0)), strict=True)),
+        volatility_ratio=float(np.exp(np.median(ours.stack("log_ratio")))),
+        bad_bars=float(ours.stack("broken")[:, -1].mean()),
+        facts=_facts(ours, real_facts, spans),
+        groups=worst_of(judge_ranks(ours.stack("ranks"), spans)),
+    )
+
+
+def _means(column: GeneratorRows) -> Floats:
+    """Return the mean CRPS of each judged number over the origins that could be forecast [N]; NaN where none could."""
+    known = column.known
+    return column.stack("crps")[known].mean(axis=0) if known.any() else np.full(len(JUDGED), np.nan)
+
+
+def _spans(stretches: Sequence[Stretch], origins: Sequence[SeriesOrigin]) -> Spans:
+    frequencies = np.array([stretches[at.stretch].frequency for at in origins])
+    return Spans(np.array([at.cluster for at in origins]), frequencies)
+
+
+def _facts(own: GeneratorRows, real: Floats, spans: Spans) -> list[FactMean]:
+    generated = own.stack("facts")
+    return [FactMean.of(name, generated[:, k], real[:, k], spans) for k, name in enumerate(FACTS)]
+
+
+def _scores(
+    own: GeneratorRows, columns: Sequence[GeneratorRows], spans: Spans, owners: NDArray[np.int64], real_facts: Floats
+) -> GeneratorScores:
     known = own.known
     if not known.any():
         return GeneratorScores.unscored(own.name, own.temperature)
     crps, broken = own.stack("crps"), own.stack("broken")[known].mean(axis=0)
     drift = own.stack("drift")[known].mean(axis=0)
+    ranked = judge_ranks(own.stack("ranks"), spans)
     against = [other for other in columns if other.is_baseline and not own.is_baseline]
     return GeneratorScores(
         name=own.name,
@@ -299,14 +290,14 @@ def _scores(own: GeneratorRows, columns: Sequence[GeneratorRows], spans: Spans, 
         broken=dict(zip(RULES, map(float, broken[:-1]), strict=True)),
         bad_bars=float(broken[-1]),
         dropped=float(own.stack("dropped")[known].mean()),
-        facts=[
-            _fact(name, own.stack("facts")[:, place], real_facts[:, place], spans) for place, name in enumerate(FACTS)
-        ],
+        facts=_facts(own, real_facts, spans),
         versus=[
-            _versus(name, other.name, crps[:, place], other.stack("crps")[:, place], spans)
+            _versus(name, other.name, crps[:, place], other.stack("crps")[:, place], spans, owners)
             for other in against
             for place, name in enumerate(JUDGED)
         ],
+        ranked=ranked,
+        groups=worst_of(ranked),
     )
 
 
@@ -323,16 +314,11 @@ def _judge(name: str, crps: Floats, pits: Floats, spans: Spans) -> Judgement:
     )
 
 
-def _fact(name: str, generated: Floats, real: Floats, spans: Spans) -> FactMean:
-    both = np.isfinite(generated) & np.isfinite(real)
-    if not both.any():
-        return FactMean(name, float("nan"), float("nan"), float("nan"), 0)
-    difference = spans.mean(np.where(both, generated - real, np.nan))
-    return FactMean(name, float(real[both].mean()), float(generated[both].mean()), difference.error, int(both.sum()))
-
-
-def _versus(name: str, baseline: str, ours: Floats, theirs: Floats, spans: Spans) -> Versus:
+def _versus(name: str, baseline: str, ours: Floats, theirs: Floats, spans: Spans, owners: NDArray[np.int64]) -> Versus:
     both = np.isfinite(ours) & np.isfinite(theirs)
     if not both.any():
-        return Versus(name, baseline, float("nan"), float("nan"))
-    return Versus(name, baseline, float(1 - ours[both].mean() / theirs[both].mean()), spans.mean(ours - theirs).t)
+        return Versus(name, baseline, float("nan"), float("nan"), 0, 0)
+    _, series = np.unique(owners[both], return_inverse=True)
+    better = int((np.bincount(series, weights=(ours - theirs)[both]) < 0).sum())
+    skill = float(1 - ours[both].mean() / theirs[both].mean())
+    return Versus(name, baseline, skill, spans.mean(ours - theirs).t, int(series.max()) + 1, better)

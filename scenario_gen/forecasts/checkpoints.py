@@ -17,30 +17,29 @@ import numpy as np
 import pandas as pd
 
 from scenario_gen.errors import DataError, SpecError
+from scenario_gen.forecasts.checkpoint_facts import SeriesGauge, means
 from scenario_gen.forecasts.checkpoint_figures import (
     ALL,
-    FACTS,
     JUDGED,
-    METHOD,
     STEPS,
     Evaluation,
-    Floats,
     GeneratorRows,
     Seen,
     summarise,
+    summarise_series,
 )
 from scenario_gen.forecasts.harness import Forecast, Sampling, observe
 from scenario_gen.forecasts.numbers import BY_ID, LogPaths
 from scenario_gen.forecasts.origins import Chosen, Origin, SeriesOrigin, Stretch, choose_origins
+from scenario_gen.forecasts.spans import METHOD
 from scenario_gen.generators.base import Generator
 from scenario_gen.generators.sections import KronosGenerator, default_section, open_generator
 from scenario_gen.market import candles as validity
-from scenario_gen.market.candles import PRICE_FIELDS, Candles, Scale
-from scenario_gen.market.inferred import tick_size
+from scenario_gen.market.candles import Candles, Scale
 from scenario_gen.market.paths import PathSet
 from scenario_gen.progress import Progress
-from scenario_gen.realism.bars import BarArrays
-from scenario_gen.realism.facts import FACT, path_statistics
+from scenario_gen.realism.sample import Measured
+from scenario_gen.stats.estimate import Floats
 from scenario_gen.stats.ranks import fair_crps, pit
 from scenario_gen.training.config import load_config
 from scenario_gen.training.data import Series, load_series
@@ -172,15 +171,15 @@ class Truth:
     paths: PathSet  # the real future, one path
     scale: Scale  # units of the context
     numbers: Floats  # the judged numbers of it [N]
-    facts: Floats  # of it [K]
-    tick: float  # price step of the history, under which a range counts as none
+    measured: Measured  # every fact of it
+    gauge: SeriesGauge  # of the history
 
     @classmethod
-    def of(cls, context: Candles, future: Candles, tick: float) -> Truth:
+    def of(cls, context: Candles, future: Candles, gauge: SeriesGauge) -> Truth:
         """Measure what came."""
         paths, scale = PathSet.from_history(future, float(context.close[-1])), Scale.of(context)
         numbers = np.array([BY_ID[name].of(LogPaths.of(paths, scale))[0] for name in JUDGED])
-        return cls(paths, scale, numbers, _facts(paths, tick), tick)
+        return cls(paths, scale, numbers, gauge.measured(paths), gauge)
 
     @property
     def units(self) -> Floats:
@@ -194,7 +193,7 @@ def look_at(forecast: Forecast, truth: Truth, rng: np.random.Generator) -> Seen:
     paths = LogPaths.of(forecast.paths, truth.scale)
     drawn = [BY_ID[name].of(paths) for name in JUDGED]
     came, units = truth.numbers, truth.units
-    volatility = JUDGED.index("log_volatility")
+    volatility, measured = JUDGED.index("log_volatility"), truth.gauge.measured(forecast.paths)
     return Seen(
         pits=np.array([pit(x, y, rng) for x, y in zip(drawn, came, strict=True)]),
         crps=np.array([fair_crps(x / u, y / u) for x, y, u in zip(drawn, came, units, strict=True)]),
@@ -202,7 +201,8 @@ def look_at(forecast: Forecast, truth: Truth, rng: np.random.Generator) -> Seen:
         log_ratio=float(np.median(drawn[volatility]) - came[volatility]),
         broken=broken_bars(forecast.sampled),
         dropped=1 - len(forecast.paths) / len(forecast.sampled),
-        facts=_facts(forecast.paths, truth.tick),
+        facts=means(measured),
+        ranks=truth.gauge.ranks(measured, truth.measured, rng),
     )
 
 
@@ -218,22 +218,6 @@ def broken_bars(paths: PathSet) -> Floats:
         validity.no_quantity(columns, "volume") | validity.no_quantity(columns, "amount"),
     ]
     return np.array([*(flags.mean() for flags in broken), np.any(broken, axis=0).mean()])
-
-
-def _facts(paths: PathSet, tick: float) -> Floats:
-    """Return the mean over paths of each fact [K]; NaN where no path can be measured."""
-    opened, high, low, close = (paths.column(name).astype(np.float64) for name in PRICE_FIELDS)
-    volume = paths.column("volume").astype(np.float64) if "volume" in paths.fields else None
-    anchors = np.full(len(paths), paths.anchor_close)
-    bars = BarArrays(opened, high, low, close, volume, anchors, tick=tick)
-    wanted = [name for name in FACTS if bars.volume is not None or "volume" not in FACT[name].needs]
-    measured = path_statistics(bars, facts=wanted)
-    return np.array([_mean(measured[name]) if name in measured else np.nan for name in FACTS])
-
-
-def _mean(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
 
 
 def evaluate(contest: Contest, material: Material, sampling: Sampling, *, progress: Progress) -> Evaluation:
@@ -265,7 +249,7 @@ def evaluate(contest: Contest, material: Material, sampling: Sampling, *, progre
     rows, omitted = forecast_all(contestants, chosen.origins, truths, sampling, progress)
     kept = [place for place in range(len(chosen.origins)) if place not in omitted]
     origins = [chosen.origins[place] for place in kept]
-    facts = np.array([truths[place].facts for place in kept])
+    facts = np.array([means(truths[place].measured) for place in kept])
     trained_until = judged.generator.trained_until or ""
     return Evaluation(
         model=judged.name,
@@ -278,6 +262,7 @@ def evaluate(contest: Contest, material: Material, sampling: Sampling, *, progre
         trained_until=trained_until,
         pooled=summarise(stretches, origins, rows, facts),
         groups=[summarise(stretches, origins, rows, facts, *key) for key in _groups(stretches, origins)],
+        series=summarise_series(stretches, origins, rows, facts),
         method=METHOD,
         notes=[*_notes(material, chosen, omitted), *_fewer(rows), *_contamination(origins, trained_until)],
         seconds=round(time.monotonic() - began, 1),
@@ -293,8 +278,8 @@ def _groups(stretches: Sequence[Stretch], origins: Sequence[SeriesOrigin]) -> li
 
 def real_futures(stretches: Sequence[Stretch], origins: Sequence[SeriesOrigin], sampling: Sampling) -> list[Truth]:
     """Measure what really came after every origin."""
-    ticks = {place: tick_size(stretches[place].candles) for place in {at.stretch for at in origins}}
-    return [Truth.of(at.context(sampling.context), at.future(sampling.horizon), ticks[at.stretch]) for at in origins]
+    gauges = {place: SeriesGauge.of(stretches[place].candles) for place in {at.stretch for at in origins}}
+    return [Truth.of(at.context(sampling.context), at.future(sampling.horizon), gauges[at.stretch]) for at in origins]
 
 
 def forecast_all(

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
+from scenario_gen.forecasts.checkpoint_facts import FACTS, RANKED, SeriesGauge, judge_ranks, means, worst_of
 from scenario_gen.forecasts.checkpoint_figures import (
-    FACTS,
     HORIZON,
     RULES,
     GeneratorRows,
     GeneratorScores,
     Seen,
-    clustered_mean,
     summarise,
+    summarise_series,
 )
 from scenario_gen.forecasts.checkpoints import Truth, look_at
 from scenario_gen.forecasts.harness import Forecast
 from scenario_gen.forecasts.origins import SeriesOrigin, Stretch
+from scenario_gen.forecasts.spans import Spans, clustered_mean
 from scenario_gen.market import Candles
 from scenario_gen.market.paths import PathSet
 from scenario_gen.stats.means import mean_test
@@ -61,8 +63,8 @@ def _look_at(raw: PathSet, truth: Truth, rng: np.random.Generator) -> Seen | str
 @pytest.fixture(scope="module")
 def truths() -> list[Truth]:
     history = _history(CONTEXT + ORIGINS * HORIZON, 1)
-    rows = range(CONTEXT, len(history) - HORIZON + 1, HORIZON)
-    return [Truth.of(history.rows(r - CONTEXT, r), history.rows(r, r + HORIZON), 0.0) for r in rows]
+    rows, gauge = range(CONTEXT, len(history) - HORIZON + 1, HORIZON), SeriesGauge.of(history)
+    return [Truth.of(history.rows(r - CONTEXT, r), history.rows(r, r + HORIZON), gauge) for r in rows]
 
 
 def _observed(truths: Sequence[Truth], volatility: float = 1.0, drift: float = 0.0) -> list[Seen]:
@@ -80,16 +82,26 @@ def _summary(truths: Sequence[Truth], columns: Sequence[GeneratorRows]) -> list[
     history = _history(CONTEXT + ORIGINS * HORIZON, 1)
     stretch = Stretch("made", "fx", "daily", history, CONTEXT)
     origins = [SeriesOrigin(history, CONTEXT + HORIZON * place, 0, place) for place in range(len(truths))]
-    facts = np.array([truth.facts for truth in truths])
+    facts = np.array([means(truth.measured) for truth in truths])
     return summarise([stretch], origins, columns, facts).generators
 
 
 @pytest.fixture(scope="module")
-def scores(truths: list[Truth]) -> dict[str, GeneratorScores]:
+def perfect(truths: list[Truth]) -> list[Seen]:
+    return _observed(truths)
+
+
+@pytest.fixture(scope="module")
+def narrow(truths: list[Truth]) -> list[Seen]:
+    return _observed(truths, 0.6)
+
+
+@pytest.fixture(scope="module")
+def scores(truths: list[Truth], perfect: list[Seen], narrow: list[Seen]) -> dict[str, GeneratorScores]:
     """A perfect forecaster, one too narrow, one with a drift; the perfect one is the others' baseline too."""
-    settings = {"perfect": (1.0, 0.0), "narrow": (0.6, 0.0), "drifting": (1.0, 0.3)}
-    columns = [GeneratorRows(name, 1.0, False, _observed(truths, *values)) for name, values in settings.items()]
-    columns.append(GeneratorRows("right", None, True, columns[0].seen))
+    seen = {"perfect": perfect, "narrow": narrow, "drifting": _observed(truths, 1.0, 0.3)}
+    columns = [GeneratorRows(name, 1.0, False, of) for name, of in seen.items()]
+    columns.append(GeneratorRows("right", None, True, perfect))
     return {one.name: one for one in _summary(truths, columns)}
 
 
@@ -136,6 +148,45 @@ def test_facts_are_measured_alike_on_both_sides(scores: dict[str, GeneratorScore
         assert fact.origins == ORIGINS
         assert fact.generated == pytest.approx(fact.real, abs=4.5 * fact.error), fact.id
     assert facts["acf_abs_1_5"].generated == pytest.approx(-1 / HORIZON, abs=0.003)
+
+
+def test_what_came_ranks_evenly_for_the_perfect_and_finds_the_volatility_of_the_narrow(
+    scores: dict[str, GeneratorScores],
+) -> None:
+    """38 facts at 200 origins, errors from spans: a right generator has no FAIL (q < .01 after Benjamini-Hochberg)."""
+    assert "FAIL" not in scores["perfect"].groups.values()
+    assert scores["perfect"].groups["scale"] == scores["perfect"].groups["tails"] == "PASS"
+    assert scores["perfect"].groups["gaps"] == "UNTESTABLE"  # opens are the closes before them
+    narrow = {fact.id: fact for fact in scores["narrow"].ranked}
+    assert scores["narrow"].groups["scale"] == narrow["log_sd"].label == "FAIL"
+    assert narrow["log_sd"].lean == pytest.approx(-0.5, abs=0.02)
+    assert narrow["log_sd"].reason.endswith("lower in the paths than in reality")
+    assert narrow["log_sd"].origins == ORIGINS
+    assert narrow["Lkurt"].label == "PASS"
+
+
+def test_ranks_of_series_that_share_dates_are_judged_by_their_spans() -> None:
+    """Ten series in 24 spans whose ranks hang together by half: of 20 right worlds one at most fails (FAIL is due in 1
+    to 2 %: two or more in 5 % of seeds); a fact that leans by .2, four clustered errors of .05, is found in nearly all.
+    With plain errors of 240 ranks, right worlds do fail."""
+    clusters = np.tile(np.arange(24), 10)
+    spans, alone = Spans(clusters, np.full(240, "daily")), Spans(np.arange(240), np.full(240, "daily"))
+    right = plain = found = 0
+    for world in range(20):
+        rng = np.random.default_rng(world)
+        common, own = rng.normal(size=(24, len(RANKED)))[clusters], rng.normal(size=(240, len(RANKED)))
+        ranks = np.stack([norm.cdf((common + own) / np.sqrt(2)), np.zeros_like(own)], axis=-1)
+        right += "FAIL" in worst_of(judge_ranks(ranks, spans)).values()
+        plain += "FAIL" in worst_of(judge_ranks(ranks, alone)).values()
+        place = [fact.id for fact in RANKED].index("lev_har")
+        ranks[:, place, 0] = np.clip(ranks[:, place, 0] * 0.6, 0, 1)
+        found += {fact.id: fact.label for fact in judge_ranks(ranks, spans)}["lev_har"] in ("FAIL", "WARN")
+    assert right <= 1
+    assert plain >= 10
+    assert found >= 18
+    few = Spans(clusters[:36] % 3, np.full(36, "daily"))
+    assert {fact.label for fact in judge_ranks(ranks[:36], few)} == {"INCONCLUSIVE"}
+    assert {fact.label for fact in judge_ranks(np.full_like(ranks, np.nan), spans)} == {"UNTESTABLE"}
 
 
 def test_broken_bars_are_counted_by_rule_before_they_are_repaired(truths: list[Truth]) -> None:
@@ -193,22 +244,24 @@ def test_shared_dates_reject_a_true_null_no_more_often_than_promised() -> None:
     assert plain > 300
 
 
-def test_a_baseline_is_compared_on_the_origins_that_it_could_forecast(truths: list[Truth]) -> None:
+def test_a_baseline_is_compared_on_the_origins_that_it_could_forecast(
+    truths: list[Truth], perfect: list[Seen], narrow: list[Seen]
+) -> None:
     """The baseline refuses the first 150 of 200 origins: its figures are those of the last 50, and so is its rival's
     share of the comparison; the rival keeps its own 200."""
-    ours, theirs = _observed(truths, 0.6), _observed(truths)
+    ours, theirs = narrow, perfect
     late = [Seen.nothing()] * 150 + theirs[150:]
     columns = [GeneratorRows("narrow", 1.0, False, ours), GeneratorRows("late", None, True, late)]
-    narrow, scored = _summary(truths, columns)
-    assert (narrow.origins, scored.origins) == (200, 50)
+    own, scored = _summary(truths, columns)
+    assert (own.origins, scored.origins) == (200, 50)
     assert scored.of("return_60").crps == pytest.approx(np.mean([one.crps[3] for one in theirs[150:]]))
-    skill = next(one.skill for one in narrow.versus if one.id == "return_60")
+    skill = next(one.skill for one in own.versus if one.id == "return_60")
     mean = np.mean([one.crps[3] for one in ours[150:]]) / np.mean([one.crps[3] for one in theirs[150:]])
     assert skill == pytest.approx(1 - mean)
     nowhere = [Seen.nothing()] * 200
-    narrow, scored = _summary(truths, [columns[0], GeneratorRows("never", None, True, nowhere)])
+    own, scored = _summary(truths, [columns[0], GeneratorRows("never", None, True, nowhere)])
     assert scored.origins == 0 and np.isnan(scored.of("return_60").crps)
-    assert all(np.isnan(one.t) and np.isnan(one.skill) for one in narrow.versus)
+    assert all(np.isnan(one.t) and np.isnan(one.skill) for one in own.versus)
 
 
 def test_numbers_that_are_missing_are_left_out() -> None:
@@ -221,15 +274,15 @@ def test_numbers_that_are_missing_are_left_out() -> None:
     assert np.isnan(single.t) and single.mean == 1.5
 
 
-def test_a_group_holds_its_own_origins_and_no_others(truths: list[Truth]) -> None:
+def test_a_group_holds_its_own_origins_and_no_others(truths: list[Truth], perfect: list[Seen]) -> None:
     """Of 200 origins 100 are fx daily, 60 fx 1h and 40 crypto daily; the first group's ensembles are too wide."""
     history = _history(CONTEXT + ORIGINS * HORIZON, 1)
     keys = [("fx", "daily"), ("fx", "1h"), ("crypto", "daily")]
     stretches = [Stretch(f"s{n}", *key, history, CONTEXT) for n, key in enumerate(keys)]
     owners = np.repeat([0, 1, 2], [100, 60, 40])
     origins = [SeriesOrigin(history, CONTEXT + HORIZON * n, int(owner), n) for n, owner in enumerate(owners)]
-    seen = [*_observed(truths[:100], 2.0), *_observed(truths[100:])]
-    columns, facts = [GeneratorRows("x", 1.0, False, seen)], np.array([truth.facts for truth in truths])
+    seen = [*_observed(truths[:100], 2.0), *perfect[100:]]
+    columns, facts = [GeneratorRows("x", 1.0, False, seen)], np.array([means(truth.measured) for truth in truths])
     found = {
         key: summarise(stretches, origins, columns, facts, *key)
         for key in (("fx", "daily"), ("fx", "1h"), ("fx", "all"), ("all", "all"))
@@ -244,3 +297,13 @@ def test_a_group_holds_its_own_origins_and_no_others(truths: list[Truth]) -> Non
     assert found["fx", "1h"].generators[0].volatility_ratio == pytest.approx(1.0, abs=0.05)
     assert found["fx", "1h"].first == truths[100].paths.timestamps[0].isoformat()
     assert found["fx", "1h"].last == truths[159].paths.timestamps[-1].isoformat()
+    series = summarise_series(stretches, origins, columns, facts)
+    assert [(one.name, one.origins) for one in series] == [("s0", 100), ("s1", 60), ("s2", 40)]
+    assert series[0].crps["x"]["return_60"] == pytest.approx(found["fx", "daily"].generators[0].of("return_60").crps)
+    assert series[0].volatility_ratio == found["fx", "daily"].generators[0].volatility_ratio
+    assert series[0].coverage["return_60"] == found["fx", "daily"].generators[0].of("return_60").coverage["0.9"]
+    assert series[0].groups == found["fx", "daily"].generators[0].groups
+    rivals = [*columns, GeneratorRows("right", None, True, perfect)]
+    versus = summarise(stretches, origins, rivals, facts).generators[0].versus
+    volatility = next(one for one in versus if one.id == "log_volatility")
+    assert (volatility.better, volatility.series) == (0, 3)  # too wide in one series, the same in two

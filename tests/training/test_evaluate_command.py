@@ -39,6 +39,12 @@ def test_only_what_a_training_config_held_out_is_forecast(
     assert found["both"]["pooled"]["origins"] == 8
     groups = [(group["asset_class"], group["frequency"]) for group in found["both"]["groups"]]
     assert groups == [("crypto", "1h"), ("fx", "1h")]
+    series = found["both"]["series"]
+    assert sorted((one["asset_class"], one["origins"]) for one in series) == [("crypto", 2), ("crypto", 4), ("fx", 2)]
+    assert set(series[0]["crps"]) == {"tiny", "bootstrap", "Gaussian", "EWMA-FHS", "GJR-FHS"}
+    generators = found["both"]["pooled"]["generators"]
+    assert all(set(one["groups"].values()) <= {"INCONCLUSIVE", "UNTESTABLE"} for one in generators)  # 8 origins
+    assert "lev_har" in {fact["id"] for fact in generators[0]["ranked"]}
     assert any("held out: unseen instruments of tiny.yaml" in note for note in found["unseen"]["notes"])
     assert [one["name"] for one in later["generators"]] == ["tiny", "bootstrap", "Gaussian", "EWMA-FHS", "GJR-FHS"]
 
@@ -52,6 +58,8 @@ def test_tables_tell_scores_calibration_facts_and_the_curve(tiny_folder: Path) -
         "log realised volatility over 60 bars",
         "PIT spread",
         "acf_rng_1_5",
+        "best baseline",
+        "Groups of facts, by the rank of what came (mode A)",
         "What the temperature does",
         "high below another price (V3)",
         "held out: from 2017-01-01 on",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from scenario_gen.finding import Label
+from scenario_gen.forecasts.checkpoint_facts import RANKED, FactMean, RankedFact
 from scenario_gen.forecasts.checkpoint_figures import (
     HORIZON,
     RETURNS,
@@ -37,9 +39,12 @@ def evaluation_tables(evaluation: Evaluation) -> list[Table]:
         _versus_table(evaluation),
         _calibration_table(evaluation),
         _facts_table(evaluation),
+        _labels_table(evaluation),
     ]
     if len(evaluation.groups) > 1:
-        tables.append(_groups_table(evaluation))
+        tables += [_groups_table(evaluation), _memory_table(evaluation), _labels_by_class(evaluation)]
+    if len(evaluation.series) > 1:
+        tables.append(_series_table(evaluation))
     if len([one for one in evaluation.pooled.generators if one.temperature is not None]) > 1:
         tables.append(_curve_table(evaluation))
     return [*tables, _rules_table(evaluation)]
@@ -75,16 +80,32 @@ def _versus_table(evaluation: Evaluation) -> Table:
     """Return skill and Diebold-Mariano t of the judged generator against each baseline."""
     ours = evaluation.pooled.generators[0]
     baselines = list(dict.fromkeys(one.baseline for one in ours.versus))
-    rows = [
-        [TITLES[name], *(_skill(ours, name, baseline) for baseline in baselines)]
-        for name in dict.fromkeys(one.id for one in ours.versus)
-    ]
+    rows = []
+    for name in dict.fromkeys(one.id for one in ours.versus):
+        best = _best(evaluation.pooled, name)
+        rows.append([TITLES[name], *(_skill(ours, name, baseline) for baseline in baselines), _wins(ours, name, best)])
     return _sheet(
         f"{ours.name} against the baselines: skill (t)",
-        f"Skill above 0: better; t below -2: surely so, above 2: surely worse. {evaluation.method}.",
-        ["CRPS of", *baselines],
+        "Skill above 0: better; t below -2: surely so, above 2: surely worse. Last: the baseline of the lowest CRPS, "
+        f"and in how many series ours is lower still. {evaluation.method}.",
+        ["CRPS of", *baselines, "best baseline"],
         rows,
     )
+
+
+def _best(group: GroupEvaluation, name: str) -> str:
+    """Return the baseline of the lowest CRPS of a judged number; "" where none could forecast."""
+    baselines = {one.baseline for one in group.generators[0].versus}
+    crps = {one.name: one.of(name).crps for one in group.generators if one.name in baselines}
+    known = {baseline: value for baseline, value in crps.items() if np.isfinite(value)}
+    return min(known, key=lambda baseline: known[baseline], default="")
+
+
+def _wins(ours: GeneratorScores, name: str, baseline: str) -> str:
+    if not baseline:
+        return "n/a"
+    one = _of(ours, name, baseline)
+    return f"{baseline}, t {_number(one.t, '+.1f')}, {one.better} of {one.series}"
 
 
 def _skill(ours: GeneratorScores, name: str, baseline: str) -> str:
@@ -143,6 +164,101 @@ def _groups_table(evaluation: Evaluation) -> Table:
             cells += [_number(_of(one, name, baseline).t, "+.1f") for baseline in baselines]
         rows.append(cells)
     return _sheet(f"{ours.name} by asset class and frequency", "t below 0: better than the baseline.", header, rows)
+
+
+MEMORY = ("lev_har", "acf_rng_1_5")  # facts that are shown class by class
+PHENOMENA = tuple(dict.fromkeys(fact.group for fact in RANKED))
+
+
+def _memory_table(evaluation: Evaluation) -> Table:
+    """Return leverage and the memory of ranges, real and generated, and raw bars, by asset class and frequency."""
+    header = ["class", "frequency", "origins"]
+    header += [f"{name}{what}" for name in MEMORY for what in (", real", "", " / real")]
+    header += ["bad bars", "CRPS ln RV: best baseline, t, series"]
+    rows = []
+    for group in (evaluation.pooled, *evaluation.groups):
+        one = group.generators[0]
+        best = _best(group, "log_volatility")
+        cells = [group.asset_class, group.frequency, str(group.origins), *_remembered(one.facts)]
+        rows.append([*cells, _share(one.bad_bars), _wins(one, "log_volatility", best)])
+    ours = evaluation.pooled.generators[0].name
+    return _sheet(
+        f"{ours}: leverage, memory and bars by asset class and frequency",
+        "lev_har: the return's coefficient in a regression of the next log range; acf_rng_1_5: autocorrelation of log "
+        "ranges; means over windows, real and generated.",
+        header,
+        rows,
+    )
+
+
+def _remembered(facts: Sequence[FactMean]) -> list[str]:
+    """Return each of MEMORY: real, generated, and their ratio."""
+    found = {fact.id: fact for fact in facts}
+    return [
+        cell
+        for name in MEMORY
+        for fact in [found[name]]
+        for cell in (_number(fact.real, "+.3f"), _number(fact.generated, "+.3f"), _ratio(fact.generated, fact.real))
+    ]
+
+
+def _labels_table(evaluation: Evaluation) -> Table:
+    """Return the groups of facts of every generator over all origins, by the rank of what came."""
+    rows = [[one.name, *_labels(one.groups), _failing(one.ranked)] for one in evaluation.pooled.generators]
+    return _sheet(
+        "Groups of facts, by the rank of what came (mode A)",
+        "The worst label of the group's facts; errors and p-values as of the scores.",
+        ["generator", *PHENOMENA, "FAIL"],
+        rows,
+    )
+
+
+def _labels_by_class(evaluation: Evaluation) -> Table:
+    """Return the groups of facts of the judged generator, by asset class and frequency."""
+    ours = evaluation.pooled.generators[0].name
+    rows = [
+        [group.asset_class, group.frequency, *_labels(one.groups), _failing(one.ranked)]
+        for group in evaluation.groups
+        for one in [group.generators[0]]
+    ]
+    labels = [label for group in evaluation.groups for label in group.generators[0].groups.values()]
+    told = [label for label in labels if label not in ("UNTESTABLE", "INCONCLUSIVE")]
+    caption = f"{sum(label != 'FAIL' for label in told)} of {len(told)} labels that could be given are PASS or WARN."
+    header = ["class", "frequency", *PHENOMENA, "FAIL"]
+    return _sheet(f"{ours}: groups of facts by asset class and frequency (mode A)", caption, header, rows)
+
+
+def _labels(groups: Mapping[str, Label]) -> list[str]:
+    return [groups.get(group, "UNTESTABLE") for group in PHENOMENA]
+
+
+def _failing(facts: Sequence[RankedFact]) -> str:
+    return ", ".join(fact.id for fact in facts if fact.label == "FAIL")
+
+
+def _series_table(evaluation: Evaluation) -> Table:
+    """Return one row per series: scores and skill against the best baseline, coverage, leverage, memory and bars."""
+    ours = evaluation.pooled.generators[0]
+    baselines = list(dict.fromkeys(one.baseline for one in ours.versus))
+    header = ["series", "class", "frequency", "origins", f"CRPS r{STEPS[-1]} (skill)", "CRPS ln RV (skill)"]
+    header += [f"in 90 % r{', '.join(map(str, STEPS))}", "volatility ratio"]
+    header += [*(f"{name}: real, ours, ratio" for name in MEMORY), "bad bars", "FAIL"]
+    rows = []
+    for one in evaluation.series:
+        cells = [one.name, one.asset_class, one.frequency, str(one.origins)]
+        for name in (RETURNS[-1], "log_volatility"):
+            cells.append(_against_best(one.crps[ours.name][name], [one.crps[other][name] for other in baselines]))
+        cells += [" ".join(f"{one.coverage[name]:.2f}" for name in RETURNS), f"{one.volatility_ratio:.2f}"]
+        told = _remembered(one.facts)
+        cells += [" ".join(told[:3]), " ".join(told[3:]), _share(one.bad_bars)]
+        rows.append([*cells, ", ".join(group for group, label in one.groups.items() if label == "FAIL")])
+    caption = "Skill: against the series' best baseline. FAIL: groups of facts (mode A), from 40 origins on."
+    return _sheet(f"{ours.name} series by series", caption, header, rows)
+
+
+def _against_best(ours: float, theirs: Sequence[float]) -> str:
+    known = [value for value in theirs if np.isfinite(value)]
+    return f"{ours:.3f} ({1 - ours / min(known):+.1%})" if known else f"{ours:.3f} (n/a)"
 
 
 def _curve_table(evaluation: Evaluation) -> Table:
