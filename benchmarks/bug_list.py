@@ -568,6 +568,11 @@ BUGS: tuple[Bug, ...] = (
         ("a log spread is the population's", "np.maximum(c.known - 1.0, 1.0)", "np.maximum(c.known - 0.0, 1.0)"),
         ("excess kurtosis is raw", "c.squares * c.squares) - 3.0", "c.squares * c.squares)"),
         (
+            "a leverage coefficient leaves the last month's ranges in",
+            "_cleared(_cleared(move.values, month.values), _cleared(week.values, month.values))",
+            "_cleared(move.values, _cleared(week.values, month.values))",
+        ),
+        (
             "a filtered return is divided by a volatility that knows it",
             "divide(r[:, t], np.sqrt(variance))",
             "divide(r[:, t], np.sqrt(EWMA * variance + (1 - EWMA) * squares[:, t]))",
@@ -902,6 +907,12 @@ BUGS: tuple[Bug, ...] = (
             'np.sort(values if tail == "upper" else -values)',
         ),
         ("the resampled excesses are not centred", "drawn = centred[rng", "drawn = excesses[rng"),
+    ),
+    *bugs_of(
+        "forecasts/checkpoint_facts.py",
+        "forecasts/test_checkpoint_figures.py",
+        ("ranks of an evaluation lean the other way", "spans.mean(0.5 - u)", "spans.mean(u - 0.5)"),
+        ("errors of an evaluation's ranks are a third of what they are", "mean.error, 0.25", "mean.error / 3, 0.25"),
     ),
     *bugs_of(
         "forecasts/origins.py",

@@ -29,7 +29,7 @@ from scenario_gen.realism.gauge import windows
 from scenario_gen.realism.results import FactsReport
 
 FIRST_ORIGIN = 1000
-FACTS = ("log_sd", "acf_rng_1_5", "lev_rng_1_5", "Lkurt", "vol_acf_1_5", "logPK_oc")
+FACTS = ("log_sd", "acf_rng_1_5", "lev_rng_1_5", "lev_har", "Lkurt", "vol_acf_1_5", "logPK_oc")
 
 
 @dataclass(frozen=True)
