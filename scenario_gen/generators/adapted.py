@@ -114,8 +114,8 @@ class Adaptation:
         """What was fitted and kept, in a sentence."""
         if not self.bars:
             return (
-                f"adapt: nothing is fitted: it takes {FEWEST:,} bars in whole windows before the last window, and a "
-                "context as well; paths are those of the checkpoint as it is"
+                f"adapt: nothing is fitted: it takes {FEWEST:,} bars that move, in whole windows before the last one, "
+                "which is the context's; paths are those of the checkpoint as it is"
             )
         judged = f"on the later {self.judged:,} of {self.bars:,} bars before the context"
         gained = f"{self.gain:+.4f} nats a bar (standard error {self.error:.4f})"
@@ -129,7 +129,7 @@ class Adaptation:
 
 
 Fit = tuple[Adaptation, Heads | None]
-_FITS: WeakKeyDictionary[Kronos, dict[str, Fit]] = WeakKeyDictionary()  # by the bars' hash
+_FITS: WeakKeyDictionary[Kronos, dict[str, Fit]] = WeakKeyDictionary()  # by the hash of settings and bars
 
 
 @dataclass(frozen=True)
@@ -231,14 +231,14 @@ def fit_heads(checkpoint: Checkpoint, history: Candles) -> Fit:
     stop = stop_before(len(history), window)
     bars = history.rows(max(0, stop - max(MOST // window, FEWEST_WINDOWS) * window), stop)
     sha256 = bars.sha256() if len(bars) else ""
-    kept = _FITS.setdefault(checkpoint.model, {})
-    if sha256 not in kept:
+    kept, key = _FITS.setdefault(checkpoint.model, {}), checkpoint.settings_sha256 + sha256
+    if key not in kept:
         while len(kept) >= MOST_KEPT:
             kept.pop(next(iter(kept)))
         with one_torch_thread():
             seen = seen_by(checkpoint, bars) if len(bars) >= least_bars(window) else None
-            kept[sha256] = nothing(sha256) if seen is None else judged_fit(checkpoint, seen, len(bars), sha256)
-    return kept[sha256]
+            kept[key] = nothing(sha256) if seen is None else judged_fit(checkpoint, seen, len(bars), sha256)
+    return kept[key]
 
 
 def nothing(sha256: str) -> Fit:
