@@ -155,8 +155,9 @@ def conditions_of(report: LiveReport) -> list[Condition]:
             ),
         ]
     return conditions + [
-        Condition(f"strategy {each.strategy}", each.course, each.course in ("consistent", "undecided"), each.words)
+        Condition(f"strategy {each.strategy}", each.course, each.course == "consistent", each.words)
         for each in report.strategies
+        if each.course != "undecided"  # which has no state yet
     ]
 
 
