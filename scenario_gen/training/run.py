@@ -123,6 +123,8 @@ def _start(record: dict[str, Any]) -> list[str]:
     where = f" ({init['repository']}@{init['revision'][:12]})" if "repository" in init else ""
     seen = init.get("trained_on", [])
     bars = f"; it had been trained on {sum(r['bars'] for r in seen):,} bars up to {_last(seen)}" if seen else ""
+    if init.get("part") == "tokenizer":
+        return [f"The tokenizer is that of `{init['name']}`, as it was{bars}. The model began with nothing."]
     stages = " and ".join(record.get("stages", []))
     return [f"Trained on from `{init['name']}`{where}: {stages}{bars}. The table above is what came on top."]
 

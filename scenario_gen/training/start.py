@@ -87,7 +87,7 @@ def _of_tokenizer(folder: Path) -> Start:
         tokenizer=tokenizer,
         representation=representation_from(raw.get("representation", {}), str(place)),
         cell_log_volume=None if volumes is None else cell_volumes(volumes, tokenizer.config.s1_bits, place),
-        record={"name": folder.name, "trained_on": raw.get("training", {}).get("trained_on", [])},
+        record={"name": folder.name, "part": "tokenizer", "trained_on": raw.get("training", {}).get("trained_on", [])},
     )
 
 

@@ -195,6 +195,9 @@ def test_a_tokenizer_alone_and_then_a_model_on_it(tmp_path: Path, write_config: 
     ours = _weights(tmp_path / "run-2", "tokenizer")
     assert all(torch.equal(t, ours[name]) for name, t in _weights(tmp_path / "run-1", "tokenizer").items())
     assert open_checkpoint(str(tmp_path / "run-2")).cell_log_volume is not None
+    card = (tmp_path / "run-2" / "MODEL_CARD.md").read_text()
+    assert "The tokenizer is that of `run-1`, as it was" in card
+    assert "Trained on from" not in card
 
 
 def test_both_stages_of_a_checkpoint_are_trained_on(
