@@ -122,9 +122,12 @@ def at_work(served: Served) -> list[tuple[int, Path]]:
 
 
 def kill_jobs(served: Served, seen: Seen, count: int) -> None:
-    """Kill the processes of ``count`` jobs, spread over the time, each when it has a whole block and is not done."""
+    """Kill the processes of ``count`` jobs, spread over the time, each when it has a whole block and is not done.
+
+    On a machine that is too slow for a block in that time it goes on while the queue is worked off.
+    """
     began, seconds = time.monotonic(), seen.until - time.monotonic()
-    while len(seen.killed) < count and time.monotonic() < seen.until:
+    while len(seen.killed) < count and (time.monotonic() < seen.until or at_work(served)):
         if time.monotonic() - began < seconds * len(seen.killed) / count:
             time.sleep(0.1)
             continue
