@@ -10,8 +10,8 @@ bars. Where the whole of it is best, the market is unlike what the checkpoint kn
 Kept, it is fitted once more to all of the bars, at that ridge and strength, so that the latest are in it. Else the
 checkpoint samples as it is, to the last bit, and says so.
 
-Nats are of one bar after another: a drift that a weak ridge learns from few bars is hardly seen by them and adds up over
-a horizon. Forecasts of the past show it, each made with heads fitted before its own context.
+Nats are of one bar after another: a drift that a weak ridge learns from few bars is hardly seen by them, and adds up
+over a horizon. Forecasts of the past show it, each made with heads fitted before its own context.
 
 Which bars: whole windows, counted from the history's first bar, and none of the last window, which is the most that
 the model sees of a context. A fit therefore holds for as many later origins as a window has bars: a calibration of
