@@ -210,7 +210,8 @@ def test_a_strategys_mistake_has_the_words_that_it_has_here(
 ) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(MISTAKEN)
-    spec = _spec(tmp_path / "run", wrong)
+    spec = _spec(tmp_path / "run", wrong) | {"scenarios": [{"name": "base"}], "baselines": []}
+    spec["paths"] = {"count": 4, "seed": 3, "block": 4}  # one block: workers at others would be ended, and made again
     with pytest.raises(StrategyError) as raised_here:
         sg.run(spec | {"report": {"folder": str(tmp_path / "here")}})
     with pytest.raises(StrategyError) as raised_there:
