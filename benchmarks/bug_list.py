@@ -1539,4 +1539,33 @@ BUGS: tuple[Bug, ...] = (
         ),
         ("heads are fitted on top of a later fit", "plain = self.plain or self.checkpoint", "plain = self.checkpoint"),
     ),
+    *bugs_of(
+        "live/promises.py",
+        "live/test_promises.py",
+        ("a promise begins while another runs", "return bars < len(latest.ahead) and not cut", "return False"),
+        ("a strategy with other code is the same", '"read": strategy.reads.identity(),', '"read": "",'),
+        (
+            "a promise goes on over a bar that is missing",
+            "last = bars if cut else len(promise.ahead)",
+            "last = len(promise.ahead)",
+        ),
+    ),
+    *bugs_of(
+        "live/watch.py",
+        "live/test_promises.py",
+        (
+            "a promise of which no bar came hides the last bar of the one before",
+            "next((promise for promise in reversed(held) if promise.bars), held[-1] if held else None)",
+            "held[-1] if held else None",
+        ),
+    ),
+    *bugs_of(
+        "live/judge.py",
+        "live/test_live.py",
+        (
+            "a distance whose interval reaches beyond what is usual is a drift",
+            "drift.distance.low > drift.usual",
+            "drift.distance.high > drift.usual",
+        ),
+    ),
 )

@@ -97,7 +97,7 @@ def keep_promises(
         notes += _before(log, generator, strategy.name, sha)
         _begin(traded, log, generator, strategy, sha, paths)
     if loaded or log.watched():
-        log.note_watched(shas)
+        log.note_watched([*dict.fromkeys(shas)])  # the same under two names is one
     return notes
 
 
