@@ -75,7 +75,7 @@ def test_the_first_start_of_the_container_goes_as_its_file_says(tmp_path: Path, 
     keyed, started = ([word.replace("/runs", str(tmp_path)) for word in words] for words in
                       (shlex.split(told[0]), json.loads(command)))  # fmt: skip
     served: list[str] = []
-    monkeypatch.setattr("scenario_gen.cli.serve._run", lambda settings, sock: served.append(sock.getsockname()[0]))
+    monkeypatch.setattr("scenario_gen.cli.serve._run", lambda settings, sock, **_: served.append(sock.getsockname()[0]))
     started[started.index("8000")] = "0"
     refused = CliRunner().invoke(app, started)
     assert (refused.exit_code, served) == (2, [])

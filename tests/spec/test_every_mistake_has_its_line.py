@@ -14,7 +14,7 @@ from scenario_gen.spec.stress import WEIGHED
 Mistakes = Callable[[str], list[str]]
 
 AROUND_KEYS = "volatility, recalibrate, drift"
-GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, {AROUND_KEYS}"
+GENERATOR_KEYS = f"kind, model, tokenizer, temperature, top_p, top_k, device, dtype, window, adapt, {AROUND_KEYS}"
 OF_A_SCENARIO = ("name", *OVERRIDABLE, *OWN, *WEIGHED, *ALONE)
 KINDS = "kronos, bootstrap, fhs, garch, gjr or gbm"
 
