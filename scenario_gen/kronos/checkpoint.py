@@ -61,6 +61,7 @@ from scenario_gen.kronos.weights import (
 
 EXTRAS = "scenario_gen.json"
 OWN_FILES = (*(f"{part}/{name}" for part in ("model", "tokenizer") for name in (CONFIG, WEIGHTS)), EXTRAS)
+TAKEN = ("model_sha256", "tokenizer_sha256")  # of the weights, taken whenever they are read
 DEFAULT_WINDOW = 512  # bars; of the published models but mini
 
 
@@ -173,13 +174,14 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
         StoreError: the disk refuses.
     """
     volumes = checkpoint.cell_log_volume
+    record = {name: told for name, told in checkpoint.provenance.items() if name not in TAKEN}  # of other files
     extras = {
         "name": checkpoint.name,
         "representation": checkpoint.representation.to_mapping(),
         "max_context": checkpoint.max_context,
         "dependency_form": checkpoint.dependency_form,
         "cell_log_volume": None if volumes is None else [round(float(v), 6) for v in volumes],
-        "training": checkpoint.provenance | {"weights": str(dtype).removeprefix("torch.")},
+        "training": record | {"weights": str(dtype).removeprefix("torch.")},
     }
     save_network(checkpoint.model, folder / "model", dtype)
     save_network(checkpoint.tokenizer, folder / "tokenizer", dtype)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scenario_gen.errors import CheckpointError
+from scenario_gen.files import sha256_of
 from scenario_gen.kronos import (
     Checkpoint,
     Kronos,
@@ -53,7 +54,10 @@ def test_half_the_bytes_keep_eleven_bits_of_every_weight(tiny_checkpoint: Checkp
         assert read.dtype == tensor.dtype
         torch.testing.assert_close(read, tensor, rtol=2**-11, atol=2**-25)
     save_checkpoint(half, tmp_path / "again")
-    assert load_checkpoint(tmp_path / "again").provenance["weights"] == "float32"
+    again = load_checkpoint(tmp_path / "again").provenance
+    assert again["weights"] == "float32"
+    assert again["model_sha256"] == sha256_of(tmp_path / "again" / "model" / "model.safetensors")
+    assert again["model_sha256"] != half.provenance["model_sha256"]
 
 
 def test_a_published_folder_gets_levels_and_the_decode_form(golden_folder: Path) -> None:
