@@ -51,7 +51,7 @@ _TOKENIZER_2K = ("NeoQuasar/Kronos-Tokenizer-2k", "26966d0035065a0cae0ebad7af8ec
 _TOKENIZER_PARAMETERS = 3_958_042  # of both
 
 KNOWN_MODELS = (
-    KnownModel("nano", "", "", "", "", 1_711_744, 561_913, 512, "embedded, works with no network"),
+    KnownModel("nano", "", "", "", "", 3_308_864, 561_913, 576, "embedded, works with no network"),
     KnownModel(
         "mini",
         "NeoQuasar/Kronos-mini",

@@ -41,7 +41,7 @@ def _market(steps: NDArray[np.float64], like: Candles) -> Candles:
 
 @pytest.fixture(scope="module")
 def nano() -> Checkpoint:
-    return load_checkpoint(EMBEDDED / "nano")
+    return replace(load_checkpoint(EMBEDDED / "nano"), max_context=512)  # windows that fill 2,560 bars
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_peculiar_market_is_learned_and_its_paths_show_it(nano: Checkpoint, ti
     assert made is not None
     assert (made.bars, made.judged) == (2048, 768)
     assert made.strength >= 0.5
-    assert made.gain > 1  # of 7.6 nats: the wicks say nothing new
+    assert made.gain > 0.5  # of 7.6 nats: the wicks say nothing new
     assert made.error < made.gain / 10
     ours, theirs = _paths(adapted, tied.context(256)), _paths(_plain(nano), tied.context(256))
     assert _unlike(ours) < 0.85 * _unlike(theirs)

@@ -19,7 +19,7 @@ from scenario_gen.kronos.sampling import SamplingRule
 from scenario_gen.market import BarCalendar, Candles
 
 Array = NDArray[np.float64]
-CONTEXT, HORIZON, PATHS, AROUND = 384, 672, 48, 24  # a context that leaves a quarter of the window: five seams
+CONTEXT, HORIZON, PATHS, AROUND = 432, 752, 48, 24  # a context that leaves a quarter of the window: five seams
 CRITICAL = 4.0  # two-sided t with 47 degrees of freedom: one false alarm in 4,500 sets of draws
 
 

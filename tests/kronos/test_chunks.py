@@ -112,7 +112,7 @@ def test_the_number_of_threads_never_changes_a_bit(contexts: int, repeat: int, t
     """Of the embedded model; products of a few numbers may be split otherwise among threads."""
     g = torch.Generator().manual_seed(5)
     s1, s2 = (torch.randint(512, (contexts, 20), generator=g) for _ in range(2))
-    stamps = torch.zeros(contexts, 26, 5, dtype=torch.int64)
+    stamps = torch.zeros(contexts, 26, 11, dtype=torch.int64)  # with the marks that nano reads
     uniforms = torch.rand(contexts * repeat, 6, 2, generator=g)
 
     nano = open_checkpoint("nano")

@@ -87,4 +87,5 @@ def test_bfloat16_stays_near_float32_on_the_embedded_model() -> None:
     # hundredths of a nat, so distributions move by about a hundredth. Unrelated distributions are .5 and more apart.
     assert 0 < found.s1_distance < 0.03
     assert found.largest_s1_distance < 0.15
-    assert found.same_tokens > 0.8
+    # A path that has drawn one other token goes on with others: at a hundredth a draw .99^32 = .72 of 16 bars are left
+    assert found.same_tokens > 0.65
