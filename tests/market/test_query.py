@@ -48,7 +48,7 @@ def test_symbol_start_and_as_of_hold_for_queries_too(place):
     data = Data(sql=f"{READ} order by date, symbol", symbol="QQQ", start=date(2024, 1, 3), as_of=date(2024, 1, 4))
     assert candles_of(data, place).close.tolist() == [401.0, 402.0]
     with pytest.raises(DataError, match=r"holds 2 instruments \(QQQ, SPY\)"):
-        candles_of(Data(sql=f"{READ} order by date"), place)
+        candles_of(Data(sql=f"{READ} order by date, symbol"), place)
 
 
 @pytest.mark.parametrize(
