@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scenario_gen.live import step as steps
 from scenario_gen.live.config import LiveConfig, load_live
@@ -63,6 +64,14 @@ class Costly:
 CASES = (("as it is", AS_IT_IS), ("volatility x1.6", {"volatility": 1.6}), ("volatility x.6", {"volatility": 0.6}))
 
 
+def _hours(path: NDArray[np.float64]) -> pd.DataFrame:
+    """Return hourly bars of prices within them [bar, step], which begin at 100."""
+    stamps = pd.date_range("2026-01-01", periods=len(path), freq="h", tz="UTC")
+    opens = np.concatenate(([100.0], path[:-1, -1]))
+    high, low = np.maximum(opens, path.max(axis=1)), np.minimum(opens, path.min(axis=1))
+    return pd.DataFrame({"timestamps": stamps, "open": opens, "high": high, "low": low, "close": path[:, -1]})
+
+
 def made_bars(count: int, seed: int = 20) -> pd.DataFrame:
     """Return hourly bars of a made market whose volatility wanders with a half-life of 100 bars."""
     rng = np.random.default_rng(seed)
@@ -72,15 +81,7 @@ def made_bars(count: int, seed: int = 20) -> pd.DataFrame:
         level[bar] = keep * level[bar - 1] + np.sqrt(1 - keep**2) * shocks[bar]
     within = 0.004 * np.exp(0.4 * level)[:, None] * rng.standard_t(5, (count, 12)) / np.sqrt(12 * 5 / 3)
     path = 100 * np.exp(np.cumsum(within, axis=1) + np.concatenate(([0.0], within.sum(axis=1).cumsum()[:-1]))[:, None])
-    opens = np.concatenate(([100.0], path[:-1, -1]))
-    columns = {
-        "open": opens,
-        "high": np.maximum(opens, path.max(axis=1)),
-        "low": np.minimum(opens, path.min(axis=1)),
-        "close": path[:, -1],
-        "volume": 1000 * np.exp(0.3 * rng.standard_normal(count)),
-    }
-    return pd.DataFrame({"timestamps": pd.date_range("2026-01-01", periods=count, freq="h", tz="UTC"), **columns})
+    return _hours(path).assign(volume=1000 * np.exp(0.3 * rng.standard_normal(count)))
 
 
 def replayed(
@@ -126,14 +127,7 @@ def brownian(count: int, seed: int = 30) -> pd.DataFrame:
     """Return hourly bars of a Brownian motion without drift, of sixty steps each."""
     within = HOUR / np.sqrt(60) * np.random.default_rng(seed).standard_normal((count, 60))
     path = 100 * np.exp(np.cumsum(within).reshape(count, 60))
-    opens = np.concatenate(([100.0], path[:-1, -1]))
-    columns = {
-        "open": opens,
-        "high": np.maximum(opens, path.max(axis=1)),
-        "low": np.minimum(opens, path.min(axis=1)),
-        "close": path[:, -1],
-    }
-    return pd.DataFrame({"timestamps": pd.date_range("2026-01-01", periods=count, freq="h", tz="UTC"), **columns})
+    return _hours(path)
 
 
 def held_promises(promises: int, horizon: int, folder: Path) -> tuple[LiveReport, Mapping[str, list[Course]]]:

@@ -193,9 +193,8 @@ def strategy_finding(watched: StrategyWatch) -> Finding:
     """Return whether a strategy does what was promised of it."""
     label, came = label_of(watched), ""
     if watched.bars:
-        low, high = (f"{watched.promised[level]:+.2%}" for level in ("0.05", "0.95"))
         came = f"{watched.realised:+.2%} over {plural(watched.bars, 'bar')} since {watched.since}, where 90 % of the "
-        came += f"paths promised {low} to {high}; "
+        came += f"paths promised {watched.promised_in_words}; "
     return LIVE_STRATEGY.finding(label, f"{watched.course}: {came}{watched.words}", strategy=watched.strategy)
 
 

@@ -151,6 +151,11 @@ class StrategyWatch:
     # quantiles of the same on the promised paths, by level and bar of the whole promise
     bands: dict[str, list[float]] = field(default_factory=dict)
 
+    @property
+    def promised_in_words(self) -> str:
+        """Where 90 % of the paths are, a bar of which came."""
+        return f"{self.promised['0.05']:+.2%} to {self.promised['0.95']:+.2%}"
+
 
 # --- All together ---
 

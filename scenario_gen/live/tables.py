@@ -123,8 +123,8 @@ def _of_promises(watched: StrategyWatch) -> tuple[str, ...]:
     counts = (f"{watched.evidence:.3g}", str(watched.finished), str(watched.left_bands))
     if watched.band_p is None:
         return ("0", "no bar yet", "", "", *counts)
-    low, high = (f"{watched.promised[level]:+.2%}" for level in ("0.05", "0.95"))
-    return (str(watched.bars), f"{watched.realised:+.2%}", f"{low} to {high}", f"{watched.band_p:.1%}", *counts)
+    held = (str(watched.bars), f"{watched.realised:+.2%}", watched.promised_in_words, f"{watched.band_p:.1%}")
+    return (*held, *counts)
 
 
 def _in_words(estimate: Estimate) -> str:
