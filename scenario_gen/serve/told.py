@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scenario_gen.finding import worst
+from scenario_gen.finding import Label, worst
 
 LEVELS = ("0.05", "0.5", "0.95")  # quantiles that are told
 Told = dict[str, Any]
+
+
+def worst_of(answer: Mapping[str, Any]) -> Label:
+    """Return the worst label of a run (run.json), or of a check or calibration (``--json``)."""
+    verdicts = answer.get("verdicts")
+    labels = (each["label"] for each in answer["findings"]) if verdicts is None else verdicts.values()
+    return worst(labels, "UNTESTABLE")
 
 
 # --- A run ---
@@ -20,10 +27,9 @@ Told = dict[str, Any]
 
 def verdict(name: str, run: Mapping[str, Any]) -> Told:
     """Return the verdict of a run (run.json), by the name that tools take, and the findings that fail."""
-    labels = [finding["label"] for finding in run["findings"]]
     return {
         "run": name,
-        "verdict": worst(labels, "UNTESTABLE"),
+        "verdict": worst_of(run),
         "failing": [finding["name"] for finding in run["findings"] if finding["label"] == "FAIL"],
     }
 
@@ -58,7 +64,7 @@ def _with_error(estimate: Mapping[str, Any]) -> Told:
 def report(answer: Mapping[str, Any]) -> Told:
     """Return what a check or a calibration found (``--json`` of its command): verdicts and reasons, then figures."""
     head = {
-        "verdict": worst(answer["verdicts"].values(), "UNTESTABLE"),
+        "verdict": worst_of(answer),
         "failing": [group for group, label in answer["verdicts"].items() if label == "FAIL"],
         "verdicts": answer["verdicts"],
         "reasons": {group: words for group, words in answer["reasons"].items() if words},

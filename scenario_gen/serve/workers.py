@@ -24,8 +24,9 @@ from typing import IO, Any, Self
 from scenario_gen.errors import StoreError, printable
 from scenario_gen.execute.queue import cores
 from scenario_gen.files import locked
-from scenario_gen.finding import Label, worst
+from scenario_gen.finding import Label
 from scenario_gen.serve.jobs import Job, JobStore
+from scenario_gen.serve.told import worst_of
 
 MAX_ATTEMPTS = 3  # of a job whose process is killed from outside
 POLL = 0.2  # seconds between looks at a job
@@ -184,10 +185,7 @@ class JobWorkers:
 
     def _verdict(self, job: Job) -> Label:
         """Return the worst label of what a job found."""
-        answer = json.loads(self.store.answer_path(job).read_text(encoding="utf-8"))
-        if job.kind != "run":
-            return worst(answer["verdicts"].values(), "UNTESTABLE")
-        return worst((finding["label"] for finding in answer["findings"]), "UNTESTABLE")
+        return worst_of(json.loads(self.store.answer_path(job).read_text(encoding="utf-8")))
 
 
 class _Listener(threading.Thread):

@@ -186,7 +186,7 @@ class StageFiles:
 class StageResult:
     """How a stage ended."""
 
-    seconds: float  # of processor time
+    seconds: float  # of processor time, of all processes
     steps: int  # that were done
     kept: int  # finished steps at the weights that were kept: fewer than done after an early stop
 
@@ -242,7 +242,7 @@ def run_stage(
         advance(1)
         last = done == config.steps
         judged = run.judge(validate, done, ranks) if done % config.validate_every == 0 or last else {}
-        seconds = spent + time.process_time() - began
+        seconds = spent + ranks.total(time.process_time() - began)
         if ranks.first and (judged or done % REPORT_EVERY == 0):
             figures = {name: float(value.detach()) for name, value in parts.items()} | judged
             figures |= {"grad_norm": float(norm), "learning_rate": config.learning_rate * rate_share(config, done - 1)}
@@ -250,7 +250,7 @@ def run_stage(
         if ranks.first and (done % config.save_every == 0 or last or run.has_waited_enough):
             _save(files.state, run, done, seconds)
     kept = run.keep(done)
-    return StageResult(spent + time.process_time() - began, done, kept)
+    return StageResult(spent + ranks.total(time.process_time() - began), done, kept)
 
 
 class _Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ from scenario_gen.kronos.representation import Increments
 from scenario_gen.training import finetune, train
 from scenario_gen.training.config import DataConfig, WindowConfig
 from scenario_gen.training.data import Batch, WindowSampler, load_series
-from scenario_gen.training.workers import joined
+from scenario_gen.training.workers import Workers, joined
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +56,23 @@ def test_no_rank_and_no_step_draws_another_ones_batch(sampler: WindowSampler) ->
     assert len({batch.features.tobytes() for batch in batches}) == 60
     alone = sampler.batch(7, 4)
     np.testing.assert_array_equal(alone.features, replace(sampler, rank=0, ranks=1).batch(7, 4).features)
+
+
+def _tell_total(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    Path(folder, str(rank)).write_text(repr(Workers(rank, 2).total(1.25 + rank)), encoding="utf-8")
+    torch.distributed.destroy_process_group()
+
+
+def test_time_that_a_training_took_is_that_of_all_processes(tmp_path: Path) -> None:
+    both = [multiprocessing.get_context("spawn").Process(target=_tell_total, args=(r, str(tmp_path))) for r in range(2)]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join(60)
+    assert [each.exitcode for each in both] == [0, 0]
+    assert [(tmp_path / str(rank)).read_text(encoding="utf-8") for rank in range(2)] == ["3.5", "3.5"]
+    assert Workers().total(1.25) == 1.25
 
 
 def test_two_processes_take_the_steps_of_one_with_both_their_batches(
@@ -105,7 +123,6 @@ def test_a_batch_that_does_not_split_and_a_broken_environment_are_refused(
 ) -> None:
     from scenario_gen.training.config import load_config
     from scenario_gen.training.run import _check_ranks
-    from scenario_gen.training.workers import Workers
 
     with pytest.raises(SpecError, match=r"tokenizer\.batch is 4, which 3 processes cannot share evenly"):
         _check_ranks(load_config(write_config(tmp_path))[0], Workers(0, 3, 0))
