@@ -260,12 +260,28 @@ def _sample(
     draws = Draws(sampling.seed, ids.astype(np.int64))
     fitted = to_be_fitted(generator)
     if fitted is None:
-        yield from zip(places, sample_contexts(generator, contexts, stamps, draws), strict=True)
+        yield from zip(places, _samples_or_reasons(generator, contexts, stamps, draws), strict=True)
         return
     shares = np.split(draws.path_ids, len(places))
     for place, origin, context, ahead, share in zip(places, chosen, contexts, stamps, shares, strict=True):
         past = origin.history.rows(0, origin.row)
         yield place, _fit_and_sample(fitted, past, context, ahead, Draws(sampling.seed, share))
+
+
+def _samples_or_reasons(
+    generator: Generator, contexts: Sequence[Candles], stamps: Sequence[pd.DatetimeIndex], draws: Draws
+) -> list[PathSet | str]:
+    """Sample contexts together; one by one where the generator refuses one of them, with its reason for that one."""
+    try:
+        return [*sample_contexts(generator, contexts, stamps, draws)]
+    except DataError as error:
+        if len(contexts) == 1:
+            return [error.problem]
+    shares = np.split(draws.path_ids, len(contexts))
+    return [
+        _samples_or_reasons(generator, [context], [ahead], draws.share(ids))[0]
+        for context, ahead, ids in zip(contexts, stamps, shares, strict=True)
+    ]
 
 
 def _fit_and_sample(

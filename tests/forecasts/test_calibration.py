@@ -19,6 +19,7 @@ from scenario_gen.generators.base import Advance, Generator, ignore
 from scenario_gen.generators.bootstrap import StationaryBootstrap
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.filtered import FilteredPaths, GarchPaths
+from scenario_gen.generators.gbm import GbmPaths
 from scenario_gen.generators.kronos import KronosPaths
 from scenario_gen.generators.rescaled import DriftNeutral
 from scenario_gen.kronos import Checkpoint
@@ -176,6 +177,24 @@ def test_origins_that_cannot_be_run_are_left_out_and_told(history: Candles) -> N
     left = 20 - len(still) - len(moody) - len(explosive)
     assert len(found.generator.functionals[0].pits) == left
     assert {skill.origins for skill in found.generator.skills} == {left}
+
+
+def test_a_context_that_a_baseline_refuses_costs_it_that_origin_alone(history: Candles) -> None:
+    """Filtered simulation reads the context and nothing before it: no fit whose refusal could be told apart."""
+    values = history.values.copy()
+    values[-200:-100, :4] = values[-200, 3]  # the end of a halt inside a still context: an explosive move
+    halted = replace(history, values=values)
+    found = calibrate(GbmPaths(), halted, replace(SMALL, origins=20, baselines=("fhs",)))
+    still = [stamp for stamp, why in found.generator.omitted.items() if why == "the context never moves"]
+    refused = {stamp: why for stamp, why in found.baselines[0].omitted.items() if stamp not in still}
+    assert len(refused) == 2  # contexts that hold the first move after the halt and little after it
+    assert all("multiply the variance" in why for why in refused.values())
+    assert len(found.generator.functionals[0].pits) == 20 - len(still)
+    assert len(found.baselines[0].functionals[0].pits) == 20 - len(still) - 2
+    assert {skill.origins for skill in found.generator.skills} == {20 - len(still) - 2}
+    alone = calibrate(FilteredPaths(), history, replace(SMALL, origins=4, baselines=()))
+    beside = calibrate(GbmPaths(), history, replace(SMALL, origins=4, baselines=("fhs",)))
+    assert beside.baselines[0].functionals[0].pits == alone.generator.functionals[0].pits
 
 
 @dataclass(frozen=True)
