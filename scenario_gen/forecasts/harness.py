@@ -29,7 +29,7 @@ from scenario_gen.forecasts.origins import (
     moves,
     rolling_origins,
 )
-from scenario_gen.generators.base import FittedGenerator, Generator, sample_contexts, to_be_fitted
+from scenario_gen.generators.base import Generator, sample_contexts, to_be_fitted
 from scenario_gen.generators.draws import Draws
 from scenario_gen.generators.recalibrated import past_of
 from scenario_gen.market.candles import Candles, Scale
@@ -258,38 +258,27 @@ def _sample(
     stamps = [origin.history.timestamps[origin.row : origin.row + sampling.horizon] for origin in chosen]
     ids = np.concatenate([place * sampling.paths + np.arange(sampling.paths) for place in places])
     draws = Draws(sampling.seed, ids.astype(np.int64))
-    fitted = to_be_fitted(generator)
-    if fitted is None:
-        yield from zip(places, _samples_or_reasons(generator, contexts, stamps, draws), strict=True)
-        return
+    if to_be_fitted(generator) is None:
+        try:
+            together = sample_contexts(generator, contexts, stamps, draws)
+        except DataError:
+            pass  # it refuses one of them, or more: asked one by one, it says which
+        else:
+            yield from zip(places, together, strict=True)
+            return
     shares = np.split(draws.path_ids, len(places))
     for place, origin, context, ahead, share in zip(places, chosen, contexts, stamps, shares, strict=True):
-        past = origin.history.rows(0, origin.row)
-        yield place, _fit_and_sample(fitted, past, context, ahead, Draws(sampling.seed, share))
+        yield place, _sample_alone(generator, origin, context, ahead, draws.share(share))
 
 
-def _samples_or_reasons(
-    generator: Generator, contexts: Sequence[Candles], stamps: Sequence[pd.DatetimeIndex], draws: Draws
-) -> list[PathSet | str]:
-    """Sample contexts together; one by one where the generator refuses one of them, with its reason for that one."""
-    try:
-        return [*sample_contexts(generator, contexts, stamps, draws)]
-    except DataError as error:
-        if len(contexts) == 1:
-            return [error.problem]
-    shares = np.split(draws.path_ids, len(contexts))
-    return [
-        _samples_or_reasons(generator, [context], [ahead], draws.share(ids))[0]
-        for context, ahead, ids in zip(contexts, stamps, shares, strict=True)
-    ]
-
-
-def _fit_and_sample(
-    generator: FittedGenerator, past: Candles, context: Candles, ahead: pd.DatetimeIndex, draws: Draws
+def _sample_alone(
+    generator: Generator, origin: Origin, context: Candles, ahead: pd.DatetimeIndex, draws: Draws
 ) -> PathSet | str:
-    """Fit to what was known at an origin and sample; or return why the generator refuses."""
+    """Sample one origin, by a generator fitted to what was known there if it needs that; or return why it refuses."""
     try:
-        return sample_contexts(generator.fitted_to(past), [context], [ahead], draws)[0]
+        if (to_fit := to_be_fitted(generator)) is not None:
+            generator = to_fit.fitted_to(origin.history.rows(0, origin.row))
+        return sample_contexts(generator, [context], [ahead], draws)[0]
     except DataError as error:
         return error.problem
 

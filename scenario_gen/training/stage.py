@@ -242,15 +242,15 @@ def run_stage(
         advance(1)
         last = done == config.steps
         judged = run.judge(validate, done, ranks) if done % config.validate_every == 0 or last else {}
-        seconds = spent + ranks.total(time.process_time() - began)
-        if ranks.first and (judged or done % REPORT_EVERY == 0):
-            figures = {name: float(value.detach()) for name, value in parts.items()} | judged
-            figures |= {"grad_norm": float(norm), "learning_rate": config.learning_rate * rate_share(config, done - 1)}
-            _report(files.metrics, {"stage": stage, "step": done, "cpu_seconds": round(seconds, 1)}, figures)
-        if ranks.first and (done % config.save_every == 0 or last or run.has_waited_enough):
+        told, saved = judged or done % REPORT_EVERY == 0, done % config.save_every == 0 or last or run.has_waited_enough
+        if told or saved:  # the same steps on every rank: they add up their times together
+            seconds = spent + ranks.total(time.process_time() - began)
+        if ranks.first and told:
+            line = {"stage": stage, "step": done, "cpu_seconds": round(seconds, 1)}
+            _report(files.metrics, line, _figures(parts, judged, norm, config, done))
+        if ranks.first and saved:
             _save(files.state, run, done, seconds)
-    kept = run.keep(done)
-    return StageResult(spent + ranks.total(time.process_time() - began), done, kept)
+    return StageResult(spent + ranks.total(time.process_time() - began), done, run.keep(done))
 
 
 class _Run:
@@ -331,6 +331,14 @@ def _line_of(text: str) -> dict[str, Any] | None:
     if not isinstance(line, dict) or not isinstance(line.get("stage"), str) or type(line.get("step")) is not int:
         return None
     return line if all(isinstance(figure, int | float) for name, figure in line.items() if name != "stage") else None
+
+
+def _figures(
+    parts: dict[str, Tensor], judged: dict[str, float], norm: Tensor, config: StageConfig, done: int
+) -> dict[str, float]:
+    """Return what is reported of the last of so many steps."""
+    figures = {name: float(value.detach()) for name, value in parts.items()} | judged
+    return figures | {"grad_norm": float(norm), "learning_rate": config.learning_rate * rate_share(config, done - 1)}
 
 
 def _report(metrics: Path, line: dict[str, Any], figures: dict[str, float]) -> None:

@@ -54,9 +54,9 @@ class Workers:
         """Return the sum of the ranks' numbers."""
         if self.count == 1:
             return number
-        summed = torch.tensor([number], dtype=torch.float64, device=_own_device())
-        dist.all_reduce(summed)
-        return float(summed)
+        told = [0.0] * self.count
+        dist.all_gather_object(told, number)
+        return sum(told)
 
     def first_ones(self, number: float) -> float:
         """Return the first rank's number: what decides must be the same everywhere."""
@@ -75,10 +75,6 @@ class Workers:
         """Return the device of this rank, where a config asks for ``auto`` or ``cuda``."""
         many = self.count > 1 and torch.cuda.is_available() and asked in ("auto", "cuda")
         return f"cuda:{self.local}" if many else asked
-
-
-def _own_device() -> str:
-    return f"cuda:{torch.cuda.current_device()}" if dist.get_backend() == "nccl" else "cpu"
 
 
 @contextmanager

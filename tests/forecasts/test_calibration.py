@@ -153,11 +153,15 @@ def test_a_generator_to_be_fitted_sees_the_whole_past_of_each_origin(history: Ca
     assert "fitted_sha256" not in found.generator.identity
 
 
-def test_origins_that_cannot_be_run_are_left_out_and_told(history: Candles) -> None:
+@pytest.fixture
+def halted(history: Candles) -> Candles:
+    """The history with a halt of a hundred bars."""
     values = history.values.copy()
-    values[-200:-100, :4] = values[-200, 3]  # a halt of a hundred bars
-    halted = replace(history, values=values)
+    values[-200:-100, :4] = values[-200, 3]
+    return replace(history, values=values)
 
+
+def test_origins_that_cannot_be_run_are_left_out_and_told(halted: Candles) -> None:
     @dataclass(frozen=True)
     class Moody(Spy):
         def fitted_to(self, past: Candles) -> Generator:
@@ -179,11 +183,8 @@ def test_origins_that_cannot_be_run_are_left_out_and_told(history: Candles) -> N
     assert {skill.origins for skill in found.generator.skills} == {left}
 
 
-def test_a_context_that_a_baseline_refuses_costs_it_that_origin_alone(history: Candles) -> None:
+def test_a_context_that_a_baseline_refuses_costs_it_that_origin_alone(history: Candles, halted: Candles) -> None:
     """Filtered simulation reads the context and nothing before it: no fit whose refusal could be told apart."""
-    values = history.values.copy()
-    values[-200:-100, :4] = values[-200, 3]  # the end of a halt inside a still context: an explosive move
-    halted = replace(history, values=values)
     found = calibrate(GbmPaths(), halted, replace(SMALL, origins=20, baselines=("fhs",)))
     still = [stamp for stamp, why in found.generator.omitted.items() if why == "the context never moves"]
     refused = {stamp: why for stamp, why in found.baselines[0].omitted.items() if stamp not in still}
